@@ -1,0 +1,33 @@
+"""The contract of every head: maps in, outputs out; loss and decoding are methods of their own."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class Head(nn.Module, ABC):
+    """What sits on a trunk or neck and answers the task's question.
+
+    A head is built as `Head(levels, classes, **options)`: the `Level`s it may read, shallow to deep, and the class
+    names. A recipe names it by class path; a head of one's own subclasses this and needs nothing registered.
+    On any batch, one without objects included, every trainable parameter gets a gradient (zeros allowed).
+    """
+
+    @abstractmethod
+    def forward(self, maps: dict[str, Tensor], sizes: Tensor | None, input_size: tuple[int, int]) -> Any:
+        """Raw outputs from the maps `{name: [N, C, H, W]}` of the levels.
+
+        `sizes` `[N, 2]` holds (h, w) of each picture before padding, None when nothing was padded; `input_size` is
+        (h, w) of the batch.
+        """
+
+    @abstractmethod
+    def loss(self, outputs: Any, targets: Any) -> dict[str, Tensor]:
+        """The named terms, scalars in fp32 under any autocast; their sum is the loss."""
+
+    @abstractmethod
+    def predict(self, outputs: Any) -> Any:
+        """What `forward`'s outputs mean: probabilities, or boxes and masks in pixels of the input."""
