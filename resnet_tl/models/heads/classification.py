@@ -85,7 +85,7 @@ class LinearHead(Head):
         """
         logits, pictures = outputs.float(), max(len(outputs), 1)
         if self.multi_label:
-            soft = torch.lerp(targets.float(), logits.new_tensor(0.5), self.label_smoothing)
+            soft = targets.float() * (1 - self.label_smoothing) + self.label_smoothing / 2
             total = F.binary_cross_entropy_with_logits(logits, soft, pos_weight=self.weight, reduction="sum")
             return {"loss": total / (pictures * logits.shape[1])}
         soft = targets.float() if targets.is_floating_point() else F.one_hot(targets, logits.shape[1]).float()
