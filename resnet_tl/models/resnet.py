@@ -1,0 +1,476 @@
+"""ResNets without a classifier: pictures in, named maps out.
+
+He et al., Deep Residual Learning for Image Recognition, 2015 (arXiv 1512.03385), in the form that torchvision and timm
+gave it (stride on the 3x3 convolution), with their parameter names: published weights fit as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from resnet_tl.errors import RecipeError, did_you_mean
+from resnet_tl.records import Level, Preprocessing
+
+NormKind = Literal["batch", "frozen", "group"]
+Norm = Callable[[int], nn.Module]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A line of the table: what makes one ResNet differ from another.
+
+    Args:
+        block: two 3x3 convolutions ("basic"), or 1x1, 3x3, 1x1 ("bottleneck", whose output is 4 x as wide).
+        depths: blocks in each stage.
+        widths: channels of each stage, before the bottleneck's factor of 4.
+        stem: channels of the stem's convolutions: one of 7x7, or three of 3x3 (the "deep" stem of -D and -T nets).
+        groups, group_width: of a bottleneck's 3x3 convolution: it has `width * group_width / 64` channels a group.
+        average_down: shortcuts that halve the map average 2x2 pixels first (-D; He et al., arXiv 1812.01187, 4.2).
+        squeeze_excite: every block weighs its channels (Hu et al., arXiv 1709.01507).
+        small_pictures: the CIFAR form (the paper's section 4.2): a 3x3 stem that keeps the size, no max-pooling, and
+            shortcuts without parameters.
+    """
+
+    block: Literal["basic", "bottleneck"]
+    depths: tuple[int, ...]
+    widths: tuple[int, ...] = (64, 128, 256, 512)
+    stem: tuple[int, ...] = (64,)
+    groups: int = 1
+    group_width: int = 64
+    average_down: bool = False
+    squeeze_excite: bool = False
+    small_pictures: bool = False
+
+
+_18 = Variant("basic", (2, 2, 2, 2))
+_34 = Variant("basic", (3, 4, 6, 3))
+_50 = Variant("bottleneck", (3, 4, 6, 3))
+_101 = Variant("bottleneck", (3, 4, 23, 3))
+_152 = Variant("bottleneck", (3, 8, 36, 3))
+_PLAIN = {"resnet18": _18, "resnet34": _34, "resnet50": _50, "resnet101": _101, "resnet152": _152}
+_DEEP_STEM: dict[str, Any] = {"stem": (32, 32, 64), "average_down": True}
+_TIERED_STEM: dict[str, Any] = {"stem": (24, 32, 64), "average_down": True}
+
+VARIANTS: dict[str, Variant] = {
+    **_PLAIN,
+    "resnet200": Variant("bottleneck", (3, 24, 36, 3)),
+    "resnext50_32x4d": replace(_50, groups=32, group_width=4),
+    "resnext101_32x8d": replace(_101, groups=32, group_width=8),
+    "resnext101_64x4d": replace(_101, groups=64, group_width=4),
+    "wide_resnet50_2": replace(_50, group_width=128),
+    "wide_resnet101_2": replace(_101, group_width=128),
+    **{f"{name}d": replace(plain, **_DEEP_STEM) for name, plain in _PLAIN.items()},
+    **{f"se{name}": replace(plain, squeeze_excite=True) for name, plain in _PLAIN.items()},
+    "resnet10t": Variant("basic", (1, 1, 1, 1), **_TIERED_STEM),
+    "resnet14t": Variant("bottleneck", (1, 1, 1, 1), **_TIERED_STEM),
+    **{
+        f"resnet{depth}_cifar": Variant("basic", ((depth - 2) // 6,) * 3, (16, 32, 64), (16,), small_pictures=True)
+        for depth in (20, 32, 44, 56, 110, 1202)
+    },
+    "resnet_tiny": Variant("basic", (1, 1, 1, 1), (8, 16, 24, 32), (8,)),
+}
+
+
+def resnet(name: str, **options: Any) -> ResNet:
+    """The variant called `name`, with the `options` of `ResNet`.
+
+    Raises:
+        RecipeError: there is no such variant, or an option's value is not one of those offered.
+    """
+    if name not in VARIANTS:
+        raise RecipeError(f"there is no ResNet variant {name!r}{did_you_mean(name, VARIANTS)}")
+    return ResNet(VARIANTS[name], **options)
+
+
+def shapes_by_variant() -> Iterator[tuple[str, dict[str, tuple[int, ...]]]]:
+    """Each variant's name and its trunk's tensor shapes by key; built one at a time, without memory for them."""
+    for name in VARIANTS:
+        with torch.device("meta"):
+            trunk = resnet(name)
+        yield name, {key: tuple(value.shape) for key, value in trunk.state_dict().items()}
+
+
+class ResNet(nn.Module):
+    """A stem and the stages of residual blocks behind it.
+
+    A stage's output is a level: c1 behind the stem (before max-pooling, 1/2 of the picture's size), c2...c5 behind
+    layer1...layer4 (1/4...1/32). The CIFAR nets have c1...c4 (1, 1, 1/2, 1/4).
+
+    Args:
+        variant: a line of `VARIANTS`.
+        in_channels: channels of the picture.
+        output_stride: 32, 16 or 8: stages beyond it dilate instead of halving the map.
+        drop_path: the last block's chance to be skipped, for each picture, in training; it grows linearly from the
+            first block's 0 (Huang et al., arXiv 1603.09382).
+        zero_init_last: each block's last norm starts at zero, so that an untrained block passes its input on (Goyal et
+            al., arXiv 1706.02677, 5.1).
+        norm: "batch"; "frozen" (batch norm as a constant, with the same keys); "group" (Wu and He, arXiv 1803.08494).
+        stride_first: the paper's own bottleneck, which halves the map in its first 1x1 convolution.
+        checkpoint_segments: cut each stage into this many pieces of which only the input is kept for the backward pass;
+            the rest is computed again. 0 keeps everything. torch.compile decides by itself what to keep.
+        levels: what `forward` returns, by default all; stages beyond the deepest of them are not built.
+
+    Attributes:
+        feature_info: the levels that `forward` returns, with channels and stride.
+        preprocessing: how the weights want their pictures.
+    """
+
+    conv_norm_pairs: ClassVar = (("conv1", "bn1"),)
+
+    def __init__(
+        self,
+        variant: Variant,
+        *,
+        in_channels: int = 3,
+        output_stride: int = 32,
+        drop_path: float = 0.0,
+        zero_init_last: bool = True,
+        norm: NormKind = "batch",
+        stride_first: bool = False,
+        checkpoint_segments: int = 0,
+        levels: Sequence[str] | None = None,
+    ) -> None:
+        super().__init__()
+        if output_stride not in (8, 16, 32):
+            raise RecipeError(f"output_stride is 32, 16 or 8, not {output_stride}")
+        names = [f"c{number}" for number in range(1, len(variant.depths) + 2)]
+        wanted = _checked(names if levels is None else levels, names)
+        self.checkpoint_segments = checkpoint_segments
+        self.preprocessing = _preprocessing(variant, in_channels)
+
+        make_norm = _norm(norm)
+        self.conv1, stride = _stem(variant, in_channels, make_norm)
+        self.bn1 = make_norm(variant.stem[-1])
+        self.maxpool = nn.Identity() if variant.small_pictures else nn.MaxPool2d(3, stride=2, padding=1)
+        built = [Level("c1", variant.stem[-1], stride)]
+        self._level_of = {"stem": "c1"}
+
+        plan = _plan(variant, output_stride, drop_path)
+        for number, places in enumerate(plan, start=1):
+            if max(wanted) == built[-1].name:
+                break
+            blocks = _blocks(variant, places, built[-1].channels, make_norm, stride_first)
+            self.add_module(f"layer{number}", nn.Sequential(*blocks))
+            built.append(Level(f"c{number + 1}", blocks[-1].out_channels, places[-1].map_stride))
+            self._level_of[f"layer{number}"] = built[-1].name
+
+        self.feature_info = [level for level in built if level.name in wanted]
+        _initialise(self, zero_init_last and norm != "frozen")
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor, levels: Sequence[str] | None = None, after: str | None = None) -> dict[str, Tensor]:
+        """The maps asked for, by level, from the shallowest to the deepest; nothing deeper is computed.
+
+        Args:
+            x: normalised pictures `[N, in_channels, H, W]` of any size, or the output of the stage `after`.
+            levels: fewer or other levels than the constructor's, of the stages that were built.
+            after: go on behind this stage ("stem", "layer1", ...); levels up to it are then left out.
+
+        Returns:
+            maps `[N, C, ceil(H / stride), ceil(W / stride)]`, channels-last.
+        """
+        wanted = [level.name for level in self.feature_info]
+        if levels is not None:
+            wanted = _checked(levels, list(self._level_of.values()))
+        stages = list(self._level_of)
+        start = 0 if after is None else stages.index(after) + 1
+        maps: dict[str, Tensor] = {}
+        for stage in stages[start:]:
+            level = self._level_of[stage]
+            if level > max(wanted):
+                break
+            x = self._run(stage, x)
+            if level in wanted:
+                maps[level] = x
+        return maps
+
+    def stages(self) -> dict[str, list[nn.Module]]:
+        """The modules with parameters, from input to output, by the stage that they belong to."""
+        return {"stem": [self.conv1, self.bn1]} | {
+            stage: [self.get_submodule(stage)] for stage in self._level_of if stage != "stem"
+        }
+
+    def _run(self, stage: str, x: Tensor) -> Tensor:
+        if stage == "stem":
+            return F.relu(self.bn1(self.conv1(x)), inplace=True)
+        if stage == "layer1":
+            x = self.maxpool(x)
+        blocks = getattr(self, stage)
+        if not self.checkpoint_segments or not torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return blocks(x)
+        length = math.ceil(len(blocks) / self.checkpoint_segments)
+        for first in range(0, len(blocks), length):
+            x = _checkpointed(blocks[first : first + length], x)
+        return x
+
+
+def _checked(levels: Sequence[str], offered: Sequence[str]) -> list[str]:
+    if not levels:
+        raise RecipeError(f"levels is empty; name at least one of {' '.join(offered)}")
+    for level in levels:
+        if level not in offered:
+            raise RecipeError(f"there is no level {level!r} in this network; it has {' '.join(offered)}")
+    return list(levels)
+
+
+def _preprocessing(variant: Variant, in_channels: int) -> Preprocessing:
+    default = Preprocessing(size=32, crop=1.0) if variant.small_pictures else Preprocessing()
+    if in_channels == len(default.mean):
+        return default
+    mean, std = (round(sum(values) / len(values), 3) for values in (default.mean, default.std))
+    return replace(default, mean=(mean,) * in_channels, std=(std,) * in_channels)
+
+
+def _stem(variant: Variant, in_channels: int, norm: Norm) -> tuple[nn.Module, int]:
+    """The stem's convolutions, and the stride of its map. Its last norm stands outside, as in timm's deep stems."""
+    if variant.small_pictures:
+        return _conv(in_channels, variant.stem[0], 3), 1
+    if len(variant.stem) == 1:
+        return _conv(in_channels, variant.stem[0], 7, stride=2), 2
+    first, second, last = variant.stem
+    return nn.Sequential(
+        _conv(in_channels, first, 3, stride=2),
+        norm(first),
+        nn.ReLU(inplace=True),
+        _conv(first, second, 3),
+        norm(second),
+        nn.ReLU(inplace=True),
+        _conv(second, last, 3),
+    ), 2
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a block stands: its share of the net's strides, dilations and drop-path rates."""
+
+    width: int
+    stride: int
+    first_dilation: int
+    dilation: int
+    drop_path: float
+    map_stride: int
+
+
+def _plan(variant: Variant, output_stride: int, drop_path: float) -> list[list[_Place]]:
+    """The places of all blocks, by stage.
+
+    A stage that may not halve its map doubles the dilation instead, from its second 3x3 convolution on: the first still
+    reads an undilated map. timm's `output_stride` and torchvision's `replace_stride_with_dilation` agree in this.
+    """
+    total, index = sum(variant.depths), 0
+    map_stride, dilation = (1 if variant.small_pictures else 4), 1
+    plan = []
+    for stage, (width, depth) in enumerate(zip(variant.widths, variant.depths, strict=True)):
+        stride, first_dilation = (1 if stage == 0 else 2), dilation
+        if map_stride >= output_stride:
+            stride, dilation = 1, dilation * stride
+        map_stride *= stride
+        places = []
+        for _ in range(depth):
+            rate = drop_path * index / (total - 1)
+            places.append(_Place(width, stride, first_dilation, dilation, rate, map_stride))
+            stride, first_dilation, index = 1, dilation, index + 1
+        plan.append(places)
+    return plan
+
+
+def _blocks(
+    variant: Variant, places: list[_Place], in_channels: int, norm: Norm, stride_first: bool
+) -> list[BasicBlock | Bottleneck]:
+    blocks: list[BasicBlock | Bottleneck] = []
+    for place in places:
+        if variant.block == "basic":
+            blocks.append(BasicBlock(in_channels, variant, place, norm))
+        else:
+            blocks.append(Bottleneck(in_channels, variant, place, norm, stride_first))
+        in_channels = blocks[-1].out_channels
+    return blocks
+
+
+class Block(nn.Module):
+    """What the two kinds of block share: `relu(branch(x) + shortcut(x))`."""
+
+    conv_norm_pairs: ClassVar[tuple[tuple[str, str], ...]]
+
+    def __init__(self, in_channels: int, out_channels: int, variant: Variant, place: _Place, norm: Norm) -> None:
+        super().__init__()
+        self.out_channels = out_channels
+        self.se = SqueezeExcite(out_channels) if variant.squeeze_excite else nn.Identity()
+        self.drop_path = DropPath(place.drop_path) if place.drop_path else nn.Identity()
+        self.downsample = _shortcut(in_channels, out_channels, variant, place, norm)
+
+    def branch(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.drop_path(self.se(self.branch(x)))
+        y += self.downsample(x)
+        return F.relu(y, inplace=True)
+
+
+class BasicBlock(Block):
+    conv_norm_pairs: ClassVar = (("conv1", "bn1"), ("conv2", "bn2"))
+
+    def __init__(self, in_channels: int, variant: Variant, place: _Place, norm: Norm) -> None:
+        super().__init__(in_channels, place.width, variant, place, norm)
+        self.conv1 = _conv(in_channels, place.width, 3, stride=place.stride, dilation=place.first_dilation)
+        self.bn1 = norm(place.width)
+        self.conv2 = _conv(place.width, place.width, 3, dilation=place.dilation)
+        self.bn2 = norm(place.width)
+
+    def branch(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        return self.bn2(self.conv2(x))
+
+
+class Bottleneck(Block):
+    conv_norm_pairs: ClassVar = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
+
+    def __init__(self, in_channels: int, variant: Variant, place: _Place, norm: Norm, stride_first: bool) -> None:
+        super().__init__(in_channels, place.width * 4, variant, place, norm)
+        inner = place.width * variant.group_width // 64 * variant.groups
+        strides = (place.stride, 1) if stride_first else (1, place.stride)
+        self.conv1 = _conv(in_channels, inner, 1, stride=strides[0])
+        self.bn1 = norm(inner)
+        self.conv2 = _conv(inner, inner, 3, stride=strides[1], dilation=place.first_dilation, groups=variant.groups)
+        self.bn2 = norm(inner)
+        self.conv3 = _conv(inner, self.out_channels, 1)
+        self.bn3 = norm(self.out_channels)
+
+    def branch(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        x = F.relu(self.bn2(self.conv2(x)), inplace=True)
+        return self.bn3(self.conv3(x))
+
+
+def _shortcut(in_channels: int, out_channels: int, variant: Variant, place: _Place, norm: Norm) -> nn.Module:
+    if place.stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    if variant.small_pictures:
+        return PaddedShortcut(out_channels - in_channels, place.stride)
+    if not variant.average_down:
+        return nn.Sequential(_conv(in_channels, out_channels, 1, stride=place.stride), norm(out_channels))
+    pool: nn.Module = nn.Identity()
+    if place.stride > 1:
+        pool = nn.AvgPool2d(2, place.stride, ceil_mode=True, count_include_pad=False)
+    elif place.dilation > 1:  # timm keeps the averaging where dilation took the stride away
+        pool = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.AvgPool2d(2, 1))
+    return nn.Sequential(pool, _conv(in_channels, out_channels, 1), norm(out_channels))
+
+
+class PaddedShortcut(nn.Module):
+    """The paper's option A (section 3.3): every `stride`-th pixel, the new channels zero, half on either side."""
+
+    def __init__(self, new_channels: int, stride: int) -> None:
+        super().__init__()
+        self.new_channels, self.stride = new_channels, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        before = self.new_channels // 2
+        x = x[:, :, :: self.stride, :: self.stride]
+        return F.pad(x, (0, 0, 0, 0, before, self.new_channels - before))
+
+
+class SqueezeExcite(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        squeezed = max(channels // 16, 8)
+        self.fc1 = nn.Conv2d(channels, squeezed, 1)
+        self.fc2 = nn.Conv2d(squeezed, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        squeezed = F.relu(self.fc1(x.mean((2, 3), keepdim=True)), inplace=True)
+        return x * self.fc2(squeezed).sigmoid()
+
+
+class DropPath(nn.Module):
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        keep = 1 - self.rate
+        return x * x.new_empty(len(x), 1, 1, 1).bernoulli_(keep).div_(keep)
+
+
+class FrozenBatchNorm(nn.Module):
+    """Batch norm as the constant that it is in eval mode: all of it buffers, under batch norm's own keys."""
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.eps = 1e-5
+        self.register_buffer("weight", torch.ones(channels))
+        self.register_buffer("bias", torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        shift = self.bias - self.running_mean * scale
+        return torch.addcmul(shift[:, None, None], x, scale[:, None, None])
+
+
+def _norm(kind: str) -> Norm:
+    norms: dict[str, Norm] = {
+        "batch": nn.BatchNorm2d,
+        "frozen": FrozenBatchNorm,
+        # The customary 32 groups, fewer where that would leave a group fewer than two channels.
+        "group": lambda channels: nn.GroupNorm(math.gcd(32, channels // 2), channels),
+    }
+    if kind not in norms:
+        raise RecipeError(f"norm is batch, frozen or group, not {kind!r}")
+    return norms[kind]
+
+
+def _conv(inputs: int, outputs: int, size: int, *, stride: int = 1, dilation: int = 1, groups: int = 1) -> nn.Conv2d:
+    padding = dilation * (size // 2)
+    return nn.Conv2d(inputs, outputs, size, stride, padding, dilation, groups, bias=False)
+
+
+def _initialise(trunk: ResNet, zero_last: bool) -> None:
+    """He et al., arXiv 1502.01852, by the outputs' number as torchvision does; norms start at one."""
+    for module in trunk.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if zero_last and isinstance(module, Block):
+            last_norm = module.conv_norm_pairs[-1][1]
+            nn.init.zeros_(module.get_parameter(f"{last_norm}.weight"))
+
+
+def _checkpointed(blocks: nn.Sequential, x: Tensor) -> Tensor:
+    """`blocks(x)`, keeping only `x` for the backward pass; bit for bit the same gradients and statistics."""
+
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return nullcontext(), _statistics_stand_still(blocks)
+
+    return checkpoint(blocks, x, use_reentrant=False, context_fn=contexts)
+
+
+@contextmanager
+def _statistics_stand_still(blocks: nn.Module) -> Iterator[None]:
+    """Batch norms go on normalising by the batch, but do not count it a second time."""
+    norms = [module for module in blocks.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
