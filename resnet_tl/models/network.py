@@ -1,0 +1,148 @@
+"""A network as it is trained, saved and exported: normalise -> trunk -> neck -> head."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from resnet_tl.models.heads.base import Head
+from resnet_tl.models.resnet import resnet
+from resnet_tl.records import Level, Preprocessing
+
+HeadFactory: TypeAlias = Callable[[list[Level], list[str]], Head]
+NeckFactory: TypeAlias = Callable[[list[Level]], nn.Module]
+
+FULL_SCALE = {torch.uint8: 255.0, torch.uint16: 65535.0}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """The trunk of a recipe.
+
+    Args:
+        name: a variant of `resnet_tl.models.resnet.VARIANTS`, or the import path of a trunk of your own.
+        weights: a file, `builtin/...`, `timm/...`, `torchvision/...` or a URL; None starts from random weights.
+        sha256: of the file behind a URL.
+        keep_classifier: keep the weights' own classifier though the class names could not be compared.
+        output_stride: 32, or 16 or 8 by dilation.
+        norm: `frozen` uses fixed statistics everywhere, `group` needs no batch.
+        drop_path: chance of dropping the deepest block in training (arXiv:1603.09382).
+        zero_init_last: start each residual branch at zero (arXiv:1706.02677, section 5.1).
+        checkpoint_segments: recompute activations in this many pieces a stage, to save memory; 0 keeps them all.
+    """
+
+    name: str = "resnet50"
+    weights: str | None = None
+    sha256: str | None = None
+    keep_classifier: bool = False
+    in_channels: int = 3
+    output_stride: Literal[8, 16, 32] = 32
+    norm: Literal["batch", "frozen", "group"] = "batch"
+    drop_path: float = 0.0
+    zero_init_last: bool = True
+    checkpoint_segments: int = 0
+
+
+class Network(nn.Module):
+    """Bytes in, the head's outputs out. `mean` and `std` are buffers: what is exported is what was trained.
+
+    Args:
+        trunk: publishes `feature_info`, `stages()` and `preprocessing`, and returns named maps.
+        neck: None, or maps -> maps with a `feature_info` of its own.
+        head: see `resnet_tl.models.heads.base.Head`.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, trunk: nn.Module, neck: nn.Module | None, head: Head) -> None:
+        super().__init__()
+        self.trunk, self.neck, self.head = trunk, neck, head
+        self.register_buffer("mean", torch.empty(0))
+        self.register_buffer("std", torch.empty(0))
+        self.preprocess_as(trunk.preprocessing)
+
+    def preprocess_as(self, preprocessing: Preprocessing) -> None:
+        """Take over how the weights want their pictures; grey or many-channelled trunks take the mean over RGB."""
+        channels = self.trunk.in_channels
+        self.preprocessing = preprocessing
+        self.mean = _per_channel(preprocessing.mean, channels).to(self.mean.device)
+        self.std = _per_channel(preprocessing.std, channels).to(self.std.device)
+
+    def forward(self, images: Tensor, sizes: Tensor | None = None) -> Any:
+        """The head's outputs.
+
+        Args:
+            images: `[N, C, H, W]`, uint8 or float 0...255, or uint16 0...65535.
+            sizes: `[N, 2]` (h, w) before padding; None where nothing is padded.
+        """
+        return self.run(self.normalise(images, sizes), sizes)
+
+    def run(self, images: Tensor, sizes: Tensor | None = None) -> Any:
+        """The head's outputs for pictures that are normalised already (mixup and cutmix act in between)."""
+        maps = self.trunk(images)
+        if self.neck is not None:
+            maps = self.neck(maps)
+        return self.head(maps, sizes, (images.shape[-2], images.shape[-1]))
+
+    def normalise(self, images: Tensor, sizes: Tensor | None = None) -> Tensor:
+        """`[N, C, H, W]` float32 with the weights' mean and std; what lies outside `sizes` is 0."""
+        scale = FULL_SCALE.get(images.dtype, 255.0)
+        mean, std = self.mean.view(1, -1, 1, 1), self.std.view(1, -1, 1, 1)
+        normalised = (images.float() - mean * scale) / (std * scale)
+        return normalised if sizes is None else normalised * _inside(sizes, images.shape[-2:])
+
+    def stages(self) -> dict[str, list[nn.Module]]:
+        """Input to output, every parameter in exactly one."""
+        neck = {} if self.neck is None else {"neck": [self.neck]}
+        return {**self.trunk.stages(), **neck, "head": [self.head]}
+
+
+def build(backbone: Backbone, neck: NeckFactory | None, head: HeadFactory, classes: Sequence[str]) -> Network:
+    """The one builder: random weights, channels-last. Loading weights is `resnet_tl.weights`' part."""
+    trunk = _trunk(backbone)
+    levels = trunk.feature_info
+    neck_module = None if neck is None else neck(levels)
+    head_module = head(levels if neck_module is None else neck_module.feature_info, list(classes))
+    return Network(trunk, neck_module, head_module).to(memory_format=torch.channels_last)
+
+
+def public_keys(network: Network) -> dict[str, str]:
+    """Own state-dict key -> torchvision's (`trunk.conv1.weight` -> `conv1.weight`, `head.fc.bias` -> `fc.bias`).
+
+    Buffers of the head and of normalisation have no counterpart and are left out.
+    """
+    keys = {key: key.removeprefix("trunk.") for key in network.state_dict() if key.startswith("trunk.")}
+    return keys | {key: key.removeprefix("head.") for key in network.state_dict() if key.startswith("head.fc.")}
+
+
+def _trunk(backbone: Backbone) -> nn.Module:
+    options = {
+        "in_channels": backbone.in_channels,
+        "output_stride": backbone.output_stride,
+        "norm": backbone.norm,
+        "drop_path": backbone.drop_path,
+        "zero_init_last": backbone.zero_init_last,
+        "checkpoint_segments": backbone.checkpoint_segments,
+    }
+    if "." not in backbone.name:
+        return resnet(backbone.name, **options)
+    module, _, name = backbone.name.rpartition(".")
+    return getattr(importlib.import_module(module), name)(in_channels=backbone.in_channels)
+
+
+def _per_channel(values: Sequence[float], channels: int) -> Tensor:
+    if len(values) == channels:
+        return torch.tensor(values)
+    return torch.full((channels,), sum(values) / len(values))
+
+
+def _inside(sizes: Tensor, shape: Sequence[int]) -> Tensor:
+    rows = torch.arange(shape[0], device=sizes.device) < sizes[:, :1]
+    columns = torch.arange(shape[1], device=sizes.device) < sizes[:, 1:]
+    return (rows[:, :, None] & columns[:, None, :])[:, None]

@@ -1,0 +1,149 @@
+"""What every task shares: a network, its weights, its plan, its optimizer, and what a checkpoint says of them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from lightning import Callback, LightningModule
+from lightning.pytorch.utilities import rank_zero_info
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from resnet_tl.errors import RecipeError
+from resnet_tl.models.network import Backbone, HeadFactory, NeckFactory, Network, build, public_keys
+from resnet_tl.models.resnet import shapes_by_variant
+from resnet_tl.records import Preprocessing
+from resnet_tl.tuning.callback import FineTuning
+from resnet_tl.tuning.plan import Tuning
+from resnet_tl.tuning.rates import Optimizer, Schedule, build_optimizer, parameter_groups, schedule_factor
+from resnet_tl.weights.load import load_weights
+from resnet_tl.weights.report import Report
+
+
+class Task(LightningModule):
+    """Wires a network to its tuning; the tasks add loss, metrics and what they log.
+
+    Args:
+        classes: K names, in the order of the head's outputs.
+        backbone: the trunk and its weights.
+        head: levels, classes -> head; a class, or `functools.partial` of one with its options.
+        neck: levels -> neck, or None.
+        tuning: phases, norms, averaging.
+        optimizer, schedule: the rate and how it goes.
+    """
+
+    def __init__(
+        self,
+        classes: list[str],
+        *,
+        backbone: Backbone,
+        head: HeadFactory,
+        neck: NeckFactory | None = None,
+        tuning: Tuning,
+        optimizer: Optimizer,
+        schedule: Schedule,
+    ) -> None:
+        super().__init__()
+        self.classes = list(classes)
+        self.backbone, self.head, self.neck = backbone, head, neck
+        self.tuning, self.optimizer, self.schedule = tuning, optimizer, schedule
+        self.network: Network = build(backbone, neck, head, self.classes)
+        self.preprocessing: Preprocessing = self.network.preprocessing
+        self.loaded_stages: list[str] = []
+        if backbone.weights is not None:
+            self._load_weights(backbone.weights)
+
+    def stages(self) -> dict[str, list[nn.Module]]:
+        return self.network.stages()
+
+    def configure_callbacks(self) -> Sequence[Callback]:
+        return [FineTuning(self.tuning)]
+
+    def configure_optimizers(self) -> Any:
+        optimizer = build_optimizer(self.optimizer, parameter_groups(self.stages(), self.optimizer.weight_decay))
+        steps = int(self.trainer.estimated_stepping_batches)
+        factor = schedule_factor(self.schedule, steps, steps / (self.trainer.max_epochs or 1))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
+
+    def setup(self, stage: str) -> None:
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if data is None:
+            return
+        if data.channels != self.backbone.in_channels:
+            raise RecipeError(
+                f"data.channels is {data.channels}, but model.backbone.in_channels is {self.backbone.in_channels}; "
+                "they must be equal"
+            )
+        wanted = self.network.preprocessing
+        used = replace(wanted, size=data.image_size, crop=data.crop, interpolation=data.interpolation)
+        if used != wanted and self.backbone.weights is not None and self.preprocessing == wanted:
+            rank_zero_info(_difference(wanted, used))
+        self.preprocessing = used
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        from resnet_tl.checkpoint import bundle
+
+        checkpoint["resnet_tl"] = bundle(self.spec(), self.classes, self.preprocessing)
+
+    def spec(self) -> dict[str, Any]:
+        """The recipe's `model` section, resolved: plain Python, enough to build this task again."""
+        return {
+            "class_path": f"{type(self).__module__}.{type(self).__qualname__}",
+            "init_args": {
+                "backbone": asdict(self.backbone),
+                "head": _spec_of(self.head),
+                "neck": None if self.neck is None else _spec_of(self.neck),
+                "tuning": asdict(self.tuning),
+                "optimizer": asdict(self.optimizer),
+                "schedule": asdict(self.schedule),
+            },
+        }
+
+    def _load_weights(self, weights: str) -> None:
+        keys = public_keys(self.network)
+        record, report = load_weights(
+            self.network,
+            weights,
+            sha256=self.backbone.sha256,
+            keys=keys,
+            classes=self.classes,
+            keep_classifier=self.backbone.keep_classifier,
+            candidates=shapes_by_variant,
+        )
+        self.network.preprocess_as(record.preprocessing)
+        self.preprocessing = record.preprocessing
+        self.loaded_stages = _stages_loaded(self.network, report, keys)
+        rank_zero_info(str(report))
+
+
+def _stages_loaded(network: Network, report: Report, keys: dict[str, str]) -> list[str]:
+    """Stages all of whose parameters came from the file."""
+    filled = set(report.loaded) | set(report.adapted)
+    names = {id(parameter): keys.get(name) for name, parameter in network.named_parameters()}
+    return [
+        stage
+        for stage, modules in network.stages().items()
+        if all(names[id(parameter)] in filled for module in modules for parameter in module.parameters())
+    ]
+
+
+def _spec_of(factory: Callable[..., Any]) -> dict[str, Any]:
+    """`{class_path, init_args}` of a class, or of a `functools.partial` of one (also of jsonargparse's kind, which
+    hands the class to an instantiator)."""
+    options: dict[str, Any] = {}
+    if isinstance(factory, functools.partial):
+        options = dict(factory.keywords)
+        factory = factory.func if isinstance(factory.func, type) else factory.args[-1]
+    return {"class_path": f"{factory.__module__}.{factory.__qualname__}", "init_args": options}
+
+
+def _difference(wanted: Preprocessing, used: Preprocessing) -> str:
+    parts = [
+        f"{name} {getattr(used, name)} (weights: {getattr(wanted, name)})"
+        for name in ("size", "crop", "interpolation")
+        if getattr(used, name) != getattr(wanted, name)
+    ]
+    return f"The data section differs from what the weights were made for: {', '.join(parts)}."

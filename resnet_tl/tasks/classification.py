@@ -1,0 +1,105 @@
+"""Classification: one class a picture, or any number of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+from resnet_tl.errors import RecipeError
+from resnet_tl.metrics.classification import ClassificationMetrics
+from resnet_tl.models.heads.classification import LinearHead
+from resnet_tl.models.network import Backbone, HeadFactory
+from resnet_tl.records import Batch
+from resnet_tl.tasks.base import Task
+from resnet_tl.tasks.mixing import mix
+from resnet_tl.tuning.plan import Tuning
+from resnet_tl.tuning.rates import Optimizer, Schedule
+
+
+class Classification(Task):
+    """Fine-tunes a classifier. The head decides between one class a picture and several (`multi_label`).
+
+    Args:
+        classes: K names, sorted as the data's.
+        backbone, head, tuning, optimizer, schedule: see `Task`.
+        mixup, cutmix: alpha of the Beta distribution of the share mixed in (arXiv:1710.09412, arXiv:1905.04899); 0 is
+            off; with both, each batch takes one of them.
+
+    Logs `train/loss`, `val/loss`, and `val/acc`, `val/top5`, `val/f1`, `val/ece` (multi-label: `val/map`, `val/f1`).
+    """
+
+    def __init__(
+        self,
+        classes: list[str],
+        backbone: Backbone = Backbone(),
+        head: HeadFactory = LinearHead,
+        tuning: Tuning = Tuning(),
+        optimizer: Optimizer = Optimizer(),
+        schedule: Schedule = Schedule(),
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+    ) -> None:
+        super().__init__(
+            classes, backbone=backbone, head=head, tuning=tuning, optimizer=optimizer, schedule=schedule
+        )
+        self.mixup, self.cutmix = mixup, cutmix
+        self.metrics = ClassificationMetrics(self.classes, multi_label=self.network.head.multi_label)
+        self.mean_loss = MeanMetric()
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if data is None:
+            return
+        if data.multi_label != self.network.head.multi_label:
+            kind = "several labels a picture" if data.multi_label else "one label a picture"
+            raise RecipeError(f"the data has {kind}; set model.head.multi_label: {str(data.multi_label).lower()}")
+        if stage == "fit":
+            self.network.head.set_class_counts(data.class_counts())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Probabilities `[N, K]` of pictures `[N, C, H, W]` (bytes)."""
+        return self.network.head.predict(self.network(images))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        images = self.network.normalise(batch.images)
+        images, targets = mix(images, batch.targets, len(self.classes), mixup=self.mixup, cutmix=self.cutmix)
+        outputs = self.network.run(images)
+        loss = torch.stack(list(self.network.head.loss(outputs, targets).values())).sum()
+        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_metrics("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_metrics("test")
+
+    def _evaluate(self, batch: Batch) -> None:
+        outputs = self.network(batch.images)
+        keep = batch.indices >= 0
+        views = len(outputs) // len(batch)
+        probabilities = self.network.head.predict(outputs).unflatten(0, (len(batch), views)).mean(1)
+        self.metrics.update(probabilities, batch.targets, keep)
+        kept = keep.repeat_interleave(views)
+        if kept.any():
+            losses = self.network.head.loss(outputs[kept], batch.targets.repeat_interleave(views, 0)[kept])
+            self.mean_loss.update(torch.stack(list(losses.values())).sum(), weight=kept.sum())
+
+    def _log_metrics(self, split: str) -> None:
+        values: dict[str, Any] = {"loss": self.mean_loss.compute(), **self.metrics.compute()}
+        self.log_dict({f"{split}/{name}": value for name, value in values.items()})
+        self.tables = self.metrics.tables()
+        self.interval = self.metrics.interval()
+        self.metrics.reset()
+        self.mean_loss.reset()

@@ -1,0 +1,152 @@
+"""Optimizers over stages, and learning rates as functions of the step.
+
+The rate of a stage at step t is `optimizer.lr` x the schedule's factor at t x the phase's factor for the stage. Groups
+are made once, for every stage, frozen or not: a frozen one has no gradients and stays as it is, and nothing has to be
+added, rebuilt or matched when a phase changes or a run resumes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from resnet_tl.errors import RecipeError, did_you_mean
+
+
+@dataclass
+class Optimizer:
+    """The optimizer of a recipe.
+
+    Args:
+        name: `sgd`, `adamw`, or any of timm's by its name there (`lamb`, `lion`, ...).
+        lr: the rate, for the global batch as it is: nothing is scaled silently.
+        weight_decay: of weights; biases and norms are never decayed.
+        momentum: of `sgd`, and of timm's optimizers that have one.
+        nesterov: of `sgd`.
+        options: further arguments of the optimizer.
+    """
+
+    name: str = "sgd"
+    lr: float = 0.01
+    weight_decay: float = 1e-4
+    momentum: float = 0.9
+    nesterov: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Schedule:
+    """How the rate goes over the run, from step 0 to the last.
+
+    Args:
+        name: `constant`; `cosine` to `final`; `poly`: (1 - t/T)^power; `step`: times `gamma` at each milestone;
+            `one-cycle`: up over the first `warmup_fraction`, then down, both by cosine (arXiv:1708.07120).
+        warmup_epochs: linear rise before the schedule proper, from lr / (steps + 1).
+        milestones: of `step`, in epochs.
+        final: the last factor of `cosine` and `one-cycle`.
+    """
+
+    name: Literal["constant", "cosine", "poly", "step", "one-cycle"] = "cosine"
+    warmup_epochs: float = 0.0
+    milestones: list[float] = field(default_factory=list)
+    gamma: float = 0.1
+    power: float = 0.9
+    warmup_fraction: float = 0.3
+    final: float = 0.0
+
+
+def parameter_groups(stages: Mapping[str, Sequence[nn.Module]], weight_decay: float) -> list[dict[str, Any]]:
+    """Two groups a stage, weights (decayed) and biases and norms (not decayed); each names its `stage`."""
+    groups = []
+    for stage, modules in stages.items():
+        parameters = [parameter for module in modules for parameter in module.parameters()]
+        weights = [parameter for parameter in parameters if parameter.ndim > 1]
+        others = [parameter for parameter in parameters if parameter.ndim <= 1]
+        for params, decay in ((weights, weight_decay), (others, 0.0)):
+            if params:
+                groups.append({"params": params, "weight_decay": decay, "stage": stage})
+    return groups
+
+
+def build_optimizer(optimizer: Optimizer, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    if optimizer.lr <= 0:
+        raise RecipeError(f"optimizer.lr is {optimizer.lr}, expected a rate above 0")
+    name = optimizer.name.lower()
+    try:
+        if name == "sgd":
+            sgd = {"momentum": optimizer.momentum, "nesterov": optimizer.nesterov, **optimizer.options}
+            return torch.optim.SGD(groups, lr=optimizer.lr, **sgd)
+        if name == "adamw":
+            return torch.optim.AdamW(groups, lr=optimizer.lr, **optimizer.options)
+        return _timm_optimizer(optimizer, groups)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"optimizer {optimizer.name!r} refuses its arguments: {_first_line(error)}") from error
+
+
+def schedule_factor(schedule: Schedule, steps: int, steps_per_epoch: float) -> Callable[[int], float]:
+    """Step -> factor on the rate, for a run of `steps` optimizer steps."""
+    warmup = round(schedule.warmup_epochs * steps_per_epoch)
+    if warmup >= steps > 0 and warmup > 0:
+        raise RecipeError(
+            f"schedule.warmup_epochs is {schedule.warmup_epochs:g}, {warmup} steps, but the run has only {steps} steps"
+        )
+    shape = _SHAPES[schedule.name]
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        progress = min((step - warmup) / max(steps - warmup, 1), 1.0)
+        return shape(schedule, progress, step / steps_per_epoch)
+
+    return factor
+
+
+def _timm_optimizer(optimizer: Optimizer, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    from timm.optim import create_optimizer_v2, list_optimizers
+
+    names = list_optimizers()
+    if optimizer.name not in names:
+        known = ["sgd", "adamw", *names]
+        raise RecipeError(
+            f"optimizer.name is {optimizer.name!r}, which neither torch's sgd and adamw nor timm's list has"
+            + did_you_mean(optimizer.name, known)
+        )
+    return create_optimizer_v2(
+        groups, opt=optimizer.name, lr=optimizer.lr, weight_decay=0.0, momentum=optimizer.momentum, **optimizer.options
+    )
+
+
+def _cosine(schedule: Schedule, progress: float, epoch: float) -> float:
+    return schedule.final + (1 - schedule.final) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def _poly(schedule: Schedule, progress: float, epoch: float) -> float:
+    return (1 - progress) ** schedule.power
+
+
+def _step(schedule: Schedule, progress: float, epoch: float) -> float:
+    return schedule.gamma ** sum(epoch >= milestone for milestone in schedule.milestones)
+
+
+def _one_cycle(schedule: Schedule, progress: float, epoch: float) -> float:
+    start, peak = 1 / 25, schedule.warmup_fraction
+    low, down = (start, 1 - progress / peak) if progress < peak else (schedule.final, (progress - peak) / (1 - peak))
+    return low + (1 - low) * (1 + math.cos(math.pi * down)) / 2
+
+
+_SHAPES: dict[str, Callable[[Schedule, float, float], float]] = {
+    "constant": lambda schedule, progress, epoch: 1.0,
+    "cosine": _cosine,
+    "poly": _poly,
+    "step": _step,
+    "one-cycle": _one_cycle,
+}
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
