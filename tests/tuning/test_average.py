@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+from resnet_tl.tuning.average import Average
+
+
+def net() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
+
+
+def test_a_constant_model_does_not_drift() -> None:
+    module = net()
+    average = Average(module, 0.999)
+    for _ in range(1000):
+        average.update(module)
+    assert all(torch.equal(average.state[key], tensor) for key, tensor in module.state_dict().items())
+
+
+def test_update_is_the_moving_average_and_counters_are_copied() -> None:
+    module = net()
+    start = copy.deepcopy(module.state_dict())
+    average = Average(module, 0.9)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += 1
+        module[1].num_batches_tracked += 7
+    average.update(module)
+    torch.testing.assert_close(average.state["0.weight"], start["0.weight"] + 0.1)
+    assert average.state["1.num_batches_tracked"] == 7
+
+
+def test_swapping_twice_changes_nothing() -> None:
+    module = net()
+    average = Average(module, 0.5)
+    with torch.no_grad():
+        module[0].weight.fill_(3)
+    average.update(module)
+    raw, mean = copy.deepcopy(module.state_dict()), {k: v.clone() for k, v in average.state.items()}
+    average.swap(module)
+    assert torch.equal(module[0].weight, mean["0.weight"])
+    average.swap(module)
+    assert all(torch.equal(raw[key], tensor) for key, tensor in module.state_dict().items())
+    assert all(torch.equal(mean[key], tensor) for key, tensor in average.state.items())

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from resnet_tl.tuning.freezing import freeze, unfreeze
+
+
+@pytest.fixture
+def net() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Conv2d(4, 2, 3))
+
+
+def state(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {key: tensor.clone() for key, tensor in module.state_dict().items()}
+
+
+def test_frozen_holds_through_train_and_eval(net: nn.Sequential) -> None:
+    freeze([net])
+    before = state(net)
+    net.train()
+    net[1].train()
+    net.eval()
+    net.train(True)
+    x = torch.randn(8, 3, 8, 8)
+    first, second = net(x), net(x)
+    assert torch.equal(first, second)
+    assert all(torch.equal(before[key], tensor) for key, tensor in net.state_dict().items())
+
+
+def test_output_does_not_depend_on_batch_mates(net: nn.Sequential) -> None:
+    freeze([net])
+    net.train()
+    x = torch.randn(8, 3, 8, 8)
+    torch.testing.assert_close(net(x)[:2], net(x[:2]))
+
+
+def test_gradients_gathered_before_a_freeze_are_dropped(net: nn.Sequential) -> None:
+    optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=0.1)
+    net(torch.randn(4, 3, 8, 8)).sum().backward()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=False)
+    freeze([net[0], net[1]])
+    before = state(net[:2])
+    net(torch.randn(4, 3, 8, 8)).sum().backward()
+    optimizer.step()
+    assert all(torch.equal(before[key], tensor) for key, tensor in net[:2].state_dict().items())
+
+
+def test_thawing_undoes_a_freeze(net: nn.Sequential) -> None:
+    freeze([net])
+    unfreeze([net])
+    assert all(part.training for part in net.modules())
+    net.eval()
+    assert not any(part.training for part in net.modules())
+    assert all(parameter.requires_grad for parameter in net.parameters())
+
+
+def test_norms_may_stay_frozen_in_trained_stages(net: nn.Sequential) -> None:
+    unfreeze([net], norms_frozen=True)
+    net.train()
+    assert net[2].training
+    assert not net[1].training
+    assert net[1].weight.requires_grad
+
+
+def test_a_copy_is_frozen_by_itself(net: nn.Sequential) -> None:
+    freeze([net])
+    twin = copy.deepcopy(net)
+    unfreeze([net])
+    twin.train()
+    assert not twin[1].training
+    unfreeze([twin])
+    assert twin[1].training
