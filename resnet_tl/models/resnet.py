@@ -6,22 +6,19 @@ gave it (stride on the 3x3 convolution), with their parameter names: published w
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from resnet_tl.errors import RecipeError, did_you_mean
+from resnet_tl.models.checkpointing import run_in_segments
+from resnet_tl.models.norms import Norm, NormKind, norm_of
 from resnet_tl.records import Level, Preprocessing
-
-NormKind = Literal["batch", "frozen", "group"]
-Norm = Callable[[int], nn.Module]
 
 
 @dataclass(frozen=True)
@@ -140,31 +137,28 @@ class ResNet(nn.Module):
         levels: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
-        if output_stride not in (8, 16, 32):
-            raise RecipeError(f"output_stride is 32, 16 or 8, not {output_stride}")
-        names = [f"c{number}" for number in range(1, len(variant.depths) + 2)]
+        _check_numbers(output_stride, drop_path, checkpoint_segments)
+        places = _places(variant, output_stride, drop_path, stride_first)
+        names = ["c1", *places]
         wanted = _checked(names if levels is None else levels, names)
-        self.checkpoint_segments = checkpoint_segments
-        self.preprocessing = _preprocessing(variant, in_channels)
 
-        make_norm = _norm(norm)
-        self.conv1, stride = _stem(variant, in_channels, make_norm)
+        self.in_channels = in_channels
+        self.checkpoint_segments = checkpoint_segments
+        self.preprocessing = Preprocessing(size=32, crop=1.0) if variant.small_pictures else Preprocessing()
+        make_norm = norm_of(norm)
+        self.conv1 = _stem(variant, in_channels, make_norm)
         self.bn1 = make_norm(variant.stem[-1])
         self.maxpool = nn.Identity() if variant.small_pictures else nn.MaxPool2d(3, stride=2, padding=1)
-        built = [Level("c1", variant.stem[-1], stride)]
-        self._level_of = {"stem": "c1"}
+        built = {"stem": Level("c1", variant.stem[-1], 1 if variant.small_pictures else 2)}
+        for number, (level, stage) in enumerate(places.items(), start=1):
+            if level <= max(wanted):
+                blocks = [_block(variant, place, make_norm) for place in stage]
+                self.add_module(f"layer{number}", nn.Sequential(*blocks))
+                built[f"layer{number}"] = Level(level, stage[-1].out_channels, stage[-1].map_stride)
 
-        plan = _plan(variant, output_stride, drop_path)
-        for number, places in enumerate(plan, start=1):
-            if max(wanted) == built[-1].name:
-                break
-            blocks = _blocks(variant, places, built[-1].channels, make_norm, stride_first)
-            self.add_module(f"layer{number}", nn.Sequential(*blocks))
-            built.append(Level(f"c{number + 1}", blocks[-1].out_channels, places[-1].map_stride))
-            self._level_of[f"layer{number}"] = built[-1].name
-
-        self.feature_info = [level for level in built if level.name in wanted]
-        _initialise(self, zero_init_last and norm != "frozen")
+        self.feature_info = [level for level in built.values() if level.name in wanted]
+        self._level_behind = {stage: level.name for stage, level in built.items()}
+        _initialise(self, zero_init_last and norm != "frozen")  # a frozen norm would stay at zero
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor, levels: Sequence[str] | None = None, after: str | None = None) -> dict[str, Tensor]:
@@ -180,12 +174,12 @@ class ResNet(nn.Module):
         """
         wanted = [level.name for level in self.feature_info]
         if levels is not None:
-            wanted = _checked(levels, list(self._level_of.values()))
-        stages = list(self._level_of)
+            wanted = _checked(levels, list(self._level_behind.values()))
+        stages = list(self._level_behind)
         start = 0 if after is None else stages.index(after) + 1
         maps: dict[str, Tensor] = {}
         for stage in stages[start:]:
-            level = self._level_of[stage]
+            level = self._level_behind[stage]
             if level > max(wanted):
                 break
             x = self._run(stage, x)
@@ -194,23 +188,25 @@ class ResNet(nn.Module):
         return maps
 
     def stages(self) -> dict[str, list[nn.Module]]:
-        """The modules with parameters, from input to output, by the stage that they belong to."""
-        return {"stem": [self.conv1, self.bn1]} | {
-            stage: [self.get_submodule(stage)] for stage in self._level_of if stage != "stem"
-        }
+        """Input to output, every parameter in exactly one."""
+        deeper = {stage: [self.get_submodule(stage)] for stage in self._level_behind if stage != "stem"}
+        return {"stem": [self.conv1, self.bn1], **deeper}
 
     def _run(self, stage: str, x: Tensor) -> Tensor:
         if stage == "stem":
             return F.relu(self.bn1(self.conv1(x)), inplace=True)
         if stage == "layer1":
             x = self.maxpool(x)
-        blocks = getattr(self, stage)
-        if not self.checkpoint_segments or not torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return blocks(x)
-        length = math.ceil(len(blocks) / self.checkpoint_segments)
-        for first in range(0, len(blocks), length):
-            x = _checkpointed(blocks[first : first + length], x)
-        return x
+        return run_in_segments(getattr(self, stage), x, self.checkpoint_segments)
+
+
+def _check_numbers(output_stride: int, drop_path: float, checkpoint_segments: int) -> None:
+    if output_stride not in (8, 16, 32):
+        raise RecipeError(f"output_stride is 32, 16 or 8, not {output_stride}")
+    if not 0 <= drop_path < 1:
+        raise RecipeError(f"drop_path is a chance, 0 or more and below 1, not {drop_path}")
+    if checkpoint_segments < 0:
+        raise RecipeError(f"checkpoint_segments is a number of pieces, or 0 for none, not {checkpoint_segments}")
 
 
 def _checked(levels: Sequence[str], offered: Sequence[str]) -> list[str]:
@@ -222,78 +218,61 @@ def _checked(levels: Sequence[str], offered: Sequence[str]) -> list[str]:
     return list(levels)
 
 
-def _preprocessing(variant: Variant, in_channels: int) -> Preprocessing:
-    default = Preprocessing(size=32, crop=1.0) if variant.small_pictures else Preprocessing()
-    if in_channels == len(default.mean):
-        return default
-    mean, std = (round(sum(values) / len(values), 3) for values in (default.mean, default.std))
-    return replace(default, mean=(mean,) * in_channels, std=(std,) * in_channels)
-
-
-def _stem(variant: Variant, in_channels: int, norm: Norm) -> tuple[nn.Module, int]:
-    """The stem's convolutions, and the stride of its map. Its last norm stands outside, as in timm's deep stems."""
-    if variant.small_pictures:
-        return _conv(in_channels, variant.stem[0], 3), 1
-    if len(variant.stem) == 1:
-        return _conv(in_channels, variant.stem[0], 7, stride=2), 2
-    first, second, last = variant.stem
-    return nn.Sequential(
-        _conv(in_channels, first, 3, stride=2),
-        norm(first),
-        nn.ReLU(inplace=True),
-        _conv(first, second, 3),
-        norm(second),
-        nn.ReLU(inplace=True),
-        _conv(second, last, 3),
-    ), 2
-
-
 @dataclass(frozen=True)
-class _Place:
-    """Where a block stands: its share of the net's strides, dilations and drop-path rates."""
+class Place:
+    """Where a block stands: its channels, and its share of the network's strides, dilations and drop-path rates."""
 
+    in_channels: int
     width: int
+    out_channels: int
     stride: int
+    stride_first: bool
     first_dilation: int
     dilation: int
     drop_path: float
     map_stride: int
 
 
-def _plan(variant: Variant, output_stride: int, drop_path: float) -> list[list[_Place]]:
-    """The places of all blocks, by stage.
+def _places(variant: Variant, output_stride: int, drop_path: float, stride_first: bool) -> dict[str, list[Place]]:
+    """The places of all blocks, by the level behind their stage.
 
     A stage that may not halve its map doubles the dilation instead, from its second 3x3 convolution on: the first still
     reads an undilated map. timm's `output_stride` and torchvision's `replace_stride_with_dilation` agree in this.
     """
-    total, index = sum(variant.depths), 0
-    map_stride, dilation = (1 if variant.small_pictures else 4), 1
-    plan = []
-    for stage, (width, depth) in enumerate(zip(variant.widths, variant.depths, strict=True)):
-        stride, first_dilation = (1 if stage == 0 else 2), dilation
+    expansion = 4 if variant.block == "bottleneck" else 1
+    channels, dilation, map_stride = variant.stem[-1], 1, (1 if variant.small_pictures else 4)
+    total = sum(variant.depths)
+    rates = (drop_path * index / (total - 1) for index in range(total))
+    places: dict[str, list[Place]] = {}
+    for number, (width, depth) in enumerate(zip(variant.widths, variant.depths, strict=True)):
+        stride, first_dilation = (1 if number == 0 else 2), dilation
         if map_stride >= output_stride:
             stride, dilation = 1, dilation * stride
         map_stride *= stride
-        places = []
-        for _ in range(depth):
-            rate = drop_path * index / (total - 1)
-            places.append(_Place(width, stride, first_dilation, dilation, rate, map_stride))
-            stride, first_dilation, index = 1, dilation, index + 1
-        plan.append(places)
-    return plan
+        stage = places[f"c{number + 2}"] = []
+        for rate in itertools.islice(rates, depth):
+            out = width * expansion
+            stage.append(Place(channels, width, out, stride, stride_first, first_dilation, dilation, rate, map_stride))
+            channels, stride, first_dilation = out, 1, dilation
+    return places
 
 
-def _blocks(
-    variant: Variant, places: list[_Place], in_channels: int, norm: Norm, stride_first: bool
-) -> list[BasicBlock | Bottleneck]:
-    blocks: list[BasicBlock | Bottleneck] = []
-    for place in places:
-        if variant.block == "basic":
-            blocks.append(BasicBlock(in_channels, variant, place, norm))
-        else:
-            blocks.append(Bottleneck(in_channels, variant, place, norm, stride_first))
-        in_channels = blocks[-1].out_channels
-    return blocks
+def _stem(variant: Variant, in_channels: int, norm: Norm) -> nn.Module:
+    """The stem's convolutions. Its last norm stands outside, as in timm's deep stems."""
+    if variant.small_pictures:
+        return _conv(in_channels, variant.stem[0], 3)
+    if len(variant.stem) == 1:
+        return _conv(in_channels, variant.stem[0], 7, stride=2)
+    first, second, last = variant.stem
+    return nn.Sequential(
+        *(_conv(in_channels, first, 3, stride=2), norm(first), nn.ReLU(inplace=True)),
+        *(_conv(first, second, 3), norm(second), nn.ReLU(inplace=True)),
+        _conv(second, last, 3),
+    )
+
+
+def _block(variant: Variant, place: Place, norm: Norm) -> Block:
+    return (BasicBlock if variant.block == "basic" else Bottleneck)(variant, place, norm)
 
 
 class Block(nn.Module):
@@ -301,12 +280,11 @@ class Block(nn.Module):
 
     conv_norm_pairs: ClassVar[tuple[tuple[str, str], ...]]
 
-    def __init__(self, in_channels: int, out_channels: int, variant: Variant, place: _Place, norm: Norm) -> None:
+    def __init__(self, variant: Variant, place: Place, norm: Norm) -> None:
         super().__init__()
-        self.out_channels = out_channels
-        self.se = SqueezeExcite(out_channels) if variant.squeeze_excite else nn.Identity()
+        self.se = SqueezeExcite(place.out_channels) if variant.squeeze_excite else nn.Identity()
         self.drop_path = DropPath(place.drop_path) if place.drop_path else nn.Identity()
-        self.downsample = _shortcut(in_channels, out_channels, variant, place, norm)
+        self.downsample = _shortcut(variant, place, norm)
 
     def branch(self, x: Tensor) -> Tensor:
         raise NotImplementedError
@@ -320,9 +298,9 @@ class Block(nn.Module):
 class BasicBlock(Block):
     conv_norm_pairs: ClassVar = (("conv1", "bn1"), ("conv2", "bn2"))
 
-    def __init__(self, in_channels: int, variant: Variant, place: _Place, norm: Norm) -> None:
-        super().__init__(in_channels, place.width, variant, place, norm)
-        self.conv1 = _conv(in_channels, place.width, 3, stride=place.stride, dilation=place.first_dilation)
+    def __init__(self, variant: Variant, place: Place, norm: Norm) -> None:
+        super().__init__(variant, place, norm)
+        self.conv1 = _conv(place.in_channels, place.width, 3, stride=place.stride, dilation=place.first_dilation)
         self.bn1 = norm(place.width)
         self.conv2 = _conv(place.width, place.width, 3, dilation=place.dilation)
         self.bn2 = norm(place.width)
@@ -333,18 +311,20 @@ class BasicBlock(Block):
 
 
 class Bottleneck(Block):
+    """As in torchvision and timm it strides in the 3x3 convolution ("V1.5"); by `stride_first` as in the paper."""
+
     conv_norm_pairs: ClassVar = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
 
-    def __init__(self, in_channels: int, variant: Variant, place: _Place, norm: Norm, stride_first: bool) -> None:
-        super().__init__(in_channels, place.width * 4, variant, place, norm)
+    def __init__(self, variant: Variant, place: Place, norm: Norm) -> None:
+        super().__init__(variant, place, norm)
         inner = place.width * variant.group_width // 64 * variant.groups
-        strides = (place.stride, 1) if stride_first else (1, place.stride)
-        self.conv1 = _conv(in_channels, inner, 1, stride=strides[0])
+        first, second = (place.stride, 1) if place.stride_first else (1, place.stride)
+        self.conv1 = _conv(place.in_channels, inner, 1, stride=first)
         self.bn1 = norm(inner)
-        self.conv2 = _conv(inner, inner, 3, stride=strides[1], dilation=place.first_dilation, groups=variant.groups)
+        self.conv2 = _conv(inner, inner, 3, stride=second, dilation=place.first_dilation, groups=variant.groups)
         self.bn2 = norm(inner)
-        self.conv3 = _conv(inner, self.out_channels, 1)
-        self.bn3 = norm(self.out_channels)
+        self.conv3 = _conv(inner, place.out_channels, 1)
+        self.bn3 = norm(place.out_channels)
 
     def branch(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
@@ -352,19 +332,21 @@ class Bottleneck(Block):
         return self.bn3(self.conv3(x))
 
 
-def _shortcut(in_channels: int, out_channels: int, variant: Variant, place: _Place, norm: Norm) -> nn.Module:
-    if place.stride == 1 and in_channels == out_channels:
+def _shortcut(variant: Variant, place: Place, norm: Norm) -> nn.Module:
+    new_channels = place.out_channels - place.in_channels
+    if place.stride == 1 and new_channels == 0:
         return nn.Identity()
     if variant.small_pictures:
-        return PaddedShortcut(out_channels - in_channels, place.stride)
+        return PaddedShortcut(new_channels, place.stride)
     if not variant.average_down:
-        return nn.Sequential(_conv(in_channels, out_channels, 1, stride=place.stride), norm(out_channels))
+        conv = _conv(place.in_channels, place.out_channels, 1, stride=place.stride)
+        return nn.Sequential(conv, norm(place.out_channels))
     pool: nn.Module = nn.Identity()
     if place.stride > 1:
         pool = nn.AvgPool2d(2, place.stride, ceil_mode=True, count_include_pad=False)
     elif place.dilation > 1:  # timm keeps the averaging where dilation took the stride away
         pool = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.AvgPool2d(2, 1))
-    return nn.Sequential(pool, _conv(in_channels, out_channels, 1), norm(out_channels))
+    return nn.Sequential(pool, _conv(place.in_channels, place.out_channels, 1), norm(place.out_channels))
 
 
 class PaddedShortcut(nn.Module):
@@ -404,41 +386,6 @@ class DropPath(nn.Module):
         return x * x.new_empty(len(x), 1, 1, 1).bernoulli_(keep).div_(keep)
 
 
-class FrozenBatchNorm(nn.Module):
-    """Batch norm as the constant that it is in eval mode: all of it buffers, under batch norm's own keys."""
-
-    weight: Tensor
-    bias: Tensor
-    running_mean: Tensor
-    running_var: Tensor
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.eps = 1e-5
-        self.register_buffer("weight", torch.ones(channels))
-        self.register_buffer("bias", torch.zeros(channels))
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels))
-        self.register_buffer("num_batches_tracked", torch.tensor(0))
-
-    def forward(self, x: Tensor) -> Tensor:
-        scale = self.weight * (self.running_var + self.eps).rsqrt()
-        shift = self.bias - self.running_mean * scale
-        return torch.addcmul(shift[:, None, None], x, scale[:, None, None])
-
-
-def _norm(kind: str) -> Norm:
-    norms: dict[str, Norm] = {
-        "batch": nn.BatchNorm2d,
-        "frozen": FrozenBatchNorm,
-        # The customary 32 groups, fewer where that would leave a group fewer than two channels.
-        "group": lambda channels: nn.GroupNorm(math.gcd(32, channels // 2), channels),
-    }
-    if kind not in norms:
-        raise RecipeError(f"norm is batch, frozen or group, not {kind!r}")
-    return norms[kind]
-
-
 def _conv(inputs: int, outputs: int, size: int, *, stride: int = 1, dilation: int = 1, groups: int = 1) -> nn.Conv2d:
     padding = dilation * (size // 2)
     return nn.Conv2d(inputs, outputs, size, stride, padding, dilation, groups, bias=False)
@@ -452,25 +399,3 @@ def _initialise(trunk: ResNet, zero_last: bool) -> None:
         if zero_last and isinstance(module, Block):
             last_norm = module.conv_norm_pairs[-1][1]
             nn.init.zeros_(module.get_parameter(f"{last_norm}.weight"))
-
-
-def _checkpointed(blocks: nn.Sequential, x: Tensor) -> Tensor:
-    """`blocks(x)`, keeping only `x` for the backward pass; bit for bit the same gradients and statistics."""
-
-    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _statistics_stand_still(blocks)
-
-    return checkpoint(blocks, x, use_reentrant=False, context_fn=contexts)
-
-
-@contextmanager
-def _statistics_stand_still(blocks: nn.Module) -> Iterator[None]:
-    """Batch norms go on normalising by the batch, but do not count it a second time."""
-    norms = [module for module in blocks.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    for norm in norms:
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True

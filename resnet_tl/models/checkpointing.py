@@ -1,0 +1,46 @@
+"""Activation checkpointing that changes nothing but memory and time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+
+def run_in_segments(blocks: nn.Sequential, x: Tensor, segments: int) -> Tensor:
+    """`blocks(x)`, in `segments` pieces of which the backward pass keeps only the inputs; 0 keeps every map.
+
+    Gradients, running statistics and counters are those of `blocks(x)`, bit for bit. Under torch.compile the compiler
+    decides what to keep.
+    """
+    if segments == 0 or not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return blocks(x)
+    length = math.ceil(len(blocks) / segments)
+    for first in range(0, len(blocks), length):
+        x = _checkpointed(blocks[first : first + length], x)
+    return x
+
+
+def _checkpointed(blocks: nn.Sequential, x: Tensor) -> Tensor:
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return nullcontext(), _statistics_stand_still(blocks)
+
+    return checkpoint(blocks, x, use_reentrant=False, context_fn=contexts)
+
+
+@contextmanager
+def _statistics_stand_still(blocks: nn.Sequential) -> Iterator[None]:
+    """While it lasts, batch norms normalise by the batch but do not count it: it has been counted once."""
+    norms = [norm for norm in blocks.modules() if isinstance(norm, _BatchNorm) and norm.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
