@@ -1,0 +1,241 @@
+"""Pictures as LightningDataModules: `ImageFolder` and `ImageTable`, over what they share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.accelerators import CUDAAccelerator
+from torch.utils.data import DataLoader
+
+from resnet_tl.data import splits, transforms
+from resnet_tl.data.collate import collate
+from resnet_tl.data.dataset import PictureDataset
+from resnet_tl.data.listing import Listing, PictureSet, Rows
+from resnet_tl.data.samplers import EvaluationSampler, TrainSampler
+from resnet_tl.data.sources.folder import read_folder
+from resnet_tl.data.sources.table import Columns, read_table
+from resnet_tl.errors import DataError
+from resnet_tl.records import Batch, Draw
+
+
+class ClassificationData(L.LightningDataModule):
+    """Listed pictures as batches, in training, validation and test; nothing is decoded before a loader is iterated.
+
+    Args:
+        pictures: what a source found. Without a `val` split of its own (or with `folds`) its `train` is parted.
+        image_size: height and width in pixels of what the network sees.
+        batch_size: pictures a step and device.
+        num_workers: processes that decode; 0: the main process. The pictures are the same for any number.
+        augment: strength of the training transforms.
+        train_transforms, eval_transforms: pipelines of one's own, in place of these.
+        crop: share of the short side that evaluation cuts from the centre.
+        interpolation: of every resize.
+        channels: of the decoded pictures: 1 grey, 3 RGB, or as many as the files hold.
+        val_fraction: share of every class to validate on where the source has no split; 1: all of them.
+        folds, fold: with `folds: 5, fold: 0` the first of five parts is validated on, the others are trained on.
+        balanced: draw every class equally often in training.
+        cache, cache_dir: `resized` keeps decoded, resized pictures in one file there.
+        on_error: what a picture that cannot be decoded does: end the run, or be left out and counted.
+        crops, scales: views of a picture in evaluation: 10 crops, and short sides in pixels to show it at.
+        seed: of split, order and augmentation; None: the run's (`seed_everything`), or 0.
+        multiprocessing: how workers start; None: Python's default.
+    """
+
+    def __init__(
+        self,
+        pictures: PictureSet,
+        *,
+        image_size: int = 224,
+        batch_size: int = 32,
+        num_workers: int = 2,
+        augment: Literal["none", "light", "medium", "strong"] = "light",
+        train_transforms: list[dict[str, Any]] | None = None,
+        eval_transforms: list[dict[str, Any]] | None = None,
+        crop: float = 0.875,
+        interpolation: str = "bilinear",
+        channels: int = 3,
+        val_fraction: float = 0.2,
+        folds: int | None = None,
+        fold: int = 0,
+        balanced: bool = False,
+        cache: Literal["off", "resized"] = "off",
+        cache_dir: str | None = None,
+        on_error: Literal["error", "skip"] = "error",
+        crops: Literal[1, 10] = 1,
+        scales: tuple[int, ...] = (),
+        seed: int | None = None,
+        multiprocessing: Literal["fork", "spawn"] | None = None,
+    ) -> None:
+        super().__init__()
+        self.classes = pictures.classes
+        self.multi_label = pictures.multi_label
+        self.channels, self.image_size, self.crop, self.interpolation = channels, image_size, crop, interpolation
+        self.batch_size, self.num_workers, self.multiprocessing = batch_size, num_workers, multiprocessing
+        self.augment, self.train_transforms, self.eval_transforms = augment, train_transforms, eval_transforms
+        self.crops, self.scales = crops, tuple(scales)
+        self.balanced, self.on_error = balanced, on_error
+        self.cache, self.cache_dir = cache, cache_dir
+        self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
+        self.root = pictures.root
+        self.listings = splits.part(pictures.splits, fraction=val_fraction, folds=folds, fold=fold, seed=self.seed)
+        """What to train on, validate on and test on: `train`, `val` and `test`, as far as they exist."""
+        self.notes = [*pictures.notes, *_told(self.root, pictures.splits, self.listings)]
+        """Sentences about what was left out or assumed."""
+
+    def class_counts(self) -> np.ndarray:
+        """How many training pictures show each class: `[K]` int64."""
+        return self._listing("train").class_counts(len(self.classes))
+
+    def write_split(self, path: str | Path) -> None:
+        """Which picture is in which split, as a CSV: key, class, split."""
+        splits.write_split(path, self.listings, self.classes)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        listing = self._listing("train")
+        sampler = TrainSampler(
+            len(listing),
+            seed=self.seed,
+            batch_size=self.batch_size,
+            ranks=self._ranks,
+            rank=self._rank,
+            weights=_balance(listing, len(self.classes)) if self.balanced else None,
+        )
+        if self.trainer is not None:
+            # Workers fetch ahead before Lightning calls set_epoch, when a run resumes behind its first epoch.
+            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
+        return self._loader(listing, self._training_transform(), sampler)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        return self._evaluation_loader("val", "test")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        return self._evaluation_loader("test", "val")
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        return self.test_dataloader()
+
+    def _listing(self, *wanted: str) -> Listing:
+        """The first of these splits that exists."""
+        for split in wanted:
+            if split in self.listings:
+                return self.listings[split]
+        raise DataError(
+            f"{self.root} has no pictures in a split {' or '.join(wanted)}; it has {', '.join(self.listings)} only"
+        )
+
+    def _evaluation_loader(self, *wanted: str) -> DataLoader[Batch]:
+        listing = self._listing(*wanted)
+        sampler = EvaluationSampler(len(listing), ranks=self._ranks, rank=self._rank)
+        return self._loader(listing, self._evaluation_transform(), sampler)
+
+    def _loader(self, listing: Listing, transform: Any, sampler: Iterable[Draw]) -> DataLoader[Batch]:
+        dataset = PictureDataset(
+            listing,
+            transform,
+            channels=self.channels,
+            multi_label_classes=len(self.classes) if self.multi_label else None,
+            on_error=self.on_error,
+            seed=self.seed,
+        )
+        return DataLoader(
+            dataset,  # type: ignore[arg-type]
+            batch_size=self.batch_size,
+            sampler=sampler,  # type: ignore[arg-type]
+            collate_fn=collate,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            worker_init_fn=_start_worker,
+            multiprocessing_context=self.multiprocessing if self.num_workers else None,
+            pin_memory=self.trainer is not None and isinstance(self.trainer.accelerator, CUDAAccelerator),
+            # Of its own, so that starting an iterator draws nothing from the generator of mixup and dropout.
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+
+    def _training_transform(self) -> Any:
+        return transforms.training(self.augment, self.image_size, self.interpolation)
+
+    def _evaluation_transform(self) -> Any:
+        return transforms.evaluation(
+            self.image_size, self.crop, self.interpolation, crops=self.crops, scales=self.scales
+        )
+
+    @property
+    def _ranks(self) -> int:
+        return self.trainer.world_size if self.trainer is not None else 1
+
+    @property
+    def _rank(self) -> int:
+        return self.trainer.global_rank if self.trainer is not None else 0
+
+
+class ImageFolder(ClassificationData):
+    """Pictures in `root/<class>/...` or `root/{train,val,test}/<class>/...`; `root` is a folder or a zip of one.
+
+    Args:
+        root: that folder or zip.
+        classes: a checkpoint's class names, which the folder's must be; None: the folder's, sorted.
+        options: of `ClassificationData`.
+    """
+
+    def __init__(self, root: str, *, classes: list[str] | None = None, **options: Any) -> None:
+        super().__init__(read_folder(root, classes), **options)
+
+
+class ImageTable(ClassificationData):
+    """Pictures listed in a CSV with a header: columns path, label (`a|b` for several) and, if there is one, split.
+
+    Args:
+        csv: that file.
+        root: folder or zip below which its paths lie; None: the CSV's own folder.
+        path_column, label_column, split_column: their names in the header.
+        multi_label: whether a picture may show any number of classes; None: if any label holds a `|`.
+        classes: a checkpoint's class names, which the table's must be; None: the table's, sorted.
+        options: of `ClassificationData`.
+    """
+
+    def __init__(
+        self,
+        csv: str,
+        root: str | None = None,
+        *,
+        path_column: str = "path",
+        label_column: str = "label",
+        split_column: str = "split",
+        multi_label: bool | None = None,
+        classes: list[str] | None = None,
+        **options: Any,
+    ) -> None:
+        columns = Columns(path_column, label_column, split_column)
+        super().__init__(read_table(csv, root, columns, multi_label=multi_label, classes=classes), **options)
+
+
+def _start_worker(worker: int) -> None:
+    """A worker decodes on one core: the number of workers says how many are used."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+def _balance(listing: Listing, classes: int) -> np.ndarray:
+    """Weights `[N]` that give each class the same total; of several classes the rarest counts, and "none" is one."""
+    counts = np.maximum(listing.class_counts(classes), 1)
+    if not isinstance(listing.targets, Rows):
+        return 1 / counts[listing.targets]
+    none = listing.targets.lengths == 0
+    weights = np.where(none, 1 / max(1, none.sum()), 0.0)
+    owner = np.repeat(np.arange(len(listing)), listing.targets.lengths)
+    np.maximum.at(weights, owner, 1 / counts[listing.targets.values])
+    return weights
+
+
+def _told(root: str, own: Mapping[str, Listing], parts: Mapping[str, Listing]) -> list[str]:
+    """In one sentence, how many pictures are in which split, and what was made up or stands in."""
+    sizes = ", ".join(f"{len(listing)} {split}" for split, listing in parts.items())
+    parted = " (parted by us)" if parts.get("val") is not own.get("val") else ""
+    return [f"{root}: {sizes}{parted}"]

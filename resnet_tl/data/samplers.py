@@ -1,0 +1,112 @@
+"""In which order samples are drawn, on one process or many: pure functions of (seed, epoch)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from resnet_tl.errors import DataError
+from resnet_tl.records import Draw
+
+
+class TrainSampler:
+    """Every sample once an epoch, shuffled; or, with `weights`, about as often as its weight says.
+
+    All ranks share one order, of which rank r takes every `ranks`-th draw from r on. So the pictures of a step are the
+    same for any number of ranks that makes the same global batch. At the epoch's end, draws that do not go evenly
+    round the ranks are left out, and so is a last batch of one, by which batch norm could not normalise (unless
+    `batch_size` is 1). What was left out differs from epoch to epoch.
+
+    Args:
+        count: samples of the listing; an epoch has so many draws over all ranks.
+        seed, ranks, rank: see above; the epoch is set by `set_epoch`, which Lightning calls.
+        batch_size: of one rank.
+        weights: `[count]` float; draws of an epoch are shared out in proportion, each sample getting its share rounded
+            up or down (systematic sampling), at random from epoch to epoch.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        seed: int,
+        batch_size: int,
+        ranks: int = 1,
+        rank: int = 0,
+        weights: np.ndarray | None = None,
+    ) -> None:
+        if count < ranks:
+            raise DataError(f"{count} pictures to train on are too few for {ranks} devices; expected one each or more")
+        self.count, self.seed, self.batch_size, self.ranks, self.rank = count, seed, batch_size, ranks, rank
+        self.weights = weights
+        self.epoch = 0
+        self.start = 0
+        """Batches of this epoch that were trained on before and are passed over, after a resume in mid-epoch."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Which epoch the next iteration draws; a new one starts at its first batch."""
+        if epoch != self.epoch:
+            self.epoch, self.start = epoch, 0
+
+    def __len__(self) -> int:
+        """Draws of this rank in a whole epoch."""
+        each = self.count // self.ranks
+        lonely = each % self.batch_size == 1 and self.batch_size > 1 and each > 1
+        return each - lonely
+
+    def __iter__(self) -> Iterator[Draw]:
+        indices, repeats = self._order()
+        mine = slice(self.rank + self.start * self.batch_size * self.ranks, len(self) * self.ranks, self.ranks)
+        for index, repeat in zip(indices[mine].tolist(), repeats[mine].tolist(), strict=True):
+            yield Draw(self.epoch, index, repeat)
+
+    def _order(self) -> tuple[np.ndarray, np.ndarray]:
+        """The epoch's draws over all ranks: sample indices `[count]`, and how often each was drawn before `[count]`."""
+        rng = np.random.default_rng((self.seed, self.epoch))
+        order = rng.permutation(self.count)
+        if self.weights is None:
+            return order, np.zeros_like(order)
+        order = rng.permutation(_systematic(order, self.weights, rng))
+        return order, _occurrence(order)
+
+
+class EvaluationSampler:
+    """Every sample exactly once over all ranks, in order; each rank gets as many draws as the others, one at least.
+
+    Where samples do not go evenly round the ranks, the last draw of some is a filler, `Draw(0, -1)`, which passes
+    through the network and counts nowhere.
+    """
+
+    def __init__(self, count: int, *, ranks: int = 1, rank: int = 0) -> None:
+        self.count, self.ranks, self.rank = count, ranks, rank
+
+    def __len__(self) -> int:
+        return max(1, -(-self.count // self.ranks))
+
+    def __iter__(self) -> Iterator[Draw]:
+        for turn in range(len(self)):
+            index = turn * self.ranks + self.rank
+            yield Draw(0, index if index < self.count else -1)
+
+
+def _systematic(order: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """`len(order)` draws from `order`, each sample its share of them rounded up or down (Madow, 1949).
+
+    Samples of one weight lie together, so that the draws of such a group are its share rounded as well.
+    """
+    order = order[np.argsort(weights[order], kind="stable")]
+    ends = np.cumsum(weights[order])
+    ends *= len(order) / ends[-1]
+    ends[-1] = len(order)
+    marks = np.floor(ends + rng.random()).astype(np.int64)
+    return np.repeat(order, np.diff(marks, prepend=0))
+
+
+def _occurrence(drawn: np.ndarray) -> np.ndarray:
+    """How often each element stood before itself: `[3, 5, 3, 3] -> [0, 0, 1, 2]`."""
+    by_value = np.argsort(drawn, kind="stable")
+    firsts = np.searchsorted(drawn[by_value], drawn[by_value], side="left")
+    repeats = np.empty_like(drawn)
+    repeats[by_value] = np.arange(len(drawn)) - firsts
+    return repeats
