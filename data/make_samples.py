@@ -35,6 +35,7 @@ def main(folder: Path) -> None:
     classification(folder / "classification", {"train": 20, "val": 50})
     detection(folder / "detection", {"train": 24, "val": 8})
     segmentation(folder / "segmentation", {"train": 24, "val": 8})
+    overview(folder / "overview.png")
 
 
 def classification(folder: Path, counts: dict[str, int], side: int = 32) -> None:
@@ -42,8 +43,20 @@ def classification(folder: Path, counts: dict[str, int], side: int = 32) -> None
     for s, (split, count) in enumerate(counts.items()):
         for k, name in enumerate(THINGS):
             for i in range(count):
-                rng = np.random.default_rng((SEED, 0, s, k, i))
-                write_png(folder / split / name / f"{i:03d}.png", portrait(rng, name, side))
+                write_png(folder / split / name / f"{i:03d}.png", portrait(picture_rng(s, k, i), name, side))
+
+
+def overview(path: Path, columns: int = 8, side: int = 32) -> None:
+    """The first validation pictures of every class, two classes a row."""
+    rows = [[portrait(picture_rng(1, k, i), name, side) for i in range(columns)] for k, name in enumerate(THINGS)]
+    strips = [np.concatenate(row, axis=1) for row in rows]
+    write_png(
+        path, np.concatenate([np.concatenate(pair, axis=1) for pair in zip(strips[::2], strips[1::2], strict=True)])
+    )
+
+
+def picture_rng(split: int, thing: int, number: int) -> np.random.Generator:
+    return np.random.default_rng((SEED, 0, split, thing, number))
 
 
 def detection(folder: Path, counts: dict[str, int], height: int = 128, width: int = 160) -> None:
