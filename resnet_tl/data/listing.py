@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ class PictureSet:
 
 
 class Listing:
-    """N samples: `listing[i]` is a `Sample`. Costs its keys' bytes and 12 more a sample (multi-label: 12 and 4 a class).
+    """N samples: `listing[i]` is a `Sample`. Costs the bytes of its key and 12 each (multi-label: 16 and 4 a class).
 
     A picture's key is its path below `root`, with `/`, and so the same on every machine; its path is `root/key`.
     """
@@ -48,11 +49,11 @@ class Listing:
             DataError: a file name is not UTF-8 (such keys would not be the same on every machine).
         """
         try:
-            packed = Rows.pack((key.encode() for key in keys), np.uint8)
+            packed = Rows.of_text(keys)
         except UnicodeEncodeError as error:
             raise DataError(f"{root}: the file name {error.object!r} is not UTF-8; rename it") from None
         multi_label = len(targets) > 0 and not isinstance(targets[0], (int, np.integer))
-        rows: Any = Rows.pack(targets, np.int32) if multi_label else np.asarray(targets, np.int32)  # type: ignore[arg-type]
+        rows: Any = Rows.of(targets) if multi_label else np.asarray(targets, np.int32)  # type: ignore[arg-type]
         return cls(root, packed, rows)
 
     def __len__(self) -> int:
@@ -67,8 +68,8 @@ class Listing:
     def key(self, index: int) -> str:
         return self._keys[index].tobytes().decode()
 
-    def keys(self) -> Iterator[str]:
-        return map(self.key, range(len(self)))
+    def keys(self) -> list[str]:
+        return [self.key(index) for index in range(len(self))]
 
     @property
     def multi_label(self) -> bool:
@@ -109,11 +110,14 @@ class Rows:
     offsets: np.ndarray
 
     @classmethod
-    def pack(cls, rows: Iterable[bytes | Sequence[int]], dtype: type[np.generic]) -> Rows:
-        arrays = [np.frombuffer(row, dtype) if isinstance(row, bytes) else np.asarray(row, dtype) for row in rows]
-        offsets = np.zeros(len(arrays) + 1, np.int64)
-        np.cumsum([len(row) for row in arrays], out=offsets[1:])
-        return cls(np.concatenate(arrays) if arrays else np.zeros(0, dtype), offsets)
+    def of(cls, rows: Sequence[Sequence[int]]) -> Rows:
+        return cls(np.fromiter(chain.from_iterable(rows), np.int32), _ends(rows))
+
+    @classmethod
+    def of_text(cls, texts: Sequence[str]) -> Rows:
+        """One row of UTF-8 bytes each."""
+        rows = [text.encode() for text in texts]
+        return cls(np.frombuffer(b"".join(rows), np.uint8), _ends(rows))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -140,3 +144,7 @@ class Rows:
     def join(self, other: Rows) -> Rows:
         offsets = np.concatenate([self.offsets, other.offsets[1:] + self.offsets[-1]])
         return Rows(np.concatenate([self.values, other.values]), offsets)
+
+
+def _ends(rows: Sequence[Sequence[int]]) -> np.ndarray:
+    return np.cumsum([0, *map(len, rows)], dtype=np.int64)

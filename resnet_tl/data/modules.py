@@ -18,10 +18,11 @@ from resnet_tl.data import splits, transforms
 from resnet_tl.data.collate import collate
 from resnet_tl.data.dataset import PictureDataset
 from resnet_tl.data.listing import Listing, PictureSet, Rows
+from resnet_tl.data.resize import Interpolation
 from resnet_tl.data.samplers import EvaluationSampler, TrainSampler
 from resnet_tl.data.sources.folder import read_folder
 from resnet_tl.data.sources.table import Columns, read_table
-from resnet_tl.errors import DataError
+from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.records import Batch, Draw
 
 
@@ -55,11 +56,11 @@ class ClassificationData(L.LightningDataModule):
         image_size: int = 224,
         batch_size: int = 32,
         num_workers: int = 2,
-        augment: Literal["none", "light", "medium", "strong"] = "light",
+        augment: transforms.Strength = "light",
         train_transforms: list[dict[str, Any]] | None = None,
         eval_transforms: list[dict[str, Any]] | None = None,
         crop: float = 0.875,
-        interpolation: str = "bilinear",
+        interpolation: Interpolation = "bilinear",
         channels: int = 3,
         val_fraction: float = 0.2,
         folds: int | None = None,
@@ -74,6 +75,10 @@ class ClassificationData(L.LightningDataModule):
         multiprocessing: Literal["fork", "spawn"] | None = None,
     ) -> None:
         super().__init__()
+        _check(image_size >= 1, f"data.image_size is {image_size}; expected 1 pixel or more")
+        _check(batch_size >= 1, f"data.batch_size is {batch_size}; expected 1 or more")
+        _check(num_workers >= 0, f"data.num_workers is {num_workers}; expected 0 or more")
+        _check(0 < val_fraction <= 1, f"data.val_fraction is {val_fraction}; expected more than 0 and at most 1")
         self.classes = pictures.classes
         self.multi_label = pictures.multi_label
         self.channels, self.image_size, self.crop, self.interpolation = channels, image_size, crop, interpolation
@@ -86,7 +91,7 @@ class ClassificationData(L.LightningDataModule):
         self.root = pictures.root
         self.listings = splits.part(pictures.splits, fraction=val_fraction, folds=folds, fold=fold, seed=self.seed)
         """What to train on, validate on and test on: `train`, `val` and `test`, as far as they exist."""
-        self.notes = [*pictures.notes, *_told(self.root, pictures.splits, self.listings)]
+        self.notes = [*pictures.notes, _told(self.root, pictures.splits, self.listings)]
         """Sentences about what was left out or assumed."""
 
     def class_counts(self) -> np.ndarray:
@@ -135,7 +140,7 @@ class ClassificationData(L.LightningDataModule):
         sampler = EvaluationSampler(len(listing), ranks=self._ranks, rank=self._rank)
         return self._loader(listing, self._evaluation_transform(), sampler)
 
-    def _loader(self, listing: Listing, transform: Any, sampler: Iterable[Draw]) -> DataLoader[Batch]:
+    def _loader(self, listing: Listing, transform: transforms.Transform, sampler: Iterable[Draw]) -> DataLoader[Batch]:
         dataset = PictureDataset(
             listing,
             transform,
@@ -158,13 +163,15 @@ class ClassificationData(L.LightningDataModule):
             generator=torch.Generator().manual_seed(self.seed),
         )
 
-    def _training_transform(self) -> Any:
+    def _training_transform(self) -> transforms.Transform:
+        if self.train_transforms is not None:
+            return transforms.pipeline(self.train_transforms)
         return transforms.training(self.augment, self.image_size, self.interpolation)
 
-    def _evaluation_transform(self) -> Any:
-        return transforms.evaluation(
-            self.image_size, self.crop, self.interpolation, crops=self.crops, scales=self.scales
-        )
+    def _evaluation_transform(self) -> transforms.Transform:
+        if self.eval_transforms is not None:
+            return transforms.pipeline(self.eval_transforms)
+        return transforms.evaluation(self.image_size, self.crop, self.interpolation, self.crops, self.scales)
 
     @property
     def _ranks(self) -> int:
@@ -234,8 +241,15 @@ def _balance(listing: Listing, classes: int) -> np.ndarray:
     return weights
 
 
-def _told(root: str, own: Mapping[str, Listing], parts: Mapping[str, Listing]) -> list[str]:
-    """In one sentence, how many pictures are in which split, and what was made up or stands in."""
+def _told(root: str, own: Mapping[str, Listing], parts: Mapping[str, Listing]) -> str:
+    """How many pictures are in which split, which of these were made up, and what stands in for those that lack."""
     sizes = ", ".join(f"{len(listing)} {split}" for split, listing in parts.items())
-    parted = " (parted by us)" if parts.get("val") is not own.get("val") else ""
-    return [f"{root}: {sizes}{parted}"]
+    made = " (parted here)" if parts.get("val") is not own.get("val") else ""
+    stand_ins = {"val": "test", "test": "val"}
+    lacking = [f"; no {split} split: {stand_ins[split]} stands in" for split in stand_ins if split not in parts]
+    return f"{root}: {sizes}{made}{''.join(lacking)}"
+
+
+def _check(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise RecipeError(otherwise)

@@ -96,7 +96,7 @@ def _systematic(order: np.ndarray, weights: np.ndarray, rng: np.random.Generator
     Samples of one weight lie together, so that the draws of such a group are its share rounded as well.
     """
     order = order[np.argsort(weights[order], kind="stable")]
-    ends = np.cumsum(weights[order])
+    ends = np.cumsum(weights[order], dtype=np.float64)
     ends *= len(order) / ends[-1]
     ends[-1] = len(order)
     marks = np.floor(ends + rng.random()).astype(np.int64)

@@ -50,7 +50,7 @@ def holdout(listing: Listing, fraction: float, seed: int) -> np.ndarray:
         return np.ones(len(listing), bool)
     if isinstance(listing.targets, Rows):
         return _iterative(listing.targets, np.array([fraction, 1 - fraction]), _shuffled(listing, seed)) == 0
-    order, rank, size = _by_class(listing, seed)
+    order, rank, size = _by_class(listing.targets, _shuffled(listing, seed))
     wanted = np.clip(np.floor(size * fraction + 0.5), 1, np.maximum(size - 1, 1))
     chosen = np.empty(len(listing), bool)
     chosen[order] = (rank < wanted) & (size > 1)
@@ -64,7 +64,7 @@ def deal(listing: Listing, count: int, seed: int) -> np.ndarray:
     """
     if isinstance(listing.targets, Rows):
         return _iterative(listing.targets, np.full(count, 1 / count), _shuffled(listing, seed))
-    order, _, size = _by_class(listing, seed)
+    order, _, size = _by_class(listing.targets, _shuffled(listing, seed))
     dealt = np.full(len(listing), TRAIN)
     several = order[size > 1]
     dealt[several] = np.arange(len(several)) % count
@@ -89,18 +89,17 @@ def _indices(listing: Listing, index: int) -> Iterable[int]:
 
 def _shuffled(listing: Listing, seed: int) -> np.ndarray:
     """Indices in the order of their keys' hashes: a picture keeps its place when others are added or removed."""
-    salt = str(seed).encode()
-    digests = (hashlib.blake2b(key.encode(), digest_size=8, key=salt).digest() for key in listing.keys())
-    return np.argsort(np.frombuffer(b"".join(digests), np.uint64), kind="stable")
+
+    def digest(key: str) -> bytes:
+        return hashlib.blake2b(key.encode(), digest_size=8, key=str(seed).encode()).digest()
+
+    return np.argsort(np.frombuffer(b"".join(map(digest, listing.keys())), np.dtype("<u8")), kind="stable")
 
 
-def _by_class(listing: Listing, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices by class and shuffled within; the place of each within its class; the size of its class. All `[N]`."""
-    order = _shuffled(listing, seed)
-    order = order[np.argsort(listing.targets[order], kind="stable")]
-    _, firsts, inverse, sizes = np.unique(
-        listing.targets[order], return_index=True, return_inverse=True, return_counts=True
-    )
+def _by_class(targets: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`order` sorted by class; the place of each within its class; the size of its class. All `[N]`."""
+    order = order[np.argsort(targets[order], kind="stable")]
+    _, firsts, inverse, sizes = np.unique(targets[order], return_index=True, return_inverse=True, return_counts=True)
     return order, np.arange(len(order)) - firsts[inverse], sizes[inverse]
 
 

@@ -12,8 +12,9 @@ from typing import NamedTuple
 from resnet_tl.data.listing import Listing, PictureSet
 from resnet_tl.errors import DataError, did_you_mean
 
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .bmp .dib .tif .tiff .gif .jp2 .ppm .pgm .pbm .avif .npy".split()
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".jp2", ".ppm"),
+    *(".pgm", ".pbm", ".avif", ".npy"),
 )
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 SYSTEM_FILES = frozenset(["__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN"])
@@ -28,13 +29,13 @@ def read_folder(root: str, classes: Sequence[str] | None = None) -> PictureSet:
     Raises:
         DataError: no such folder, none of the layouts, an empty class, fewer than two, classes that do not agree.
     """
-    tree = walk(root)
+    tree = _unwrapped(walk(root))
     pictures = sorted(filter(is_picture, tree.files))
     if not pictures:
         raise DataError(f"{tree.root} holds no pictures{_endings(tree.files)}; expected {_layout(tree.root)}")
-    notes = [f"{tree.root}: left out files that are no pictures{_endings(tree.files)}"] * (
-        len(pictures) < len(tree.files)
-    )
+    notes = []
+    if len(pictures) < len(tree.files):
+        notes.append(f"{tree.root}: left out files that are no pictures{_endings(tree.files)}")
     prefixes = _split_prefixes(tree.root, pictures, notes)
     found = {split: _by_class(tree, pictures, prefix, notes) for split, prefix in prefixes.items()}
     names = _agree(tree.root, found, classes)
@@ -48,7 +49,7 @@ def read_folder(root: str, classes: Sequence[str] | None = None) -> PictureSet:
 
 
 class Tree(NamedTuple):
-    """What lies under `root` (of a zip: its single top folder), without hidden and system files."""
+    """What lies under `root`, without hidden and system files."""
 
     root: str
     files: list[str]
@@ -57,10 +58,10 @@ class Tree(NamedTuple):
 
 
 def walk(root: str) -> Tree:
-    """Everything under a folder or in a zip's central directory, unsorted.
+    """Everything under a folder, a zip (by its central directory) or a folder in a zip (`a.zip/b`), unsorted.
 
     Raises:
-        DataError: it does not exist, is neither, or cannot be read.
+        DataError: it does not exist, is none of these, or cannot be read.
     """
     root = os.path.expanduser(root).rstrip("/") or "/"
     try:
@@ -69,24 +70,27 @@ def walk(root: str) -> Tree:
             folders: set[str] = set()
             _scan(root, "", files, folders)
             return Tree(root, files, folders)
-        if not os.path.exists(root):
-            raise missing(root)
-        if not root.endswith(".zip"):
+        archive, found, inside = (root + "/").partition(".zip/")
+        if found and os.path.exists(archive + ".zip"):
+            return _zip_tree(archive + ".zip", inside)
+        if os.path.exists(root):
             raise DataError(f"{root} is a file; expected a folder of pictures or a .zip of one")
-        return _zip_tree(root)
+        raise missing(root)
     except PermissionError as error:
         raise DataError(f"{error.filename or root} cannot be read: permission denied") from None
 
 
 def is_picture(path: str) -> bool:
-    return os.path.splitext(path)[1].lower() in SUFFIXES
+    return path.lower().endswith(SUFFIXES)
 
 
 def missing(path: str) -> DataError:
     """The error for a path that does not exist, with the nearest name that does."""
     lost = Path(path)
-    while not lost.parent.is_dir():
+    while not lost.parent.exists():
         lost = lost.parent
+    if lost.parent.is_file():
+        return DataError(f"{path} does not exist ({lost.parent} is a file)")
     near = did_you_mean(lost.name, (entry.name for entry in lost.parent.iterdir()))
     where = "" if str(lost) == path else f" ({lost.parent} has no {lost.name!r})"
     return DataError(f"{path} does not exist{where}{near}")
@@ -105,47 +109,50 @@ def _scan(root: str, below: str, files: list[str], folders: set[str]) -> None:
                 files.append(path)
 
 
-def _zip_tree(root: str) -> Tree:
+def _zip_tree(archive: str, inside: str) -> Tree:
+    """`inside` is "" or ends in `/`."""
     try:
-        with zipfile.ZipFile(root) as archive:
-            names = archive.namelist()
+        with zipfile.ZipFile(archive) as file:
+            names = file.namelist()
     except zipfile.BadZipFile:
-        raise DataError(f"{root} is damaged or no zip; expected a folder of pictures or a zip of one") from None
+        raise DataError(f"{archive} is damaged or no zip; expected a folder of pictures or a zip of one") from None
+    names = [name[len(inside) :] for name in names if name.startswith(inside) and name != inside]
+    if not names:
+        raise DataError(f"{archive} holds no folder {inside.rstrip('/')!r}")
     names = [name for name in names if not any(map(_hidden, name.rstrip("/").split("/")))]
     files = [name for name in names if not name.endswith("/")]
-    top = _single_top(files)
-    files = [name[len(top) :] for name in files]
-    folders = {name[len(top) :].rstrip("/") for name in names if name.endswith("/") and len(name) > len(top)}
+    folders = {name.rstrip("/") for name in names if name.endswith("/")}
     folders.update(parent for name in files for parent in _parents(name))
-    return Tree(f"{root}/{top}".rstrip("/"), files, folders)
+    return Tree(f"{archive}/{inside}".rstrip("/"), files, folders)
 
 
-def _single_top(files: list[str]) -> str:
-    """`photos/` of a zip of the folder `photos`; "" when its pictures lie in several folders, or `photos` is a split
-    or holds pictures itself and so is a class."""
+def _unwrapped(tree: Tree) -> Tree:
+    """A zip is often made of a folder and not of its content: the tree in that single top folder, if so.
+
+    A top folder that is a split, or holds pictures itself and so is a class, stays.
+    """
+    if not tree.root.endswith(".zip"):
+        return tree
     top = ""
-    while True:
-        rests = [name[len(top) :].split("/", 2) for name in files if is_picture(name)]
-        firsts = {rest[0] for rest in rests}
-        if len(firsts) != 1 or min(map(len, rests)) < 3 or firsts & SPLITS.keys():
-            return top
-        top += firsts.pop() + "/"
-        files = [name for name in files if name.startswith(top)]
+    pictures = list(filter(is_picture, tree.files))
+    while len(firsts := {name[len(top) :].partition("/")[0] for name in pictures}) == 1:
+        (first,) = firsts
+        if first.lower() in SPLITS or any("/" not in name[len(top + first) + 1 :] for name in pictures):
+            break
+        top += first + "/"
+    files = [name[len(top) :] for name in tree.files if name.startswith(top)]
+    folders = {name[len(top) :] for name in tree.folders if name.startswith(top)}
+    return Tree(f"{tree.root}/{top}".rstrip("/"), files, folders)
 
 
 def _split_prefixes(root: str, pictures: list[str], notes: list[str]) -> dict[str, str]:
     """`{"train": "train/", "val": "valid/"}`, or `{"train": ""}` when the classes lie directly under the root."""
-    tops = {path.split("/", 1)[0] for path in pictures if "/" in path}
+    tops = {path.partition("/")[0] for path in pictures if "/" in path}
     named = sorted(top for top in tops if top.lower() in SPLITS)
-    holding = {path.split("/", 1)[0] for path in pictures if path.count("/") == 1}
-    splits = [top for top in named if top not in holding]
     others = sorted(tops - set(named))
-    if not splits and (others or not named):
-        return {"train": ""}  # a class may well be called "train"
-    if flat := sorted(set(named) & holding - {path.split("/")[0] for path in pictures if path.count("/") > 1}):
-        raise DataError(
-            f"{root}/{flat[0]} holds pictures but no class folders; expected {root}/{flat[0]}/<class>/*.jpg"
-        )
+    holding = {path.partition("/")[0] for path in pictures if path.count("/") == 1}
+    if not named or (others and holding.issuperset(named)):  # a class may well be called "train"
+        return {"train": ""}
     if others and len(named) == 1:
         raise DataError(
             f"{root} holds the split {named[0]!r} beside other folders of pictures ({_some(others)}); "
@@ -173,9 +180,10 @@ def _by_class(tree: Tree, pictures: list[str], prefix: str, notes: list[str]) ->
         else:
             strays.append(key)
     if not classes:
-        raise DataError(f"{tree.root} holds {len(strays)} pictures but no class folders; expected {_layout(tree.root)}")
+        where = f"{tree.root}/{prefix}".rstrip("/")
+        raise DataError(f"{where} holds pictures ({len(strays)}) but no class folders; expected {where}/<class>/*.jpg")
     if strays:
-        notes.append(f"{tree.root}: left out {len(strays)} pictures in no class folder (first: {strays[0]})")
+        notes.append(f"{tree.root}: left out pictures in no class folder ({len(strays)}, first {strays[0]})")
     folders = {path[start:] for path in tree.folders if path.startswith(prefix) and "/" not in path[start:]}
     if empty := sorted(folders - classes.keys() - {""}):
         raise DataError(f"the class folder {tree.root}/{prefix}{empty[0]} holds no pictures; fill it or remove it")

@@ -1,0 +1,147 @@
+"""CSVs of pictures: columns, several labels, splits, and what is said about faulty ones."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resnet_tl.data.sources.table import Columns, read_table
+from resnet_tl.errors import DataError
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for name in ("a.jpg", "b.jpg", "c.jpg", "in/d.jpg"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return tmp_path / "photos"
+
+
+def write(folder: Path, text: str, encoding: str = "utf-8") -> str:
+    (folder / "set.csv").write_text(text, encoding=encoding)
+    return str(folder / "set.csv")
+
+
+def test_paths_lie_below_the_csvs_own_folder(photos: Path) -> None:
+    found = read_table(write(photos, "path,label\nb.jpg,dog\na.jpg,cat\nin/d.jpg,cat\n"))
+    assert found.classes == ["cat", "dog"]
+    assert not found.multi_label
+    assert [tuple(sample) for sample in found.splits["train"]] == [
+        (f"{photos}/a.jpg", 0, "a.jpg"),
+        (f"{photos}/b.jpg", 1, "b.jpg"),
+        (f"{photos}/in/d.jpg", 0, "in/d.jpg"),
+    ]
+
+
+@pytest.mark.parametrize("written", ["b.jpg", "./b.jpg", "in/../b.jpg", "in\\..\\b.jpg", "ABSOLUTE/b.jpg"])
+def test_a_picture_has_one_key_however_its_path_is_written(photos: Path, tmp_path: Path, written: str) -> None:
+    table = write(tmp_path, f"path,label\n{written.replace('ABSOLUTE', str(photos))},dog\na.jpg,cat\n")
+    assert read_table(table, str(photos)).splits["train"].keys() == ["a.jpg", "b.jpg"]
+
+
+def test_a_picture_elsewhere_keeps_its_absolute_path(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.jpg").write_bytes(b"")
+    found = read_table(write(photos, f"path,label\n{tmp_path}/x.jpg,dog\na.jpg,cat\n"))
+    assert [sample.path for sample in found.splits["train"]] == [f"{tmp_path}/x.jpg", f"{photos}/a.jpg"]
+
+
+def test_several_labels(photos: Path) -> None:
+    found = read_table(write(photos, "path,label\na.jpg,indoors| cat\nb.jpg,cat\nc.jpg,\n"))
+    assert found.multi_label
+    assert found.classes == ["cat", "indoors"]
+    assert [sample.target for sample in found.splits["train"]] == [(0, 1), (0,), ()]
+
+
+def test_whether_there_are_several_labels_can_be_said(photos: Path) -> None:
+    table = write(photos, "path,label\na.jpg,dog\nb.jpg,cat\n")
+    assert [sample.target for sample in read_table(table, multi_label=True).splits["train"]] == [(1,), (0,)]
+    table = write(photos, "path,label\na.jpg,cat|kitten\nb.jpg,cat\n")
+    assert read_table(table, multi_label=False).classes == ["cat", "cat|kitten"]
+
+
+def test_splits_and_names_of_columns(photos: Path) -> None:
+    text = "id;file;species;fold\n1;a.jpg;cat;Train\n2;b.jpg;dog;train\n3;c.jpg;dog;valid\n4;in/d.jpg;cat;test\n"
+    found = read_table(write(photos, text), columns=Columns("file", "species", "fold"))
+    assert {split: listing.keys() for split, listing in found.splits.items()} == {
+        "train": ["a.jpg", "b.jpg"],
+        "val": ["c.jpg"],
+        "test": ["in/d.jpg"],
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'path\tlabel\n"a.jpg"\tcat\n\nb.jpg\tdog\n',
+        '"path","label"\r\n"a.jpg","cat"\r\n"b.jpg","dog"\r\n',
+        "\ufeffpath;label\na.jpg;cat\nb.jpg;dog",
+    ],
+)
+def test_dialects(photos: Path, text: str) -> None:
+    assert read_table(write(photos, text)).splits["train"].keys() == ["a.jpg", "b.jpg"]
+
+
+def test_pictures_in_a_zip(photos: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        archive.write(photos / "a.jpg", "photos/in/a.jpg")
+        archive.write(photos / "b.jpg", "photos/in/b.jpg")
+    table = write(tmp_path, "path,label\nin/a.jpg,cat\nin/b.jpg,dog\n")
+    found = read_table(table, str(tmp_path / "photos.zip" / "photos"))
+    assert found.splits["train"][0].path == f"{tmp_path}/photos.zip/photos/in/a.jpg"
+
+
+def test_classes_of_a_checkpoint(photos: Path) -> None:
+    table = write(photos, "path,label\na.jpg,cat\nb.jpg,dog\n")
+    assert read_table(table, classes=["dog", "cat"]).splits["train"][0].target == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("filename,label\na.jpg,cat\n", "no column 'path' (columns: filename, label; another can be named by data."),
+        ("path,lable\na.jpg,cat\n", "has no column 'label'; did you mean 'lable'? (columns: path, lable; another"),
+        ("path,label\n", "lists no pictures"),
+        ("", "has no column 'path'"),
+        ("path,label\na.jpg,cat\nb.jpg\n", "line 3 has 1 cells; expected 2 (path, label)"),
+        ("path,label\na.jpg,cat\nb.jpg,\n", "line 3 has no label in column 'label'"),
+        ("path,label\n,cat\n", "line 2 has no path in column 'path'"),
+        ("path,label\na.jpg,cat\nx.jpg,dog\ny.jpg,dog\n", "lists 2 pictures of 3 that do not exist below"),
+        ("path,label\na.jpg,cat\nb.jpg,cat\n", "has only 1 class (cat); expected two or more"),
+        ("path,label\na.jpg,cat\n./a.jpg,dog\n", "line 3 lists ./a.jpg again (first in line 2)"),
+        ("path,label,split\na.jpg,cat,trian\n", "line 2 has the split 'trian'; expected train, val or test"),
+        (
+            "path,label,split\na.jpg,cat,train\nb.jpg,dog,train\nc.jpg,dgo,val\n",
+            "line 4 has the class 'dgo' in the val split, but train has no picture of it; did you mean 'dog'?",
+        ),
+    ],
+)  # fmt: skip
+def test_faults_are_one_sentence(photos: Path, text: str, says: str) -> None:
+    refused(says, write(photos, text))
+
+
+def test_the_first_of_many_missing_files_are_named(photos: Path) -> None:
+    lines = "".join(f"gone{i}.jpg,dog\n" for i in range(20))
+    refused(
+        "gone0.jpg, gone1.jpg, gone2.jpg, gone3.jpg, gone4.jpg, ...", write(photos, "path,label\na.jpg,cat\n" + lines)
+    )
+
+
+def test_other_faults(photos: Path, tmp_path: Path) -> None:
+    table = write(photos, "path,label\na.jpg,cat\nb.jpg,dog\n")
+    refused("ste.csv does not exist; did you mean 'set.csv'?", str(photos / "ste.csv"))
+    refused("cannot be read as a CSV: is a directory", str(photos))
+    refused("phtos does not exist; did you mean 'photos'?", table, str(tmp_path / "phtos"))
+    refused("has no column 'fold'", table, columns=Columns(split="fold"))
+    refused("classes that the checkpoint does not know ('dog')", table, classes=["cat", "emu"])
+    refused("is not UTF-8", write(photos, "path,label\na.jpg,Löwe\nb.jpg,dog\n", "latin-1"))
+
+
+def refused(says: str, *args: Any, **options: Any) -> None:
+    with pytest.raises(DataError) as caught:
+        read_table(*args, **options)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
