@@ -1,0 +1,79 @@
+"""Any number of true classes a picture: ranking needs every probability, so they are kept until the end of the pass."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.functional.classification import binary_average_precision
+from torchmetrics.utilities import dim_zero_cat
+
+from resnet_tl.metrics.bootstrap import mean_average_precision_interval
+from resnet_tl.metrics.per_class import Ratios, mean_of_known, rows
+
+
+class MultiLabelAnswers(NamedTuple):
+    """probabilities `[N, K]` fp32 and multi-hot targets `[N, K]` bool of the N pictures."""
+
+    probabilities: Tensor
+    targets: Tensor
+
+    def scores(self, thresholds: Tensor | None) -> dict[str, float]:
+        return {"map": mean_of_known(self._average_precision()), "f1": self._ratios(thresholds).macro_f1()}
+
+    def per_class(self, classes: list[str], thresholds: Tensor | None) -> list[dict[str, Any]]:
+        return rows(
+            classes,
+            pictures=self.targets.sum(0).numpy(),
+            threshold=self._thresholds(thresholds).numpy(),
+            ap=self._average_precision(),
+            **self._ratios(thresholds)._asdict(),
+        )
+
+    def interval(self) -> tuple[float, float]:
+        return mean_average_precision_interval(self.probabilities.numpy(), self.targets.numpy())
+
+    def _thresholds(self, thresholds: Tensor | None) -> Tensor:
+        return torch.full(self.targets.shape[1:], 0.5) if thresholds is None else thresholds.cpu()
+
+    def _ratios(self, thresholds: Tensor | None) -> Ratios:
+        said, true = self.probabilities >= self._thresholds(thresholds), self.targets
+        return Ratios.of(*(marks.sum(0).numpy() for marks in (said & true, said, true)))
+
+    def _average_precision(self) -> NDArray[np.float64]:
+        """`[K]`, NaN for a class without pictures (torchmetrics has it as 0)."""
+        each = [
+            float(binary_average_precision(said, true.long(), validate_args=False)) if true.any() else math.nan
+            for said, true in zip(self.probabilities.T, self.targets.T, strict=True)
+        ]
+        return np.array(each)
+
+
+class MultiLabelCollection(Metric):
+    """Every answer of the pass, fillers too until `compute` leaves them out: N * K * 5 bytes on the device."""
+
+    full_state_update = False
+    probabilities: list[Tensor]
+    targets: list[Tensor]
+    keep: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("probabilities", "targets", "keep"):
+            self.add_state(name, [], dist_reduce_fx="cat")
+
+    def update(self, probabilities: Tensor, targets: Tensor, keep: Tensor) -> None:
+        self.probabilities.append(probabilities)
+        self.targets.append(targets.bool())
+        self.keep.append(keep)
+
+    def compute(self) -> MultiLabelAnswers:
+        probabilities, targets, keep = (
+            dim_zero_cat(part).cpu() for part in (self.probabilities, self.targets, self.keep)
+        )
+        return MultiLabelAnswers(probabilities[keep], targets[keep])
