@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,23 @@ from resnet_tl.models.heads.base import Head
 from resnet_tl.models.resnet import resnet
 from resnet_tl.records import Level, Preprocessing
 
+
+class Trunk(Protocol):
+    """What a network asks of its trunk, a `ResNet` or one of your own (an `nn.Module`)."""
+
+    in_channels: int
+    feature_info: list[Level]
+    preprocessing: Preprocessing
+
+    def stages(self) -> dict[str, list[nn.Module]]:
+        """Input to output, every parameter in exactly one."""
+
+    def __call__(self, images: Tensor) -> dict[str, Tensor]:
+        """Normalised pictures `[N, C, H, W]` -> maps by the names in `feature_info`."""
+
+
 HeadFactory: TypeAlias = Callable[[list[Level], list[str]], Head]
-NeckFactory: TypeAlias = Callable[[list[Level]], nn.Module]
+NeckFactory: TypeAlias = Callable[[list[Level]], Any]
 
 FULL_SCALE = {torch.uint8: 255.0, torch.uint16: 65535.0}
 
@@ -57,10 +72,12 @@ class Network(nn.Module):
         head: see `resnet_tl.models.heads.base.Head`.
     """
 
+    trunk: Trunk
+    head: Head
     mean: Tensor
     std: Tensor
 
-    def __init__(self, trunk: nn.Module, neck: nn.Module | None, head: Head) -> None:
+    def __init__(self, trunk: Trunk, neck: nn.Module | None, head: Head) -> None:
         super().__init__()
         self.trunk, self.neck, self.head = trunk, neck, head
         self.register_buffer("mean", torch.empty(0))
@@ -121,7 +138,7 @@ def public_keys(network: Network) -> dict[str, str]:
     return keys | {key: key.removeprefix("head.") for key in network.state_dict() if key.startswith("head.fc.")}
 
 
-def _trunk(backbone: Backbone) -> nn.Module:
+def _trunk(backbone: Backbone) -> Trunk:
     options = {
         "in_channels": backbone.in_channels,
         "output_stride": backbone.output_stride,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torchmetrics import MeanMetric
 
@@ -43,33 +42,35 @@ class Classification(Task):
         mixup: float = 0.0,
         cutmix: float = 0.0,
     ) -> None:
-        super().__init__(
-            classes, backbone=backbone, head=head, tuning=tuning, optimizer=optimizer, schedule=schedule
-        )
+        super().__init__(classes, backbone=backbone, head=head, tuning=tuning, optimizer=optimizer, schedule=schedule)
         self.mixup, self.cutmix = mixup, cutmix
-        self.metrics = ClassificationMetrics(self.classes, multi_label=self.network.head.multi_label)
+        self.metrics = ClassificationMetrics(self.classes, multi_label=self.classifier.multi_label)
         self.mean_loss = MeanMetric()
+
+    @property
+    def classifier(self) -> LinearHead:
+        return cast(LinearHead, self.network.head)
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if data is None:
             return
-        if data.multi_label != self.network.head.multi_label:
+        if data.multi_label != self.classifier.multi_label:
             kind = "several labels a picture" if data.multi_label else "one label a picture"
             raise RecipeError(f"the data has {kind}; set model.head.multi_label: {str(data.multi_label).lower()}")
         if stage == "fit":
-            self.network.head.set_class_counts(data.class_counts())
+            self.classifier.set_class_counts(data.class_counts())
 
     def forward(self, images: Tensor) -> Tensor:
         """Probabilities `[N, K]` of pictures `[N, C, H, W]` (bytes)."""
-        return self.network.head.predict(self.network(images))
+        return self.classifier.predict(self.network(images))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images = self.network.normalise(batch.images)
         images, targets = mix(images, batch.targets, len(self.classes), mixup=self.mixup, cutmix=self.cutmix)
         outputs = self.network.run(images)
-        loss = torch.stack(list(self.network.head.loss(outputs, targets).values())).sum()
+        loss = torch.stack(list(self.classifier.loss(outputs, targets).values())).sum()
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch))
         return loss
 
@@ -89,11 +90,11 @@ class Classification(Task):
         outputs = self.network(batch.images)
         keep = batch.indices >= 0
         views = len(outputs) // len(batch)
-        probabilities = self.network.head.predict(outputs).unflatten(0, (len(batch), views)).mean(1)
+        probabilities = self.classifier.predict(outputs).unflatten(0, (len(batch), views)).mean(1)
         self.metrics.update(probabilities, batch.targets, keep)
         kept = keep.repeat_interleave(views)
         if kept.any():
-            losses = self.network.head.loss(outputs[kept], batch.targets.repeat_interleave(views, 0)[kept])
+            losses = self.classifier.loss(outputs[kept], batch.targets.repeat_interleave(views, 0)[kept])
             self.mean_loss.update(torch.stack(list(losses.values())).sum(), weight=kept.sum())
 
     def _log_metrics(self, split: str) -> None:

@@ -40,7 +40,9 @@ class FineTuning(Callback):
             return
         self.stages = stages_of(pl_module, self.paths)
         if trainer.max_epochs is None or trainer.max_epochs < 1:
-            raise RecipeError(f"trainer.max_epochs is {trainer.max_epochs}, expected the epochs that the plan is laid over")
+            raise RecipeError(
+                f"trainer.max_epochs is {trainer.max_epochs}, expected the epochs that the plan is laid over"
+            )
         loaded = getattr(pl_module, "loaded_stages", None)
         self.plan: Plan = resolve(self.tuning, list(self.stages), trainer.max_epochs, loaded)
         rank_zero_info(self.plan.table({name: _count(modules) for name, modules in self.stages.items()}))
@@ -133,18 +135,18 @@ def stages_of(module: nn.Module, paths: Mapping[str, Sequence[str]] | None = Non
     if paths is None and not hasattr(module, "stages"):
         raise RecipeError(f"{type(module).__name__} has no stages(): give FineTuning(stages={{name: [module paths]}})")
     if paths is None:
-        stages = module.stages()
+        stages = module.stages()  # type: ignore[operator]
     else:
         stages = {stage: [_submodule(module, path) for path in listed] for stage, listed in paths.items()}
     owner: dict[int, str] = {}
     for stage, modules in stages.items():
-        for parameter in {id(p): p for m in modules for p in m.parameters()}:
-            if parameter in owner:
-                raise RecipeError(f"stages {owner[parameter]!r} and {stage!r} share a parameter; each belongs to one stage")
-            owner[parameter] = stage
+        for own in {id(parameter) for part in modules for parameter in part.parameters()}:
+            if own in owner:
+                raise RecipeError(f"stages {owner[own]!r} and {stage!r} share a parameter; each belongs to one stage")
+            owner[own] = stage
     for name, parameter in module.named_parameters():
         if id(parameter) not in owner:
-            raise RecipeError(f"parameter {name!r} is in no stage of {', '.join(stages)}; every one belongs to a stage")
+            raise RecipeError(f"parameter {name!r} is in no stage of {', '.join(stages)}; each belongs to one stage")
     return stages
 
 
@@ -152,7 +154,7 @@ def _submodule(module: nn.Module, path: str) -> nn.Module:
     try:
         return module.get_submodule(path)
     except AttributeError:
-        near = did_you_mean(path, [name for name, _ in module.named_modules()])
+        near = did_you_mean(path, dict(module.named_modules()))
         raise RecipeError(f"stages names {path!r}, which {type(module).__name__} has not{near}") from None
 
 
@@ -160,12 +162,12 @@ def _check_groups(optimizer: torch.optim.Optimizer, stages: Mapping[str, Any]) -
     for number, group in enumerate(optimizer.param_groups):
         if group.get("stage") not in stages:
             raise RecipeError(
-                f"the optimizer's group {number} names no stage; make groups by tuning.rates.parameter_groups(stages, …)"
+                f"the optimizer's group {number} names no stage; tuning.rates.parameter_groups(stages, …) makes groups"
             )
 
 
 def _wrap_anew(trainer: Trainer) -> None:
-    """DistributedDataParallel reduces the gradients of what was trainable when it wrapped: after a change, wrap again."""
+    """DistributedDataParallel reduces the gradients of what was trainable when it wrapped."""
     strategy = trainer.strategy
     if isinstance(strategy, DDPStrategy):
         strategy.model = strategy._setup_model(trainer.lightning_module)

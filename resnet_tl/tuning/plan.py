@@ -35,7 +35,7 @@ class Tuning:
         phases: one after another.
         norm: normalisation in trained stages: by the batch (`train`) or by the running statistics (`frozen`). In frozen
             stages it is always frozen.
-        ema: decay a step of the averaged weights that validation and checkpoints use (0.999, say); None keeps no average.
+        ema: decay a step of the averaged weights that validation and checkpoints use (0.999, say); None: no average.
         allow_untrained: let a plan freeze a stage whose weights were neither loaded nor trained.
     """
 
@@ -90,7 +90,7 @@ def resolve(tuning: Tuning, stages: Sequence[str], epochs: int, trained_before: 
         trained_before: stages whose weights were loaded; None when nobody knows, then nothing is checked against it.
 
     Raises:
-        RecipeError: a phase trains nothing, names no stage, freezes what was never trained, or the lengths do not add up.
+        RecipeError: a phase trains nothing, names no stage or freezes what was never trained, or lengths do not add up.
     """
     ends = _ends(tuning.phases, epochs)
     starts = [0, *ends[:-1]]
@@ -159,8 +159,8 @@ def _check_trained(plan: Plan, trained_before: Sequence[str]) -> None:
         for stage in stretch.frozen:
             if stage not in trained:
                 raise RecipeError(
-                    f"tuning.phases[{number}] freezes {stage!r}, whose weights are random: they were neither loaded nor "
-                    "trained; name backbone.weights, train it, or set tuning.allow_untrained: true"
+                    f"tuning.phases[{number}] freezes {stage!r}, whose weights are random: they were neither loaded "
+                    "nor trained; name backbone.weights, train it, or set tuning.allow_untrained: true"
                 )
         trained.update(stretch.trained)
 

@@ -109,7 +109,7 @@ def schedule_factor(schedule: Schedule, steps: int, steps_per_epoch: float) -> C
 def _timm_optimizer(optimizer: Optimizer, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     from timm.optim import create_optimizer_v2, list_optimizers
 
-    names = list_optimizers()
+    names = [str(name) for name in list_optimizers()]
     if optimizer.name not in names:
         known = ["sgd", "adamw", *names]
         raise RecipeError(

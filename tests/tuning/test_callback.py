@@ -47,7 +47,10 @@ class Small(LightningModule):
 
     def configure_optimizers(self) -> Any:
         groups = parameter_groups(self.stages(), 0.1)
-        make = {"sgd": lambda: torch.optim.SGD(groups, 0.1, momentum=0.9), "adamw": lambda: torch.optim.AdamW(groups, 0.1)}
+        make = {
+            "sgd": lambda: torch.optim.SGD(groups, 0.1, momentum=0.9),
+            "adamw": lambda: torch.optim.AdamW(groups, 0.1),
+        }
         optimizer = make[self.kind]()
         schedule = LambdaLR(optimizer, lambda step: math.cos(math.pi * step / (2 * EPOCHS * STEPS)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -168,10 +171,15 @@ def test_stages_by_a_mapping(tmp_path: Path) -> None:
     [
         ({"stem": ["stem"], "head": ["head"]}, "'layer.0.weight' is in no stage"),
         ({"stem": ["stem"], "layer": ["layer", "stem.0"], "head": ["head"]}, "share a parameter"),
-        ({"stem": ["stems"], "layer": ["layer"], "head": ["head"]}, "'stems', which Small has not; did you mean 'stem'"),
+        (
+            {"stem": ["stems"], "layer": ["layer"], "head": ["head"]},
+            "'stems', which Small has not; did you mean 'stem'",
+        ),
     ],
 )
 def test_stages_must_cover_every_parameter_once(stages: Any, message: str, tmp_path: Path) -> None:
-    trainer = Trainer(max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, callbacks=[FineTuning(stages=stages)])
+    trainer = Trainer(
+        max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, callbacks=[FineTuning(stages=stages)]
+    )
     with pytest.raises(RecipeError, match=message):
         trainer.fit(Small(), loader())

@@ -77,7 +77,7 @@ def test_every_epoch_has_one_phase(lengths: list[int], rest: int) -> None:
 
 
 def test_the_table_shows_every_stage_and_phase() -> None:
-    table = plan(Phase(["head"], epochs=1), Phase("all", layer_decay=0.5)).table({stage: 1000 for stage in STAGES})
+    table = plan(Phase(["head"], epochs=1), Phase("all", layer_decay=0.5)).table(dict.fromkeys(STAGES, 1000))
     lines = table.splitlines()
     assert len(lines) == 1 + len(STAGES)
     assert "epoch 0" in lines[0]
