@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 
@@ -28,19 +27,19 @@ def run_in_segments(blocks: nn.Sequential, x: Tensor, segments: int) -> Tensor:
 
 def _checkpointed(blocks: nn.Sequential, x: Tensor) -> Tensor:
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _statistics_stand_still(blocks)
+        return nullcontext(), _buffers_spared(blocks)
 
     return checkpoint(blocks, x, use_reentrant=False, context_fn=contexts)
 
 
 @contextmanager
-def _statistics_stand_still(blocks: nn.Sequential) -> Iterator[None]:
-    """While it lasts, batch norms normalise by the batch but do not count it: it has been counted once."""
-    norms = [norm for norm in blocks.modules() if isinstance(norm, _BatchNorm) and norm.track_running_stats]
-    for norm in norms:
-        norm.track_running_stats = False
+def _buffers_spared(blocks: nn.Sequential) -> Iterator[None]:
+    """While it lasts, buffers are copies that may be written to: batch norms have counted this batch once already."""
+    kept = [(module, dict(module._buffers)) for module in blocks.modules() if module._buffers]
+    for module, buffers in kept:
+        module._buffers.update({name: value.clone() for name, value in buffers.items() if value is not None})
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for module, buffers in kept:
+            module._buffers.update(buffers)

@@ -354,12 +354,12 @@ class PaddedShortcut(nn.Module):
 
     def __init__(self, new_channels: int, stride: int) -> None:
         super().__init__()
-        self.new_channels, self.stride = new_channels, stride
+        self.before = new_channels // 2
+        self.behind = new_channels - self.before
+        self.subsample = nn.AvgPool2d(1, stride)  # a slice would lose channels-last where the size is odd
 
     def forward(self, x: Tensor) -> Tensor:
-        before = self.new_channels // 2
-        x = x[:, :, :: self.stride, :: self.stride]
-        return F.pad(x, (0, 0, 0, 0, before, self.new_channels - before))
+        return F.pad(self.subsample(x), (0, 0, 0, 0, self.before, self.behind))
 
 
 class SqueezeExcite(nn.Module):

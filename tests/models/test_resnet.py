@@ -1,0 +1,250 @@
+"""What a trunk promises: levels, stages, options, layouts. Equality with other libraries: test_resnet_peers.py."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from resnet_tl.errors import RecipeError
+from resnet_tl.models.resnet import VARIANTS, Block, DropPath, ResNet, resnet, shapes_by_variant
+
+ONE_OF_A_KIND = ["resnet_tiny", "resnet10t", "resnet14t", "seresnet18", "resnet20_cifar"]
+
+
+@pytest.mark.parametrize(
+    ("name", "output_stride"), [(n, stride) for n in VARIANTS for stride in ((32,) if "cifar" in n else (32, 16, 8))]
+)
+def test_feature_info_tells_the_maps(name: str, output_stride: int) -> None:
+    with torch.device("meta"):
+        trunk = resnet(name, output_stride=output_stride)
+        maps = trunk(torch.empty(2, 3, 97, 64))
+    assert list(maps) == [level.name for level in trunk.feature_info]
+    assert all(level.stride <= output_stride for level in trunk.feature_info)
+    assert {level.name: expected_shape(level.channels, level.stride, 97, 64) for level in trunk.feature_info} == {
+        level: tuple(value.shape[1:]) for level, value in maps.items()
+    }
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    name=st.sampled_from(ONE_OF_A_KIND),
+    in_channels=st.integers(1, 13),
+    height=st.integers(1, 70),
+    width=st.integers(1, 70),
+    output_stride=st.sampled_from([8, 16, 32]),
+)
+def test_any_size_and_any_channels(name: str, in_channels: int, height: int, width: int, output_stride: int) -> None:
+    trunk = resnet(name, in_channels=in_channels, output_stride=output_stride).eval()
+    with torch.no_grad():
+        maps = trunk(torch.randn(1, in_channels, height, width))
+    for level in trunk.feature_info:
+        assert tuple(maps[level.name].shape[1:]) == expected_shape(level.channels, level.stride, height, width)
+        assert maps[level.name].isfinite().all()
+
+
+def expected_shape(channels: int, stride: int, height: int, width: int) -> tuple[int, int, int]:
+    return channels, math.ceil(height / stride), math.ceil(width / stride)
+
+
+@pytest.mark.parametrize("in_channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("name", ONE_OF_A_KIND)
+def test_maps_are_channels_last(name: str, in_channels: int) -> None:
+    trunk = resnet(name, in_channels=in_channels)
+    maps = trunk(torch.randn(2, in_channels, 33, 40))
+    assert all(value.is_contiguous(memory_format=torch.channels_last) for value in maps.values())
+
+
+@pytest.mark.parametrize("name", ["resnet_tiny", "resnet20_cifar"])
+def test_levels_choose_what_is_built_and_returned(name: str) -> None:
+    trunk = resnet(name, levels=("c3", "c2"))
+    assert [level.name for level in trunk.feature_info] == ["c2", "c3"]
+    assert list(trunk.stages()) == ["stem", "layer1", "layer2"]
+    assert not hasattr(trunk, "layer3")
+    x = torch.randn(2, 3, 32, 32)
+    assert list(trunk(x)) == ["c2", "c3"]
+    assert list(trunk(x, levels=("c1",))) == ["c1"]
+    sum(value.sum() for value in trunk(x).values()).backward()
+    assert all(parameter.grad is not None for parameter in trunk.parameters())
+
+
+def test_nothing_deeper_is_computed() -> None:
+    trunk = resnet("resnet_tiny")
+    ran: list[str] = []
+    for name, module in trunk.named_children():
+        module.register_forward_hook(lambda *_, name=name: ran.append(name))
+    assert list(trunk(torch.randn(2, 3, 32, 32), levels=["c3", "c1"])) == ["c1", "c3"]
+    assert ran == ["conv1", "bn1", "maxpool", "layer1", "layer2"]
+
+
+@pytest.mark.parametrize("name", ONE_OF_A_KIND)
+def test_goes_on_behind_any_stage(name: str) -> None:
+    trunk = resnet(name).eval()
+    whole = trunk(torch.randn(2, 3, 40, 40))
+    names = list(whole)
+    for number, (stage, level) in enumerate(zip(trunk.stages(), names, strict=True)):
+        behind = trunk(whole[level], after=stage)
+        assert list(behind) == names[number + 1 :]
+        assert all(torch.equal(value, whole[key]) for key, value in behind.items())
+    assert list(trunk(whole["c2"], levels=["c1", "c4"], after="layer1")) == ["c4"]
+
+
+@pytest.mark.parametrize("name", ONE_OF_A_KIND)
+def test_stages_hold_every_parameter_once_from_input_to_output(name: str) -> None:
+    trunk = resnet(name)
+    assert list(trunk.stages()) == ["stem", "layer1", "layer2", "layer3", "layer4"][: len(trunk.feature_info)]
+    held = [id(p) for modules in trunk.stages().values() for module in modules for p in module.parameters()]
+    assert sorted(held) == sorted(id(parameter) for parameter in trunk.parameters())
+
+
+def test_shapes_by_variant_are_those_of_the_built_trunks() -> None:
+    shapes = shapes_by_variant()
+    name, first = next(shapes)
+    assert name == "resnet18"
+    assert first == {key: tuple(value.shape) for key, value in resnet(name).state_dict().items()}
+    assert [name, *(name for name, _ in shapes)] == list(VARIANTS)
+
+
+@pytest.mark.parametrize(
+    ("depth", "millions"), [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7), (1202, 19.4)]
+)
+def test_cifar_nets_have_the_papers_size(depth: int, millions: float) -> None:
+    with torch.device("meta"):
+        trunk = resnet(f"resnet{depth}_cifar")
+    classifier = 64 * 10 + 10
+    count = (sum(parameter.numel() for parameter in trunk.parameters()) + classifier) / 1e6
+    assert round(count, 2 if count < 1 else 1) == millions  # table 6
+    assert sum(isinstance(module, nn.Conv2d) for module in trunk.modules()) == depth - 1
+
+
+@pytest.mark.parametrize("file", ["resnet20-12fca82f.th", "resnet56-4bfd9763.th"])
+def test_published_cifar_weights_fit(shared_data: Path, file: str) -> None:
+    state = torch.load(shared_data / "weights" / file, weights_only=True, map_location="cpu")["state_dict"]
+    ours = {key.removeprefix("module."): value for key, value in state.items() if "linear" not in key}
+    resnet(f"{file.split('-')[0]}_cifar").load_state_dict(ours)
+
+
+def test_padded_shortcut_is_the_papers_option_a() -> None:
+    trunk = resnet("resnet20_cifar")
+    x = torch.randn(2, 16, 5, 5)
+    y = trunk.layer2[0].downsample(x.contiguous(memory_format=torch.channels_last))
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(y[:, 8:24], x[:, :, ::2, ::2])
+    assert not y[:, :8].any()
+    assert not y[:, 24:].any()
+
+
+def test_stride_first_is_the_papers_bottleneck() -> None:
+    ours, paper = resnet("resnet14t"), resnet("resnet14t", stride_first=True)
+    assert [module.stride for module in (ours.layer2[0].conv1, ours.layer2[0].conv2)] == [(1, 1), (2, 2)]
+    assert [module.stride for module in (paper.layer2[0].conv1, paper.layer2[0].conv2)] == [(2, 2), (1, 1)]
+    paper.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 3, 64, 64)
+    assert [v.shape for v in paper(x).values()] == [v.shape for v in ours(x).values()]
+
+
+@pytest.mark.parametrize("name", ["resnet_tiny", "resnet14t"])
+def test_untrained_blocks_pass_their_input_on_where_the_last_norm_starts_at_zero(name: str) -> None:
+    x = torch.randn(2, 3, 64, 64)
+    assert branches_are_silent(resnet(name), x)
+    assert not branches_are_silent(resnet(name, zero_init_last=False), x)
+    assert not branches_are_silent(resnet(name, norm="frozen"), x)
+
+
+def branches_are_silent(trunk: ResNet, x: Tensor) -> bool:
+    silent = []
+    for block in (module for module in trunk.modules() if isinstance(module, Block)):
+        block.se.register_forward_hook(lambda *parts: silent.append(not parts[-1].any()))
+    trunk(x)
+    return all(silent)
+
+
+def test_convolutions_start_as_he_et_al_say() -> None:
+    conv = resnet("resnet50").layer3[0].conv2
+    assert conv.weight.std().item() == pytest.approx(math.sqrt(2 / (256 * 9)), rel=0.01)
+    assert conv.weight.mean().item() == pytest.approx(0, abs=1e-4)
+
+
+def test_drop_path_grows_linearly_and_leaves_evaluation_alone() -> None:
+    trunk = resnet("resnet18", drop_path=0.35)
+    rates = [module.rate for module in trunk.modules() if isinstance(module, DropPath)]
+    assert rates == pytest.approx([0.05 * number for number in range(1, 8)])
+    plain = resnet("resnet18")
+    plain.load_state_dict(trunk.state_dict())
+    x = torch.randn(2, 3, 32, 32)
+    assert torch.equal(trunk.eval()(x)["c5"], plain.eval()(x)["c5"])
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"name": "resnet5O"}, "there is no ResNet variant 'resnet5O'; did you mean 'resnet50'?"),
+        ({"output_stride": 4}, "output_stride is 32, 16 or 8, not 4"),
+        ({"norm": "layer"}, "norm is batch, frozen or group, not 'layer'"),
+        ({"drop_path": 1.0}, "drop_path is a chance, 0 or more and below 1, not 1.0"),
+        ({"checkpoint_segments": -1}, "checkpoint_segments is a number of pieces, or 0 for none, not -1"),
+        ({"levels": ["c6"]}, "there is no level 'c6' in this network; it has c1 c2 c3 c4 c5"),
+        ({"levels": []}, "levels is empty; name at least one of c1 c2 c3 c4 c5"),
+    ],
+)
+def test_what_cannot_be_built_is_said_in_a_sentence(options: dict[str, object], sentence: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        resnet(**{"name": "resnet_tiny", **options})
+    assert str(error.value) == sentence
+
+
+def test_a_level_that_was_not_built_is_said() -> None:
+    with pytest.raises(RecipeError, match=r"no level 'c5' in this network; it has c1 c2$"):
+        resnet("resnet_tiny", levels=["c2"])(torch.randn(1, 3, 32, 32), levels=["c5"])
+
+
+@pytest.mark.parametrize(
+    ("name", "norm"),
+    [("resnet_tiny", "frozen"), ("resnet_tiny", "group"), *((name, "batch") for name in ONE_OF_A_KIND)],
+)
+def test_compiles_as_one_graph(name: str, norm: str) -> None:
+    trunk = resnet(name, norm=norm, drop_path=0.2, checkpoint_segments=1)
+    x = torch.randn(2, 3, 64, 64)
+    for mode in (True, False):
+        torch.compiler.reset()
+        compiled = torch.compile(trunk.train(mode), fullgraph=True, backend="eager")
+        assert set(compiled(x)) == set(trunk(x))
+    assert all(torch.equal(compiled(x)[key], value) for key, value in trunk(x).items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ONE_OF_A_KIND)
+def test_compiled_code_computes_the_same(name: str) -> None:
+    trunk = resnet(name).eval()
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        compiled = torch.compile(trunk, fullgraph=True)(x)
+        for key, value in trunk(x).items():
+            assert (compiled[key] - value).abs().max() <= 1e-5 * value.abs().max()
+
+
+@pytest.mark.parametrize("name", ONE_OF_A_KIND)
+def test_exports_for_any_batch_and_size(name: str) -> None:
+    trunk = resnet(name).eval()
+    shape = {0: torch.export.Dim("n", min=1, max=8), 2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
+    program = torch.export.export(trunk, (torch.randn(2, 3, 64, 96),), dynamic_shapes=(shape,))
+    x = torch.randn(3, 3, 97, 71)
+    exported = program.module()(x)
+    for key, value in trunk(x).items():
+        assert torch.allclose(exported[key], value, atol=1e-5)
+
+
+def test_the_backbone_imports_torch_alone() -> None:
+    code = (
+        "import sys, resnet_tl; resnet_tl.backbone('resnet50');"
+        "print(*{'lightning', 'timm', 'wandb', 'albumentations', 'torchvision', 'cv2'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
