@@ -70,7 +70,7 @@ def mean(values: list[float | None]) -> float:
 def multi_class_by_hand(probabilities: Tensor, targets: Tensor) -> dict[str, float]:
     rows, true = probabilities.numpy(), targets.tolist()
     classes, pictures = rows.shape[1], len(true)
-    ranked = [sorted(range(classes), key=lambda k, row=row: (-row[k], k)) for row in rows]  # type: ignore[misc]
+    ranked = [sorted(range(classes), key=lambda k, row=row: (-row[k], k)) for row in rows]
     said = [order[0] for order in ranked]
     right = [s == t for s, t in zip(said, true, strict=True)]
     scores = {"acc": sum(right) / pictures}

@@ -1,0 +1,63 @@
+"""What the package shows to others, and what importing a part of it drags in."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import resnet_tl
+
+PACKAGES = sorted(Path(resnet_tl.__file__).parent.rglob("__init__.py"))
+
+
+def loaded_by(code: str) -> set[str]:
+    """The top-level modules that `code` brings into a fresh interpreter."""
+    script = f"import sys; before = set(sys.modules); {code}; print(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+
+
+def test_the_public_names_are_these_and_exist() -> None:
+    assert set(resnet_tl.__all__) == {"FineTuning", "Network", "backbone", "load"}
+    assert all(callable(getattr(resnet_tl, name)) for name in resnet_tl.__all__)
+    assert resnet_tl.__version__.count(".") == 2
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match=r"resnet_tl.*'backbones'"):
+        resnet_tl.backbones  # noqa: B018
+
+
+def test_importing_the_package_takes_the_standard_library_alone() -> None:
+    assert loaded_by("import resnet_tl") - set(sys.stdlib_module_names) == {"resnet_tl"}
+
+
+@pytest.mark.parametrize("path", PACKAGES, ids=lambda path: path.parent.name)
+def test_a_package_imports_nothing_at_once(path: Path) -> None:
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.ImportFrom):
+            assert statement.module in {"__future__", "typing"}, ast.unparse(statement)
+        assert not isinstance(statement, ast.Import), ast.unparse(statement)
+
+
+@pytest.mark.parametrize(
+    ("code", "without"),
+    [
+        ("import resnet_tl.models.resnet", "lightning timm wandb albumentations torchvision cv2"),
+        ("import resnet_tl; resnet_tl.backbone('resnet10t')", "lightning timm wandb albumentations torchvision cv2"),
+        ("import resnet_tl.models.network", "lightning timm wandb albumentations cv2"),
+        ("import resnet_tl.tuning.plan", "torch numpy lightning timm wandb albumentations"),
+        ("import resnet_tl.data.decode", "torch lightning timm wandb albumentations"),
+        ("import resnet_tl.predictor", "lightning pytorch_lightning timm wandb"),
+        ("import resnet_tl.metrics.classification", "lightning timm wandb albumentations"),
+        ("import resnet_tl.checkpoint", "lightning timm wandb albumentations"),
+        ("import resnet_tl.cli.main", "torch lightning timm wandb albumentations numpy"),
+    ],
+)
+def test_an_import_leaves_out_what_it_does_not_need(code: str, without: str) -> None:
+    assert loaded_by(code) & set(without.split()) == set()
