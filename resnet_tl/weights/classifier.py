@@ -1,0 +1,77 @@
+"""Whether a file's classifier is kept, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from resnet_tl.errors import WeightsError
+from resnet_tl.weights.keys import Shape
+from resnet_tl.weights.records import WeightRecord
+from resnet_tl.weights.report import Report, abbreviated, in_classifier
+
+
+def add_classifier(
+    wanted: Mapping[str, Shape],
+    tensors: Mapping[str, Tensor],
+    record: WeightRecord,
+    classes: Sequence[str] | None,
+    keep: bool,
+    report: Report,
+) -> dict[str, Tensor]:
+    """The classifier's tensors that the network takes over, all or none; the account goes into `report`.
+
+    Args:
+        wanted: shapes of the network's classifier, and of the head around it, by torchvision's key.
+        tensors: the file's, by torchvision's key.
+        classes: the data's, in the order of the network's outputs.
+        keep: on request, whatever the classes are called.
+
+    Raises:
+        WeightsError: `keep`, and there is none or it has another shape.
+    """
+    found = {key: tensor for key, tensor in tensors.items() if in_classifier(key)}
+    obstacle = _obstacle(wanted, found)
+    if keep and obstacle:
+        raise WeightsError(f"keep_classifier cannot be: {record.source} {obstacle}")
+    order = None if obstacle else _order(record.classes, classes)
+    if order is None and not keep:
+        why = f"the file {obstacle}" if obstacle else _difference(record.classes, classes)
+        report.skipped |= dict.fromkeys(found, why)
+        report.missing += [key for key in wanted if key not in found]
+        return {}
+    moved = [key for key in wanted if key.startswith("fc.")] if order and order != sorted(order) else []
+    report.adapted |= dict.fromkeys(moved, "classes put in the data's order")
+    report.loaded += [key for key in wanted if key not in moved]
+    report.unexpected += [key for key in found if key not in wanted]
+    return {key: found[key][order] if key in moved else found[key] for key in wanted}
+
+
+def _obstacle(wanted: Mapping[str, Shape], found: Mapping[str, Tensor]) -> str:
+    """Why the file's classifier cannot be this network's; empty where it can. Follows a file's name."""
+    if "fc.weight" not in wanted:
+        return "has a classifier, and the network none"
+    if "fc.weight" not in found:
+        return "has no classifier"
+    theirs, ours = found["fc.weight"].shape[0], wanted["fc.weight"][0]
+    if theirs != ours:
+        return f"has {theirs} classes, the network {ours}"
+    differing = [key for key, shape in wanted.items() if key not in found or found[key].shape != shape]
+    differing += [key for key, tensor in found.items() if key not in wanted and (tensor.ndim > 1 or key == "fc.bias")]
+    return f"has another kind of head ({abbreviated(differing)})" if differing else ""
+
+
+def _order(theirs: Sequence[str] | None, ours: Sequence[str] | None) -> list[int] | None:
+    """The file's row for each class of the data; None where the names are unknown or not the same."""
+    if theirs is None or ours is None or sorted(theirs) != sorted(ours):
+        return None
+    if list(theirs) == list(ours):
+        return list(range(len(ours)))
+    return [theirs.index(name) for name in ours] if len(set(theirs)) == len(theirs) else None
+
+
+def _difference(theirs: Sequence[str] | None, ours: Sequence[str] | None) -> str:
+    if theirs is None or ours is None:
+        return "the names of its classes are unknown (keep_classifier keeps it all the same)"
+    return f"its {len(theirs)} classes have other names than the data's {len(ours)}"

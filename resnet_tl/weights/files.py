@@ -1,0 +1,78 @@
+"""Weight files: read without running anything in them, written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from resnet_tl.checkpoint import load_safely
+from resnet_tl.errors import WeightsError
+from resnet_tl.files import replacing
+from resnet_tl.weights.records import WeightRecord, to_metadata
+
+
+def read_content(path: Path) -> tuple[Mapping[Any, Any], dict[str, str]]:
+    """What a weight file holds, nested as it was saved, on the CPU, and the metadata of its header.
+
+    Raises:
+        WeightsError: it cannot be read, is damaged, holds no dictionary, or would run code when opened.
+    """
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    content = load_safely(path)
+    if not isinstance(content, Mapping):
+        raise WeightsError(f"{path}: holds a {type(content).__name__}, not a dictionary of tensors")
+    return content, {}
+
+
+def save_weights(state_dict: Mapping[str, Tensor], record: WeightRecord, path: Path) -> None:
+    """Write a safetensors file that carries its own record; keys should be torchvision's.
+
+    Raises:
+        WeightsError: something is at `path` already, or it does not end in .safetensors.
+        RunError: `path` cannot be written to.
+    """
+    if path.suffix != ".safetensors":
+        raise WeightsError(f"{path}: weights are written as .safetensors")
+    if path.exists():
+        raise WeightsError(f"{path}: is there already, and weights are never overwritten")
+    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in state_dict.items()}
+    with replacing(path) as file:
+        file.write(safetensors.torch.save(tensors, to_metadata(record)))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise WeightsError(f"{path}: is no JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise WeightsError(f"{path}: holds a {type(values).__name__}, not a dictionary")
+    return values
+
+
+def sha256_of(path: Path) -> str:
+    """64 hex digits."""
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
+    return digest.hexdigest()
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except safetensors.SafetensorError as error:
+        raise WeightsError(f"{path}: is no safetensors file, or cut off or damaged ({error})") from None

@@ -1,0 +1,117 @@
+"""Weights into a network: all of its trunk or an error, and an account of every tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from resnet_tl.weights.channels import over_channels, preprocessing_over_channels
+from resnet_tl.weights.classifier import add_classifier
+from resnet_tl.weights.keys import Layout, Shape, find_layout
+from resnet_tl.weights.misfit import Candidates, check_fit, first_convolution
+from resnet_tl.weights.records import WeightRecord
+from resnet_tl.weights.report import Report, in_classifier
+from resnet_tl.weights.sources import fetch
+
+
+def load_weights(
+    module: nn.Module,
+    name: str,
+    *,
+    sha256: str | None = None,
+    keys: Mapping[str, str] | None = None,
+    classes: Sequence[str] | None = None,
+    keep_classifier: bool = False,
+    candidates: Candidates = tuple,
+) -> tuple[WeightRecord, Report]:
+    """Load the weights called `name` into `module`.
+
+    The trunk is filled whole or not at all: a network with a few random layers trains, badly, and nobody notices. The
+    first convolution is adapted to the network's input channels (see `channels`). The classifier is kept where the
+    class names are the same, in any order, or on request; an equal number of classes alone keeps nothing.
+
+    Args:
+        module: a trunk, or a network around one. Where a file states no preprocessing, its `preprocessing` is taken,
+            with ImageNet's mean and std.
+        name: see `sources.fetch`.
+        sha256: that the file must have; a URL needs one.
+        keys: the module's own key -> torchvision's, of the tensors to fill; by default all, under their own names.
+        classes: the data's names, in the order of the module's outputs.
+        keep_classifier: keep the classifier whatever its classes are called; their number must agree.
+        candidates: names and shapes of other networks, called to name the nearest when the file does not fit.
+
+    Returns:
+        the record, its preprocessing for the module's own input channels, and the account.
+
+    Raises:
+        WeightsError: nothing found under `name`, not safe to open, another network's weights, another class count.
+    """
+    content, record = fetch(name, sha256)
+    own = module.state_dict()
+    keys = {key: key for key in own} if keys is None else keys
+    wanted = {public: tuple(own[key].shape) for key, public in keys.items()}
+    trunk = {key: shape for key, shape in wanted.items() if not in_classifier(key)}
+    head = {key: shape for key, shape in wanted.items() if in_classifier(key)}
+
+    layout = find_layout(content, trunk)
+    report = Report(record.source)
+    chosen = _fill(trunk, layout, report)
+    check_fit(content, trunk, layout, report, candidates)
+    chosen |= add_classifier(head, layout.tensors, record, classes, keep_classifier, report)
+    report.notes += _notes(record, layout)
+
+    module.load_state_dict({key: chosen[public] for key, public in keys.items() if public in chosen}, strict=False)
+    return _for_module(record, module, trunk), report
+
+
+def _fill(trunk: Mapping[str, Shape], layout: Layout, report: Report) -> dict[str, Tensor]:
+    """Torchvision's key -> the tensor for it, of all that fit; the account goes into `report`."""
+    chosen: dict[str, Tensor] = {}
+    first = first_convolution(trunk)
+    for key, shape in trunk.items():
+        tensor = layout.tensors.get(key)
+        if tensor is None:
+            report.missing.append(key)
+        elif tensor.shape == shape:
+            chosen[key] = tensor
+            report.loaded.append(key)
+        elif key == first and _differs_in_channels(tensor.shape, shape):
+            chosen[key] = over_channels(tensor.float(), shape[1])
+            report.adapted[key] = f"from {tensor.shape[1]} to {shape[1]} input channels"
+        else:
+            report.misshapen[key] = f"{list(tensor.shape)}, not {list(shape)}"
+    nowhere = [key for key in layout.tensors if key not in trunk and not in_classifier(key)]
+    report.unexpected += [*(layout.prefix + key for key in nowhere), *layout.others]
+    return chosen
+
+
+def _differs_in_channels(theirs: Shape, ours: Shape) -> bool:
+    return len(theirs) == 4 and (theirs[0], *theirs[2:]) == (ours[0], *ours[2:])
+
+
+def _notes(record: WeightRecord, layout: Layout) -> list[str]:
+    kinds = {
+        str(tensor.dtype).removeprefix("torch.") for tensor in layout.tensors.values() if tensor.is_floating_point()
+    }
+    notes = [
+        layout.note,
+        f"in {' and '.join(sorted(kinds))}" if kinds != {"float32"} else "",
+        record.score or "",
+        f"licence {record.licence}" if record.licence else "",
+        "" if record.stated else "preprocessing not stated: the default is assumed",
+    ]
+    return [note for note in notes if note]
+
+
+def _for_module(record: WeightRecord, module: nn.Module, trunk: Mapping[str, Shape]) -> WeightRecord:
+    """The record with the preprocessing that this module's pictures need."""
+    preprocessing = record.preprocessing
+    if not record.stated:
+        default = getattr(module, "preprocessing", preprocessing)
+        preprocessing = replace(default, mean=preprocessing.mean, std=preprocessing.std)
+    first = first_convolution(trunk)
+    if first is not None:
+        preprocessing = preprocessing_over_channels(preprocessing, trunk[first][1])
+    return replace(record, preprocessing=preprocessing)

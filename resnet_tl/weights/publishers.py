@@ -1,0 +1,153 @@
+"""What torchvision and timm publish. Each library is imported when a name asks for it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import torch
+
+from resnet_tl.errors import WeightsError, did_you_mean
+from resnet_tl.files import writing
+from resnet_tl.records import Preprocessing
+from resnet_tl.weights.records import WeightRecord
+
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+"""What timm calls a model's weights on the hub, the preferred form first."""
+
+
+def torchvision_file(name: str) -> tuple[Path, WeightRecord]:
+    """The file of `resnet50.IMAGENET1K_V2` in torch's own cache, downloaded where it is not there, and its record.
+
+    Without a tag, torchvision's default for that model.
+    """
+    from torchvision.models import get_model_weights, list_models
+
+    model, _, tag = name.partition(".")
+    if model not in list_models():
+        raise WeightsError(f"torchvision has no model {model!r}{did_you_mean(model, list_models())}")
+    published = get_model_weights(model)
+    if tag and tag not in published.__members__:
+        raise WeightsError(f"torchvision's {model} has no weights {tag!r}, only {', '.join(published.__members__)}")
+    weights = published[tag or "DEFAULT"]
+    path = Path(torch.hub.get_dir(), "checkpoints", os.path.basename(urlparse(weights.url).path))
+    if not path.exists():
+        download(weights.url, path, sha256=path.stem.rpartition("-")[2])
+    return path, _torchvision_record(f"torchvision/{model}.{weights.name}", weights)
+
+
+def timm_file(name: str) -> tuple[Path, WeightRecord]:
+    """The file of `resnet50.a1_in1k` in huggingface_hub's own cache, downloaded where it is not there, and its record.
+
+    Without a tag, timm's default for that model.
+    """
+    import timm
+
+    model, _, tag = name.partition(".")
+    if not timm.is_model(model):
+        raise WeightsError(f"timm has no model {model!r}{did_you_mean(model, timm.list_models())}")
+    published = timm.list_pretrained(f"{model}.*")
+    if not published or (tag and name not in published):
+        raise WeightsError(f"timm's {model} has no weights {tag!r}, only {', '.join(published) or 'none'}")
+    cfg: Any = timm.get_pretrained_cfg(name)
+    files = (cfg.hf_hub_filename,) if cfg.hf_hub_filename else HUB_FILES
+    record = timm_record(f"timm/{cfg.architecture}.{cfg.tag}", cfg.to_dict())
+    return _hub_file(cfg.hf_hub_id, files), _with_imagenet_classes(record, cfg)
+
+
+def timm_record(source: str, cfg: Mapping[str, Any]) -> WeightRecord:
+    """The record in a pretrained configuration of timm's, or in the config.json that timm's hub files have beside them:
+    pictures as in training. A file that is no such thing gives the source alone."""
+    cfg = {**cfg, **cfg.get("pretrained_cfg", {})}
+    if "mean" not in cfg:
+        return WeightRecord(source)
+    preprocessing = Preprocessing(
+        mean=tuple(cfg["mean"]),
+        std=tuple(cfg["std"]),
+        size=cfg["input_size"][-1],
+        interpolation=cfg["interpolation"],
+        crop=cfg["crop_pct"],
+    )
+    names = cfg.get("label_names")
+    if isinstance(names, Mapping):  # index -> name, the index as text in JSON
+        names = [names[index] for index in sorted(names, key=int)]
+    classes = tuple(names) if names else None
+    return WeightRecord(source, preprocessing=preprocessing, stated=True, classes=classes, licence=cfg.get("license"))
+
+
+def download(url: str, path: Path, sha256: str) -> None:
+    """Download to `path`, which appears whole or not at all.
+
+    Args:
+        sha256: 64 hex digits, or the first few of them.
+
+    Raises:
+        WeightsError: no network, nothing there, or not the file that was meant.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=sha256, progress=sys.stderr.isatty())
+    except (OSError, HTTPException) as error:
+        raise WeightsError(f"{url}: cannot be downloaded: {error}; a copy could be put at {path}") from None
+    except RuntimeError as error:
+        raise WeightsError(f"{url}: is not the file that was meant: {error}") from None
+
+
+def _torchvision_record(source: str, weights: Any) -> WeightRecord:
+    transforms = weights.transforms()
+    preprocessing = Preprocessing(
+        mean=tuple(transforms.mean),
+        std=tuple(transforms.std),
+        size=transforms.crop_size[0],
+        interpolation=transforms.interpolation.value,
+        crop=transforms.crop_size[0] / transforms.resize_size[0],
+    )
+    data, metrics = next(iter(weights.meta["_metrics"].items()))
+    return WeightRecord(
+        source,
+        preprocessing=preprocessing,
+        stated=True,
+        classes=tuple(weights.meta["categories"]),
+        licence=weights.meta.get("license", "BSD-3-Clause"),  # of torchvision itself; its weights name only others
+        score=f"{metrics['acc@1']} % acc@1 on {data}",
+    )
+
+
+def _with_imagenet_classes(record: WeightRecord, cfg: Any) -> WeightRecord:
+    """ImageNet's classes by their WordNet names, as ImageNet's folders have them, where timm's tag says so."""
+    from timm.data import ImageNetInfo
+
+    trained_on_it = cfg.tag.endswith("in1k") and cfg.num_classes == 1000
+    return replace(record, classes=tuple(ImageNetInfo().label_names())) if trained_on_it else record
+
+
+def _hub_file(repository: str, files: tuple[str, ...]) -> Path:
+    """The first of `files` that the repository has. What lies in the cache needs no network."""
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    for file in files:
+        cached = try_to_load_from_cache(repository, file)
+        if isinstance(cached, str):
+            return Path(cached)
+    for file in files:
+        try:
+            return Path(hf_hub_download(repository, file))
+        except LocalEntryNotFoundError as error:
+            raise WeightsError(f"{repository}: cannot be had from the Hugging Face hub: {_first_line(error)}") from None
+        except EntryNotFoundError:
+            continue
+        except OSError as error:
+            raise WeightsError(f"{repository}: cannot be had from the Hugging Face hub: {_first_line(error)}") from None
+    raise WeightsError(f"{repository}: has none of {', '.join(files)} on the Hugging Face hub")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,110 @@
+"""Where weights come from: a name in, a file's content and its record out."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import torch
+
+from resnet_tl.checkpoint import KEY, locate
+from resnet_tl.errors import WeightsError, did_you_mean
+from resnet_tl.files import nearest
+from resnet_tl.weights.files import read_content, read_json, sha256_of
+from resnet_tl.weights.publishers import HUB_FILES, download, timm_file, timm_record, torchvision_file
+from resnet_tl.weights.records import WeightRecord, from_metadata, preprocessing_from
+
+BUILTIN = Path(__file__).parent / "builtin"
+OWN_BUFFERS = ("network.mean", "network.std")
+
+
+def fetch(name: str, sha256: str | None = None) -> tuple[Mapping[Any, Any], WeightRecord]:
+    """The content of the weights called `name`, nested as their file has it, and what is known about them.
+
+    Args:
+        name: `builtin/resnet20_cifar10`; `torchvision/resnet50.IMAGENET1K_V2`; `timm/resnet50.a1_in1k`;
+            `https://...` (kept in torch's hub folder, under its hash); a file of torch.save or safetensors; a
+            checkpoint or run folder of ours; a folder in timm's hub layout (weights with a config.json beside them).
+        sha256: 64 hex digits that the file must have. A URL needs them; of other names they are checked where given.
+
+    Raises:
+        WeightsError: there is no such thing, it cannot be had or read, has another hash, or would run code when opened.
+    """
+    if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise WeightsError(f"sha256 of {name} is 64 hex digits, not {sha256!r}")
+    path, record = _find(name, sha256)
+    found = sha256_of(path)
+    if sha256 is not None and found != sha256.lower():
+        raise WeightsError(f"{path}: has the sha256 {found}, not {sha256.lower()}: it is another file, or damaged")
+    content, metadata = read_content(path)
+    if not record.stated:
+        record = _record_inside(record.source, path, content, metadata)
+    if KEY in content:
+        content = {key: tensor for key, tensor in content["state_dict"].items() if key not in OWN_BUFFERS}
+    return content, replace(record, sha256=found)
+
+
+def available_builtin() -> list[str]:
+    """What `builtin/...` can name."""
+    return sorted(path.stem for path in BUILTIN.glob("*.safetensors"))
+
+
+def _find(name: str, sha256: str | None) -> tuple[Path, WeightRecord]:
+    """The file, downloaded if need be, and what its publisher says of it."""
+    publisher, _, rest = name.partition("/")
+    if publisher == "torchvision":
+        return torchvision_file(rest)
+    if publisher == "timm":
+        return timm_file(rest)
+    if publisher == "builtin":
+        return _builtin(rest), WeightRecord(name)
+    if name.startswith(("https://", "http://")):
+        return _downloaded(name, sha256), WeightRecord(name)
+    path = _local(Path(name).expanduser())
+    return path, WeightRecord(str(path))
+
+
+def _downloaded(url: str, sha256: str | None) -> Path:
+    file = os.path.basename(urlparse(url).path)
+    if sha256 is None:
+        raise WeightsError(f"{url}: weights from a URL need their sha256 beside them (backbone.sha256)")
+    path = Path(torch.hub.get_dir(), "checkpoints", sha256.lower(), file or "weights.pth")
+    if not path.exists():
+        download(url, path, sha256.lower())
+    return path
+
+
+def _builtin(name: str) -> Path:
+    path = BUILTIN / f"{name}.safetensors"
+    if name not in available_builtin():
+        offered = ", ".join(f"builtin/{other}" for other in available_builtin()) or "none"
+        raise WeightsError(
+            f"there are no weights 'builtin/{name}', only {offered}{did_you_mean(name, available_builtin())}"
+        )
+    return path
+
+
+def _local(path: Path) -> Path:
+    if path.is_dir():
+        return next((path / file for file in HUB_FILES if (path / file).is_file()), None) or locate(path)
+    if not path.exists():
+        kinds = "a file, a run folder, a URL, torchvision/..., timm/... or builtin/..."
+        raise WeightsError(f"there are no weights at {str(path)!r}; expected {kinds}{nearest(path)}")
+    return path
+
+
+def _record_inside(source: str, path: Path, content: Mapping[Any, Any], metadata: Mapping[str, str]) -> WeightRecord:
+    """What a file says of itself, or the config.json beside it."""
+    if KEY in content:
+        ours = content[KEY]
+        preprocessing = preprocessing_from(ours["preprocessing"])
+        return WeightRecord(source, preprocessing=preprocessing, stated=True, classes=tuple(ours["classes"]))
+    config = path.with_name("config.json")
+    if KEY not in metadata and config.is_file():
+        return timm_record(source, read_json(config))
+    return from_metadata(metadata, source)
