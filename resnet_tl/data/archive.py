@@ -1,0 +1,101 @@
+"""Members of a zip, read in place by many processes at once."""
+
+from __future__ import annotations
+
+import functools
+import os
+import zipfile
+import zlib
+from hashlib import blake2b
+
+import numpy as np
+
+from resnet_tl.errors import DataError
+
+LOCAL_HEADER = 30
+"""Bytes before a member's name (APPNOTE.TXT 4.3.7); the last four are the lengths of name and extra field."""
+
+
+def split_path(path: str) -> tuple[str, str] | None:
+    """`photos.zip/train/cat/1.jpg` -> (`photos.zip`, `train/cat/1.jpg`); None for a path through no archive."""
+    archive, separator, member = path.partition(".zip/")
+    return (archive + ".zip", member) if separator and _is_file(archive + ".zip") else None
+
+
+@functools.lru_cache(maxsize=64)
+def open_archive(path: str) -> Archive:
+    """One `Archive` a file and process; those opened before a fork go on working in the children."""
+    return Archive(path)
+
+
+def hash64(text: str) -> int:
+    """The same 64 bits for the same text on every machine."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+class Archive:
+    """The directory of a zip as flat arrays (28 bytes a member), its bytes by positioned reads.
+
+    Positioned reads share no file position, so forked workers need no file of their own; flat arrays hold no Python
+    objects, so reading them copies no page of the parent's.
+
+    Raises:
+        DataError: no zip, or a member stored in a way other than plain or deflated.
+    """
+
+    def __init__(self, path: str):
+        self.path = path
+        members = _directory(path)
+        names = np.array([hash64(member.filename) for member in members], np.uint64)
+        order = np.argsort(names, kind="stable")
+        self.names = names[order]
+        self.offsets = np.array([member.header_offset for member in members], np.int64)[order]
+        self.lengths = np.array([member.compress_size for member in members], np.int64)[order]
+        self.checksums = np.array([member.CRC for member in members], np.uint32)[order]
+        self.file = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        if hasattr(self, "file"):
+            os.close(self.file)
+
+    def read(self, member: str) -> bytes:
+        """A member's content, checked against its checksum."""
+        name = np.uint64(hash64(member))
+        row = (
+            int(np.searchsorted(self.names, name, side="right")) - 1
+        )  # of a name held twice the last counts, as in zipfile
+        if row < 0 or self.names[row] != name:
+            raise DataError(f"{self.path}/{member}: no such member in {self.path}")
+        header = os.pread(self.file, LOCAL_HEADER, int(self.offsets[row]))
+        skipped = LOCAL_HEADER + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+        data = os.pread(self.file, int(self.lengths[row]), int(self.offsets[row]) + skipped)
+        if header[8:10] == b"\x08\x00":
+            data = self._inflate(data, member)
+        if zlib.crc32(data) != self.checksums[row]:
+            raise DataError(f"{self.path}/{member}: damaged in {self.path} (its checksum differs)")
+        return data
+
+    def _inflate(self, data: bytes, member: str) -> bytes:
+        try:
+            return zlib.decompress(data, wbits=-zlib.MAX_WBITS)
+        except zlib.error as error:
+            raise DataError(f"{self.path}/{member}: damaged in {self.path} ({error})") from error
+
+
+def _directory(path: str) -> list[zipfile.ZipInfo]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DataError(f"{path}: not a readable zip ({error})") from error
+    for member in members:
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & 1:
+            raise DataError(
+                f"{path}/{member.filename}: encrypted or compressed in a way other than 'deflated'; pack the zip anew"
+            )
+    return members
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_file(path: str) -> bool:
+    return os.path.isfile(path)

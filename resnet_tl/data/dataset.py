@@ -1,0 +1,129 @@
+"""A listing's pictures, decoded and augmented: a function of (seed, epoch, sample, repeat), in whatever process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from resnet_tl.data.archive import hash64
+from resnet_tl.data.decode import Picture, decode_bytes, jpeg_size, read_bytes
+from resnet_tl.data.transforms import Transform
+from resnet_tl.errors import DataError
+from resnet_tl.records import Draw, Sample, Target
+
+
+class Item(NamedTuple):
+    """A picture on its way into a batch.
+
+    views: `[V, H, W, C]`; target: class index, or multi-hot `[K]` float32; original_size: (h, w) of the file; row: of
+    the listing, -1 for a filler.
+    """
+
+    views: Picture
+    target: int | np.ndarray
+    original_size: tuple[int, int]
+    row: int
+
+
+class Samples(Protocol):
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...
+
+
+class PictureDataset(Dataset[Item]):
+    """`dataset[Draw(epoch, index, repeat)]` is an `Item`; index -1 gives a filler, a black picture of the same size.
+
+    Args:
+        listing: the samples.
+        transform: picture -> views.
+        channels: of every picture: 3 RGB, 1 grey, others as stored.
+        multi_label_classes: K; targets become multi-hot `[K]`. None: one class a picture.
+        seed: of the augmentation.
+        on_error: what a picture that cannot be decoded does. error: raise its `DataError`. replace (for training):
+            the next sample of the listing that can be decoded takes its place. skip (for evaluation): a filler does.
+            `failures()` tells which they were.
+        reduce: decode JPEGs at 1/2, 1/4 or 1/8 of their size where the crop still has the pixels it needs: cheaper,
+            and a little softer.
+    """
+
+    def __init__(
+        self,
+        listing: Samples,
+        transform: Transform,
+        *,
+        channels: int = 3,
+        multi_label_classes: int | None = None,
+        seed: int = 0,
+        on_error: Literal["error", "replace", "skip"] = "error",
+        reduce: bool = False,
+    ) -> None:
+        self.listing, self.transform, self.channels = listing, transform, channels
+        self.multi_label_classes, self.seed, self.on_error, self.reduce = multi_label_classes, seed, on_error, reduce
+        self._failed = torch.zeros(len(listing), dtype=torch.bool).share_memory_()  # workers write, `failures` reads
+
+    def __len__(self) -> int:
+        return len(self.listing)
+
+    def __getitem__(self, draw: Draw) -> Item:
+        if draw.index < 0:
+            return self._filler()
+        for index in self._candidates(draw.index):
+            if not self._failed[index]:
+                try:
+                    return self._load(draw, index)
+                except DataError:
+                    if self.on_error == "error":
+                        raise
+                    self._failed[index] = True
+        if self.on_error == "skip":
+            return self._filler()
+        raise DataError(f"none of the {len(self)} pictures can be decoded; the first: {self.failures()[0]}")
+
+    def failures(self) -> list[str]:
+        """One sentence for each picture that could not be decoded so far, in this process or its workers."""
+        return [sentence for index in self._failed.nonzero().flatten().tolist() for sentence in self._reason(index)]
+
+    def _candidates(self, index: int) -> Iterator[int]:
+        """The sample, and those that may take its place, in order."""
+        yield index
+        if self.on_error == "replace":
+            yield from range(index + 1, len(self))
+            yield from range(index)
+
+    def _load(self, draw: Draw, index: int) -> Item:
+        sample = self.listing[index]
+        seed = (self.seed, draw.epoch, hash64(sample.key), draw.repeat)
+        picture, original = self._decode(sample.path, seed)
+        return Item(self.transform(picture, original, seed), self._target(sample.target), original, index)
+
+    def _decode(self, path: str, seed: tuple[int, ...]) -> tuple[Picture, tuple[int, int]]:
+        data = read_bytes(path)
+        size = jpeg_size(data) if self.reduce else None
+        if size is None:
+            picture = decode_bytes(data, path, self.channels)
+            return picture, picture.shape[:2]
+        return decode_bytes(data, path, self.channels, self.transform.reduction(size, seed)), size
+
+    def _target(self, target: Target) -> int | np.ndarray:
+        if isinstance(target, int):
+            return target
+        several = np.zeros(self.multi_label_classes or 0, np.float32)
+        several[list(target)] = 1
+        return several
+
+    def _filler(self) -> Item:
+        black = np.zeros((64, 64, self.channels), np.uint8)
+        views = self.transform(black, (64, 64), (0,))
+        return Item(views, self._target(() if self.multi_label_classes else 0), (64, 64), -1)
+
+    def _reason(self, index: int) -> list[str]:
+        try:
+            decode_bytes(read_bytes(path := self.listing[index].path), path, self.channels)
+        except DataError as error:
+            return [str(error)]
+        return []

@@ -1,0 +1,268 @@
+"""What happens to a decoded picture before it joins a batch: presets for training, views for evaluation, and pipelines
+that a recipe lists. Pictures stay uint8 or uint16 here; the network normalises them.
+
+Every draw comes from one generator, seeded for one picture in one epoch. (albumentations' own `set_random_seed` starts
+every transform of a pipeline at the same state: a flip and a blur of p=0.5 would always happen together.)
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import random
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing must not ask the network for a newer version
+import albumentations as A
+import cv2
+
+from resnet_tl.data.crops import Seed, Views, random_area, reduction
+from resnet_tl.data.decode import Picture
+from resnet_tl.data.resize import Interpolation, resize, resize_short
+from resnet_tl.errors import RecipeError, did_you_mean
+
+Strength = Literal["none", "light", "medium", "strong"]
+
+
+class Transform(Protocol):
+    def __call__(self, picture: Picture, original: tuple[int, int], seed: Seed) -> Picture:
+        """`[H, W, C]` -> its views `[V, size, size, C]`, of the same dtype.
+
+        `original` is the file's (h, w); a picture decoded or cached at a reduced size is smaller.
+        """
+
+    def reduction(self, original: tuple[int, int], seed: Seed) -> int:
+        """The largest of 1, 2, 4, 8 by which the decoder may divide the size, so that nothing is enlarged for it."""
+
+
+def training(strength: Strength, size: int, interpolation: Interpolation = "bilinear") -> Transform:
+    """A preset for classification.
+
+    Args:
+        strength:
+            none: the short side resized, the centre cut out; every epoch shows the same picture.
+            light: a random crop (see `Augment`) of 35 to 100 % of the area, mirrored every other time.
+            medium: 20 to 100 %, brightness, contrast and colour changed a little.
+            strong: 8 to 100 %, turned, sheared, blurred or noisy, grey at times, a part erased; for long training.
+        size: pixels of the square that comes out.
+        interpolation: bilinear, bicubic or nearest.
+    """
+    if strength == "none":
+        return Views(size, interpolation=interpolation)
+    if strength not in PRESETS:
+        raise RecipeError(
+            f"augment: {strength!r} is none of none, light, medium, strong{did_you_mean(strength, PRESETS)}"
+        )
+    smallest, anything, rgb = PRESETS[strength]
+    return Augment(size, (smallest, 1.0), interpolation, anything=anything(), rgb=rgb())
+
+
+def evaluation(
+    size: int,
+    crop: float = 0.875,
+    interpolation: Interpolation = "bilinear",
+    crops: int = 1,
+    scales: Sequence[int] = (),
+) -> Transform:
+    """The centre `size` x `size` of the picture with its short side resized to `size / crop`.
+
+    Args:
+        crops: 10: the four corners and the centre, and the same mirrored (He et al. 2015, section 3.4).
+        scales: short sides in pixels, instead of `size / crop`; with several, each gives its own views.
+
+    Raises:
+        RecipeError: crops other than 1 and 10, a crop outside 0...1, a scale below `size`.
+    """
+    if not 0 < crop <= 1:
+        raise RecipeError(f"data.crop: {crop} is no share of the short side; expected more than 0 and at most 1")
+    if crops not in (1, 10):
+        raise RecipeError(f"data.crops: {crops} is not possible; expected 1 or 10")
+    if small := [scale for scale in scales if scale < size]:
+        raise RecipeError(
+            f"data.scales: a short side of {small[0]} is smaller than data.image_size {size}; expected {size} or more"
+        )
+    return Views(size, tuple(scales) or (int(size / crop),), interpolation, crops)
+
+
+def pipeline(steps: Sequence[dict[str, Any]]) -> Transform:
+    """The transforms that a recipe lists: `[{class_path: HorizontalFlip, init_args: {p: 0.5}}, ...]`.
+
+    A class path is a name of albumentations, or the import path of a transform of one's own; transforms that take
+    others (`OneOf`) list them the same way.
+
+    Raises:
+        RecipeError: an unknown transform, a wrong argument, or one that normalises or makes tensors.
+    """
+    return Pipeline(A.Compose([_build(step) for step in steps]))
+
+
+class Augment:
+    """A random crop, resized to `size`, then what `anything` or, for 8-bit RGB pictures, `rgb` does.
+
+    A picture that is about `size` already (both sides within a quarter) has no room for random areas and aspects: it is
+    padded by an eighth, mirrored at the edge, and a square of `size` is cut at random (32 pixels: 4, as in He et al.
+    2015, section 4.2). From others a part of a random area and aspect (3:4 to 4:3) is cut (Szegedy et al. 2014).
+
+    Crops are drawn in the file's own pixels, so that a picture decoded or cached at a reduced size shows the same.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        scale: tuple[float, float],
+        interpolation: Interpolation,
+        *,
+        anything: list[A.BasicTransform],
+        rgb: list[A.BasicTransform],
+    ) -> None:
+        self.size, self.scale, self.interpolation = size, scale, interpolation
+        self.anything, self.rgb = A.Compose(anything), A.Compose([*anything, *rgb])
+
+    def __call__(self, picture: Picture, original: tuple[int, int], seed: Seed) -> Picture:
+        rng = np.random.default_rng(seed)
+        if self._is_near(original):
+            picture = self._shift(picture, rng)
+        else:
+            picture = self._cut(picture, original, rng)
+        is_rgb = picture.dtype == np.uint8 and picture.shape[2] == 3
+        return _apply(self.rgb if is_rgb else self.anything, picture, rng)[None]
+
+    def reduction(self, original: tuple[int, int], seed: Seed) -> int:
+        if self._is_near(original):
+            return 1
+        _, _, height, width = random_area(*original, self.scale, np.random.default_rng(seed))
+        return reduction(min(height, width), self.size)
+
+    def _is_near(self, original: tuple[int, int]) -> bool:
+        return 0.8 * self.size <= min(original) and max(original) <= 1.25 * self.size
+
+    def _shift(self, picture: Picture, rng: np.random.Generator) -> Picture:
+        picture = resize_short(picture, self.size, self.interpolation)
+        pad = self.size // 8
+        top, left = (int(rng.integers(side + 2 * pad - self.size + 1)) for side in picture.shape[:2])
+        padded = cv2.copyMakeBorder(picture, pad, pad, pad, pad, cv2.BORDER_REFLECT_101)
+        return padded[top : top + self.size, left : left + self.size].reshape(self.size, self.size, -1)
+
+    def _cut(self, picture: Picture, original: tuple[int, int], rng: np.random.Generator) -> Picture:
+        top, left, height, width = random_area(*original, self.scale, rng)
+        down, right = picture.shape[0] / original[0], picture.shape[1] / original[1]
+        rows = slice(int(top * down), max(int(top * down) + 1, round((top + height) * down)))
+        columns = slice(int(left * right), max(int(left * right) + 1, round((left + width) * right)))
+        return resize(picture[rows, columns], self.size, self.size, self.interpolation)
+
+
+class Pipeline:
+    """A recipe's own list, as it stands."""
+
+    def __init__(self, compose: A.Compose) -> None:
+        self.compose = compose
+
+    def __call__(self, picture: Picture, original: tuple[int, int], seed: Seed) -> Picture:
+        result = _apply(self.compose, picture, np.random.default_rng(seed))
+        if result.dtype != picture.dtype or result.ndim != 3:
+            raise RecipeError(
+                f"the listed transforms turn {picture.dtype} pictures into {result.dtype} of shape {result.shape}; "
+                "expected the same dtype, height x width x channels"
+            )
+        return result[None]
+
+    def reduction(self, original: tuple[int, int], seed: Seed) -> int:
+        return 1
+
+
+def _apply(compose: A.Compose, picture: Picture, rng: np.random.Generator) -> Picture:
+    compose.set_random_state(rng, random.Random(int(rng.integers(1 << 63))))
+    return compose(image=picture)["image"]
+
+
+def _flip() -> list[A.BasicTransform]:
+    return [A.HorizontalFlip(p=0.5)]
+
+
+def _medium() -> list[A.BasicTransform]:
+    return [A.HorizontalFlip(p=0.5), A.RandomBrightnessContrast(0.2, 0.2, p=0.8)]
+
+
+def _medium_rgb() -> list[A.BasicTransform]:
+    return [A.HueSaturationValue(hue_shift_limit=5, sat_shift_limit=30, val_shift_limit=0, p=0.5)]
+
+
+def _strong() -> list[A.BasicTransform]:
+    return [
+        A.HorizontalFlip(p=0.5),
+        A.Affine(rotate=(-15, 15), shear=(-10, 10), border_mode=cv2.BORDER_REFLECT_101, p=0.5),
+        A.RandomBrightnessContrast(0.4, 0.4, p=0.8),
+        A.OneOf([A.GaussianBlur((3, 7)), A.Sharpen(), A.GaussNoise((0.02, 0.08))], p=0.2),
+        A.CoarseDropout((1, 1), (0.1, 0.4), (0.1, 0.4), fill="random_uniform", p=0.25),
+    ]
+
+
+def _strong_rgb() -> list[A.BasicTransform]:
+    return [A.HueSaturationValue(hue_shift_limit=15, sat_shift_limit=50, val_shift_limit=0, p=0.7), A.ToGray(p=0.1)]
+
+
+PRESETS = {
+    "light": (0.35, _flip, list),
+    "medium": (0.2, _medium, _medium_rgb),
+    "strong": (0.08, _strong, _strong_rgb),
+}
+"""Strength -> (smallest share of the area, transforms for any picture, more for 8-bit RGB)."""
+
+
+UNWANTED = {"Normalize", "ToTensorV2", "ToTensor3D", "ToFloat", "FromFloat"}
+
+
+def _build(step: Any) -> Any:
+    if not isinstance(step, dict) or "class_path" not in step or step.keys() - {"class_path", "init_args"}:
+        raise RecipeError(f"transforms: {step!r} is no transform; expected class_path and init_args")
+    name, arguments = step["class_path"], dict(step.get("init_args") or {})
+    kind = _find(name)
+    if isinstance(arguments.get("transforms"), list):
+        arguments["transforms"] = [_build(inner) for inner in arguments["transforms"]]
+    known = inspect.signature(kind).parameters
+    if wrong := [key for key in arguments if key not in known]:
+        raise RecipeError(f"transforms: {name} has no argument {wrong[0]!r}{did_you_mean(wrong[0], known)}")
+    try:
+        return kind(**arguments)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"transforms: {name}({_listed(arguments)}): {_one_line(error)}") from error
+
+
+def _find(name: str) -> type:
+    """A transform of albumentations, or one named by its import path."""
+    if name.rpartition(".")[2] in UNWANTED:
+        raise RecipeError(
+            f"transforms: {name} is not wanted here: pictures stay uint8 and the network normalises them; leave it out"
+        )
+    module, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module) if module else A, attribute, None)
+    except ImportError as error:
+        raise RecipeError(f"transforms: {name} cannot be imported ({error})") from error
+    if not (isinstance(found, type) and issubclass(found, (A.BasicTransform, A.BaseCompose))):
+        raise RecipeError(
+            f"transforms: {name!r} is no transform of {module or 'albumentations'}{did_you_mean(attribute, _names())}"
+        )
+    return found
+
+
+def _names() -> list[str]:
+    return [
+        name
+        for name, value in vars(A).items()
+        if isinstance(value, type) and issubclass(value, (A.BasicTransform, A.BaseCompose))
+    ]
+
+
+def _listed(arguments: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+
+
+def _one_line(error: Exception) -> str:
+    """pydantic spreads its finding over lines: the argument's name, then what is wrong with it."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return " ".join(lines[1:3]) if len(lines) > 2 else " ".join(lines)
