@@ -1,0 +1,35 @@
+"""How the Trainer writes its checkpoints: whole or not at all, of tensors and plain Python, under two fixed names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from resnet_tl.checkpoint import load_safely, plain, save_atomically
+
+
+class SafeCheckpointIO(CheckpointIO):
+    """`Trainer(plugins=[SafeCheckpointIO()])`: reads with `weights_only=True`, whatever the caller asks for."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        save_atomically(plain(checkpoint), Path(path))
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return load_safely(Path(path))
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        Path(path).unlink(missing_ok=True)
+
+
+def best_and_last(folder: Path, monitor: str) -> list[ModelCheckpoint]:
+    """Callbacks that keep `best.ckpt`, of the validation with the highest `monitor` (the first of equals), and
+    `last.ckpt`, of the last epoch."""
+    return [
+        ModelCheckpoint(folder, "best", monitor=monitor, mode="max", enable_version_counter=False),
+        ModelCheckpoint(folder, "last", enable_version_counter=False),
+    ]

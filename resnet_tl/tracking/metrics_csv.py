@@ -1,0 +1,104 @@
+"""metrics.csv: every logged number, one row a step."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+from resnet_tl.files import replacing, writing
+
+FIRST_COLUMNS = ("epoch", "step", "phase", "train/loss", "val/loss")
+WHOLE_NUMBERS = {"epoch", "step", "phase"}
+
+
+class MetricsCsv(Logger):
+    """A Lightning logger that appends to one file and never starts it anew.
+
+    What is logged at the same step shares a row. `step` counts from 0: row n - 1 tells of the n-th optimizer step, and
+    of a validation right after it. A row is in the file when `log_metrics` returns; a new name becomes the last column.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self._columns: list[str] | None = None
+        self._last: dict[str, str] = {}
+        self._last_at = 0
+
+    @property
+    def name(self) -> str:
+        return "csv"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @rank_zero_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: they are in recipe.yaml."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        columns = self._open()
+        row = {name: _text(name, value) for name, value in {**metrics, "step": step or 0}.items()}
+        if new := [name for name in row if name not in columns]:
+            columns = self._rewrite([*columns, *new], self._rows())
+        if row["step"] == self._last.get("step"):
+            row = {**self._last, **row}
+        else:
+            self._last_at = self.path.stat().st_size
+        self._last = row
+        with writing(self.path), open(self.path, "r+b") as file:
+            file.seek(self._last_at)
+            file.write(_line(columns, row))
+            file.truncate()
+
+    @rank_zero_only
+    def truncate_after(self, step: int) -> None:
+        """Drop what a run that goes on after `step` optimizer steps will write again: rows `step` and later."""
+        if self.path.exists():
+            self._rewrite(self._open(), (row for row in self._rows() if int(row["step"]) < step))
+
+    def _open(self) -> list[str]:
+        """The columns: of the file, if an earlier process began it."""
+        if self._columns is None:
+            begun = self.path.exists()
+            columns = self._header() if begun else list(FIRST_COLUMNS)
+            self._columns = self._rewrite(columns, self._rows() if begun else iter(()))
+        return self._columns
+
+    def _header(self) -> list[str]:
+        with open(self.path, newline="") as file:
+            return next(csv.reader(file))
+
+    def _rows(self) -> Iterator[dict[str, str]]:
+        """Whole rows; a last line that a kill cut off is left out."""
+        with open(self.path, newline="") as file:
+            yield from csv.DictReader(line for line in file if line.endswith("\n"))
+
+    def _rewrite(self, columns: list[str], rows: Iterator[dict[str, str]]) -> list[str]:
+        self._last = {}
+        with replacing(self.path) as file:
+            file.write(_line(columns, dict(zip(columns, columns, strict=True))))
+            for row in rows:
+                self._last, self._last_at = row, file.tell()
+                file.write(_line(columns, row))
+        self._columns = columns
+        return columns
+
+
+def _text(name: str, value: float) -> str:
+    """Floats in full, so that what was logged can be compared bit for bit."""
+    return str(int(value)) if name in WHOLE_NUMBERS else repr(float(value))
+
+
+def _line(columns: list[str], row: dict[str, str]) -> bytes:
+    text = io.StringIO()
+    csv.DictWriter(text, columns, restval="", lineterminator="\n").writerow(row)
+    return text.getvalue().encode()

@@ -1,0 +1,141 @@
+"""What is seen while a run goes on: a live bar on a terminal, a line an epoch everywhere."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as RichProgress
+
+from resnet_tl.tracking.log import say
+from resnet_tl.tracking.pace import Pace, duration
+
+
+class Progress(ProgressBar):
+    """`epoch 3/15  train/loss 0.41  val/loss 0.38  val/acc 0.912  212 images/s  1.2 min left`, at each epoch's end.
+
+    In between, a terminal has a live bar; where there is none (a log of a cluster or of CI), a line comes every minute.
+
+    Args:
+        monitor: the metric to show beside the losses.
+        terminal: None asks whether stdout is one.
+    """
+
+    def __init__(self, monitor: str, pace: Pace, terminal: bool | None = None) -> None:
+        super().__init__()
+        self.monitor, self.pace = monitor, pace
+        self._shown: Bar | Lines = Bar() if (sys.stdout.isatty() if terminal is None else terminal) else Lines()
+        self._loss: Any = 0.0
+        self._batches = 0
+
+    def disable(self) -> None:
+        """Lightning's word to the ranks other than 0."""
+        self._shown = Lines(every=math.inf)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._loss += outputs["loss"] * trainer.accumulate_grad_batches
+        self._batches += 1
+        if self._shown.due():
+            metrics = self._metrics(trainer, self.monitor)
+            text = _line(metrics, self.pace, self.pace.seconds_left(trainer, batch_idx + 1))
+            self._shown.at(_epoch(trainer), batch_idx + 1, self.total_train_batches, text)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._shown.end()
+        metrics = self._metrics(trainer, "val/loss", self.monitor)
+        left = self.pace.seconds_left(trainer, int(trainer.num_training_batches))
+        say(f"{_epoch(trainer)}  {_line(metrics, self.pace, left)}")
+        self._loss, self._batches = 0.0, 0
+
+    def on_validation_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        if not trainer.sanity_checking:
+            self._evaluated("validation", trainer.num_val_batches, *args)
+
+    def on_test_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        self._evaluated("test", trainer.num_test_batches, *args)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._shown.end()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """It must not be printed into a live bar."""
+        self._shown.end()
+
+    def _metrics(self, trainer: Trainer, *names: str) -> dict[str, Any]:
+        """The mean training loss of the epoch so far, and what was logged last under `names`."""
+        loss = {"train/loss": self._loss / self._batches} if self._batches else {}
+        return loss | {name: trainer.callback_metrics[name] for name in names if name in trainer.callback_metrics}
+
+    def _evaluated(
+        self, what: str, batches: list[int | float], pl_module: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
+        if self._shown.due():
+            self._shown.at(what, batch_idx + 1, sum(batches), "")
+
+
+class Bar:
+    """A live bar that is wiped away when it ends."""
+
+    def __init__(self) -> None:
+        self._rich: RichProgress | None = None
+        self._drawn = 0.0
+
+    def due(self) -> bool:
+        """Twice a second at most: to read a loss, a GPU must finish its work."""
+        return time.monotonic() - self._drawn > 0.5
+
+    def at(self, what: str, done: int, total: float, text: str) -> None:
+        self._drawn = time.monotonic()
+        known = None if math.isinf(total) else total
+        if self._rich is not None:
+            self._rich.update(self._rich.task_ids[0], description=what, completed=done, total=known, text=text)
+            return
+        title, text_after = TextColumn("{task.description}"), TextColumn("{task.fields[text]}")
+        self._rich = RichProgress(title, BarColumn(), MofNCompleteColumn(), text_after, transient=True)
+        self._rich.add_task(what, completed=done, total=known, text=text)
+        self._rich.start()
+
+    def end(self) -> None:
+        if self._rich is not None:
+            self._rich.stop()
+        self._rich = None
+
+
+class Lines:
+    """For what keeps every line: at most one `every` so many seconds."""
+
+    def __init__(self, every: float = 60.0) -> None:
+        self.every = every
+        self._written = time.monotonic()
+
+    def due(self) -> bool:
+        return time.monotonic() - self._written > self.every
+
+    def at(self, what: str, done: int, total: float, text: str) -> None:
+        self._written = time.monotonic()
+        say(f"{what}  batch {done}/{total}  {text}")
+
+    def end(self) -> None:
+        """Lines stay."""
+
+
+def _epoch(trainer: Trainer) -> str:
+    known = trainer.max_epochs is not None and trainer.max_epochs > 0
+    return f"epoch {trainer.current_epoch + 1}" + (f"/{trainer.max_epochs}" if known else "")
+
+
+def _line(metrics: Mapping[str, Any], pace: Pace, seconds_left: float | None) -> str:
+    parts = [f"{name} {float(value):.4g}" for name, value in metrics.items()]
+    if pace.images_per_second is not None:
+        parts.append(f"{pace.images_per_second:.{0 if pace.images_per_second >= 10 else 1}f} images/s")
+    if seconds_left is not None and seconds_left >= 0.5:
+        parts.append(f"{duration(seconds_left)} left")
+    return "  ".join(parts)

@@ -1,0 +1,100 @@
+"""summary.json: what a run came to, rewritten after every epoch."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import subprocess
+from importlib import metadata
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from resnet_tl.files import replacing
+from resnet_tl.tracking.metrics_csv import MetricsCsv
+from resnet_tl.tracking.pace import Pace
+from resnet_tl.tracking.run_folder import RunFolder
+
+PACKAGES = ("resnet-tl", "torch", "torchvision", "lightning", "timm", "albumentations", "numpy")
+
+
+class Summary(Callback):
+    """Writes `{best, final, epoch, step, seconds, images_per_s, finished, versions, git}`.
+
+    best, final: `epoch`, `step` and all `val/...` metrics of the epoch with the highest `monitor` (the first of equals)
+    and of the last one; epochs count from 0, steps are optimizer steps taken.
+    finished: whether the run came to its planned end.
+
+    It also makes metrics.csv ready when a run goes on from a checkpoint.
+    """
+
+    def __init__(self, run: RunFolder, monitor: str, pace: Pace) -> None:
+        self.run, self.monitor, self.pace = run, monitor, pace
+        self.best: dict[str, Any] = {}
+        self.final: dict[str, Any] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self.run.agree(trainer.strategy)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        for logger in trainer.loggers:
+            if isinstance(logger, MetricsCsv):
+                logger.truncate_after(checkpoint["global_step"])
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+        self.final = {"epoch": trainer.current_epoch, "step": trainer.global_step, **metrics}
+        if metrics.get(self.monitor, -math.inf) > self.best.get(self.monitor, -math.inf):
+            self.best = self.final
+        self._write(trainer, finished=False)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._write(trainer, finished=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "final": self.final}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best, self.final = state_dict["best"], state_dict["final"]
+
+    def _write(self, trainer: Trainer, finished: bool) -> None:
+        if not trainer.is_global_zero:
+            return
+        content = {
+            "best": self.best,
+            "final": self.final,
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            "seconds": round(self.pace.seconds, 1),
+            "images_per_s": self.pace.images_per_second,
+            "finished": finished,
+            "versions": versions(),
+            "git": git_state(),
+        }
+        with replacing(self.run.summary) as file:
+            file.write(json.dumps(_finite(content), indent=2).encode() + b"\n")
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{package: metadata.version(package) for package in PACKAGES}}
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit of the folder the run was started in, and whether files that git knows are changed; None outside git."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return {"commit": commit, "changed": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(("git", *arguments), check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no NaN: null."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

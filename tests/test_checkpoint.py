@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import enum
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from resnet_tl.checkpoint import bundle, load_safely, locate, plain, read, save_atomically
+from resnet_tl.errors import WeightsError
+from resnet_tl.records import Preprocessing
+
+MODEL = {"class_path": "resnet_tl.tasks.classification.Classification", "init_args": {"backbone": {"name": "resnet18"}}}
+
+
+def checkpoint(**changes: Any) -> dict[str, Any]:
+    return {
+        "epoch": 2,
+        "global_step": 30,
+        "pytorch-lightning_version": "2.6.6",
+        "state_dict": {"network.trunk.conv1.weight": torch.ones(2), "mean_loss.value": torch.zeros(1)},
+        "resnet_tl": bundle(MODEL, ["ant", "bee"], Preprocessing(size=64), {"seed_everything": 1}),
+        **changes,
+    }
+
+
+class RunsCode:
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.marker),)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    save_atomically(checkpoint(), tmp_path / "x.ckpt")
+    ours = read(tmp_path / "x.ckpt")
+    assert (ours.path, ours.classes, ours.epoch, ours.step) == (tmp_path / "x.ckpt", ["ant", "bee"], 2, 30)
+    assert ours.preprocessing == Preprocessing(size=64)
+    assert ours.recipe == {"seed_everything": 1, "model": MODEL}
+    assert list(ours.state_dict) == ["trunk.conv1.weight"]
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"), [(["best", "last"], "best"), (["last"], "last")], ids=["best", "last when no best"]
+)
+def test_a_run_folder_means_its_best_checkpoint(tmp_path: Path, there: list[str], expected: str) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    for name in there:
+        (tmp_path / "checkpoints" / f"{name}.ckpt").touch()
+    assert locate(tmp_path) == tmp_path / "checkpoints" / f"{expected}.ckpt"
+
+
+def test_nothing_there_names_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(WeightsError, match=r"^no run folder or checkpoint at '.*/fotos'; did you mean '.*/photos'\?$"):
+        locate(tmp_path / "fotos")
+
+
+def test_a_folder_of_runs_names_the_newest(tmp_path: Path) -> None:
+    for run in ("2026-01-01", "2026-01-02"):
+        save_atomically({}, tmp_path / run / "checkpoints" / "last.ckpt")
+    with pytest.raises(WeightsError, match=r"no run in this folder: .*the newest run inside is '.*2026-01-02'$"):
+        locate(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["zip", "legacy", "pickle"])
+def test_code_is_refused_and_never_run(tmp_path: Path, form: str) -> None:
+    marker, path = tmp_path / "ran", tmp_path / "x.ckpt"
+    content = checkpoint(callbacks=RunsCode(marker))
+    if form == "pickle":
+        path.write_bytes(pickle.dumps(content))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=form == "zip")
+    with pytest.raises(WeightsError, match=r"x\.ckpt: refused, because reading .* run code[^\n]*$"):
+        read(path)
+    assert not marker.exists()
+    torch.load(path, weights_only=False) if form != "pickle" else pickle.loads(path.read_bytes())
+    assert marker.exists(), "the file was harmless: the test proves nothing"
+
+
+def test_files_that_are_no_checkpoint_are_named_for_what_they_are(tmp_path: Path) -> None:
+    contents = {
+        "weights": {"conv1.weight": torch.ones(1)},
+        "foreign": {"pytorch-lightning_version": "2.0", "state_dict": {}},
+        "tensor": torch.ones(1),
+    }
+    for name, content in contents.items():
+        torch.save(content, tmp_path / name)
+    whole = (tmp_path / "weights").read_bytes()
+    (tmp_path / "cut").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text").write_text("epoch,step\n")
+    (tmp_path / "empty").touch()
+    expected = {
+        "weights": "weights alone",
+        "foreign": "a Lightning checkpoint of another project",
+        "tensor": "a Tensor",
+        "cut": "cut off or damaged",
+        "text": "not a file of torch.save",
+        "empty": "not a file of torch.save",
+    }
+    for name, words in expected.items():
+        with pytest.raises(WeightsError, match=rf"{name}: [^\n]*{words}[^\n]*$"):
+            read(tmp_path / name)
+
+
+def test_a_newer_format_says_how_to_read_it(tmp_path: Path) -> None:
+    newer = checkpoint()
+    newer["resnet_tl"]["version"] = 99
+    save_atomically(newer, tmp_path / "x.ckpt")
+    with pytest.raises(WeightsError, match="written by a newer resnet_tl"):
+        read(tmp_path / "x.ckpt")
+
+
+def test_plain_makes_everything_readable_again(tmp_path: Path) -> None:
+    class Colour(str, enum.Enum):
+        RED = "red"
+
+    state = {
+        "rng": np.random.default_rng(0).bit_generator.state,
+        "legacy rng": np.random.RandomState(0).get_state(),
+        "score": np.float64(0.5),
+        "count": np.int64(3),
+        "path": Path("runs/a"),
+        "colour": Colour.RED,
+        "nested": [{"t": torch.arange(3)}, (1, None, True), {4, 5}],
+    }
+    save_atomically(plain(state), tmp_path / "x")
+    back = load_safely(tmp_path / "x")
+    assert back["rng"] == state["rng"]
+    assert np.array_equal(back["legacy rng"][1].numpy(), state["legacy rng"][1])
+    assert (back["score"], back["count"], back["path"], back["colour"]) == (0.5, 3, "runs/a", "red")
+    assert torch.equal(back["nested"][0]["t"], torch.arange(3))
+    assert back["nested"][1:] == [(1, None, True), {4, 5}]
+
+
+def test_plain_names_the_key_of_what_it_cannot_keep() -> None:
+    with pytest.raises(TypeError, match=r"^checkpoint\.callbacks\.mine\[1\] is a object: "):
+        plain({"callbacks": {"mine": [1, object()]}})

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from resnet_tl.errors import RunError
+from resnet_tl.files import nearest, replacing
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """What a full disk does to a writer: the system refuses bytes in the middle of the file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def write(path: Path, content: bytes) -> None:
+    with replacing(path) as file:
+        file.write(content)
+
+
+def test_the_new_file_takes_the_old_ones_place(tmp_path: Path) -> None:
+    write(tmp_path / "a", b"old")
+    write(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_an_error_inside_leaves_the_old_file(tmp_path: Path) -> None:
+    write(tmp_path / "a", b"old")
+    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a") as file:
+        file.write(b"half of the n" * (1 // 0))
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_the_old_file(tmp_path: Path) -> None:
+    write(tmp_path / "a", b"old")
+    with pytest.raises(RunError, match=r"a: cannot be written: File too large$"), file_size_limit(1000):
+        write(tmp_path / "a", b"x" * 5000)
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"cannot be written: No such file or directory$"):
+        write(tmp_path / "gone" / "a", b"new")
+
+
+def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
+    path, versions = tmp_path / "a", [bytes([digit]) * 300_000 for digit in b"0123"]
+    write(path, versions[0])
+    seen = set()
+    for wait in random.Random(0).choices(range(1, 40), k=25):
+        child = os.fork()
+        if child == 0:
+            while True:
+                for version in versions:
+                    write(path, version)
+        time.sleep(wait / 1000)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert path.read_bytes() in versions
+        seen.add(path.read_bytes())
+    assert len(seen) > 1, "nothing was ever killed while writing"
+
+
+def test_nearest_names_the_neighbour_of_the_part_that_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "cats").mkdir(parents=True)
+    assert nearest(tmp_path / "runs" / "cat" / "last.ckpt") == f"; did you mean '{tmp_path}/runs/cats'?"
+    assert nearest(tmp_path / "runs" / "zebra") == ""
