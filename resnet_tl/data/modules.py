@@ -35,16 +35,22 @@ class ClassificationData(L.LightningDataModule):
         batch_size: pictures a step and device.
         num_workers: processes that decode; 0: the main process. The pictures are the same for any number.
         augment: strength of the training transforms.
-        train_transforms, eval_transforms: pipelines of one's own, in place of these.
+        train_transforms: a pipeline of one's own in its place, `[{class_path: HorizontalFlip, init_args: {p: 0.5}}]`.
+        eval_transforms: the same in place of resizing and cutting out the centre.
         crop: share of the short side that evaluation cuts from the centre.
         interpolation: of every resize.
         channels: of the decoded pictures: 1 grey, 3 RGB, or as many as the files hold.
         val_fraction: share of every class to validate on where the source has no split; 1: all of them.
-        folds, fold: with `folds: 5, fold: 0` the first of five parts is validated on, the others are trained on.
+        folds: part the training pictures (and those to validate on, if any) into so many, instead.
+        fold: the one of these, from 0 on, to validate on.
         balanced: draw every class equally often in training.
-        cache, cache_dir: `resized` keeps decoded, resized pictures in one file there.
-        on_error: what a picture that cannot be decoded does: end the run, or be left out and counted.
-        crops, scales: views of a picture in evaluation: 10 crops, and short sides in pixels to show it at.
+        cache: `resized` keeps decoded, resized pictures in one file.
+        cache_dir: where that file lies.
+        on_error: what a picture that cannot be decoded does: end the run, or be left out and told by `skipped` (in
+            training the next one takes its place).
+        reduced_decoding: decode JPEGs at 1/2, 1/4 or 1/8 of their size where that is enough: faster, a little softer.
+        crops: 10 views of a picture in evaluation: corners, centre, and these mirrored.
+        scales: short sides in pixels to evaluate at, each a view.
         seed: of split, order and augmentation; None: the run's (`seed_everything`), or 0.
         multiprocessing: how workers start; None: Python's default.
     """
@@ -69,6 +75,7 @@ class ClassificationData(L.LightningDataModule):
         cache: Literal["off", "resized"] = "off",
         cache_dir: str | None = None,
         on_error: Literal["error", "skip"] = "error",
+        reduced_decoding: bool = False,
         crops: Literal[1, 10] = 1,
         scales: tuple[int, ...] = (),
         seed: int | None = None,
@@ -85,7 +92,7 @@ class ClassificationData(L.LightningDataModule):
         self.batch_size, self.num_workers, self.multiprocessing = batch_size, num_workers, multiprocessing
         self.augment, self.train_transforms, self.eval_transforms = augment, train_transforms, eval_transforms
         self.crops, self.scales = crops, tuple(scales)
-        self.balanced, self.on_error = balanced, on_error
+        self.balanced, self.on_error, self.reduced_decoding = balanced, on_error, reduced_decoding
         self.cache, self.cache_dir = cache, cache_dir
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self.root = pictures.root
@@ -93,6 +100,7 @@ class ClassificationData(L.LightningDataModule):
         """What to train on, validate on and test on: `train`, `val` and `test`, as far as they exist."""
         self.notes = [*pictures.notes, _told(self.root, pictures.splits, self.listings)]
         """Sentences about what was left out or assumed."""
+        self._datasets: list[PictureDataset] = []
 
     def class_counts(self) -> np.ndarray:
         """How many training pictures show each class: `[K]` int64."""
@@ -101,6 +109,10 @@ class ClassificationData(L.LightningDataModule):
     def write_split(self, path: str | Path) -> None:
         """Which picture is in which split, as a CSV: key, class, split."""
         splits.write_split(path, self.listings, self.classes)
+
+    def skipped(self) -> list[str]:
+        """One sentence for each picture that could not be decoded so far, under `on_error: skip`."""
+        return sorted({sentence for dataset in self._datasets for sentence in dataset.failures()})
 
     def train_dataloader(self) -> DataLoader[Batch]:
         listing = self._listing("train")
@@ -114,8 +126,8 @@ class ClassificationData(L.LightningDataModule):
         )
         if self.trainer is not None:
             # Workers fetch ahead before Lightning calls set_epoch, when a run resumes behind its first epoch.
-            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
-        return self._loader(listing, self._training_transform(), sampler)
+            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
+        return self._loader(listing, self._training_transform(), sampler, instead="replace")
 
     def val_dataloader(self) -> DataLoader[Batch]:
         return self._evaluation_loader("val", "test")
@@ -138,17 +150,26 @@ class ClassificationData(L.LightningDataModule):
     def _evaluation_loader(self, *wanted: str) -> DataLoader[Batch]:
         listing = self._listing(*wanted)
         sampler = EvaluationSampler(len(listing), ranks=self._ranks, rank=self._rank)
-        return self._loader(listing, self._evaluation_transform(), sampler)
+        return self._loader(listing, self._evaluation_transform(), sampler, instead="skip")
 
-    def _loader(self, listing: Listing, transform: transforms.Transform, sampler: Iterable[Draw]) -> DataLoader[Batch]:
+    def _loader(
+        self,
+        listing: Listing,
+        transform: transforms.Transform,
+        sampler: Iterable[Draw],
+        *,
+        instead: Literal["replace", "skip"],
+    ) -> DataLoader[Batch]:
         dataset = PictureDataset(
             listing,
             transform,
             channels=self.channels,
             multi_label_classes=len(self.classes) if self.multi_label else None,
-            on_error=self.on_error,
             seed=self.seed,
+            on_error=instead if self.on_error == "skip" else "error",
+            reduce=self.reduced_decoding,
         )
+        self._datasets.append(dataset)
         return DataLoader(
             dataset,  # type: ignore[arg-type]
             batch_size=self.batch_size,
@@ -201,7 +222,9 @@ class ImageTable(ClassificationData):
     Args:
         csv: that file.
         root: folder or zip below which its paths lie; None: the CSV's own folder.
-        path_column, label_column, split_column: their names in the header.
+        path_column: header of the paths.
+        label_column: header of the labels.
+        split_column: header of train, val or test; one without such a column is a single split.
         multi_label: whether a picture may show any number of classes; None: if any label holds a `|`.
         classes: a checkpoint's class names, which the table's must be; None: the table's, sorted.
         options: of `ClassificationData`.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
-import time
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -171,18 +171,30 @@ def test_own_transforms_take_the_presets_place(photos: Path) -> None:
     assert next(iter(data.val_dataloader())).images.shape == (4, 3, 12, 20)
 
 
+def spoil(photos: Path, copy: Path) -> None:
+    """The same pictures, but one."""
+    shutil.copytree(photos, copy, dirs_exist_ok=True)
+    (copy / "cat" / "3.png").write_bytes(b"no picture")
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_broken_picture_is_named_or_skipped(photos: Path, tmp_path: Path, workers: int) -> None:
-    for path in photos.glob("*/*.png"):
-        (tmp_path / path.parent.name).mkdir(exist_ok=True)
-        (tmp_path / path.parent.name / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "cat" / "3.png").write_bytes(b"no picture")
+    spoil(photos, tmp_path)
     with pytest.raises(DataError) as caught:
         epoch_of(folder(tmp_path, num_workers=workers, val_fraction=1.0).val_dataloader())
     assert f"{tmp_path}/cat/3.png" in str(caught.value).strip().splitlines()[-1]
     batches = epoch_of(folder(tmp_path, num_workers=workers, val_fraction=1.0, on_error="skip").val_dataloader())
     indices = torch.cat([batch.indices for batch in batches]).tolist()
     assert sorted(index for index in indices if index >= 0) == [i for i in range(25) if i != 5]
+
+
+def test_skipped_pictures_are_told(photos: Path, tmp_path: Path) -> None:
+    spoil(photos, tmp_path)
+    data = folder(tmp_path, num_workers=1, on_error="skip", val_fraction=0.01)
+    assert data.skipped() == []
+    batches = epoch_of(data.train_dataloader())
+    assert sum(len(batch) for batch in batches) == len(data.listings["train"])
+    assert [sentence.split(": ")[0] for sentence in data.skipped()] == [f"{tmp_path}/cat/3.png"]
 
 
 @pytest.mark.parametrize(
@@ -242,14 +254,11 @@ def test_lightning_sets_the_epoch_and_a_resumed_run_goes_on_in_its_order(
     assert resumed.seen == whole.seen[10:]
 
 
-def test_listing_is_all_that_construction_does(tmp_path: Path) -> None:
-    for name in ("cat", "dog"):
-        (tmp_path / name).mkdir()
-        for i in range(1000):
-            (tmp_path / name / f"{i}.jpg").touch()
-    start = time.perf_counter()
-    ImageFolder(str(tmp_path))
-    assert time.perf_counter() - start < 2
+def test_construction_decodes_nothing(tmp_path: Path) -> None:
+    for name in ("cat/1.jpg", "cat/2.jpg", "dog/1.jpg", "dog/2.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"no picture")
+    assert folder(tmp_path).class_counts().tolist() == [1, 1]
 
 
 def test_importing_opens_no_connection() -> None:
@@ -259,4 +268,4 @@ def test_importing_opens_no_connection() -> None:
         "socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse\n"
         "import resnet_tl.data.modules"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=300)
