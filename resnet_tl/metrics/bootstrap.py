@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 RESAMPLES = 1000
 SEED = 0
-CHUNK = 2**23
-"""Pictures times resamples held at once (64 MiB an array of them)."""
+CHUNK = 2**21
+"""Pictures times resamples held at once (8 MiB: they stay near the processor)."""
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.int32]
 
 
 def accuracy_interval(right: int, pictures: int) -> tuple[float, float]:
@@ -29,35 +30,41 @@ def mean_average_precision_interval(
     over the classes that occur in it. NaN when no class occurs at all."""
     if not targets.any():
         return float("nan"), float("nan")
-    rng, pictures = np.random.default_rng(SEED), len(targets)
-    size = max(CHUNK // pictures, 1)
-    scores = [
-        _mean_average_precision(probabilities, targets, rng.multinomial(pictures, np.full(pictures, 1 / pictures), n))
-        for n in np.diff([*range(0, RESAMPLES, size), RESAMPLES])
-    ]
+    rng, chunk = np.random.default_rng(SEED), max(CHUNK // len(targets), 1)
+    scores = []
+    for start in range(0, RESAMPLES, chunk):
+        counts = _draw(rng, len(targets), min(chunk, RESAMPLES - start))
+        scores.append(_mean_average_precision(probabilities, targets, counts))
     return _middle(np.concatenate(scores))
 
 
-def weighted_average_precision(
-    scores: NDArray[np.float32], true: NDArray[np.bool_], counts: NDArray[np.int64]
-) -> Floats:
-    """The average precision of one class in each resample, `[R]`; NaN where the class does not occur.
+def weighted_average_precision(scores: NDArray[np.float32], true: NDArray[np.bool_], counts: Counts) -> Floats:
+    """The average precision of a class that occurs, in each of R resamples: `[R]`; NaN where it was not drawn.
 
-    scores, true: `[N]`; counts `[R, N]`: how often a picture was drawn. Pictures of equal score are one step.
+    scores, true: `[N]`; counts `[N, R]`: how often a picture was drawn. Pictures of equal score are taken in one step;
+    precision counts where a true one is taken, so only the sums up to those steps are formed.
     """
     order = np.argsort(-scores, kind="stable")
-    step_ends = np.flatnonzero(np.diff(scores[order], append=-1))
-    drawn = counts[:, order]
-    said, right = drawn.cumsum(1)[:, step_ends], (drawn * true[order]).cumsum(1)[:, step_ends]
-    precision = right / np.maximum(said, 1)
-    area = (np.diff(right, axis=1, prepend=0) * precision).sum(1)
-    there = right[:, -1]
-    return np.divide(area, there, out=np.full(len(area), np.nan), where=there > 0)
+    drawn, step_of = counts[order], np.cumsum(np.diff(scores[order], prepend=np.inf) != 0)
+    at = np.flatnonzero(true[order])
+    steps, first = np.unique(step_of[at], return_index=True)
+    ends = np.searchsorted(step_of, steps, side="right")
+    said = np.add.reduceat(drawn[: ends[-1]], np.concatenate([[0], ends[:-1]]), axis=0).cumsum(0)
+    gained = np.add.reduceat(drawn[at], first, axis=0)
+    right = gained.cumsum(0)
+    area = (gained * (right / np.maximum(said, 1))).sum(0)
+    return np.divide(area, right[-1], out=np.full(len(area), np.nan), where=right[-1] > 0)
 
 
-def _mean_average_precision(
-    probabilities: NDArray[np.float32], targets: NDArray[np.bool_], counts: NDArray[np.int64]
-) -> Floats:
+def _draw(rng: np.random.Generator, pictures: int, resamples: int) -> Counts:
+    """How often each picture is among `pictures` draws with replacement: `[pictures, resamples]`."""
+    counts = np.empty((pictures, resamples), dtype=np.int32)
+    for column in counts.T:
+        column[:] = np.bincount(rng.integers(pictures, size=pictures), minlength=pictures)
+    return counts
+
+
+def _mean_average_precision(probabilities: NDArray[np.float32], targets: NDArray[np.bool_], counts: Counts) -> Floats:
     """`[R]`, without the resamples in which no class occurs."""
     classes = np.flatnonzero(targets.any(0))
     each = np.stack([weighted_average_precision(probabilities[:, k], targets[:, k], counts) for k in classes])

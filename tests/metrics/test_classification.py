@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torchmetrics.functional import classification as peers
@@ -199,14 +199,30 @@ def test_metrics_leave_the_state_dict_alone_and_copy(multi_label: bool) -> None:
     assert copy.deepcopy(metrics).compute() == metrics.compute()
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_an_update_never_waits_for_the_device(multi_label: bool) -> None:
+    metrics = ClassificationMetrics(names(8), multi_label).cuda()
+    targets = torch.eye(8).cuda() if multi_label else torch.arange(8).cuda()
+    probabilities, keep = torch.eye(8).cuda(), torch.ones(8, dtype=torch.bool).cuda()
+    metrics.update(probabilities, targets, keep)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        metrics.update(probabilities, targets, keep)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert metrics.compute()[metrics.headline] == 1
+
+
 @settings(deadline=None, max_examples=60)
 @given(multi_label(), st.integers(0, 2**31))
 def test_resampled_average_precision_is_that_of_the_pictures_written_out(drawn: Drawn, seed: int) -> None:
     scores, true = drawn[0][:, 0].numpy(), drawn[1][:, 0].bool().numpy()
+    assume(true.any())
     pictures = len(true)
-    counts = np.random.default_rng(seed).multinomial(pictures, np.full(pictures, 1 / pictures), 3)
+    counts = np.random.default_rng(seed).multinomial(pictures, np.full(pictures, 1 / pictures), 3).T.astype(np.int32)
     found = weighted_average_precision(scores, true, counts)
-    for value, count in zip(found, counts, strict=True):
+    for value, count in zip(found, counts.T, strict=True):
         expected = average_precision_by_hand(scores.repeat(count).tolist(), true.repeat(count).tolist())
         assert value == pytest.approx(math.nan if expected is None else expected, nan_ok=True)
 
