@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from resnet_tl.data.archive import hash64
 from resnet_tl.data.decode import Picture, decode_bytes, jpeg_size, read_bytes
+from resnet_tl.data.image_cache import ImageCache
 from resnet_tl.data.transforms import Transform
 from resnet_tl.errors import DataError
 from resnet_tl.records import Draw, Sample, Target
@@ -49,6 +50,7 @@ class PictureDataset(Dataset[Item]):
             `failures()` tells which they were.
         reduce: decode JPEGs at 1/2, 1/4 or 1/8 of their size where the crop still has the pixels it needs: cheaper,
             and a little softer.
+        cache: where the pictures are taken from instead of decoding; those that are not in it are decoded.
     """
 
     def __init__(
@@ -61,9 +63,11 @@ class PictureDataset(Dataset[Item]):
         seed: int = 0,
         on_error: Literal["error", "replace", "skip"] = "error",
         reduce: bool = False,
+        cache: ImageCache | None = None,
     ) -> None:
         self.listing, self.transform, self.channels = listing, transform, channels
         self.multi_label_classes, self.seed, self.on_error, self.reduce = multi_label_classes, seed, on_error, reduce
+        self.cache = cache
         self._failed = torch.zeros(len(listing), dtype=torch.bool).share_memory_()  # workers write, `failures` reads
 
     def __len__(self) -> int:
@@ -98,7 +102,8 @@ class PictureDataset(Dataset[Item]):
     def _load(self, draw: Draw, index: int) -> Item:
         sample = self.listing[index]
         seed = (self.seed, draw.epoch, hash64(sample.key), draw.repeat)
-        picture, original = self._decode(sample.path, seed)
+        found = self.cache.get(sample.key) if self.cache else None
+        picture, original = found or self._decode(sample.path, seed)
         return Item(self.transform(picture, original, seed), self._target(sample.target), original, index)
 
     def _decode(self, path: str, seed: tuple[int, ...]) -> tuple[Picture, tuple[int, int]]:

@@ -162,7 +162,8 @@ class Pipeline:
         self.compose = compose
 
     def __call__(self, picture: Picture, original: tuple[int, int], seed: Seed) -> Picture:
-        result = _apply(self.compose, picture, np.random.default_rng(seed))
+        own = picture.copy()  # some transforms write in place, and the picture may lie in a cache
+        result = _apply(self.compose, own, np.random.default_rng(seed))
         if result.dtype != picture.dtype or result.ndim != 3:
             raise RecipeError(
                 f"the listed transforms turn {picture.dtype} pictures into {result.dtype} of shape {result.shape}; "
