@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
     options = _parser().parse_args(arguments)
     common = [] if options.epochs is None else ["--trainer.max_epochs", str(options.epochs)]
     loaded = [] if options.weights is None else ["--model.backbone.weights", options.weights]
-    pretrained = measure("shipped weights", [*common, *loaded], options.seeds)
+    pretrained = measure(options.weights or "shipped weights", [*common, *loaded], options.seeds)
     scratch = [measure(f"scratch, lr {rate}", [*common, *from_scratch(rate)], options.seeds) for rate in SCRATCH_RATES]
     best = max(scratch, key=lambda runs: runs.mean)
     print(f"ahead of the best from scratch ({best.name}) by {100 * (pretrained.mean - best.mean):.1f} points")
