@@ -35,6 +35,7 @@ class Bundle:
     recipe: resolved; `recipe["model"]` is `{class_path, init_args}` with full import paths.
     classes: K names, in the order of the head's outputs.
     preprocessing: of the pictures that validation saw.
+    eval_transforms: the pipeline of one's own that took its resizing's place, as a recipe lists it; else None.
     epoch, step: epochs begun (counted from 0), optimizer steps taken.
     """
 
@@ -43,6 +44,7 @@ class Bundle:
     recipe: dict[str, Any]
     classes: list[str]
     preprocessing: Preprocessing
+    eval_transforms: list[dict[str, Any]] | None
     epoch: int
     step: int
 
@@ -52,12 +54,15 @@ def bundle(
     classes: Sequence[str],
     preprocessing: Preprocessing,
     recipe: Mapping[str, Any] | None = None,
+    *,
+    eval_transforms: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """What a task puts into its checkpoint under `KEY`.
 
     Args:
         model: the recipe's `model` section, resolved: `{class_path, init_args}`.
         recipe: the other sections, where there are any.
+        eval_transforms: of the data module, where it has any.
     """
     return plain(
         {
@@ -65,6 +70,7 @@ def bundle(
             "recipe": {**(recipe or {}), "model": model},
             "classes": list(classes),
             "preprocessing": asdict(preprocessing),
+            "eval_transforms": eval_transforms,
         },
         at=KEY,
     )
@@ -93,6 +99,7 @@ def read(path: str | Path) -> Bundle:
         recipe=ours["recipe"],
         classes=ours["classes"],
         preprocessing=Preprocessing(**ours["preprocessing"]),
+        eval_transforms=ours["eval_transforms"],
         epoch=checkpoint["epoch"],
         step=checkpoint["global_step"],
     )

@@ -33,7 +33,13 @@ class Task(LightningModule):
         neck: levels -> neck, or None.
         tuning: phases, norms, averaging.
         optimizer, schedule: the rate and how it goes.
+
+    Every evaluation leaves its `tables` and the 95 % `interval` of the score that `metrics.headline` names.
     """
+
+    metrics: Any
+    tables: dict[str, Any]
+    interval: tuple[float, float]
 
     def __init__(
         self,
@@ -53,6 +59,9 @@ class Task(LightningModule):
         self.network: Network = build(backbone, neck, head, self.classes)
         self.preprocessing: Preprocessing = self.network.preprocessing
         self.loaded_stages: list[str] = []
+        self.recipe: dict[str, Any] = {}
+        """The whole recipe, resolved, where there is one: it goes into the checkpoints."""
+        self.eval_transforms: list[dict[str, Any]] | None = None
         if backbone.weights is not None:
             self._load_weights(backbone.weights)
 
@@ -82,11 +91,14 @@ class Task(LightningModule):
         if used != wanted and self.backbone.weights is not None and self.preprocessing == wanted:
             rank_zero_info(_difference(wanted, used))
         self.preprocessing = used
+        self.eval_transforms = data.eval_transforms
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         from resnet_tl.checkpoint import bundle
 
-        checkpoint["resnet_tl"] = bundle(self.spec(), self.classes, self.preprocessing)
+        checkpoint["resnet_tl"] = bundle(
+            self.spec(), self.classes, self.preprocessing, self.recipe, eval_transforms=self.eval_transforms
+        )
 
     def spec(self) -> dict[str, Any]:
         """The recipe's `model` section, resolved: plain Python, enough to build this task again."""
