@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import struct
+import zlib
 from typing import Any
 
 import cv2
@@ -25,7 +27,8 @@ def decode(path: str, channels: int = 3, reduce: int = 1) -> Picture:
 
     Args:
         path: JPEG, PNG, WebP, GIF (its first frame), BMP, TIFF, PNM, JPEG 2000, AVIF (where OpenCV has it), or `.npy`.
-        channels: 3: RGB, grey repeated; 1: grey. Any other number, and every `.npy`: as stored, the count checked.
+        channels: 3: RGB, grey repeated; 1: grey. Any other number, and every `.npy`: as stored, the count checked
+            (a TIFF by tifffile, channels last or one a page).
         reduce: 2, 4 or 8 decodes a JPEG at that fraction of its size (rounded up), which is cheaper; others ignore it.
 
     Files of 16 bits stay 16 bits. The EXIF rotation is applied. Transparency is dropped (TIFF: laid over black).
@@ -59,7 +62,7 @@ def decode_bytes(data: bytes, path: str, channels: int = 3, reduce: int = 1) -> 
     elif channels in (1, 3):
         picture = _from_picture(data, path, channels, reduce)
     else:
-        picture = _as_stored(data, path)
+        picture = _as_stored(data, path, channels)
     if picture.ndim == 2:
         picture = picture[..., None]
     if picture.ndim != 3 or picture.shape[2] != channels:
@@ -137,13 +140,32 @@ def _from_numpy(data: bytes, path: str) -> Picture:
         raise DataError(f"{path}: not a readable .npy array ({error})") from error
 
 
-def _as_stored(data: bytes, path: str) -> Picture:
+def _as_stored(data: bytes, path: str, channels: int) -> Picture:
+    if data[:4] in TIFF:
+        return _from_tiff(data, path, channels)
     picture = _opencv(data, cv2.IMREAD_UNCHANGED)
     if picture is None:
         raise DataError(f"{path}: not a picture, or a damaged one (it starts with {data[:8]!r})")
     if picture.ndim == 3 and picture.shape[2] == 4:
         return cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA, dst=picture)
     return picture
+
+
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def _from_tiff(data: bytes, path: str, channels: int) -> Picture:
+    """OpenCV reads at most 4 channels of a TIFF; satellites and microscopes write more."""
+    try:
+        import tifffile
+    except ImportError as error:
+        raise DataError(f"{path}: a TIFF of {channels} channels needs tifffile: pip install 'resnet-tl[tiff]'") from error
+    try:
+        picture = tifffile.imread(io.BytesIO(data))
+    except (ValueError, OSError, IndexError, struct.error, zlib.error) as error:
+        raise DataError(f"{path}: a damaged picture ({error})") from error
+    planes_first = picture.ndim == 3 and picture.shape[0] == channels != picture.shape[2]
+    return np.moveaxis(picture, 0, 2) if planes_first else picture
 
 
 def _jpeg_ends(data: bytes) -> bool:

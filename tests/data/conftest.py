@@ -1,0 +1,52 @@
+"""Pictures that the tests of this folder write to files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(scope="session")
+def smooth() -> Callable[..., np.ndarray]:
+    """`smooth(height, width, channels, dtype, seed)`: a picture without sharp edges (JPEG keeps it), all of whose
+    corners and channels differ: `[H, W, C]`."""
+
+    def draw(height: int = 60, width: int = 80, channels: int = 3, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
+        noise = np.random.default_rng(seed).random((6, 8, channels), np.float32)
+        large = [cv2.resize(noise[..., i], (width, height), interpolation=cv2.INTER_LINEAR) for i in range(channels)]
+        return (np.dstack(large).clip(0, 1) * np.iinfo(dtype).max).astype(dtype)
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def encoded() -> Callable[..., bytes]:
+    """`encoded(picture, "JPEG", quality=95)`: a file's bytes as Pillow writes them."""
+
+    def write(picture: np.ndarray | Image.Image, kind: str, **options: Any) -> bytes:
+        buffer = io.BytesIO()
+        image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+        image.save(buffer, kind, **options)
+        return buffer.getvalue()
+
+    return write
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Callable[[str, bytes], str]:
+    """`save(name, data)`: the path of a file below `tmp_path` that holds them."""
+
+    def write(name: str, data: bytes) -> str:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return str(path)
+
+    return write
