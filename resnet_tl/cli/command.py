@@ -1,0 +1,79 @@
+"""A command line, parted into recipes, overrides of their values, and what is the verb's own. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from resnet_tl.errors import RecipeError, did_you_mean
+
+SECTIONS = ("model", "data", "trainer", "tracking", "seed_everything")
+
+
+@dataclass
+class Command:
+    """`-c` recipes in order; overrides as (`data.root`, `photos`) in order; the rest is the verb's."""
+
+    configs: list[str] = field(default_factory=list)
+    overrides: list[tuple[str, str]] = field(default_factory=list)
+    rest: list[str] = field(default_factory=list)
+
+
+def split(arguments: list[str]) -> Command:
+    """Where the verb stands among the options does not matter.
+
+    Raises RecipeError for an option without its value.
+    """
+    command, words = Command(), list(arguments)
+    while words:
+        word = words.pop(0)
+        name, equals, value = word.partition("=")
+        if name in ("-c", "--config"):
+            needs = "-c needs a recipe: a file, or a name that `resnet-tl recipes list` shows"
+            command.configs.append(value if equals else _value(words, needs))
+        elif name.startswith("--") and ("." in name or name[2:] in SECTIONS):
+            command.overrides.append((name[2:], value if equals else _value(words, f"{name} needs a value")))
+        else:
+            command.rest.append(word)
+    return command
+
+
+class Options(argparse.ArgumentParser):
+    """A verb's own options; argparse's usage page on a mistake becomes one sentence."""
+
+    def __init__(self, verb: str) -> None:
+        super().__init__(prog=f"resnet-tl {verb}", allow_abbrev=False, add_help=False)
+        self.add_argument("-h", "--help", action="store_true")
+
+    def read(self, command: Command, recipe: bool = True) -> argparse.Namespace:
+        """The verb's options, taken from `command.rest`.
+
+        recipe: the verb takes a recipe's values too: what looks like one, `--lr 0.1`, is left for the recipe to refuse,
+        which knows that it is called `--model.optimizer.lr`.
+        """
+        options, unknown = self.parse_known_args(command.rest)
+        if options.help:
+            return options
+        while unknown:
+            word, equals, value = unknown.pop(0).partition("=")
+            near = did_you_mean(word, [name for name in self._option_string_actions if len(name) > 2])
+            if not word.startswith("--") or not recipe or (near and len(word) > 5):
+                what = "unknown option" if word.startswith("-") else "no argument like this is expected"
+                raise RecipeError(f"{self.prog}: {word}: {what}{near}")
+            command.overrides.append((word[2:], value if equals else _value(unknown, f"{word}: unknown option")))
+        if not recipe and (command.configs or command.overrides):
+            word = "-c" if command.configs else f"--{command.overrides[0][0]}"
+            raise RecipeError(f"{self.prog} takes no recipe, so {word} means nothing there")
+        return options
+
+    def error(self, message: str) -> NoReturn:
+        raise RecipeError(f"{self.prog}: {message}")
+
+
+def _value(words: list[str], otherwise: str) -> str:
+    """The next word, unless it is an option itself; negative numbers are not."""
+    if not words or (words[0].startswith("-") and not re.match(r"-\.?\d", words[0])):
+        raise RecipeError(otherwise)
+    return words.pop(0)

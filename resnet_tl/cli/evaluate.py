@@ -1,0 +1,61 @@
+"""`resnet-tl validate` and `test`: score a run, a checkpoint, or a recipe's weights as they are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from resnet_tl.cli.command import Command, Options
+from resnet_tl.errors import RecipeError, RunError
+
+HELP = """usage: resnet-tl {verb} RUN_OR_CHECKPOINT [--data.root PATH] [--out FILE.json] [--KEY VALUE ...]
+       resnet-tl {verb} -c RECIPE [--out FILE.json] [--KEY VALUE ...]
+
+Score on the {split} pictures: a run (its best checkpoint), a checkpoint, or the weights that a recipe names, untrained.
+
+  --data.root PATH                  other pictures than the run's own; its classes must be the same
+  --data.crops 10                   ten crops a picture: corners and centre, mirrored
+  --data.scales "[224, 256, 288]"   several sizes a picture
+  --out FILE.json                   metrics, their interval, per-class figures, confusion matrix; never overwritten
+  --trust-code                      let a checkpoint name classes outside resnet_tl
+
+example, published weights by their own classifier:
+  resnet-tl {verb} -c classify/cifar10_resnet20_scratch --data.root test.zip --data.val_fraction 1 \\
+    --model.backbone.weights resnet20.th --model.backbone.keep_classifier true"""
+
+
+def run(verb: str, command: Command) -> int:
+    parser = Options(verb)
+    parser.add_argument("run", nargs="?", metavar="RUN_OR_CHECKPOINT")
+    parser.add_argument("--out", metavar="FILE.json")
+    parser.add_argument("--trust-code", action="store_true")
+    options = parser.read(command)
+    if options.help:
+        print(HELP.format(verb=verb, split="test" if verb == "test" else "validation"))
+        return 0
+    if options.run is None and not command.configs:
+        raise RecipeError(f"{verb} needs a run folder or a checkpoint, or a recipe: -c RECIPE")
+    if options.out is not None and Path(options.out).exists():
+        raise RunError(f"--out {options.out}: exists already, and nothing is overwritten")
+    from resnet_tl.cli.scoring import score, score_run
+
+    if options.run is None:
+        result = score(verb, command)
+    else:
+        result = score_run(verb, command, options.run, options.trust_code)
+    print(_table(result))
+    if options.out is not None:
+        with open(options.out, "x", encoding="utf-8") as file:
+            json.dump(result, file, indent=2)
+    return 0
+
+
+def _table(result: dict[str, Any]) -> str:
+    """The metrics, a line each; the headline with its interval."""
+    low, high = result["interval"]
+    width = max(map(len, result["metrics"]))
+    lines = [f"{name:<{width}}  {value:.4f}" for name, value in result["metrics"].items()]
+    headline = next(i for i, name in enumerate(result["metrics"]) if name.endswith(f"/{result['headline']}"))
+    lines[headline] += f"  (95 % interval {low:.4f} to {high:.4f}, {result['pictures']} pictures)"
+    return "\n".join(lines)

@@ -1,0 +1,105 @@
+"""`resnet-tl VERB ...`: finds the verb, sets what holds for the whole process, turns mistakes into sentences."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from importlib import import_module
+
+from resnet_tl.cli.command import Command, split
+from resnet_tl.cli.process import prepare
+from resnet_tl.errors import RecipeError, UserError, did_you_mean
+
+VERBS = {
+    "fit": "train: fine-tune a network on your pictures",
+    "validate": "score a run, a checkpoint, or a recipe's weights on the validation pictures",
+    "test": "the same on the test pictures",
+    "predict": "what a run or checkpoint says of pictures, as CSV or JSON",
+    "recipes": "list, show and copy the recipes that come with the project",
+}
+_MODULES = {"validate": "evaluate", "test": "evaluate"}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command and returns its exit code: 0, 2 for a user's mistake, 130 after Ctrl-C. A bug is a traceback."""
+    try:
+        return _run(sys.argv[1:] if arguments is None else arguments)
+    except UserError as error:
+        return _refuse(str(error))
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of `| head` has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno not in _SENTENCES:
+            raise
+        at = f"{error.filename}: " if error.filename else ""
+        return _refuse(f"{at}{_SENTENCES[error.errno]}")
+    except RuntimeError as error:
+        sentence = from_worker(error)
+        if sentence is None:
+            raise
+        return _refuse(sentence)
+
+
+def from_worker(error: RuntimeError) -> str | None:
+    """The sentence of a UserError that was raised in a process of a DataLoader: torch wraps it into a traceback."""
+    last = str(error).strip().splitlines()[-1:]
+    name, _, sentence = last[0].partition(": ") if last else ("", "", "")
+    return sentence if name.startswith("resnet_tl.errors.") else None
+
+
+_SENTENCES = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EACCES: "no permission",
+    errno.EROFS: "the file system is read-only",
+}
+
+
+def _refuse(sentence: str) -> int:
+    print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
+    return 2
+
+
+def _run(arguments: list[str]) -> int:
+    prepare()
+    command = split(arguments)
+    verb = next((word for word in command.rest if word in VERBS), None)
+    if verb is None:
+        return _without_verb(command)
+    command.rest.remove(verb)
+    return import_module(f"resnet_tl.cli.{_MODULES.get(verb, verb)}").run(verb, command)
+
+
+def _without_verb(command: Command) -> int:
+    word = next((word for word in command.rest if not word.startswith("-")), None)
+    if word is not None:
+        raise RecipeError(f"no verb {word!r}: expected {', '.join(VERBS)}{did_you_mean(word, VERBS)}")
+    if "--version" in command.rest:
+        from resnet_tl import __version__
+
+        print(f"resnet-tl {__version__}")
+        return 0
+    if command.configs or command.overrides or set(command.rest) - {"-h", "--help"}:
+        raise RecipeError(f"which verb? expected one of {', '.join(VERBS)}: resnet-tl fit -c RECIPE")
+    verbs = "\n".join(f"  {verb:<10} {what}" for verb, what in VERBS.items())
+    print(f"{_USAGE}\n\nverbs:\n{verbs}\n\n{_EXAMPLES}")
+    return 0
+
+
+_USAGE = """usage: resnet-tl VERB ...       (resnet-tl VERB --help says more)
+
+Fine-tune a ResNet on your own pictures."""
+
+_EXAMPLES = """examples:
+  resnet-tl fit -c quickstart
+  resnet-tl fit -c classify/folder_resnet50_finetune --data.root photos
+  resnet-tl validate runs/folder_resnet50_finetune/2026-01-31_12-00-00 --data.root photos
+  resnet-tl predict runs/folder_resnet50_finetune/2026-01-31_12-00-00 new_photos --out predictions.csv"""
+
+if __name__ == "__main__":
+    sys.exit(main())

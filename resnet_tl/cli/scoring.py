@@ -1,0 +1,97 @@
+"""Evaluation without training: of a recipe's weights, and of what a checkpoint holds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from lightning.pytorch import seed_everything
+
+from resnet_tl import checkpoint
+from resnet_tl.cli.command import Command
+from resnet_tl.cli.compose import Recipe, build_data, build_task, compose, sections, tree_of
+from resnet_tl.cli.trainer import build_trainer, guarded, settle_precision
+from resnet_tl.data.modules import ClassificationData
+from resnet_tl.errors import RecipeError, WeightsError
+from resnet_tl.recipe.build import foreign_code
+from resnet_tl.recipe.read import lay
+from resnet_tl.recipe.resolve import resolve
+from resnet_tl.recipe.values import as_node
+from resnet_tl.tasks.base import Task
+from resnet_tl.tracking.log import say
+
+Result = dict[str, Any]
+"""`{metrics, headline, interval, pictures, classes, per_class, ...}`, plain Python."""
+
+
+def score(verb: str, command: Command) -> Result:
+    """The weights that a recipe names, as they are. Raises RecipeError where the classifier would be random."""
+    recipe = compose(command.configs, command.overrides)
+    seed_everything(recipe["seed_everything"], workers=True, verbose=False)
+    data = build_data(recipe)
+    task = build_task(recipe, data.classes)
+    if "head" not in task.loaded_stages:
+        raise RecipeError(
+            f"{verb} would score a random classifier: no weights for it were loaded; name a run folder or checkpoint, "
+            "or weights with a classifier of these classes and --model.backbone.keep_classifier true"
+        )
+    return _evaluate(verb, recipe, task, data)
+
+
+def score_run(verb: str, command: Command, path: str, trust_code: bool) -> Result:
+    """A run folder's best checkpoint, or a checkpoint, by the recipe inside it; the command's recipes and options lie
+    upon that. Raises WeightsError, and DataError where the pictures' classes are not the checkpoint's."""
+    bundle = checkpoint.read(path)
+    foreign = None if trust_code else foreign_code(bundle.recipe)
+    if foreign is not None:
+        raise WeightsError(
+            f"{bundle.path}: needs {foreign!r}, which is not part of resnet_tl: add --trust-code if you trust that code"
+        )
+    recipe = _recipe_of(bundle, command)
+    seed_everything(recipe["seed_everything"], workers=True, verbose=False)
+    data = build_data(recipe)
+    task = build_task(recipe, data.classes)
+    task.network.preprocess_as(bundle.preprocessing)
+    task.network.load_state_dict(bundle.state_dict)
+    say(f"{bundle.path}: epoch {bundle.epoch}, step {bundle.step}")
+    return _evaluate(verb, recipe, task, data)
+
+
+def _recipe_of(bundle: checkpoint.Bundle, command: Command) -> Recipe:
+    """The bundle's recipe without what belongs to training on the machine it came from."""
+    saved = bundle.recipe
+    model = {**saved["model"], "init_args": {**saved["model"]["init_args"]}}
+    model["init_args"]["backbone"] = {**model["init_args"]["backbone"], "weights": None}
+    data = saved.get("data") or _data_like(bundle)
+    data = {**data, "init_args": {**data["init_args"], "classes": bundle.classes}}
+    base = {
+        "model": model,
+        "data": data,
+        "trainer": {"precision": saved.get("trainer", {}).get("precision", "auto")},
+        "seed_everything": saved.get("seed_everything", 1),
+    }
+    return resolve(lay(as_node(base, str(bundle.path)), tree_of(command.configs, command.overrides)), sections())
+
+
+def _data_like(bundle: checkpoint.Bundle) -> dict[str, Any]:
+    """A folder shown as the network saw its pictures: for a checkpoint trained from Python, without a recipe."""
+    seen = asdict(bundle.preprocessing)
+    init_args = {"image_size": seen["size"], "crop": seen["crop"], "interpolation": seen["interpolation"]}
+    return {"class_path": "ImageFolder", "init_args": init_args}
+
+
+def _evaluate(verb: str, recipe: Recipe, task: Task, data: ClassificationData) -> Result:
+    options, precision = settle_precision(recipe["trainer"])
+    for line in (*data.notes, precision):
+        say(line)
+    trainer = build_trainer(options, callbacks=[], loggers=[])
+    with guarded():
+        found = getattr(trainer, verb)(task, datamodule=data, verbose=False)
+    return {
+        "metrics": found[0],
+        "headline": task.metrics.headline,
+        "interval": list(task.interval),
+        "pictures": sum(row["pictures"] for row in task.tables["per_class"]),
+        "classes": task.classes,
+        **task.tables,
+    }

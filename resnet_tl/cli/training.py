@@ -1,0 +1,79 @@
+"""A resolved recipe carried out: data, task, run folder, Trainer, fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.utilities import rank_zero_only
+
+from resnet_tl.cli.compose import Recipe, build_data, build_task
+from resnet_tl.cli.trainer import build_trainer, global_batch, guarded, settle_precision
+from resnet_tl.data.modules import ClassificationData
+from resnet_tl.errors import UserError
+from resnet_tl.recipe.build import instantiate
+from resnet_tl.recipe.read import write
+from resnet_tl.tasks.base import Task
+from resnet_tl.tracking.callbacks import callbacks
+from resnet_tl.tracking.log import kept_log, say
+from resnet_tl.tracking.loggers import loggers
+from resnet_tl.tracking.run_folder import RunFolder
+from resnet_tl.tracking.settings import Tracking
+
+
+def train(recipe: Recipe, folder: Callable[[], RunFolder], checkpoint: Path | None = None) -> None:
+    """Fit.
+
+    Args:
+        recipe: resolved.
+        folder: makes or finds the run's folder; asked for when data and network stand.
+        checkpoint: where to go on from; None starts afresh.
+
+    Raises UserError; a new run that ends by one before its first checkpoint leaves no folder behind.
+    """
+    options, precision = settle_precision(recipe["trainer"])
+    recipe = {**recipe, "trainer": options}
+    seed_everything(recipe["seed_everything"], workers=True, verbose=False)
+    data = build_data(recipe)
+    task = build_task(recipe, data.classes)
+    run = folder()
+    try:
+        with kept_log(run.log):
+            trainer = _trainer(recipe, run, task)
+            if checkpoint is None:
+                _write_what_it_is(run, recipe, data)
+            for line in (*data.notes, precision, global_batch(data.batch_size, trainer)):
+                say(line)
+            with guarded():
+                trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            say(f"the run: {run.path}")
+    except UserError:
+        if checkpoint is None:
+            _take_back(run)
+        raise
+
+
+def _trainer(recipe: Recipe, run: RunFolder, task: Task) -> Trainer:
+    return build_trainer(
+        recipe["trainer"],
+        callbacks=callbacks(run, monitor=f"val/{task.metrics.headline}"),
+        loggers=loggers(instantiate(Tracking, recipe["tracking"]), run, recipe),
+    )
+
+
+@rank_zero_only
+def _write_what_it_is(run: RunFolder, recipe: Recipe, data: ClassificationData) -> None:
+    write(recipe, run.recipe)
+    data.write_split(run.split)
+
+
+@rank_zero_only
+def _take_back(run: RunFolder) -> None:
+    """The files of a run that never trained, and its folder if nothing else is in it."""
+    if not run.checkpoints.exists():
+        for path in (run.recipe, run.split, run.log, run.metrics):
+            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            run.path.rmdir()

@@ -1,0 +1,211 @@
+"""What a recipe may say: the keys, types and defaults of the classes it names."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import enum
+import importlib
+import inspect
+import sys
+import textwrap
+import types
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from resnet_tl.errors import RecipeError, did_you_mean
+
+REQUIRED: Any = inspect.Parameter.empty
+_VALUES = (str, int, float, dict, list, tuple, set, type(None), Path, timedelta, enum.Enum)
+
+
+@dataclass(frozen=True)
+class Field:
+    """A key of a mapping: its type, and its default or `REQUIRED`."""
+
+    hint: Any
+    default: Any = REQUIRED
+
+
+@dataclass(frozen=True)
+class Section:
+    """A mapping whose keys are listed here instead of in a class: a type hint like any other."""
+
+    fields: dict[str, Field]
+
+
+@dataclass(frozen=True)
+class Factory:
+    """An object named by `class_path` and `init_args`, or something that builds one later from `given` more arguments.
+
+    `Callable[[list[Level], list[str]], Head]` is a factory of `Head` with two arguments given: its class's first two
+    parameters are not the recipe's. A plain class is a factory with none.
+    """
+
+    base: type
+    given: int
+    late: bool
+
+
+def fields_of(target: Any, given: int = 0) -> dict[str, Field]:
+    """The keys of a class's, dataclass's or function's parameters, without its first `given` ones.
+
+    A constructor's `**options` stands for those parameters of the next constructor up its line of classes that it does
+    not pass itself.
+    """
+    if isinstance(target, Section):
+        return target.fields
+    if dataclasses.is_dataclass(target):
+        hints = typing.get_type_hints(target)
+        return {f.name: Field(hints[f.name], _dataclass_default(f)) for f in dataclasses.fields(target) if f.init}
+    if not inspect.isclass(target):
+        return _parameters(target, given)[0]
+    fields: dict[str, Field] = {}
+    passed: set[str] = set()
+    for owner in target.__mro__[:-1]:
+        if "__init__" not in vars(owner):
+            continue
+        constructor = vars(owner)["__init__"]
+        own, passes_on = _parameters(constructor, given + 1)
+        fields |= {name: field for name, field in own.items() if name not in fields and name not in passed}
+        if not passes_on:
+            break
+        given, passed = _passed_up(constructor, given)
+    return fields
+
+
+def arms(hint: Any) -> tuple[Any, ...]:
+    """The alternatives of a union; any other type is its own only one."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return tuple(arm for member in typing.get_args(hint) for arm in arms(member))
+    return (hint,)
+
+
+def mapping_of(hint: Any) -> Any | None:
+    """The `Section` or dataclass among a hint's arms."""
+    return next((a for a in arms(hint) if isinstance(a, Section) or _is_dataclass(a)), None)
+
+
+def factory_of(hint: Any) -> Factory | None:
+    """The class, or callable that returns one, among a hint's arms."""
+    for arm in arms(hint):
+        if _is_class(arm) and not issubclass(arm, _VALUES):
+            return Factory(arm, 0, late=False)
+        if typing.get_origin(arm) is Callable:
+            arguments, returned = typing.get_args(arm)
+            base = returned if inspect.isclass(returned) else object
+            return Factory(base, 0 if arguments is Ellipsis else len(arguments), late=True)
+    return None
+
+
+def item_of(hint: Any) -> Any | None:
+    """The type of the items, where a hint is a list of mappings or of objects."""
+    for arm in arms(hint):
+        if typing.get_origin(arm) in (list, Sequence) and typing.get_args(arm):
+            item = typing.get_args(arm)[0]
+            if mapping_of(item) or factory_of(item):
+                return item
+    return None
+
+
+def find_class(name: str, base: type) -> Any:
+    """The class called `name`, a full import path or the bare name of a known kind of `base`.
+
+    Raises RecipeError without a place: the caller knows where the name was written.
+    """
+    if "." in name:
+        found = import_object(name)
+        if inspect.isclass(found) and not issubclass(found, base):
+            raise RecipeError(f"{name!r} is no {base.__name__}")
+        return found
+    known: dict[str, type] = {kind.__name__: kind for kind in kinds_of(base)}
+    if name not in known:
+        few = f"; there are {', '.join(sorted(known))}" if 0 < len(known) < 20 else ""
+        near = did_you_mean(name, known) or few
+        raise RecipeError(f"no {base.__name__} is called {name!r}{near} (a class of your own: package.module.Class)")
+    return known[name]
+
+
+def kinds_of(base: type) -> list[type]:
+    """The subclasses of `base` that can be built, as far as they were imported; itself where there are none."""
+    if base is object:
+        return []
+    found, subclasses = [], list(base.__subclasses__())
+    while subclasses:
+        kind = subclasses.pop(0)
+        found.append(kind)
+        subclasses += kind.__subclasses__()
+    return [kind for kind in found if not inspect.isabstract(kind)] or [base]
+
+
+def import_object(path: str) -> Any:
+    """The object at `package.module.Name`."""
+    module_name, _, name = path.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # the module is there, and fails to import something of its own
+        raise RecipeError(f"cannot import {path!r}: there is no module {error.name!r}") from None
+    if not hasattr(module, name):
+        raise RecipeError(f"cannot import {path!r}: {module_name} has no {name!r}{did_you_mean(name, vars(module))}")
+    return getattr(module, name)
+
+
+def import_path(target: Any) -> str:
+    return f"{target.__module__}.{target.__qualname__}"
+
+
+def _is_class(arm: Any) -> bool:
+    plain_class = inspect.isclass(arm) and typing.get_origin(arm) is None
+    return plain_class and arm is not object and arm is not Any and not _is_dataclass(arm)
+
+
+def _is_dataclass(arm: Any) -> bool:
+    return inspect.isclass(arm) and dataclasses.is_dataclass(arm)
+
+
+def _dataclass_default(field: dataclasses.Field) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return REQUIRED if field.default is dataclasses.MISSING else field.default
+
+
+def _parameters(function: Callable[..., Any], given: int) -> tuple[dict[str, Field], bool]:
+    """The fields of a function's parameters after the first `given`, and whether `**options` takes more."""
+    parameters = list(inspect.signature(function).parameters.values())
+    hints = _hints(function)
+    fields = {
+        p.name: Field(hints.get(p.name, Any), p.default)
+        for p in parameters[given:]
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    }
+    return fields, any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _passed_up(constructor: Callable[..., Any], given: int) -> tuple[int, set[str]]:
+    """How many arguments, and which by name, a constructor itself passes to `super().__init__`."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(constructor)))
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "super().__init__":
+            splat = any(isinstance(argument, ast.Starred) for argument in call.args)
+            return given if splat else len(call.args), {word.arg for word in call.keywords if word.arg}
+    return given, set()
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Type hints one by one: a name that only a type checker imports leaves its own parameter untyped, no other."""
+    function = inspect.unwrap(function)
+    scope = vars(sys.modules[function.__module__])
+    hints: dict[str, Any] = {}
+    for name, annotation in getattr(function, "__annotations__", {}).items():
+        alone = types.SimpleNamespace(__annotations__={name: annotation})
+        try:
+            hints |= typing.get_type_hints(alone, globalns=scope, localns=scope)
+        except NameError:
+            hints[name] = Any
+    return hints
