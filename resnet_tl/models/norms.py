@@ -51,7 +51,7 @@ class FrozenBatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         shift = self.bias - self.running_mean * scale
-        return torch.addcmul(shift[:, None, None], x, scale[:, None, None])
+        return torch.addcmul(shift[:, None, None], x, scale[:, None, None]).to(x.dtype)  # bf16 stays bf16 in autocast
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:

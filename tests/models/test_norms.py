@@ -30,6 +30,16 @@ def test_frozen_norm_is_batch_norm_in_eval_mode() -> None:
     assert torch.allclose(*gradients, atol=1e-5)
 
 
+def test_frozen_norm_keeps_half_precision_maps_as_batch_norm_does() -> None:
+    batch, frozen = batch_norm(6), FrozenBatchNorm(6)
+    frozen.load_state_dict(batch.state_dict())
+    x = torch.randn(4, 6, 7, 5).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, theirs = frozen(x), batch.eval()(x)
+    assert ours.dtype == theirs.dtype == torch.bfloat16
+    assert torch.allclose(ours, theirs, rtol=2**-7)
+
+
 def test_frozen_norm_learns_nothing_and_keeps_no_map() -> None:
     frozen = FrozenBatchNorm(6)
     before = {key: value.clone() for key, value in frozen.state_dict().items()}
