@@ -34,22 +34,27 @@ def add_classifier(
     found = {key: tensor for key, tensor in tensors.items() if in_classifier(key)}
     obstacle = _obstacle(wanted, found)
     if keep and obstacle:
-        raise WeightsError(f"keep_classifier cannot be: {record.source} {obstacle}")
+        raise WeightsError(f"{record.source} {obstacle}: its classifier cannot be kept (backbone.keep_classifier)")
     order = None if obstacle else _order(record.classes, classes)
     if order is None and not keep:
         why = f"the file {obstacle}" if obstacle else _difference(record.classes, classes)
         report.skipped |= dict.fromkeys(found, why)
         report.missing += [key for key in wanted if key not in found]
         return {}
-    moved = [key for key in wanted if key.startswith("fc.")] if order and order != sorted(order) else []
+    taken = [key for key, shape in wanted.items() if key in found and found[key].shape == shape]
+    moved = [key for key in taken if key.startswith("fc.")] if order and order != sorted(order) else []
     report.adapted |= dict.fromkeys(moved, "classes put in the data's order")
-    report.loaded += [key for key in wanted if key not in moved]
-    report.unexpected += [key for key in found if key not in wanted]
-    return {key: found[key][order] if key in moved else found[key] for key in wanted}
+    report.loaded += [key for key in taken if key not in moved]
+    report.missing += [key for key in wanted if key not in taken]
+    report.unexpected += [key for key in found if key not in taken]
+    return {key: found[key][order] if key in moved else found[key] for key in taken}
 
 
 def _obstacle(wanted: Mapping[str, Shape], found: Mapping[str, Tensor]) -> str:
-    """Why the file's classifier cannot be this network's; empty where it can. Follows a file's name."""
+    """Why the file's classifier cannot be this network's; empty where it can. Follows a file's name.
+
+    Layers before the last count too; vectors of a head, such as thresholds and class weights, do not.
+    """
     if "fc.weight" not in wanted:
         return "has a classifier, and the network none"
     if "fc.weight" not in found:
@@ -57,7 +62,8 @@ def _obstacle(wanted: Mapping[str, Shape], found: Mapping[str, Tensor]) -> str:
     theirs, ours = found["fc.weight"].shape[0], wanted["fc.weight"][0]
     if theirs != ours:
         return f"has {theirs} classes, the network {ours}"
-    differing = [key for key, shape in wanted.items() if key not in found or found[key].shape != shape]
+    layers = {key: shape for key, shape in wanted.items() if key.startswith("fc.") or len(shape) > 1}
+    differing = [key for key, shape in layers.items() if key not in found or found[key].shape != shape]
     differing += [key for key, tensor in found.items() if key not in wanted and (tensor.ndim > 1 or key == "fc.bias")]
     return f"has another kind of head ({abbreviated(differing)})" if differing else ""
 

@@ -26,7 +26,7 @@ def read_content(path: Path) -> tuple[Mapping[Any, Any], dict[str, str]]:
     """
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    content = load_safely(path)
+    content = load_safely(path, mmap=True)
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path}: holds a {type(content).__name__}, not a dictionary of tensors")
     return content, {}
