@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torchmetrics import MeanMetric
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.metrics.classification import ClassificationMetrics
-from resnet_tl.models.heads.classification import LinearHead
+from resnet_tl.models.heads.classification import LinearHead, choose_thresholds
 from resnet_tl.models.network import Backbone, HeadFactory
 from resnet_tl.records import Batch
 from resnet_tl.tasks.base import Task
@@ -98,9 +99,14 @@ class Classification(Task):
             self.mean_loss.update(torch.stack(list(losses.values())).sum(), weight=kept.sum())
 
     def _log_metrics(self, split: str) -> None:
-        values: dict[str, Any] = {"loss": self.mean_loss.compute(), **self.metrics.compute()}
+        head, fitting = self.classifier, self.trainer.state.fn == TrainerFn.FITTING
+        if fitting and head.auto_thresholds and head.thresholds is not None:
+            answers = self.metrics.answers()
+            head.thresholds.copy_(choose_thresholds(answers.probabilities, answers.targets))
+        values = {"loss": self.mean_loss.compute(), **self.metrics.compute(head.thresholds)}
         self.log_dict({f"{split}/{name}": value for name, value in values.items()})
-        self.tables = self.metrics.tables()
-        self.interval = self.metrics.interval()
+        self.tables = self.metrics.tables(head.thresholds)
+        if not fitting:  # it takes seconds for a large multi-label set
+            self.interval = self.metrics.interval()
         self.metrics.reset()
         self.mean_loss.reset()

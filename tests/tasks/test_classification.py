@@ -11,7 +11,7 @@ import torch
 from lightning import Trainer
 
 from resnet_tl import checkpoint
-from resnet_tl.data.modules import ImageFolder
+from resnet_tl.data.modules import ImageFolder, ImageTable
 from resnet_tl.errors import RecipeError
 from resnet_tl.models.heads.classification import LinearHead, MLPHead
 from resnet_tl.models.network import Backbone, build
@@ -157,3 +157,23 @@ def test_published_weights_are_scored_without_training(name: str, shared_data: P
 def test_a_schedule_of_the_recipe_reaches_the_optimizer(tmp_path: Path) -> None:
     _, run = fit(tmp_path, schedule=Schedule("constant"))
     assert {group["lr"] for group in run.optimizers[0].param_groups} == {0.05}
+
+
+@pytest.mark.parametrize("ema", [None, 0.5])
+def test_multi_label_thresholds_are_chosen_on_validation_and_saved(ema: float | None, tmp_path: Path) -> None:
+    table = tmp_path / "pictures.csv"
+    rows = [f"{path},{label}" for name, label in LABELS.items() for path in sorted((SAMPLES / "train" / name).iterdir())]
+    table.write_text("path,label\n" + "\n".join(rows) + "\n")
+    pictures = ImageTable(table, image_size=32, crop=1.0, batch_size=30, num_workers=0, seed=3)
+    head = functools.partial(LinearHead, multi_label=True, thresholds="auto")
+    task = Classification(pictures.classes, backbone=TINY, head=head, tuning=Tuning(ema=ema))
+    run = trainer(tmp_path)
+    run.fit(task, pictures)
+    assert {"val/map", "val/f1"} <= set(run.callback_metrics)
+    chosen = task.network.head.thresholds
+    assert not torch.equal(chosen, torch.full_like(chosen, 0.5))
+    run.save_checkpoint(tmp_path / "last.ckpt")
+    assert torch.equal(checkpoint.read(tmp_path / "last.ckpt").state_dict["head.thresholds"], chosen)
+
+
+LABELS = {"cat": "animal|pet", "dog": "animal|pet", "deer": "animal", "car": "machine", "truck": ""}
