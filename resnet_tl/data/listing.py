@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -64,6 +64,9 @@ class Listing:
         key = self.key(index)
         plain = tuple(target.tolist()) if isinstance(self.targets, Rows) else int(target)  # type: ignore[arg-type]
         return Sample(os.path.join(self.root, key), plain, key)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return map(self.__getitem__, range(len(self)))
 
     def key(self, index: int) -> str:
         return self._keys[index].tobytes().decode()

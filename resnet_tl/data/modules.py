@@ -17,9 +17,10 @@ from torch.utils.data import DataLoader
 from resnet_tl.data import splits, transforms
 from resnet_tl.data.collate import collate
 from resnet_tl.data.dataset import PictureDataset
-from resnet_tl.data.listing import Listing, PictureSet, Rows
+from resnet_tl.data.image_cache import Form, ImageCache, cached
+from resnet_tl.data.listing import Listing, PictureSet
 from resnet_tl.data.resize import Interpolation
-from resnet_tl.data.samplers import EvaluationSampler, TrainSampler
+from resnet_tl.data.samplers import EvaluationSampler, TrainSampler, class_weights
 from resnet_tl.data.sources.folder import read_folder
 from resnet_tl.data.sources.table import Columns, read_table
 from resnet_tl.errors import DataError, RecipeError
@@ -45,7 +46,7 @@ class ClassificationData(L.LightningDataModule):
         fold: the one of these, from 0 on, to validate on.
         balanced: draw every class equally often in training.
         cache: `resized` keeps decoded, resized pictures in one file.
-        cache_dir: where that file lies.
+        cache_dir: the folder of that file; None: `~/.cache/resnet_tl`.
         on_error: what a picture that cannot be decoded does: end the run, or be left out and told by `skipped` (in
             training the next one takes its place).
         reduced_decoding: decode JPEGs at 1/2, 1/4 or 1/8 of their size where that is enough: faster, a little softer.
@@ -101,6 +102,7 @@ class ClassificationData(L.LightningDataModule):
         self.notes = [*pictures.notes, _told(self.root, pictures.splits, self.listings)]
         """Sentences about what was left out or assumed."""
         self._datasets: list[PictureDataset] = []
+        self._cache: ImageCache | None = None
 
     def class_counts(self) -> np.ndarray:
         """How many training pictures show each class: `[K]` int64."""
@@ -114,6 +116,14 @@ class ClassificationData(L.LightningDataModule):
         """One sentence for each picture that could not be decoded so far, under `on_error: skip`."""
         return sorted({sentence for dataset in self._datasets for sentence in dataset.failures()})
 
+    def prepare_data(self) -> None:
+        """Write the cache, if there is to be one: Lightning calls this in one process a machine, before all others."""
+        if self.cache == "resized" and self._cache is None:
+            short = max(int(self.image_size / self.crop), *self.scales, 0)
+            form = Form(short, self.interpolation, self.channels)
+            folder = Path(self.cache_dir or os.environ.get("XDG_CACHE_HOME", "~/.cache") + "/resnet_tl").expanduser()
+            self._cache = cached(self.listings.values(), form, folder)
+
     def train_dataloader(self) -> DataLoader[Batch]:
         listing = self._listing("train")
         sampler = TrainSampler(
@@ -122,7 +132,7 @@ class ClassificationData(L.LightningDataModule):
             batch_size=self.batch_size,
             ranks=self._ranks,
             rank=self._rank,
-            weights=_balance(listing, len(self.classes)) if self.balanced else None,
+            weights=class_weights(listing, len(self.classes)) if self.balanced else None,
         )
         if self.trainer is not None:
             # Workers fetch ahead before Lightning calls set_epoch, when a run resumes behind its first epoch.
@@ -160,6 +170,9 @@ class ClassificationData(L.LightningDataModule):
         *,
         instead: Literal["replace", "skip"],
     ) -> DataLoader[Batch]:
+        if self.trainer is not None:
+            _check_trainer(self.trainer)
+        self.prepare_data()
         dataset = PictureDataset(
             listing,
             transform,
@@ -168,6 +181,7 @@ class ClassificationData(L.LightningDataModule):
             seed=self.seed,
             on_error=instead if self.on_error == "skip" else "error",
             reduce=self.reduced_decoding,
+            cache=self._cache,
         )
         self._datasets.append(dataset)
         return DataLoader(
@@ -252,18 +266,6 @@ def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)
 
 
-def _balance(listing: Listing, classes: int) -> np.ndarray:
-    """Weights `[N]` that give each class the same total; of several classes the rarest counts, and "none" is one."""
-    counts = np.maximum(listing.class_counts(classes), 1)
-    if not isinstance(listing.targets, Rows):
-        return 1 / counts[listing.targets]
-    none = listing.targets.lengths == 0
-    weights = np.where(none, 1 / max(1, none.sum()), 0.0)
-    owner = np.repeat(np.arange(len(listing)), listing.targets.lengths)
-    np.maximum.at(weights, owner, 1 / counts[listing.targets.values])
-    return weights
-
-
 def _told(root: str, own: Mapping[str, Listing], parts: Mapping[str, Listing]) -> str:
     """How many pictures are in which split, which of these were made up, and what stands in for those that lack."""
     sizes = ", ".join(f"{len(listing)} {split}" for split, listing in parts.items())
@@ -271,6 +273,14 @@ def _told(root: str, own: Mapping[str, Listing], parts: Mapping[str, Listing]) -
     stand_ins = {"val": "test", "test": "val"}
     lacking = [f"; no {split} split: {stand_ins[split]} stands in" for split in stand_ins if split not in parts]
     return f"{root}: {sizes}{made}{''.join(lacking)}"
+
+
+def _check_trainer(trainer: L.Trainer) -> None:
+    """That Lightning will not shard or reorder what the samplers have sharded and ordered."""
+    sharded_twice = trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler
+    _check(not sharded_twice, "several devices need Trainer(use_distributed_sampler=False): the data shards itself")
+    overfit = trainer.overfit_batches  # type: ignore[attr-defined]
+    _check(not overfit, f"trainer.overfit_batches is {overfit}, which replaces the samplers; try limit_train_batches")
 
 
 def _check(holds: bool, otherwise: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from resnet_tl.data.listing import Listing, Rows
 from resnet_tl.errors import DataError
 from resnet_tl.records import Draw
 
@@ -88,6 +89,21 @@ class EvaluationSampler:
         for turn in range(len(self)):
             index = turn * self.ranks + self.rank
             yield Draw(0, index if index < self.count else -1)
+
+
+def class_weights(listing: Listing, classes: int) -> np.ndarray:
+    """Weights `[N]` that give each of K classes the same total.
+
+    Of a sample's several classes (multi-label) the rarest counts; no class at all is one more class.
+    """
+    counts = np.maximum(listing.class_counts(classes), 1)
+    if not isinstance(listing.targets, Rows):
+        return 1 / counts[listing.targets]
+    none = listing.targets.lengths == 0
+    weights = np.where(none, 1 / max(1, none.sum()), 0.0)
+    owner = np.repeat(np.arange(len(listing)), listing.targets.lengths)
+    np.maximum.at(weights, owner, 1 / counts[listing.targets.values])
+    return weights
 
 
 def _systematic(order: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:

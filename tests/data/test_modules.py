@@ -178,6 +178,24 @@ def spoil(photos: Path, copy: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
+def test_the_cache_is_written_once_and_shows_evaluation_the_same(
+    photos: Path, tmp_path: Path, workers: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = epoch_of(folder(photos).val_dataloader())
+    copy = tmp_path / "photos"
+    shutil.copytree(photos, copy)
+    data = folder(copy, cache="resized", cache_dir=str(tmp_path / "cache"), num_workers=workers)
+    assert not (tmp_path / "cache").exists()
+    assert same(epoch_of(data.val_dataloader()), plain)
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert capsys.readouterr().out.startswith("Writing 25 resized pictures")
+    first, second = epoch_of(data.train_dataloader(), 0), epoch_of(data.train_dataloader(), 1)
+    assert not same(first, second)
+    folder(copy, cache="resized", cache_dir=str(tmp_path / "cache")).prepare_data()
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+@pytest.mark.parametrize("workers", [0, 1])
 def test_a_broken_picture_is_named_or_skipped(photos: Path, tmp_path: Path, workers: int) -> None:
     spoil(photos, tmp_path)
     with pytest.raises(DataError) as caught:
@@ -252,6 +270,19 @@ def test_lightning_sets_the_epoch_and_a_resumed_run_goes_on_in_its_order(
     fit(folder(photos, num_workers=workers), 2, tmp_path)
     resumed = fit(folder(photos, num_workers=workers), 3, tmp_path, resume=tmp_path / "end.ckpt")
     assert resumed.seen == whole.seen[10:]
+
+
+def test_overfit_batches_would_replace_the_samplers(photos: Path, tmp_path: Path) -> None:
+    trainer = L.Trainer(overfit_batches=1, accelerator="cpu", logger=False, default_root_dir=tmp_path)
+    with pytest.raises(RecipeError, match=r"trainer.overfit_batches is 1, which replaces the samplers"):
+        trainer.fit(Records(), folder(photos))
+
+
+def test_lightning_must_not_shard_what_is_sharded(photos: Path) -> None:
+    data = folder(photos)
+    data.trainer = L.Trainer(accelerator="cpu", devices=2, strategy="ddp", logger=False, barebones=True)
+    with pytest.raises(RecipeError, match=r"use_distributed_sampler=False"):
+        data.val_dataloader()
 
 
 def test_construction_decodes_nothing(tmp_path: Path) -> None:

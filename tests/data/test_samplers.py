@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnet_tl.data.samplers import EvaluationSampler, TrainSampler
+from resnet_tl.data.listing import Listing
+from resnet_tl.data.samplers import EvaluationSampler, TrainSampler, class_weights
 from resnet_tl.errors import DataError
 from resnet_tl.records import Draw
 
@@ -96,6 +97,13 @@ def test_balanced_classes_come_equally_often_and_every_picture_gets_its_turn() -
         seen.update(indices)
     assert len(seen) == 300
     assert indices != sorted(indices)
+
+
+def test_class_weights_give_every_class_the_same_total() -> None:
+    one_each = class_weights(Listing.of("", list("abcd"), [0, 2, 2, 2]), 3)
+    assert one_each.tolist() == pytest.approx([1, 1 / 3, 1 / 3, 1 / 3])
+    several = class_weights(Listing.of("", list("abcde"), [(0,), (0, 1), (0,), (), ()]), 2)
+    assert several.tolist() == pytest.approx([1 / 3, 1, 1 / 3, 1 / 2, 1 / 2])
 
 
 def test_the_start_passes_over_batches_that_were_trained_on() -> None:
