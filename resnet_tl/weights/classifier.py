@@ -41,6 +41,8 @@ def add_classifier(
         report.skipped |= dict.fromkeys(found, why)
         report.missing += [key for key in wanted if key not in found]
         return {}
+    if order is None:
+        report.notes.append("classifier kept on request, its classes in the file's order")
     taken = [key for key, shape in wanted.items() if key in found and found[key].shape == shape]
     moved = [key for key in taken if key.startswith("fc.")] if order and order != sorted(order) else []
     report.adapted |= dict.fromkeys(moved, "classes put in the data's order")

@@ -150,4 +150,4 @@ def _hub_file(repository: str, files: tuple[str, ...]) -> Path:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

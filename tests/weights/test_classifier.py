@@ -62,8 +62,9 @@ def test_the_same_number_does_not(file: str, classified: Any, classes: tuple[str
 
 def test_on_request_it_is_kept_by_number(file: str, classified: Any) -> None:
     network = classified("resnet_tiny", 3)
-    load_weights(network, file, keys=network.keys, classes=("x", "y", "z"), keep_classifier=True)
+    _, report = load_weights(network, file, keys=network.keys, classes=("x", "y", "z"), keep_classifier=True)
     assert rows(network) == [0, 1, 2]
+    assert "kept on request" in str(report)
 
 
 def test_another_number_is_skipped_or_on_request_an_error(file: str, classified: Any) -> None:
