@@ -99,7 +99,7 @@ class ClassificationData(L.LightningDataModule):
         self.root = pictures.root
         self.listings = splits.part(pictures.splits, fraction=val_fraction, folds=folds, fold=fold, seed=self.seed)
         """What to train on, validate on and test on: `train`, `val` and `test`, as far as they exist."""
-        self.notes = [*pictures.notes, _told(self.root, pictures.splits, self.listings)]
+        self.notes = [*pictures.notes, *self._told(pictures.splits)]
         """Sentences about what was left out or assumed."""
         self._datasets: list[PictureDataset] = []
         self._cache: ImageCache | None = None
@@ -208,6 +208,19 @@ class ClassificationData(L.LightningDataModule):
             return transforms.pipeline(self.eval_transforms)
         return transforms.evaluation(self.image_size, self.crop, self.interpolation, self.crops, self.scales)
 
+    def _told(self, own: Mapping[str, Listing]) -> list[str]:
+        """How many pictures are in which split, what was made up, stands in or lacks; `own`: the source's splits."""
+        sizes = ", ".join(f"{len(listing)} {split}" for split, listing in self.listings.items())
+        made = " (parted here)" if self.listings.get("val") is not own.get("val") else ""
+        instead = {"val": "test", "test": "val"}
+        absent = [f"; no {split} split: {instead[split]} stands in" for split in instead if split not in self.listings]
+        lacking = [
+            f"{self.root}: no picture in {split} shows {', '.join(none[:5])}{', ...' if len(none) > 5 else ''}"
+            for split, listing in self.listings.items()
+            if (none := [self.classes[i] for i in np.flatnonzero(listing.class_counts(len(self.classes)) == 0)])
+        ]
+        return [f"{self.root}: {sizes}{made}{''.join(absent)}", *lacking]
+
     @property
     def _ranks(self) -> int:
         return self.trainer.world_size if self.trainer is not None else 1
@@ -264,15 +277,6 @@ def _start_worker(worker: int) -> None:
     """A worker decodes on one core: the number of workers says how many are used."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-
-
-def _told(root: str, own: Mapping[str, Listing], parts: Mapping[str, Listing]) -> str:
-    """How many pictures are in which split, which of these were made up, and what stands in for those that lack."""
-    sizes = ", ".join(f"{len(listing)} {split}" for split, listing in parts.items())
-    made = " (parted here)" if parts.get("val") is not own.get("val") else ""
-    stand_ins = {"val": "test", "test": "val"}
-    lacking = [f"; no {split} split: {stand_ins[split]} stands in" for split in stand_ins if split not in parts]
-    return f"{root}: {sizes}{made}{''.join(lacking)}"
 
 
 def _check_trainer(trainer: L.Trainer) -> None:

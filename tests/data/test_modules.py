@@ -158,6 +158,13 @@ def test_notes_tell_the_sizes(photos: Path) -> None:
     assert folder(photos, val_fraction=1.0).notes == [f"{photos}: 25 val (parted here); no test split: val stands in"]
 
 
+def test_notes_tell_which_classes_a_split_lacks(photos: Path, tmp_path: Path) -> None:
+    for split, names in {"train": ["cat", "dog", "emu"], "val": ["dog"]}.items():
+        for name in names:
+            shutil.copytree(photos / name, tmp_path / split / name)
+    assert folder(tmp_path).notes[1:] == [f"{tmp_path}: no picture in val shows cat, emu"]
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_views_and_channels(photos: Path, channels: int) -> None:
     data = folder(photos, channels=channels, crops=10, scales=(16, 20))

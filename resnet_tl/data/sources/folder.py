@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from resnet_tl.data.listing import Listing, PictureSet
+from resnet_tl.data.sources.tree import Tree, is_picture, walk
 from resnet_tl.errors import DataError, did_you_mean
 
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".jp2", ".ppm"),
-    *(".pgm", ".pbm", ".avif", ".npy"),
-)
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-SYSTEM_FILES = frozenset(["__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN"])
 
 
 def read_folder(root: str, classes: Sequence[str] | None = None) -> PictureSet:
@@ -46,84 +39,6 @@ def read_folder(root: str, classes: Sequence[str] | None = None) -> PictureSet:
         targets = [index[name] for name, keys in by_class.items() for _ in keys]
         splits[split] = Listing.of(tree.root, keys, targets)
     return PictureSet(tree.root, names, splits, notes=notes)
-
-
-class Tree(NamedTuple):
-    """What lies under `root`, without hidden and system files."""
-
-    root: str
-    files: list[str]
-    """Paths below `root`, with `/`."""
-    folders: set[str]
-
-
-def walk(root: str) -> Tree:
-    """Everything under a folder, a zip (by its central directory) or a folder in a zip (`a.zip/b`), unsorted.
-
-    Raises:
-        DataError: it does not exist, is none of these, or cannot be read.
-    """
-    root = os.path.expanduser(root).rstrip("/") or "/"
-    try:
-        if os.path.isdir(root):
-            files: list[str] = []
-            folders: set[str] = set()
-            _scan(root, "", files, folders)
-            return Tree(root, files, folders)
-        archive, found, inside = (root + "/").partition(".zip/")
-        if found and os.path.exists(archive + ".zip"):
-            return _zip_tree(archive + ".zip", inside)
-        if os.path.exists(root):
-            raise DataError(f"{root} is a file; expected a folder of pictures or a .zip of one")
-        raise missing(root)
-    except PermissionError as error:
-        raise DataError(f"{error.filename or root} cannot be read: permission denied") from None
-
-
-def is_picture(path: str) -> bool:
-    return path.lower().endswith(SUFFIXES)
-
-
-def missing(path: str) -> DataError:
-    """The error for a path that does not exist, with the nearest name that does."""
-    lost = Path(path)
-    while not lost.parent.exists():
-        lost = lost.parent
-    if lost.parent.is_file():
-        return DataError(f"{path} does not exist ({lost.parent} is a file)")
-    near = did_you_mean(lost.name, (entry.name for entry in lost.parent.iterdir()))
-    where = "" if str(lost) == path else f" ({lost.parent} has no {lost.name!r})"
-    return DataError(f"{path} does not exist{where}{near}")
-
-
-def _scan(root: str, below: str, files: list[str], folders: set[str]) -> None:
-    with os.scandir(os.path.join(root, below)) as entries:
-        for entry in entries:
-            if _hidden(entry.name):
-                continue
-            path = below + entry.name
-            if entry.is_dir():
-                folders.add(path)
-                _scan(root, path + "/", files, folders)
-            else:
-                files.append(path)
-
-
-def _zip_tree(archive: str, inside: str) -> Tree:
-    """`inside` is "" or ends in `/`."""
-    try:
-        with zipfile.ZipFile(archive) as file:
-            names = file.namelist()
-    except zipfile.BadZipFile:
-        raise DataError(f"{archive} is damaged or no zip; expected a folder of pictures or a zip of one") from None
-    names = [name[len(inside) :] for name in names if name.startswith(inside) and name != inside]
-    if not names:
-        raise DataError(f"{archive} holds no folder {inside.rstrip('/')!r}")
-    names = [name for name in names if not any(map(_hidden, name.rstrip("/").split("/")))]
-    files = [name for name in names if not name.endswith("/")]
-    folders = {name.rstrip("/") for name in names if name.endswith("/")}
-    folders.update(parent for name in files for parent in _parents(name))
-    return Tree(f"{archive}/{inside}".rstrip("/"), files, folders)
 
 
 def _unwrapped(tree: Tree) -> Tree:
@@ -227,15 +142,6 @@ def _deeper(keys: list[str]) -> str:
     """A hint, when the one class folder holds what looks like class folders."""
     folders = sorted({key.rsplit("/", 1)[0] for key in keys})
     return f" (with folders {_some(folders)}: is the root one level deeper?)" if len(folders) > 1 else ""
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name in SYSTEM_FILES
-
-
-def _parents(path: str) -> Iterator[str]:
-    while path := path.rpartition("/")[0]:
-        yield path
 
 
 def _layout(root: str) -> str:

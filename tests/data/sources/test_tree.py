@@ -1,0 +1,52 @@
+"""Folders and zips look the same from above."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from resnet_tl.data.sources.tree import is_picture, missing, walk
+
+FILES = ("a/b/1.jpg", "a/.hidden/2.jpg", "a/Thumbs.db", "a/b/c/notes.txt", "top.png", "__MACOSX/a/._1.jpg")
+
+
+@pytest.mark.parametrize("listed_folders", [False, True])
+def test_a_folder_and_its_zip_hold_the_same(tmp_path: Path, listed_folders: bool) -> None:
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for name in FILES:
+            path = tmp_path / "set" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")
+            archive.write(path, name)
+        if listed_folders:
+            archive.writestr("a/", b"")
+            archive.writestr("a/b/", b"")
+    for below, files in {
+        "": {"a/b/1.jpg", "a/b/c/notes.txt", "top.png"},
+        "/a": {"b/1.jpg", "b/c/notes.txt"},
+    }.items():
+        plain, packed = walk(f"{tmp_path}/set{below}"), walk(f"{tmp_path}/set.zip{below}")
+        assert set(plain.files) == set(packed.files) == files
+        assert plain.folders == packed.folders
+        assert packed.root == f"{tmp_path}/set.zip{below}"
+
+
+def test_the_home_folder_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "set").mkdir()
+    assert walk("~/set/").root == f"{tmp_path}/set"
+
+
+def test_endings_of_pictures_in_any_case() -> None:
+    assert all(map(is_picture, ["a.jpg", "b.JPEG", "c.Tif", "d/e.webp", "f.npy"]))
+    assert not any(map(is_picture, ["jpg", "a.txt", "b.jpg.part", "c.heic"]))
+
+
+def test_what_is_missing_is_named_with_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert str(missing("phtos")) == "phtos does not exist; did you mean 'photos'?"
+    assert str(missing("phtos/cat")) == "phtos/cat does not exist (. has no 'phtos'); did you mean 'photos'?"
+    assert str(missing("photos/cat")) == "photos/cat does not exist"
