@@ -49,25 +49,26 @@ def test_no_permission_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir(mode=0o555)
     for folder in (*tmp_path.parents[:2], tmp_path):
         folder.chmod(0o755)
-    code = f"""
-import os
-from resnet_tl.errors import RunError
-from resnet_tl.tracking.run_folder import start_run
-os.chdir({str(tmp_path)!r})
-if os.getuid() == 0:
-    os.setuid(65534)
-for where in ({{"given": "locked"}}, {{"given": "locked/run"}}, {{"root": "locked"}}):
-    try:
-        start_run("probe", **where)
-    except RunError as error:
-        print(error)
-"""
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
-    assert told[:2] == [
+    told = tmp_path / "told"
+    child = os.fork()
+    if child == 0:
+        with open(told, "w") as file:
+            os.chdir(tmp_path)
+            if os.getuid() == 0:
+                os.setuid(65534)
+            for where in ({"given": "locked"}, {"given": "locked/run"}, {"root": "locked"}):
+                try:
+                    start_run("probe", **where)
+                except RunError as error:
+                    print(error, file=file)
+        os._exit(0)
+    os.waitpid(child, 0)
+    lines = told.read_text().splitlines()
+    assert lines[:2] == [
         "--run locked: no permission to write into this folder",
         "--run locked/run: cannot make a folder for the run: Permission denied",
     ]
-    assert re.fullmatch(r"locked/probe/\S+: cannot make a folder for the run: Permission denied", told[2])
+    assert re.fullmatch(r"locked/probe/\S+: cannot make a folder for the run: Permission denied", lines[2])
 
 
 def test_processes_that_lightning_starts_take_the_first_ones_folder(
@@ -114,7 +115,7 @@ def test_two_ranks_started_side_by_side_share_one_folder(tmp_path: Path, free_po
         )
         for rank in "01"
     ]
-    told = [process.communicate(timeout=120)[0] for process in processes]
+    told = [process.communicate(timeout=400)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], told
     (folder,) = (tmp_path / "probe").iterdir()
     assert [re.findall(r"FOLDER (.*)", text) for text in told] == [[str(folder)]] * 2
