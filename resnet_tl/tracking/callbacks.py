@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lightning.pytorch import Callback
+import math
+
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from resnet_tl.tracking.checkpoints import best_and_last
 from resnet_tl.tracking.pace import Pace
@@ -17,4 +19,18 @@ def callbacks(run: RunFolder, monitor: str) -> list[Callback]:
     monitor: the metric that names the best epoch by its highest value: `val/acc`, `val/map`, `val/miou`.
     """
     pace = Pace()
-    return [pace, Progress(monitor, pace), Summary(run, monitor, pace), *best_and_last(run.checkpoints, monitor)]
+    return [
+        pace,
+        RowsAnEpoch(),
+        Progress(monitor, pace),
+        Summary(run, monitor, pace),
+        *best_and_last(run.checkpoints, monitor),
+    ]
+
+
+class RowsAnEpoch(Callback):
+    """Losses and rates are logged every `trainer.log_every_n_steps` steps (50), but in a short epoch at least once."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        steps = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+        trainer.log_every_n_steps = min(trainer.log_every_n_steps, steps)  # type: ignore[attr-defined]
