@@ -67,7 +67,6 @@ def _recipe_of(bundle: checkpoint.Bundle, command: Command) -> Recipe:
     base = {
         "model": model,
         "data": data,
-        "trainer": {"precision": saved.get("trainer", {}).get("precision", "auto")},
         "seed_everything": saved.get("seed_everything", 1),
     }
     return resolve(lay(as_node(base, str(bundle.path)), tree_of(command.configs, command.overrides)), sections())
@@ -81,7 +80,10 @@ def _data_like(bundle: checkpoint.Bundle) -> dict[str, Any]:
 
 
 def _evaluate(verb: str, recipe: Recipe, task: Task, data: ClassificationData) -> Result:
-    options, precision = settle_precision(recipe["trainer"])
+    options = recipe["trainer"]
+    if options["precision"] == "auto":  # the same score on every device, and `predict`'s own numbers
+        options = {**options, "precision": "32-true"}
+    options, precision = settle_precision(options)
     for line in (*data.notes, precision):
         say(line)
     trainer = build_trainer(options, callbacks=[], loggers=[])

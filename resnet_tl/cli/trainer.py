@@ -26,7 +26,7 @@ def settle_precision(options: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """
     device = _device(options["accelerator"], options["devices"])
     if options["precision"] != "auto":
-        return options, f"precision: {options['precision']}, as the recipe says"
+        return options, f"precision: {options['precision']}"
     value, reason = automatic(hardware_of(device))
     return {**options, "precision": value}, f"precision: {value}; {reason}"
 
