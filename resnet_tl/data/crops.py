@@ -33,9 +33,10 @@ class Views:
 
     def _ten(self, picture: Picture) -> list[Picture]:
         bottom, right = picture.shape[0] - self.size, picture.shape[1] - self.size
-        corners = [self._at(picture, top, left) for top in (0, bottom) for left in (0, right)]
-        five = corners + self._centre(picture)
-        return five + [view[:, ::-1] for view in five]
+        views = []
+        for side in (picture, picture[:, ::-1]):
+            views += [self._at(side, top, left) for top in (0, bottom) for left in (0, right)] + self._centre(side)
+        return views
 
     def _at(self, picture: Picture, top: int, left: int) -> Picture:
         return picture[top : top + self.size, left : left + self.size]

@@ -1,7 +1,7 @@
 """Resizing as Pillow does it: a filter that widens as the picture shrinks, so that fine patterns do not turn into
 others. Published weights were trained on such pictures; OpenCV's linear resize reads only 2 x 2 pixels for each.
 
-torch's antialiased kernels give Pillow's bytes, four times as fast (uint8 with AVX2).
+torch's antialiased kernels do the same, four times as fast (uint8 with AVX2): of random bytes 0.5 % differ by 1.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import importlib
 import inspect
 import os
 import random
+import re
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
@@ -47,7 +48,7 @@ def training(strength: Strength, size: int, interpolation: Interpolation = "bili
             none: the short side resized, the centre cut out; every epoch shows the same picture.
             light: a random crop (see `Augment`) of 35 to 100 % of the area, mirrored every other time.
             medium: 20 to 100 %, brightness, contrast and colour changed a little.
-            strong: 8 to 100 %, turned, sheared, blurred or noisy, grey at times, a part erased; for long training.
+            strong: 8 to 100 %, turned, sheared, blurred or sharpened, grey at times, a part erased; for long training.
         size: pixels of the square that comes out.
         interpolation: bilinear, bicubic or nearest.
     """
@@ -88,16 +89,20 @@ def evaluation(
     return Views(size, tuple(scales) or (int(size / crop),), interpolation, crops)
 
 
-def pipeline(steps: Sequence[dict[str, Any]]) -> Transform:
+def pipeline(steps: Sequence[dict[str, Any]], key: str = "transforms") -> Transform:
     """The transforms that a recipe lists: `[{class_path: HorizontalFlip, init_args: {p: 0.5}}, ...]`.
 
     A class path is a name of albumentations, or the import path of a transform of one's own; transforms that take
-    others (`OneOf`) list them the same way.
+    others (`OneOf`) list them the same way. They get the whole picture, and must end in one size.
 
     Raises:
-        RecipeError: an unknown transform, a wrong argument, or one that normalises or makes tensors.
+        RecipeError: an unknown transform, a wrong argument, or one that normalises or makes tensors; it begins with
+            `key`, where the list stands in the recipe.
     """
-    return Pipeline(A.Compose([_build(step) for step in steps]))
+    try:
+        return Pipeline(A.Compose([_build(step) for step in steps]))
+    except RecipeError as error:
+        raise RecipeError(f"{key}: {error}") from error
 
 
 class Augment:
@@ -197,7 +202,7 @@ def _strong() -> list[A.BasicTransform]:
         A.HorizontalFlip(p=0.5),
         A.Affine(rotate=(-15, 15), shear=(-10, 10), border_mode=cv2.BORDER_REFLECT_101, p=0.5),
         A.RandomBrightnessContrast(0.4, 0.4, p=0.8),
-        A.OneOf([A.GaussianBlur((3, 7)), A.Sharpen(), A.GaussNoise((0.02, 0.08))], p=0.2),
+        A.OneOf([A.GaussianBlur((3, 7)), A.Sharpen()], p=0.2),
         A.CoarseDropout((1, 1), (0.1, 0.4), (0.1, 0.4), fill="random_uniform", p=0.25),
     ]
 
@@ -215,55 +220,52 @@ PRESETS = {
 
 
 UNWANTED = {"Normalize", "ToTensorV2", "ToTensor3D", "ToFloat", "FromFloat"}
+Kinds = (A.BasicTransform, A.BaseCompose)
 
 
 def _build(step: Any) -> Any:
     if not isinstance(step, dict) or "class_path" not in step or step.keys() - {"class_path", "init_args"}:
-        raise RecipeError(f"transforms: {step!r} is no transform; expected class_path and init_args")
-    name, arguments = step["class_path"], dict(step.get("init_args") or {})
+        raise RecipeError(f"{step!r} is no transform; expected class_path and init_args")
+    name, arguments = step["class_path"], step.get("init_args") or {}
     kind = _find(name)
-    if isinstance(arguments.get("transforms"), list):
-        arguments["transforms"] = [_build(inner) for inner in arguments["transforms"]]
-    known = inspect.signature(kind).parameters
+    if not isinstance(arguments, dict):
+        raise RecipeError(f"{name}: init_args is {arguments!r}; expected names and values")
+    known = list(inspect.signature(kind).parameters)
     if wrong := [key for key in arguments if key not in known]:
-        raise RecipeError(f"transforms: {name} has no argument {wrong[0]!r}{did_you_mean(wrong[0], known)}")
+        near = did_you_mean(wrong[0], known) or f"; it takes {', '.join(known)}"
+        raise RecipeError(f"{name} has no argument {wrong[0]!r}{near}")
+    if isinstance(arguments.get("transforms"), list):
+        arguments = {**arguments, "transforms": [_build(inner) for inner in arguments["transforms"]]}
     try:
         return kind(**arguments)
     except (TypeError, ValueError) as error:
-        raise RecipeError(f"transforms: {name}({_listed(arguments)}): {_one_line(error)}") from error
+        raise RecipeError(f"{name}: {_one_line(error)}") from error
 
 
-def _find(name: str) -> type:
+def _find(name: str) -> Any:
     """A transform of albumentations, or one named by its import path."""
-    if name.rpartition(".")[2] in UNWANTED:
-        raise RecipeError(
-            f"transforms: {name} is not wanted here: pictures stay uint8 and the network normalises them; leave it out"
-        )
     module, _, attribute = name.rpartition(".")
+    if attribute in UNWANTED:
+        raise RecipeError(f"{name} is not wanted: pictures stay as bytes and the network normalises them; leave it out")
     try:
         found = getattr(importlib.import_module(module) if module else A, attribute, None)
     except ImportError as error:
-        raise RecipeError(f"transforms: {name} cannot be imported ({error})") from error
-    if not (isinstance(found, type) and issubclass(found, (A.BasicTransform, A.BaseCompose))):
-        raise RecipeError(
-            f"transforms: {name!r} is no transform of {module or 'albumentations'}{did_you_mean(attribute, _names())}"
-        )
+        raise RecipeError(f"{name} cannot be imported ({error})") from error
+    if not _is_transform(found):
+        near = "" if module else did_you_mean(name, [known for known, value in vars(A).items() if _is_transform(value)])
+        raise RecipeError(f"{name!r} is no transform of albumentations{near}")
     return found
 
 
-def _names() -> list[str]:
-    return [
-        name
-        for name, value in vars(A).items()
-        if isinstance(value, type) and issubclass(value, (A.BasicTransform, A.BaseCompose))
-    ]
-
-
-def _listed(arguments: dict[str, Any]) -> str:
-    return ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+def _is_transform(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, Kinds)
 
 
 def _one_line(error: Exception) -> str:
-    """pydantic spreads its finding over lines: the argument's name, then what is wrong with it."""
+    """pydantic spreads its finding over lines: a heading, the argument, what is wrong with it."""
     lines = [line.strip() for line in str(error).splitlines()]
-    return " ".join(lines[1:3]) if len(lines) > 2 else " ".join(lines)
+    if len(lines) < 3:
+        return " ".join(lines)
+    finding, _, details = lines[2].partition(" [type=")
+    given = re.search(r"input_value=(.*), input_type=", details)
+    return f"{lines[1]}: {finding}" + (f", not {given[1]}" if given and "Field required" not in finding else "")
