@@ -32,5 +32,6 @@ class RowsAnEpoch(Callback):
     """Losses and rates are logged every `trainer.log_every_n_steps` steps (50), but in a short epoch at least once."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        steps = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
-        trainer.log_every_n_steps = min(trainer.log_every_n_steps, steps)  # type: ignore[attr-defined]
+        steps = trainer.num_training_batches / trainer.accumulate_grad_batches
+        if steps < trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            trainer.log_every_n_steps = math.ceil(steps)  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_info
-from torch import nn
+from torch import Tensor, nn
 
 from resnet_tl.errors import RecipeError, did_you_mean
 from resnet_tl.tuning.average import Average
@@ -70,7 +70,7 @@ class FineTuning(Callback):
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        rates = {f"lr/{group['stage']}": group["lr"] for group in optimizer.param_groups}
+        rates = {f"lr/{group['stage']}": _exact(group["lr"]) for group in optimizer.param_groups}
         pl_module.log_dict({**rates, "phase": float(self.phase)})
         self._steps = trainer.global_step
 
@@ -172,6 +172,11 @@ def _wrap_anew(trainer: Trainer) -> None:
     if isinstance(strategy, DDPStrategy):
         strategy.model = strategy._setup_model(trainer.lightning_module)
         strategy._register_ddp_hooks()
+
+
+def _exact(rate: float) -> Tensor:
+    """In float64: Lightning would round a plain number to the default dtype."""
+    return torch.tensor(rate, dtype=torch.float64)
 
 
 def _keys(module: nn.Module, stages: Mapping[str, Sequence[nn.Module]], names: Sequence[str]) -> list[str]:
