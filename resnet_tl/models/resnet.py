@@ -145,6 +145,7 @@ class ResNet(nn.Module):
         self.in_channels = in_channels
         self.checkpoint_segments = checkpoint_segments
         self.preprocessing = Preprocessing(size=32, crop=1.0) if variant.small_pictures else Preprocessing()
+        block = BasicBlock if variant.block == "basic" else Bottleneck
         make_norm = norm_of(norm)
         self.conv1 = _stem(variant, in_channels, make_norm)
         self.bn1 = make_norm(variant.stem[-1])
@@ -152,8 +153,7 @@ class ResNet(nn.Module):
         built = {"stem": Level("c1", variant.stem[-1], 1 if variant.small_pictures else 2)}
         for number, (level, stage) in enumerate(places.items(), start=1):
             if level <= max(wanted):
-                blocks = [_block(variant, place, make_norm) for place in stage]
-                self.add_module(f"layer{number}", nn.Sequential(*blocks))
+                self.add_module(f"layer{number}", nn.Sequential(*[block(variant, place, make_norm) for place in stage]))
                 built[f"layer{number}"] = Level(level, stage[-1].out_channels, stage[-1].map_stride)
 
         self.feature_info = [level for level in built.values() if level.name in wanted]
@@ -269,10 +269,6 @@ def _stem(variant: Variant, in_channels: int, norm: Norm) -> nn.Module:
         *(_conv(first, second, 3), norm(second), nn.ReLU(inplace=True)),
         _conv(second, last, 3),
     )
-
-
-def _block(variant: Variant, place: Place, norm: Norm) -> Block:
-    return (BasicBlock if variant.block == "basic" else Bottleneck)(variant, place, norm)
 
 
 class Block(nn.Module):
