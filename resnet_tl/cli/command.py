@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import re
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from resnet_tl.errors import RecipeError, did_you_mean
+from resnet_tl.errors import RecipeError
 
 SECTIONS = ("model", "data", "trainer", "tracking", "seed_everything")
 
@@ -58,10 +59,10 @@ class Options(argparse.ArgumentParser):
             return options
         while unknown:
             word, equals, value = unknown.pop(0).partition("=")
-            near = did_you_mean(word, [name for name in self._option_string_actions if len(name) > 2])
-            if not word.startswith("--") or not recipe or (near and len(word) > 5):
-                what = "unknown option" if word.startswith("-") else "no argument like this is expected"
-                raise RecipeError(f"{self.prog}: {word}: {what}{near}")
+            near = difflib.get_close_matches(word, self._option_string_actions, n=1, cutoff=0.8)
+            if not word.startswith("--") or not recipe or near:
+                what = "unknown option" if word.startswith("-") else "nothing like this is expected here"
+                raise RecipeError(f"{self.prog}: {word}: {what}" + (f"; did you mean {near[0]}?" if near else ""))
             command.overrides.append((word[2:], value if equals else _value(unknown, f"{word}: unknown option")))
         if not recipe and (command.configs or command.overrides):
             word = "-c" if command.configs else f"--{command.overrides[0][0]}"

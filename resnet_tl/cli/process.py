@@ -37,7 +37,8 @@ _QUIET_WARNINGS = (
 
 def prepare() -> None:
     """Before anything heavy is imported."""
-    sys.path.insert(0, "")  # a recipe may name a class in a file of the folder the user works in
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # a recipe may name a class in a file of the folder the user works in
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     if os.environ.get("RESNET_TL_MALLOPT", "1") != "0":
         keep_freed_memory()

@@ -73,7 +73,8 @@ def _mapping(node: Node, fields: dict[str, Field], at: Place) -> dict[str, Any]:
     resolved = {}
     for key, field in fields.items():
         if key not in node.value and field.default is REQUIRED:
-            raise RecipeError(_missing((*at, key), field))
+            name = option_name((*at, key))
+            raise RecipeError(f"{name} is missing: add --{name} VALUE or write it in the recipe")
         value = _over_default(node.value.get(key), field, node.where)
         resolved[key] = _value(value, field.hint, (*at, key))
     return resolved
@@ -170,13 +171,6 @@ def _nearest(key: str, node: Node, fields: dict[str, Field], at: Place) -> Place
     return (*at, near[1]) if len(near) > 1 else None
 
 
-def _missing(at: Place, field: Field) -> str:
-    name = option_name(at)
-    kind = factory_of(field.hint)
-    what = f"class_path of a {kind.base.__name__}" if kind else describe(field.hint)
-    return f"{name} is missing: add --{name} VALUE or write it in the recipe (expected {what})"
-
-
 def _wrong_type(node: Node, hint: Any, at: Place) -> str:
     return f"{_place(node, at)} must be {describe(hint)}, got {show(node)}{_repair(node, hint)}"
 
@@ -189,7 +183,8 @@ def _repair(node: Node, hint: Any) -> str:
 
 
 def _place(node: Node, at: Place) -> str:
-    return node.where if node.from_command else f"{node.where}: {'.'.join(at)}"
+    """Where it was written and which key it is; an option that is the key needs no second name."""
+    return node.where if node.where == f"--{option_name(at)}" else f"{node.where}: {'.'.join(at)}"
 
 
 def option_name(at: Place) -> str:

@@ -134,7 +134,8 @@ def kinds_of(base: type) -> list[type]:
     """The subclasses of `base` that can be built, as far as they were imported; itself where there are none."""
     if base is object:
         return []
-    found, subclasses = [], list(base.__subclasses__())
+    found: list[type] = []
+    subclasses: list[type] = list(base.__subclasses__())
     while subclasses:
         kind = subclasses.pop(0)
         found.append(kind)

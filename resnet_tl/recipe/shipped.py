@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
 from resnet_tl.errors import RecipeError, did_you_mean
@@ -45,9 +46,8 @@ def describe(path: Path) -> str:
 
 
 def _nearest(name: str, recipes: dict[str, Path]) -> str:
-    """Near by the whole name, else by its last part: people leave out the folder."""
+    """Near by its last part, because people leave out the folder, else by the whole name."""
     by_stem = {full.rsplit("/", 1)[-1]: full for full in recipes}
     stem = name.removesuffix(".yaml").rsplit("/", 1)[-1]
-    if stem in by_stem:
-        return f"; did you mean {by_stem[stem]!r}?"
-    return did_you_mean(name, recipes) or did_you_mean(stem, by_stem)
+    near = difflib.get_close_matches(stem, by_stem, n=1, cutoff=0.5)
+    return f"; did you mean {by_stem[near[0]]!r}?" if near else did_you_mean(name, recipes)

@@ -97,7 +97,11 @@ class Task(LightningModule):
         from resnet_tl.checkpoint import bundle
 
         checkpoint["resnet_tl"] = bundle(
-            self.spec(), self.classes, self.preprocessing, self.recipe, eval_transforms=self.eval_transforms
+            self.recipe.get("model") or self.spec(),
+            self.classes,
+            self.preprocessing,
+            self.recipe,
+            eval_transforms=self.eval_transforms,
         )
 
     def spec(self) -> dict[str, Any]:
@@ -107,7 +111,7 @@ class Task(LightningModule):
             "init_args": {
                 "backbone": asdict(self.backbone),
                 "head": _spec_of(self.head),
-                "neck": None if self.neck is None else _spec_of(self.neck),
+                **({} if self.neck is None else {"neck": _spec_of(self.neck)}),
                 "tuning": asdict(self.tuning),
                 "optimizer": asdict(self.optimizer),
                 "schedule": asdict(self.schedule),
