@@ -56,6 +56,8 @@ LAYOUTS: dict[str, tuple[Any, tuple[str, ...], str]] = {
         ("teacher",),
         "backbone.",
     ),
+    "averaged beside": ({"ema": TRUNK, "model": other()}, ("ema",), ""),
+    "raw beside": ({"state_dict": TRUNK, "state_dict_raw": other()}, ("state_dict",), ""),
     "averaged": ({"state_dict": other(), "state_dict_ema": TRUNK}, ("state_dict_ema",), ""),
     "averaged model": (
         {"model": other(), "model_ema": TRUNK, "optimizer": {"state": {0: {"m": torch.rand(2)}}}},
@@ -78,6 +80,13 @@ def test_of_two_networks_in_a_file_the_one_that_fits_counts() -> None:
     bigger = {key: torch.rand([2 * size for size in value.shape]) for key, value in TRUNK.items()}
     assert find_layout({"teacher": bigger, "student": TRUNK}, SHAPES).path == ("student",)
     assert find_layout(wrapped("a.", bigger) | wrapped("b.") | wrapped("c.", bigger), SHAPES).prefix == "b."
+
+
+def test_where_nothing_fits_the_most_names_count() -> None:
+    """So that the refusal speaks of the network, not of a block in it that looks alike."""
+    bigger = {key: torch.rand([2 * size for size in value.shape]) for key, value in TRUNK.items()}
+    bigger["layer1.0.conv1.weight"] = TRUNK["conv1.weight"]
+    assert find_layout(wrapped("module.", bigger), SHAPES).prefix == "module."
 
 
 @pytest.mark.parametrize(
