@@ -130,12 +130,12 @@ def build(backbone: Backbone, neck: NeckFactory | None, head: HeadFactory, class
 
 
 def public_keys(network: Network) -> dict[str, str]:
-    """Own state-dict key -> torchvision's (`trunk.conv1.weight` -> `conv1.weight`, `head.fc.bias` -> `fc.bias`).
+    """Own state-dict key -> torchvision's: `trunk.conv1.weight` -> `conv1.weight`, `head.fc.bias` -> `fc.bias`.
 
-    Buffers of the head and of normalisation have no counterpart and are left out.
+    What else a neck or head has keeps its own key; `mean` and `std` are no weights and are left out.
     """
-    keys = {key: key.removeprefix("trunk.") for key in network.state_dict() if key.startswith("trunk.")}
-    return keys | {key: key.removeprefix("head.") for key in network.state_dict() if key.startswith("head.fc.")}
+    own = [key for key in network.state_dict() if key not in ("mean", "std")]
+    return {key: key.removeprefix("trunk.").replace("head.fc.", "fc.", 1) for key in own}
 
 
 def _trunk(backbone: Backbone) -> Trunk:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from resnet_tl.models.heads.classification import LinearHead
+from resnet_tl.models.heads.classification import LinearHead, MLPHead
 from resnet_tl.models.network import Backbone, Network, build, public_keys
 from resnet_tl.records import Preprocessing
 
@@ -58,6 +58,12 @@ def test_public_keys_are_torchvisions() -> None:
 
     keys = public_keys(build(Backbone("resnet18"), None, LinearHead, ["a"] * 1000))
     assert set(keys.values()) == set(resnet18().state_dict())
+
+
+def test_a_head_keeps_what_torchvision_has_not() -> None:
+    keys = public_keys(build(TINY, None, functools.partial(MLPHead, hidden=8), ["a", "b"]))
+    assert keys["head.hidden.0.weight"] == "head.hidden.0.weight"
+    assert keys["head.fc.weight"] == "fc.weight"
 
 
 def test_mean_and_std_travel_with_the_state(network: Network) -> None:
