@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_tl.data.listing import Listing, Rows
@@ -16,6 +16,7 @@ from resnet_tl.records import Sample
 names = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), max_size=20)
 
 
+@settings(deadline=None)
 @given(names, st.data())
 def test_gives_back_what_was_put_in_and_selects(keys: list[str], data: st.DataObject) -> None:
     targets = [data.draw(st.lists(st.integers(0, 9), max_size=3).map(tuple)) for _ in keys]

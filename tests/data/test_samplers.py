@@ -7,7 +7,7 @@ from itertools import chain
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_tl.data.listing import Listing
@@ -21,6 +21,7 @@ def batches(sampler: TrainSampler) -> list[list[Draw]]:
     return [draws[i : i + sampler.batch_size] for i in range(0, len(draws), sampler.batch_size)]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.integers(1, 4), st.integers(1, 7), st.integers(0, 5))
 def test_ranks_share_one_order(count: int, ranks: int, batch_size: int, epoch: int) -> None:
     if count < ranks:
@@ -72,6 +73,7 @@ def test_fewer_pictures_than_devices_are_an_error() -> None:
         TrainSampler(3, seed=0, batch_size=1, ranks=4)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=30), st.integers(0, 9))
 def test_weighted_draws_are_the_share_rounded_up_or_down(weights: list[float], epoch: int) -> None:
     sampler = TrainSampler(len(weights), seed=0, batch_size=1, weights=np.array(weights))
@@ -118,6 +120,7 @@ def test_the_start_passes_over_batches_that_were_trained_on() -> None:
         assert len(batches(sampler)) == len(whole)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 40), st.integers(1, 5))
 def test_evaluation_counts_every_sample_once(count: int, ranks: int) -> None:
     samplers = [EvaluationSampler(count, ranks=ranks, rank=rank) for rank in range(ranks)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_tl.data.listing import Listing
@@ -28,6 +28,7 @@ classes = st.lists(st.integers(0, 5), min_size=1, max_size=80)
 several = st.lists(st.lists(st.integers(0, 5), max_size=3, unique=True).map(tuple), min_size=1, max_size=60)
 
 
+@settings(deadline=None)
 @given(classes, st.floats(0.01, 0.99), st.integers(0, 3))
 def test_holdout_takes_the_share_of_every_class(targets: list[int], fraction: float, seed: int) -> None:
     chosen = holdout(listing(targets), fraction, seed)
@@ -40,6 +41,7 @@ def test_holdout_takes_the_share_of_every_class(targets: list[int], fraction: fl
             assert abs(of_class.sum() - fraction * len(of_class)) <= 1
 
 
+@settings(deadline=None)
 @given(classes, st.integers(2, 6), st.integers(0, 3))
 def test_folds_are_even_over_all_and_over_each_class(targets: list[int], count: int, seed: int) -> None:
     dealt = deal(listing(targets), count, seed)
@@ -54,6 +56,7 @@ def test_folds_are_even_over_all_and_over_each_class(targets: list[int], count: 
             assert sizes.max() - sizes.min() <= 1
 
 
+@settings(deadline=None)
 @given(st.one_of(classes, several), st.randoms(use_true_random=False))
 def test_the_order_of_the_listing_changes_nothing(targets: list[Any], random: Any) -> None:
     ordered = listing(targets)
@@ -74,6 +77,7 @@ def test_the_seed_changes_the_choice_and_a_new_picture_hardly_does() -> None:
     assert len(first - chosen_keys(more, holdout(more, 0.2, 0))) <= 1
 
 
+@settings(deadline=None)
 @given(several, st.integers(2, 5))
 def test_multi_label_parts_are_a_partition_with_every_class_where_it_can_be(
     targets: list[tuple[int, ...]], count: int
