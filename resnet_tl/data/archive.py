@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import weakref
 import zipfile
 import zlib
 from hashlib import blake2b
@@ -53,10 +54,7 @@ class Archive:
         self.lengths = np.array([member.compress_size for member in members], np.int64)[order]
         self.checksums = np.array([member.CRC for member in members], np.uint32)[order]
         self.file = os.open(path, os.O_RDONLY)
-
-    def __del__(self) -> None:
-        if hasattr(self, "file"):
-            os.close(self.file)
+        weakref.finalize(self, os.close, self.file)
 
     def read(self, member: str) -> bytes:
         """A member's content, checked against its checksum."""
