@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _run(sys.argv[1:] if arguments is None else arguments)
     except UserError as error:
-        return _refuse(str(error))
+        return _refuse(sentence(error))
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
@@ -38,18 +38,14 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         at = f"{error.filename}: " if error.filename else ""
         return _refuse(f"{at}{_SENTENCES[error.errno]}")
-    except RuntimeError as error:
-        sentence = from_worker(error)
-        if sentence is None:
-            raise
-        return _refuse(sentence)
 
 
-def from_worker(error: RuntimeError) -> str | None:
-    """The sentence of a UserError that was raised in a process of a DataLoader: torch wraps it into a traceback."""
-    last = str(error).strip().splitlines()[-1:]
-    name, _, sentence = last[0].partition(": ") if last else ("", "", "")
-    return sentence if name.startswith("resnet_tl.errors.") else None
+def sentence(error: UserError) -> str:
+    """What the user did wrong, without the traceback that torch puts before what a DataLoader's process raised."""
+    lines = str(error).strip().splitlines()
+    if "Original Traceback" not in str(error):
+        return " ".join(lines)
+    return lines[-1].partition(": ")[2]
 
 
 _SENTENCES = {
@@ -60,8 +56,8 @@ _SENTENCES = {
 }
 
 
-def _refuse(sentence: str) -> int:
-    print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
+def _refuse(text: str) -> int:
+    print(f"error: {text}", file=sys.stderr)
     return 2
 
 

@@ -89,11 +89,15 @@ def _evaluate(verb: str, recipe: Recipe, task: Task, data: ClassificationData) -
     trainer = build_trainer(options, callbacks=[], loggers=[])
     with guarded():
         found = getattr(trainer, verb)(task, datamodule=data, verbose=False)
+    loader: Any = trainer.test_dataloaders if verb == "test" else trainer.val_dataloaders
+    skipped = data.skipped()
+    for sentence in skipped:
+        say(f"left out: {sentence}")
     return {
         "metrics": found[0],
         "headline": task.metrics.headline,
         "interval": list(task.interval),
-        "pictures": sum(row["pictures"] for row in task.tables["per_class"]),
+        "pictures": len(loader.dataset) - len(skipped),
         "classes": task.classes,
         **task.tables,
     }

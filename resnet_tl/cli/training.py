@@ -48,6 +48,8 @@ def train(recipe: Recipe, folder: Callable[[], RunFolder], checkpoint: Path | No
                 say(line)
             with guarded():
                 trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            for sentence in data.skipped():
+                say(f"left out: {sentence}")
             say(f"the run: {run.path}")
     except UserError:
         if checkpoint is None:

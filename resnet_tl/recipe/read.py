@@ -97,7 +97,7 @@ def plain(node: Node) -> Any:
 def write(resolved: dict[str, Any], path: Path) -> None:
     """Write a resolved recipe to a new file, so that `read` gives the same values back."""
     with open(path, "x", encoding="utf-8") as file:
-        yaml.safe_dump(resolved, file, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
+        yaml.dump(resolved, file, _Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
 
 
 def _left_over(init_args: Node) -> Node:
@@ -112,6 +112,12 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  PyYAML's own way
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what would be more than text to readers of YAML 1.1 or to ours."""
+
+
+_POWER = r"[eE][-+]?[0-9]+"
+_DECIMAL = rf"(\.[0-9]+|[0-9]+\.[0-9]*)({_POWER})?"
 _NUMBER_STARTS = list("-+.0123456789")
 for _tag, _pattern, _starts in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -119,17 +125,18 @@ for _tag, _pattern, _starts in (
     ("int", r"[-+]?(0|[1-9][0-9]*)", _NUMBER_STARTS),
     (
         "float",
-        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        rf"[-+]?({_DECIMAL}|[0-9]+{_POWER})|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
         _NUMBER_STARTS,
     ),
     ("merge", r"<<", ["<"]),
 ):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^({_pattern})$"), _starts)
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^({_pattern})$"), _starts)
 
 
 def _parse(text: str, label: str) -> Node:
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         root = loader.get_single_node()
         return Node(None, label) if root is None else _node(root, loader, label)
     except yaml.MarkedYAMLError as error:
@@ -138,8 +145,6 @@ def _parse(text: str, label: str) -> Node:
         raise RecipeError(f"{label}{line}: not valid YAML: {error.problem}{_repair(error)}") from None
     except yaml.YAMLError as error:
         raise RecipeError(f"{label}: not valid YAML: {' '.join(str(error).split())}") from None
-    finally:
-        loader.dispose()
 
 
 def _repair(error: yaml.MarkedYAMLError) -> str:
@@ -148,6 +153,8 @@ def _repair(error: yaml.MarkedYAMLError) -> str:
 
 def _node(node: yaml.Node, loader: _Loader, label: str) -> Node:
     where = label if label.startswith("--") else f"{label}:{node.start_mark.line + 1}"
+    if node.tag not in loader.yaml_constructors:
+        raise yaml.constructor.ConstructorError(None, None, f"unknown tag {node.tag!r}", node.start_mark)
     if isinstance(node, yaml.MappingNode):
         _refuse_double_keys(node, label)
         loader.flatten_mapping(node)

@@ -179,12 +179,10 @@ def _dataclass_default(field: dataclasses.Field) -> Any:
 def _parameters(function: Callable[..., Any], given: int) -> tuple[dict[str, Field], bool]:
     """The fields of a function's parameters after the first `given`, and whether `**options` takes more."""
     parameters = list(inspect.signature(function).parameters.values())
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    left = [*positional[given:], *(p for p in parameters if p.kind is p.KEYWORD_ONLY)]
     hints = _hints(function)
-    fields = {
-        p.name: Field(hints.get(p.name, Any), p.default)
-        for p in parameters[given:]
-        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-    }
+    fields = {p.name: Field(hints.get(p.name, Any), p.default) for p in left}
     return fields, any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
