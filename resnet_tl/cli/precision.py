@@ -40,10 +40,10 @@ def hardware_of(device: str) -> Hardware:
     """device: `cuda`, `cpu` or `mps`, where the network is going to be. The slowest of several GPUs counts."""
     if device == "cuda":
         return Hardware(device, min(torch.cuda.get_device_capability(n) for n in range(torch.cuda.device_count())))
-    return Hardware(device, instructions=_instructions(Path("/proc/cpuinfo")))
+    return Hardware(device, instructions=instructions_in(Path("/proc/cpuinfo")))
 
 
-def _instructions(cpuinfo: Path) -> frozenset[str]:
+def instructions_in(cpuinfo: Path) -> frozenset[str]:
     """The flags of the first core; none where the system has no such file (macOS, Windows)."""
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     flags = next((line for line in lines if line.startswith("flags")), "")

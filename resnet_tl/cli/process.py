@@ -32,7 +32,7 @@ _QUIET_WARNINGS = (
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*GPU available but not used.*",
     ".*Found .* module.* in eval mode at the start of training.*",
-    ".*recommended to use .self.log.*sync_dist=True.*",  # our metrics were reduced over processes before they are logged
+    ".*recommended to use .self.log.*sync_dist=True.*",  # metrics are reduced over processes already
 )
 
 

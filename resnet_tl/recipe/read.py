@@ -71,6 +71,12 @@ def lay(under: Node, over: Node) -> Node:
 
     Where `over` names another class, the options of the old one stay as far as the new one knows them.
     """
+    if (
+        isinstance(under.value, str)
+        and isinstance(over.value, dict)
+        and (over.from_command or "init_args" in over.value)
+    ):
+        under = Node({"class_path": under}, under.where)  # `head: MLPHead` below, its options above
     if not isinstance(under.value, dict):
         return over
     named = isinstance(over.value, str) and "class_path" in under.value
@@ -82,7 +88,7 @@ def lay(under: Node, over: Node) -> Node:
         merged = {key: _left_over(node) if key == "init_args" else node for key, node in merged.items()}
     for key, node in new.items():
         merged[key] = lay(merged[key], node) if key in merged else node
-    return Node(merged, over.where)
+    return Node(merged, under.where if over.from_command else over.where)
 
 
 def plain(node: Node) -> Any:

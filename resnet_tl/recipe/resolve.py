@@ -24,6 +24,9 @@ from resnet_tl.recipe.values import as_node, describe, parse, show
 
 Place = tuple[str, ...]
 
+SPEC = ("class_path", "init_args")
+"""What names an object."""
+
 OTHER_NAMES = {
     "learning_rate": "lr",
     "epochs": "max_epochs",
@@ -115,17 +118,22 @@ class _Opened(NamedTuple):
 
 def _open(node: Node, factory: Factory, at: Place) -> _Opened:
     """The command may leave `init_args` out of an option's name; a file may not: there it is one way or the other."""
-    spec = dict(node.value) if isinstance(node.value, dict) else {"class_path": node}
-    kind = _kind(spec.pop("class_path", None), node, factory, at)
+    spec = node.value if isinstance(node.value, dict) else {"class_path": node}
+    others = {key: child for key, child in spec.items() if key not in SPEC}
+    stray = next(((key, child) for key, child in others.items() if not child.from_command), None)
+    if stray and did_you_mean(stray[0], SPEC):
+        raise RecipeError(
+            f"{stray[1].where}: unknown key {stray[0]!r} under {'.'.join(at)}{did_you_mean(stray[0], SPEC)}"
+        )
+    kind = _kind(spec.get("class_path"), node, factory, at)
     fields = fields_of(kind, factory.given)
-    init_args = spec.pop("init_args", None) or Node({}, node.where)
+    if stray:
+        nearer = "; it belongs under init_args" if stray[0] in fields else ""
+        raise RecipeError(f"{stray[1].where}: unknown key {stray[0]!r} under {'.'.join(at)}{nearer}")
+    init_args = spec.get("init_args") or Node({}, node.where)
     if not isinstance(init_args.value, dict):
         raise RecipeError(f"{init_args.where}: {'.'.join(at)}.init_args must be a mapping, got {show(init_args)}")
-    for key, child in spec.items():
-        if not child.from_command:
-            nearer = "; it belongs under init_args" if key in fields else did_you_mean(key, ["class_path", "init_args"])
-            raise RecipeError(f"{child.where}: unknown key {key!r} under {'.'.join(at)}{nearer}")
-    return _Opened(kind, fields, lay(init_args, Node(spec, node.where)))
+    return _Opened(kind, fields, lay(init_args, Node(others, node.where)))
 
 
 def _kind(name: Node | None, node: Node, factory: Factory, at: Place) -> Any:

@@ -87,7 +87,8 @@ def _describe_arm(arm: Any) -> str:
     if factory is not None:
         return f"the class_path of a {factory.base.__name__}"
     if mapping is not None:
-        return f"a mapping of {', '.join(fields_of(mapping))}"
+        keys = list(fields_of(mapping))
+        return f"a mapping of {', '.join(keys[:6])}" + (", ..." if len(keys) > 6 else "")
     if origin is typing.Literal:
         return f"one of {', '.join(map(repr, arguments))}" if len(arguments) > 1 else repr(arguments[0])
     if origin in (list, tuple, set, Sequence):

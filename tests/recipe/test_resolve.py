@@ -81,6 +81,8 @@ def test_options_reach_what_the_recipe_leaves_to_defaults(resolved: Any) -> None
     text = RECIPE.replace("    head:\n      class_path: Deep\n      init_args: {hidden: 4}\n", "")
     assert resolved(text, model__head__dropout="0.5")["model"]["init_args"]["head"]["init_args"]["dropout"] == 0.5
     assert resolved(text, model__head="Deep")["model"]["init_args"]["head"]["init_args"]["hidden"] == 8
+    both = resolved(text, model__head="Deep", model__head__hidden="5", model__head__dropout="0.5")
+    assert both["model"]["init_args"]["head"]["init_args"] == {"hidden": 5, "dropout": 0.5, "pool": "avg"}
 
 
 def test_another_class_keeps_the_options_it_knows(resolved: Any) -> None:

@@ -1,0 +1,69 @@
+"""A few pictures, a small recipe, and the command called in this process."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pytest
+
+from resnet_tl.cli.main import main
+
+RECIPE = """\
+# Red or blue, in seconds.
+model:
+  class_path: Classification
+  init_args:
+    backbone: {name: resnet_tiny}
+    optimizer: {lr: 0.02}
+    schedule: {name: cosine}
+data:
+  class_path: ImageFolder
+  init_args: {image_size: 16, crop: 1.0, batch_size: 4, num_workers: 0, augment: light}
+trainer: {max_epochs: 2, precision: "32"}
+"""
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`{train,val}/{blue,red}/*.png`: 6 and 4 pictures a class."""
+    root, draw = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for split, count in (("train", 6), ("val", 4)):
+        for name, channel in (("blue", 0), ("red", 2)):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                picture = draw.integers(0, 60, (20, 20, 3), np.uint8)
+                picture[..., channel] += 150
+                cv2.imwrite(str(folder / f"{number}.png"), picture)
+    return root
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, with `photos.yaml`."""
+    (tmp_path / "photos.yaml").write_text(RECIPE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def resnet_tl(capfd: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """`resnet_tl("fit -c {}", path)`: the command, its exit code and what it printed."""
+
+    def call(line: str, *values: object) -> Done:
+        capfd.readouterr()
+        code = main(shlex.split(line.format(*(shlex.quote(str(value)) for value in values))))
+        return Done(code, *capfd.readouterr())
+
+    return call

@@ -1,0 +1,121 @@
+"""`resnet-tl validate` and `test`, of runs, checkpoints and weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from resnet_tl import checkpoint
+from resnet_tl.cli.main import main
+from resnet_tl.models.heads.classification import LinearHead
+from resnet_tl.models.network import Backbone, build, public_keys
+from tests.cli.conftest import RECIPE
+
+
+@pytest.fixture(scope="module")
+def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "photos.yaml").write_text(RECIPE)
+    fit = ["fit", "-c", str(folder / "photos.yaml"), "--data.root", str(pictures), "--run", str(folder / "run")]
+    assert main([*fit, "--trainer.max_epochs", "6"]) == 0
+    return folder / "run"
+
+
+def test_a_run_scores_as_it_did_in_training(resnet_tl: Callable[..., Any], here: Path, run: Path) -> None:
+    best = json.loads((run / "summary.json").read_text())["best"]
+    done = resnet_tl("validate {} --out scores.json", run)
+    assert done.code == 0, done.err
+    scores = json.loads((here / "scores.json").read_text())
+    for name in ("val/acc", "val/loss"):
+        assert scores["metrics"][name] == pytest.approx(best[name], abs=1e-6)
+    assert scores["headline"] == "acc"
+    assert scores["pictures"] == 8
+    assert scores["classes"] == ["blue", "red"]
+    assert scores["interval"][0] <= scores["metrics"]["val/acc"] <= scores["interval"][1]
+    assert sum(map(sum, scores["confusion"])) == 8
+    assert f"val/acc   {best['val/acc']:.4f}  (95 % interval " in done.out
+    assert ", 8 pictures)" in done.out
+
+
+def test_what_was_written_is_not_written_over(resnet_tl: Callable[..., Any], here: Path, run: Path) -> None:
+    (here / "scores.json").write_text("mine")
+    done = resnet_tl("validate {} --out scores.json", run)
+    assert (done.code, done.err) == (2, "error: --out scores.json: exists already, and nothing is overwritten\n")
+    assert (here / "scores.json").read_text() == "mine"
+
+
+def test_a_checkpoint_alone_scores_on_other_pictures(
+    resnet_tl: Callable[..., Any], here: Path, run: Path, pictures: Path
+) -> None:
+    shutil.copy(run / "checkpoints" / "last.ckpt", here / "mine.ckpt")
+    shutil.copytree(pictures / "val", here / "others")
+    done = resnet_tl("test mine.ckpt --data.root others --data.val_fraction 1 --data.crops 10")
+    assert done.code == 0, done.err
+    assert "test/acc" in done.out
+    assert ", 8 pictures)" in done.out
+
+
+def test_other_classes_than_the_checkpoints_are_refused(
+    resnet_tl: Callable[..., Any], here: Path, run: Path, pictures: Path
+) -> None:
+    shutil.copytree(pictures / "val", here / "others")
+    (here / "others" / "red").rename(here / "others" / "green")
+    done = resnet_tl("validate {} --data.root others", run)
+    assert done.code == 2
+    assert "green" in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_published_weights_are_scored_by_their_own_classifier(
+    resnet_tl: Callable[..., Any], here: Path, run: Path, pictures: Path
+) -> None:
+    ours = checkpoint.read(run / "checkpoints" / "last.ckpt")
+    network = build(Backbone("resnet_tiny"), None, LinearHead, ours.classes)
+    network.load_state_dict(ours.state_dict)
+    public = public_keys(network)
+    torch.save({public[key]: value for key, value in network.state_dict().items() if key in public}, here / "a.pth")
+    line = "validate -c photos.yaml --data.root {} --model.backbone.weights a.pth --data.batch_size 3"
+    refused = resnet_tl(line, pictures)
+    assert refused.code == 2
+    assert refused.err.splitlines()[-1].startswith("error: validate would score a random classifier: ")
+    done = resnet_tl(line + " --model.backbone.keep_classifier true --out scores.json", pictures)
+    assert done.code == 0, done.err
+    final = json.loads((run / "summary.json").read_text())["final"]
+    scores = json.loads((here / "scores.json").read_text())["metrics"]
+    assert scores["val/acc"] == pytest.approx(final["val/acc"], abs=1e-6)
+    assert scores["val/loss"] == pytest.approx(final["val/loss"], abs=1e-5)
+
+
+def test_code_of_others_is_not_run_unasked(resnet_tl: Callable[..., Any], here: Path, run: Path) -> None:
+    content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    content["resnet_tl"]["recipe"]["model"]["init_args"]["head"]["class_path"] = "theirs.Head"
+    torch.save(content, here / "theirs.ckpt")
+    (here / "theirs.py").write_text(
+        "open('ran', 'w')\nfrom resnet_tl.models.heads.classification import LinearHead\nclass Head(LinearHead): ...\n"
+    )
+    done = resnet_tl("validate theirs.ckpt")
+    assert (done.code, done.err) == (
+        2,
+        "error: theirs.ckpt: needs 'theirs.Head', which is not part of resnet_tl: "
+        "add --trust-code if you trust that code\n",
+    )
+    assert not (here / "ran").exists()
+    assert resnet_tl("validate theirs.ckpt --trust-code").code == 0
+    assert (here / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("validate", "validate needs a run folder or a checkpoint, or a recipe: -c RECIPE"),
+        ("test nowhere", "no run folder or checkpoint at 'nowhere'"),
+    ],
+)
+def test_wrong_ways_to_score(resnet_tl: Callable[..., Any], here: Path, line: str, message: str) -> None:
+    assert resnet_tl(line) == (2, "", f"error: {message}\n")

@@ -1,0 +1,123 @@
+"""`resnet-tl fit`, for real, on a few small pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from resnet_tl import checkpoint
+from resnet_tl.cli.compose import compose
+
+STOPPER = """
+import os
+from lightning.pytorch import Callback
+from resnet_tl.models.heads.classification import LinearHead
+
+class Stop(Callback):
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == 2 and "STOP" in os.environ:
+            raise KeyboardInterrupt
+
+class MyHead(LinearHead):
+    def __init__(self, levels, classes, scale: float = 1.0, **options):
+        super().__init__(levels, classes, **options)
+"""
+
+
+def test_a_run_folder_holds_what_the_run_was(resnet_tl: Callable[..., Any], here: Path, pictures: Path) -> None:
+    done = resnet_tl("fit -c photos.yaml --data.root {} --model.head.dropout 0.1", pictures)
+    assert done.code == 0, done.err
+    (run,) = (here / "runs" / "photos").iterdir()
+    assert f"the run: {run.relative_to(here)}" in done.out
+    assert "global batch: 4" in done.out
+    assert {path.name for path in run.iterdir()} >= {
+        "recipe.yaml", "checkpoints", "metrics.csv", "summary.json", "split.csv", "log.txt"
+    }  # fmt: skip
+    recipe = compose([str(run / "recipe.yaml")], [])
+    assert recipe["model"]["init_args"]["head"]["init_args"]["dropout"] == 0.1
+    assert recipe["data"]["init_args"]["root"] == str(pictures)
+    assert checkpoint.read(run).recipe == recipe
+    assert checkpoint.read(run).classes == ["blue", "red"]
+    assert json.loads((run / "summary.json").read_text())["finished"]
+
+
+def test_two_runs_of_a_recipe_are_equal_and_an_interrupted_one_goes_on_as_if_nothing_were(
+    resnet_tl: Callable[..., Any], here: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "stopper.py").write_text(STOPPER)
+    line = (
+        "fit -c photos.yaml --data.root {} --trainer.max_epochs 4 --model.head stopper.MyHead --model.head.scale 2 "
+        '--trainer.callbacks "[{{class_path: stopper.Stop}}]" --run {}'
+    )
+    assert resnet_tl(line, pictures, "whole").code == 0
+    monkeypatch.setenv("STOP", "1")
+    stopped = resnet_tl(line, pictures, "broken")
+    assert (stopped.code, stopped.err.splitlines()[-1]) == (130, "stopped")
+    monkeypatch.delenv("STOP")
+    assert resnet_tl("fit --resume broken").code == 0
+    whole, broken = (
+        torch.load(here / name / "checkpoints" / "last.ckpt", weights_only=True) for name in ("whole", "broken")
+    )
+    assert whole["global_step"] == broken["global_step"] == 12
+    assert all(torch.equal(value, broken["state_dict"][key]) for key, value in whole["state_dict"].items())
+    metrics = [(here / name / "metrics.csv").read_text() for name in ("whole", "broken")]
+    assert metrics[0] == metrics[1]
+
+
+def test_a_mistake_found_late_leaves_no_folder(resnet_tl: Callable[..., Any], here: Path, pictures: Path) -> None:
+    line = 'fit -c photos.yaml --data.root {} --model.tuning.phases "[{{train: [hed]}}]" --run new'
+    done = resnet_tl(line, pictures)
+    assert done.code == 2
+    assert done.err.splitlines()[-1].endswith("did you mean 'head'?")
+    assert not (here / "new").exists()
+
+
+def test_a_folder_in_use_is_left_as_it_is(resnet_tl: Callable[..., Any], here: Path, pictures: Path) -> None:
+    (here / "taken").mkdir()
+    (here / "taken" / "notes.txt").write_text("mine")
+    done = resnet_tl("fit -c photos.yaml --data.root {} --run taken", pictures)
+    assert (done.code, done.err) == (
+        2, "error: --run taken: the folder is not empty; nothing was written: name a new or an empty folder\n"
+    )  # fmt: skip
+    assert [path.name for path in (here / "taken").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("fit", "fit needs a recipe: -c RECIPE, a file or a name that `resnet-tl recipes list` shows"),
+        ("fit --resume nowhere", "--resume nowhere: no run to go on with: expected nowhere/checkpoints/last.ckpt"),
+        ("fit --resume run -c photos.yaml", "--resume goes on by the run's own recipe, so -c means nothing beside it"),
+        (
+            "fit --resume run --model.optimizer.lr 3",
+            "--model.optimizer.lr: a resumed run keeps its recipe; only trainer.max_epochs, trainer.devices, "
+            "data.root, data.num_workers, data.cache_dir may change",
+        ),
+    ],
+)
+def test_wrong_ways_to_begin(resnet_tl: Callable[..., Any], here: Path, line: str, message: str) -> None:
+    (here / "run" / "checkpoints").mkdir(parents=True)
+    (here / "run" / "checkpoints" / "last.ckpt").touch()
+    assert resnet_tl(line) == (2, "", f"error: {message}\n")
+
+
+def test_help_all_lists_every_key_of_the_recipe(resnet_tl: Callable[..., Any], here: Path) -> None:
+    done = resnet_tl("fit -c photos.yaml --help-all")
+    keys = {line.split()[0]: line.split()[1] for line in done.out.splitlines()}
+    assert keys["--data.image_size"] == "16"
+    assert keys["--data.root"] == "null"
+    assert {"--model.head.dropout", "--trainer.max_epochs", "--tracking.wandb", "--seed_everything"} <= set(keys)
+    assert not {"--trainer.logger", "--trainer.use_distributed_sampler", "--model.classes"} & set(keys)
+
+
+def test_the_short_help_names_keys_that_exist(resnet_tl: Callable[..., Any], here: Path) -> None:
+    words = resnet_tl("fit --help").out.split()
+    keys = {line.split()[0] for line in resnet_tl("fit -c photos.yaml --help-all").out.splitlines()}
+    named = {word for word in words if word.startswith("--") and ("." in word or word == "--seed_everything")}
+    assert len(named) > 10
+    assert named <= keys

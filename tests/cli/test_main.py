@@ -1,0 +1,108 @@
+"""The command as such: help, exit codes, sentences instead of tracebacks."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from torch.utils.data import DataLoader
+
+from resnet_tl import __version__
+from resnet_tl.cli import main as command
+from resnet_tl.errors import DataError, UserError
+
+VERBS = ["fit", "validate", "test", "predict", "recipes"]
+
+
+class Broken:
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> Any:
+        raise DataError("photos/a: b.jpg: not a picture")
+
+
+@pytest.mark.parametrize("line", ["", "--help", "-h"])
+def test_help_names_every_verb(resnet_tl: Callable[..., Any], line: str) -> None:
+    done = resnet_tl(line)
+    assert (done.code, done.err) == (0, "")
+    assert all(f"\n  {verb} " in done.out for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself_on_a_screen_without_torch(verb: str) -> None:
+    script = "import sys; from resnet_tl.cli.main import main; main(sys.argv[1:]); assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", script, verb, "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"usage: resnet-tl {verb}")
+    assert len(lines) <= 45
+    assert max(map(len, lines)) <= 125
+
+
+def test_version(resnet_tl: Callable[..., Any]) -> None:
+    assert resnet_tl("--version").out == f"resnet-tl {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("fitt -c x", "no verb 'fitt': expected fit, validate, test, predict, recipes; did you mean 'fit'?"),
+        ("-c x", "which verb? expected one of fit, validate, test, predict, recipes: resnet-tl fit -c RECIPE"),
+        ("--data.root x", "which verb? expected one of fit, validate, test, predict, recipes: resnet-tl fit -c RECIPE"),
+    ],
+)
+def test_without_a_verb(resnet_tl: Callable[..., Any], line: str, message: str) -> None:
+    assert resnet_tl(line) == (2, "", f"error: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "said"),
+    [
+        (UserError("one\ntwo"), 2, "error: one two\n"),
+        (KeyboardInterrupt(), 130, "stopped\n"),
+        (OSError(errno.ENOSPC, "No space left on device"), 2, "error: the disk is full\n"),
+        (PermissionError(errno.EACCES, "Permission denied", "runs/x"), 2, "error: runs/x: no permission\n"),
+    ],
+)
+def test_what_goes_wrong_outside_is_a_sentence(
+    resnet_tl: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: int, said: str
+) -> None:
+    monkeypatch.setattr(command, "import_module", lambda name: SimpleNamespace(run=raising(raised)))
+    assert resnet_tl("fit") == (code, "", said)
+
+
+@pytest.mark.parametrize("raised", [RuntimeError("a bug"), KeyError("x"), OSError(errno.EIO, "I/O error")])
+def test_a_bug_keeps_its_traceback(
+    resnet_tl: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, raised: Exception
+) -> None:
+    monkeypatch.setattr(command, "import_module", lambda name: SimpleNamespace(run=raising(raised)))
+    with pytest.raises(type(raised)):
+        resnet_tl("fit")
+
+
+def test_an_error_from_a_worker_is_its_sentence_alone() -> None:
+    with pytest.raises(DataError) as error:
+        next(iter(DataLoader(Broken(), num_workers=1)))  # type: ignore[arg-type]
+    assert "Original Traceback" in str(error.value)
+    assert command.sentence(error.value) == "photos/a: b.jpg: not a picture"
+
+
+def test_a_class_beside_the_user_can_be_imported(tmp_path: Path) -> None:
+    """As `resnet-tl`, whose first import path is the folder of the script."""
+    (tmp_path / "mine.py").write_text("class Head: ...\n")
+    script = "import sys; sys.path.remove(''); from resnet_tl.cli.process import prepare; prepare(); import mine"
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+
+
+def raising(error: BaseException) -> Callable[..., int]:
+    def run(verb: str, command: Any) -> int:
+        raise error
+
+    return run

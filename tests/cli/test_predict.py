@@ -1,0 +1,81 @@
+"""`resnet-tl predict`."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from resnet_tl.checkpoint import bundle
+from resnet_tl.models.heads.classification import LinearHead
+from resnet_tl.models.network import Backbone, build
+
+
+@pytest.fixture
+def checkpoint(here: Path) -> Path:
+    """A network nobody trained, saved as a task saves it."""
+    backbone = {"name": "resnet_tiny"}
+    head = {"class_path": "resnet_tl.models.heads.classification.LinearHead", "init_args": {}}
+    network = build(Backbone(**backbone), None, LinearHead, ["blue", "green", "red"])
+    ours = bundle(
+        {"class_path": "", "init_args": {"backbone": backbone, "head": head}}, network_classes(), network.preprocessing
+    )
+    state = {f"network.{key}": value for key, value in network.state_dict().items()}
+    torch.save({"state_dict": state, "epoch": 0, "global_step": 0, "resnet_tl": ours}, here / "some.ckpt")
+    return here / "some.ckpt"
+
+
+def network_classes() -> list[str]:
+    return ["blue", "green", "red"]
+
+
+def test_predictions_go_to_csv_json_and_the_terminal(
+    resnet_tl: Callable[..., Any], here: Path, pictures: Path, checkpoint: Path
+) -> None:
+    line = "predict some.ckpt {} --top 2 --batch-size 3"
+    for out in ("a.csv", "a.json"):
+        assert resnet_tl(f"{line} --out {out}", pictures / "val" / "red").code == 0
+    rows = list(csv.DictReader((here / "a.csv").read_text().splitlines()))
+    entries = json.loads((here / "a.json").read_text())
+    assert [Path(row["path"]).name for row in rows] == ["0.png", "1.png", "2.png", "3.png"]
+    assert [[row["label"], row["label_2"]] for row in rows] == [entry["labels"] for entry in entries]
+    printed = resnet_tl(line, pictures / "val" / "red").out.splitlines()
+    assert len(printed) == 4
+    assert printed[0].split("  ")[1].startswith(f"{rows[0]['label']} ")
+
+
+def test_a_file_is_never_written_over(
+    resnet_tl: Callable[..., Any], here: Path, pictures: Path, checkpoint: Path
+) -> None:
+    (here / "a.csv").write_text("mine")
+    done = resnet_tl("predict some.ckpt {} --out a.csv", pictures)
+    assert done == (2, "", "error: --out a.csv: exists already, and nothing is overwritten\n")
+    assert (here / "a.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("predict", "predict needs a run folder or checkpoint, and pictures: resnet-tl predict RUN photos"),
+        ("predict some.ckpt", "predict needs a run folder or checkpoint, and pictures: resnet-tl predict RUN photos"),
+        ("predict nowhere x", "no run folder or checkpoint at 'nowhere'"),
+        ("predict some.ckpt x --out a.txt", "--out a.txt: expected a name that ends in .csv or .json"),
+        ("predict some.ckpt x --top 0", "--top and --batch-size need a number of at least 1"),
+        ("predict some.ckpt x --data.root y", "resnet-tl predict takes no recipe, so --data.root means nothing there"),
+        (
+            "predict some.ckpt x --on-eror skip",
+            "resnet-tl predict: --on-eror: unknown option; did you mean --on-error?",
+        ),
+        ("predict some.ckpt x --device gpu", "no device 'gpu' here"),
+    ],
+)
+def test_wrong_ways_to_predict(resnet_tl: Callable[..., Any], checkpoint: Path, line: str, message: str) -> None:
+    done = resnet_tl(line)
+    assert done.code == 2
+    assert done.err.startswith(f"error: {message}")
+    assert len(done.err.splitlines()) == 1

@@ -1,0 +1,51 @@
+"""`resnet-tl recipes`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resnet_tl.recipe.shipped import describe, shipped
+
+
+def test_list_has_a_line_a_recipe(resnet_tl: Callable[..., Any]) -> None:
+    done = resnet_tl("recipes list")
+    assert done.code == 0
+    lines = dict(line.split(maxsplit=1) for line in done.out.splitlines())
+    assert lines == {name: describe(path) for name, path in shipped().items()}
+
+
+def test_show_prints_the_file(resnet_tl: Callable[..., Any]) -> None:
+    assert resnet_tl("recipes show quickstart").out == shipped()["quickstart"].read_text()
+
+
+def test_copy_makes_a_file_to_edit_and_never_overwrites(resnet_tl: Callable[..., Any], here: Path) -> None:
+    text = shipped()["classify/folder_resnet50_probe"].read_text()
+    (here / "mine").mkdir()
+    assert resnet_tl("recipes copy classify/folder_resnet50_probe").code == 0
+    assert resnet_tl("recipes copy classify/folder_resnet50_probe mine").code == 0
+    assert resnet_tl("recipes copy classify/folder_resnet50_probe mine/other.yaml").code == 0
+    made = ["folder_resnet50_probe.yaml", "mine/folder_resnet50_probe.yaml", "mine/other.yaml"]
+    assert [(here / name).read_text() for name in made] == [text] * 3
+    (here / "folder_resnet50_probe.yaml").write_text("mine")
+    done = resnet_tl("recipes copy classify/folder_resnet50_probe")
+    assert done == (2, "", "error: folder_resnet50_probe.yaml: exists already, and nothing is overwritten\n")
+    assert (here / "folder_resnet50_probe.yaml").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("recipes lst", "recipes has no 'lst': expected list, show, copy; did you mean 'list'?"),
+        ("recipes show", "recipes show: expected NAME"),
+        ("recipes list all", "recipes list: expected nothing more"),
+        ("recipes copy quickstart a b", "recipes copy: expected NAME and perhaps DEST"),
+        ("recipes copy quickstart no/where.yaml", "no/where.yaml: there is no folder 'no'"),
+        ("recipes show zz", "no recipe 'zz': neither a file nor one that `resnet-tl recipes list` shows"),
+    ],
+)  # fmt: skip
+def test_wrong_words(resnet_tl: Callable[..., Any], here: Path, line: str, message: str) -> None:
+    assert resnet_tl(line) == (2, "", f"error: {message}\n")

@@ -1,0 +1,86 @@
+"""Every recipe that is shipped: it resolves, builds its network and its data, and its header says what it must."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+from lightning.pytorch import seed_everything
+
+from resnet_tl.cli.compose import Recipe, build_data, build_task, compose
+from resnet_tl.cli.trainer import build_trainer, settle_precision
+from resnet_tl.recipe.shipped import shipped, shipped_root
+from resnet_tl.tuning.plan import resolve
+
+FOLDER = Path(__file__).resolve().parents[2] / "recipes"
+FILES = sorted(FOLDER.rglob("*.yaml"))
+SAMPLES = shipped_root() / "data" / "samples" / "classification"
+NAMES = [path.relative_to(FOLDER).with_suffix("").as_posix() for path in FILES]
+UNDERNEATH = "classify/folder_resnet50_finetune"
+
+
+def test_there_are_recipes_and_the_command_finds_them_all() -> None:
+    assert len(NAMES) >= 13
+    assert list(shipped()) == NAMES
+
+
+@pytest.fixture
+def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> Recipe:
+    """Resolved, on the samples, from random weights (others would come from a hub)."""
+    name: str = request.param
+    configs = [UNDERNEATH, name] if name.startswith("overlays/") else [name]
+    table = tmp_path / "labels.csv"
+    with open(table, "w", newline="") as file:
+        rows = [(path, path.parent.name) for path in sorted(SAMPLES.rglob("*.png"))]
+        csv.writer(file).writerows([("path", "label"), *rows])
+    source = ("data.csv", str(table)) if "multilabel" in name else ("data.root", str(SAMPLES))
+    offline = [
+        ("model.backbone.weights", "null"),
+        ("data.num_workers", "0"),
+        ("data.cache_dir", str(tmp_path / "cache")),
+    ]
+    return compose(configs, [source, *offline])
+
+
+@pytest.mark.parametrize("recipe", NAMES, indirect=True)
+def test_a_recipe_builds_data_network_plan_and_trainer(recipe: Recipe) -> None:
+    seed_everything(recipe["seed_everything"], verbose=False)
+    data = build_data(recipe)
+    task = build_task(recipe, data.classes)
+    batch = next(iter(data.train_dataloader()))
+    size = recipe["data"]["init_args"]["image_size"]
+    assert batch.images.shape[1:] == (3, size, size)
+    assert task(batch.images[:2]).shape == (2, 10)
+    assert data.multi_label == task.network.head.multi_label
+    plan = resolve(task.tuning, list(task.stages()), recipe["trainer"]["max_epochs"])
+    assert plan.stretches[-1].end == recipe["trainer"]["max_epochs"]
+    here = {**recipe["trainer"], "accelerator": "cpu", "devices": 1, "num_nodes": 1}
+    options, said = settle_precision(here)
+    assert said.startswith("precision: ")
+    build_trainer(options, callbacks=[], loggers=[])
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_the_header_names_command_needs_batch_and_result(path: Path) -> None:
+    name = path.relative_to(FOLDER).with_suffix("").as_posix()
+    header = [line.lstrip("# ") for line in path.read_text().splitlines() if line.startswith("#")]
+    commands = [line for line in header if "resnet-tl fit" in line]
+    assert any(re.search(rf"-c {re.escape(name)}( |$)", command) for command in commands), commands
+    for word in ("Needs: ", "Batch: ", "Measured: "):
+        assert any(word in line for line in header), word
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_the_batch_of_the_header_is_the_recipes(path: Path) -> None:
+    text = path.read_text()
+    stated = re.search(r"^# Batch: (\d+) = (\d+) a device x (\d+) device", text, re.MULTILINE)
+    if path.parent.name == "overlays":
+        return
+    assert stated is not None
+    total, each, devices = map(int, stated.groups())
+    assert total == each * devices
+    batch = re.search(r"batch_size: (\d+)", text.partition("\ndata:")[2])
+    assert batch is not None
+    assert int(batch[1]) * (total // int(batch[1])) == total
