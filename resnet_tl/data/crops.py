@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from resnet_tl.data.decode import Picture
@@ -34,7 +35,7 @@ class Views:
     def _ten(self, picture: Picture) -> list[Picture]:
         bottom, right = picture.shape[0] - self.size, picture.shape[1] - self.size
         views = []
-        for side in (picture, picture[:, ::-1]):
+        for side in (picture, mirrored(picture)):
             views += [self._at(side, top, left) for top in (0, bottom) for left in (0, right)] + self._centre(side)
         return views
 
@@ -58,6 +59,11 @@ def random_area(
             return int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1)), h, w
     w, h = min(width, max(1, round(height * highest))), min(height, max(1, round(width / lowest)))
     return (height - h) // 2, (width - w) // 2, h, w
+
+
+def mirrored(picture: Picture) -> Picture:
+    """The picture with left and right exchanged, as a copy (numpy copies a reversed view thirty times slower)."""
+    return cv2.flip(picture, 1).reshape(picture.shape)
 
 
 def reduction(have: int, need: int) -> int:

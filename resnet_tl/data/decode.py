@@ -93,18 +93,18 @@ def _read_file(path: str) -> bytes:
 
 
 def _from_picture(data: bytes, path: str, channels: int, reduce: int) -> Picture:
-    flags = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
-    is_jpeg = data.startswith(b"\xff\xd8")
-    if is_jpeg:
-        flags |= REDUCED[reduce]
+    if data.startswith(b"\xff\xd8"):
+        flags = REDUCED[reduce] | (cv2.IMREAD_COLOR_RGB if channels == 3 else cv2.IMREAD_GRAYSCALE)
+        picture = _opencv(data, flags) if _jpeg_ends(data) else None
+    elif _needs_pillow(data):
+        picture = None
     else:
-        flags |= cv2.IMREAD_ANYDEPTH
-    if _needs_pillow(data) or (is_jpeg and not _jpeg_ends(data)):
-        return _from_pillow(data, path, channels)
-    picture = _opencv(data, flags)
-    if picture is None:
-        return _from_pillow(data, path, channels)
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=picture) if channels == 3 else picture
+        picture = _opencv(data, cv2.IMREAD_ANYDEPTH | (cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE))
+        if (
+            picture is not None and channels == 3
+        ):  # OpenCV 5 scrambles a TIFF of 16 bits when it is asked for RGB itself
+            picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=picture)
+    return _from_pillow(data, path, channels) if picture is None else picture
 
 
 def _opencv(data: bytes, flags: int) -> Picture | None:
@@ -159,7 +159,9 @@ def _from_tiff(data: bytes, path: str, channels: int) -> Picture:
     try:
         import tifffile
     except ImportError as error:
-        raise DataError(f"{path}: a TIFF of {channels} channels needs tifffile: pip install 'resnet-tl[tiff]'") from error
+        raise DataError(
+            f"{path}: a TIFF of {channels} channels needs tifffile: pip install 'resnet-tl[tiff]'"
+        ) from error
     try:
         picture = tifffile.imread(io.BytesIO(data))
     except (ValueError, OSError, IndexError, struct.error, zlib.error) as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -28,6 +29,13 @@ def resize(picture: Picture, height: int, width: int, interpolation: Interpolati
         return _antialiased(picture, height, width, interpolation)
     result = _antialiased(picture.astype(np.float32), height, width, interpolation)
     return result.round().clip(0, np.iinfo(picture.dtype).max).astype(picture.dtype)
+
+
+def resize_fast(picture: Picture, height: int, width: int, interpolation: Interpolation = "bilinear") -> Picture:
+    """`resize` in half the time, for training: down to half the size OpenCV's linear resize still reads every pixel."""
+    if interpolation != "bilinear" or picture.shape[0] > 2 * height or picture.shape[1] > 2 * width:
+        return resize(picture, height, width, interpolation)
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, -1)
 
 
 def resize_short(picture: Picture, short: int, interpolation: Interpolation = "bilinear") -> Picture:

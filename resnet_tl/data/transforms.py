@@ -21,9 +21,9 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing must not ask
 import albumentations as A
 import cv2
 
-from resnet_tl.data.crops import Seed, Views, random_area, reduction
+from resnet_tl.data.crops import Seed, Views, mirrored, random_area, reduction
 from resnet_tl.data.decode import Picture
-from resnet_tl.data.resize import Interpolation, resize, resize_short
+from resnet_tl.data.resize import Interpolation, resize_fast, resize_short
 from resnet_tl.errors import RecipeError, did_you_mean
 
 Strength = Literal["none", "light", "medium", "strong"]
@@ -46,9 +46,10 @@ def training(strength: Strength, size: int, interpolation: Interpolation = "bili
     Args:
         strength:
             none: the short side resized, the centre cut out; every epoch shows the same picture.
-            light: a random crop (see `Augment`) of 35 to 100 % of the area, mirrored every other time.
-            medium: 20 to 100 %, brightness, contrast and colour changed a little.
-            strong: 8 to 100 %, turned, sheared, blurred or sharpened, grey at times, a part erased; for long training.
+            light: a random crop of 35 to 100 % of the area, mirrored every other time; see `Augment`.
+            medium: the same of 20 to 100 %, brightness, contrast and colour changed a little.
+            strong: the same of 8 to 100 %, turned, sheared, blurred or sharpened, grey at times, a part erased; for
+                long training.
         size: pixels of the square that comes out.
         interpolation: bilinear, bicubic or nearest.
     """
@@ -106,7 +107,8 @@ def pipeline(steps: Sequence[dict[str, Any]], key: str = "transforms") -> Transf
 
 
 class Augment:
-    """A random crop, resized to `size`, then what `anything` or, for 8-bit RGB pictures, `rgb` does.
+    """A random crop, resized to `size`, mirrored every other time, then changed by `anything` and, if it is RGB of 8
+    bits, by `rgb`.
 
     A picture that is about `size` already (both sides within a quarter) has no room for random areas and aspects: it is
     padded by an eighth, mirrored at the edge, and a square of `size` is cut at random (32 pixels: 4, as in He et al.
@@ -121,11 +123,11 @@ class Augment:
         scale: tuple[float, float],
         interpolation: Interpolation,
         *,
-        anything: list[A.BasicTransform],
-        rgb: list[A.BasicTransform],
+        anything: Sequence[A.BasicTransform] = (),
+        rgb: Sequence[A.BasicTransform] = (),
     ) -> None:
         self.size, self.scale, self.interpolation = size, scale, interpolation
-        self.anything, self.rgb = A.Compose(anything), A.Compose([*anything, *rgb])
+        self.anything, self.rgb = (A.Compose(list(more)) if more else None for more in (anything, (*anything, *rgb)))
 
     def __call__(self, picture: Picture, original: tuple[int, int], seed: Seed) -> Picture:
         rng = np.random.default_rng(seed)
@@ -133,8 +135,11 @@ class Augment:
             picture = self._shift(picture, rng)
         else:
             picture = self._cut(picture, original, rng)
+        if rng.random() < 0.5:
+            picture = mirrored(picture)
         is_rgb = picture.dtype == np.uint8 and picture.shape[2] == 3
-        return _apply(self.rgb if is_rgb else self.anything, picture, rng)[None]
+        more = self.rgb if is_rgb else self.anything
+        return (_apply(more, picture, rng) if more else picture)[None]
 
     def reduction(self, original: tuple[int, int], seed: Seed) -> int:
         if self._is_near(original):
@@ -157,7 +162,7 @@ class Augment:
         down, right = picture.shape[0] / original[0], picture.shape[1] / original[1]
         rows = slice(int(top * down), max(int(top * down) + 1, round((top + height) * down)))
         columns = slice(int(left * right), max(int(left * right) + 1, round((left + width) * right)))
-        return resize(picture[rows, columns], self.size, self.size, self.interpolation)
+        return resize_fast(picture[rows, columns], self.size, self.size, self.interpolation)
 
 
 class Pipeline:
@@ -185,12 +190,8 @@ def _apply(compose: A.Compose, picture: Picture, rng: np.random.Generator) -> Pi
     return compose(image=picture)["image"]
 
 
-def _flip() -> list[A.BasicTransform]:
-    return [A.HorizontalFlip(p=0.5)]
-
-
 def _medium() -> list[A.BasicTransform]:
-    return [A.HorizontalFlip(p=0.5), A.RandomBrightnessContrast(0.2, 0.2, p=0.8)]
+    return [A.RandomBrightnessContrast(0.2, 0.2, p=0.8)]
 
 
 def _medium_rgb() -> list[A.BasicTransform]:
@@ -199,7 +200,6 @@ def _medium_rgb() -> list[A.BasicTransform]:
 
 def _strong() -> list[A.BasicTransform]:
     return [
-        A.HorizontalFlip(p=0.5),
         A.Affine(rotate=(-15, 15), shear=(-10, 10), border_mode=cv2.BORDER_REFLECT_101, p=0.5),
         A.RandomBrightnessContrast(0.4, 0.4, p=0.8),
         A.OneOf([A.GaussianBlur((3, 7)), A.Sharpen()], p=0.2),
@@ -212,7 +212,7 @@ def _strong_rgb() -> list[A.BasicTransform]:
 
 
 PRESETS = {
-    "light": (0.35, _flip, list),
+    "light": (0.35, list, list),
     "medium": (0.2, _medium, _medium_rgb),
     "strong": (0.08, _strong, _strong_rgb),
 }

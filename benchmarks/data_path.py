@@ -1,0 +1,173 @@
+"""From files to a batch: decode, crop at random, resize to 224, mirror, collate; beside torchvision's and timm's ways.
+
+python -m benchmarks data_path --root FOLDER [--json] [--rounds 20] [--count N] [--batch 32] [--workers 1]
+
+FOLDER holds JPEG photographs at any depth. Every contestant cuts 8 to 100 % of the area and resizes it bilinearly (the
+peers antialiased, as is their default; ours as its presets do), in one worker process of a DataLoader, or with
+--workers 0 in this process. All get the pictures in one order; a round is one pass over them. Reduced: JPEGs are
+decoded at 1/2, 1/4 or 1/8 where the area keeps its pixels. Cached: from the pictures of `data.cache: resized`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torchvision
+from timm.data import create_transform
+from timm.data.loader import fast_collate
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+from torchvision.datasets.folder import default_loader
+from torchvision.io import ImageReadMode, decode_image
+from torchvision.transforms import v2
+
+from benchmarks.alternate import Seconds, alternate, quartiles, ratios
+from benchmarks.machine import machine
+from resnet_tl.data.collate import collate
+from resnet_tl.data.dataset import PictureDataset
+from resnet_tl.data.image_cache import Form, cached
+from resnet_tl.data.listing import Listing
+from resnet_tl.data.transforms import Augment
+from resnet_tl.records import Draw
+
+SIZE = 224
+SCALE = (0.08, 1.0)
+WANTED = {
+    ("ours", "torchvision, PIL, floats"): 2.0,
+    ("ours", "torchvision, tensors, uint8"): 1.25,
+    ("ours", "timm, PIL, uint8"): 1.5,
+    ("ours, cached", "torchvision, PIL, floats"): 10.0,
+}
+Run = Callable[[], object]
+Passes = Callable[[Dataset[Any], Iterable[Any], Callable[[Any], Any]], Run]
+
+
+class Files(Dataset[tuple[Any, int]]):
+    """A peer's dataset: a file opened its way, then transformed its way."""
+
+    def __init__(self, paths: list[str], transform: Callable[[Any], Any], load: Callable[[str], Any]) -> None:
+        self.paths, self.transform, self.load = paths, transform, load
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        return self.transform(self.load(self.paths[index])), 0
+
+
+def main(arguments: list[str]) -> None:
+    options = _parser().parse_args(arguments)
+    on_one_core()
+    print("  ".join(f"{key} {value}" for key, value in machine().items()), f" opencv {cv2.__version__}")
+    root = Path(options.root)
+    keys = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+    keys = keys[: options.count]
+    with tempfile.TemporaryDirectory() as folder:
+        how = partial(passes, batch=options.batch, workers=options.workers)
+        contestants = {**ours(root, keys, Path(folder), how), **peers(root, keys, how)}
+        seconds = alternate(contestants, options.rounds)
+    report(seconds, len(keys), options.workers)
+    if options.json:
+        print(json.dumps({"machine": machine(), "pictures": len(keys), "seconds": seconds}))
+
+
+def report(seconds: Seconds, count: int, workers: int) -> None:
+    print(
+        f"\n{count} pictures, {workers} workers: images/s, median (quartiles) of {len(seconds['ours'])}; "
+        "times as fast as others, pair by pair"
+    )
+    for name, values in seconds.items():
+        low, median, high = sorted(count / value for value in quartiles(values))
+        print(f"  {name:<28} {median:6.0f} ({low:.0f}-{high:.0f})")
+        for peer in seconds:
+            if name.startswith("ours") and name != peer and (peer == "ours" or not peer.startswith("ours")):
+                print(f"  {'':<28}   {beside_peer(seconds, name, peer)}")
+
+
+def beside_peer(seconds: Seconds, name: str, peer: str) -> str:
+    ratio = ratios(seconds, peer, name)
+    wanted = WANTED.get((name, peer))
+    verdict = "" if wanted is None else f", wanted {wanted}: {'met' if ratio.median >= wanted else 'FALLS SHORT'}"
+    return f"{ratio} x {peer}{verdict}"
+
+
+def ours(root: Path, keys: list[str], folder: Path, passes: Passes) -> dict[str, Run]:
+    listing = Listing.of(str(root), keys, [0] * len(keys))
+    transform = Augment(SIZE, SCALE, "bilinear")
+    dataset = partial(PictureDataset, listing, transform)
+    sets = {
+        "ours": dataset(),
+        "ours, reduced": dataset(reduce=True),
+        "ours, cached": dataset(cache=cached([listing], Form(round(SIZE / 0.875)), folder)),
+    }
+    draws = [Draw(0, index) for index in order(len(keys))]
+    return {name: passes(each, draws, collate) for name, each in sets.items()}
+
+
+def peers(root: Path, keys: list[str], passes: Passes) -> dict[str, Run]:
+    paths = [str(root / key) for key in keys]
+    crop = partial(v2.RandomResizedCrop, SIZE, SCALE)
+    floats = v2.Compose(
+        [
+            crop(),
+            v2.RandomHorizontalFlip(),
+            v2.PILToTensor(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ]
+    )
+    tensors = v2.Compose([crop(antialias=True), v2.RandomHorizontalFlip()])
+    timms = create_transform(SIZE, is_training=True, scale=SCALE, color_jitter=None, use_prefetcher=True)
+    sets: dict[str, tuple[Files, Callable[[Any], Any]]] = {
+        "torchvision, PIL, floats": (Files(paths, floats, default_loader), default_collate),
+        "torchvision, tensors, uint8": (Files(paths, tensors, read_tensor), default_collate),
+        "timm, PIL, uint8": (Files(paths, timms, default_loader), fast_collate),
+    }
+    return {name: passes(files, order(len(keys)), how) for name, (files, how) in sets.items()}
+
+
+def read_tensor(path: str) -> Tensor:
+    return decode_image(torchvision.io.read_file(path), ImageReadMode.RGB)
+
+
+def order(count: int) -> list[int]:
+    return np.random.default_rng(0).permutation(count).tolist()
+
+
+def passes(dataset: Dataset[Any], draws: Iterable[Any], how: Callable[[Any], Any], *, batch: int, workers: int) -> Run:
+    """One pass over the set; workers live on between passes."""
+    loader = DataLoader(
+        dataset,
+        batch_size=batch,
+        sampler=draws,
+        collate_fn=how,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        worker_init_fn=on_one_core,
+    )
+    return lambda: [None for _ in loader]
+
+
+def on_one_core(worker: int = 0) -> None:
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks data_path", description=__doc__.split("\n")[0])
+    parser.add_argument("--root", required=True, help="folder of JPEG photographs")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--count", type=int, help="so many of the pictures only")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    return parser
