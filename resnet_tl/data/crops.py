@@ -50,14 +50,14 @@ def random_area(
 
     As torchvision's RandomResizedCrop: ten tries, then the largest centre of an aspect that is allowed.
     """
-    lowest, highest = 3 / 4, 4 / 3
-    for _ in range(10):
-        area = height * width * rng.uniform(*scale)
-        aspect = np.exp(rng.uniform(np.log(lowest), np.log(highest)))
-        w, h = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
+    smallest, largest = scale
+    for share, aspect, down, right in rng.random((10, 4)).tolist():
+        area = height * width * (smallest + (largest - smallest) * share)
+        ratio = (4 / 3) ** (2 * aspect - 1)
+        w, h = round((area * ratio) ** 0.5), round((area / ratio) ** 0.5)
         if 0 < w <= width and 0 < h <= height:
-            return int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1)), h, w
-    w, h = min(width, max(1, round(height * highest))), min(height, max(1, round(width / lowest)))
+            return int(down * (height - h + 1)), int(right * (width - w + 1)), h, w
+    w, h = min(width, max(1, round(height * 4 / 3))), min(height, max(1, round(width * 4 / 3)))
     return (height - h) // 2, (width - w) // 2, h, w
 
 

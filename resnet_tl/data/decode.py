@@ -74,17 +74,11 @@ def decode_bytes(data: bytes, path: str, channels: int = 3, reduce: int = 1) -> 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
     """(h, w) after the EXIF rotation, from a JPEG's header alone; None for other or damaged files."""
-    from PIL import ExifTags, Image
-
-    if not data.startswith(b"\xff\xd8"):
+    frame = _jpeg_segment(data, FRAMES) if data.startswith(b"\xff\xd8") else -1
+    if frame < 0:
         return None
-    try:
-        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
-            width, height = image.size
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-    except (OSError, SyntaxError, ValueError):
-        return None
-    return (width, height) if turned else (height, width)
+    height, width = struct.unpack(">HH", data[frame + 5 : frame + 9])
+    return (width, height) if b"Exif\0" in data[:frame] and _is_turned(data) else (height, width)
 
 
 def _read_file(path: str) -> bytes:
@@ -178,17 +172,34 @@ def _jpeg_ends(data: bytes) -> bool:
     """
     if data.endswith(b"\xff\xd9"):
         return True
-    scan = _first_scan(data)
+    scan = _jpeg_segment(data, b"\xda")
     return scan >= 0 and data.find(b"\xff\xd9", scan) >= 0
 
 
-def _first_scan(data: bytes) -> int:
-    """Where a JPEG's header ends and its pixels begin; -1 when it does not get that far."""
+FRAMES = bytes(set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC})
+"""Markers of the segments that hold a JPEG's size (ITU-T T.81, table B.1)."""
+
+
+def _jpeg_segment(data: bytes, markers: bytes) -> int:
+    """Where the first segment with one of these markers begins; -1 where the header has none, or not all of it."""
     position = 2
-    while position + 4 <= len(data) and data[position] == 0xFF:
+    while position + 9 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
-        if marker == 0xDA:
+        if marker in markers:
             return position
+        if marker == 0xDA:
+            return -1
         length = int.from_bytes(data[position + 2 : position + 4], "big")
         position += 1 if marker == 0xFF else 2 + length  # 0xFF may be repeated to fill up
     return -1
+
+
+def _is_turned(data: bytes) -> bool:
+    """Whether the EXIF orientation exchanges height and width."""
+    from PIL import ExifTags, Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            return image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    except (OSError, SyntaxError, ValueError):
+        return False
