@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.machine import machine
 
 SEEDS = (1, 2, 3, 4, 5)
-SCRATCH_RATES = (0.01, 0.03, 0.1)
+SCRATCH_RATES = (0.03, 0.1, 0.3)
 
 
 @dataclass(frozen=True)
