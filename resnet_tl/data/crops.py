@@ -51,7 +51,8 @@ def random_area(
     As torchvision's RandomResizedCrop: ten tries, then the largest centre of an aspect that is allowed.
     """
     smallest, largest = scale
-    for share, aspect, down, right in rng.random((10, 4)).tolist():
+    for _ in range(10):
+        share, aspect, down, right = rng.random(4).tolist()
         area = height * width * (smallest + (largest - smallest) * share)
         ratio = (4 / 3) ** (2 * aspect - 1)
         w, h = round((area * ratio) ** 0.5), round((area / ratio) ** 0.5)

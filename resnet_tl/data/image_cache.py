@@ -29,8 +29,8 @@ from resnet_tl.errors import DataError
 from resnet_tl.records import Sample
 
 MAGIC = b"resnet_tl pictures 1\n"
-ROW = np.dtype([("offset", "<i8"), ("shape", "<i4", 3), ("original", "<i4", 2), ("bits", "<i4")])
-"""One picture: where its bytes begin, its shape and the file's (h, w), 8 or 16 bits (0: it could not be decoded)."""
+ROW = np.dtype([("offset", "<i8"), *((name, "<i4") for name in ("h", "w", "c", "file_h", "file_w", "bits"))])
+"""One picture: where its bytes begin, its size, the size of the file, 8 or 16 bits (0: it could not be decoded)."""
 TAIL = 8 + len(MAGIC)
 """The file: pictures, each padded to 8 bytes, N sorted hash64 of keys, N rows; at its tail N itself and MAGIC."""
 DTYPES: dict[int, Any] = {8: np.uint8, 16: np.uint16}
@@ -97,13 +97,13 @@ class ImageCache:
 
     def get(self, key: str) -> tuple[Picture, tuple[int, int]] | None:
         """(`[H, W, C]`, (h, w) of the file) of the picture with this key; None when it could not be decoded."""
-        offset, shape, original, bits = self._rows[self._keys.searchsorted(np.uint64(hash64(key)))].item()
+        row = self._keys.searchsorted(np.uint64(hash64(key)))
+        offset, height, width, channels, file_height, file_width, bits = self._rows[row].item()
         if bits == 0:
             return None
-        height, width, channels = shape
         end = offset + height * width * channels * bits // 8
         picture = self._bytes[offset:end].view(DTYPES[bits]).reshape(height, width, channels)
-        return picture, (int(original[0]), int(original[1]))
+        return picture, (file_height, file_width)
 
 
 def _digest(paths: dict[str, str], form: Form) -> str:
@@ -163,7 +163,7 @@ def _fill(file: BinaryIO, paths: dict[str, str], form: Form, pool: ThreadPoolExe
         for row, kept in enumerate(pool.map(lambda path: _kept(path, form), every[start : start + CHUNK]), start):
             if kept:
                 picture, original = kept
-                rows[row] = (file.tell(), picture.shape, original, 8 * picture.itemsize)
+                rows[row] = (file.tell(), *picture.shape, *original, 8 * picture.itemsize)
                 file.write(picture.data)
                 file.write(bytes(-file.tell() % 8))
     keys = np.array([hash64(key) for key in paths], "<u8")

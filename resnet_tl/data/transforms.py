@@ -142,7 +142,7 @@ class Augment:
         return (_apply(more, picture, rng) if more else picture)[None]
 
     def reduction(self, original: tuple[int, int], seed: Seed) -> int:
-        if self._is_near(original):
+        if min(original) < 2 * self.size:  # whatever is cut from it has fewer pixels still
             return 1
         _, _, height, width = random_area(*original, self.scale, np.random.default_rng(seed))
         return reduction(min(height, width), self.size)
