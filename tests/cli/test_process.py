@@ -40,6 +40,20 @@ def page_faults(environment: dict[str, str]) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.parametrize(
+    ("given", "spins"), [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")]
+)
+def test_waiting_threads_leave_the_cores_to_others_unless_told_otherwise(given: dict[str, str], spins: str) -> None:
+    script = "from resnet_tl.cli.process import prepare; prepare(); import os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**environment, **given}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == spins
+
+
 def test_lightnings_chatter_is_left_out_and_its_news_are_not(caplog: pytest.LogCaptureFixture) -> None:
     prepare()
     logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
