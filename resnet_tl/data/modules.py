@@ -200,12 +200,12 @@ class ClassificationData(L.LightningDataModule):
 
     def _training_transform(self) -> transforms.Transform:
         if self.train_transforms is not None:
-            return transforms.pipeline(self.train_transforms)
+            return transforms.pipeline(self.train_transforms, "data.train_transforms")
         return transforms.training(self.augment, self.image_size, self.interpolation)
 
     def _evaluation_transform(self) -> transforms.Transform:
         if self.eval_transforms is not None:
-            return transforms.pipeline(self.eval_transforms)
+            return transforms.pipeline(self.eval_transforms, "data.eval_transforms")
         return transforms.evaluation(self.image_size, self.crop, self.interpolation, self.crops, self.scales)
 
     def _told(self, own: Mapping[str, Listing]) -> list[str]:
