@@ -67,6 +67,7 @@ def decode_bytes(data: bytes, path: str, channels: int = 3, reduce: int = 1) -> 
         picture = picture[..., None]
     if picture.ndim != 3 or picture.shape[2] != channels:
         raise DataError(f"{path}: has the shape {picture.shape}; expected height x width x {channels} channels")
+    picture = picture.astype(picture.dtype.newbyteorder("="), copy=False)
     if picture.dtype not in (np.uint8, np.uint16):
         raise DataError(f"{path}: holds {picture.dtype} values; expected pictures of 8 or 16 bits (uint8, uint16)")
     return picture
@@ -121,10 +122,16 @@ def _from_pillow(data: bytes, path: str, channels: int) -> Picture:
         with Image.open(io.BytesIO(data), formats=("JPEG", "GIF", "WEBP", "BMP")) as image:
             upright = ImageOps.exif_transpose(image)
             return np.array(upright.convert("RGB" if channels == 3 else "L"))
-    except UnidentifiedImageError as error:
-        raise DataError(f"{path}: not a picture, or a damaged one (it starts with {data[:8]!r})") from error
+    except UnidentifiedImageError:
+        raise _undecodable(data, path) from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: a damaged picture ({error})") from error
+
+
+def _undecodable(data: bytes, path: str) -> DataError:
+    if data.startswith((b"\x89PNG", b"BM", *TIFF)):
+        return DataError(f"{path}: a damaged picture")
+    return DataError(f"{path}: not a picture, or a damaged one (it starts with {data[:8]!r})")
 
 
 def _from_numpy(data: bytes, path: str) -> Picture:
@@ -139,7 +146,7 @@ def _as_stored(data: bytes, path: str, channels: int) -> Picture:
         return _from_tiff(data, path, channels)
     picture = _opencv(data, cv2.IMREAD_UNCHANGED)
     if picture is None:
-        raise DataError(f"{path}: not a picture, or a damaged one (it starts with {data[:8]!r})")
+        raise _undecodable(data, path)
     if picture.ndim == 3 and picture.shape[2] == 4:
         return cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA, dst=picture)
     return picture

@@ -123,8 +123,12 @@ def test_many_channels_of_a_tiff_come_as_stored(
     tifffile = pytest.importorskip("tifffile")
     picture, path = smooth(channels=channels, dtype=dtype), str(tmp_path / "bands.tiff")
     stored = picture if planes == "contig" else np.ascontiguousarray(np.moveaxis(picture, 2, 0))
-    tifffile.imwrite(path, stored, photometric="minisblack", planarconfig=planes, compression="zlib")
-    np.testing.assert_array_equal(decode(path, channels), picture)
+    for order in "><":
+        how = {"photometric": "minisblack", "planarconfig": planes, "byteorder": order, "compression": "zlib"}
+        tifffile.imwrite(path, stored, **how)
+        decoded = decode(path, channels)
+        assert decoded.dtype == dtype
+        np.testing.assert_array_equal(decoded, picture)
     assert "expected height x width x 7 channels" in fault(path, channels=7)
     data = Path(path).read_bytes()
     for share in (0.05, 0.5, 0.9):
