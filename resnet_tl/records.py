@@ -51,7 +51,7 @@ class Draw(NamedTuple):
     """
 
     epoch: int
-    index: int
+    index: int  # type: ignore[assignment]  # it hides `tuple.index`
     repeat: int = 0
 
 

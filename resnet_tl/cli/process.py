@@ -42,7 +42,7 @@ def prepare() -> None:
         sys.path.insert(0, "")  # a recipe may name a class in a file of the folder the user works in
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     if "OMP_WAIT_POLICY" not in os.environ:
-        # GNU OpenMP's threads wait for each other by spinning, on the cores that the decoding processes need: 30 images/s
+        # GNU OpenMP threads wait for each other by spinning, on cores that the decoding processes need: 30 images/s
         # instead of 270 and more for ResNet-20 on 2 busy cores. So they spin shortly, then sleep.
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # what it cannot decode is told by our own sentence

@@ -162,7 +162,8 @@ def test_a_schedule_of_the_recipe_reaches_the_optimizer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ema", [None, 0.5])
 def test_multi_label_thresholds_are_chosen_on_validation_and_saved(ema: float | None, tmp_path: Path) -> None:
     table = tmp_path / "pictures.csv"
-    rows = [f"{path},{label}" for name, label in LABELS.items() for path in sorted((SAMPLES / "train" / name).iterdir())]
+    listed = {name: sorted((SAMPLES / "train" / name).iterdir()) for name in LABELS}
+    rows = [f"{path},{LABELS[name]}" for name, paths in listed.items() for path in paths]
     table.write_text("path,label\n" + "\n".join(rows) + "\n")
     pictures = ImageTable(table, image_size=32, crop=1.0, batch_size=30, num_workers=0, seed=3)
     head = functools.partial(LinearHead, multi_label=True, thresholds="auto")
