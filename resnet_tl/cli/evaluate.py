@@ -44,10 +44,13 @@ def run(verb: str, command: Command) -> int:
         result = score(verb, command)
     else:
         result = score_run(verb, command, options.run, options.trust_code)
-    print(_table(result))
-    if options.out is not None:
-        with open(options.out, "x", encoding="utf-8") as file:
-            json.dump(result, file, indent=2)
+    from lightning.pytorch.utilities import rank_zero_only
+
+    if rank_zero_only.rank == 0:
+        print(_table(result))
+        if options.out is not None:
+            with open(options.out, "x", encoding="utf-8") as file:
+                json.dump(result, file, indent=2)
     return 0
 
 

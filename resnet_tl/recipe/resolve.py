@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -131,6 +132,8 @@ def _open(node: Node, factory: Factory, at: Place) -> _Opened:
         nearer = "; it belongs under init_args" if stray[0] in fields else ""
         raise RecipeError(f"{stray[1].where}: unknown key {stray[0]!r} under {'.'.join(at)}{nearer}")
     init_args = spec.get("init_args") or Node({}, node.where)
+    if init_args.value is None:  # all its lines were taken out
+        init_args = Node({}, init_args.where)
     if not isinstance(init_args.value, dict):
         raise RecipeError(f"{init_args.where}: {'.'.join(at)}.init_args must be a mapping, got {show(init_args)}")
     return _Opened(kind, fields, lay(init_args, Node(others, node.where)))
@@ -175,8 +178,8 @@ def _nearest(key: str, node: Node, fields: dict[str, Field], at: Place) -> Place
         further_in = [place for place, *_ in options(node, fields, at) if place[-1] == name]
         if further_in:
             return further_in[0]
-    near = did_you_mean(key, fields).split("'")
-    return (*at, near[1]) if len(near) > 1 else None
+    near = difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
+    return (*at, near[0]) if near else None
 
 
 def _wrong_type(node: Node, hint: Any, at: Place) -> str:

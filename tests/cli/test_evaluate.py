@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,26 @@ def test_a_run_scores_as_it_did_in_training(resnet_tl: Callable[..., Any], here:
     assert sum(map(sum, scores["confusion"])) == 8
     assert f"val/acc   {best['val/acc']:.4f}  (95 % interval " in done.out
     assert ", 8 pictures)" in done.out
+
+
+@pytest.mark.slow
+def test_two_processes_score_as_one_and_say_it_once(
+    resnet_tl: Callable[..., Any], here: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert resnet_tl("validate {} --out one.json", run).code == 0
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    command = [sys.executable, "-m", "resnet_tl.cli.main", "validate", str(run), "--out", "two.json"]
+    two = subprocess.run(
+        [*command, "--trainer.accelerator", "cpu", "--trainer.devices", "2"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert two.returncode == 0, two.stderr
+    assert two.stdout.count("val/acc ") == 1
+    one, both = (json.loads((here / name).read_text()) for name in ("one.json", "two.json"))
+    assert one.pop("metrics") == pytest.approx(both.pop("metrics"), abs=1e-6)
+    assert one == both
 
 
 def test_what_was_written_is_not_written_over(resnet_tl: Callable[..., Any], here: Path, run: Path) -> None:

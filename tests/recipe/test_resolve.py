@@ -70,6 +70,11 @@ def test_a_resolved_recipe_written_and_read_resolves_to_itself(resolved: Any, tm
     assert resolve(read(tmp_path / "again.yaml"), section) == recipe
 
 
+def test_init_args_without_any_are_empty(resolved: Any) -> None:
+    head = resolved(RECIPE.replace("init_args: {hidden: 4}", "init_args:"))["model"]["init_args"]["head"]
+    assert head["init_args"]["hidden"] == 8
+
+
 def test_options_need_no_init_args(resolved: Any) -> None:
     recipe = resolved(data__batch_size="8", model__head__dropout="0.3", model__optimizer__lr="1e-4")
     assert recipe["data"]["init_args"]["batch_size"] == 8
