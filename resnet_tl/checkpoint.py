@@ -150,7 +150,10 @@ def save_atomically(value: Any, path: Path) -> None:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
-        torch.save(value, file)
+        try:
+            torch.save(value, file)
+        except RuntimeError as error:  # torch closes its archive all the same, and complains about that instead
+            raise error.__context__ if isinstance(error.__context__, OSError) else error
 
 
 def plain(value: Any, at: str = "checkpoint") -> Any:

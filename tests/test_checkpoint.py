@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from resnet_tl.checkpoint import bundle, load_safely, locate, plain, read, save_atomically
-from resnet_tl.errors import WeightsError
+from resnet_tl.errors import RunError, WeightsError
 from resnet_tl.records import Preprocessing
+from tests.test_files import file_size_limit
 
 MODEL = {"class_path": "resnet_tl.tasks.classification.Classification", "init_args": {"backbone": {"name": "resnet18"}}}
 
@@ -141,3 +142,12 @@ def test_plain_makes_everything_readable_again(tmp_path: Path) -> None:
 def test_plain_names_the_key_of_what_it_cannot_keep() -> None:
     with pytest.raises(TypeError, match=r"^checkpoint\.callbacks\.mine\[1\] is a object: "):
         plain({"callbacks": {"mine": [1, object()]}})
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_the_old_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    save_atomically({"a": torch.ones(3)}, path)
+    with pytest.raises(RunError, match=r"last\.ckpt: cannot be written: File too large$"), file_size_limit(100_000):
+        save_atomically({"a": torch.zeros(100_000)}, path)
+    assert torch.equal(load_safely(path)["a"], torch.ones(3))
+    assert os.listdir(tmp_path) == ["last.ckpt"]
