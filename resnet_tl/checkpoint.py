@@ -152,8 +152,10 @@ def save_atomically(value: Any, path: Path) -> None:
     with replacing(path) as file:
         try:
             torch.save(value, file)
-        except RuntimeError as error:  # torch closes its archive all the same, and complains about that instead
-            raise error.__context__ if isinstance(error.__context__, OSError) else error
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # torch closes its archive all the same and complains about that
+                raise error.__context__ from None
+            raise
 
 
 def plain(value: Any, at: str = "checkpoint") -> Any:
