@@ -46,7 +46,7 @@ def run(verb: str, command: Command) -> int:
         result = score_run(verb, command, options.run, options.trust_code)
     from lightning.pytorch.utilities import rank_zero_only
 
-    if rank_zero_only.rank == 0:
+    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
         print(_table(result))
         if options.out is not None:
             with open(options.out, "x", encoding="utf-8") as file:
