@@ -67,6 +67,12 @@ def test_two_runs_of_a_recipe_are_equal_and_an_interrupted_one_goes_on_as_if_not
     assert all(torch.equal(value, broken["state_dict"][key]) for key, value in whole["state_dict"].items())
     metrics = [(here / name / "metrics.csv").read_text() for name in ("whole", "broken")]
     assert metrics[0] == metrics[1]
+    again = resnet_tl("fit --resume broken")
+    assert (again.code, again.err.splitlines()[-1]) == (
+        2, "error: --resume broken: the run has had its 4 epochs; more of them: --trainer.max_epochs N"
+    )  # fmt: skip
+    assert resnet_tl("fit --resume broken --trainer.max_epochs 5").code == 0
+    assert checkpoint.read(here / "broken" / "checkpoints" / "last.ckpt").epoch == 4
 
 
 def test_a_mistake_found_late_leaves_no_folder(resnet_tl: Callable[..., Any], here: Path, pictures: Path) -> None:
