@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from lightning import Callback, LightningModule
@@ -15,6 +14,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from resnet_tl.errors import RecipeError
 from resnet_tl.models.network import Backbone, HeadFactory, NeckFactory, Network, build, public_keys
 from resnet_tl.models.resnet import shapes_by_variant
+from resnet_tl.recipe.schema import import_path
+from resnet_tl.recipe.values import as_plain
 from resnet_tl.records import Preprocessing
 from resnet_tl.tuning.callback import FineTuning
 from resnet_tl.tuning.plan import Tuning
@@ -106,17 +107,9 @@ class Task(LightningModule):
 
     def spec(self) -> dict[str, Any]:
         """The recipe's `model` section, resolved: plain Python, enough to build this task again."""
-        return {
-            "class_path": f"{type(self).__module__}.{type(self).__qualname__}",
-            "init_args": {
-                "backbone": asdict(self.backbone),
-                "head": _spec_of(self.head),
-                **({} if self.neck is None else {"neck": _spec_of(self.neck)}),
-                "tuning": asdict(self.tuning),
-                "optimizer": asdict(self.optimizer),
-                "schedule": asdict(self.schedule),
-            },
-        }
+        parts = ("backbone", "head", "neck", "tuning", "optimizer", "schedule")
+        init_args = {name: as_plain(getattr(self, name)) for name in parts if getattr(self, name) is not None}
+        return {"class_path": import_path(type(self)), "init_args": init_args}
 
     def _load_weights(self, weights: str) -> None:
         keys = public_keys(self.network)
@@ -144,16 +137,6 @@ def _stages_loaded(network: Network, report: Report, keys: dict[str, str]) -> li
         for stage, modules in network.stages().items()
         if all(names[id(parameter)] in filled for module in modules for parameter in module.parameters())
     ]
-
-
-def _spec_of(factory: Callable[..., Any]) -> dict[str, Any]:
-    """`{class_path, init_args}` of a class, or of a `functools.partial` of one (also of jsonargparse's kind, which
-    hands the class to an instantiator)."""
-    options: dict[str, Any] = {}
-    if isinstance(factory, functools.partial):
-        options = dict(factory.keywords)
-        factory = factory.func if isinstance(factory.func, type) else factory.args[-1]
-    return {"class_path": f"{factory.__module__}.{factory.__qualname__}", "init_args": options}
 
 
 def _difference(wanted: Preprocessing, used: Preprocessing) -> str:
