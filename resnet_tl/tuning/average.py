@@ -16,10 +16,12 @@ class Average:
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.state = {key: tensor.detach().clone() for key, tensor in module.state_dict().items()}
+        raw = module.state_dict(keep_vars=True)
+        copies = {id(tensor): tensor.detach().clone() for tensor in raw.values()}  # what is tied stays tied
+        self.state: dict[str, Tensor] = {key: copies[id(tensor)] for key, tensor in raw.items()}
 
     def update(self, module: nn.Module) -> None:
-        raw = module.state_dict()
+        raw = self._untied(module)
         floats = [key for key, tensor in raw.items() if tensor.is_floating_point()]
         torch._foreach_lerp_([self.state[key] for key in floats], [raw[key] for key in floats], 1 - self.decay)
         self.settle(module, raw.keys() - floats)
@@ -32,11 +34,23 @@ class Average:
 
     def swap(self, module: nn.Module) -> None:
         """Exchange the module's values and the averages; a second call undoes the first."""
-        for key, tensor in module.state_dict().items():
+        for key, tensor in self._untied(module).items():
             held = tensor.detach().clone()
             tensor.copy_(self.state[key])
             self.state[key].copy_(held)
 
+    def buffers(self, module: nn.Module) -> list[Tensor]:
+        """The averages of the module's buffers."""
+        return [self.state[name] for name, _ in module.named_buffers() if name in self.state]
+
     def load(self, state: Mapping[str, Tensor]) -> None:
         for key, tensor in self.state.items():
             tensor.copy_(state[key])
+
+    def _untied(self, module: nn.Module) -> dict[str, Tensor]:
+        """The module's state, each tensor once."""
+        first: dict[int, str] = {}
+        for key, tensor in self.state.items():
+            first.setdefault(id(tensor), key)
+        raw = module.state_dict()
+        return {key: raw[key] for key in first.values()}

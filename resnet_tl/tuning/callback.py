@@ -7,14 +7,18 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
-from resnet_tl.errors import RecipeError, did_you_mean
+from resnet_tl.errors import RecipeError
 from resnet_tl.tuning.average import Average
 from resnet_tl.tuning.freezing import freeze, unfreeze
+from resnet_tl.tuning.parting import PartedSteps, check_held
 from resnet_tl.tuning.plan import Phase, Plan, Stretch, Tuning, resolve
+from resnet_tl.tuning.replicas import equalise
+from resnet_tl.tuning.stages import Paths, owners, stages_of
 
 RAW_STATE = "raw_state_dict"
 
@@ -24,15 +28,17 @@ class FineTuning(Callback):
 
     Args:
         tuning: the plan.
-        stages: stage name -> paths of modules in the LightningModule, input to output; every parameter in exactly one.
-            None asks the module's own `stages()`. Its optimizer's groups name their `stage`
-            (`resnet_tl.tuning.rates.parameter_groups` makes such groups).
+        stages: stage name -> path or paths in the LightningModule, globs allowed (`{"trunk": "net.layer*", "head":
+            "net.fc"}`), input to output; every parameter in exactly one. None asks the module's own `stages()`.
+
+    The optimizer is the module's own, with any groups; it must hold every parameter that some phase trains.
     """
 
-    def __init__(self, tuning: Tuning | None = None, stages: Mapping[str, Sequence[str]] | None = None) -> None:
+    def __init__(self, tuning: Tuning | None = None, stages: Paths | None = None) -> None:
         self.tuning = tuning or Tuning(phases=[Phase()])
         self.paths = stages
         self.average: Average | None = None
+        self.parted: list[PartedSteps] = []
         self.phase = -1
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -45,15 +51,20 @@ class FineTuning(Callback):
             )
         loaded = getattr(pl_module, "loaded_stages", None)
         self.plan: Plan = resolve(self.tuning, list(self.stages), trainer.max_epochs, loaded)
+        _check_strategy(trainer, self.plan)
         rank_zero_info(self.plan.table({name: _count(modules) for name, modules in self.stages.items()}))
         # Before the strategy wraps the module: DistributedDataParallel reduces only what is trainable then.
         self._enter(self.plan.phase(trainer.current_epoch))
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for optimizer in trainer.optimizers:
-            _check_groups(optimizer, self.stages)
-            optimizer.register_step_pre_hook(self._scale_rates)
-            optimizer.register_step_post_hook(self._restore_rates)
+        # The strategy may have put other modules in place of some (SyncBatchNorm): these are to be held, too.
+        self.stages = stages_of(pl_module, self.paths)
+        self._enter(self.phase)
+        owner = owners(self.stages)
+        trained = {stage for stretch in self.plan.stretches for stage in stretch.trained}
+        learning = {name: p for name, p in pl_module.named_parameters() if owner[id(p)] in trained}
+        check_held(trainer.optimizers, learning, owner)
+        self.parted = [PartedSteps(o, owner, lambda: self.stretch.factors) for o in trainer.optimizers]
         if self.tuning.ema is not None and self.average is None:
             self.average = Average(pl_module, self.tuning.ema)
 
@@ -61,6 +72,7 @@ class FineTuning(Callback):
         phase = self.plan.phase(trainer.current_epoch)
         if phase == self.phase:
             return
+        self._equalise(pl_module)
         self._enter(phase)
         if self.average is not None:
             self.average.settle(pl_module, _keys(pl_module, self.stages, self.stretch.frozen))
@@ -70,7 +82,7 @@ class FineTuning(Callback):
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        rates = {f"lr/{group['stage']}": _exact(group["lr"]) for group in optimizer.param_groups}
+        rates = {f"lr/{stage}": _exact(rate) for parted in self.parted for stage, rate in parted.rates().items()}
         pl_module.log_dict({**rates, "phase": float(self.phase)})
         self._steps = trainer.global_step
 
@@ -81,16 +93,23 @@ class FineTuning(Callback):
             self.average.update(pl_module)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == TrainerFn.FITTING:
+            self._equalise(pl_module)
         self._swap(pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._swap(pl_module)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        for parted in self.parted:
+            parted.restore()
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.average is not None:
             pl_module.load_state_dict(self.average.state)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self._equalise(pl_module)  # in place: what the checkpoint holds are the module's tensors
         if self.average is not None:
             checkpoint[RAW_STATE] = checkpoint["state_dict"]
             checkpoint["state_dict"] = {key: tensor.clone() for key, tensor in self.average.state.items()}
@@ -111,59 +130,30 @@ class FineTuning(Callback):
         for stage in self.stretch.trained:
             unfreeze(self.stages[stage], norms_frozen=self.tuning.norm == "frozen")
 
-    def _scale_rates(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        """The phase's factors lie on the rates during a step alone, so that schedulers never meet them."""
-        self._scheduled = [group["lr"] for group in optimizer.param_groups]
-        for group in optimizer.param_groups:
-            group["lr"] = group["lr"] * self.stretch.factors[group["stage"]]
-
-    def _restore_rates(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        for group, rate in zip(optimizer.param_groups, self._scheduled, strict=True):
-            group["lr"] = rate
+    def _equalise(self, pl_module: LightningModule) -> None:
+        equalise(pl_module.buffers())
+        if self.average is not None:
+            equalise(self.average.buffers(pl_module))
 
     def _swap(self, pl_module: LightningModule) -> None:
         if self.average is not None:
             self.average.swap(pl_module)
 
 
-def stages_of(module: nn.Module, paths: Mapping[str, Sequence[str]] | None = None) -> dict[str, list[nn.Module]]:
-    """Stage -> modules, input to output.
-
-    Raises:
-        RecipeError: a path that is not there, or a parameter that is in no stage or in two.
-    """
-    if paths is None and not hasattr(module, "stages"):
-        raise RecipeError(f"{type(module).__name__} has no stages(): give FineTuning(stages={{name: [module paths]}})")
-    if paths is None:
-        stages = module.stages()  # type: ignore[operator]
-    else:
-        stages = {stage: [_submodule(module, path) for path in listed] for stage, listed in paths.items()}
-    owner: dict[int, str] = {}
-    for stage, modules in stages.items():
-        for own in {id(parameter) for part in modules for parameter in part.parameters()}:
-            if own in owner:
-                raise RecipeError(f"stages {owner[own]!r} and {stage!r} share a parameter; each belongs to one stage")
-            owner[own] = stage
-    for name, parameter in module.named_parameters():
-        if id(parameter) not in owner:
-            raise RecipeError(f"parameter {name!r} is in no stage of {', '.join(stages)}; each belongs to one stage")
-    return stages
+def _check_strategy(trainer: Trainer, plan: Plan) -> None:
+    strategy = trainer.strategy
+    if not isinstance(strategy, DDPStrategy | SingleDeviceStrategy) and _thaws(plan):
+        raise RecipeError(
+            f"the plan unfreezes stages, which {type(strategy).__name__} does not take part in: gradients of what was "
+            "frozen at first would be lost; use strategy: ddp, or a plan of one phase"
+        )
+    on_cpu = strategy.root_device.type == "cpu"
+    if isinstance(strategy, DDPStrategy) and strategy._layer_sync is not None and on_cpu:
+        raise RecipeError("trainer.sync_batchnorm is true, but torch's SyncBatchNorm works on GPUs alone; leave it out")
 
 
-def _submodule(module: nn.Module, path: str) -> nn.Module:
-    try:
-        return module.get_submodule(path)
-    except AttributeError:
-        near = did_you_mean(path, dict(module.named_modules()))
-        raise RecipeError(f"stages names {path!r}, which {type(module).__name__} has not{near}") from None
-
-
-def _check_groups(optimizer: torch.optim.Optimizer, stages: Mapping[str, Any]) -> None:
-    for number, group in enumerate(optimizer.param_groups):
-        if group.get("stage") not in stages:
-            raise RecipeError(
-                f"the optimizer's group {number} names no stage; tuning.rates.parameter_groups(stages, …) makes groups"
-            )
+def _thaws(plan: Plan) -> bool:
+    return any(set(stretch.trained) - set(plan.stretches[0].trained) for stretch in plan.stretches)
 
 
 def _wrap_anew(trainer: Trainer) -> None:

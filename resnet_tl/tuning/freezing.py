@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import MethodType
+from functools import partial
 
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
+
+from resnet_tl.errors import RecipeError
 
 
 def freeze(modules: Iterable[nn.Module]) -> None:
     """Parameters without gradient; every part held in eval mode, also through a later `train()`.
 
     Gradients already there are dropped: an optimizer with momentum or decay moves whatever has one, zeros included.
+
+    Raises:
+        RecipeError: a norm that has no running statistics, so that even in eval mode a picture depends on its batch.
     """
     for module in modules:
         for parameter in module.parameters():
             parameter.requires_grad_(False)
             parameter.grad = None
-        for part in module.modules():
+        module.eval()
+        for name, part in module.named_modules():
+            _check_norm(name, part)
             _hold_eval(part)
 
 
@@ -28,20 +35,29 @@ def unfreeze(modules: Iterable[nn.Module], *, norms_frozen: bool = False) -> Non
         for parameter in module.parameters():
             parameter.requires_grad_(True)
         for part in module.modules():
-            if norms_frozen and isinstance(part, _NormBase):
+            vars(part).pop("train", None)
+        module.train()  # by the parts' own `train`, where a network has its own idea of it
+        for part in module.modules():
+            if norms_frozen and _keeps_statistics(part):
                 _hold_eval(part)
-            else:
-                _release(part)
+
+
+def _keeps_statistics(part: nn.Module) -> bool:
+    """A norm of torch's, or one of a user's own by the names that they all use."""
+    return isinstance(part, _NormBase) or any(name.startswith("running_") for name, _ in part.named_buffers("", False))
+
+
+def _check_norm(name: str, part: nn.Module) -> None:
+    if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.running_mean is None:
+        raise RecipeError(
+            f"{name or type(part).__name__} is a {type(part).__name__} without running statistics "
+            "(track_running_stats=False): it normalises by the batch always and cannot be frozen"
+        )
 
 
 def _hold_eval(part: nn.Module) -> None:
     part.training = False
-    part.train = MethodType(_stay, part)  # type: ignore[method-assign]
-
-
-def _release(part: nn.Module) -> None:
-    vars(part).pop("train", None)
-    part.training = True
+    part.train = partial(_stay, part)  # type: ignore[method-assign, assignment]  # a method would not survive pickling
 
 
 def _stay(part: nn.Module, mode: bool = True) -> nn.Module:

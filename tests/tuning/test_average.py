@@ -45,3 +45,19 @@ def test_swapping_twice_changes_nothing() -> None:
     average.swap(module)
     assert all(torch.equal(raw[key], tensor) for key, tensor in module.state_dict().items())
     assert all(torch.equal(mean[key], tensor) for key, tensor in average.state.items())
+
+
+def test_tied_weights_are_averaged_and_swapped_once() -> None:
+    module = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False))
+    module[1].weight = module[0].weight
+    start = module[0].weight.detach().clone()
+    average = Average(module, 0.9)
+    with torch.no_grad():
+        module[0].weight += 1
+    average.update(module)
+    torch.testing.assert_close(average.state["0.weight"], start + 0.1)
+    average.swap(module)
+    torch.testing.assert_close(module[1].weight, start + 0.1)
+    average.swap(module)
+    assert torch.equal(module[0].weight, start + 1)
+    assert torch.equal(average.state["1.weight"], average.state["0.weight"])

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import pytest
 import torch
 from torch import nn
 
+from resnet_tl.errors import RecipeError
 from resnet_tl.tuning.freezing import freeze, unfreeze
 
 
@@ -75,3 +77,44 @@ def test_a_copy_is_frozen_by_itself(net: nn.Sequential) -> None:
     assert not twin[1].training
     unfreeze([twin])
     assert twin[1].training
+
+
+def test_a_pickled_copy_is_frozen_by_itself(net: nn.Sequential) -> None:
+    freeze([net])
+    twin = pickle.loads(pickle.dumps(net))
+    unfreeze([net])
+    twin.train()
+    assert not any(part.training for part in twin.modules())
+    unfreeze([twin])
+    assert all(part.training for part in twin.modules())
+
+
+def test_thawing_keeps_to_a_networks_own_idea_of_training() -> None:
+    class NormsInEval(nn.Sequential):
+        def train(self, mode: bool = True) -> NormsInEval:
+            super().train(mode)
+            self[1].eval()
+            return self
+
+    own = NormsInEval(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    freeze([own])
+    unfreeze([own])
+    assert own[0].training
+    assert not own[1].training
+
+
+def test_norms_of_ones_own_are_frozen_too() -> None:
+    class RunningScale(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("running_scale", torch.ones(()))
+
+    own = nn.Sequential(RunningScale(), nn.Dropout())
+    unfreeze([own], norms_frozen=True)
+    own.train()
+    assert [part.training for part in own] == [False, True]
+
+
+def test_a_norm_without_statistics_cannot_be_frozen() -> None:
+    with pytest.raises(RecipeError, match="1 is a BatchNorm2d without running statistics"):
+        freeze([nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False))])
