@@ -9,8 +9,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
     from torch import Tensor
+
+    from resnet_tl.masks import Mask
 
 Target: TypeAlias = "int | tuple[int, ...]"
 """A class index (multi-class) or the indices of all true classes, possibly none (multi-label)."""
@@ -79,3 +83,74 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         return replace(self, **{name: value.pin_memory() for name, value in vars(self).items()})
+
+
+@dataclass
+class Boxes:
+    """The objects of a batch of pictures, one after another, those of a picture together and pictures in order.
+
+    boxes: `[M, 4]` float32 x1, y1, x2, y2 on pixel edges of the batch's pictures: 0 <= x1 < x2 <= w.
+    labels: `[M]` int64, class indices; 0 is a class.
+    image: `[M]` int64, the picture within the batch, ascending. A picture without objects does not occur.
+    crowd: `[M]` bool, a region of many objects: no target, and no mistake to find something in it.
+    area: `[M]` float32, of the object in square pixels (of its mask where there is one), as COCO's scores sort by it.
+    masks: M polygons or run lengths in pixels of the picture, or None.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    image: Tensor
+    crowd: Tensor
+    area: Tensor
+    masks: list[Mask] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device | str, **how: Any) -> Boxes:
+        """The masks stay where they are: they are no tensors yet."""
+        return replace(self, **{name: value.to(device, **how) for name, value in self._tensors().items()})
+
+    def pin_memory(self) -> Boxes:
+        return replace(self, **{name: value.pin_memory() for name, value in self._tensors().items()})
+
+    def where(self, chosen: Tensor) -> Boxes:
+        """Those where `chosen` `[M]` is True."""
+        masks = self.masks and [mask for mask, keep in zip(self.masks, chosen.tolist(), strict=True) if keep]
+        return Boxes(**{name: value[chosen] for name, value in self._tensors().items()}, masks=masks)
+
+    def objects(self) -> Boxes:
+        """All that are single objects, not crowds."""
+        return self.where(~self.crowd)
+
+    def split(self, pictures: int) -> list[Boxes]:
+        """Those of each of the batch's `pictures`."""
+        return [self.where(self.image == index) for index in range(pictures)]
+
+    @staticmethod
+    def join(each: Sequence[Boxes]) -> Boxes:
+        """A batch of the pictures' boxes; `image` is counted anew, and masks are kept where all have them."""
+        import torch
+
+        names = ("boxes", "labels", "crowd", "area")
+        joined = {name: torch.cat([getattr(boxes, name) for boxes in each]) for name in names}
+        counts = torch.tensor([len(boxes) for boxes in each], device=joined["labels"].device)
+        image = torch.arange(len(each), device=counts.device).repeat_interleave(counts)
+        masks = [mask for boxes in each for mask in boxes.masks or []]
+        return Boxes(**joined, image=image, masks=masks if len(masks) == len(image) else None)
+
+    def _tensors(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "masks"}
+
+
+class Detections(NamedTuple):
+    """What a detector found, the best first; a picture with fewer than D objects is filled up with score 0, label -1.
+
+    boxes: `[N, D, 4]` float32 in pixels of the batch's pictures. scores: `[N, D]`, 0...1. labels: `[N, D]` int64.
+    masks: `[N, D, S, S]` probabilities over each box, or None.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    masks: Tensor | None = None
