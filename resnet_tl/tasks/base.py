@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from lightning import Callback, LightningModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.models.network import Backbone, HeadFactory, NeckFactory, Network, build, public_keys
@@ -19,7 +20,7 @@ from resnet_tl.recipe.values import as_plain
 from resnet_tl.records import Preprocessing
 from resnet_tl.tuning.callback import FineTuning
 from resnet_tl.tuning.plan import Tuning
-from resnet_tl.tuning.rates import Optimizer, Schedule, build_optimizer, parameter_groups, schedule_factor
+from resnet_tl.tuning.rates import Optimizer, Schedule, build_optimizer, build_schedule, parameter_groups
 from resnet_tl.weights.load import load_weights
 from resnet_tl.weights.report import Report
 
@@ -75,8 +76,14 @@ class Task(LightningModule):
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(self.optimizer, parameter_groups(self.stages(), self.optimizer.weight_decay))
         steps = int(self.trainer.estimated_stepping_batches)
-        factor = schedule_factor(self.schedule, steps, steps / (self.trainer.max_epochs or 1))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
+        an_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+        return {"optimizer": optimizer, "lr_scheduler": self.configure_schedule(optimizer, steps, an_epoch)}
+
+    def configure_schedule(
+        self, optimizer: torch.optim.Optimizer, steps: int, steps_per_epoch: float
+    ) -> dict[str, Any]:
+        """The schedule over the next `steps`, of a run or of a phase that restarts it."""
+        return build_schedule(self.schedule, optimizer, self.optimizer.lr, steps, steps_per_epoch)
 
     def setup(self, stage: str) -> None:
         data = self.trainer.datamodule  # type: ignore[attr-defined]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,13 +13,15 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
-from resnet_tl.errors import RecipeError
+from resnet_tl.errors import RecipeError, did_you_mean
 from resnet_tl.tuning.average import Average
-from resnet_tl.tuning.freezing import freeze, unfreeze
+from resnet_tl.tuning.freezing import freeze, held_keys, kinds_in, unfreeze, unfreeze_only
 from resnet_tl.tuning.parting import PartedSteps, check_held
 from resnet_tl.tuning.plan import Phase, Plan, Stretch, Tuning, resolve
+from resnet_tl.tuning.plateau import Plateau
 from resnet_tl.tuning.replicas import equalise
 from resnet_tl.tuning.stages import Paths, owners, stages_of
+from resnet_tl.tuning.table import table
 
 RAW_STATE = "raw_state_dict"
 
@@ -40,6 +43,9 @@ class FineTuning(Callback):
         self.average: Average | None = None
         self.parted: list[PartedSteps] = []
         self.phase = -1
+        self.plateau: Plateau | None = None
+        self.best: dict[str, dict[str, Tensor]] = {}
+        """Of a phase with `restore_best`: weights, and their average, at its best validation."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit":
@@ -50,9 +56,11 @@ class FineTuning(Callback):
                 f"trainer.max_epochs is {trainer.max_epochs}, expected the epochs that the plan is laid over"
             )
         loaded = getattr(pl_module, "loaded_stages", None)
-        self.plan: Plan = resolve(self.tuning, list(self.stages), trainer.max_epochs, loaded)
+        kinds = {stage: kinds_in(modules) for stage, modules in self.stages.items()}
+        self.plan: Plan = resolve(self.tuning, list(self.stages), trainer.max_epochs, loaded, kinds)
         _check_strategy(trainer, self.plan)
-        rank_zero_info(self.plan.table({name: _count(modules) for name, modules in self.stages.items()}))
+        _check_restart(self.plan, pl_module)
+        rank_zero_info(table(self.plan, {name: _count(modules) for name, modules in self.stages.items()}))
         # Before the strategy wraps the module: DistributedDataParallel reduces only what is trainable then.
         self._enter(self.plan.phase(trainer.current_epoch))
 
@@ -67,15 +75,23 @@ class FineTuning(Callback):
         self.parted = [PartedSteps(o, owner, lambda: self.stretch.factors) for o in trainer.optimizers]
         if self.tuning.ema is not None and self.average is None:
             self.average = Average(pl_module, self.tuning.ema)
+        spans = [span for span in self.plan.spans() if span[1] > self.stretch.start]
+        for span in reversed(spans if len(self.plan.spans()) > 1 else []):  # the last one built is the first to count
+            _start_schedule(trainer, pl_module, span)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.plateau is not None and self.plateau.stalled and self.phase + 1 < len(self.plan.stretches):
+            self.plan = self.plan.begun(self.phase + 1, trainer.current_epoch)
         phase = self.plan.phase(trainer.current_epoch)
         if phase == self.phase:
             return
         self._equalise(pl_module)
+        self._restore_best(trainer, pl_module)
         self._enter(phase)
+        if self.stretch.phase.restart:
+            _start_schedule(trainer, pl_module, next(s for s in self.plan.spans() if s[0] == self.stretch.start))
         if self.average is not None:
-            self.average.settle(pl_module, _keys(pl_module, self.stages, self.stretch.frozen))
+            self.average.settle(pl_module, held_keys(pl_module))
         pl_module.zero_grad(set_to_none=True)
         _wrap_anew(trainer)
 
@@ -99,6 +115,27 @@ class FineTuning(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._swap(pl_module)
+        if self.plateau is not None and not trainer.sanity_checking:
+            self._watch(trainer, pl_module, self.plateau)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._restore_best(trainer, pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The phases begun, by their first epochs, and how far the one that counts is from its end."""
+        starts = [stretch.start for stretch in self.plan.stretches[: self.phase + 1]]
+        plateau = {} if self.plateau is None else self.plateau.state_dict()
+        return {"starts": starts, "plateau": plateau, "best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self.phase < 0:  # for validation alone
+            return
+        for number, start in enumerate(state["starts"]):
+            self.plan = self.plan.begun(number, start)
+        self._enter(len(state["starts"]) - 1)
+        if self.plateau is not None:
+            self.plateau.load_state_dict(state["plateau"])
+        self.best = state["best"]
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         for parted in self.parted:
@@ -124,11 +161,37 @@ class FineTuning(Callback):
         return self.plan.stretches[self.phase]
 
     def _enter(self, phase: int) -> None:
-        self.phase, self._steps = phase, 0
+        self.phase, self._steps, self.best = phase, 0, {}
+        self.plateau = Plateau(self.stretch.phase) if self.stretch.phase.until == "plateau" else None
         for stage in self.stretch.frozen:
             freeze(self.stages[stage])
         for stage in self.stretch.trained:
-            unfreeze(self.stages[stage], norms_frozen=self.tuning.norm == "frozen")
+            frozen, parts = self.tuning.norm == "frozen", self.stretch.parts.get(stage)
+            if parts:
+                unfreeze_only(self.stages[stage], parts, norms_frozen=frozen)
+            else:
+                unfreeze(self.stages[stage], norms_frozen=frozen)
+
+    def _watch(self, trainer: Trainer, pl_module: LightningModule, plateau: Plateau) -> None:
+        name = self.stretch.phase.monitor
+        if name not in trainer.callback_metrics:
+            near = did_you_mean(name, trainer.callback_metrics)
+            raise RecipeError(f"tuning.phases[{self.phase}].monitor is {name!r}, which validation does not log{near}")
+        if plateau.see(float(trainer.callback_metrics[name])) and self.stretch.phase.restore_best:
+            averages = {} if self.average is None else self.average.state
+            weights = {"raw": pl_module.state_dict(), "average": averages}
+            self.best = {kind: {key: value.clone() for key, value in state.items()} for kind, state in weights.items()}
+        if plateau.stalled and self.phase + 1 == len(self.plan.stretches):
+            trainer.should_stop = True
+
+    def _restore_best(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Back to the best validation's weights; the momentum gathered since belongs to others."""
+        if self.best:
+            pl_module.load_state_dict(self.best["raw"])
+            for optimizer in trainer.optimizers:
+                optimizer.state.clear()
+            if self.average is not None:
+                self.average.load(self.best["average"])
 
     def _equalise(self, pl_module: LightningModule) -> None:
         equalise(pl_module.buffers())
@@ -156,6 +219,25 @@ def _thaws(plan: Plan) -> bool:
     return any(set(stretch.trained) - set(plan.stretches[0].trained) for stretch in plan.stretches)
 
 
+def _check_restart(plan: Plan, module: LightningModule) -> None:
+    if len(plan.spans()) > 1 and not hasattr(module, "configure_schedule"):
+        raise RecipeError(
+            f"tuning.phases restart the schedule, for which {type(module).__name__} needs a method configure_schedule("
+            "optimizer, steps, steps_per_epoch) that returns what `lr_scheduler` is in configure_optimizers"
+        )
+
+
+def _start_schedule(trainer: Trainer, module: LightningModule, span: tuple[int, int]) -> None:
+    """The module's schedule from its beginning, over the steps of these epochs."""
+    total = int(trainer.estimated_stepping_batches)  # counts the batches first
+    an_epoch = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+    start, end = (min(epoch * an_epoch, total) for epoch in span)
+    for config in trainer.lr_scheduler_configs:
+        optimizer: Any = config.scheduler.optimizer
+        built = module.configure_schedule(optimizer, end - start, an_epoch)  # type: ignore[operator]
+        config.scheduler = built["scheduler"]
+
+
 def _wrap_anew(trainer: Trainer) -> None:
     """DistributedDataParallel reduces the gradients of what was trainable when it wrapped."""
     strategy = trainer.strategy
@@ -167,13 +249,6 @@ def _wrap_anew(trainer: Trainer) -> None:
 def _exact(rate: float) -> Tensor:
     """In float64: Lightning would round a plain number to the default dtype."""
     return torch.tensor(rate, dtype=torch.float64)
-
-
-def _keys(module: nn.Module, stages: Mapping[str, Sequence[nn.Module]], names: Sequence[str]) -> list[str]:
-    """State-dict keys of the named stages."""
-    inside = {id(tensor) for name in names for m in stages[name] for tensor in (*m.parameters(), *m.buffers())}
-    named = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    return [key for key, tensor in named.items() if id(tensor) in inside and key in module.state_dict()]
 
 
 def _count(modules: Sequence[nn.Module]) -> int:

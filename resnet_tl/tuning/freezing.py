@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 
 from torch import nn
@@ -40,6 +40,43 @@ def unfreeze(modules: Iterable[nn.Module], *, norms_frozen: bool = False) -> Non
         for part in module.modules():
             if norms_frozen and _keeps_statistics(part):
                 _hold_eval(part)
+
+
+def unfreeze_only(modules: Sequence[nn.Module], kinds: Collection[str], *, norms_frozen: bool = False) -> None:
+    """Of `norms` and `biases` the `kinds`; the rest is frozen. The norms' statistics move only where `norms` train."""
+    freeze(modules)
+    for part in (part for module in modules for part in module.modules()):
+        for name, parameter in part.named_parameters(recurse=False):
+            parameter.requires_grad_(bool(_kinds_of(part, name) & set(kinds)))
+        if "norms" in kinds and _is_norm(part) and not (norms_frozen and _keeps_statistics(part)):
+            vars(part).pop("train", None)
+            part.train()
+
+
+def kinds_in(modules: Iterable[nn.Module]) -> set[str]:
+    """Which of `norms` and `biases` a stage has."""
+    parts = [part for module in modules for part in module.modules()]
+    own = [(part, name) for part in parts for name, _ in part.named_parameters(recurse=False)]
+    return {kind for part, name in own for kind in _kinds_of(part, name)}
+
+
+def held_keys(module: nn.Module) -> list[str]:
+    """State-dict keys of what does not move: parameters without gradient, buffers of parts held in eval mode."""
+    keys, saved = [], module.state_dict().keys()
+    for path, part in module.named_modules():
+        own = [name for name, parameter in part.named_parameters(recurse=False) if not parameter.requires_grad]
+        own += [name for name, _ in part.named_buffers(recurse=False) if "train" in vars(part)]
+        keys += [f"{path}.{name}" if path else name for name in own]
+    return [key for key in keys if key in saved]
+
+
+def _kinds_of(part: nn.Module, name: str) -> set[str]:
+    """What a module's own parameter is: one of a norm, a bias, both or neither."""
+    return {kind for kind, holds in (("norms", _is_norm(part)), ("biases", name == "bias")) if holds}
+
+
+def _is_norm(part: nn.Module) -> bool:
+    return isinstance(part, (nn.LayerNorm, nn.GroupNorm)) or _keeps_statistics(part)
 
 
 def _keeps_statistics(part: nn.Module) -> bool:

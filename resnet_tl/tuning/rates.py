@@ -7,6 +7,8 @@ added, rebuilt or matched when a phase changes or a run resumes.
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from resnet_tl.errors import RecipeError, did_you_mean
 
@@ -41,23 +44,34 @@ class Optimizer:
 
 @dataclass
 class Schedule:
-    """How the rate goes over the run, from step 0 to the last.
+    """How the rate goes over the run, from step 0 to the last, or over a phase that says `restart`.
 
     Args:
         name: `constant`; `cosine` to `final`; `poly`: (1 - t/T)^power; `step`: times `gamma` at each milestone;
-            `one-cycle`: up over the first `warmup_fraction`, then down, both by cosine (arXiv:1708.07120).
-        warmup_epochs: linear rise before the schedule proper, from lr / (steps + 1).
+            `one-cycle`: up over the first `warmup_fraction`, then down, both by cosine (arXiv:1708.07120);
+            `plateau`: times `gamma` when `monitor` has not improved for more than `patience` epochs. Or an import path:
+            of a torch scheduler, `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`, or of a function of your own
+            that takes the number of steps and `options` and returns a function from the step, 0 to T - 1, to a factor.
+        warmup_epochs: linear rise before the schedule proper, from lr / (steps + 1); not of `plateau` and import paths.
         milestones: of `step`, in epochs.
         final: the last factor of `cosine` and `one-cycle`.
+        monitor: of `plateau`: a metric that falls as training succeeds.
+        options: further arguments of `plateau` or of what the import path names; a torch scheduler's `T_max`,
+            `total_steps` and `max_lr` are the steps (or epochs) that it spans and `optimizer.lr`, unless given here.
+        interval: what a torch scheduler named by its import path counts.
     """
 
-    name: Literal["constant", "cosine", "poly", "step", "one-cycle"] = "cosine"
+    name: str = "cosine"
     warmup_epochs: float = 0.0
     milestones: list[float] = field(default_factory=list)
     gamma: float = 0.1
     power: float = 0.9
     warmup_fraction: float = 0.3
     final: float = 0.0
+    monitor: str = "val/loss"
+    patience: int = 3
+    options: dict[str, Any] = field(default_factory=dict)
+    interval: Literal["step", "epoch"] = "step"
 
 
 def parameter_groups(stages: Mapping[str, Sequence[nn.Module]], weight_decay: float) -> list[dict[str, Any]]:
@@ -88,12 +102,35 @@ def build_optimizer(optimizer: Optimizer, groups: list[dict[str, Any]]) -> torch
         raise RecipeError(f"optimizer {optimizer.name!r} refuses its arguments: {_first_line(error)}") from error
 
 
+def build_schedule(
+    schedule: Schedule, optimizer: torch.optim.Optimizer, lr: float, steps: int, steps_per_epoch: float
+) -> dict[str, Any]:
+    """A schedule over the next `steps` optimizer steps, beginning at `lr` whatever an earlier one has left.
+
+    Returns what Lightning takes as `lr_scheduler`: the torch scheduler, when it moves on, what it monitors.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+        group.pop("initial_lr", None)
+    if schedule.name in _SHAPES:
+        factor = schedule_factor(schedule, steps, steps_per_epoch)
+        return {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
+    if schedule.warmup_epochs:
+        raise RecipeError(f"schedule.warmup_epochs means nothing to {schedule.name!r}; expected 0")
+    if schedule.name == "plateau":
+        given = {"factor": schedule.gamma, "patience": schedule.patience, **schedule.options}
+        plateau = _made(ReduceLROnPlateau, schedule, optimizer, **given)
+        return {"scheduler": plateau, "interval": "epoch", "monitor": schedule.monitor}
+    return _imported(schedule, optimizer, lr, steps, steps_per_epoch)
+
+
 def schedule_factor(schedule: Schedule, steps: int, steps_per_epoch: float) -> Callable[[int], float]:
-    """Step -> factor on the rate, for a run of `steps` optimizer steps."""
+    """Step -> factor on the rate, in closed form, for `steps` optimizer steps."""
     warmup = round(schedule.warmup_epochs * steps_per_epoch)
     if warmup >= steps > 0 and warmup > 0:
         raise RecipeError(
-            f"schedule.warmup_epochs is {schedule.warmup_epochs:g}, {warmup} steps, but the run has only {steps} steps"
+            f"schedule.warmup_epochs is {schedule.warmup_epochs:g}, {warmup} steps, but the schedule has only "
+            f"{steps} steps"
         )
     shape = _SHAPES[schedule.name]
 
@@ -119,6 +156,44 @@ def _timm_optimizer(optimizer: Optimizer, groups: list[dict[str, Any]]) -> torch
     return create_optimizer_v2(
         groups, opt=optimizer.name, lr=optimizer.lr, weight_decay=0.0, momentum=optimizer.momentum, **optimizer.options
     )
+
+
+def _imported(
+    schedule: Schedule, optimizer: torch.optim.Optimizer, lr: float, steps: int, steps_per_epoch: float
+) -> dict[str, Any]:
+    kind = _find(schedule.name)
+    if not (inspect.isclass(kind) and issubclass(kind, LRScheduler)):
+        factor = _made(kind, schedule, steps, **schedule.options)
+        if not callable(factor):
+            raise RecipeError(f"schedule {schedule.name!r} returns {factor!r}, expected a function of the step")
+        return {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
+    length = steps if schedule.interval == "step" else math.ceil(steps / steps_per_epoch)
+    known = {"T_max": length, "total_steps": length, "max_lr": lr}
+    given = {name: value for name, value in known.items() if name in inspect.signature(kind).parameters}
+    scheduler = _made(kind, schedule, optimizer, **{**given, **schedule.options})
+    return {"scheduler": scheduler, "interval": schedule.interval, "monitor": schedule.monitor}
+
+
+def _find(path: str) -> Any:
+    """What a schedule's name means that is no name of ours."""
+    module, _, name = path.rpartition(".")
+    if not module:
+        known = [*_SHAPES, "plateau"]
+        raise RecipeError(
+            f"schedule.name is {path!r}, expected one of {', '.join(known)}, or an import path"
+            + did_you_mean(path, known)
+        )
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise RecipeError(f"schedule.name is {path!r}, which cannot be imported: {_first_line(error)}") from error
+
+
+def _made(make: Callable[..., Any], schedule: Schedule, *arguments: Any, **options: Any) -> Any:
+    try:
+        return make(*arguments, **options)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"schedule {schedule.name!r} refuses its arguments: {_first_line(error)}") from error
 
 
 def _cosine(schedule: Schedule, progress: float, epoch: float) -> float:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.tuning.plan import Phase, Tuning, resolve
+from resnet_tl.tuning.table import table
 
 STAGES = ["stem", "layer1", "layer2", "layer3", "layer4", "head"]
 
@@ -77,8 +78,8 @@ def test_every_epoch_has_one_phase(lengths: list[int], rest: int) -> None:
 
 
 def test_the_table_shows_every_stage_and_phase() -> None:
-    table = plan(Phase(["head"], epochs=1), Phase("all", layer_decay=0.5)).table(dict.fromkeys(STAGES, 1000))
-    lines = table.splitlines()
+    resolved = plan(Phase(["head"], epochs=1), Phase("all", layer_decay=0.5))
+    lines = table(resolved, dict.fromkeys(STAGES, 1000)).splitlines()
     assert len(lines) == 1 + len(STAGES)
     assert "epoch 0" in lines[0]
     assert "epochs 1-9" in lines[0]
