@@ -87,16 +87,24 @@ class Classification(Task):
     def on_test_epoch_end(self) -> None:
         self._log_metrics("test")
 
-    def _evaluate(self, batch: Batch) -> None:
-        outputs = self.network(batch.images)
+    def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
+        """Of the batch's pictures, fillers left out: their indices `[n]` in the listing, and probabilities `[n, K]`."""
+        _, probabilities = self._answers(batch)
         keep = batch.indices >= 0
-        views = len(outputs) // len(batch)
-        probabilities = self.classifier.predict(outputs).unflatten(0, (len(batch), views)).mean(1)
+        return batch.indices[keep], probabilities[keep]
+
+    def _answers(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Outputs `[N*V, K]`, and probabilities `[N, K]`: the mean over the views."""
+        outputs = self.network(batch.images)
+        return outputs, self.classifier.predict(outputs).unflatten(0, (len(batch), -1)).mean(1)
+
+    def _evaluate(self, batch: Batch) -> None:
+        outputs, probabilities = self._answers(batch)
+        keep, views = batch.indices >= 0, len(outputs) // len(batch)
         self.metrics.update(probabilities, batch.targets, keep)
         kept = keep.repeat_interleave(views)
-        if kept.any():
-            losses = self.classifier.loss(outputs[kept], batch.targets.repeat_interleave(views, 0)[kept])
-            self.mean_loss.update(torch.stack(list(losses.values())).sum(), weight=kept.sum())
+        losses = self.classifier.loss(outputs[kept], batch.targets.repeat_interleave(views, 0)[kept])
+        self.mean_loss.update(torch.stack(list(losses.values())).sum(), weight=kept.sum())
 
     def _log_metrics(self, split: str) -> None:
         head, fitting = self.classifier, self.trainer.state.fn == TrainerFn.FITTING

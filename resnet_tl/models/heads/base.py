@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -26,8 +27,13 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, outputs: Any, targets: Any) -> dict[str, Tensor]:
-        """The named terms, scalars in fp32 under any autocast; their sum is the loss."""
+        """The named terms, scalars in fp32 (fp64 of a network in fp64) under any autocast; their sum is the loss."""
 
     @abstractmethod
     def predict(self, outputs: Any) -> Any:
         """What `forward`'s outputs mean: probabilities, or boxes and masks in pixels of the input."""
+
+
+def at_least_fp32(values: Tensor) -> Tensor:
+    """fp32 of half precisions; fp32 and fp64 as they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnet_tl.errors import RecipeError, did_you_mean
-from resnet_tl.models.heads.base import Head
+from resnet_tl.models.heads.base import Head, at_least_fp32
 from resnet_tl.records import Level
 
 
@@ -81,20 +81,24 @@ class LinearHead(Head):
         """Cross-entropy (binary cross-entropy, averaged over classes) a picture; 0 for no pictures.
 
         targets: class indices `[N]`, or `[N, K]` in 0...1: multi-hot, or soft (mixup).
-        The sum is divided by N, never by the weights in the batch: so ranks and accumulated batches add up.
+        The sum is divided by N, never by the weights or labels in the batch: so accumulated batches and those of ranks,
+        which are equally large, add up to the loss of one large batch.
         """
-        logits, pictures = outputs.float(), max(len(outputs), 1)
+        logits, pictures = at_least_fp32(outputs), max(len(outputs), 1)
         if self.multi_label:
-            soft = targets.float() * (1 - self.label_smoothing) + self.label_smoothing / 2
+            soft = targets.to(logits.dtype) * (1 - self.label_smoothing) + self.label_smoothing / 2
             total = F.binary_cross_entropy_with_logits(logits, soft, pos_weight=self.weight, reduction="sum")
             return {"loss": total / (pictures * logits.shape[1])}
-        soft = targets.float() if targets.is_floating_point() else F.one_hot(targets, logits.shape[1]).float()
-        total = F.cross_entropy(logits, soft, self.weight, reduction="sum", label_smoothing=self.label_smoothing)
+        soft = targets if targets.is_floating_point() else F.one_hot(targets, logits.shape[1])
+        total = F.cross_entropy(
+            logits, soft.to(logits.dtype), self.weight, reduction="sum", label_smoothing=self.label_smoothing
+        )
         return {"loss": total / pictures}
 
     def predict(self, outputs: Tensor) -> Tensor:
-        """Probabilities `[N, K]` in fp32; those of a multi-class head sum to 1 over K."""
-        return outputs.float().sigmoid() if self.multi_label else outputs.float().softmax(1)
+        """Probabilities `[N, K]` in fp32 (fp64 of fp64); those of a multi-class head sum to 1 over K."""
+        logits = at_least_fp32(outputs)
+        return logits.sigmoid() if self.multi_label else logits.softmax(1)
 
     def set_class_counts(self, counts: Sequence[int]) -> None:
         """For `class_weights: auto`: class k weighs n / (K * counts[k]), so the mean weight of a label is 1.
@@ -149,7 +153,7 @@ class GeM(nn.Module):
         self.p = nn.Parameter(torch.tensor([p]))
 
     def forward(self, x: Tensor) -> Tensor:
-        logs = self.p * x.float().clamp(min=self.floor).log().flatten(2)
+        logs = self.p * at_least_fp32(x).clamp(min=self.floor).log().flatten(2)
         most = logs.amax(2, keepdim=True)
         return (((logs - most).exp().mean(2).log() + most[..., 0]) / self.p).exp().to(x.dtype)
 

@@ -1,0 +1,182 @@
+"""Fits of three phases on this process, one of several or the only one, and what it saw of its weights.
+
+As a program, started once a rank with Lightning's environment variables: `ranks_probe.py FOLDER CASE...`
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import os
+import sys
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Dataset
+
+from resnet_tl.data.samplers import EvaluationSampler, TrainSampler
+from resnet_tl.models.heads.classification import LinearHead
+from resnet_tl.models.network import Backbone
+from resnet_tl.models.ranks import mean_over_ranks
+from resnet_tl.records import Batch, Draw
+from resnet_tl.tasks.classification import Classification
+from resnet_tl.tuning.callback import FineTuning
+from resnet_tl.tuning.plan import Phase, Tuning
+from resnet_tl.tuning.rates import Optimizer
+
+COUNT, CLASSES, GLOBAL_BATCH = 24, 4, 12
+PHASES = [Phase(["head"], epochs=1), Phase(["layer3", "head"], epochs=1, lr={"layer3": 0.1}), Phase(layer_decay=0.75)]
+
+
+@dataclass(frozen=True)
+class Case:
+    """network: `ours`, `timm`, `convnet`; the rest as in a recipe."""
+
+    network: str = "ours"
+    norm: str = "train"
+    ema: float | None = None
+    precision: str = "32-true"
+
+    @property
+    def name(self) -> str:
+        return "-".join(str(value) for value in asdict(self).values())
+
+    @classmethod
+    def of(cls, name: str) -> Case:
+        network, norm, ema, precision = name.split("-", 3)
+        return cls(network, norm, None if ema == "None" else float(ema), precision)
+
+
+class Pictures(Dataset):
+    """Noise with rare labels: one picture in six shows a class, so that some rank's batch has no positive at all."""
+
+    def __len__(self) -> int:
+        return COUNT
+
+    def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor, int]:
+        generator = torch.Generator().manual_seed(draw.index + 1)
+        image = torch.randint(256, (3, 32, 32), dtype=torch.uint8, generator=generator)
+        targets = torch.zeros(CLASSES)
+        if draw.index % 6 == 0:
+            targets[draw.index % CLASSES] = 1
+        return image, targets, draw.index
+
+
+def batch_of(items: list[tuple[Tensor, Tensor, int]]) -> Batch:
+    images, targets, indices = zip(*items, strict=True)
+    sizes = torch.full((len(items), 2), 32)
+    return Batch(torch.stack(images), torch.stack(targets), sizes, sizes, torch.tensor(indices))
+
+
+def loaders(ranks: int, rank: int) -> list[DataLoader]:
+    batch_size = GLOBAL_BATCH // ranks
+    train = TrainSampler(COUNT, seed=1, batch_size=batch_size, ranks=ranks, rank=rank)
+    evaluate = EvaluationSampler(COUNT, ranks=ranks, rank=rank)
+    return [DataLoader(Pictures(), batch_size, sampler=s, collate_fn=batch_of) for s in (train, evaluate)]
+
+
+class Plain(LightningModule):
+    """A module of a user's own: one group of parameters, nothing of ours."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        logits = self.net(batch.images.to(self.dtype) / 255)
+        return nn.functional.binary_cross_entropy_with_logits(logits, batch.targets.to(logits.dtype))
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.net(batch.images.to(self.dtype) / 255)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.05, momentum=0.9, weight_decay=1e-2)
+
+
+def timm_net() -> tuple[nn.Module, dict[str, Any]]:
+    net = timm.create_model("resnet18", num_classes=CLASSES)
+    return net, {
+        "stem": ["net.conv1", "net.bn1"],
+        **{f"layer{i}": f"net.layer{i}" for i in range(1, 5)},
+        "head": "net.fc",
+    }
+
+
+def conv_net() -> tuple[nn.Module, dict[str, Any]]:
+    def block(inputs: int, outputs: int) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(inputs, outputs, 3, 2, 1), nn.BatchNorm2d(outputs), nn.ReLU())
+
+    blocks = [block(3, 8), block(8, 8), block(8, 16), block(16, 16)]
+    net = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, CLASSES))
+    return net, {"stem": "net.0", "layer1": "net.1", "layer2": "net.2", "layer3": "net.3", "head": "net.[456]"}
+
+
+def build(network: str, tuning: Tuning) -> tuple[LightningModule, list[Callback]]:
+    torch.manual_seed(0)
+    if network == "ours":
+        head = lambda levels, classes: LinearHead(levels, classes, multi_label=True, class_weights=[1.0, 2.0, 3.0, 4.0])  # noqa: E731
+        task = Classification(
+            list("abcd"), Backbone("resnet20_cifar"), head, tuning, Optimizer("sgd", lr=0.05, weight_decay=1e-2)
+        )
+        return task, []
+    net, stages = {"timm": timm_net, "convnet": conv_net}[network]()
+    return Plain(net), [FineTuning(tuning, stages)]
+
+
+def digest(tensors: Any) -> str:
+    return hashlib.sha256(b"".join(t.detach().cpu().contiguous().numpy().tobytes() for t in tensors)).hexdigest()
+
+
+class Watch(Callback):
+    """Digests of parameters and buffers at every validation, and of what a save in mid-epoch would hold."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str]] = []
+        self.wrappers: list[int] = []
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.seen.append(("validation", digest([*pl_module.parameters(), *pl_module.buffers()])))
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        saved = trainer._checkpoint_connector.dump_checkpoint()
+        states = [saved[key] for key in ("state_dict", "raw_state_dict") if key in saved]
+        self.seen.append(("save", digest(tensor for state in states for tensor in state.values())))
+        self.wrappers.append(sum(type(thing) is DistributedDataParallel for thing in gc.get_objects()))
+
+
+def fit(case: Case, ranks: int, rank: int, folder: Path) -> dict[str, Any]:
+    tuning = Tuning(PHASES, norm=case.norm, ema=case.ema, allow_untrained=True)  # type: ignore[arg-type]
+    module, callbacks = build(case.network, tuning)
+    watch = Watch()
+    trainer = Trainer(
+        max_epochs=3, accelerator="cpu", devices=ranks, strategy="ddp" if ranks > 1 else "auto", logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, precision=case.precision,
+        use_distributed_sampler=False, num_sanity_val_steps=0, callbacks=[*callbacks, watch], default_root_dir=folder,
+    )  # fmt: skip
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        trainer.fit(module, *loaders(ranks, rank))
+    if rank == 0:
+        torch.save(module.state_dict(), folder / f"{case.name}.pt")
+    told_of = [str(warning.message) for warning in told if "unused" in str(warning.message)]
+    return {"seen": watch.seen, "wrappers": watch.wrappers, "told": told_of}
+
+
+def main() -> None:
+    folder, *names = sys.argv[1:]
+    ranks, rank = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
+    found: dict[str, Any] = {name: fit(Case.of(name), ranks, rank, Path(folder)) for name in names}
+    found["mean count"] = mean_over_ranks(torch.tensor([rank, 4 * rank])).tolist()
+    (Path(folder) / f"rank{rank}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Several processes: the same weights on each, and those of one process with the whole batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+PROBE = Path(__file__).with_name("ranks_probe.py")
+spec = spec_from_file_location("ranks_probe", PROBE)
+assert spec is not None
+assert spec.loader is not None
+probe = module_from_spec(spec)
+sys.modules["ranks_probe"] = probe
+spec.loader.exec_module(probe)
+
+Launch = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Launch:
+    """Runs cases on so many gloo processes: what each of them saw."""
+
+    def launch(ranks: int, *cases: Any) -> list[dict[str, Any]]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        joined = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(ranks), "NODE_RANK": "0"}
+        processes = [
+            subprocess.Popen(
+                [sys.executable, str(PROBE), str(tmp_path), *(case.name for case in cases)],
+                env={**os.environ, **joined, "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for rank in range(ranks)
+        ]
+        told = [process.communicate(timeout=500)[0] for process in processes]
+        assert [process.returncode for process in processes] == [0] * ranks, told
+        return [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(ranks)]
+
+    return launch
+
+
+def check(case: Any, found: list[dict[str, Any]], folder: Path) -> None:
+    """Replicas 0.0 apart; with fixed norms in fp64 they are one process' weights up to rounding."""
+    first = found[0][case.name]
+    assert [where for where, _ in first["seen"]].count("validation") == 3
+    assert len(first["seen"]) == 3 * (1 + probe.COUNT // probe.GLOBAL_BATCH)
+    for other in found[1:]:
+        assert other[case.name]["seen"] == first["seen"]
+    assert set(first["wrappers"]) == {1}, "a wrapper that was replaced is gone, with its hooks"
+    assert first["told"] == []
+    if case.norm == "frozen" and case.precision == "64-true":
+        shared = torch.load(folder / f"{case.name}.pt")
+        probe.fit(case, 1, 0, folder)
+        alone = torch.load(folder / f"{case.name}.pt")
+        apart = {key: float((shared[key] - alone[key]).abs().max()) for key in alone}
+        assert max(apart.values()) <= 1e-9, apart
+
+
+EXACT = {"norm": "frozen", "precision": "64-true"}
+
+
+def test_two_ranks_are_one(launch: Launch, tmp_path: Path) -> None:
+    cases = [probe.Case("ours", ema=0.9), probe.Case("ours", **EXACT)]
+    found = launch(2, *cases)
+    for case in cases:
+        check(case, found, tmp_path)
+    assert [rank["mean count"] for rank in found] == [[0.5, 2.0]] * 2
+
+
+def test_some_rank_has_no_positive_target_at_some_step() -> None:
+    positives = [[bool(batch.targets.any()) for batch in probe.loaders(2, rank)[0]] for rank in range(2)]
+    assert any(one != other for one, other in zip(*positives, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_several_ranks_are_one_for_any_network(ranks: int, launch: Launch, tmp_path: Path) -> None:
+    cases = [
+        probe.Case(network, **options)
+        for network in ("ours", "timm", "convnet")
+        for options in ({"ema": 0.9}, EXACT, {**EXACT, "ema": 0.5}, {"precision": "bf16-mixed"})
+    ]
+    found = launch(ranks, *cases)
+    for case in cases:
+        check(case, found, tmp_path)
