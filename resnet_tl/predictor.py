@@ -28,7 +28,7 @@ from resnet_tl.data.transforms import Transform, evaluation, pipeline
 from resnet_tl.errors import DataError, RunError, WeightsError
 from resnet_tl.models.network import Network, build
 from resnet_tl.recipe.build import foreign_code, instantiate_model
-from resnet_tl.records import Preprocessing
+from resnet_tl.records import Features, Preprocessing
 
 Source: TypeAlias = "str | Path | Picture"
 """A file, folder, zip or glob, or a picture: `[H, W, C]` uint8 or uint16, RGB."""
@@ -137,8 +137,8 @@ class Predictor:
                     yield self._named(index, source, row, top)
 
     @torch.inference_mode()
-    def probabilities(self, images: Tensor) -> Tensor:
-        """`[N, K]` of preprocessed pictures `[N, C, H, W]`, uint8 or uint16."""
+    def probabilities(self, images: Tensor | Features) -> Tensor:
+        """`[N, K]` of preprocessed pictures `[N, C, H, W]`, uint8 or uint16; or of a network's features of them."""
         return self.network.head.predict(self.network(images.to(self.network.mean.device)))
 
     def _load(self, sources: list[Source]) -> Iterator[list[tuple[int, Source, Item | DataError]]]:

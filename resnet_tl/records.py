@@ -59,17 +59,38 @@ class Draw(NamedTuple):
     repeat: int = 0
 
 
+@dataclass(frozen=True)
+class Features:
+    """What a network's first stages made of pictures `[N, C, H, W]`.
+
+    maps: `{level: [N, C', H', W']}`, every map that is read behind these stages.
+    input_size: (h, w) of the pictures.
+    after: the last stage that has run.
+    """
+
+    maps: dict[str, Tensor]
+    input_size: tuple[int, int]
+    after: str
+
+    def to(self, device: torch.device | str, **how: Any) -> Features:
+        return replace(self, maps={level: value.to(device, **how) for level, value in self.maps.items()})
+
+    def pin_memory(self) -> Features:
+        return replace(self, maps={level: value.pin_memory() for level, value in self.maps.items()})
+
+
 @dataclass
 class Batch:
     """Pictures on their way to the device.
 
-    images: uint8 (0...255) or uint16 (0...65535), `[N*V, C, H, W]`, channels-last, the V views of a picture adjacent.
+    images: uint8 (0...255) or uint16 (0...65535), `[N*V, C, H, W]`, channels-last, the V views of a picture adjacent;
+        or the kept features of as many.
     targets: class indices `[N]` int64, or multi-hot `[N, K]` float32.
     sizes, original_sizes: `[N, 2]` int64, (h, w) before padding, and of the file after EXIF rotation.
     indices: `[N]` int64 into the listing; -1 marks a filler.
     """
 
-    images: Tensor
+    images: Tensor | Features
     targets: Tensor
     sizes: Tensor
     original_sizes: Tensor

@@ -5,18 +5,23 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, overload
 
 import torch
 from torch import Tensor, nn
 
+from resnet_tl.models.fold import fold
 from resnet_tl.models.heads.base import Head
 from resnet_tl.models.resnet import resnet
-from resnet_tl.records import Level, Preprocessing
+from resnet_tl.records import Features, Level, Preprocessing
 
 
 class Trunk(Protocol):
-    """What a network asks of its trunk, a `ResNet` or one of your own (an `nn.Module`)."""
+    """What a network asks of its trunk, a `ResNet` or one of your own (an `nn.Module`).
+
+    One that has `level_behind` too, and whose `forward` takes `levels` and `after`, as a `ResNet`'s does, can be cut
+    behind any stage; others run whole.
+    """
 
     in_channels: int
     feature_info: list[Level]
@@ -25,7 +30,7 @@ class Trunk(Protocol):
     def stages(self) -> dict[str, list[nn.Module]]:
         """Input to output, every parameter in exactly one."""
 
-    def __call__(self, images: Tensor) -> dict[str, Tensor]:
+    def __call__(self, images: Tensor, **part: Any) -> dict[str, Tensor]:
         """Normalised pictures `[N, C, H, W]` -> maps by the names in `feature_info`."""
 
 
@@ -80,6 +85,10 @@ class Network(nn.Module):
     def __init__(self, trunk: Trunk, neck: nn.Module | None, head: Head) -> None:
         super().__init__()
         self.trunk, self.neck, self.head = trunk, neck, head
+        self.prefix: Callable[[Tensor], Features] | None = None
+        """Runs the first stages in their place, while training holds them frozen; `resnet_tl.tuning.prefix` sets it."""
+        reads = getattr(head if neck is None else neck, "reads", None)
+        self._read: list[str] = [level.name for level in trunk.feature_info] if reads is None else list(reads)
         self.register_buffer("mean", torch.empty(0))
         self.register_buffer("std", torch.empty(0))
         self.preprocess_as(trunk.preprocessing)
@@ -91,24 +100,70 @@ class Network(nn.Module):
         self.mean = _per_channel(preprocessing.mean, channels).to(self.mean.device)
         self.std = _per_channel(preprocessing.std, channels).to(self.std.device)
 
-    def forward(self, images: Tensor, sizes: Tensor | None = None) -> Any:
+    def forward(self, images: Tensor | Features, sizes: Tensor | None = None) -> Any:
         """The head's outputs.
 
         Args:
-            images: `[N, C, H, W]`, uint8 or float 0...255, or uint16 0...65535.
+            images: `[N, C, H, W]`, uint8 or float 0...255, or uint16 0...65535; or what the first stages made of them.
             sizes: `[N, 2]` (h, w) before padding; None where nothing is padded.
         """
         return self.run(self.normalise(images, sizes), sizes)
 
-    def run(self, images: Tensor, sizes: Tensor | None = None) -> Any:
-        """The head's outputs for pictures that are normalised already (mixup and cutmix act in between)."""
-        maps = self.trunk(images)
-        if self.neck is not None:
-            maps = self.neck(maps)
-        return self.head(maps, sizes, (images.shape[-2], images.shape[-1]))
+    def run(self, images: Tensor | Features, sizes: Tensor | None = None) -> Any:
+        """The head's outputs for pictures that are normalised already (mixup and cutmix act in between), or for what
+        the first stages made of them."""
+        if isinstance(images, Features):
+            return self.run_from(images, sizes)
+        if self.prefix is not None:
+            return self.run_from(self.prefix(images), sizes)
+        last = list(self.trunk.stages())[-1]
+        size = (images.shape[-2], images.shape[-1])
+        return self.run_from(Features(self.maps_behind(last, images), size, last), sizes)
 
-    def normalise(self, images: Tensor, sizes: Tensor | None = None) -> Tensor:
-        """`[N, C, H, W]` float32 with the weights' mean and std; what lies outside `sizes` is 0."""
+    def maps_behind(self, stage: str, images: Tensor) -> dict[str, Tensor]:
+        """What the stages up to `stage`, one of `cuts()`, make of normalised pictures: every map that is read later."""
+        if stage == "neck":
+            return self.neck(self.maps_behind(self.cuts()[-2], images))  # type: ignore[misc]
+        if not hasattr(self.trunk, "level_behind"):
+            return self.trunk(images)
+        levels = list(self.trunk.level_behind.values())
+        depth = levels.index(self.trunk.level_behind[stage])
+        is_read = [level in self._read for level in levels]
+        kept = [level for level, read in zip(levels[:depth], is_read, strict=False) if read]
+        return self.trunk(images, levels=[*kept, *([levels[depth]] if any(is_read[depth:]) else [])])
+
+    def run_from(self, features: Features, sizes: Tensor | None = None) -> Any:
+        """The head's outputs for what the stages up to `features.after` made of pictures."""
+        maps, after = features.maps, features.after
+        if after != "neck" and hasattr(self.trunk, "level_behind"):
+            if missing := [level for level in self._read if level not in maps]:
+                maps = {**maps, **self.trunk(maps[self.trunk.level_behind[after]], levels=missing, after=after)}
+            maps = {level: maps[level] for level in self._read}
+        if self.neck is not None and after != "neck":
+            maps = self.neck(maps)
+        return self.head(maps, sizes, features.input_size)
+
+    def cuts(self) -> list[str]:
+        """The stages behind which the network can be cut in two, `maps_behind` and `run_from`; input to output."""
+        trunk = list(self.trunk.stages())
+        neck = [] if self.neck is None else ["neck"]
+        return [*(trunk if hasattr(self.trunk, "level_behind") else trunk[-1:]), *neck]
+
+    def folded_until(self, stage: str) -> Network:
+        """A copy with its batch norms folded, good for `maps_behind(stage, ...)` alone: later stages are left out."""
+        stages = self.stages()
+        later = list(stages)[list(stages).index(stage) + 1 :]
+        return fold(self, leave_out=[module for name in later for module in stages[name]])
+
+    @overload
+    def normalise(self, images: Tensor, sizes: Tensor | None = None) -> Tensor: ...
+    @overload
+    def normalise(self, images: Tensor | Features, sizes: Tensor | None = None) -> Tensor | Features: ...
+    def normalise(self, images: Tensor | Features, sizes: Tensor | None = None) -> Tensor | Features:
+        """`[N, C, H, W]` float32 with the weights' mean and std; what lies outside `sizes` is 0. Features stay as they
+        are: they came from normalised pictures."""
+        if isinstance(images, Features):
+            return images
         scale = FULL_SCALE.get(images.dtype, 255.0)
         mean, std = self.mean.view(1, -1, 1, 1), self.std.view(1, -1, 1, 1)
         normalised = (images.float() - mean * scale) / (std * scale)

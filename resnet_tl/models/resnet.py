@@ -118,6 +118,7 @@ class ResNet(nn.Module):
 
     Attributes:
         feature_info: the levels that `forward` returns, with channels and stride.
+        level_behind: stage -> the level that it leaves, of all stages that were built.
         preprocessing: how the weights want their pictures.
     """
 
@@ -157,7 +158,7 @@ class ResNet(nn.Module):
                 built[f"layer{number}"] = Level(level, stage[-1].out_channels, stage[-1].map_stride)
 
         self.feature_info = [level for level in built.values() if level.name in wanted]
-        self._level_behind = {stage: level.name for stage, level in built.items()}
+        self.level_behind = {stage: level.name for stage, level in built.items()}
         _initialise(self, zero_init_last and norm != "frozen")  # a frozen norm would stay at zero
         self.to(memory_format=torch.channels_last)
 
@@ -174,12 +175,12 @@ class ResNet(nn.Module):
         """
         wanted = [level.name for level in self.feature_info]
         if levels is not None:
-            wanted = _checked(levels, list(self._level_behind.values()))
-        stages = list(self._level_behind)
+            wanted = _checked(levels, list(self.level_behind.values()))
+        stages = list(self.level_behind)
         start = 0 if after is None else stages.index(after) + 1
         maps: dict[str, Tensor] = {}
         for stage in stages[start:]:
-            level = self._level_behind[stage]
+            level = self.level_behind[stage]
             if level > max(wanted):
                 break
             x = self._run(stage, x)
@@ -189,7 +190,7 @@ class ResNet(nn.Module):
 
     def stages(self) -> dict[str, list[nn.Module]]:
         """Input to output, every parameter in exactly one."""
-        deeper = {stage: [self.get_submodule(stage)] for stage in self._level_behind if stage != "stem"}
+        deeper = {stage: [self.get_submodule(stage)] for stage in self.level_behind if stage != "stem"}
         return {"stem": [self.conv1, self.bn1], **deeper}
 
     def _run(self, stage: str, x: Tensor) -> Tensor:

@@ -68,8 +68,9 @@ class Classification(Task):
         return self.classifier.predict(self.network(images))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        images = self.network.normalise(batch.images)
-        images, targets = mix(images, batch.targets, len(self.classes), mixup=self.mixup, cutmix=self.cutmix)
+        images, targets = self.network.normalise(batch.images), batch.targets
+        if isinstance(images, Tensor):
+            images, targets = mix(images, targets, len(self.classes), mixup=self.mixup, cutmix=self.cutmix)
         outputs = self.network.run(images)
         loss = torch.stack(list(self.classifier.loss(outputs, targets).values())).sum()
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch))

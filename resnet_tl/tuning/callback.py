@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from resnet_tl.errors import RecipeError, did_you_mean
+from resnet_tl.tuning import prefix
 from resnet_tl.tuning.average import Average
 from resnet_tl.tuning.freezing import freeze, held_keys, kinds_in, unfreeze, unfreeze_only
 from resnet_tl.tuning.parting import PartedSteps, check_held
@@ -68,6 +69,7 @@ class FineTuning(Callback):
         # The strategy may have put other modules in place of some (SyncBatchNorm): these are to be held, too.
         self.stages = stages_of(pl_module, self.paths)
         self._enter(self.phase)
+        self._run_frozen_part(pl_module)
         owner = owners(self.stages)
         trained = {stage for stretch in self.plan.stretches for stage in stretch.trained}
         learning = {name: p for name, p in pl_module.named_parameters() if owner[id(p)] in trained}
@@ -88,6 +90,7 @@ class FineTuning(Callback):
         self._equalise(pl_module)
         self._restore_best(trainer, pl_module)
         self._enter(phase)
+        self._run_frozen_part(pl_module)
         if self.stretch.phase.restart:
             _start_schedule(trainer, pl_module, next(s for s in self.plan.spans() if s[0] == self.stretch.start))
         if self.average is not None:
@@ -140,6 +143,7 @@ class FineTuning(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         for parted in self.parted:
             parted.restore()
+        prefix.remove(pl_module)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.average is not None:
@@ -155,6 +159,9 @@ class FineTuning(Callback):
         if self.tuning.ema is not None and RAW_STATE in checkpoint:
             self.average = Average(pl_module, self.tuning.ema)
             pl_module.load_state_dict(checkpoint[RAW_STATE])
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        prefix.remove(pl_module)
 
     @property
     def stretch(self) -> Stretch:
@@ -192,6 +199,10 @@ class FineTuning(Callback):
                 optimizer.state.clear()
             if self.average is not None:
                 self.average.load(self.best["average"])
+
+    def _run_frozen_part(self, pl_module: LightningModule) -> None:
+        if said := prefix.install(pl_module, compiled=self.tuning.compile):
+            rank_zero_info(said)
 
     def _equalise(self, pl_module: LightningModule) -> None:
         equalise(pl_module.buffers())

@@ -58,12 +58,14 @@ class Tuning:
             stages it is always frozen.
         ema: decay a step of the averaged weights that validation and checkpoints use (0.999, say); None: no average.
         allow_untrained: let a plan freeze a stage whose weights were neither loaded nor trained.
+        compile: run the stages frozen from the input on through torch.compile.
     """
 
     phases: list[Phase] | Literal["gradual", "lpft"] = field(default_factory=lambda: [Phase()])
     norm: Literal["train", "frozen"] = "train"
     ema: float | None = None
     allow_untrained: bool = False
+    compile: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,7 +16,13 @@ class Head(nn.Module, ABC):
     A head is built as `Head(levels, classes, **options)`: the `Level`s it may read, shallow to deep, and the class
     names. A recipe names it by class path; a head of one's own subclasses this and needs nothing registered.
     On any batch, one without objects included, every trainable parameter gets a gradient (zeros allowed).
+
+    Attributes:
+        reads: names of the levels that it reads; None: all. What nobody reads is neither kept nor, if it is the
+            deepest, computed.
     """
+
+    reads: Sequence[str] | None = None
 
     @abstractmethod
     def forward(self, maps: dict[str, Tensor], sizes: Tensor | None, input_size: tuple[int, int]) -> Any:

@@ -57,6 +57,7 @@ class LinearHead(Head):
                 "expected multi_label: true beside it"
             )
         self.level = levels[-1].name
+        self.reads = (self.level,)
         self.multi_label = multi_label
         self.label_smoothing = label_smoothing
         self.auto_weights = class_weights == "auto"
