@@ -18,7 +18,7 @@ from resnet_tl.tuning import prefix
 from resnet_tl.tuning.average import Average
 from resnet_tl.tuning.freezing import freeze, held_keys, kinds_in, unfreeze, unfreeze_only
 from resnet_tl.tuning.parting import PartedSteps, check_held
-from resnet_tl.tuning.plan import Phase, Plan, Stretch, Tuning, resolve
+from resnet_tl.tuning.plan import KINDS, Phase, Plan, Stretch, Tuning, resolve
 from resnet_tl.tuning.plateau import Plateau
 from resnet_tl.tuning.replicas import equalise
 from resnet_tl.tuning.stages import Paths, owners, stages_of
@@ -68,7 +68,7 @@ class FineTuning(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # The strategy may have put other modules in place of some (SyncBatchNorm): these are to be held, too.
         self.stages = stages_of(pl_module, self.paths)
-        self._enter(self.phase)
+        self._freeze()
         self._run_frozen_part(pl_module)
         owner = owners(self.stages)
         trained = {stage for stretch in self.plan.stretches for stage in stretch.trained}
@@ -170,6 +170,9 @@ class FineTuning(Callback):
     def _enter(self, phase: int) -> None:
         self.phase, self._steps, self.best = phase, 0, {}
         self.plateau = Plateau(self.stretch.phase) if self.stretch.phase.until == "plateau" else None
+        self._freeze()
+
+    def _freeze(self) -> None:
         for stage in self.stretch.frozen:
             freeze(self.stages[stage])
         for stage in self.stretch.trained:
@@ -227,7 +230,11 @@ def _check_strategy(trainer: Trainer, plan: Plan) -> None:
 
 
 def _thaws(plan: Plan) -> bool:
-    return any(set(stretch.trained) - set(plan.stretches[0].trained) for stretch in plan.stretches)
+    learning = [
+        {(stage, kind) for stage in stretch.trained for kind in stretch.parts.get(stage, (*KINDS, "the rest"))}
+        for stretch in plan.stretches
+    ]
+    return any(later - learning[0] for later in learning)
 
 
 def _check_restart(plan: Plan, module: LightningModule) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from resnet_tl.errors import RecipeError
-from resnet_tl.tuning.freezing import freeze, unfreeze
+from resnet_tl.tuning.freezing import freeze, held_keys, kinds_in, unfreeze, unfreeze_only
 
 
 @pytest.fixture
@@ -118,3 +118,44 @@ def test_norms_of_ones_own_are_frozen_too() -> None:
 def test_a_norm_without_statistics_cannot_be_frozen() -> None:
     with pytest.raises(RecipeError, match="1 is a BatchNorm2d without running statistics"):
         freeze([nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False))])
+
+
+def test_norms_alone(net: nn.Sequential) -> None:
+    unfreeze([net])
+    unfreeze_only([net], ["norms"])
+    net.train()
+    assert {name for name, p in net.named_parameters() if p.requires_grad} == {"1.weight", "1.bias"}
+    assert net[1].training
+    assert not any(part.training for part in (net[0], net[2], net[3]))
+    before = state(net)
+    net(torch.randn(8, 3, 8, 8))
+    assert not torch.equal(net[1].running_mean, before["1.running_mean"])
+    unfreeze_only([net], ["norms"], norms_frozen=True)
+    net.train()
+    assert not net[1].training
+    assert net[1].weight.requires_grad
+
+
+def test_biases_alone_leave_the_norms_statistics(net: nn.Sequential) -> None:
+    unfreeze_only([net], ["biases"])
+    net.train()
+    assert {name for name, p in net.named_parameters() if p.requires_grad} == {"0.bias", "1.bias", "3.bias"}
+    before = state(net)
+    net(torch.randn(8, 3, 8, 8)).sum().backward()
+    torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=0.1).step()
+    moved = {key for key, tensor in net.state_dict().items() if not torch.equal(before[key], tensor)}
+    assert moved == {"0.bias", "1.bias", "3.bias"}
+
+
+def test_kinds_in_a_stage(net: nn.Sequential) -> None:
+    assert kinds_in([net]) == {"norms", "biases"}
+    assert kinds_in([nn.Conv2d(3, 4, 3, bias=False)]) == set()
+    assert kinds_in([nn.Conv2d(3, 4, 3, bias=False), nn.LayerNorm(4, bias=False)]) == {"norms"}
+
+
+def test_held_keys_are_what_does_not_move(net: nn.Sequential) -> None:
+    assert held_keys(net) == []
+    unfreeze_only([net], ["biases"])
+    assert set(held_keys(net)) == set(net.state_dict()) - {"0.bias", "1.bias", "3.bias"}
+    unfreeze([net], norms_frozen=True)
+    assert set(held_keys(net)) == {"1.running_mean", "1.running_var", "1.num_batches_tracked"}

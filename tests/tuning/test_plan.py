@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,11 +55,13 @@ def test_of_several_lr_patterns_the_first_counts() -> None:
         ([Phase(lr={"layer9": 0.1})], "no stage matches"),
         ([Phase(lr={"head": 0.0})], "above 0"),
         ([Phase(layer_decay=0.0)], "above 0"),
+        ([Phase(until="plateau", patience=0)], "at least 1 validation"),
+        ("gradually", "expected gradual, lpft or a list of phases; did you mean 'gradual'"),
     ],
 )
-def test_a_wrong_plan_is_refused(phases: list[Phase], message: str) -> None:
+def test_a_wrong_plan_is_refused(phases: Any, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        plan(*phases)
+        resolve(Tuning(phases), STAGES, 10)
 
 
 def test_freezing_what_was_never_trained_is_refused() -> None:
@@ -85,3 +90,78 @@ def test_the_table_shows_every_stage_and_phase() -> None:
     assert "epochs 1-9" in lines[0]
     assert "frozen" in lines[1]
     assert "lr x 0.03125" in lines[1]
+
+
+HAVE = {**dict.fromkeys(STAGES, ("norms", "biases")), "head": ["biases"], "layer1": []}
+
+
+def test_norms_and_biases_of_every_stage_that_has_them() -> None:
+    stretch = resolve(Tuning([Phase(["norms", "layer4"])]), STAGES, 3, kinds=HAVE).stretches[0]
+    assert stretch.parts == {stage: ["norms"] for stage in ("stem", "layer2", "layer3")}
+    assert stretch.trained == ["stem", "layer2", "layer3", "layer4"]
+    assert stretch.frozen == ["layer1", "head"]
+    both = resolve(Tuning([Phase(["biases", "norms"])]), STAGES, 3, kinds=HAVE).stretches[0].parts
+    assert (both["stem"], both["head"]) == (["norms", "biases"], ["biases"])
+
+
+def test_norms_where_there_are_none_train_nothing() -> None:
+    with pytest.raises(RecipeError, match=r"phases\[0\].train asks for norms, which no stage has"):
+        resolve(Tuning([Phase(["norms"])]), STAGES, 3, kinds=dict.fromkeys(STAGES, ("biases",)))
+
+
+def test_the_rest_of_a_stage_trained_in_part_must_not_be_random() -> None:
+    with pytest.raises(RecipeError, match="freezes 'stem', whose weights are random"):
+        plan(Phase(["norms", "head"]), loaded=[])
+    plan(Phase(["norms", "head"]), loaded=STAGES[:-1])
+    with pytest.raises(RecipeError, match=r"phases\[0\] freezes 'layer4'"):
+        plan(Phase(["biases", "head"], epochs=1), Phase(["head"]), loaded=STAGES[:4])
+
+
+def words(word: Any, epochs: int, stages: list[str] = STAGES) -> list[tuple[int, int, list[str]]]:
+    resolved = resolve(Tuning(word), stages, epochs)
+    return [(stretch.start, stretch.end, stretch.trained) for stretch in resolved.stretches]
+
+
+def test_gradual_thaws_from_the_head_down_over_half_of_the_run() -> None:
+    assert words("gradual", 20) == [
+        (0, 2, ["head"]),
+        (2, 4, ["layer4", "head"]),
+        (4, 6, ["layer3", "layer4", "head"]),
+        (6, 8, ["layer2", "layer3", "layer4", "head"]),
+        (8, 10, ["layer1", "layer2", "layer3", "layer4", "head"]),
+        (10, 20, STAGES),
+    ]
+    assert words("gradual", 3) == [(0, 1, ["head"]), (1, 2, STAGES[2:]), (2, 3, STAGES)]
+    assert words("gradual", 1) == [(0, 1, STAGES)]
+    assert words("gradual", 4, ["all"]) == [(0, 4, ["all"])]
+
+
+@given(st.integers(1, 40), st.integers(1, 8))
+def test_gradual_ends_with_everything(epochs: int, count: int) -> None:
+    phases = words("gradual", epochs, [f"s{number}" for number in range(count)])
+    assert phases[0][0] == 0
+    assert phases[-1][1] == epochs
+    assert len(phases[-1][2]) == count
+    assert all(len(before[2]) < len(after[2]) for before, after in pairwise(phases))
+
+
+def test_lpft_is_a_probe_and_then_everything_with_a_schedule_each() -> None:
+    resolved = resolve(Tuning("lpft"), STAGES, 9)
+    assert words("lpft", 9) == [(0, 5, ["head"]), (5, 9, STAGES)]
+    assert resolved.spans() == [(0, 5), (5, 9)]
+    assert set(resolved.stretches[1].factors.values()) == {0.1}
+    with pytest.raises(RecipeError, match="lpft needs at least 2 epochs"):
+        words("lpft", 1)
+
+
+def test_a_phase_that_begins_earlier_moves_the_later_ones_up() -> None:
+    resolved = plan(Phase(["head"], epochs=4), Phase(["layer4", "head"], epochs=3, restart=True), Phase("all"))
+    moved = resolved.begun(0, 0).begun(1, 2)
+    assert [(s.start, s.end) for s in moved.stretches] == [(0, 2), (2, 5), (5, 10)]
+    assert moved.spans() == [(0, 2), (2, 10)]
+    assert [(s.start, s.end) for s in moved.begun(2, 3).stretches] == [(0, 2), (2, 3), (3, 10)]
+
+
+def test_a_schedule_spans_the_phases_up_to_the_next_restart() -> None:
+    assert plan(Phase(epochs=2), Phase(epochs=3), Phase()).spans() == [(0, 10)]
+    assert plan(Phase(epochs=2, restart=True), Phase(epochs=3), Phase(restart=True)).spans() == [(0, 5), (5, 10)]
