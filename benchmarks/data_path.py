@@ -34,6 +34,7 @@ from benchmarks.alternate import Seconds, alternate, quartiles, ratios
 from benchmarks.machine import machine
 from resnet_tl.data.collate import collate
 from resnet_tl.data.dataset import PictureDataset
+from resnet_tl.data.handover import Handover
 from resnet_tl.data.image_cache import Form, cached
 from resnet_tl.data.listing import Listing
 from resnet_tl.data.transforms import Augment
@@ -110,7 +111,7 @@ def ours(root: Path, keys: list[str], folder: Path, passes: Passes) -> dict[str,
         "ours, cached": dataset(cache=cached([listing], Form(round(SIZE / 0.875)), folder)),
     }
     draws = [Draw(0, index) for index in order(len(keys))]
-    return {name: passes(each, draws, collate) for name, each in sets.items()}
+    return {name: passes(each, draws, Handover(collate)) for name, each in sets.items()}
 
 
 def peers(root: Path, keys: list[str], passes: Passes) -> dict[str, Run]:

@@ -29,22 +29,17 @@ def collate(items: Sequence[Item]) -> Batch:
             "end them with a transform to one size, as Resize or CenterCrop are"
         )
     images = torch.from_numpy(np.concatenate(views)).permute(0, 3, 1, 2)
-    indices, sizes, original_sizes, targets = _numbers(items, images.shape[2:])
     if isinstance(items[0].target, np.ndarray):
         targets = torch.from_numpy(np.stack([item.target for item in items]))
-    return Batch(images, targets, sizes, original_sizes, indices)
-
-
-def _numbers(items: Sequence[Item], size: Sequence[int]) -> tuple[torch.Tensor, ...]:
-    """Indices `[N]`, sizes `[N, 2]`, original sizes `[N, 2]` and class indices `[N]` in one storage: each storage is a
-    file that a worker opens and the main process maps."""
-    count = len(items)
-    flat = [item.row for item in items]
-    flat += [*size] * count
-    flat += [side for item in items for side in item.original_size]
-    flat += [item.target for item in items if isinstance(item.target, int)]
-    indices, sizes, original_sizes, targets = torch.tensor(flat).tensor_split([count, 3 * count, 5 * count])
-    return indices, sizes.view(count, 2), original_sizes.view(count, 2), targets
+    else:
+        targets = torch.tensor([item.target for item in items])
+    return Batch(
+        images,
+        targets,
+        sizes=torch.tensor([images.shape[2:]] * len(items)),
+        original_sizes=torch.tensor([item.original_size for item in items]),
+        indices=torch.tensor([item.row for item in items]),
+    )
 
 
 def _as_one_dtype(views: list[Picture]) -> list[Picture]:

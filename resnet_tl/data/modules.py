@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from resnet_tl.data import splits, transforms
 from resnet_tl.data.collate import collate
 from resnet_tl.data.dataset import PictureDataset
+from resnet_tl.data.handover import Handover
 from resnet_tl.data.image_cache import Form, ImageCache, cached
 from resnet_tl.data.listing import Listing, PictureSet
 from resnet_tl.data.resize import Interpolation
@@ -188,7 +189,7 @@ class ClassificationData(L.LightningDataModule):
             dataset,  # type: ignore[arg-type]
             batch_size=self.batch_size,
             sampler=sampler,  # type: ignore[arg-type]
-            collate_fn=collate,
+            collate_fn=Handover(collate),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             worker_init_fn=_start_worker,

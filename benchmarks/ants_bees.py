@@ -1,0 +1,50 @@
+"""CIFAR networks fine-tuned on the tutorial's ants and bees at 64 pixels, by our recipes with other values.
+
+python -m benchmarks ants_bees --root DIR --weights DIR [--json] [--seeds 1 2 3 4 5] [--only resnet56] [--epochs N]
+
+--root holds {train,val}/{ants,bees} (the pictures of PyTorch's transfer-learning tutorial), --weights the files
+resnet20-12fca82f.th and resnet56-4bfd9763.th of github.com/akamaster/pytorch_resnet_cifar10. Accuracy is that of the
+last epoch, never of the best one. The values below were chosen by runs of other seeds (100 and 101).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from benchmarks.fits import SEEDS, measure
+from benchmarks.machine import machine
+
+PHASES = "[{epochs: 2, train: [head]}, {train: all}]"
+COMMON = [
+    *("-c", "classify/folder_resnet50_finetune", "--data.image_size", "64", "--data.cache", "resized"),
+    *("--model.optimizer.lr", "0.05", "--model.tuning.phases", PHASES),
+]
+NETWORKS = {
+    "resnet56": ("resnet56-4bfd9763.th", ["--trainer.max_epochs", "24"]),
+    "resnet20": ("resnet20-12fca82f.th", ["--trainer.max_epochs", "20"]),
+}
+
+
+def main(arguments: list[str]) -> None:
+    options = _parser().parse_args(arguments)
+    runs = []
+    for name in options.only:
+        file, own = NETWORKS[name]
+        network = ["--model.backbone.name", f"{name}_cifar", "--model.backbone.weights", str(options.weights / file)]
+        fewer = [] if options.epochs is None else ["--trainer.max_epochs", str(options.epochs)]
+        runs.append(measure(name, [*COMMON, *network, "--data.root", options.root, *own, *fewer], options.seeds))
+    if options.json:
+        print(json.dumps({"machine": machine(), "seeds": options.seeds, "runs": [vars(each) for each in runs]}))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks ants_bees")
+    parser.add_argument("--root", required=True, help="folder of train/{ants,bees} and val/{ants,bees}")
+    parser.add_argument("--weights", required=True, type=Path, help="folder of the two files")
+    parser.add_argument("--json", action="store_true", help="a line of JSON with every run's figures at the end")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--only", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--epochs", type=int, help="other than chosen, to try whether it runs")
+    return parser

@@ -1,0 +1,72 @@
+"""A fit by the command, as a user starts it, repeated over seeds: accuracy of the last epoch, never of the best one."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SEEDS = (1, 2, 3, 4, 5)
+"""Fixed before anything was measured; no option of a recipe was chosen by them."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """One way to train, repeated: validation accuracy of the last epoch (0...1), wall seconds, and seconds of all cores
+    (which say more where other work runs beside it), by seed."""
+
+    name: str
+    accuracies: list[float]
+    seconds: list[float]
+    core_seconds: list[float]
+
+    @property
+    def mean(self) -> float:
+        return statistics.mean(self.accuracies)
+
+    def __str__(self) -> str:
+        spread = statistics.stdev(self.accuracies) if len(self.accuracies) > 1 else 0.0
+        seconds, core_seconds = statistics.median(self.seconds), statistics.median(self.core_seconds)
+        return (
+            f"{self.name:<20} {100 * self.mean:5.1f} ± {100 * spread:.1f} %   "
+            f"{seconds:.0f} s a run, {core_seconds:.0f} s of a core"
+        )
+
+
+def measure(name: str, arguments: Sequence[str], seeds: Sequence[int]) -> Runs:
+    """`resnet-tl fit` with these arguments, once with each seed."""
+    runs = Runs(name, [], [], [])
+    for seed in seeds:
+        accuracy, seconds, core_seconds = fit([*arguments, "--seed_everything", str(seed)])
+        runs.accuracies.append(accuracy)
+        runs.seconds.append(seconds)
+        runs.core_seconds.append(core_seconds)
+        print(f"  seed {seed}: {100 * accuracy:.2f} %, {seconds:.0f} s, {core_seconds:.0f} s of a core", flush=True)
+    print(runs, flush=True)
+    return runs
+
+
+def fit(arguments: Sequence[str]) -> tuple[float, float, float]:
+    """The last epoch's validation accuracy, wall seconds from start to end, and seconds of all cores."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        command = [sys.executable, "-m", "resnet_tl.cli.main", "fit", "--run", str(run), *arguments]
+        start, before = time.perf_counter(), _core_seconds()
+        done = subprocess.run(command, capture_output=True, text=True)
+        seconds, core_seconds = time.perf_counter() - start, _core_seconds() - before
+        if done.returncode != 0:
+            sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+        return json.loads((run / "summary.json").read_text())["final"]["val/acc"], seconds, core_seconds
+
+
+def _core_seconds() -> float:
+    """Of all processes that this one has started, and those of theirs, once they have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
