@@ -78,14 +78,14 @@ def _go_on(folder: Path, command: Command) -> None:
     for key, _ in command.overrides:
         if key not in MAY_CHANGE:
             raise RecipeError(f"--{key}: a resumed run keeps its recipe; only {', '.join(MAY_CHANGE)} may change")
-    from resnet_tl.checkpoint import read
     from resnet_tl.cli.compose import compose
     from resnet_tl.cli.training import train
+    from resnet_tl.tracking.last import epochs_done
     from resnet_tl.tracking.run_folder import RunFolder
 
     run = RunFolder(folder)
     recipe = compose([str(run.recipe)], command.overrides)
     epochs = recipe["trainer"]["max_epochs"]
-    if epochs is not None and read(last).epoch + 1 >= epochs:
+    if epochs is not None and epochs_done(last) >= epochs:
         raise RunError(f"--resume {folder}: the run has had its {epochs} epochs; more of them: --trainer.max_epochs N")
     train(recipe, lambda: run, last)

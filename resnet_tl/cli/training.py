@@ -58,10 +58,11 @@ def train(recipe: Recipe, folder: Callable[[], RunFolder], checkpoint: Path | No
 
 
 def _trainer(recipe: Recipe, run: RunFolder, task: Task) -> Trainer:
+    tracking = instantiate(Tracking, recipe["tracking"])
     return build_trainer(
         recipe["trainer"],
-        callbacks=callbacks(run, monitor=f"val/{task.metrics.headline}"),
-        loggers=loggers(instantiate(Tracking, recipe["tracking"]), run, recipe),
+        callbacks=callbacks(run, f"val/{task.metrics.headline}", tracking.checkpoint_every),
+        loggers=loggers(tracking, run, recipe),
     )
 
 

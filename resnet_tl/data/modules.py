@@ -20,6 +20,7 @@ from resnet_tl.data.dataset import PictureDataset
 from resnet_tl.data.handover import Handover
 from resnet_tl.data.image_cache import Form, ImageCache, cached
 from resnet_tl.data.listing import Listing, PictureSet
+from resnet_tl.data.loader import TrainLoader
 from resnet_tl.data.resize import Interpolation
 from resnet_tl.data.samplers import EvaluationSampler, TrainSampler, class_weights
 from resnet_tl.data.sources.folder import read_folder
@@ -138,7 +139,7 @@ class ClassificationData(L.LightningDataModule):
         if self.trainer is not None:
             # Workers fetch ahead before Lightning calls set_epoch, when a run resumes behind its first epoch.
             sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
-        return self._loader(listing, self._training_transform(), sampler, instead="replace")
+        return self._loader(listing, self._training_transform(), sampler, instead="replace", kind=TrainLoader)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         return self._evaluation_loader("val", "test")
@@ -170,6 +171,7 @@ class ClassificationData(L.LightningDataModule):
         sampler: Iterable[Draw],
         *,
         instead: Literal["replace", "skip"],
+        kind: type[DataLoader] = DataLoader,
     ) -> DataLoader[Batch]:
         if self.trainer is not None:
             _check_trainer(self.trainer)
@@ -185,7 +187,7 @@ class ClassificationData(L.LightningDataModule):
             cache=self._cache,
         )
         self._datasets.append(dataset)
-        return DataLoader(
+        return kind(
             dataset,  # type: ignore[arg-type]
             batch_size=self.batch_size,
             sampler=sampler,  # type: ignore[arg-type]

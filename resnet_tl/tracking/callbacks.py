@@ -6,17 +6,19 @@ import math
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from resnet_tl.tracking.checkpoints import best_and_last
+from resnet_tl.tracking.checkpoints import best
+from resnet_tl.tracking.last import Last
 from resnet_tl.tracking.pace import Pace
 from resnet_tl.tracking.progress import Progress
 from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.summary import Summary
 
 
-def callbacks(run: RunFolder, monitor: str) -> list[Callback]:
+def callbacks(run: RunFolder, monitor: str, checkpoint_every: int | None = None) -> list[Callback]:
     """Progress, summary.json, best.ckpt and last.ckpt.
 
     monitor: the metric that names the best epoch by its highest value: `val/acc`, `val/map`, `val/miou`.
+    checkpoint_every: optimizer steps, beside the ends of epochs.
     """
     pace = Pace()
     return [
@@ -24,7 +26,8 @@ def callbacks(run: RunFolder, monitor: str) -> list[Callback]:
         RowsAnEpoch(),
         Progress(monitor, pace),
         Summary(run, monitor, pace),
-        *best_and_last(run.checkpoints, monitor),
+        best(run.checkpoints, monitor),
+        Last(run.checkpoints, checkpoint_every),
     ]
 
 

@@ -26,10 +26,6 @@ class SafeCheckpointIO(CheckpointIO):
         Path(path).unlink(missing_ok=True)
 
 
-def best_and_last(folder: Path, monitor: str) -> list[ModelCheckpoint]:
-    """Callbacks that keep `best.ckpt`, of the validation with the highest `monitor` (the first of equals), and
-    `last.ckpt`, of the last epoch."""
-    return [
-        ModelCheckpoint(folder, "best", monitor=monitor, mode="max", enable_version_counter=False),
-        ModelCheckpoint(folder, "last", enable_version_counter=False),
-    ]
+def best(folder: Path, monitor: str) -> ModelCheckpoint:
+    """Keeps `best.ckpt`, of the validation with the highest `monitor` (the first of equals)."""
+    return ModelCheckpoint(folder, "best", monitor=monitor, mode="max", enable_version_counter=False)

@@ -10,7 +10,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 
 from resnet_tl.errors import RecipeError, did_you_mean
@@ -21,10 +21,12 @@ from resnet_tl.tuning.parting import PartedSteps, check_held
 from resnet_tl.tuning.plan import KINDS, Phase, Plan, Stretch, Tuning, resolve
 from resnet_tl.tuning.plateau import Plateau
 from resnet_tl.tuning.replicas import equalise
+from resnet_tl.tuning.resume import Position
 from resnet_tl.tuning.stages import Paths, owners, stages_of
 from resnet_tl.tuning.table import table
 
 RAW_STATE = "raw_state_dict"
+POSITION = "position"
 
 
 class FineTuning(Callback):
@@ -47,6 +49,9 @@ class FineTuning(Callback):
         self.plateau: Plateau | None = None
         self.best: dict[str, dict[str, Tensor]] = {}
         """Of a phase with `restore_best`: weights, and their average, at its best validation."""
+        self.position = Position()
+        self._stepped = self._swapped = False
+        self._loaded: list[dict[str, Any]] | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit":
@@ -81,12 +86,27 @@ class FineTuning(Callback):
         for span in reversed(spans if len(self.plan.spans()) > 1 else []):  # the last one built is the first to count
             _start_schedule(trainer, pl_module, span)
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._loaded is None:
+            return
+        warning = self.position.restore(trainer, pl_module, self._loaded)
+        self._loaded = None
+        if warning:
+            rank_zero_warn(warning)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        if pl_module.automatic_optimization:  # the step of loggers, which Lightning miscounts by one on some restarts
+            trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.plateau is not None and self.plateau.stalled and self.phase + 1 < len(self.plan.stretches):
             self.plan = self.plan.begun(self.phase + 1, trainer.current_epoch)
         phase = self.plan.phase(trainer.current_epoch)
-        if phase == self.phase:
-            return
+        if phase != self.phase:
+            self._change(trainer, pl_module, phase)
+        self.position.mark(trainer)
+
+    def _change(self, trainer: Trainer, pl_module: LightningModule, phase: int) -> None:
         self._equalise(pl_module)
         self._restore_best(trainer, pl_module)
         self._enter(phase)
@@ -103,13 +123,13 @@ class FineTuning(Callback):
     ) -> None:
         rates = {f"lr/{stage}": _exact(rate) for parted in self.parted for stage, rate in parted.rates().items()}
         pl_module.log_dict({**rates, "phase": float(self.phase)})
-        self._steps = trainer.global_step
+        self._stepped = True
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        stepped = trainer.global_step > self._steps
-        if self.average is not None and stepped:
-            self._steps = trainer.global_step
+        if self.average is not None and self._stepped:
             self.average.update(pl_module)
+        self._stepped = False
+        self.position.mark(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING:
@@ -118,7 +138,10 @@ class FineTuning(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._swap(pl_module)
-        if self.plateau is not None and not trainer.sanity_checking:
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
+            return
+        self.position.rewind(trainer)  # training draws the same, validated or not
+        if self.plateau is not None:
             self._watch(trainer, pl_module, self.plateau)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -151,14 +174,21 @@ class FineTuning(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         self._equalise(pl_module)  # in place: what the checkpoint holds are the module's tensors
-        if self.average is not None:
-            checkpoint[RAW_STATE] = checkpoint["state_dict"]
-            checkpoint["state_dict"] = {key: tensor.clone() for key, tensor in self.average.state.items()}
+        checkpoint[POSITION] = self.position.state(trainer, pl_module)
+        if self.average is None:
+            return
+        held = {key: tensor.clone() for key, tensor in self.average.state.items()}
+        if self._swapped:  # within a validation
+            checkpoint[RAW_STATE] = held
+        else:
+            checkpoint[RAW_STATE], checkpoint["state_dict"] = checkpoint["state_dict"], held
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         if self.tuning.ema is not None and RAW_STATE in checkpoint:
             self.average = Average(pl_module, self.tuning.ema)
             pl_module.load_state_dict(checkpoint[RAW_STATE])
+        if trainer.state.fn == TrainerFn.FITTING:
+            self._loaded = checkpoint.get(POSITION)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         prefix.remove(pl_module)
@@ -168,7 +198,7 @@ class FineTuning(Callback):
         return self.plan.stretches[self.phase]
 
     def _enter(self, phase: int) -> None:
-        self.phase, self._steps, self.best = phase, 0, {}
+        self.phase, self.best = phase, {}
         self.plateau = Plateau(self.stretch.phase) if self.stretch.phase.until == "plateau" else None
         self._freeze()
 
@@ -215,6 +245,7 @@ class FineTuning(Callback):
     def _swap(self, pl_module: LightningModule) -> None:
         if self.average is not None:
             self.average.swap(pl_module)
+            self._swapped = not self._swapped
 
 
 def _check_strategy(trainer: Trainer, plan: Plan) -> None:

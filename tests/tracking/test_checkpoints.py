@@ -52,7 +52,7 @@ def test_a_full_disk_stops_the_run_with_a_sentence_and_spares_the_last_checkpoin
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     class DiskFills(tiny):
-        def on_train_epoch_start(self) -> None:
+        def on_train_epoch_end(self) -> None:
             if self.current_epoch == 1:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (2500, hard))
 

@@ -1,0 +1,35 @@
+"""A DataLoader that can go on in the middle of an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from resnet_tl.data.samplers import TrainSampler
+from resnet_tl.records import Batch
+
+
+class TrainLoader(DataLoader[Batch]):
+    """Over a `TrainSampler`. Its state is the epoch and how many batches of it were given out, those aside that workers
+    have fetched ahead; a loader that takes the state over begins with the next."""
+
+    sampler: TrainSampler
+    _given = 0
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        self._given = self.sampler.start
+        return self._counted(super().__iter__())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.sampler.epoch, "batches": self._given}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.sampler.set_epoch(state["epoch"])
+        self.sampler.start = state["batches"]
+
+    def _counted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            self._given += 1
+            yield batch

@@ -1,0 +1,207 @@
+"""Random states, gradients and sums ↔ dict; a foreign module in a user's own Trainer."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import nn
+from torch.utils.data import DataLoader
+from torchmetrics import MeanMetric
+
+from resnet_tl.tracking.last import Last
+from resnet_tl.tracking.metrics_csv import MetricsCsv
+from resnet_tl.tuning.callback import FineTuning
+from resnet_tl.tuning.plan import Phase, Tuning
+from resnet_tl.tuning.resume import random_state, set_random_state
+
+CPU = torch.device("cpu")
+BATCHES = 7
+
+
+def test_random_states_survive_a_file(tmp_path: Path) -> None:
+    torch.save(random_state(CPU), tmp_path / "state")
+    drawn = draws()
+    set_random_state(torch.load(tmp_path / "state", weights_only=True), CPU)
+    assert draws() == drawn
+
+
+def draws() -> tuple[float, ...]:
+    return random.gauss(0, 1), np.random.normal(), float(torch.randn(()))
+
+
+class Loader:
+    """A user's own, which can go on anywhere: batches of an order drawn anew every epoch."""
+
+    def __init__(self) -> None:
+        self.sampler, self.start, self.given = self, 0, 0
+        self.epoch = 0
+        self.batches = [torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(i)) for i in range(BATCHES)]
+
+    def set_epoch(self, epoch: int) -> None:
+        if epoch != self.epoch:
+            self.epoch, self.start = epoch, 0
+
+    def __len__(self) -> int:
+        return BATCHES
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        self.given = self.start
+        order = torch.randperm(BATCHES, generator=torch.Generator().manual_seed(self.epoch)).tolist()
+        for number in order[self.start :]:
+            self.given += 1
+            yield self.batches[number]
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self.epoch, "start": self.given}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.epoch, self.start = state["epoch"], state["start"]
+
+
+class Foreign(LightningModule):
+    """Dropout, noise of every generator, momentum, means over the epoch, a metric object."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+        self.head = nn.Sequential(nn.Dropout(0.3), nn.Linear(4, 2))
+        self.mean = MeanMetric()
+
+    def stages(self) -> dict[str, list[nn.Module]]:
+        return {"stem": [self.stem], "head": [self.head]}
+
+    def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+        noise = random.random() + np.random.rand()
+        loss = (self.head(self.stem(batch + noise).mean((2, 3))) ** 2).mean() + 0.1
+        self.log("train/loss", loss.detach(), on_step=True, on_epoch=True)
+        self.log("train/largest", loss.detach(), on_step=False, on_epoch=True, reduce_fx="max")
+        if batch_idx == 0:
+            self.log("train/first", loss.detach(), on_step=False, on_epoch=True)
+        self.mean.update(loss.detach())
+        self.log("train/mean", self.mean, on_step=False, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: torch.Tensor, batch_idx: int) -> None:
+        self.log("val/loss", self.head(self.stem(batch).mean((2, 3))).mean())
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.SGD(self.parameters(), 0.05, momentum=0.9)
+        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": "val/loss"}}
+
+
+class PowerCut(Callback):
+    def __init__(self, batch: int) -> None:
+        self.left = batch
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise RuntimeError("power cut")
+
+
+def fit(
+    folder: Path, keeper: Callback, *, loader: Any = None, resume: Path | None = None, cut: int = 99, **options: Any
+) -> tuple[Foreign, Any, str]:
+    """The module, the optimizer's state, metrics.csv."""
+    folder.mkdir(exist_ok=True)
+    tuning = Tuning([Phase(["head"], epochs=1), Phase()], ema=0.8, allow_untrained=True)
+    logger = MetricsCsv(folder / "metrics.csv")
+    if resume is not None:
+        logger.truncate_after(torch.load(resume, weights_only=True)["global_step"])
+    else:
+        random.seed(0)
+        np.random.seed(0)
+    trainer = Trainer(
+        max_epochs=3, accelerator="cpu", logger=[logger], enable_progress_bar=False, log_every_n_steps=1,
+        default_root_dir=folder, enable_model_summary=False, callbacks=[FineTuning(tuning), keeper, PowerCut(cut)],
+        **options,
+    )  # fmt: skip
+    module = Foreign()
+    trainer.fit(module, loader or Loader(), validation(), ckpt_path=resume, weights_only=True)
+    return module, trainer.optimizers[0].state_dict()["state"], (folder / "metrics.csv").read_text()
+
+
+def validation() -> DataLoader:
+    return DataLoader(torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(9)), batch_size=2)
+
+
+def assert_equal(one: Any, other: Any) -> None:
+    torch.testing.assert_close(one[0].state_dict(), other[0].state_dict(), rtol=0, atol=0)
+    torch.testing.assert_close(one[1], other[1], rtol=0, atol=0)
+    assert one[2:] == other[2:]
+
+
+@pytest.mark.parametrize("options", [{}, {"accumulate_grad_batches": 3}, {"val_check_interval": 2}])
+def test_a_user_s_module_and_loader_go_on_bit_for_bit_from_within_an_epoch(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    whole = fit(tmp_path / "whole", Last(tmp_path / "whole", every=1), **options)
+    midway = set()
+    for cut in (2, 6, 12, 17):
+        folder = tmp_path / str(cut)
+        with pytest.raises(RuntimeError, match="power cut"):
+            fit(folder, Last(folder, every=1), cut=cut, **options)
+        saved = torch.load(folder / "last.ckpt", weights_only=True) if (folder / "last.ckpt").exists() else None
+        if saved is not None:
+            midway.add(saved["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"])
+            assert_equal(fit(folder, Last(folder, every=1), resume=folder / "last.ckpt", **options), whole)
+    assert len(midway - {0}) >= 2
+
+
+class SaveAt(Callback):
+    """In the middle of whatever window: as a signal may ask for."""
+
+    def __init__(self, folder: Path, batch: int) -> None:
+        self.last, self.left = Last(folder), batch
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        if self.left == 0:
+            self.last.save(trainer)
+        self.left -= 1
+
+    def on_save_checkpoint(self, *args: Any) -> None:
+        self.last.on_save_checkpoint(*args)
+
+
+@pytest.mark.parametrize("batch", [2, 11])
+def test_a_checkpoint_within_an_accumulation_window_holds_its_gradients(batch: int, tmp_path: Path) -> None:
+    whole = fit(tmp_path / "whole", Callback(), accumulate_grad_batches=3)
+    fit(tmp_path / "part", SaveAt(tmp_path / "part", batch), accumulate_grad_batches=3)
+    position = torch.load(tmp_path / "part" / "last.ckpt", weights_only=True)["position"][0]
+    assert set(position["gradients"]) >= {"head.1.weight", "head.1.bias"}
+    resumed = fit(tmp_path / "part", Callback(), resume=tmp_path / "part" / "last.ckpt", accumulate_grad_batches=3)
+    assert_equal(resumed, whole)
+
+
+def test_lightnings_own_checkpoints_within_an_epoch_serve_too(tmp_path: Path) -> None:
+    keeper = ModelCheckpoint(tmp_path / "kept", "{step}", every_n_train_steps=5, save_top_k=-1)
+    whole = fit(tmp_path / "whole", keeper)
+    resumed = fit(tmp_path / "part", Callback(), resume=tmp_path / "kept" / "step=5.ckpt")
+    assert_equal(resumed[:2], whole[:2])
+
+
+def test_an_ordinary_loader_goes_on_exactly_after_epochs_and_says_when_it_cannot(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def loader() -> DataLoader:
+        pictures = torch.randn(4 * BATCHES, 3, 8, 8, generator=torch.Generator().manual_seed(3))
+        return DataLoader(pictures, batch_size=4, shuffle=True)
+
+    torch.manual_seed(5)
+    whole = fit(tmp_path / "whole", SaveAt(tmp_path / "whole", BATCHES), loader=loader())
+    torch.manual_seed(6)
+    resumed = fit(tmp_path / "part", Callback(), resume=tmp_path / "whole" / "last.ckpt", loader=loader())
+    assert_equal(resumed[:2], whole[:2])
+    fit(tmp_path / "midway", SaveAt(tmp_path / "midway", BATCHES + 3), loader=loader())
+    with pytest.warns(UserWarning, match="goes on exactly from the end of an epoch only"):
+        fit(tmp_path / "midway", Callback(), resume=tmp_path / "midway" / "last.ckpt", loader=loader())
