@@ -76,6 +76,10 @@ class Classification(Task):
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch))
         return loss
 
+    def calibration_step(self, batch: Batch) -> None:
+        """What training computes of a batch's pictures, as they are without mixup."""
+        self.network(batch.images)
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -15,11 +16,13 @@ from torch import Tensor, nn
 
 from resnet_tl.errors import RecipeError, did_you_mean
 from resnet_tl.tuning import prefix
+from resnet_tl.tuning.anchor import Anchor
 from resnet_tl.tuning.average import Average
 from resnet_tl.tuning.freezing import freeze, held_keys, kinds_in, unfreeze, unfreeze_only
 from resnet_tl.tuning.parting import PartedSteps, check_held
 from resnet_tl.tuning.plan import KINDS, Phase, Plan, Stretch, Tuning, resolve
 from resnet_tl.tuning.plateau import Plateau
+from resnet_tl.tuning.recalibration import recalibrate
 from resnet_tl.tuning.replicas import equalise
 from resnet_tl.tuning.resume import Position
 from resnet_tl.tuning.stages import Paths, owners, stages_of
@@ -47,6 +50,8 @@ class FineTuning(Callback):
         self.parted: list[PartedSteps] = []
         self.phase = -1
         self.plateau: Plateau | None = None
+        self.anchor: Anchor | None = None
+        self.recalibrated = False
         self.best: dict[str, dict[str, Tensor]] = {}
         """Of a phase with `restore_best`: weights, and their average, at its best validation."""
         self.position = Position()
@@ -56,6 +61,7 @@ class FineTuning(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit":
             return
+        self.recalibrated = False
         self.stages = stages_of(pl_module, self.paths)
         if trainer.max_epochs is None or trainer.max_epochs < 1:
             raise RecipeError(
@@ -67,6 +73,9 @@ class FineTuning(Callback):
         _check_strategy(trainer, self.plan)
         _check_restart(self.plan, pl_module)
         rank_zero_info(table(self.plan, {name: _count(modules) for name, modules in self.stages.items()}))
+        if self.tuning.l2_sp:  # before a checkpoint is loaded
+            known = list(self.stages)[:-1] if loaded is None else loaded
+            self.anchor = Anchor({stage: self.stages[stage] for stage in known}, self.tuning.l2_sp)
         # Before the strategy wraps the module: DistributedDataParallel reduces only what is trainable then.
         self._enter(self.plan.phase(trainer.current_epoch))
 
@@ -79,7 +88,8 @@ class FineTuning(Callback):
         trained = {stage for stretch in self.plan.stretches for stage in stretch.trained}
         learning = {name: p for name, p in pl_module.named_parameters() if owner[id(p)] in trained}
         check_held(trainer.optimizers, learning, owner)
-        self.parted = [PartedSteps(o, owner, lambda: self.stretch.factors) for o in trainer.optimizers]
+        undecayed = self.anchor.stages if self.anchor is not None else []
+        self.parted = [PartedSteps(o, owner, lambda: self.stretch.factors, undecayed) for o in trainer.optimizers]
         if self.tuning.ema is not None and self.average is None:
             self.average = Average(pl_module, self.tuning.ema)
         spans = [span for span in self.plan.spans() if span[1] > self.stretch.start]
@@ -124,6 +134,8 @@ class FineTuning(Callback):
         rates = {f"lr/{stage}": _exact(rate) for parted in self.parted for stage, rate in parted.rates().items()}
         pl_module.log_dict({**rates, "phase": float(self.phase)})
         self._stepped = True
+        if self.anchor is not None:
+            self.anchor.pull()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         if self.average is not None and self._stepped:
@@ -135,6 +147,9 @@ class FineTuning(Callback):
         if trainer.state.fn == TrainerFn.FITTING:
             self._equalise(pl_module)
         self._swap(pl_module)
+        ends = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch and not trainer.sanity_checking
+        if self.tuning.recalibrate and ends and trainer.current_epoch + 1 >= (trainer.max_epochs or 0):
+            self._recalibrate(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._swap(pl_module)
@@ -144,6 +159,14 @@ class FineTuning(Callback):
         if self.plateau is not None:
             self._watch(trainer, pl_module, self.plateau)
 
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Before the checkpoint of the run's end, where no validation came before it that was known to be the last."""
+        last = trainer.current_epoch + 1 >= (trainer.max_epochs or 0)
+        if (last or trainer.should_stop) and self.tuning.recalibrate and not self.recalibrated:
+            self._swap(pl_module)
+            self._recalibrate(trainer, pl_module)
+            self._swap(pl_module)
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._restore_best(trainer, pl_module)
 
@@ -151,7 +174,8 @@ class FineTuning(Callback):
         """The phases begun, by their first epochs, and how far the one that counts is from its end."""
         starts = [stretch.start for stretch in self.plan.stretches[: self.phase + 1]]
         plateau = {} if self.plateau is None else self.plateau.state_dict()
-        return {"starts": starts, "plateau": plateau, "best": self.best}
+        anchor = None if self.anchor is None else self.anchor.digest()
+        return {"starts": starts, "plateau": plateau, "best": self.best, "anchor": anchor}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if self.phase < 0:  # for validation alone
@@ -162,6 +186,8 @@ class FineTuning(Callback):
         if self.plateau is not None:
             self.plateau.load_state_dict(state["plateau"])
         self.best = state["best"]
+        if self.anchor is not None:
+            self.anchor.check(state["anchor"])
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         for parted in self.parted:
@@ -236,6 +262,16 @@ class FineTuning(Callback):
     def _run_frozen_part(self, pl_module: LightningModule) -> None:
         if said := prefix.install(pl_module, compiled=self.tuning.compile):
             rank_zero_info(said)
+
+    def _recalibrate(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.recalibrated = True
+        step = getattr(pl_module, "calibration_step", None) or (lambda batch: pl_module(batch[0]))
+        loader: Any = trainer.train_dataloader
+        batches = (trainer.strategy.batch_to_device(batch) for batch in islice(loader, self.tuning.recalibrate))
+        with trainer.precision_plugin.forward_context():
+            norms = recalibrate(pl_module, step, batches)
+        equalise(pl_module.buffers())
+        rank_zero_info(f"running statistics of {norms} norms estimated anew over training batches")
 
     def _equalise(self, pl_module: LightningModule) -> None:
         equalise(pl_module.buffers())

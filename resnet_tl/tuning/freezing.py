@@ -60,12 +60,17 @@ def kinds_in(modules: Iterable[nn.Module]) -> set[str]:
     return {kind for part, name in own for kind in _kinds_of(part, name)}
 
 
+def is_held(part: nn.Module) -> bool:
+    """Whether a module stays in eval mode whatever its network does."""
+    return "train" in vars(part)
+
+
 def held_keys(module: nn.Module) -> list[str]:
     """State-dict keys of what does not move: parameters without gradient, buffers of parts held in eval mode."""
     keys, saved = [], module.state_dict().keys()
     for path, part in module.named_modules():
         own = [name for name, parameter in part.named_parameters(recurse=False) if not parameter.requires_grad]
-        own += [name for name, _ in part.named_buffers(recurse=False) if "train" in vars(part)]
+        own += [name for name, _ in part.named_buffers(recurse=False) if is_held(part)]
         keys += [f"{path}.{name}" if path else name for name in own]
     return [key for key in keys if key in saved]
 

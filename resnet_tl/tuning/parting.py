@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -11,6 +11,10 @@ from torch import Tensor
 from resnet_tl.errors import RecipeError
 
 Factors = Mapping[str, float]
+
+
+_OWN = ("params", "lr", "weight_decay", "stage")
+"""What a part has for itself; what else an optimizer notes in a group is the whole group's."""
 
 
 class PartedSteps:
@@ -23,12 +27,17 @@ class PartedSteps:
     Args:
         owner: id of a parameter -> its stage.
         factors: asked at every step: the current phase's factor on the rate of every stage.
+        undecayed: stages without weight decay, whatever their group says.
     """
 
     def __init__(
-        self, optimizer: torch.optim.Optimizer, owner: Mapping[int, str], factors: Callable[[], Factors]
+        self,
+        optimizer: torch.optim.Optimizer,
+        owner: Mapping[int, str],
+        factors: Callable[[], Factors],
+        undecayed: Collection[str] = (),
     ) -> None:
-        self.optimizer, self.owner, self.factors = optimizer, owner, factors
+        self.optimizer, self.owner, self.factors, self.undecayed = optimizer, owner, factors, undecayed
         self.whole: list[dict[str, Any]] | None = None
         for number, group in enumerate(optimizer.param_groups):
             if any(id(parameter) not in owner for parameter in group["params"]):
@@ -57,12 +66,14 @@ class PartedSteps:
                     noted = {key: value.clone() for key, value in group.items() if isinstance(value, Tensor)}
                     rate = group["lr"] * factors[stage]
                     parts.append({**group, **noted, "params": own, "lr": rate, "stage": stage})
+                    if stage in self.undecayed:
+                        parts[-1]["weight_decay"] = 0.0
                     self.origins.append(group)
         optimizer.param_groups = parts
 
     def _join(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         for group, part in zip(self.origins, optimizer.param_groups, strict=True):
-            group.update({key: value for key, value in part.items() if key not in ("params", "lr", "stage")})
+            group.update({key: value for key, value in part.items() if key not in _OWN})
         self.restore()
 
     def restore(self) -> None:

@@ -57,6 +57,10 @@ class Tuning:
         norm: normalisation in trained stages: by the batch (`train`) or by the running statistics (`frozen`). In frozen
             stages it is always frozen.
         ema: decay a step of the averaged weights that validation and checkpoints use (0.999, say); None: no average.
+        l2_sp: strength of the pull towards the loaded weights (L2-SP, arXiv:1802.01483; 0.01 to 0.1, say): in stages
+            that were loaded it takes the place of the optimizer's weight decay; 0: none.
+        recalibrate: training batches, without mixup, over which the running statistics of trained norms are estimated
+            anew at the end of the run, before its last validation; with `ema` those of the averaged weights. 0: never.
         allow_untrained: let a plan freeze a stage whose weights were neither loaded nor trained.
         compile: run the stages frozen from the input on through torch.compile.
     """
@@ -64,6 +68,8 @@ class Tuning:
     phases: list[Phase] | Literal["gradual", "lpft"] = field(default_factory=lambda: [Phase()])
     norm: Literal["train", "frozen"] = "train"
     ema: float | None = None
+    l2_sp: float = 0.0
+    recalibrate: int = 0
     allow_untrained: bool = False
     compile: bool = False
 
@@ -140,6 +146,7 @@ def resolve(
     Raises:
         RecipeError: a phase trains nothing, names no stage or freezes what was never trained, or lengths do not add up.
     """
+    _check_options(tuning)
     phases = _phases(tuning.phases, stages, epochs)
     ends = _ends(phases, epochs)
     starts = [0, *ends[:-1]]
@@ -175,6 +182,14 @@ def lpft(stages: Sequence[str], epochs: int) -> list[Phase]:
 
 
 _WORDS = {"gradual": gradual, "lpft": lpft}
+
+
+def _check_options(tuning: Tuning) -> None:
+    for name, value in (("l2_sp", tuning.l2_sp), ("recalibrate", tuning.recalibrate)):
+        if value < 0:
+            raise RecipeError(f"tuning.{name} is {value}, expected 0 or more")
+    if tuning.recalibrate and tuning.norm == "frozen":
+        raise RecipeError(f"tuning.recalibrate is {tuning.recalibrate}, but norm: frozen keeps the statistics")
 
 
 def _phases(phases: list[Phase] | str, stages: Sequence[str], epochs: int) -> list[Phase]:
