@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Target: TypeAlias = "int | tuple[int, ...]"
 """A class index (multi-class) or the indices of all true classes, possibly none (multi-label)."""
 
+IGNORE = 255
+"""The value of mask pixels that count nowhere: not in a loss, not in a score."""
+
 
 class Level(NamedTuple):
     """A named map of a trunk or neck: its channels, and the pixels of the input that one of its cells spans."""

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from resnet_tl.errors import RecipeError
 
@@ -52,6 +53,16 @@ class FrozenBatchNorm(nn.Module):
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         shift = self.bias - self.running_mean * scale
         return torch.addcmul(shift[:, None, None], x, scale[:, None, None]).to(x.dtype)  # bf16 stays bf16 in autocast
+
+
+class PooledBatchNorm(nn.BatchNorm2d):
+    """Batch norm that keeps to its running statistics where a batch has one value a channel: a single picture pooled to
+    a single cell has no variance, and a last batch of one must not end a run (torchvision #2151)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and x.numel() <= x.shape[1]:
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return super().forward(x)
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:

@@ -33,6 +33,7 @@ class FPN(nn.Module):
             pixel (Faster R-CNN), or by a strided convolution of the last output or of the trunk's last map (RetinaNet,
             which has either form).
         norm: behind each convolution of the path; None as published.
+        smooth: whether a 3x3 convolution follows each sum, as published; a head that begins with one can do without.
 
     `forward` takes the trunk's maps by name, more than it needs if need be, and returns the outputs, shallow to deep.
     """
@@ -45,10 +46,11 @@ class FPN(nn.Module):
         outputs: Sequence[str] = ORIGINAL,
         extra: Extra = "conv",
         norm: NeckNorm | None = None,
+        smooth: bool = True,
     ) -> None:
         super().__init__()
         plan = Plan(levels, channels, outputs)
-        self.top_down = TopDown(plan, _needed(plan, extra), channels, norm)
+        self.top_down = TopDown(plan, _needed(plan, extra), channels, norm, smooth)
         self.beyond = Beyond(plan, channels, extra)
         self.feature_info = plan.feature_info
 
@@ -120,11 +122,14 @@ class TopDown(nn.Module):
     """`{c}` -> those of `{p}` that are `made`: each map narrowed by a 1x1 convolution and added to the next deeper one,
     which is doubled by repetition; a 3x3 convolution smooths what comes out."""
 
-    def __init__(self, plan: Plan, made: Sequence[str], channels: int, norm: NeckNorm | None) -> None:
+    def __init__(
+        self, plan: Plan, made: Sequence[str], channels: int, norm: NeckNorm | None, smooth: bool = True
+    ) -> None:
         super().__init__()
         read = plan.read if made else []
         self.lateral = nn.ModuleDict({level.name: _conv(level.channels, channels, 1, norm) for level in read})
-        self.smooth = nn.ModuleDict({name: _conv(channels, channels, 3, norm) for name in plan.inner if name in made})
+        out = {name: _conv(channels, channels, 3, norm) if smooth else nn.Identity() for name in plan.inner}
+        self.smooth = nn.ModuleDict({name: layer for name, layer in out.items() if name in made})
 
     def forward(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
         pyramid: dict[str, Tensor] = {}

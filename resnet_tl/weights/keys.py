@@ -127,10 +127,25 @@ def _head(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, str]:
     for root in _roots(prefix):
         for name in CLASSIFIERS:
             weight, bias = f"{root}{name}.weight", f"{root}{name}.bias"
-            if weight in tensors and tensors[weight].ndim == 2:
+            if weight in tensors and tensors[weight].ndim in ((2, 4) if name == "head.fc" else (2,)):
                 found = {"fc.weight": weight} | ({"fc.bias": bias} if bias in tensors else {})
                 return found | _rest_of_head(tensors, f"{root}head.", found)
-    return {}
+    return next(filter(None, (_dense_head(tensors, root) for root in _roots(prefix))), {})
+
+
+def _dense_head(tensors: Mapping[str, Tensor], root: str) -> dict[str, str]:
+    """Ours -> the file's, of torchvision's heads of segmentation: `classifier.0` to the last convolution, which
+    classifies, and the same in `aux_classifier`."""
+    found: dict[str, str] = {}
+    for name, place in (("classifier", ""), ("aux_classifier", "head.auxiliary.")):
+        layers = [key.removeprefix(f"{root}{name}.") for key in tensors if key.startswith(f"{root}{name}.")]
+        convolutions = [key.partition(".")[0] for key in layers if tensors[f"{root}{name}.{key}"].ndim == 4]
+        last = max(convolutions, key=int, default=None) if all(map(str.isdigit, convolutions)) else None
+        for key in layers if last is not None else ():
+            number, _, leaf = key.partition(".")
+            ours = f"{place}fc.{leaf}" if number == last else f"{place or 'head.'}decoder.{key}"
+            found[ours] = f"{root}{name}.{key}"
+    return found
 
 
 def _rest_of_head(tensors: Mapping[str, Tensor], place: str, found: Mapping[str, str]) -> dict[str, str]:

@@ -102,21 +102,26 @@ def download(url: str, path: Path, sha256: str) -> None:
 
 def _torchvision_record(source: str, weights: Any) -> WeightRecord:
     transforms = weights.transforms()
+    resized = transforms.resize_size[0]
+    size = (
+        transforms.crop_size[0] if hasattr(transforms, "crop_size") else resized
+    )  # segmentation sees all of a picture
     preprocessing = Preprocessing(
         mean=tuple(transforms.mean),
         std=tuple(transforms.std),
-        size=transforms.crop_size[0],
+        size=size,
         interpolation=transforms.interpolation.value,
-        crop=transforms.crop_size[0] / transforms.resize_size[0],
+        crop=size / resized,
     )
     data, metrics = next(iter(weights.meta["_metrics"].items()))
+    metric, value = next(iter(metrics.items()))
     return WeightRecord(
         source,
         preprocessing=preprocessing,
         stated=True,
         classes=tuple(weights.meta["categories"]),
         licence=weights.meta.get("license", "BSD-3-Clause"),  # of torchvision itself; its weights name only others
-        score=f"{metrics['acc@1']} % acc@1 on {data}",
+        score=f"{value} % {metric} on {data}",
     )
 
 

@@ -1,0 +1,188 @@
+"""Losses of segmentation: logits `[N, K, H, W]` in fp32 and class indices `[N, H, W]` int64 -> a scalar.
+
+Pixels of `records.IGNORE` count nowhere. What a sum is divided by is averaged over processes, so that gradients are
+those of one process with the whole batch; where nothing counts the loss is 0 and so are its gradients.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resnet_tl.errors import RecipeError
+from resnet_tl.models.ranks import mean_over_ranks
+from resnet_tl.records import IGNORE
+
+
+class PixelLoss(nn.Module, ABC):
+    """A term of the loss, times `weight`. `name` is what it is logged as."""
+
+    name: ClassVar[str]
+
+    def __init__(self, classes: list[str], *, weight: float = 1.0) -> None:
+        super().__init__()
+        self.weight = weight
+
+    @abstractmethod
+    def value(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The unweighted loss."""
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return self.weight * self.value(logits, targets)
+
+    def set_class_counts(self, counts: Sequence[int]) -> None:
+        """counts: training pixels of each class, for losses that want them."""
+
+
+class CrossEntropy(PixelLoss):
+    """Cross-entropy, averaged over pixels.
+
+    Args:
+        classes: K names.
+        weight: of this term.
+        class_weights: how much a pixel of each class weighs; `auto`: by 1 / sqrt(its share of the training pixels),
+            where the mean weight of a pixel is 1 (a full 1 / share makes rare classes swallow their surroundings).
+        label_smoothing: share of a pixel's mass spread over all classes.
+
+    The sum is divided by the pixels that count, never by their weights.
+    """
+
+    name = "cross_entropy"
+    class_weights: Tensor | None
+
+    def __init__(
+        self,
+        classes: list[str],
+        *,
+        weight: float = 1.0,
+        class_weights: Literal["auto"] | list[float] | None = None,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(classes, weight=weight)
+        self.label_smoothing, self.auto = label_smoothing, class_weights == "auto"
+        self.register_buffer("class_weights", _class_weights(class_weights, classes))
+
+    def value(self, logits: Tensor, targets: Tensor) -> Tensor:
+        total = F.cross_entropy(
+            logits,
+            targets,
+            self.class_weights,
+            ignore_index=IGNORE,
+            reduction="sum",
+            label_smoothing=self.label_smoothing,
+        )
+        return total / mean_over_ranks((targets != IGNORE).sum()).clamp(min=1)
+
+    def set_class_counts(self, counts: Sequence[int]) -> None:
+        if self.auto and self.class_weights is not None:
+            count = torch.as_tensor(counts, dtype=torch.float64)
+            share = (count / count.sum().clamp(min=1)).clamp(min=1e-4)
+            self.class_weights.copy_(share.rsqrt() / share.sqrt().sum())
+
+
+class OHEM(PixelLoss):
+    """Cross-entropy of the hard pixels alone (online hard example mining, arXiv:1604.03540): those whose true class has
+    a probability below `threshold`, and in any case the hardest `keep` (a share) of the batch's pixels."""
+
+    name = "ohem"
+
+    def __init__(
+        self, classes: list[str], *, weight: float = 1.0, threshold: float = 0.7, keep: float = 0.0625
+    ) -> None:
+        super().__init__(classes, weight=weight)
+        _check_share("threshold", threshold)
+        _check_share("keep", keep)
+        self.threshold, self.keep = threshold, keep
+
+    def value(self, logits: Tensor, targets: Tensor) -> Tensor:
+        losses = F.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="none").flatten()
+        counts = (targets != IGNORE).flatten()
+        ranked = losses.detach().where(counts, -1.0)
+        least = int(self.keep * ranked.numel())
+        bar = ranked.new_tensor(self.threshold).log().neg()
+        if least:
+            bar = torch.minimum(bar, ranked.topk(least).values[-1].clamp(min=0))
+        hard = counts & (ranked >= bar)
+        return (losses * hard).sum() / mean_over_ranks(hard.sum()).clamp(min=1)
+
+
+class Focal(PixelLoss):
+    """Cross-entropy times (1 - p)^gamma, p the true class's probability, averaged over pixels (arXiv:1708.02002)."""
+
+    name = "focal"
+
+    def __init__(self, classes: list[str], *, weight: float = 1.0, gamma: float = 2.0) -> None:
+        super().__init__(classes, weight=weight)
+        self.gamma = gamma
+
+    def value(self, logits: Tensor, targets: Tensor) -> Tensor:
+        losses = F.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="none")
+        missed = -torch.expm1(-losses)
+        counted = mean_over_ranks((targets != IGNORE).sum()).clamp(min=1)
+        return (missed.clamp(min=1e-7) ** self.gamma * losses).sum() / counted
+
+
+class Dice(PixelLoss):
+    """1 - the soft Dice coefficient of the batch, averaged over the classes that occur in it (arXiv:1606.04797)."""
+
+    name = "dice"
+
+    def value(self, logits: Tensor, targets: Tensor) -> Tensor:
+        counts = (targets != IGNORE)[:, None]
+        p = logits.softmax(1) * counts
+        true = _one_hot(targets, logits.shape[1]) * counts
+        both, either = (p * true).sum((0, 2, 3)), (p + true).sum((0, 2, 3))
+        occurs = (true.sum((0, 2, 3)) > 0).float()
+        losses = 1 - 2 * both / either.clamp(min=1e-6)
+        return (losses * occurs).sum() / mean_over_ranks(occurs.sum()).clamp(min=1)
+
+
+class Lovasz(PixelLoss):
+    """The Lovász extension of 1 - IoU, averaged over the classes that occur in the batch (arXiv:1705.08790, Lovász-
+    Softmax over a batch)."""
+
+    name = "lovasz"
+
+    def value(self, logits: Tensor, targets: Tensor) -> Tensor:
+        counts = targets != IGNORE
+        p = logits.softmax(1).movedim(1, -1)[counts].T  # [K, pixels that count]
+        true = _one_hot(targets, logits.shape[1]).movedim(1, -1)[counts].T
+        errors, order = (true - p).abs().sort(dim=1, descending=True)
+        losses = (errors * _lovasz_gradient(true.gather(1, order))).sum(1)
+        occurs = true.any(1).float()
+        return (losses * occurs).sum() / mean_over_ranks(occurs.sum()).clamp(min=1)
+
+
+def _lovasz_gradient(true: Tensor) -> Tensor:
+    """How much 1 - IoU grows with each further error, hardest first: `[K, P]` from the sorted truth (algorithm 1)."""
+    total = true.sum(1, keepdim=True)
+    missed = total - true.cumsum(1)
+    jaccard = 1 - missed / (total + (1 - true).cumsum(1)).clamp(min=1)
+    return torch.cat([jaccard[:, :1], jaccard[:, 1:] - jaccard[:, :-1]], dim=1)
+
+
+def _one_hot(targets: Tensor, classes: int) -> Tensor:
+    """`[N, K, H, W]` fp32; what is ignored counts as class 0, and is left out by the caller."""
+    return F.one_hot(targets.where(targets != IGNORE, 0), classes).movedim(-1, 1).float()
+
+
+def _class_weights(given: str | Sequence[float] | None, classes: Sequence[str]) -> Tensor | None:
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return torch.ones(len(classes))
+    if len(given) != len(classes) or min(given) < 0:
+        raise RecipeError(
+            f"class_weights is {list(given)}, expected a value of 0 or more for each of the {len(classes)} classes"
+        )
+    return torch.tensor(given, dtype=torch.float32)
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise RecipeError(f"{name} of a loss is {value}, expected a share from 0 to 1")

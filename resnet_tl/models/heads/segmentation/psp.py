@@ -1,0 +1,49 @@
+"""PSPNet's pyramid pooling (arXiv:1612.01105): the deepest level beside its means over 1, 4, 9 and 36 parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from resnet_tl.models.heads.segmentation.base import SegmentationHead
+from resnet_tl.models.heads.segmentation.layers import OnLevel, PooledBranch, conv_norm_relu
+from resnet_tl.records import Level
+
+
+class PSPHead(SegmentationHead):
+    """The paper's trunk has `backbone.output_stride: 8`, and `auxiliary: 0.4`.
+
+    Args:
+        levels, classes: see `SegmentationHead`.
+        bins: parts a side of each mean.
+        channels: behind the pooling.
+        dropout: share of the channels zeroed in training.
+        options: of `SegmentationHead`.
+    """
+
+    def __init__(
+        self,
+        levels: list[Level],
+        classes: list[str],
+        *,
+        bins: tuple[int, ...] = (1, 2, 3, 6),
+        channels: int = 512,
+        dropout: float = 0.1,
+        **options: Any,
+    ) -> None:
+        deepest = levels[-1]
+        each = max(deepest.channels // len(bins), 1)
+        pooling = PyramidPooling(deepest.channels, each, bins)
+        layers = conv_norm_relu(deepest.channels + each * len(bins), channels, 3)
+        super().__init__(levels, classes, OnLevel(deepest, channels, pooling, *layers, nn.Dropout(dropout)), **options)
+
+
+class PyramidPooling(nn.Module):
+    def __init__(self, inputs: int, outputs: int, bins: tuple[int, ...]) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(PooledBranch(inputs, outputs, each) for each in bins)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, *[branch(x) for branch in self.branches]], dim=1)

@@ -1,0 +1,65 @@
+"""Semantic FPN (arXiv:1901.02446, section 3.1): a pyramid's levels, each brought to a quarter of the size, summed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from resnet_tl.models.heads.segmentation.base import SegmentationHead
+from resnet_tl.models.heads.segmentation.layers import enlarge
+from resnet_tl.records import Level
+
+
+class SemanticFPNHead(SegmentationHead):
+    """On the levels of a neck, `neck: {class_path: FPN}`.
+
+    Args:
+        levels, classes: see `SegmentationHead`; all levels are read.
+        channels: of every branch.
+        dropout: share of whole channels of the sum zeroed in training.
+        options: of `SegmentationHead`.
+    """
+
+    def __init__(
+        self, levels: list[Level], classes: list[str], *, channels: int = 128, dropout: float = 0.2, **options: Any
+    ) -> None:
+        super().__init__(levels, classes, PyramidSum(levels, channels, dropout), **options)
+
+
+class PyramidSum(nn.Module):
+    """Each level: 3x3 convolution, group norm, ReLU, times two; as often as it takes to the shallowest level's size."""
+
+    def __init__(self, levels: list[Level], channels: int, dropout: float) -> None:
+        super().__init__()
+        self.channels, self.stride = channels, levels[0].stride
+        self.factors = {level.name: level.stride // self.stride for level in levels}
+        self.branches = nn.ModuleDict({level.name: self._branch(level, channels) for level in levels})
+        self.dropout = nn.Dropout2d(dropout)
+
+    def forward(self, maps: dict[str, Tensor]) -> Tensor:
+        shallowest = next(iter(self.factors))
+        height, width = maps[shallowest].shape[-2:]
+        brought = [self._enlarged(name, maps[name], (height, width)) for name in self.factors]
+        return self.dropout(torch.stack(brought).sum(0))
+
+    def _branch(self, level: Level, channels: int) -> nn.ModuleList:
+        doublings = int(math.log2(level.stride // self.stride))
+        inputs = [level.channels, *[channels] * max(doublings - 1, 0)]
+        return nn.ModuleList(_conv_norm_relu(each, channels) for each in inputs)
+
+    def _enlarged(self, name: str, x: Tensor, size: tuple[int, int]) -> Tensor:
+        left = self.factors[name]
+        for layers in self.branches[name]:  # type: ignore[attr-defined]
+            x = layers(x)
+            if left > 1:
+                left //= 2
+                x = enlarge(x, 2, (-(-size[0] // left), -(-size[1] // left)))
+        return x
+
+
+def _conv_norm_relu(inputs: int, outputs: int) -> nn.Sequential:
+    conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+    return nn.Sequential(conv, nn.GroupNorm(math.gcd(32, outputs), outputs), nn.ReLU(inplace=True))
