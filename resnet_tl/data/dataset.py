@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -14,7 +14,7 @@ from resnet_tl.data.decode import Picture, decode_bytes, jpeg_size, read_bytes
 from resnet_tl.data.image_cache import ImageCache
 from resnet_tl.data.transforms import Transform
 from resnet_tl.errors import DataError
-from resnet_tl.records import Draw, Sample, Target
+from resnet_tl.records import Batch, Draw, Features, Sample, Target
 
 
 class Item(NamedTuple):
@@ -34,6 +34,11 @@ class Samples(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Sample: ...
+
+
+class KeptFeatures(Protocol):
+    def take(self, draws: Sequence[Draw]) -> tuple[Features, torch.Tensor, torch.Tensor]:
+        """Features of N pictures, their indices `[N]` in the listing (-1: a filler), original sizes `[N, 2]`."""
 
 
 class PictureDataset(Dataset[Item]):
@@ -87,6 +92,14 @@ class PictureDataset(Dataset[Item]):
         if self.on_error == "skip":
             return self._filler()
         raise DataError(f"none of the {len(self)} pictures can be decoded; the first: {self.failures()[0]}")
+
+    def batch_of(self, features: KeptFeatures, draws: Sequence[Draw]) -> Batch:
+        """The batch of these draws with features in place of pictures: no file is opened."""
+        kept, indices, original_sizes = features.take(draws)
+        none: Target = () if self.multi_label_classes else 0
+        targets = [self._target(self.listing[index].target if index >= 0 else none) for index in indices.tolist()]
+        sizes = torch.tensor(kept.input_size).expand(len(draws), 2)
+        return Batch(kept, torch.as_tensor(np.array(targets)), sizes, original_sizes, indices)
 
     def failures(self) -> list[str]:
         """One sentence for each picture that could not be decoded so far, in this process or its workers."""

@@ -53,7 +53,7 @@ class Handover:
 
     def _lend(self, batch: Batch) -> Any:
         """The batch with its pictures in a free segment, or as it is where there is none."""
-        pictures = batch.images.permute(0, 2, 3, 1).numpy()
+        pictures = batch.images.permute(0, 2, 3, 1).numpy()  # type: ignore[union-attr]
         place, is_new = self._place(pictures.nbytes)
         if place == SEGMENTS:
             return batch

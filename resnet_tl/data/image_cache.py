@@ -11,21 +11,21 @@ import errno
 import json
 import os
 import shutil
-import uuid
 import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from resnet_tl.data.archive import hash64
+from resnet_tl.data.contents import contents
 from resnet_tl.data.decode import Picture, decode_bytes, read_bytes
 from resnet_tl.data.resize import Interpolation, resize_short
 from resnet_tl.errors import DataError
+from resnet_tl.files import adding
 from resnet_tl.records import Sample
 
 MAGIC = b"resnet_tl pictures 1\n"
@@ -60,7 +60,8 @@ def cached(
         The cache, or None after a warning where the disk has no room or the folder takes no files.
     """
     paths = dict(sorted((sample.key, sample.path) for listing in listings for sample in listing))
-    path = folder / f"{_digest(paths, form)}.pictures"
+    named = json.dumps([MAGIC.decode(), vars(form), contents(paths, folder)])
+    path = folder / f"{hash64(named):016x}.pictures"
     try:
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
@@ -106,22 +107,6 @@ class ImageCache:
         return picture, (file_height, file_width)
 
 
-def _digest(paths: dict[str, str], form: Form) -> str:
-    """16 hex digits of the keys, the files' contents and the form."""
-    digest = blake2b(json.dumps([MAGIC.decode(), vars(form)]).encode(), digest_size=8)
-    for key, path in paths.items():
-        digest.update(key.encode())
-        digest.update(blake2b(_content(path), digest_size=16).digest())
-    return digest.hexdigest()
-
-
-def _content(path: str) -> bytes:
-    try:
-        return read_bytes(path)
-    except DataError:
-        return b""
-
-
 def _kept(path: str, form: Form) -> tuple[Picture, tuple[int, int]] | None:
     """A picture as it is kept, and the file's (h, w)."""
     try:
@@ -145,15 +130,8 @@ def _announce(path: Path, paths: dict[str, str], form: Form, say: Callable[[str]
 
 
 def _write(path: Path, paths: dict[str, str], form: Form) -> None:
-    part = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.part")
-    try:
-        with open(part, "xb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
-            _fill(file, paths, form, pool)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with adding(path) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+        _fill(file, paths, form, pool)
 
 
 def _fill(file: BinaryIO, paths: dict[str, str], form: Form, pool: ThreadPoolExecutor) -> None:

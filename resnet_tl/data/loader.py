@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from torch.utils.data import DataLoader
-
+from resnet_tl.data.fixed import PictureLoader
 from resnet_tl.data.samplers import TrainSampler
 from resnet_tl.records import Batch
 
 
-class TrainLoader(DataLoader[Batch]):
+class TrainLoader(PictureLoader):
     """Over a `TrainSampler`. Its state is the epoch and how many batches of it were given out, those aside that workers
     have fetched ahead; a loader that takes the state over begins with the next."""
 

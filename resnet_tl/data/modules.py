@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader
 
 from resnet_tl.data import splits, transforms
 from resnet_tl.data.collate import collate
-from resnet_tl.data.dataset import PictureDataset
+from resnet_tl.data.dataset import KeptFeatures, PictureDataset
+from resnet_tl.data.fixed import FixedPictures, PictureLoader
 from resnet_tl.data.handover import Handover
 from resnet_tl.data.image_cache import Form, ImageCache, cached
 from resnet_tl.data.listing import Listing, PictureSet
@@ -48,7 +49,8 @@ class ClassificationData(L.LightningDataModule):
         fold: the one of these, from 0 on, to validate on.
         balanced: draw every class equally often in training.
         cache: `resized` keeps decoded, resized pictures in one file.
-        cache_dir: the folder of that file; None: `~/.cache/resnet_tl`.
+        cache_dir: the folder of that file, and of features that training keeps (`tuning.cache`); None:
+            `~/.cache/resnet_tl`.
         on_error: what a picture that cannot be decoded does: end the run, or be left out and told by `skipped` (in
             training the next one takes its place).
         reduced_decoding: decode JPEGs at 1/2, 1/4 or 1/8 of their size where that is enough: faster, a little softer.
@@ -103,6 +105,8 @@ class ClassificationData(L.LightningDataModule):
         """What to train on, validate on and test on: `train`, `val` and `test`, as far as they exist."""
         self.notes = [*pictures.notes, *self._told(pictures.splits)]
         """Sentences about what was left out or assumed."""
+        self.features: dict[str, KeptFeatures] = {}
+        """What the loaders of `train` and `val` give in place of pictures, while it is there."""
         self._datasets: list[PictureDataset] = []
         self._cache: ImageCache | None = None
 
@@ -123,8 +127,28 @@ class ClassificationData(L.LightningDataModule):
         if self.cache == "resized" and self._cache is None:
             short = max(int(self.image_size / self.crop), *self.scales, 0)
             form = Form(short, self.interpolation, self.channels)
-            folder = Path(self.cache_dir or os.environ.get("XDG_CACHE_HOME", "~/.cache") + "/resnet_tl").expanduser()
-            self._cache = cached(self.listings.values(), form, folder)
+            self._cache = cached(self.listings.values(), form, self._cache_folder)
+
+    def augments(self) -> str | None:
+        """What makes training pictures differ from epoch to epoch, if anything does."""
+        if self.train_transforms is not None:
+            return "data.train_transforms"
+        return None if self.augment == "none" else f"data.augment: {self.augment}"
+
+    def fixed_pictures(self, split: Literal["train", "val"]) -> FixedPictures:
+        """Of a split as every epoch shows it; of an augmented one the n-th view is that of the n-th epoch."""
+        train = split == "train"
+        listing = self._listing("train") if train else self._listing("val", "test")
+        transform = self._training_transform() if train else self._evaluation_transform()
+
+        def batches(view: int) -> DataLoader[Batch]:
+            in_order = EvaluationSampler(len(listing), epoch=view)
+            return self._loader(listing, transform, in_order, instead="replace" if train else "skip")
+
+        names = ["image_size", "crop", "interpolation", "channels", "on_error", "reduced_decoding", "cache"]
+        names += ["seed", "augment", "train_transforms"] if train else ["crops", "scales", "eval_transforms"]
+        how = {name: getattr(self, name) for name in names}
+        return FixedPictures(listing, {"split": split, **how}, batches, self._cache_folder)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         listing = self._listing("train")
@@ -139,10 +163,11 @@ class ClassificationData(L.LightningDataModule):
         if self.trainer is not None:
             # Workers fetch ahead before Lightning calls set_epoch, when a run resumes behind its first epoch.
             sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
-        return self._loader(listing, self._training_transform(), sampler, instead="replace", kind=TrainLoader)
+        transform = self._training_transform()
+        return self._loader(listing, transform, sampler, instead="replace", split="train", kind=TrainLoader)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        return self._evaluation_loader("val", "test")
+        return self._evaluation_loader("val", "test", split="val")
 
     def test_dataloader(self) -> DataLoader[Batch]:
         return self._evaluation_loader("test", "val")
@@ -159,10 +184,10 @@ class ClassificationData(L.LightningDataModule):
             f"{self.root} has no pictures in a split {' or '.join(wanted)}; it has {', '.join(self.listings)} only"
         )
 
-    def _evaluation_loader(self, *wanted: str) -> DataLoader[Batch]:
+    def _evaluation_loader(self, *wanted: str, split: str = "") -> DataLoader[Batch]:
         listing = self._listing(*wanted)
         sampler = EvaluationSampler(len(listing), ranks=self._ranks, rank=self._rank)
-        return self._loader(listing, self._evaluation_transform(), sampler, instead="skip")
+        return self._loader(listing, self._evaluation_transform(), sampler, instead="skip", split=split)
 
     def _loader(
         self,
@@ -171,7 +196,8 @@ class ClassificationData(L.LightningDataModule):
         sampler: Iterable[Draw],
         *,
         instead: Literal["replace", "skip"],
-        kind: type[DataLoader] = DataLoader,
+        split: str = "",
+        kind: type[PictureLoader] = PictureLoader,
     ) -> DataLoader[Batch]:
         if self.trainer is not None:
             _check_trainer(self.trainer)
@@ -187,7 +213,7 @@ class ClassificationData(L.LightningDataModule):
             cache=self._cache,
         )
         self._datasets.append(dataset)
-        return kind(
+        loader = kind(
             dataset,  # type: ignore[arg-type]
             batch_size=self.batch_size,
             sampler=sampler,  # type: ignore[arg-type]
@@ -200,6 +226,8 @@ class ClassificationData(L.LightningDataModule):
             # Of its own, so that starting an iterator draws nothing from the generator of mixup and dropout.
             generator=torch.Generator().manual_seed(self.seed),
         )
+        loader.features, loader.split = self.features, split
+        return loader
 
     def _training_transform(self) -> transforms.Transform:
         if self.train_transforms is not None:
@@ -223,6 +251,10 @@ class ClassificationData(L.LightningDataModule):
             if (none := [self.classes[i] for i in np.flatnonzero(listing.class_counts(len(self.classes)) == 0)])
         ]
         return [f"{self.root}: {sizes}{made}{''.join(absent)}", *lacking]
+
+    @property
+    def _cache_folder(self) -> Path:
+        return Path(self.cache_dir or os.environ.get("XDG_CACHE_HOME", "~/.cache") + "/resnet_tl").expanduser()
 
     @property
     def _ranks(self) -> int:

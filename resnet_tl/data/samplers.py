@@ -76,11 +76,11 @@ class EvaluationSampler:
     """Every sample exactly once over all ranks, in order; each rank gets as many draws as the others, one at least.
 
     Where samples do not go evenly round the ranks, the last draw of some is a filler, `Draw(0, -1)`, which passes
-    through the network and counts nowhere.
+    through the network and counts nowhere. `epoch` is what the draws say.
     """
 
-    def __init__(self, count: int, *, ranks: int = 1, rank: int = 0) -> None:
-        self.count, self.ranks, self.rank = count, ranks, rank
+    def __init__(self, count: int, *, ranks: int = 1, rank: int = 0, epoch: int = 0) -> None:
+        self.count, self.ranks, self.rank, self.epoch = count, ranks, rank, epoch
 
     def __len__(self) -> int:
         return max(1, -(-self.count // self.ranks))
@@ -88,7 +88,7 @@ class EvaluationSampler:
     def __iter__(self) -> Iterator[Draw]:
         for turn in range(len(self)):
             index = turn * self.ranks + self.rank
-            yield Draw(0, index if index < self.count else -1)
+            yield Draw(self.epoch, index if index < self.count else -1)
 
 
 def class_weights(listing: Listing, classes: int) -> np.ndarray:

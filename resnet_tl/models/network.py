@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypeAlias, overload
 
 import torch
@@ -142,6 +142,16 @@ class Network(nn.Module):
         if self.neck is not None and after != "neck":
             maps = self.neck(maps)
         return self.head(maps, sizes, features.input_size)
+
+    def condense(self, features: Features) -> Features:
+        """Features worth keeping: what the head makes smaller without a loss, where it comes next."""
+        if not self.condensed_behind(features.after):
+            return features
+        return replace(features, maps=self.head.condense(features.maps))
+
+    def condensed_behind(self, stage: str) -> str:
+        """What `condense` does to features behind `stage`: a name, "" for nothing."""
+        return self.head.condensed if stage == self.cuts()[-1] else ""
 
     def cuts(self) -> list[str]:
         """The stages behind which the network can be cut in two, `maps_behind` and `run_from`; input to output."""

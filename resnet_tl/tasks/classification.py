@@ -63,6 +63,10 @@ class Classification(Task):
         if stage == "fit":
             self.classifier.set_class_counts(data.class_counts())
 
+    def mixes(self) -> str | None:
+        """What blends pictures in a batch before the network sees them, if anything does."""
+        return next((f"model.{name}" for name in ("mixup", "cutmix") if getattr(self, name)), None)
+
     def forward(self, images: Tensor) -> Tensor:
         """Probabilities `[N, K]` of pictures `[N, C, H, W]` (bytes)."""
         return self.classifier.predict(self.network(images))

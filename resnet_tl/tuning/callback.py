@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 
 from resnet_tl.errors import RecipeError, did_you_mean
-from resnet_tl.tuning import prefix
+from resnet_tl.tuning import feature_cache, prefix
 from resnet_tl.tuning.anchor import Anchor
 from resnet_tl.tuning.average import Average
 from resnet_tl.tuning.freezing import freeze, held_keys, kinds_in, unfreeze, unfreeze_only
@@ -97,6 +97,8 @@ class FineTuning(Callback):
             _start_schedule(trainer, pl_module, span)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.plan.phase(trainer.current_epoch) == self.phase:
+            self._keep_features(trainer, pl_module)
         if self._loaded is None:
             return
         warning = self.position.restore(trainer, pl_module, self._loaded)
@@ -127,6 +129,7 @@ class FineTuning(Callback):
             self.average.settle(pl_module, held_keys(pl_module))
         pl_module.zero_grad(set_to_none=True)
         _wrap_anew(trainer)
+        self._keep_features(trainer, pl_module)
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
@@ -192,7 +195,7 @@ class FineTuning(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         for parted in self.parted:
             parted.restore()
-        prefix.remove(pl_module)
+        self._run_all(trainer, pl_module)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.average is not None:
@@ -217,7 +220,7 @@ class FineTuning(Callback):
             self._loaded = checkpoint.get(POSITION)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        prefix.remove(pl_module)
+        self._run_all(trainer, pl_module)
 
     @property
     def stretch(self) -> Stretch:
@@ -272,6 +275,14 @@ class FineTuning(Callback):
             norms = recalibrate(pl_module, step, batches)
         equalise(pl_module.buffers())
         rank_zero_info(f"running statistics of {norms} norms estimated anew over training batches")
+
+    def _keep_features(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        epochs = self.stretch.end - trainer.current_epoch
+        feature_cache.keep(trainer, pl_module, self.tuning, epochs, rank_zero_info)
+
+    def _run_all(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        prefix.remove(pl_module)
+        feature_cache.release(trainer)
 
     def _equalise(self, pl_module: LightningModule) -> None:
         equalise(pl_module.buffers())

@@ -63,6 +63,10 @@ class Tuning:
             anew at the end of the run, before its last validation; with `ema` those of the averaged weights. 0: never.
         allow_untrained: let a plan freeze a stage whose weights were neither loaded nor trained.
         compile: run the stages frozen from the input on through torch.compile.
+        cache: keep on disk what these stages make of the pictures, computed once: `auto` where nothing random precedes
+            them and it saves time, `on` (an error where it cannot be), `off`.
+        views: keep so many fixed augmented views of each picture, one an epoch in turn; 0: every epoch draws its own.
+        cache_half: keep them in 16 bits.
     """
 
     phases: list[Phase] | Literal["gradual", "lpft"] = field(default_factory=lambda: [Phase()])
@@ -72,6 +76,9 @@ class Tuning:
     recalibrate: int = 0
     allow_untrained: bool = False
     compile: bool = False
+    cache: Literal["auto", "on", "off"] = "auto"
+    views: int = 0
+    cache_half: bool = False
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,8 @@ def test_two_processes_may_write_it_at_once(photos: Path, folder: Path) -> None:
     for writer in writers:
         writer.join()
     assert first == second == opened(photos, folder).get(KEYS[5])[0].tobytes()  # type: ignore[index]
-    assert len(os.listdir(folder)) == 1
+    assert len(list(folder.glob("*.pictures"))) == 1
+    assert not list(folder.glob(".*"))
 
 
 def test_what_is_broken_off_leaves_nothing(photos: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

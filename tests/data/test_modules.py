@@ -196,12 +196,12 @@ def test_the_cache_is_written_once_and_shows_evaluation_the_same(
     data = folder(copy, cache="resized", cache_dir=str(tmp_path / "cache"), num_workers=workers)
     assert not (tmp_path / "cache").exists()
     assert same(epoch_of(data.val_dataloader()), plain)
-    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert len(list((tmp_path / "cache").glob("*.pictures"))) == 1
     assert capsys.readouterr().out.startswith("Writing 25 resized pictures")
     first, second = epoch_of(data.train_dataloader(), 0), epoch_of(data.train_dataloader(), 1)
     assert not same(first, second)
     folder(copy, cache="resized", cache_dir=str(tmp_path / "cache")).prepare_data()
-    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert len(list((tmp_path / "cache").glob("*.pictures"))) == 1
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -20,9 +20,11 @@ class Head(nn.Module, ABC):
     Attributes:
         reads: names of the levels that it reads; None: all. What nobody reads is neither kept nor, if it is the
             deepest, computed.
+        condensed: names what `condense` does, so that what was kept by another way is not taken for it.
     """
 
     reads: Sequence[str] | None = None
+    condensed: str = ""
 
     @abstractmethod
     def forward(self, maps: dict[str, Tensor], sizes: Tensor | None, input_size: tuple[int, int]) -> Any:
@@ -31,6 +33,11 @@ class Head(nn.Module, ABC):
         `sizes` `[N, 2]` holds (h, w) of each picture before padding, None when nothing was padded; `input_size` is
         (h, w) of the batch.
         """
+
+    def condense(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Smaller maps `[N, C, h, w]` by the same names for which `forward` gives the very same outputs: what is worth
+        keeping, where a fixed function comes first, as pooling does. Whatever is trained or random comes later."""
+        return maps
 
     @abstractmethod
     def loss(self, outputs: Any, targets: Any) -> dict[str, Tensor]:

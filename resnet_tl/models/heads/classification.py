@@ -63,6 +63,7 @@ class LinearHead(Head):
         self.auto_weights = class_weights == "auto"
         self.auto_thresholds = thresholds == "auto"
         self.pool = _pooling(pool)
+        self.condensed = "" if pool == "gem" else pool
         self.dropout = nn.Dropout(dropout)
         self.fc = _classifier(levels[-1].channels, len(classes))
         weight = 1.0 if class_weights is None or class_weights == "auto" else class_weights
@@ -77,6 +78,12 @@ class LinearHead(Head):
     def features(self, maps: dict[str, Tensor]) -> Tensor:
         """What `fc` sees, before dropout: `[N, C]`."""
         return self.pool(maps[self.level])
+
+    def condense(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The pooled level `[N, C, 1, 1]`, which pools to itself; GeM learns how to pool, so it needs the whole."""
+        if not self.condensed:
+            return maps
+        return {self.level: self.pool(maps[self.level])[:, :, None, None]}
 
     def loss(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Cross-entropy (binary cross-entropy, averaged over classes) a picture; 0 for no pictures.

@@ -1,0 +1,138 @@
+"""The maps of many pictures in one memory-mapped file: a block of bytes a level, a row a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from resnet_tl.errors import DataError
+from resnet_tl.records import Batch, Draw, Features
+
+MAGIC = b"resnet_tl features 1\n"
+"""Ends the file; before it the length of the layout's JSON (8 bytes), before that the JSON."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """The rows of one level, or of the numbers beside the maps.
+
+    shape: of a row; of a map `[V, H, W, C]`, in the order that channels-last maps have in memory.
+    dtype: of the values, by torch's name; `stored`: as they lie on disk.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    stored: str
+    offset: int
+
+    @property
+    def row_bytes(self) -> int:
+        return int(np.prod(self.shape)) * getattr(torch, self.stored).itemsize
+
+
+@dataclass(frozen=True)
+class Layout:
+    """rows: pictures x kept views of each; `after`, `input_size`: see `Features`."""
+
+    rows: int
+    views: int
+    after: str
+    input_size: tuple[int, int]
+    blocks: tuple[Block, ...]
+
+    @property
+    def nbytes(self) -> int:
+        return self.blocks[-1].offset + self.rows * self.blocks[-1].row_bytes
+
+
+NUMBERS = "numbers"
+"""Each row's index in its listing (-1: it could not be decoded) and (h, w) of the file."""
+
+
+def layout_of(features: Features, pictures: int, rows: int, views: int, half: bool) -> Layout:
+    """For `rows` like these of `pictures`; `half` keeps 32-bit maps in 16 bits."""
+    blocks: list[Block] = []
+    offset = 0
+    for name, value in features.maps.items():
+        n, channels, height, width = value.shape
+        dtype = str(value.dtype).removeprefix("torch.")
+        stored = "float16" if half and dtype == "float32" else dtype
+        blocks.append(Block(name, (n // pictures, height, width, channels), dtype, stored, offset))
+        offset += rows * blocks[-1].row_bytes
+    blocks.append(Block(NUMBERS, (3,), "int64", "int64", offset))
+    return Layout(rows, views, features.after, features.input_size, tuple(blocks))
+
+
+def fill(file: BinaryIO, layout: Layout, batches: Iterable[tuple[Features, Batch]]) -> None:
+    """Write the rows, batch after batch, and at the end what makes the file whole."""
+    row = 0
+    for features, batch in batches:
+        numbers = torch.cat([batch.indices[:, None], batch.original_sizes], 1)
+        values = {**{name: _rows(value) for name, value in features.maps.items()}, NUMBERS: numbers}
+        for block in layout.blocks:
+            stored = values[block.name].to("cpu", getattr(torch, block.stored)).contiguous()
+            if stored.numel() != len(batch) * int(np.prod(block.shape)):
+                raise DataError(f"pictures of different sizes: {block.name} is {tuple(stored.shape)}")
+            file.seek(block.offset + row * block.row_bytes)
+            file.write(stored.view(torch.uint8).numpy().data)
+        row += len(batch)
+    text = json.dumps(asdict(layout)).encode()
+    file.seek(layout.nbytes)
+    file.write(text + len(text).to_bytes(8, "little") + MAGIC)
+
+
+class FeatureFile:
+    """Kept features by draws.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        # Copy-on-write, because torch warns about arrays that cannot be written; nobody writes to them.
+        held = np.asarray(np.memmap(path, np.uint8, mode="c"))
+        if held[-len(MAGIC) :].tobytes() != MAGIC:
+            raise DataError(f"{path}: damaged, or no file of features; delete it")
+        end = len(held) - len(MAGIC) - 8
+        text = held[end - int(held[end : end + 8].view("<i8")[0]) : end].tobytes()
+        self.layout = _read_layout(json.loads(text))
+        self._blocks = {
+            block.name: held[block.offset : block.offset + self.layout.rows * block.row_bytes].reshape(
+                self.layout.rows, block.row_bytes
+            )
+            for block in self.layout.blocks
+        }
+
+    def take(self, draws: Sequence[Draw]) -> tuple[Features, Tensor, Tensor]:
+        """Features, indices `[N]` (-1: a filler, or a picture that could not be decoded), original sizes `[N, 2]`."""
+        views, pictures = self.layout.views, self.layout.rows // self.layout.views
+        rows = np.array([(d.epoch + d.repeat) % views * pictures + max(d.index, 0) for d in draws])
+        *maps, numbers = (self._take(block, rows) for block in self.layout.blocks)
+        named = zip(self.layout.blocks, maps, strict=False)
+        features = {block.name: value.permute(0, 1, 4, 2, 3).flatten(0, 1) for block, value in named}
+        filler = torch.tensor([draw.index < 0 for draw in draws])
+        indices = numbers[:, 0].masked_fill(filler, -1)
+        return Features(features, self.layout.input_size, self.layout.after), indices, numbers[:, 1:]
+
+    def _take(self, block: Block, rows: np.ndarray) -> Tensor:
+        taken = torch.from_numpy(self._blocks[block.name][rows]).view(getattr(torch, block.stored))
+        return taken.view(len(rows), *block.shape).to(getattr(torch, block.dtype))
+
+
+def _rows(maps: Tensor) -> Tensor:
+    """`[N*V, C, H, W]` -> the same in the order of channels-last memory."""
+    return maps.detach().permute(0, 2, 3, 1)
+
+
+def _read_layout(plain: dict[str, Any]) -> Layout:
+    blocks = tuple(Block(**{**block, "shape": tuple(block["shape"])}) for block in plain["blocks"])
+    return Layout(**{**plain, "blocks": blocks, "input_size": tuple(plain["input_size"])})
