@@ -32,7 +32,7 @@ class Layout:
     Args:
         path: the keys that lead to the dictionary: `("state_dict",)`.
         prefix: what stands before torchvision's keys in it: "module.".
-        tensors: torchvision's key -> tensor; the classifier's are `fc.*`, other parts' of a head of ours `head.*`.
+        tensors: torchvision's key -> tensor; the classifier's are `fc.*`, other parts' of ours `head.*` and `neck.*`.
         others: keys of that dictionary outside the prefix.
         matched: tensors of the wanted network that are there, by key and shape.
     """
@@ -71,7 +71,7 @@ def find_layout(content: Mapping[Any, Any], wanted: Mapping[str, Shape]) -> Layo
 def _layout(path: tuple[str, ...], prefix: str, tensors: dict[str, Tensor], matched: int) -> Layout:
     head = _head(tensors, prefix)
     public = {key.removeprefix(prefix): key for key in tensors if key.startswith(prefix) and key not in head.values()}
-    public |= head
+    public |= head | _beside_trunk(tensors, prefix, head)
     used = set(public.values())
     return Layout(
         path,
@@ -151,6 +151,15 @@ def _dense_head(tensors: Mapping[str, Tensor], root: str) -> dict[str, str]:
 def _rest_of_head(tensors: Mapping[str, Tensor], place: str, found: Mapping[str, str]) -> dict[str, str]:
     keys = [key for key in tensors if key.startswith(place) and key not in found.values()]
     return {f"head.{key.removeprefix(place)}": key for key in keys}
+
+
+def _beside_trunk(tensors: Mapping[str, Tensor], prefix: str, head: Mapping[str, str]) -> dict[str, str]:
+    """Our own neck, and a head without a classifier, of a trunk at `network.trunk.`"""
+    if not prefix.endswith("trunk."):
+        return {}
+    root = prefix.removesuffix("trunk.")
+    places = (f"{root}neck.", f"{root}head.")
+    return {key.removeprefix(root): key for key in tensors if key.startswith(places) and key not in head.values()}
 
 
 def _roots(prefix: str) -> list[str]:

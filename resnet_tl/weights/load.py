@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor, nn
 
 from resnet_tl.weights.channels import over_channels, preprocessing_over_channels
 from resnet_tl.weights.classifier import add_classifier
+from resnet_tl.weights.detectors import in_our_keys
 from resnet_tl.weights.keys import Layout, Shape, find_layout
 from resnet_tl.weights.misfit import Candidates, check_fit, first_convolution
+from resnet_tl.weights.parts import add_parts
 from resnet_tl.weights.records import WeightRecord
-from resnet_tl.weights.report import Report, in_classifier
+from resnet_tl.weights.report import Report, above_trunk
 from resnet_tl.weights.sources import fetch
 
 
@@ -39,7 +42,8 @@ def load_weights(
         sha256: that the file must have; a URL needs one.
         keys: the module's own key -> torchvision's, of the tensors to fill; by default all, under their own names.
         classes: the data's names, in the order of the module's outputs.
-        keep_classifier: keep the classifier whatever its classes are called; their number must agree.
+        keep_classifier: keep the classifier whatever its classes are called; their number must agree. A detector's
+            outputs are kept for classes that the file knows by name.
         candidates: names and shapes of other networks, called to name the nearest when the file does not fit.
 
     Returns:
@@ -49,17 +53,20 @@ def load_weights(
         WeightsError: nothing found under `name`, not safe to open, another network's weights, another class count.
     """
     content, record = fetch(name, sha256)
+    content = in_our_keys(content)
     own = module.state_dict()
     keys = {key: key for key in own} if keys is None else keys
     wanted = {public: tuple(own[key].shape) for key, public in keys.items()}
-    trunk = {key: shape for key, shape in wanted.items() if not in_classifier(key)}
-    head = {key: shape for key, shape in wanted.items() if in_classifier(key)}
+    trunk = {key: shape for key, shape in wanted.items() if not above_trunk(key)}
+    above = {key: shape for key, shape in wanted.items() if above_trunk(key)}
 
     layout = find_layout(content, trunk)
     report = Report(record.source)
     chosen = _fill(trunk, layout, report)
     check_fit(content, trunk, layout, report, candidates)
-    chosen |= add_classifier(head, layout.tensors, record, classes, keep_classifier, report)
+    add = add_classifier if not above or "fc.weight" in above else add_parts
+    chosen |= add(above, layout.tensors, record, classes, keep_classifier, report)
+    chosen |= _norms_with_eps(record, module, keys, chosen, report)
     report.notes += _notes(record, layout)
 
     module.load_state_dict({key: chosen[public] for key, public in keys.items() if public in chosen}, strict=False)
@@ -82,9 +89,31 @@ def _fill(trunk: Mapping[str, Shape], layout: Layout, report: Report) -> dict[st
             report.adapted[key] = f"from {tensor.shape[1]} to {shape[1]} input channels"
         else:
             report.misshapen[key] = f"{list(tensor.shape)}, not {list(shape)}"
-    nowhere = [key for key in layout.tensors if key not in trunk and not in_classifier(key)]
+    nowhere = [key for key in layout.tensors if key not in trunk and not above_trunk(key)]
     report.unexpected += [*(layout.prefix + key for key in nowhere), *layout.others]
     return chosen
+
+
+def _norms_with_eps(
+    record: WeightRecord, module: nn.Module, keys: Mapping[str, str], chosen: Mapping[str, Tensor], report: Report
+) -> dict[str, Tensor]:
+    """Scales of the trunk's batch norms, so that they compute with their own eps what they did with the record's.
+
+    Networks, checkpoints and exports then need to know nothing of it.
+    """
+    scaled: dict[str, Tensor] = {}
+    if record.norm_eps is None:
+        return scaled
+    for own, public in keys.items():
+        name, _, tensor = public.rpartition(".")
+        if tensor != "running_var" or public not in chosen:
+            continue
+        eps: Any = module.get_submodule(own.rpartition(".")[0]).eps
+        variance, weight = chosen[public].double(), chosen[f"{name}.weight"].double()
+        scaled[f"{name}.weight"] = (weight * ((variance + eps) / (variance + record.norm_eps)).sqrt()).float()
+        report.loaded.remove(f"{name}.weight")
+        report.adapted[f"{name}.weight"] = f"from eps {record.norm_eps:g} of the norms to {eps:g}"
+    return scaled
 
 
 def _differs_in_channels(theirs: Shape, ours: Shape) -> bool:

@@ -16,7 +16,11 @@ import torch
 from resnet_tl.errors import WeightsError, did_you_mean
 from resnet_tl.files import writing
 from resnet_tl.records import Preprocessing
+from resnet_tl.weights.detectors import NORM_EPS
 from resnet_tl.weights.records import WeightRecord
+
+SCORES = ("acc@1", "box_map", "mask_map", "miou")
+"""Of those that torchvision publishes, the ones that networks are chosen by."""
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 """What timm calls a model's weights on the hub, the preferred form first."""
@@ -101,27 +105,29 @@ def download(url: str, path: Path, sha256: str) -> None:
 
 
 def _torchvision_record(source: str, weights: Any) -> WeightRecord:
-    transforms = weights.transforms()
+    data, metrics = next(iter(weights.meta["_metrics"].items()))
+    return WeightRecord(
+        source,
+        preprocessing=_torchvision_preprocessing(weights.transforms()),
+        stated=True,
+        classes=tuple(weights.meta["categories"]),
+        licence=weights.meta.get("license", "BSD-3-Clause"),  # of torchvision itself; its weights name only others
+        score=f"{', '.join(f'{value} % {name}' for name, value in metrics.items() if name in SCORES)} on {data}",
+        norm_eps=NORM_EPS.get(source.removeprefix("torchvision/")),
+    )
+
+
+def _torchvision_preprocessing(transforms: Any) -> Preprocessing:
+    if not hasattr(transforms, "resize_size"):  # a detector resizes and normalises by itself, by default like this
+        return Preprocessing(size=800, crop=1.0)
     resized = transforms.resize_size[0]
-    size = (
-        transforms.crop_size[0] if hasattr(transforms, "crop_size") else resized
-    )  # segmentation sees all of a picture
-    preprocessing = Preprocessing(
+    size = transforms.crop_size[0] if hasattr(transforms, "crop_size") else resized  # segmentation sees all of a picture
+    return Preprocessing(
         mean=tuple(transforms.mean),
         std=tuple(transforms.std),
         size=size,
         interpolation=transforms.interpolation.value,
         crop=size / resized,
-    )
-    data, metrics = next(iter(weights.meta["_metrics"].items()))
-    metric, value = next(iter(metrics.items()))
-    return WeightRecord(
-        source,
-        preprocessing=preprocessing,
-        stated=True,
-        classes=tuple(weights.meta["categories"]),
-        licence=weights.meta.get("license", "BSD-3-Clause"),  # of torchvision itself; its weights name only others
-        score=f"{value} % {metric} on {data}",
     )
 
 

@@ -20,9 +20,11 @@ class WeightRecord:
         sha256: of the file, 64 hex digits; None where it has not been written yet.
         preprocessing: how they want their pictures; of a file that says nothing, what its network expects by default.
         stated: the file itself, or its publisher, states `preprocessing`.
-        classes: names in the order of the classifier's outputs; None where nobody knows.
+        classes: names in the order of the classifier's outputs; None where nobody knows. Of torchvision's detectors the
+            91 entries of COCO's table by category id, which begins with `__background__` and has gaps called `N/A`.
         licence: as the publisher writes it.
         score: as published, with metric and data set: "80.858 % acc@1 on ImageNet-1K".
+        norm_eps: that the batch norms were trained with, where it is not what networks have (1e-5).
     """
 
     source: str
@@ -32,6 +34,7 @@ class WeightRecord:
     classes: tuple[str, ...] | None = None
     licence: str | None = None
     score: str | None = None
+    norm_eps: float | None = None
 
 
 def to_metadata(record: WeightRecord) -> dict[str, str]:
@@ -41,6 +44,7 @@ def to_metadata(record: WeightRecord) -> dict[str, str]:
         "classes": record.classes,
         "licence": record.licence,
         "score": record.score,
+        "norm_eps": record.norm_eps,
     }
     return {KEY: json.dumps(facts)}
 
@@ -57,6 +61,7 @@ def from_metadata(metadata: Mapping[str, str], source: str) -> WeightRecord:
         classes=None if facts["classes"] is None else tuple(facts["classes"]),
         licence=facts["licence"],
         score=facts["score"],
+        norm_eps=facts.get("norm_eps"),
     )
 
 

@@ -74,8 +74,13 @@ def is_counter(key: str) -> bool:
     return key.endswith("num_batches_tracked")
 
 
+def above_trunk(key: str) -> bool:
+    """Whether a tensor belongs to what sits on a trunk, by public key."""
+    return in_classifier(key) or key.startswith("neck.")
+
+
 def in_trunk(key: str) -> bool:
-    return not in_classifier(key) and not is_counter(key)
+    return not above_trunk(key) and not is_counter(key)
 
 
 def abbreviated(keys: Collection[str]) -> str:

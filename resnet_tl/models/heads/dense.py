@@ -1,0 +1,154 @@
+"""What dense detectors share: two towers over every level, outputs by anchor, decoding."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Literal, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from resnet_tl.boxes import clip
+from resnet_tl.models.anchors import Anchors
+from resnet_tl.models.heads.base import Head
+from resnet_tl.models.heads.suppression import best_of
+from resnet_tl.models.losses import focal_loss
+from resnet_tl.models.matching import NONE, Padded
+from resnet_tl.models.norms import norm_of
+from resnet_tl.records import Detections, Level
+
+PRIOR = 0.01
+"""The probability that a class is said to be at an anchor before anything was learned (arXiv:1708.02002, 4.1)."""
+
+CANDIDATES = 1000
+"""The best that a level sends into suppression."""
+
+HeadNorm: TypeAlias = Literal["group"]
+
+
+class DenseOutputs(NamedTuple):
+    """By level, shallow to deep; A_l anchors.
+
+    logits: `[N, A_l, K]`. regressed: `[N, A_l, R]`, what `decode` makes boxes of. anchors: `[A_l, 4]`.
+    sizes: `[N, 2]` (h, w) before padding.
+    """
+
+    logits: list[Tensor]
+    regressed: list[Tensor]
+    anchors: list[Tensor]
+    sizes: Tensor
+
+
+class DenseHead(Head):
+    """A tower of 3x3 convolutions for what is there and one for where, the same for all levels.
+
+    Args:
+        levels, classes: see `Head`; all levels are read, and have the same number of channels.
+        anchors: for those levels.
+        convs: of each tower.
+        norm: `group` behind each of them, which training from random weights needs; None has none.
+        score_threshold: what is less probable is no detection.
+        nms_threshold: the IoU above which the less probable of two boxes of a class is dropped.
+        detections: at most, of a picture.
+    """
+
+    def __init__(
+        self,
+        levels: list[Level],
+        classes: list[str],
+        *,
+        anchors: Anchors,
+        convs: int = 4,
+        norm: HeadNorm | None = None,
+        score_threshold: float = 0.05,
+        nms_threshold: float = 0.5,
+        detections: int = 100,
+    ) -> None:
+        super().__init__()
+        self.names = [level.name for level in levels]
+        self.score_threshold, self.nms_threshold, self.detections = score_threshold, nms_threshold, detections
+        self.anchors = anchors
+        channels = levels[0].channels
+        self.what = _tower(channels, convs, norm)
+        self.where = _tower(channels, convs, norm)
+        self.logits = conv3x3(channels, anchors.per_cell * len(classes), bias=-math.log((1 - PRIOR) / PRIOR))
+        self.box = conv3x3(channels, anchors.per_cell * 4)
+
+    @abstractmethod
+    def regress(self, x: Tensor) -> Tensor:
+        """The second tower's map -> `[N, A_l, R]`."""
+
+    @abstractmethod
+    def decode(self, regressed: Tensor, anchors: Tensor) -> Tensor:
+        """Boxes `[..., 4]` fp32 of what was regressed `[..., R]` for the anchors `[..., 4]`."""
+
+    @abstractmethod
+    def scores(self, logits: Tensor, regressed: Tensor) -> Tensor:
+        """`[N, A_l, K]` fp32, 0...1."""
+
+    def forward(self, maps: dict[str, Tensor], sizes: Tensor | None, input_size: tuple[int, int]) -> DenseOutputs:
+        read = [maps[name] for name in self.names]
+        if sizes is None:
+            sizes = torch.tensor([input_size], device=read[0].device).expand(len(read[0]), 2)
+        per_cell = self.anchors.per_cell
+        logits = [by_anchor(self.logits(self.what(x)), per_cell) for x in read]
+        regressed = [self.regress(self.where(x)) for x in read]
+        grids = [(x.shape[-2], x.shape[-1]) for x in read]
+        return DenseOutputs(logits, regressed, self.anchors(grids, input_size), sizes)
+
+    def predict(self, outputs: DenseOutputs) -> Detections:
+        candidates = [self._best_of_level(*level, outputs.sizes) for level in zip(*outputs[:3], strict=True)]
+        boxes, scores, labels = (torch.cat(parts, 1) for parts in zip(*candidates, strict=True))
+        return best_of(
+            boxes,
+            scores,
+            labels,
+            score_threshold=self.score_threshold,
+            nms_threshold=self.nms_threshold,
+            count=self.detections,
+        )
+
+    def class_loss(self, outputs: DenseOutputs, labels: Tensor, weights: Tensor) -> Tensor:
+        """The weighted sum of all levels' focal loss; labels (negative: nothing there) and weights `[N, A]`."""
+        counts = [len(anchors) for anchors in outputs.anchors]
+        parts = zip(outputs.logits, labels.split(counts, 1), weights.split(counts, 1), strict=True)
+        return torch.stack([focal_loss(*part) for part in parts]).sum()
+
+    def _best_of_level(
+        self, logits: Tensor, regressed: Tensor, anchors: Tensor, sizes: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Boxes `[N, C, 4]`, scores and labels `[N, C]` of the level's candidates."""
+        scores = self.scores(logits, regressed).flatten(1)
+        best, index = scores.topk(min(CANDIDATES, scores.shape[1]), 1)
+        anchor, label = index // logits.shape[2], index % logits.shape[2]
+        chosen = regressed.gather(1, anchor[..., None].expand(-1, -1, regressed.shape[2]))
+        return clip(self.decode(chosen, anchors[anchor]), sizes), best, label
+
+
+def by_anchor(x: Tensor, per_cell: int) -> Tensor:
+    """A map `[N, per_cell * R, H, W]` -> `[N, H * W * per_cell, R]`; a view where it is channels-last."""
+    return x.permute(0, 2, 3, 1).reshape(len(x), -1, x.shape[1] // per_cell)
+
+
+def conv3x3(channels: int, outputs: int, *, bias: float = 0.0) -> nn.Conv2d:
+    """Starts near `bias` (normal, 0.01; arXiv:1708.02002, section 4.1)."""
+    conv = nn.Conv2d(channels, outputs, 3, padding=1)
+    for name, value in conv.named_parameters():
+        nn.init.constant_(value, bias) if name == "bias" else nn.init.normal_(value, std=0.01)
+    return conv
+
+
+def labels_of(match: Tensor, objects: Padded) -> Tensor:
+    """The class that each anchor is to find, negative where none: `[N, A]`."""
+    return torch.where(match >= 0, objects.labels.gather(1, match.clamp(min=0)), NONE)
+
+
+def _tower(channels: int, convs: int, norm: HeadNorm | None) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for _ in range(convs):
+        layers.append(conv3x3(channels, channels))
+        if norm is not None:
+            layers.append(norm_of(norm)(channels))
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)

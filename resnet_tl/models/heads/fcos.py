@@ -1,0 +1,78 @@
+"""FCOS: Tian et al., Fully Convolutional One-Stage Object Detection (arXiv:1904.01355; improved: arXiv:2006.09214)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from resnet_tl.boxes import decode_sides, encode_sides
+from resnet_tl.models.anchors import Anchors
+from resnet_tl.models.heads.dense import DenseHead, DenseOutputs, HeadNorm, by_anchor, conv3x3, labels_of
+from resnet_tl.models.losses import giou_loss
+from resnet_tl.models.matching import match_by_centre, pad
+from resnet_tl.models.ranks import mean_over_ranks
+from resnet_tl.records import Boxes, Level
+
+
+class FCOS(DenseHead):
+    """One point a cell, from which the four sides of its object are so many strides away. How central the point is
+    within the object ("centre-ness") is predicted beside that, and lowers the score of boxes found from the rim.
+
+    Args:
+        levels, classes, norm, nms_threshold: see `DenseHead`, and there for the other options.
+        radius: strides around an object's centre within which points find it (centre sampling).
+        floor_strides: see `Anchors`.
+
+    Losses, in sums over the batch divided by the number of points that are to find an object: `class` (focal), `box`
+    (GIoU) and `centerness` (binary cross-entropy), in torchvision's form: the box loss is not weighted.
+    """
+
+    def __init__(
+        self,
+        levels: list[Level],
+        classes: list[str],
+        *,
+        radius: float = 1.5,
+        floor_strides: bool = False,
+        norm: HeadNorm | None = "group",
+        nms_threshold: float = 0.6,
+        **options: Any,
+    ) -> None:
+        anchors = Anchors(levels, [[level.stride] for level in levels], ratios=(1.0,), floor_strides=floor_strides)
+        super().__init__(levels, classes, anchors=anchors, norm=norm, nms_threshold=nms_threshold, **options)
+        self.radius = radius
+        self.centerness = conv3x3(levels[0].channels, 1)
+
+    def regress(self, x: Tensor) -> Tensor:
+        """`[N, A_l, 5]`: left, up, right, down in strides, and centre-ness as a logit."""
+        return torch.cat([by_anchor(F.relu(self.box(x)), 1), by_anchor(self.centerness(x), 1)], 2)
+
+    def decode(self, regressed: Tensor, anchors: Tensor) -> Tensor:
+        return decode_sides(regressed[..., :4].float(), anchors)
+
+    def scores(self, logits: Tensor, regressed: Tensor) -> Tensor:
+        return (logits.float().sigmoid() * regressed[..., 4:].float().sigmoid()).sqrt()
+
+    def loss(self, outputs: DenseOutputs, targets: Boxes) -> dict[str, Tensor]:
+        anchors, objects = torch.cat(outputs.anchors), pad(targets, len(outputs.sizes))
+        match = match_by_centre(objects, outputs.anchors, radius=self.radius)
+        finding = match >= 0
+        share = 1 / mean_over_ranks(finding.sum().float()).clamp(min=1)
+        n, a = finding.nonzero(as_tuple=True)
+        aim, found = objects.boxes[n, match[n, a]], torch.cat(outputs.regressed, 1)[n, a].float()
+        central = F.binary_cross_entropy_with_logits(found[:, 4], centerness(aim, anchors[a]), reduction="sum")
+        return {
+            "class": self.class_loss(outputs, labels_of(match, objects), share.expand(match.shape)),
+            "box": giou_loss(self.decode(found, anchors[a]), aim).sum() * share,
+            "centerness": central * share,
+        }
+
+
+def centerness(boxes: Tensor, anchors: Tensor) -> Tensor:
+    """1 in the middle of the box, 0 on its rim (equation 3): `[M]`."""
+    left, up, right, down = encode_sides(boxes, anchors).unbind(1)
+    across = left.minimum(right) / left.maximum(right)
+    return (across * up.minimum(down) / up.maximum(down)).sqrt()
