@@ -36,6 +36,7 @@ class FPN(nn.Module):
         smooth: whether a 3x3 convolution follows each sum, as published; a head that begins with one can do without.
 
     `forward` takes the trunk's maps by name, more than it needs if need be, and returns the outputs, shallow to deep.
+    `reads` names those that it needs.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class FPN(nn.Module):
         self.top_down = TopDown(plan, _needed(plan, extra), channels, norm, smooth)
         self.beyond = Beyond(plan, channels, extra)
         self.feature_info = plan.feature_info
+        self.reads = _reads(plan, extra)
 
     def forward(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
         pyramid = self.beyond(self.top_down(maps), maps)
@@ -84,6 +86,7 @@ class PAN(nn.Module):
         self.bottom_up = BottomUp(path, channels, norm)
         self.beyond = Beyond(plan, channels, extra)
         self.feature_info = plan.feature_info
+        self.reads = _reads(plan, extra)
 
     def forward(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
         pyramid = self.beyond(self.bottom_up(self.top_down(maps)), maps)
@@ -197,6 +200,11 @@ def _needed(plan: Plan, extra: Extra) -> list[str]:
     if plan.beyond and extra != "conv_c5" and plan.inner[-1] not in made:
         made.append(plan.inner[-1])
     return made
+
+
+def _reads(plan: Plan, extra: Extra) -> list[str]:
+    """The trunk's levels that are needed: nobody keeps the others."""
+    return [level.name for level in (plan.read if _needed(plan, extra) else plan.read[-1:])]
 
 
 def _name(level: Level) -> str:

@@ -15,7 +15,7 @@ from resnet_tl.weights.keys import Layout, Shape, find_layout
 from resnet_tl.weights.misfit import Candidates, check_fit, first_convolution
 from resnet_tl.weights.parts import add_parts
 from resnet_tl.weights.records import WeightRecord
-from resnet_tl.weights.report import Report, above_trunk
+from resnet_tl.weights.report import Report, above_trunk, in_classifier
 from resnet_tl.weights.sources import fetch
 
 
@@ -58,14 +58,19 @@ def load_weights(
     keys = {key: key for key in own} if keys is None else keys
     wanted = {public: tuple(own[key].shape) for key, public in keys.items()}
     trunk = {key: shape for key, shape in wanted.items() if not above_trunk(key)}
-    above = {key: shape for key, shape in wanted.items() if above_trunk(key)}
+    head = {key: shape for key, shape in wanted.items() if in_classifier(key)}
+    parts = {key: shape for key, shape in wanted.items() if key.startswith("neck.")}
+    if head and "fc.weight" not in head:
+        head, parts = {}, parts | head
 
     layout = find_layout(content, trunk)
     report = Report(record.source)
     chosen = _fill(trunk, layout, report)
     check_fit(content, trunk, layout, report, candidates)
-    add = add_classifier if not above or "fc.weight" in above else add_parts
-    chosen |= add(above, layout.tensors, record, classes, keep_classifier, report)
+    if parts:
+        chosen |= add_parts(parts, layout.tensors, record, classes, keep_classifier, report)
+    if head or not parts:
+        chosen |= add_classifier(head, layout.tensors, record, classes, keep_classifier, report)
     chosen |= _norms_with_eps(record, module, keys, chosen, report)
     report.notes += _notes(record, layout)
 

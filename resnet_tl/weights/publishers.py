@@ -121,7 +121,9 @@ def _torchvision_preprocessing(transforms: Any) -> Preprocessing:
     if not hasattr(transforms, "resize_size"):  # a detector resizes and normalises by itself, by default like this
         return Preprocessing(size=800, crop=1.0)
     resized = transforms.resize_size[0]
-    size = transforms.crop_size[0] if hasattr(transforms, "crop_size") else resized  # segmentation sees all of a picture
+    size = (
+        transforms.crop_size[0] if hasattr(transforms, "crop_size") else resized
+    )  # segmentation sees all of a picture
     return Preprocessing(
         mean=tuple(transforms.mean),
         std=tuple(transforms.std),
