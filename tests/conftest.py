@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import runpy
+import shlex
 import tempfile
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -22,3 +27,37 @@ def shared_data() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real data at {root} (set RESNET_TL_SHARED)")
     return root
+
+
+COMMAND = """
+import os, sys
+
+if __name__ == "__main__":
+    os.chdir({folder!r})
+    sys.path.insert(0, {folder!r})
+    os.environ.update({environment!r})
+    said = os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
+    from resnet_tl.cli.main import main
+
+    sys.exit(main({arguments!r}))
+"""
+
+
+@pytest.fixture(scope="session")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., BaseProcess]:
+    """`process("fit -c a.yaml", folder, NAME="value")`: the command begun in a process that can be killed. What it says
+    is appended to `said.txt`. Such processes are forked from one that has imported everything."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["resnet_tl.cli.training", "resnet_tl.data.transforms"])
+
+    def begin(line: str, folder: Path, **environment: str) -> BaseProcess:
+        script = tmp_path_factory.mktemp("command") / "command.py"
+        parts = {"folder": str(folder), "environment": environment, "arguments": shlex.split(line)}
+        script.write_text(COMMAND.format(**parts))
+        begun = context.Process(target=runpy.run_path, args=(str(script),), kwargs={"run_name": "__main__"})
+        begun.start()
+        return begun
+
+    return begin

@@ -29,6 +29,10 @@ OURS = {
 """What of the Trainer's arguments the command decides itself, or what would undo it."""
 
 
+MAY_CHANGE = ("trainer.max_epochs", "trainer.devices", "data.root", "data.num_workers", "data.cache_dir")
+"""What a run may do differently when it goes on."""
+
+
 def sections() -> Section:
     """What a recipe may say."""
     return Section(

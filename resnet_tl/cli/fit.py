@@ -14,6 +14,7 @@ Train by a recipe: a file, or the name of one that `resnet-tl recipes list` show
   -c RECIPE                         the recipe, and overlays upon it
   --run DIR                         the run's folder (default: runs/<recipe>/<date-time>)
   --resume DIR                      go on with an unfinished run, by its own recipe
+  --resume auto                     go on with the newest unfinished run of this recipe (of --run DIR), else start
   --help-all                        every key of the recipe given by -c, with its type and value
 
 Every value of a recipe can be given here too. The usual ones:
@@ -36,14 +37,11 @@ Every value of a recipe can be given here too. The usual ones:
 
 example: resnet-tl fit -c classify/folder_resnet50_finetune --data.root photos --trainer.max_epochs 5"""
 
-MAY_CHANGE = ("trainer.max_epochs", "trainer.devices", "data.root", "data.num_workers", "data.cache_dir")
-"""What a run may do differently when it goes on."""
-
 
 def run(verb: str, command: Command) -> int:
     parser = Options(verb)
     parser.add_argument("--run", metavar="DIR")
-    parser.add_argument("--resume", metavar="DIR")
+    parser.add_argument("--resume", metavar="DIR|auto")
     parser.add_argument("--help-all", action="store_true")
     options = parser.read(command)
     if options.help:
@@ -52,40 +50,45 @@ def run(verb: str, command: Command) -> int:
         from resnet_tl.cli.help_all import help_all
 
         print(help_all(command))
-    elif options.resume is not None:
-        _go_on(Path(options.resume), command)
+    elif options.resume not in (None, "auto"):
+        return _go_on(Path(options.resume), command)
     else:
-        _start(command, options.run)
+        return _start(command, options.run, look_for_one=options.resume == "auto")
     return 0
 
 
-def _start(command: Command, folder: str | None) -> None:
+def _start(command: Command, folder: str | None, *, look_for_one: bool) -> int:
     if not command.configs:
         raise RecipeError("fit needs a recipe: -c RECIPE, a file or a name that `resnet-tl recipes list` shows")
     from resnet_tl.cli.compose import compose
+    from resnet_tl.cli.going_on import unfinished
     from resnet_tl.cli.training import train
     from resnet_tl.tracking.run_folder import start_run
 
-    train(compose(command.configs, command.overrides), lambda: start_run(command.configs[0], folder))
+    recipe = compose(command.configs, command.overrides)
+    run = unfinished(recipe, command.configs[0], folder) if look_for_one else None
+    if run is None:
+        return train(recipe, lambda: start_run(command.configs[0], folder))
+    return train(recipe, lambda: run, run.last if run.last.is_file() else None)
 
 
-def _go_on(folder: Path, command: Command) -> None:
+def _go_on(folder: Path, command: Command) -> int:
     last = folder / "checkpoints" / "last.ckpt"
     if not last.is_file():
         raise RunError(f"--resume {folder}: no run to go on with: expected {last}")
     if command.configs:
         raise RecipeError("--resume goes on by the run's own recipe, so -c means nothing beside it")
-    for key, _ in command.overrides:
-        if key not in MAY_CHANGE:
-            raise RecipeError(f"--{key}: a resumed run keeps its recipe; only {', '.join(MAY_CHANGE)} may change")
-    from resnet_tl.cli.compose import compose
+    from resnet_tl.cli.compose import MAY_CHANGE, compose
     from resnet_tl.cli.training import train
     from resnet_tl.tracking.last import epochs_done
     from resnet_tl.tracking.run_folder import RunFolder
 
+    for key, _ in command.overrides:
+        if key not in MAY_CHANGE:
+            raise RecipeError(f"--{key}: a resumed run keeps its recipe; only {', '.join(MAY_CHANGE)} may change")
     run = RunFolder(folder)
     recipe = compose([str(run.recipe)], command.overrides)
     epochs = recipe["trainer"]["max_epochs"]
     if epochs is not None and epochs_done(last) >= epochs:
         raise RunError(f"--resume {folder}: the run has had its {epochs} epochs; more of them: --trainer.max_epochs N")
-    train(recipe, lambda: run, last)
+    return train(recipe, lambda: run, last)

@@ -11,6 +11,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 from resnet_tl.cli.compose import sections
 from resnet_tl.cli.precision import automatic, hardware_of
@@ -43,7 +44,7 @@ def build_trainer(options: dict[str, Any], *, callbacks: list[Callback], loggers
         return Trainer(
             **values,
             logger=loggers,
-            plugins=[SafeCheckpointIO()],
+            plugins=[SafeCheckpointIO(), *_cluster()],
             enable_checkpointing=bool(callbacks),
             enable_progress_bar=bool(callbacks),
             enable_model_summary=False,
@@ -51,6 +52,11 @@ def build_trainer(options: dict[str, Any], *, callbacks: list[Callback], loggers
         )
     except (MisconfigurationException, ValueError, TypeError, ModuleNotFoundError) as error:
         raise RunError(f"trainer: {_one_line(error)}") from error
+
+
+def _cluster() -> list[Any]:
+    """SLURM as Lightning finds it, but for its own answer to signals."""
+    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
 
 
 @contextmanager

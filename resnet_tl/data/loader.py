@@ -16,9 +16,11 @@ class TrainLoader(PictureLoader):
 
     sampler: TrainSampler
     _given = 0
+    _behind = 0
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        self._given = self.sampler.start
+        self.sampler.start = self._given = self._behind
+        self._behind = 0  # for the first iterator alone
         return self._counted(super().__iter__())
 
     def state_dict(self) -> dict[str, Any]:
@@ -26,7 +28,7 @@ class TrainLoader(PictureLoader):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.sampler.set_epoch(state["epoch"])
-        self.sampler.start = state["batches"]
+        self._behind = state["batches"]
 
     def _counted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         for batch in batches:

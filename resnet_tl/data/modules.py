@@ -114,6 +114,10 @@ class ClassificationData(L.LightningDataModule):
         """How many training pictures show each class: `[K]` int64."""
         return self._listing("train").class_counts(len(self.classes))
 
+    def paths_of(self, indices: Iterable[int]) -> list[str]:
+        """The files of training samples, as a batch's `indices` name them."""
+        return [self._listing("train")[index].path for index in indices]
+
     def write_split(self, path: str | Path) -> None:
         """Which picture is in which split, as a CSV: key, class, split."""
         splits.write_split(path, self.listings, self.classes)

@@ -7,27 +7,31 @@ import math
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from resnet_tl.tracking.checkpoints import best
+from resnet_tl.tracking.finite import FiniteLoss
 from resnet_tl.tracking.last import Last
 from resnet_tl.tracking.pace import Pace
+from resnet_tl.tracking.preemption import Preemption
 from resnet_tl.tracking.progress import Progress
 from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.summary import Summary
 
 
 def callbacks(run: RunFolder, monitor: str, checkpoint_every: int | None = None) -> list[Callback]:
-    """Progress, summary.json, best.ckpt and last.ckpt.
+    """Progress, summary.json, best.ckpt and last.ckpt; what ends a run early: a loss that is no number, a signal.
 
     monitor: the metric that names the best epoch by its highest value: `val/acc`, `val/map`, `val/miou`.
     checkpoint_every: optimizer steps, beside the ends of epochs.
     """
-    pace = Pace()
+    pace, last = Pace(), Last(run.checkpoints, checkpoint_every)
     return [
         pace,
         RowsAnEpoch(),
         Progress(monitor, pace),
         Summary(run, monitor, pace),
         best(run.checkpoints, monitor),
-        Last(run.checkpoints, checkpoint_every),
+        last,
+        Preemption(last),
+        FiniteLoss(),
     ]
 
 

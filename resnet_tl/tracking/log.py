@@ -38,6 +38,8 @@ def kept_log(path: Path) -> Iterator[None]:
     except UserError as error:
         log.error(f"error: {error}")
         raise
+    except SystemExit:  # on a signal, which was said
+        raise
     except BaseException:
         log.exception("stopped")
         raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -46,8 +48,31 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def last(self) -> Path:
+        return self.checkpoints / "last.ckpt"
+
+    @property
     def predictions(self) -> Path:
         return self.path / "predictions"
+
+    @rank_zero_only
+    def claim(self) -> None:
+        """Hold the folder for as long as this process lives.
+
+        Raises:
+            RunError: another process holds it.
+        """
+        with suppress(ImportError):  # not on Windows
+            import fcntl
+
+            self._held = open(self.path / ".lock", "w")  # noqa: SIM115
+            try:
+                fcntl.lockf(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in (errno.EACCES, errno.EAGAIN):  # others: a file system that knows no locks
+                    raise RunError(
+                        f"{self.path}: another process is training in this folder; name another: --run DIR"
+                    ) from None
 
     def agree(self, strategy: Strategy) -> None:
         """Take over rank 0's path, which processes that a cluster starts side by side cannot know before they meet."""

@@ -13,6 +13,7 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from resnet_tl.errors import RecipeError, did_you_mean
 from resnet_tl.tuning import feature_cache, prefix
@@ -103,6 +104,8 @@ class FineTuning(Callback):
             return
         warning = self.position.restore(trainer, pl_module, self._loaded)
         self._loaded = None
+        for config in trainer.lr_scheduler_configs:
+            _rate_of_now(config.scheduler)
         if warning:
             rank_zero_warn(warning)
 
@@ -277,7 +280,7 @@ class FineTuning(Callback):
         rank_zero_info(f"running statistics of {norms} norms estimated anew over training batches")
 
     def _keep_features(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        epochs = self.stretch.end - trainer.current_epoch
+        epochs = self.stretch.end - self.stretch.start  # the same when a run goes on within the phase
         feature_cache.keep(trainer, pl_module, self.tuning, epochs, rank_zero_info)
 
     def _run_all(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -332,6 +335,14 @@ def _start_schedule(trainer: Trainer, module: LightningModule, span: tuple[int, 
         optimizer: Any = config.scheduler.optimizer
         built = module.configure_schedule(optimizer, end - start, an_epoch)  # type: ignore[operator]
         config.scheduler = built["scheduler"]
+
+
+def _rate_of_now(schedule: Any) -> None:
+    """A function of the step may be another one since the run was longer or shorter; the saved rate is of the old."""
+    if isinstance(schedule, LambdaLR):
+        factors = [factor(schedule.last_epoch) for factor in schedule.lr_lambdas]
+        for group, rate, factor in zip(schedule.optimizer.param_groups, schedule.base_lrs, factors, strict=True):
+            group["lr"] = rate * factor
 
 
 def _wrap_anew(trainer: Trainer) -> None:

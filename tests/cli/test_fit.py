@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,7 +73,12 @@ def test_two_runs_of_a_recipe_are_equal_and_an_interrupted_one_goes_on_as_if_not
     assert (again.code, again.err.splitlines()[-1]) == (
         2, "error: --resume broken: the run has had its 4 epochs; more of them: --trainer.max_epochs N"
     )  # fmt: skip
-    assert resnet_tl("fit --resume broken --trainer.max_epochs 5").code == 0
+    longer = resnet_tl("fit --resume broken --trainer.max_epochs 5")
+    assert longer.code == 0
+    assert "broken goes on at step 12, in epoch 5; trainer.max_epochs is 5 instead of 4: the cosine" in longer.out
+    with open("broken/metrics.csv", newline="") as file:
+        *_, row = csv.DictReader(file)
+    assert float(row["lr/head"]) == pytest.approx(0.02 * (1 + math.cos(math.pi * 14 / 15)) / 2, abs=1e-12)
     assert checkpoint.read(here / "broken" / "checkpoints" / "last.ckpt").epoch == 4
 
 

@@ -36,5 +36,4 @@ def test_a_loader_goes_on_behind_the_batches_that_another_gave_out(workers: int)
     assert rest == list(batches)
     assert len({draw for batch in given + rest for draw in batch}) == 10
     assert second.state_dict() == {"epoch": 4, "batches": 5}
-    second.sampler.set_epoch(5)
-    assert len(list(second)) == 5
+    assert list(second)[:2] == given

@@ -1,0 +1,185 @@
+"""Runs that are killed, signalled, starved of disk or fed with what is no number, and go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+RECIPE = """\
+model:
+  class_path: Classification
+  init_args:
+    backbone: {name: resnet_tiny, drop_path: 0.2}
+    head: {class_path: LinearHead, init_args: {dropout: 0.3}}
+    mixup: 0.4
+    tuning:
+      allow_untrained: true
+      ema: 0.9
+      phases: [{epochs: 1, train: [head]}, {epochs: 1, train: [layer4, head]}, {train: all, layer_decay: 0.8}]
+    optimizer: {lr: 0.05}
+    schedule: {name: cosine, warmup_epochs: 0.5}
+data:
+  class_path: ImageFolder
+  init_args: {image_size: 16, crop: 1.0, batch_size: 2, num_workers: 0, augment: medium}
+trainer:
+  max_epochs: 3
+  precision: "32"
+  log_every_n_steps: 1
+  accumulate_grad_batches: 2
+  callbacks: [{class_path: at.At}]
+tracking: {checkpoint_every: 2}
+"""
+
+AT = '''
+import os, signal
+from lightning.pytorch import Callback
+from resnet_tl import checkpoint
+
+class At(Callback):
+    """AT="batch:7" signals (SIGNAL, or SIGKILL) the process before its eighth batch; `file` while a file is written."""
+
+    def __init__(self):
+        self.place, _, count = os.environ.get("AT", ":0").partition(":")
+        self.left = int(count)
+        if self.place == "file":
+            save = checkpoint.torch.save
+            checkpoint.torch.save = lambda value, file: (save(value, file), self.seen("file"))
+
+    def seen(self, place):
+        if place == self.place:
+            if self.left == 0:
+                os.kill(os.getpid(), getattr(signal, os.environ.get("SIGNAL", "SIGKILL")))
+            self.left -= 1
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        self.seen("batch")
+        if os.environ.get("POISON") == str(trainer.global_step):
+            batch.images = batch.images.float() * float("nan")
+
+    def on_validation_batch_start(self, trainer, *_, **__):
+        if not trainer.sanity_checking:
+            self.seen("validation")
+'''
+
+Process = Callable[..., BaseProcess]
+
+
+@pytest.fixture
+def here(tmp_path: Path, pictures: Path) -> Path:
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    (tmp_path / "at.py").write_text(AT)
+    (tmp_path / "pictures").symlink_to(pictures)
+    return tmp_path
+
+
+LINE = "fit -c recipe.yaml --data.root pictures"
+
+
+def finished(begun: BaseProcess) -> int | None:
+    begun.join(300)
+    return begun.exitcode
+
+
+def last(run: Path) -> dict[str, Any]:
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    keys = ("state_dict", "raw_state_dict", "optimizer_states", "lr_schedulers", "position", "global_step")
+    assert differences(*({key: last(run)[key] for key in keys} for run in (one, other))) == []
+    assert (one / "metrics.csv").read_text() == (other / "metrics.csv").read_text()
+
+
+def differences(one: Any, other: Any, at: str = "") -> list[str]:
+    """Where they are not equal bit for bit."""
+    if isinstance(one, torch.Tensor):
+        return [] if torch.equal(one, other) else [at]
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), at
+        return [place for key in one for place in differences(one[key], other[key], f"{at}.{key}")]
+    if isinstance(one, list):
+        assert len(one) == len(other), at
+        return [
+            place for i, pair in enumerate(zip(one, other, strict=True)) for place in differences(*pair, f"{at}[{i}]")
+        ]
+    return [] if one == other else [at]
+
+
+def test_killed_runs_go_on_bit_for_bit(process: Process, here: Path) -> None:
+    assert finished(process(f"{LINE} --run whole", here)) == 0
+    for number, place in enumerate(("batch:11", "file:2")):
+        run = here / f"run{number}"
+        assert finished(process(f"{LINE} --run {run.name}", here, AT=place)) == -signal.SIGKILL
+        assert last(run)["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"] > 0
+        assert finished(process(f"fit --resume {run.name}", here)) == 0
+        assert_same_run(here / "whole", run)
+
+
+@pytest.mark.parametrize(("name", "place", "code"), [("SIGTERM", "batch:8", 143), ("SIGUSR1", "validation:1", 0)])
+def test_signalled_runs_save_within_the_step_and_auto_goes_on(
+    name: str, place: str, code: int, process: Process, here: Path
+) -> None:
+    (here / "scontrol").write_text('#!/bin/sh\necho "$@" >> requeued.txt\n')
+    (here / "scontrol").chmod(0o755)
+    slurm = {"SLURM_JOB_ID": "77", "PATH": f"{here}:{os.environ['PATH']}"}
+    assert finished(process(f"{LINE} --run whole", here)) == 0
+    assert finished(process(f"{LINE} --resume auto", here, AT=place, SIGNAL=name, **slurm)) == code
+    (run,) = (here / "runs" / "recipe").iterdir()
+    assert (here / "requeued.txt").exists() == (name == "SIGUSR1")
+    assert f"{name}: saved at step {last(run)['global_step']}" in (here / "said.txt").read_text()
+    assert last(run)["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"] > 0
+    assert finished(process(f"{LINE} --resume auto", here)) == 0
+    assert list((here / "runs" / "recipe").iterdir()) == [run]
+    assert_same_run(here / "whole", run)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_by_the_files_of_its_batch(process: Process, here: Path) -> None:
+    assert finished(process(f"{LINE} --run run", here, POISON="5")) == 2
+    (sentence,) = (line for line in (here / "said.txt").read_text().splitlines() if line.startswith("error: "))
+    assert sentence.startswith(
+        "error: the loss of step 5 is not a number (NaN or infinite); its batch: pictures/train/"
+    )
+    saved = last(here / "run")
+    assert saved["global_step"] == 4
+    assert all(value.isfinite().all() for value in saved["state_dict"].values())
+
+
+def test_a_damaged_checkpoint_is_one_sentence(process: Process, here: Path) -> None:
+    assert finished(process(f"{LINE} --run run", here, AT="batch:9")) == -signal.SIGKILL
+    path = here / "run" / "checkpoints" / "last.ckpt"
+    path.write_bytes(path.read_bytes()[:3000])
+    for line in ("fit --resume run", f"{LINE} --run run --resume auto"):
+        assert finished(process(line, here)) == 2
+    said = (here / "said.txt").read_text().splitlines()[-2:]
+    assert [line.partition(": ")[2] for line in said] == [
+        "run/checkpoints/last.ckpt: not a file of torch.save, or cut off or damaged"
+    ] * 2
+
+
+def test_a_run_in_use_is_left_alone(process: Process, here: Path) -> None:
+    stopped = process(f"{LINE} --run run", here, AT="batch:9", SIGNAL="SIGSTOP")
+    while not (here / "run" / "checkpoints" / "last.ckpt").exists():
+        stopped.join(0.1)
+    assert finished(process("fit --resume run", here)) == 2
+    stopped.kill()
+    stopped.join()
+    assert "error: run: another process is training in this folder; name another: --run DIR" in (
+        (here / "said.txt").read_text().splitlines()
+    )
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_anew_in_its_folder(process: Process, here: Path) -> None:
+    line = f"{LINE} --run run --resume auto --trainer.max_epochs 3"
+    assert finished(process(line, here, AT="batch:3")) == -signal.SIGKILL
+    assert not (here / "run" / "checkpoints" / "last.ckpt").exists()
+    assert finished(process(f"{LINE} --run run", here)) == 2
+    assert finished(process(line, here)) == 0
+    steps = [row.split(",")[1] for row in (here / "run" / "metrics.csv").read_text().splitlines()[1:]]
+    assert steps == [str(step) for step in range(9)]
