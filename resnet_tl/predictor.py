@@ -21,8 +21,8 @@ from torch import Tensor
 
 from resnet_tl.checkpoint import read
 from resnet_tl.data.collate import collate
-from resnet_tl.data.dataset import Item
-from resnet_tl.data.decode import Picture, decode
+from resnet_tl.data.dataset import Item, decode_for
+from resnet_tl.data.decode import Picture
 from resnet_tl.data.sources.files import find_pictures
 from resnet_tl.data.transforms import Transform, evaluation, pipeline
 from resnet_tl.errors import DataError, RunError, WeightsError
@@ -32,6 +32,9 @@ from resnet_tl.records import Features, Preprocessing
 
 Source: TypeAlias = "str | Path | Picture"
 """A file, folder, zip or glob, or a picture: `[H, W, C]` uint8 or uint16, RGB."""
+
+SEED = (0,)
+"""Of a listed transform that draws at random: every prediction repeats."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,14 @@ class Predictor:
         classes: Sequence[str],
         *,
         eval_transforms: list[dict[str, Any]] | None = None,
+        reduced_decoding: bool = False,
         device: str = "cpu",
         batch_size: int = 32,
     ) -> None:
         self.network = network.to(_device(device)).eval()
         self.classes = list(classes)
         self.batch_size = batch_size
+        self.reduced_decoding = reduced_decoding
         self._transform = _transform(network.preprocessing, eval_transforms)
         self._threads = None if eval_transforms is None else 1  # albumentations keeps state in its transforms
 
@@ -97,7 +102,14 @@ class Predictor:
         network = build(**arguments, classes=ours.classes)
         network.load_state_dict(ours.state_dict)
         network.preprocessing = ours.preprocessing
-        return cls(network, ours.classes, eval_transforms=ours.eval_transforms, device=device, batch_size=batch_size)
+        return cls(
+            network,
+            ours.classes,
+            eval_transforms=ours.eval_transforms,
+            reduced_decoding=ours.recipe.get("data", {}).get("init_args", {}).get("reduced_decoding", False),
+            device=device,
+            batch_size=batch_size,
+        )
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -159,10 +171,10 @@ class Predictor:
         try:
             if isinstance(source, np.ndarray):
                 picture = _checked(source, index, channels)
+                original = picture.shape[:2]
             else:
-                picture = decode(str(source), channels)
-            original = picture.shape[:2]
-            return index, source, Item(self._transform(picture, original, (0,)), 0, original, index)
+                picture, original = decode_for(self._transform, str(source), channels, SEED, self.reduced_decoding)
+            return index, source, Item(self._transform(picture, original, SEED), 0, original, index)
         except DataError as error:
             return index, source, error
 

@@ -121,6 +121,21 @@ def test_listed_transforms_of_validation_are_predictions_too(photos: Path, tmp_p
     assert_as_validation(predictor, validated(task, data(photos, eval_transforms=listed)))
 
 
+def test_jpegs_are_decoded_at_the_size_that_validation_decoded_them_at(tmp_path: Path) -> None:
+    for seed in range(6):
+        noise = np.random.default_rng(seed).integers(0, 256, (120 + seed, 130, 3), np.uint8)
+        (tmp_path / CLASSES[seed % 3]).mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / CLASSES[seed % 3] / f"{seed}.jpg"), np.where(noise > 40 * seed, 255, 0))
+    reduced = {"class_path": "ImageFolder", "init_args": {"reduced_decoding": True}}
+    torch.manual_seed(0)
+    task = Classification(CLASSES, Backbone(name="resnet_tiny", zero_init_last=False)).eval()
+    path = untrained(tmp_path / "x.ckpt", task, recipe={"data": reduced})
+    expected = validated(task, data(tmp_path, reduced_decoding=True))
+    whole = validated(task, data(tmp_path))
+    assert max((whole[file] - expected[file]).abs().max() for file in expected) > 1e-4
+    assert_as_validation(Predictor.from_path(path), expected)
+
+
 def test_arrays_files_and_batch_sizes_give_the_same(run: tuple[Path, Classification], photos: Path) -> None:
     predictor = Predictor.from_path(run[0], batch_size=2)
     files = sorted(str(path) for path in photos.rglob("*.png"))[:5]

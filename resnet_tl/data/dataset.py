@@ -116,16 +116,8 @@ class PictureDataset(Dataset[Item]):
         sample = self.listing[index]
         seed = (self.seed, draw.epoch, hash64(sample.key), draw.repeat)
         found = self.cache.get(sample.key) if self.cache else None
-        picture, original = found or self._decode(sample.path, seed)
+        picture, original = found or decode_for(self.transform, sample.path, self.channels, seed, self.reduce)
         return Item(self.transform(picture, original, seed), self._target(sample.target), original, index)
-
-    def _decode(self, path: str, seed: tuple[int, ...]) -> tuple[Picture, tuple[int, int]]:
-        data = read_bytes(path)
-        size = jpeg_size(data) if self.reduce else None
-        if size is None:
-            picture = decode_bytes(data, path, self.channels)
-            return picture, picture.shape[:2]
-        return decode_bytes(data, path, self.channels, self.transform.reduction(size, seed)), size
 
     def _target(self, target: Target) -> int | np.ndarray:
         if isinstance(target, int):
@@ -145,3 +137,18 @@ class PictureDataset(Dataset[Item]):
         except DataError as error:
             return [str(error)]
         return []
+
+
+def decode_for(
+    transform: Transform, path: str, channels: int, seed: tuple[int, ...], reduce: bool
+) -> tuple[Picture, tuple[int, int]]:
+    """A picture for this transform, and the file's (h, w).
+
+    reduce: decode a JPEG at 1/2, 1/4 or 1/8 of its size, where the transform says that this is enough.
+    """
+    data = read_bytes(path)
+    size = jpeg_size(data) if reduce else None
+    if size is None:
+        picture = decode_bytes(data, path, channels)
+        return picture, picture.shape[:2]
+    return decode_bytes(data, path, channels, transform.reduction(size, seed)), size

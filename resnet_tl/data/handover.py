@@ -49,11 +49,12 @@ class Handover:
 
     def __call__(self, items: Sequence[Item]) -> Batch:
         batch = self.collate(items)
-        return batch if get_worker_info() is None else self._lend(batch)
+        if get_worker_info() is None or not isinstance(batch.images, Tensor):
+            return batch
+        return self._lend(batch, batch.images.permute(0, 2, 3, 1).numpy())
 
-    def _lend(self, batch: Batch) -> Any:
-        """The batch with its pictures in a free segment, or as it is where there is none."""
-        pictures = batch.images.permute(0, 2, 3, 1).numpy()  # type: ignore[union-attr]
+    def _lend(self, batch: Batch, pictures: np.ndarray) -> Any:
+        """The batch with its `pictures` `[N*V, H, W, C]` in a free segment, or as it is where there is none."""
         place, is_new = self._place(pictures.nbytes)
         if place == SEGMENTS:
             return batch

@@ -89,11 +89,18 @@ def resnet(name: str, **options: Any) -> ResNet:
 
 
 def shapes_by_variant() -> Iterator[tuple[str, dict[str, tuple[int, ...]]]]:
-    """Each variant's name and its trunk's tensor shapes by key; built one at a time, without memory for them."""
-    for name in VARIANTS:
+    """Each variant's name and its trunk's tensor shapes by key; only two blocks of a stage are built, without memory.
+    Those behind them have the second one's shapes."""
+    for name, variant in VARIANTS.items():
         with torch.device("meta"):
-            trunk = resnet(name)
-        yield name, {key: tuple(value.shape) for key, value in trunk.state_dict().items()}
+            short = ResNet(replace(variant, depths=tuple(min(depth, 2) for depth in variant.depths)))
+        shapes = {key: tuple(value.shape) for key, value in short.state_dict().items()}
+        for number, depth in enumerate(variant.depths, start=1):
+            second = f"layer{number}.1."
+            alike = {key.removeprefix(second): shape for key, shape in shapes.items() if key.startswith(second)}
+            for block in range(2, depth):
+                shapes |= {f"layer{number}.{block}.{key}": shape for key, shape in alike.items()}
+        yield name, shapes
 
 
 class ResNet(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
@@ -51,6 +51,10 @@ class Classification(Task):
     @property
     def classifier(self) -> LinearHead:
         return cast(LinearHead, self.network.head)
+
+    def spec(self) -> dict[str, Any]:
+        spec = super().spec()
+        return {**spec, "init_args": {**spec["init_args"], "mixup": self.mixup, "cutmix": self.cutmix}}
 
     def setup(self, stage: str) -> None:
         super().setup(stage)

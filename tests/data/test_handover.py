@@ -98,7 +98,7 @@ def test_pictures_of_any_sizes_find_room(sizes: list[int]) -> None:
     """What a worker does, in this process: every batch is lent, taken and let go, the last one kept meanwhile."""
     handover, kept = Handover(collate), None
     for index, item in enumerate(Plain(12, sizes)[i] for i in range(12)):
-        function, lent = handover._lend(collate([item])).__reduce__()
+        function, lent = handover._lend(collate([item]), item.views).__reduce__()
         batch = function(*lent)
         assert batch.images.unique().tolist() == [index]
         assert kept is None or kept.images.unique().tolist() == [index - 1]
