@@ -249,7 +249,8 @@ class FineTuning(Callback):
         if name not in trainer.callback_metrics:
             near = did_you_mean(name, trainer.callback_metrics)
             raise RecipeError(f"tuning.phases[{self.phase}].monitor is {name!r}, which validation does not log{near}")
-        if plateau.see(float(trainer.callback_metrics[name])) and self.stretch.phase.restore_best:
+        seen = trainer.strategy.reduce(trainer.callback_metrics[name], reduce_op="mean")  # ranks must agree
+        if plateau.see(float(seen)) and self.stretch.phase.restore_best:
             averages = {} if self.average is None else self.average.state
             weights = {"raw": pl_module.state_dict(), "average": averages}
             self.best = {kind: {key: value.clone() for key, value in state.items()} for kind, state in weights.items()}

@@ -8,21 +8,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ranks_probe as probe
 import torch
 
-PROBE = Path(__file__).with_name("ranks_probe.py")
-spec = spec_from_file_location("ranks_probe", PROBE)
-assert spec is not None
-assert spec.loader is not None
-probe = module_from_spec(spec)
-sys.modules["ranks_probe"] = probe
-spec.loader.exec_module(probe)
-
+PROBE = probe.__file__
 Launch = Callable[..., list[dict[str, Any]]]
 
 
@@ -37,7 +30,7 @@ def launch(tmp_path: Path) -> Launch:
         joined = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(ranks), "NODE_RANK": "0"}
         processes = [
             subprocess.Popen(
-                [sys.executable, str(PROBE), str(tmp_path), *(case.name for case in cases)],
+                [sys.executable, PROBE, str(tmp_path), *(case.name for case in cases)],
                 env={**os.environ, **joined, "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -45,7 +38,11 @@ def launch(tmp_path: Path) -> Launch:
             )
             for rank in range(ranks)
         ]
-        told = [process.communicate(timeout=500)[0] for process in processes]
+        try:
+            told = [process.communicate(timeout=1500)[0] for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
         assert [process.returncode for process in processes] == [0] * ranks, told
         return [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(ranks)]
 
@@ -86,13 +83,12 @@ def test_some_rank_has_no_positive_target_at_some_step() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("network", ["ours", "timm", "convnet"])
 @pytest.mark.parametrize("ranks", [2, 3])
-def test_several_ranks_are_one_for_any_network(ranks: int, launch: Launch, tmp_path: Path) -> None:
-    cases = [
-        probe.Case(network, **options)
-        for network in ("ours", "timm", "convnet")
-        for options in ({"ema": 0.9}, EXACT, {**EXACT, "ema": 0.5}, {"precision": "bf16-mixed"})
-    ]
+def test_several_ranks_are_one_for_any_network(ranks: int, network: str, launch: Launch, tmp_path: Path) -> None:
+    options = ({"ema": 0.9}, EXACT, {**EXACT, "ema": 0.5}, {"precision": "bf16-mixed"})
+    cases = [probe.Case(network, **option) for option in options]
     found = launch(ranks, *cases)
     for case in cases:
         check(case, found, tmp_path)

@@ -1,0 +1,282 @@
+"""What "frozen" means: ours beside Lightning's BackboneFinetuning, finetuning-scheduler and plain requires_grad.
+
+python -m benchmarks freezing [--json] [--ways resnet_tl requires_grad ...]
+
+ResNet-18 (torchvision's, random weights and statistics) at 32 px in a LightningModule of a user's own; stem, layer1 and
+layer2 are frozen for 20 steps of SGD with momentum and weight decay and two validations. On two gloo processes they are
+frozen for one epoch and trained in a second. No timing: `python -m benchmarks prefix` has those.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import BackboneFinetuning
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from benchmarks.machine import machine
+from resnet_tl.data.samplers import EvaluationSampler, TrainSampler
+from resnet_tl.tuning.callback import FineTuning
+from resnet_tl.tuning.plan import Phase, Tuning
+
+NEVER, EPOCHS, STEPS, BATCH, EVALUATED = 99, 2, 10, 8, 5
+Found = dict[str, float]
+ROWS = {
+    "weights": "frozen weights moved",
+    "statistics": "frozen running statistics moved",
+    "mates": "a frozen map changes with its batch mates (relative)",
+    "train": "frozen norms in train mode after model.train()",
+    "saved": "activations saved in the frozen part, of full training's",
+    "momentum": "weights moved after a late freeze, with zero_grad(set_to_none=False)",
+    "ranks": "two ranks apart after an unfreeze (largest difference of a weight, relative)",
+    "counted": f"{EVALUATED} samples validated on 2 ranks: counted",
+}
+
+
+class Pictures(Dataset[tuple[Tensor, int, int]]):
+    """Noise; asked by an index, or by a draw of our samplers."""
+
+    def __init__(self, count: int) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.images = torch.randn(count, 3, 32, 32, generator=generator)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, draw: Any) -> tuple[Tensor, int, int]:
+        index = draw if isinstance(draw, int) else draw[1]
+        return self.images[index], index % 2, index
+
+
+class User(LightningModule):
+    """`backbone` is what gets frozen. The optimizer holds what a tool's documents ask for."""
+
+    def __init__(self, holds_all: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        net = torchvision.models.resnet18(num_classes=2)
+        for part in net.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.running_mean.normal_(std=0.1)
+                part.running_var.uniform_(0.5, 1.5)
+        self.backbone = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool, net.layer1, net.layer2)
+        self.tail = nn.Sequential(net.layer3, net.layer4, net.avgpool, nn.Flatten(), net.fc)
+        self.holds_all, self.counted = holds_all, 0
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        return nn.functional.cross_entropy(self.tail(self.backbone(batch[0])), batch[1])
+
+    def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        self.tail(self.backbone(batch[0]))
+        self.counted += int((batch[2] >= 0).sum())
+        self.log("val_loss", torch.zeros(()), sync_dist=True)
+
+    def on_validation_epoch_start(self) -> None:
+        self.counted = 0
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.zero_grad(set_to_none=False)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        parameters = [p for p in self.parameters() if self.holds_all or p.requires_grad]
+        return torch.optim.SGD(parameters, 0.01, momentum=0.9, weight_decay=1e-4)
+
+
+class RequiresGrad(Callback):
+    """What a user writes by hand."""
+
+    def __init__(self, thaw: int, freeze: int = 0) -> None:
+        self.freeze, self.thaw = freeze, thaw
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        pl_module.backbone.requires_grad_(self.freeze > 0)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        pl_module.backbone.requires_grad_(not self.freeze <= trainer.current_epoch < self.thaw)
+
+
+def ours(thaw: int, freeze: int = 0) -> Callback:
+    frozen = [Phase(["tail"], epochs=None if thaw == NEVER else thaw)]
+    phases = [*([Phase(epochs=freeze)] if freeze else []), *frozen, *([] if thaw == NEVER else [Phase()])]
+    return FineTuning(Tuning(phases), stages={"backbone": "backbone", "tail": "tail"})
+
+
+def backbone_finetuning(thaw: int) -> Callback:
+    return BackboneFinetuning(unfreeze_backbone_at_epoch=thaw, backbone_initial_lr=0.01, verbose=False)
+
+
+def finetuning_scheduler(thaw: int) -> Callback:
+    from finetuning_scheduler import FinetuningScheduler
+
+    phases = {0: {"params": ["tail.*"], "max_transition_epoch": min(thaw, EPOCHS)}}  # the last one's ends the run
+    if thaw < EPOCHS:
+        phases[1] = {"params": ["backbone.*"], "max_transition_epoch": EPOCHS, "lr": 0.01}
+    return FinetuningScheduler(ft_schedule=phases, epoch_transitions_only=True, restore_best=False)
+
+
+WAYS: dict[str, Callable[..., Callback]] = {
+    "resnet_tl": ours,
+    "BackboneFinetuning": backbone_finetuning,
+    "finetuning-scheduler": finetuning_scheduler,
+    "requires_grad": RequiresGrad,
+}
+CAN_FREEZE_LATE = ("resnet_tl", "requires_grad")
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks freezing")
+    parser.add_argument("--json", action="store_true", help="a line of JSON with every figure at the end")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--rank-of", choices=WAYS, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.rank_of is not None:
+        _rank(options.rank_of)
+        return
+    present = [way for way in options.ways if way != "finetuning-scheduler" or find_spec("finetuning_scheduler")]
+    for way in set(options.ways) - set(present):
+        print(f"{way}: not installed, left out")
+    found = {way: one_process(way) | two_processes(way) for way in present}
+    print(table(found))
+    if options.json:
+        print(json.dumps({"machine": machine(), "found": found}))
+
+
+def table(found: dict[str, Found]) -> str:
+    lines = [["", *found]]
+    lines += [[name, *(_number(figures.get(row)) for figures in found.values())] for row, name in ROWS.items()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], ["---"] * len(lines[0]), *lines[1:]])
+
+
+def one_process(way: str) -> Found:
+    module = User(holds_all=way != "BackboneFinetuning")
+    before = copy.deepcopy(module.backbone.state_dict())
+    fit(module, way, WAYS[way](NEVER))
+    after = module.backbone.state_dict()
+    moved = [key for key in before if not torch.equal(before[key], after[key])]
+    statistics = [key for key in moved if "running" in key]
+    found: Found = {"weights": len([k for k in moved if k.endswith(("weight", "bias"))]), "statistics": len(statistics)}
+    module.train()
+    images = Pictures(8).images
+    with torch.no_grad():
+        together, alone = module.backbone(images)[:1], module.backbone(images[:2])[:1]
+    found["mates"] = _relative(together, alone)
+    norms = [part for part in module.backbone.modules() if isinstance(part, nn.BatchNorm2d)]
+    found["train"] = sum(norm.training for norm in norms)
+    found["saved"] = _saved_bytes(module.backbone, images) / _saved_bytes(User(True).train().backbone, images)
+    if way in CAN_FREEZE_LATE:
+        found["momentum"] = _moved_after_a_late_freeze(way)
+    return found
+
+
+def _moved_after_a_late_freeze(way: str) -> int:
+    class Copy(Callback):
+        def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+            if trainer.global_step == STEPS:
+                self.frozen = {name: p.detach().clone() for name, p in pl_module.backbone.named_parameters()}
+
+    module, watch = User(holds_all=True), Copy()
+    # Lightning drops all gradients before a validation; the zeros are there where none comes in between.
+    fit(module, way, WAYS[way](NEVER, freeze=1), others=[watch], validate=False)
+    return sum(not torch.equal(p, watch.frozen[name]) for name, p in module.backbone.named_parameters())
+
+
+def fit(
+    module: User,
+    way: str,
+    callback: Callback,
+    *,
+    ranks: int = 1,
+    others: list[Callback] | None = None,
+    validate: bool = True,
+) -> None:
+    mine = way == "resnet_tl"
+    rank = int(os.environ.get("LOCAL_RANK", 0))
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = Trainer(
+            max_epochs=EPOCHS, accelerator="cpu", devices=ranks, strategy="ddp" if ranks > 1 else "auto",
+            logger=False, enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder,
+            enable_checkpointing=way == "finetuning-scheduler", callbacks=[callback, *(others or [])],
+            num_sanity_val_steps=0, limit_val_batches=1.0 if validate else 0, use_distributed_sampler=not mine,
+        )  # fmt: skip
+        train, val = Pictures(STEPS * BATCH), Pictures(EVALUATED)
+        draws = TrainSampler(len(train), seed=0, batch_size=BATCH // ranks, ranks=ranks, rank=rank) if mine else None
+        once = EvaluationSampler(len(val), ranks=ranks, rank=rank) if mine else None
+        trainer.fit(module, DataLoader(train, BATCH // ranks, sampler=draws), DataLoader(val, 2, sampler=once))
+
+
+def two_processes(way: str) -> Found:
+    """Frozen for an epoch, trained in the second: how far the ranks' weights are apart; what they counted."""
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+        free.close()
+        joined = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "NODE_RANK": "0"}
+        command = [sys.executable, "-m", "benchmarks", "freezing", "--rank-of", way]
+        environment = {**os.environ, **joined, "PROBE_FOLDER": folder, "OMP_NUM_THREADS": "1"}
+        ranks = [subprocess.Popen(command, env={**environment, "LOCAL_RANK": str(rank)}) for rank in range(2)]
+        if max([process.wait() for process in ranks]):
+            sys.exit(f"{way} failed on two ranks")
+        one, other = (torch.load(Path(folder) / f"{rank}.pt") for rank in range(2))
+    apart = max(_relative(one["weights"][key], other["weights"][key]) for key in one["weights"])
+    return {"ranks": apart, "counted": one["counted"] + other["counted"]}
+
+
+def _rank(way: str) -> None:
+    module = User(holds_all=way != "BackboneFinetuning")
+    fit(module, way, WAYS[way](1), ranks=2)
+    weights = {name: p.detach() for name, p in module.named_parameters()}
+    path = Path(os.environ["PROBE_FOLDER"]) / f"{os.environ['LOCAL_RANK']}.pt"
+    torch.save({"weights": weights, "counted": module.counted}, path)
+
+
+def _relative(one: Tensor, other: Tensor) -> float:
+    return float((one - other).abs().max() / one.abs().max().clamp(min=1e-30))
+
+
+def _saved_bytes(part: nn.Module, images: Tensor) -> int:
+    """What autograd keeps of a forward pass, parameters and the pictures themselves aside."""
+    known = {t.untyped_storage().data_ptr() for t in (images, *part.parameters(), *part.buffers())}
+    with _saved(known) as sizes:
+        output = part(images)
+    del output
+    return sum(sizes.values())
+
+
+@contextmanager
+def _saved(known: set[int]) -> Iterator[dict[int, int]]:
+    sizes: dict[int, int] = {}
+    held: list[Tensor] = []  # so that no address is used twice
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            sizes[storage.data_ptr()] = storage.nbytes()
+            held.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield sizes
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.0f}" if value == round(value) and value < 1000 else f"{value:.2g}"
