@@ -45,10 +45,10 @@ class Report:
 
     def __str__(self) -> str:
         filled = sum(in_trunk(key) for key in [*self.loaded, *self.adapted])
-        classifier = " and the classifier" if any(in_classifier(key) for key in [*self.loaded, *self.adapted]) else ""
+        classifier = " and the classifier" if "fc.weight" in {*self.loaded, *self.adapted} else ""
         lines = [
             f"Weights from {self.source}{self._remarks()}",
-            f"  loaded: {filled} of {filled + len(self.open)} tensors of the trunk{classifier}",
+            f"  loaded: {filled} of {filled + len(self.open)} tensors of the trunk{classifier or self._parts()}",
             *(f"  adapted: {abbreviated(keys)}: {how}" for how, keys in _by_value(self.adapted).items()),
             *(f"  skipped: {abbreviated(keys)}: {why}" for why, keys in _by_value(self.skipped).items()),
         ]
@@ -58,6 +58,12 @@ class Report:
         if self.unexpected:
             lines.append(f"  unexpected: {abbreviated(self.unexpected)}: in the file, not in the network")
         return "\n".join(lines)
+
+    def _parts(self) -> str:
+        """Of a network with more than a classifier on its trunk."""
+        taken = sum(above_trunk(key) for key in [*self.loaded, *self.adapted])
+        left = sum(above_trunk(key) for key in [*self.skipped, *self.missing])
+        return f", {taken} of {taken + left} of the neck and head" if taken else ""
 
     def _remarks(self) -> str:
         return f" ({'; '.join(self.notes)})" if self.notes else ""
