@@ -13,6 +13,7 @@ from resnet_tl.errors import RecipeError, UserError, did_you_mean
 
 VERBS = {
     "fit": "train: fine-tune a network on your pictures",
+    "plan": "show what a recipe trains, when and how fast, or find a learning rate, without training",
     "validate": "score a run, a checkpoint, or a recipe's weights on the validation pictures",
     "test": "the same on the test pictures",
     "predict": "what a run or checkpoint says of pictures, as CSV or JSON",

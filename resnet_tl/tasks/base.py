@@ -13,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
 from resnet_tl.errors import RecipeError
+from resnet_tl.models.macs import stage_macs
 from resnet_tl.models.network import Backbone, HeadFactory, NeckFactory, Network, build, public_keys
 from resnet_tl.models.resnet import shapes_by_variant
 from resnet_tl.recipe.schema import import_path
@@ -69,6 +70,15 @@ class Task(LightningModule):
 
     def stages(self) -> dict[str, list[nn.Module]]:
         return self.network.stages()
+
+    @property
+    def peak_rate(self) -> float:
+        """The highest rate of the schedule, before a phase's factors."""
+        return self.optimizer.lr
+
+    def stage_macs(self) -> dict[str, int]:
+        """Multiply-accumulates of a picture by stage."""
+        return stage_macs(self.network, self.preprocessing.size)
 
     def configure_callbacks(self) -> Sequence[Callback]:
         return [FineTuning(self.tuning)]

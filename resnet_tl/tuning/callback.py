@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
@@ -12,7 +11,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from resnet_tl.errors import RecipeError, did_you_mean
@@ -73,7 +72,6 @@ class FineTuning(Callback):
         self.plan: Plan = resolve(self.tuning, list(self.stages), trainer.max_epochs, loaded, kinds)
         _check_strategy(trainer, self.plan)
         _check_restart(self.plan, pl_module)
-        rank_zero_info(table(self.plan, {name: _count(modules) for name, modules in self.stages.items()}))
         if self.tuning.l2_sp:  # before a checkpoint is loaded
             known = list(self.stages)[:-1] if loaded is None else loaded
             self.anchor = Anchor({stage: self.stages[stage] for stage in known}, self.tuning.l2_sp)
@@ -83,6 +81,9 @@ class FineTuning(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # The strategy may have put other modules in place of some (SyncBatchNorm): these are to be held, too.
         self.stages = stages_of(pl_module, self.paths)
+        macs = pl_module.stage_macs() if hasattr(pl_module, "stage_macs") else None  # type: ignore[operator]
+        rate = getattr(pl_module, "peak_rate", None)
+        rank_zero_info(table(self.plan, self.stages, self.tuning.norm, rate, macs))
         self._freeze()
         self._run_frozen_part(pl_module)
         owner = owners(self.stages)
@@ -153,7 +154,9 @@ class FineTuning(Callback):
         if trainer.state.fn == TrainerFn.FITTING:
             self._equalise(pl_module)
         self._swap(pl_module)
-        ends = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch and not trainer.sanity_checking
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
+            return
+        ends = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
         if self.tuning.recalibrate and ends and trainer.current_epoch + 1 >= (trainer.max_epochs or 0):
             self._recalibrate(trainer, pl_module)
 
@@ -357,7 +360,3 @@ def _wrap_anew(trainer: Trainer) -> None:
 def _exact(rate: float) -> Tensor:
     """In float64: Lightning would round a plain number to the default dtype."""
     return torch.tensor(rate, dtype=torch.float64)
-
-
-def _count(modules: Sequence[nn.Module]) -> int:
-    return sum(parameter.numel() for module in modules for parameter in module.parameters())

@@ -38,7 +38,7 @@ def unfreeze(modules: Iterable[nn.Module], *, norms_frozen: bool = False) -> Non
             vars(part).pop("train", None)
         module.train()  # by the parts' own `train`, where a network has its own idea of it
         for part in module.modules():
-            if norms_frozen and _keeps_statistics(part):
+            if norms_frozen and keeps_statistics(part):
                 _hold_eval(part)
 
 
@@ -48,7 +48,7 @@ def unfreeze_only(modules: Sequence[nn.Module], kinds: Collection[str], *, norms
     for part in (part for module in modules for part in module.modules()):
         for name, parameter in part.named_parameters(recurse=False):
             parameter.requires_grad_(bool(_kinds_of(part, name) & set(kinds)))
-        if "norms" in kinds and _is_norm(part) and not (norms_frozen and _keeps_statistics(part)):
+        if "norms" in kinds and _is_norm(part) and not (norms_frozen and keeps_statistics(part)):
             vars(part).pop("train", None)
             part.train()
 
@@ -81,10 +81,10 @@ def _kinds_of(part: nn.Module, name: str) -> set[str]:
 
 
 def _is_norm(part: nn.Module) -> bool:
-    return isinstance(part, (nn.LayerNorm, nn.GroupNorm)) or _keeps_statistics(part)
+    return isinstance(part, (nn.LayerNorm, nn.GroupNorm)) or keeps_statistics(part)
 
 
-def _keeps_statistics(part: nn.Module) -> bool:
+def keeps_statistics(part: nn.Module) -> bool:
     """A norm of torch's, or one of a user's own by the names that they all use."""
     return isinstance(part, _NormBase) or any(name.startswith("running_") for name, _ in part.named_buffers("", False))
 

@@ -143,6 +143,24 @@ def schedule_factor(schedule: Schedule, steps: int, steps_per_epoch: float) -> C
     return factor
 
 
+def staircase(steps: int, supports: Sequence[int]) -> Callable[[int], float]:
+    """BiT's schedule (arXiv:1912.11370, section 3.3) for `schedule.name: resnet_tl.tuning.rates.staircase`.
+
+    supports: optimizer steps: a linear rise from 0 to the first of them, a tenth of the rate after each later one.
+    """
+    warmup, *decays = supports
+
+    def factor(step: int) -> float:
+        return step / warmup if step < warmup else 0.1 ** sum(step > decay for decay in decays)
+
+    return factor
+
+
+def bit_rule(pictures: int) -> str:
+    """The overlay with BiT's length, rate and mixup for a set of so many training pictures (arXiv:1912.11370)."""
+    return "bit_small" if pictures < 20_000 else "bit_medium" if pictures < 500_000 else "bit_large"
+
+
 def _timm_optimizer(optimizer: Optimizer, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     from timm.optim import create_optimizer_v2, list_optimizers
 

@@ -17,7 +17,7 @@ from resnet_tl import __version__
 from resnet_tl.cli import main as command
 from resnet_tl.errors import DataError, UserError
 
-VERBS = ["fit", "validate", "test", "predict", "recipes"]
+VERBS = ["fit", "plan", "validate", "test", "predict", "recipes"]
 
 
 class Broken:
@@ -53,9 +53,12 @@ def test_version(resnet_tl: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("fitt -c x", "no verb 'fitt': expected fit, validate, test, predict, recipes; did you mean 'fit'?"),
-        ("-c x", "which verb? expected one of fit, validate, test, predict, recipes: resnet-tl fit -c RECIPE"),
-        ("--data.root x", "which verb? expected one of fit, validate, test, predict, recipes: resnet-tl fit -c RECIPE"),
+        ("fitt -c x", "no verb 'fitt': expected fit, plan, validate, test, predict, recipes; did you mean 'fit'?"),
+        ("-c x", "which verb? expected one of fit, plan, validate, test, predict, recipes: resnet-tl fit -c RECIPE"),
+        (
+            "--data.root x",
+            "which verb? expected one of fit, plan, validate, test, predict, recipes: resnet-tl fit -c RECIPE",
+        ),
     ],
 )
 def test_without_a_verb(resnet_tl: Callable[..., Any], line: str, message: str) -> None:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.tuning.plan import Phase, Tuning, resolve
-from resnet_tl.tuning.table import table
 
 STAGES = ["stem", "layer1", "layer2", "layer3", "layer4", "head"]
 
@@ -80,16 +79,6 @@ def test_every_epoch_has_one_phase(lengths: list[int], rest: int) -> None:
     seen = [resolved.phase(epoch) for epoch in range(sum(lengths) + rest)]
     assert seen == sorted(seen)
     assert resolved.stretches[-1].end == sum(lengths) + rest
-
-
-def test_the_table_shows_every_stage_and_phase() -> None:
-    resolved = plan(Phase(["head"], epochs=1), Phase("all", layer_decay=0.5))
-    lines = table(resolved, dict.fromkeys(STAGES, 1000)).splitlines()
-    assert len(lines) == 1 + len(STAGES)
-    assert "epoch 0" in lines[0]
-    assert "epochs 1-9" in lines[0]
-    assert "frozen" in lines[1]
-    assert "lr x 0.03125" in lines[1]
 
 
 HAVE = {**dict.fromkeys(STAGES, ("norms", "biases")), "head": ["biases"], "layer1": []}

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from resnet_tl.errors import RecipeError
-from resnet_tl.tuning.rates import Optimizer, Schedule, build_optimizer, parameter_groups, schedule_factor
+from resnet_tl.tuning.rates import (
+    Optimizer,
+    Schedule,
+    bit_rule,
+    build_optimizer,
+    parameter_groups,
+    schedule_factor,
+    staircase,
+)
 
 
 def test_norms_and_biases_are_not_decayed() -> None:
@@ -86,3 +94,15 @@ def test_factors_lie_between_0_and_1(name: str, steps: int, share: float) -> Non
 def test_a_warm_up_longer_than_the_run_is_refused() -> None:
     with pytest.raises(RecipeError, match="only 100 steps"):
         schedule_factor(Schedule(warmup_epochs=10), 100, 10)
+
+
+def test_the_staircase_is_bits() -> None:
+    factor = staircase(500, [100, 200, 300, 400])
+    assert [factor(step) for step in (0, 50, 100, 200, 201, 301, 401)] == pytest.approx(
+        [0, 0.5, 1, 1, 0.1, 0.01, 0.001]
+    )
+
+
+def test_bits_rule_goes_by_the_number_of_pictures() -> None:
+    sizes = {0: "small", 19_999: "small", 20_000: "medium", 499_999: "medium", 500_000: "large"}
+    assert {count: bit_rule(count) for count in sizes} == {count: f"bit_{size}" for count, size in sizes.items()}

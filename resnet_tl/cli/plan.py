@@ -1,0 +1,38 @@
+"""`resnet-tl plan`: what a recipe will train, when and how fast, without training."""
+
+from __future__ import annotations
+
+from resnet_tl.cli.command import Command, Options
+from resnet_tl.errors import RecipeError
+
+HELP = """usage: resnet-tl plan -c RECIPE [-c OVERLAY ...] [--find-lr] [--phase N] [--KEY VALUE ...]
+
+Show a recipe's plan without training: each stage and phase, frozen or its learning rate, how its norms normalise, and
+the share of a full training step's compute that the phase saves.
+
+  -c RECIPE                         the recipe, and overlays upon it
+  --find-lr                         try 100 rising rates on a copy, a batch each, and suggest one
+  --phase N                         the phase to try them in (from 0 on; default 0)
+
+Every value of a recipe can be given here too, as for `resnet-tl fit`.
+
+example: resnet-tl plan -c classify/folder_resnet50_finetune --data.root photos --find-lr --phase 1"""
+
+
+def run(verb: str, command: Command) -> int:
+    parser = Options(verb)
+    parser.add_argument("--find-lr", action="store_true")
+    parser.add_argument("--phase", type=int, default=0, metavar="N")
+    options = parser.read(command)
+    if options.help:
+        print(HELP)
+        return 0
+    if not command.configs:
+        raise RecipeError("plan needs a recipe: -c RECIPE, a file or a name that `resnet-tl recipes list` shows")
+    from resnet_tl.cli.planning import find_lr, show
+
+    if options.find_lr:
+        print(find_lr(command, options.phase))
+    else:
+        print(show(command))
+    return 0

@@ -1,0 +1,132 @@
+"""A learning rate found by trying rising ones (arXiv:1506.01186), on copies: nothing changes for whoever asks."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import Callback, LightningDataModule, LightningModule, Trainer
+
+from resnet_tl.errors import RunError
+from resnet_tl.tasks.base import Task
+from resnet_tl.tuning.plan import Phase
+from resnet_tl.tuning.resume import random_state, set_random_state
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The loss, smoothed, at each rate tried, and the rate where it fell fastest: a good one, rarely the highest."""
+
+    rates: list[float]
+    losses: list[float]
+    suggestion: float
+
+
+def find_rate(
+    task: Task,
+    data: LightningDataModule,
+    phase: Phase,
+    *,
+    steps: int = 100,
+    lowest: float = 1e-6,
+    highest: float = 10.0,
+    **trainer: Any,
+) -> Curve:
+    """Train a copy of `task` in one phase, `steps` batches at rates that rise evenly on a log scale from `lowest` to
+    `highest`, until the loss leaves its best far behind.
+
+    Weights, buffers, modes, optimizer, generators and loaders of what is given stay as they are.
+
+    Args:
+        trainer: arguments of the Trainer of these steps: accelerator, precision, ...
+
+    Raises:
+        RunError: the loss never fell.
+    """
+    twin, pictures = copy.deepcopy(task), _twin(data)
+    alone = replace(phase, epochs=None, restart=False, until="epochs")
+    twin.tuning = replace(task.tuning, phases=[alone], ema=None, recalibrate=0, allow_untrained=True)
+    rising = _Rising([lowest * (highest / lowest) ** (step / (steps - 1)) for step in range(steps)])
+    with _same_random_state(), _quiet():
+        run = Trainer(
+            **{"devices": 1, **trainer}, max_epochs=steps, max_steps=steps, limit_val_batches=0, logger=False,
+            enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+            use_distributed_sampler=False, callbacks=[rising],
+        )  # fmt: skip
+        run.fit(twin, pictures)
+    return _curve(rising.rates[: len(rising.losses)], rising.losses)
+
+
+class _Rising(Callback):
+    def __init__(self, rates: list[float]) -> None:
+        self.rates = rates
+        self.losses: list[float] = []
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        for group in trainer.optimizers[0].param_groups:
+            group["lr"] = self.rates[len(self.losses)]
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any) -> None:
+        self.losses.append(float(outputs["loss"]))
+        smooth = _smooth(self.losses)
+        if not math.isfinite(smooth[-1]) or smooth[-1] > 4 * min(smooth):
+            trainer.should_stop = True
+
+
+def _curve(rates: list[float], losses: list[float]) -> Curve:
+    """Falls are measured over a fifth of the range, which single batches do not decide; the first tenth is left out,
+    where the mean is one of few."""
+    smooth = np.asarray([loss for loss in _smooth(losses) if math.isfinite(loss)])
+    reach = max(len(rates) // 10, 1)
+    falls = smooth[reach : -2 * reach] - smooth[3 * reach :]
+    if len(falls) == 0 or falls.max() <= 0:
+        raise RunError(f"no rate from {rates[0]:.2g} on lowered the loss; the data or the plan is at fault")
+    return Curve(rates[: len(smooth)], smooth.tolist(), rates[2 * reach + int(np.argmax(falls))])
+
+
+def _smooth(losses: list[float], momentum: float = 0.9) -> list[float]:
+    """An exponential mean without its bias towards zero."""
+    mean, smooth = 0.0, []
+    for number, loss in enumerate(losses, 1):
+        mean = momentum * mean + (1 - momentum) * loss
+        smooth.append(mean / (1 - momentum**number))
+    return smooth
+
+
+def _twin(data: LightningDataModule) -> LightningDataModule:
+    """The same pictures and settings without a Trainer; the lists that loaders are noted in are its own."""
+    twin = copy.copy(data)
+    for name, value in vars(data).items():
+        if isinstance(value, list):
+            setattr(twin, name, list(value))
+    twin.trainer = None
+    return twin
+
+
+@contextmanager
+def _same_random_state() -> Iterator[None]:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    before = random_state(device)
+    try:
+        yield
+    finally:
+        set_random_state(before, device)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the lines that the Trainer says of a run."""
+    log = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
