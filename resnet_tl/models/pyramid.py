@@ -51,7 +51,6 @@ class FPN(nn.Module):
     ) -> None:
         super().__init__()
         plan = Plan(levels, channels, outputs)
-        self.reads = [level.name for level in plan.read]
         self.top_down = TopDown(plan, _needed(plan, extra), channels, norm, smooth)
         self.beyond = Beyond(plan, channels, extra)
         self.feature_info = plan.feature_info
@@ -79,7 +78,6 @@ class PAN(nn.Module):
     ) -> None:
         super().__init__()
         plan = Plan(levels, channels, outputs)
-        self.reads = [level.name for level in plan.read]
         deepest = max((plan.inner.index(name) for name in _needed(plan, extra)), default=-1)
         path = plan.inner[: deepest + 1]
         self.top_down = TopDown(plan, path, channels, norm)

@@ -138,8 +138,10 @@ class FineTuning(Callback):
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        rates = {f"lr/{stage}": _exact(rate) for parted in self.parted for stage, rate in parted.rates().items()}
-        pl_module.log_dict({**rates, "phase": float(self.phase)})
+        # Where it is going to be written: logging a rate a stage takes longer than a step of a head on kept features.
+        if not trainer.loggers or trainer._logger_connector.should_update_logs:
+            rates = {f"lr/{stage}": _exact(rate) for parted in self.parted for stage, rate in parted.rates().items()}
+            pl_module.log_dict({**rates, "phase": float(self.phase)})
         self._stepped = True
         if self.anchor is not None:
             self.anchor.pull()

@@ -1,0 +1,286 @@
+"""A training step with frozen stages, beside Lightning's BackboneFinetuning and a plain `requires_grad=False`.
+
+python -m benchmarks freezing_speed [--json] [--rounds 20] [--variant resnet50] [--batch 16] [--size 224] [--threads N]
+                                    [--parts steps memory cached]
+
+steps: with (a) `BackboneFinetuning.freeze` in its default settings and (b) `requires_grad=False`, both on torchvision's
+model in train mode and in either layout; and with ours, eager and compiled. All of them take SGD with momentum
+over what is trained, on pictures that lie in memory.
+memory: growth of the peak over a process that only imports, each in a process of its own.
+cached: ours within Trainer.fit, with loader, metrics.csv and progress; after every step the peers take one, each timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from lightning import Callback
+from torch import nn
+
+from benchmarks.alternate import Seconds, alternate, quartiles, ratios
+from benchmarks.machine import machine
+from benchmarks.resnet import in_fresh_process
+from resnet_tl.cli.process import prepare
+from resnet_tl.cli.trainer import build_trainer
+from resnet_tl.data.modules import ImageFolder
+from resnet_tl.models.heads.classification import LinearHead
+from resnet_tl.models.network import Backbone, build
+from resnet_tl.tasks.classification import Classification
+from resnet_tl.tracking.callbacks import callbacks
+from resnet_tl.tracking.loggers import loggers
+from resnet_tl.tracking.run_folder import RunFolder
+from resnet_tl.tracking.settings import Tracking
+from resnet_tl.tuning import prefix
+from resnet_tl.tuning.freezing import freeze
+from resnet_tl.tuning.plan import Phase, Tuning
+
+FROZEN = {"stem to layer3": ["layer4", "head"], "all but the head": ["head"]}
+"""What is frozen -> what is trained."""
+LIGHTNING, PLAIN = "(a) BackboneFinetuning", "(b) requires_grad=False"
+LAST = ", channels-last"
+WANTED = {
+    ("stem to layer3", "ours", PLAIN): 0.68,
+    ("stem to layer3", "ours", LIGHTNING): 0.40,
+    ("stem to layer3", "ours, compiled", PLAIN): 0.60,
+    ("stem to layer3", "ours, compiled", LIGHTNING): 0.36,
+    ("stem to layer3", "ours, cached", PLAIN): 0.33,
+    ("stem to layer3", "ours, cached", LIGHTNING): 0.20,
+    ("all but the head", "ours, compiled", PLAIN): 0.47,
+    ("all but the head", "ours, cached", PLAIN): 1 / 200,
+}
+MEMORY_WANTED = 0.35
+CLASSES = ["0", "1"]
+Step = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Setting:
+    variant: str
+    batch: int
+    size: int
+    threads: int
+    rounds: int
+
+
+def main(arguments: list[str]) -> None:
+    options = _parser().parse_args(arguments)
+    setting = Setting(options.variant, options.batch, options.size, options.threads, options.rounds)
+    print("  ".join(f"{key} {value}" for key, value in machine().items()))
+    print(f"{setting.variant}, batch {setting.batch}, {setting.size} px, {setting.threads} threads")
+    results: dict[str, Any] = {"machine": machine(), "setting": asdict(setting)}
+    for frozen in FROZEN:
+        for part in ("steps", "cached"):
+            if part in options.parts:
+                seconds = in_fresh_process({"steps": steps, "cached": cached}[part], setting, frozen)
+                results[f"{part}, {frozen}"] = seconds
+                show(frozen, part, seconds)
+    if "memory" in options.parts:
+        results["memory"] = show_memory(setting)
+    if options.json:
+        print(json.dumps(results))
+
+
+def steps(setting: Setting, frozen: str) -> Seconds:
+    """Seconds a step, by contestant."""
+    _settle(setting)
+    contestants = {
+        LIGHTNING: _theirs(setting, frozen, LIGHTNING),
+        LIGHTNING + LAST: _theirs(setting, frozen, LIGHTNING, channels_last=True),
+        PLAIN: _theirs(setting, frozen, PLAIN),
+        PLAIN + LAST: _theirs(setting, frozen, PLAIN, channels_last=True),
+        "ours": _ours(setting, frozen),
+        "ours, compiled": _ours(setting, frozen, compiled=True),
+    }
+    start = time.perf_counter()
+    contestants["ours, compiled"]()
+    print(f"\n{frozen} frozen: compiling took {time.perf_counter() - start:.0f} s")
+    return alternate(contestants, setting.rounds)
+
+
+def cached(setting: Setting, frozen: str) -> Seconds:
+    """Seconds of a step of Trainer.fit, batch to batch, and of one of each peer after it."""
+    _settle(setting)
+    peers = {name: _theirs(setting, frozen, name) for name in (PLAIN, LIGHTNING)}
+    probe = Between(peers, setting.rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        draw_pictures(Path(folder) / "photos", setting)
+        data = ImageFolder(
+            f"{folder}/photos",
+            image_size=setting.size,
+            batch_size=setting.batch,
+            augment="none",
+            cache_dir=folder,
+            seed=0,
+        )
+        tuning = Tuning([Phase(FROZEN[frozen])], cache="on", allow_untrained=True)
+        task = Classification(data.classes, backbone=Backbone(setting.variant), tuning=tuning)
+        run = RunFolder(Path(folder) / "run")
+        trainer = build_trainer(
+            {"max_epochs": 1000, "precision": "32-true", "accelerator": "cpu", "callbacks": []},
+            callbacks=[*callbacks(run, "val/acc"), probe],
+            loggers=loggers(Tracking(), run),
+        )
+        trainer.fit(task, datamodule=data)
+    return probe.seconds
+
+
+class Between(Callback):
+    """Times what lies between the ends of two batches of one epoch, and after each lets every peer take a step."""
+
+    def __init__(self, peers: dict[str, Step], rounds: int, warm_up: int = 3) -> None:
+        self.peers, self.left = peers, rounds + warm_up
+        self.rounds = rounds
+        self.seconds: Seconds = {name: [] for name in ("ours, cached", *peers)}
+        self._since: float | None = None
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        self._since = None
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        if self._since is not None and self.left > 0:
+            spent = {"ours, cached": time.perf_counter() - self._since}
+            for name, step in self.peers.items():
+                start = time.perf_counter()
+                step()
+                spent[name] = time.perf_counter() - start
+            self.left -= 1
+            if self.left < self.rounds:
+                for name, value in spent.items():
+                    self.seconds[name].append(value)
+        trainer.should_stop = self.left == 0
+        self._since = time.perf_counter()
+
+
+def show(frozen: str, part: str, seconds: Seconds) -> None:
+    print(f"\n{frozen} frozen, {part}: median seconds a step (quartiles)")
+    for name, values in seconds.items():
+        print(f"  {name:<40} {quartiles(values)}")
+    for name in seconds:
+        if name.startswith("ours"):
+            for peer in seconds:
+                if not peer.startswith("ours"):
+                    print(f"  {name}: {_verdict(frozen, name, peer, seconds)}")
+
+
+def show_memory(setting: Setting) -> dict[str, float]:
+    """MiB that one step adds to the peak, by what is frozen and how."""
+    names = {"all trained": "ours", "stem to layer3": "ours", "all but the head": "ours"}
+    nothing = in_fresh_process(peak, setting, "")
+    grown = {frozen: in_fresh_process(peak, setting, frozen) - nothing for frozen in names}
+    print(f"\ngrowth of peak memory in a training step of ours, MiB beyond {nothing:.0f}")
+    for frozen, value in grown.items():
+        share = value / grown["all trained"]
+        verdict = "" if frozen != "stem to layer3" else f", wanted {MEMORY_WANTED}: {_met(share <= MEMORY_WANTED)}"
+        print(f"  {frozen:<40} {value:.0f}  {share:.2f} x all trained{verdict}")
+    return grown
+
+
+def peak(setting: Setting, frozen: str) -> float:
+    """Of this process, in MiB, after two steps; `frozen` "" takes none."""
+    _settle(setting)
+    if frozen:
+        step = _ours(setting, frozen)
+        step()
+        step()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def draw_pictures(root: Path, setting: Setting) -> None:
+    """Eight batches to train on and one to validate, of noise: how long decoding takes plays no part."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 8 * setting.batch), ("val", setting.batch)):
+        for number in range(count):
+            path = root / split / CLASSES[number % 2] / f"{number}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), rng.integers(0, 256, (256, 256, 3), np.uint8))
+
+
+def _ours(setting: Setting, frozen: str, compiled: bool = False) -> Step:
+    network = build(Backbone(setting.variant), None, LinearHead, CLASSES).train()
+    trained = FROZEN.get(frozen, list(network.stages()))
+    for stage, modules in network.stages().items():
+        if stage not in trained:
+            freeze(modules)
+    prefix.install(network, compiled=compiled)
+    images, targets = _batch(setting, channels_last=True)
+    return _step(network, network.run, images, targets)
+
+
+def _theirs(setting: Setting, frozen: str, how: str, channels_last: bool = False) -> Step:
+    import torchvision
+    from lightning.pytorch.callbacks import BackboneFinetuning
+
+    model = getattr(torchvision.models, setting.variant)(num_classes=len(CLASSES)).train()
+    stages = {"stem": [model.conv1, model.bn1], **{f"layer{n}": [getattr(model, f"layer{n}")] for n in range(1, 5)}}
+    parts = [module for name, modules in stages.items() if name not in FROZEN[frozen] for module in modules]
+    if how == LIGHTNING:
+        BackboneFinetuning.freeze(parts)
+    else:
+        for part in parts:
+            part.requires_grad_(False)
+    if channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    return _step(model, model, *_batch(setting, channels_last))
+
+
+def _step(model: nn.Module, run: Callable[..., Any], images: torch.Tensor, targets: torch.Tensor) -> Step:
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=1e-3, momentum=0.9)
+
+    def step() -> None:
+        loss = nn.functional.cross_entropy(run(images), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def _batch(setting: Setting, channels_last: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    images = torch.randn(setting.batch, 3, setting.size, setting.size)
+    images = images.contiguous(memory_format=torch.channels_last) if channels_last else images
+    return images, torch.randint(len(CLASSES), (setting.batch,))
+
+
+def _settle(setting: Setting) -> None:
+    """As the command does; it holds for the peers, too."""
+    prepare()
+    torch.set_num_threads(setting.threads)
+    torch.manual_seed(0)
+
+
+def _verdict(frozen: str, name: str, peer: str, seconds: Seconds) -> str:
+    ratio = ratios(seconds, name, peer)
+    wanted = WANTED.get((frozen, name, peer))
+    if wanted is not None and wanted < 0.1:
+        return f"{1 / ratio.median:.0f} x the steps of {peer}, wanted {1 / wanted:.0f}: {_met(ratio.median <= wanted)}"
+    return f"{ratio} x {peer}" + ("" if wanted is None else f", wanted {wanted}: {_met(ratio.median <= wanted)}")
+
+
+def _met(holds: bool) -> str:
+    return "met" if holds else "FALLS SHORT"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks freezing_speed")
+    parser.add_argument("--json", action="store_true", help="every second measured, on a last line")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--variant", default="resnet50")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parts = ["steps", "cached", "memory"]
+    parser.add_argument("--parts", nargs="+", default=parts, choices=parts)
+    return parser
