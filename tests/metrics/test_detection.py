@@ -1,0 +1,158 @@
+"""COCO's twelve numbers against pycocotools', and against pictures dealt out otherwise."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+
+import numpy as np
+import pytest
+import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from resnet_tl.boxes import to_xywh
+from resnet_tl.metrics.detection import NAMES, DetectionMetrics
+from resnet_tl.records import Boxes, Detections
+
+CLASSES = [f"class {number}" for number in range(8)]
+
+
+def answers(pictures: int, most: int, classes: int, found: int, seed: int = 0) -> tuple[Detections, Boxes]:
+    """Objects of all sizes, some crowds, some pictures without any; detections near them, elsewhere and twice."""
+    generator = torch.Generator().manual_seed(seed)
+    counts = torch.randint(0, most + 1, (pictures,), generator=generator)
+    counts[::5] = 0
+    image = torch.arange(pictures).repeat_interleave(counts)
+    total = len(image)
+    corner = torch.rand(total, 2, generator=generator) * 400
+    side = 4 + torch.rand(total, 2, generator=generator) ** 3 * 236
+    boxes = torch.cat([corner, corner + side], 1)
+    labels = torch.randint(0, classes, (total,), generator=generator)
+    crowd = torch.rand(total, generator=generator) < 0.1
+    area = side.prod(1) * (0.5 + 0.5 * torch.rand(total, generator=generator))
+    near = torch.randn(pictures, found, 4, generator=generator) * 6
+    guess = torch.rand(pictures, found, 4, generator=generator) * 200
+    guess[..., 2:] += guess[..., :2] + 4
+    said = torch.randint(0, classes, (pictures, found), generator=generator)
+    for number in range(pictures):
+        here = (image == number).nonzero()[:, 0]
+        if len(here):
+            chosen = here[torch.randint(len(here), (found // 2,), generator=generator)]
+            guess[number, : found // 2] = boxes[chosen] + near[number, : found // 2]
+            said[number, : found // 2] = labels[chosen]
+    guess[..., 2:] = torch.maximum(guess[..., 2:], guess[..., :2] + 1)
+    scores = torch.rand(pictures, found, generator=generator).sort(1, descending=True).values
+    said[:, -1] = -1
+    return Detections(guess, scores, said), Boxes(boxes, labels, image, crowd, area)
+
+
+def twelve_numbers(detections: Detections, targets: Boxes, classes: int) -> list[float]:
+    """pycocotools', of annotations as a json file has them."""
+    pictures = len(detections.labels)
+    annotations = [
+        {
+            "id": number + 1,
+            "image_id": int(targets.image[number]),
+            "category_id": int(targets.labels[number]),
+            "bbox": to_xywh(targets.boxes[number]).tolist(),
+            "area": float(targets.area[number]),
+            "iscrowd": int(targets.crowd[number]),
+        }
+        for number in range(len(targets))
+    ]
+    results = [
+        {"image_id": n, "category_id": int(label), "bbox": to_xywh(box).tolist(), "score": float(score)}
+        for n in range(pictures)
+        for box, score, label in zip(*(part[n] for part in detections[:3]), strict=True)
+        if label >= 0
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO()
+        truth.dataset = {
+            "images": [{"id": n} for n in range(pictures)],
+            "annotations": annotations,
+            "categories": [{"id": k} for k in range(classes)],
+        }
+        truth.createIndex()
+        evaluation = COCOeval(truth, truth.loadRes(results), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return list(evaluation.stats)
+
+
+def part(detections: Detections, targets: Boxes, chosen: list[int]) -> tuple[Detections, Boxes, torch.Tensor]:
+    """A batch of the pictures `chosen`."""
+    found = Detections(*(value[chosen] for value in detections[:3]))
+    return found, Boxes.join([targets.where(targets.image == number) for number in chosen]), torch.tensor(chosen)
+
+
+def scored(detections: Detections, targets: Boxes, batches: list[list[int]], classes: list[str]) -> DetectionMetrics:
+    metrics = DetectionMetrics(classes)
+    for chosen in batches:
+        metrics.update(*part(detections, targets, chosen))
+    return metrics
+
+
+def test_all_twelve_are_pycocotools() -> None:
+    detections, targets = answers(30, 9, len(CLASSES), 20)
+    assert targets.crowd.any()
+    metrics = scored(detections, targets, [list(range(17)), list(range(17, 30))], CLASSES)
+    expected = twelve_numbers(detections, targets, len(CLASSES))
+    assert list(metrics.compute()) == list(NAMES)
+    assert list(metrics.compute().values()) == pytest.approx(expected, abs=1e-6)
+    assert min(expected) > 0
+
+
+@pytest.mark.slow
+def test_all_twelve_of_500_pictures() -> None:
+    """`pytest -m slow -s tests/metrics/test_detection.py` prints the seconds of both."""
+    detections, targets = answers(500, 20, 80, 100)
+    metrics = scored(detections, targets, [list(range(500))], [str(number) for number in range(80)])
+    start = time.perf_counter()
+    found = metrics.compute()
+    middle = time.perf_counter()
+    expected = twelve_numbers(detections, targets, 80)
+    print(f"\nours {middle - start:.1f} s, pycocotools {time.perf_counter() - middle:.1f} s")
+    assert list(found.values()) == pytest.approx(expected, abs=1e-6)
+
+
+def test_fillers_count_nowhere_and_the_order_of_batches_changes_nothing() -> None:
+    detections, targets = answers(9, 5, len(CLASSES), 8)
+    one = scored(detections, targets, [list(range(9))], CLASSES).compute()
+    other = scored(detections, targets, [[8, 3], [0], [7, 6, 5], [4, 2, 1]], CLASSES)
+    found, true, _ = part(detections, targets, [3, 3])
+    other.update(found, true, torch.tensor([-1, -1]))
+    assert other.compute() == pytest.approx(one, abs=1e-9)
+
+
+def test_a_table_of_classes() -> None:
+    detections, targets = answers(20, 6, len(CLASSES), 16)
+    metrics = scored(detections, targets, [list(range(20))], [*CLASSES, "never there"])
+    table = metrics.tables()["per_class"]
+    scores = metrics.compute()
+    known = [row for row in table if row["map"] is not None]
+    assert np.mean([row["map"] for row in known]) == pytest.approx(scores["map"], abs=1e-6)
+    assert np.mean([row["map50"] for row in known]) == pytest.approx(scores["map50"], abs=1e-6)
+    assert [row["objects"] for row in table] == targets.objects().labels.bincount(minlength=9).tolist()
+    assert table[-1] == {"class": "never there", "objects": 0, "map": None, "map50": None}
+
+
+def test_perfect_answers_and_none_at_all() -> None:
+    _, targets = answers(6, 4, len(CLASSES), 4)
+    targets = targets.objects()
+    most = int(targets.image.bincount().max())
+    perfect = Detections(torch.zeros(6, most, 4), torch.zeros(6, most), torch.full((6, most), -1))
+    for number, boxes in enumerate(targets.split(6)):
+        for value, of in zip(perfect[:3], (boxes.boxes, torch.ones(len(boxes)), boxes.labels), strict=True):
+            value[number, : len(boxes)] = of
+    assert scored(perfect, targets, [list(range(6))], CLASSES).compute()["map"] == pytest.approx(1)
+    nothing = perfect._replace(labels=torch.full((6, most), -1))
+    silent = scored(nothing, targets, [list(range(6))], CLASSES)
+    assert silent.compute()["map"] == 0
+    silent.reset()
+    silent.update(*part(nothing, targets.where(targets.image < 0), list(range(6))))
+    assert silent.compute()["map"] == -1
+    assert {row["map"] for row in silent.tables()["per_class"]} == {None}
