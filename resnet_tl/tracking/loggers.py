@@ -6,7 +6,9 @@ import importlib.util
 import netrc
 import os
 import secrets
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -62,7 +64,19 @@ def _wandb(tracking: Tracking, run: RunFolder, recipe: dict[str, Any] | None) ->
 
 
 class Wandb(WandbLogger):
-    """Lightning's, with a sentence for what W&B refuses: a wrong key, no network."""
+    """Lightning's, with a sentence for what W&B refuses: a wrong key, no network; and nothing is sent twice when a run
+    goes on from before what it has sent."""
+
+    known: Mapping[int, Collection[str]] = MappingProxyType({})
+    """Step -> names sent by a part of the run that was killed behind its last checkpoint."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        known = self.known.get(-1 if step is None else step, ())
+        new = {name: value for name, value in metrics.items() if name not in known}
+        if new:
+            epoch = {"epoch": metrics["epoch"]} if "epoch" in metrics else {}
+            super().log_metrics({**epoch, **new}, step)
 
     @property
     def experiment(self) -> Any:

@@ -60,10 +60,17 @@ class MetricsCsv(Logger):
             file.truncate()
 
     @rank_zero_only
-    def truncate_after(self, step: int) -> None:
-        """Drop what a run that goes on after `step` optimizer steps will write again: rows `step` and later."""
-        if self.path.exists():
-            self._rewrite(self._open(), (row for row in self._rows() if int(row["step"]) < step))
+    def truncate_after(self, step: int) -> dict[int, set[str]]:
+        """Drop what a run that goes on after `step` optimizer steps will write again: rows `step` and later.
+
+        Returns step -> names of what was dropped.
+        """
+        if not self.path.exists():
+            return {}
+        columns, rows = self._open(), list(self._rows())
+        self._rewrite(columns, (row for row in rows if int(row["step"]) < step))
+        dropped = (row for row in rows if int(row["step"]) >= step)
+        return {int(row["step"]): {name for name, value in row.items() if value} for row in dropped}
 
     def _open(self) -> list[str]:
         """The columns: of the file, if an earlier process began it."""

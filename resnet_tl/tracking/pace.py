@@ -25,7 +25,7 @@ class Pace(Callback):
         self._began: float | None = None
         self._since: float | None = None
         self._unsettled = WARM_UP
-        self._epoch_began = 0.0
+        self._epoch_began: float | None = None
         self._epoch_seconds: float | None = None
 
     @property
@@ -73,7 +73,8 @@ class Pace(Callback):
         self._since = None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._epoch_seconds = time.monotonic() - self._epoch_began
+        if self._epoch_began is not None:  # not where a run went on within this epoch
+            self._epoch_seconds = time.monotonic() - self._epoch_began
 
     def state_dict(self) -> dict[str, Any]:
         return {"images": self._images, "seconds": self._seconds, "batches": self._batches, "run": self.seconds}

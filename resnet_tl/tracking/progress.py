@@ -55,6 +55,12 @@ class Progress(ProgressBar):
         say(f"{_epoch(trainer)}  {_line(metrics, self.pace, left)}")
         self._loss, self._batches = 0.0, 0
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"loss": float(self._loss), "batches": self._batches}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._loss, self._batches = state_dict["loss"], state_dict["batches"]
+
     def on_validation_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
         if not trainer.sanity_checking:
             self._evaluated("validation", trainer.num_val_batches, *args)

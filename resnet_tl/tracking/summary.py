@@ -12,6 +12,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from resnet_tl.files import replacing
+from resnet_tl.tracking.loggers import Wandb
 from resnet_tl.tracking.metrics_csv import MetricsCsv
 from resnet_tl.tracking.pace import Pace
 from resnet_tl.tracking.run_folder import RunFolder
@@ -26,7 +27,7 @@ class Summary(Callback):
     and of the last one; epochs count from 0, steps are optimizer steps taken.
     finished: whether the run came to its planned end.
 
-    It also makes metrics.csv ready when a run goes on from a checkpoint.
+    It also makes the loggers ready when a run goes on from a checkpoint.
     """
 
     def __init__(self, run: RunFolder, monitor: str, pace: Pace) -> None:
@@ -38,9 +39,11 @@ class Summary(Callback):
         self.run.agree(trainer.strategy)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        csvs = [logger for logger in trainer.loggers if isinstance(logger, MetricsCsv)]
+        dropped = [csv.truncate_after(checkpoint["global_step"]) for csv in csvs]
         for logger in trainer.loggers:
-            if isinstance(logger, MetricsCsv):
-                logger.truncate_after(checkpoint["global_step"])
+            if isinstance(logger, Wandb) and dropped:
+                logger.known = dropped[0] or {}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -122,6 +123,29 @@ def test_killed_runs_go_on_bit_for_bit(process: Process, here: Path) -> None:
         assert_same_run(here / "whole", run)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_eight_kills_under_spawned_workers(process: Process, here: Path) -> None:
+    line = f"{LINE} --data.num_workers 2 --data.multiprocessing spawn --tracking.checkpoint_every 1"
+    assert finished(process(f"{line} --run whole", here)) == 0
+    midway, in_window = 0, 0
+    places = ("batch:3", "batch:6", "batch:9", "validation:5", "file:3", "batch:15", "batch:17", "window")
+    for number, place in enumerate(places):
+        run = here / f"run{number}"
+        if place == "window":  # saved within one by a signal, killed before the next checkpoint
+            assert finished(process(f"{line} --run {run.name}", here, AT="batch:10", SIGNAL="SIGTERM")) == 143
+            assert finished(process(f"fit --resume {run.name}", here, AT="batch:1")) == -signal.SIGKILL
+        else:
+            assert finished(process(f"{line} --run {run.name}", here, AT=place)) == -signal.SIGKILL
+        done = last(run)["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"]
+        midway += done > 0
+        in_window += done % 2
+        assert finished(process(f"fit --resume {run.name}", here)) == 0
+        assert_same_run(here / "whole", run)
+    assert midway >= 5
+    assert in_window == 1
+
+
 @pytest.mark.parametrize(("name", "place", "code"), [("SIGTERM", "batch:8", 143), ("SIGUSR1", "validation:1", 0)])
 def test_signalled_runs_save_within_the_step_and_auto_goes_on(
     name: str, place: str, code: int, process: Process, here: Path
@@ -138,6 +162,23 @@ def test_signalled_runs_save_within_the_step_and_auto_goes_on(
     assert finished(process(f"{LINE} --resume auto", here)) == 0
     assert list((here / "runs" / "recipe").iterdir()) == [run]
     assert_same_run(here / "whole", run)
+
+
+def test_two_processes_stop_at_one_step_when_one_is_signalled(process: Process, here: Path) -> None:
+    def both(line: str, **second: str) -> list[int | None]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        joined = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "NODE_RANK": "0"}
+        ranks = [process(line, here, LOCAL_RANK=str(rank), **joined, **(second if rank else {})) for rank in (0, 1)]
+        return [finished(rank) for rank in ranks]
+
+    line = f"{LINE} --trainer.accelerator cpu --trainer.devices 2 --trainer.strategy ddp"
+    assert both(f"{line} --run whole") == [0, 0]
+    assert both(f"{line} --run run", AT="batch:4", SIGNAL="SIGTERM") == [143, 143]
+    assert last(here / "run")["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"] > 0
+    assert both("fit --resume run") == [0, 0]
+    assert_same_run(here / "whole", here / "run")
 
 
 def test_a_loss_that_is_no_number_ends_the_run_by_the_files_of_its_batch(process: Process, here: Path) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import WandbLogger
 
 from resnet_tl.errors import RunError
-from resnet_tl.tracking.loggers import _has_key, loggers
+from resnet_tl.tracking.loggers import Wandb, _has_key, loggers
 from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.settings import Tracking
 
@@ -73,6 +74,18 @@ def test_a_wrong_key_is_one_sentence(run: RunFolder, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("WANDB_API_KEY", "short")
     with pytest.raises(RunError, match=r"^W&B: [^\n]*40\+ characters[^\n]*WANDB_MODE=offline[^\n]*$"):
         _ = loggers(Tracking(wandb=True), run)[1].experiment
+
+
+def test_wandb_is_sent_nothing_twice_when_a_run_goes_on(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+    monkeypatch.setattr(WandbLogger, "log_metrics", lambda self, metrics, step=None: sent.append((step, metrics)))
+    logger = loggers(Tracking(wandb=True), run)[1]
+    assert isinstance(logger, Wandb)
+    logger.known = {4: {"step", "epoch", "train/loss"}}
+    logger.log_metrics({"epoch": 1, "train/loss": 0.5}, 4)
+    logger.log_metrics({"epoch": 1, "val/loss": 0.25}, 4)
+    logger.log_metrics({"epoch": 1, "train/loss": 0.125}, 5)
+    assert sent == [(4, {"epoch": 1, "val/loss": 0.25}), (5, {"epoch": 1, "train/loss": 0.125})]
 
 
 def test_tensorboard_writes_into_the_run_folder(run: RunFolder, tiny: Any, batches: Any) -> None:

@@ -74,7 +74,8 @@ def test_truncated_rows_are_written_again_in_place(path: Path) -> None:
     metrics.log_metrics({"val/acc": 0.5}, 5)
     whole = path.read_text()
     resumed = MetricsCsv(path)
-    resumed.truncate_after(4)
+    dropped = resumed.truncate_after(4)
+    assert dropped == {4: {"step", "train/loss"}, 5: {"step", "train/loss", "val/acc"}}
     assert [row["step"] for row in rows(path)] == ["0", "1", "2", "3"]
     for step in (4, 5):
         resumed.log_metrics({"train/loss": float(step)}, step)
