@@ -52,7 +52,7 @@ def find_rate(
     """
     twin, pictures = copy.deepcopy(task), _twin(data)
     alone = replace(phase, epochs=None, restart=False, until="epochs")
-    twin.tuning = replace(task.tuning, phases=[alone], ema=None, recalibrate=0, allow_untrained=True)
+    twin.tuning = replace(task.tuning, phases=[alone], ema=None, recalibrate=0, cache="off", allow_untrained=True)
     rising = _Rising([lowest * (highest / lowest) ** (step / (steps - 1)) for step in range(steps)])
     with _same_random_state(), _quiet():
         run = Trainer(

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, SingleDeviceStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
@@ -306,7 +306,8 @@ class FineTuning(Callback):
 
 def _check_strategy(trainer: Trainer, plan: Plan) -> None:
     strategy = trainer.strategy
-    if not isinstance(strategy, DDPStrategy | SingleDeviceStrategy) and _thaws(plan):
+    sharding = isinstance(strategy, DeepSpeedStrategy)  # one of DDP's to Lightning, and none to us
+    if (sharding or not isinstance(strategy, DDPStrategy | SingleDeviceStrategy)) and _thaws(plan):
         raise RecipeError(
             f"the plan unfreezes stages, which {type(strategy).__name__} does not take part in: gradients of what was "
             "frozen at first would be lost; use strategy: ddp, or a plan of one phase"

@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from lightning import LightningModule, Trainer
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, TensorDataset
 
-from resnet_tl.tuning.callback import RAW_STATE, FineTuning
-from resnet_tl.tuning.plan import Phase, Tuning
+from resnet_tl.errors import RecipeError
+from resnet_tl.tuning.callback import RAW_STATE, FineTuning, _check_strategy
+from resnet_tl.tuning.plan import Phase, Tuning, resolve
 from resnet_tl.tuning.rates import parameter_groups
 
 EPOCHS, STEPS = 4, 5
@@ -163,3 +166,18 @@ def test_stages_by_a_mapping(tmp_path: Path) -> None:
     before = digest(module.stem)
     trainer.fit(module, loader())
     assert digest(module.stem) == before
+
+
+@pytest.mark.parametrize("kind", [FSDPStrategy, DeepSpeedStrategy])
+def test_strategies_that_shard_parameters_are_refused_where_a_plan_unfreezes(kind: type) -> None:
+    def check(*phases: Phase) -> None:
+        own = {"__init__": lambda self: None, "root_device": torch.device("cpu"), "_layer_sync": None}
+        fake = type(kind.__name__, (kind,), own)()
+        trainer: Any = SimpleNamespace(strategy=fake)
+        _check_strategy(trainer, resolve(Tuning(list(phases)), ["stem", "head"], 3))
+
+    for first in (["head"], ["norms", "head"]):
+        with pytest.raises(RecipeError, match=f"the plan unfreezes stages, which {kind.__name__} does not"):
+            check(Phase(first, epochs=1), Phase())
+    check(Phase(["head"]))
+    check(Phase(["head"], epochs=1, lr={"head": 0.1}), Phase(["head"]))
