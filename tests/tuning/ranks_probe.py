@@ -1,6 +1,7 @@
 """Fits of three phases on this process, one of several or the only one, and what it saw of its weights.
 
-As a program, started once a rank with Lightning's environment variables: `ranks_probe.py FOLDER CASE...`
+As a program, started once a rank with Lightning's environment variables: `ranks_probe.py FOLDER CASE...`; the case
+`evaluate` validates, tests and predicts instead.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import json
 import os
 import sys
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +60,11 @@ class Case:
 class Pictures(Dataset):
     """Noise with rare labels: one picture in six shows a class, so that some rank's batch has no positive at all."""
 
+    def __init__(self, count: int = COUNT) -> None:
+        self.count = count
+
     def __len__(self) -> int:
-        return COUNT
+        return self.count
 
     def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor, int]:
         generator = torch.Generator().manual_seed(draw.index + 1)
@@ -122,7 +127,7 @@ def conv_net() -> tuple[nn.Module, dict[str, Any]]:
 def build(network: str, tuning: Tuning) -> tuple[LightningModule, list[Callback]]:
     torch.manual_seed(0)
     if network == "ours":
-        head = lambda levels, classes: LinearHead(levels, classes, multi_label=True, class_weights=[1.0, 2.0, 3.0, 4.0])  # noqa: E731
+        head = partial(LinearHead, multi_label=True, class_weights=[1.0, 2.0, 3.0, 4.0])
         task = Classification(
             list("abcd"), Backbone("resnet20_cifar"), head, tuning, Optimizer("sgd", lr=0.05, weight_decay=1e-2)
         )
@@ -170,10 +175,45 @@ def fit(case: Case, ranks: int, rank: int, folder: Path) -> dict[str, Any]:
     return {"seen": watch.seen, "wrappers": watch.wrappers, "told": told_of}
 
 
+EVALUATED = (1, 5, 7, 16)
+
+
+def classes_of(items: list[tuple[Tensor, Tensor, int]]) -> Batch:
+    """One class a picture instead of several."""
+    batch = batch_of(items)
+    return replace(batch, targets=batch.indices.clamp(min=0) % CLASSES)
+
+
+def evaluate(ranks: int, rank: int, folder: Path) -> dict[str, Any]:
+    """Scores of validation and test, and the indices predicted on this rank, by kind of task and number of pictures."""
+    found: dict[str, Any] = {}
+    for multi_label, collate in ((False, classes_of), (True, batch_of)):
+        torch.manual_seed(0)
+        head = partial(LinearHead, multi_label=multi_label)
+        task = Classification(list("abcd"), Backbone("resnet20_cifar"), head)
+        for count in EVALUATED:
+            sampler = EvaluationSampler(count, ranks=ranks, rank=rank)
+            loader = DataLoader(Pictures(count), 2, sampler=sampler, collate_fn=collate)
+            trainer = Trainer(
+                accelerator="cpu", devices=ranks, strategy="ddp" if ranks > 1 else "auto", logger=False,
+                enable_progress_bar=False, use_distributed_sampler=False, default_root_dir=folder,
+            )  # fmt: skip
+            (validated,) = trainer.validate(task, loader, verbose=False)
+            (tested,) = trainer.test(task, loader, verbose=False)
+            predicted = [index for indices, _ in trainer.predict(task, loader) for index in indices.tolist()]
+            found[f"{multi_label} {count}"] = {"scores": {**validated, **tested}, "predicted": predicted}
+    return found
+
+
 def main() -> None:
     folder, *names = sys.argv[1:]
     ranks, rank = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
-    found: dict[str, Any] = {name: fit(Case.of(name), ranks, rank, Path(folder)) for name in names}
+    found: dict[str, Any] = {
+        name: evaluate(ranks, rank, Path(folder))
+        if name == "evaluate"
+        else fit(Case.of(name), ranks, rank, Path(folder))
+        for name in names
+    }
     found["mean count"] = mean_over_ranks(torch.tensor([rank, 4 * rank])).tolist()
     (Path(folder) / f"rank{rank}.json").write_text(json.dumps(found))
 

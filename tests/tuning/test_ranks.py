@@ -30,7 +30,7 @@ def launch(tmp_path: Path) -> Launch:
         joined = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(ranks), "NODE_RANK": "0"}
         processes = [
             subprocess.Popen(
-                [sys.executable, PROBE, str(tmp_path), *(case.name for case in cases)],
+                [sys.executable, PROBE, str(tmp_path), *(getattr(case, "name", case) for case in cases)],
                 env={**os.environ, **joined, "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -92,3 +92,18 @@ def test_several_ranks_are_one_for_any_network(ranks: int, network: str, launch:
     found = launch(ranks, *cases)
     for case in cases:
         check(case, found, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_every_picture_is_judged_and_predicted_once(ranks: int, launch: Launch, tmp_path: Path) -> None:
+    alone = probe.evaluate(1, 0, tmp_path)
+    found = [rank["evaluate"] for rank in launch(ranks, "evaluate")]
+    for name, one in alone.items():
+        assert sorted(index for rank in found for index in rank[name]["predicted"]) == sorted(one["predicted"])
+        assert sorted(one["predicted"]) == list(range(int(name.split()[1])))
+        for rank in found:
+            assert rank[name]["scores"] == pytest.approx(one["scores"], abs=1e-6, nan_ok=True)
+            exact = {score: value for score, value in one["scores"].items() if "loss" not in score}
+            assert {score: rank[name]["scores"][score] for score in exact} == pytest.approx(exact, abs=0, nan_ok=True)

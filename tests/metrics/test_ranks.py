@@ -1,0 +1,46 @@
+"""Scores and losses are those of one process, however many the pictures of a pass were dealt out to."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torchmetrics import MeanMetric
+
+from resnet_tl.data.samplers import EvaluationSampler
+from resnet_tl.metrics.classification import ClassificationMetrics
+
+CLASSES = list("abcdefg")
+
+
+def judged(count: int, ranks: int, multi_label: bool) -> tuple[dict[str, float], float]:
+    """Scores and mean loss of `count` pictures over so many ranks, in batches of 2, fillers among them."""
+    torch.manual_seed(count)
+    logits = torch.randn(count + 1, len(CLASSES))  # the last one is a filler's
+    several = torch.rand(count + 1, len(CLASSES)) < 0.3
+    targets = several if multi_label else several.long().argmax(1)
+    each = []
+    for rank in range(ranks):
+        metrics, loss = ClassificationMetrics(CLASSES, multi_label), MeanMetric()
+        draws = [draw.index for draw in EvaluationSampler(count, ranks=ranks, rank=rank)]
+        for rows in torch.tensor(draws).split(2):
+            probabilities = logits[rows].sigmoid() if multi_label else logits[rows].softmax(1)
+            keep = rows >= 0
+            metrics.update(probabilities, targets[rows], keep)
+            kept = logits[rows[keep]].square()
+            loss.update(kept.sum() / max(len(kept), 1), weight=keep.sum())
+        each.append((metrics, loss))
+    (metrics, loss), *others = each
+    for other, their_loss in others:
+        metrics.seen.merge_state(other.seen)
+        loss.merge_state(their_loss)
+    return metrics.compute(), float(loss.compute())
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+@pytest.mark.parametrize("count", [1, 5, 7, 16])
+def test_ranks_change_nothing(count: int, multi_label: bool) -> None:
+    scores, loss = judged(count, 1, multi_label)
+    for ranks in (2, 3):
+        theirs, their_loss = judged(count, ranks, multi_label)
+        assert theirs == pytest.approx(scores, abs=0, nan_ok=True)
+        assert their_loss == pytest.approx(loss, abs=1e-6)
