@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from resnet_tl.mask_predictor import MaskPredictor
     from resnet_tl.models.network import Network as Network
     from resnet_tl.models.resnet import ResNet
     from resnet_tl.predictor import Predictor
@@ -36,11 +37,11 @@ def backbone(name: str, weights: str | None = None, **options: Any) -> ResNet:
     return trunk
 
 
-def load(path: str, **options: Any) -> Predictor:
+def load(path: str, **options: Any) -> Predictor | MaskPredictor:
     """A ready predictor from a run folder or checkpoint: `load(path).predict(files_or_arrays)`."""
-    from resnet_tl.predictor import Predictor
+    from resnet_tl.mask_predictor import load
 
-    return Predictor.from_path(path, **options)
+    return load(path, **options)
 
 
 def __getattr__(name: str) -> Any:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from resnet_tl.checkpoint import read
+from resnet_tl.checkpoint import Bundle, read
 from resnet_tl.data.collate import collate
 from resnet_tl.data.dataset import Item, decode_for
 from resnet_tl.data.decode import Picture
@@ -71,7 +71,7 @@ class Predictor:
         device: str = "cpu",
         batch_size: int = 32,
     ) -> None:
-        self.network = network.to(_device(device)).eval()
+        self.network = network.to(device_called(device)).eval()
         self.classes = list(classes)
         self.batch_size = batch_size
         self.reduced_decoding = reduced_decoding
@@ -91,17 +91,11 @@ class Predictor:
             RunError: no such device.
         """
         ours = read(path)
-        init_args = ours.recipe["model"]["init_args"]
-        foreign = None if trust_code else foreign_code([init_args, ours.eval_transforms])
-        if foreign is not None:
-            raise WeightsError(
-                f"{ours.path}: needs {foreign!r}, which is not part of resnet_tl: add --trust-code "
-                "(in Python trust_code=True) if you trust that code"
-            )
-        arguments = instantiate_model(init_args, trust_code=trust_code)
-        network = build(**arguments, classes=ours.classes)
-        network.load_state_dict(ours.state_dict)
-        network.preprocessing = ours.preprocessing
+        return cls.from_bundle(ours, network_of(ours, trust_code), device=device, batch_size=batch_size)
+
+    @classmethod
+    def from_bundle(cls, ours: Bundle, network: Network, *, device: str = "cpu", batch_size: int = 32) -> Predictor:
+        """A predictor from what a checkpoint says, and its network."""
         return cls(
             network,
             ours.classes,
@@ -134,7 +128,7 @@ class Predictor:
         self, inputs: Source | Iterable[Source], top: int = 5, on_error: Literal["error", "skip"] = "error"
     ) -> Iterator[ClassPrediction]:
         """`predict`, one prediction after another, for more pictures than fit into memory."""
-        for loaded in self._load(_sources(inputs)):
+        for loaded in self._load(sources_of(inputs)):
             usable = []
             for index, source, item in loaded:
                 if not isinstance(item, DataError):
@@ -170,7 +164,7 @@ class Predictor:
         channels = len(self.network.mean)
         try:
             if isinstance(source, np.ndarray):
-                picture = _checked(source, index, channels)
+                picture = checked_array(source, index, channels)
                 original = picture.shape[:2]
             else:
                 picture, original = decode_for(self._transform, str(source), channels, SEED, self.reduced_decoding)
@@ -219,7 +213,8 @@ def write_json(predictions: Iterable[ClassPrediction], path: str | Path) -> int:
     return len(entries)
 
 
-def _sources(inputs: Source | Iterable[Source]) -> list[Source]:
+def sources_of(inputs: Source | Iterable[Source]) -> list[Source]:
+    """The pictures meant, one each: files by path, arrays `[H, W, C]`."""
     if isinstance(inputs, (str, Path)) or (isinstance(inputs, np.ndarray) and inputs.ndim < 4):
         inputs = [inputs]
     found: list[Source] = []
@@ -228,7 +223,8 @@ def _sources(inputs: Source | Iterable[Source]) -> list[Source]:
     return found
 
 
-def _checked(array: Picture, index: int, channels: int) -> Picture:
+def checked_array(array: Picture, index: int, channels: int) -> Picture:
+    """A picture in memory as `[H, W, C]`; raises DataError where its shape or type is another."""
     if array.ndim == 2 and channels == 1:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] != channels or 0 in array.shape:
@@ -244,7 +240,8 @@ def _transform(preprocessing: Preprocessing, eval_transforms: list[dict[str, Any
     return evaluation(preprocessing.size, preprocessing.crop, preprocessing.interpolation)  # type: ignore[arg-type]
 
 
-def _device(name: str) -> torch.device:
+def device_called(name: str) -> torch.device:
+    """Raises RunError where there is no such device."""
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -255,6 +252,25 @@ def _device(name: str) -> torch.device:
         ]
         raise RunError(f"no device {name!r} here; there is {' and '.join(['cpu', *have])}") from None
     return device
+
+
+def network_of(ours: Bundle, trust_code: bool) -> Network:
+    """The network of a checkpoint, with its weights.
+
+    Raises:
+        WeightsError: it needs code outside `resnet_tl` that is not trusted.
+    """
+    init_args = ours.recipe["model"]["init_args"]
+    foreign = None if trust_code else foreign_code([init_args, ours.eval_transforms])
+    if foreign is not None:
+        raise WeightsError(
+            f"{ours.path}: needs {foreign!r}, which is not part of resnet_tl: add --trust-code "
+            "(in Python trust_code=True) if you trust that code"
+        )
+    network = build(**instantiate_model(init_args, trust_code=trust_code), classes=ours.classes)
+    network.load_state_dict(ours.state_dict)
+    network.preprocessing = ours.preprocessing
+    return network
 
 
 @contextmanager

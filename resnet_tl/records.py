@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from resnet_tl.masks import Mask
 
-Target: TypeAlias = "int | tuple[int, ...]"
-"""A class index (multi-class) or the indices of all true classes, possibly none (multi-label)."""
+Target: TypeAlias = "int | tuple[int, ...] | str"
+"""A class index (multi-class), the indices of all true classes, possibly none (multi-label), or a mask's path."""
 
 IGNORE = 255
 """The value of mask pixels that count nowhere: not in a loss, not in a score."""
@@ -88,7 +88,7 @@ class Batch:
 
     images: uint8 (0...255) or uint16 (0...65535), `[N*V, C, H, W]`, channels-last, the V views of a picture adjacent;
         or the kept features of as many.
-    targets: class indices `[N]` int64, or multi-hot `[N, K]` float32.
+    targets: class indices `[N]` int64, multi-hot `[N, K]` float32, or class indices of pixels `[N, H, W]` uint8.
     sizes, original_sizes: `[N, 2]` int64, (h, w) before padding, and of the file after EXIF rotation.
     indices: `[N]` int64 into the listing; -1 marks a filler.
     """

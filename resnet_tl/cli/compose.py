@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 from lightning.pytorch import Callback, Trainer
 
-import resnet_tl.tasks.classification  # noqa: F401  makes `Classification` and its heads known by their short names
-from resnet_tl.data.modules import ClassificationData
+import resnet_tl.data.segmentation
+import resnet_tl.tasks.classification
+import resnet_tl.tasks.segmentation  # noqa: F401  makes tasks, heads and data known by their short names
+from resnet_tl.data.modules import PictureData
 from resnet_tl.recipe import shipped
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.read import Node, lay, override, read
@@ -39,7 +41,7 @@ def sections() -> Section:
         {
             "seed_everything": Field(int, 1),
             "model": Field(Callable[[list[str]], Task]),
-            "data": Field(ClassificationData),
+            "data": Field(PictureData),
             "trainer": Field(Section(_trainer()), {}),
             "tracking": Field(Tracking, Tracking()),
         }
@@ -58,8 +60,8 @@ def compose(configs: Iterable[str], overrides: Iterable[tuple[str, str]]) -> Rec
     return resolve(tree_of(configs, overrides), sections())
 
 
-def build_data(recipe: Recipe) -> ClassificationData:
-    return instantiate(ClassificationData, recipe["data"])
+def build_data(recipe: Recipe) -> PictureData:
+    return instantiate(PictureData, recipe["data"])
 
 
 def build_task(recipe: Recipe, classes: list[str]) -> Task:

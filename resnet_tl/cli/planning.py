@@ -9,7 +9,7 @@ from lightning.pytorch import seed_everything
 from resnet_tl.cli.command import Command
 from resnet_tl.cli.compose import Recipe, build_data, build_task, compose
 from resnet_tl.cli.trainer import guarded, settle_precision
-from resnet_tl.data.modules import ClassificationData
+from resnet_tl.data.modules import PictureData
 from resnet_tl.errors import RecipeError
 from resnet_tl.tasks.base import Task
 from resnet_tl.tasks.rate_finder import find_rate
@@ -43,7 +43,7 @@ def find_lr(command: Command, phase: int) -> str:
     return "\n".join(lines)
 
 
-def _built(command: Command) -> tuple[Recipe, ClassificationData, Task, Plan]:
+def _built(command: Command) -> tuple[Recipe, PictureData, Task, Plan]:
     recipe = compose(command.configs, command.overrides)
     seed_everything(recipe["seed_everything"], workers=True, verbose=False)
     data = build_data(recipe)

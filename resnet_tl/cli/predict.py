@@ -17,6 +17,7 @@ HELP = """usage: resnet-tl predict RUN_OR_CHECKPOINT PICTURES ... [--out FILE]
 What a run (its best checkpoint) or a checkpoint says of pictures: files, folders, zips, globs.
 
   --out FILE.csv | FILE.json        one line a picture; never overwritten (default: the terminal)
+  --out FOLDER                      of a network that segments: masks, overlays, areas.csv (default: predictions)
   --top N                           how many classes to name, likeliest first (5)
   --batch-size N                    pictures at a time (32)
   --device DEVICE                   cpu, cuda, cuda:1, mps
@@ -44,12 +45,18 @@ def run(verb: str, command: Command) -> int:
         raise RecipeError("predict needs a run folder or checkpoint, and pictures: resnet-tl predict RUN photos")
     if options.top < 1 or options.batch_size < 1:
         raise RecipeError("--top and --batch-size need a number of at least 1")
-    out = None if options.out is None else _checked(Path(options.out))
-    from resnet_tl.predictor import Predictor, write_csv, write_json
+    from resnet_tl.mask_predictor import MaskPredictor, load, write_masks
+    from resnet_tl.predictor import write_csv, write_json
 
-    predictor = Predictor.from_path(
-        options.run, device=options.device, trust_code=options.trust_code, batch_size=options.batch_size
-    )
+    if options.out is not None and Path(options.out).suffix in (".csv", ".json"):
+        _checked(Path(options.out))
+    predictor = load(options.run, device=options.device, trust_code=options.trust_code, batch_size=options.batch_size)
+    if isinstance(predictor, MaskPredictor):
+        folder = Path(options.out or "predictions")
+        count = write_masks(predictor.stream(options.pictures, options.on_error), predictor.classes, folder)
+        print(f"{folder}: {count} pictures", file=sys.stderr)
+        return 0
+    out = None if options.out is None else _checked(Path(options.out))
     predictions = predictor.stream(options.pictures, options.top, options.on_error)
     if out is None:
         for prediction in predictions:

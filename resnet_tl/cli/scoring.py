@@ -11,7 +11,7 @@ from resnet_tl import checkpoint
 from resnet_tl.cli.command import Command
 from resnet_tl.cli.compose import Recipe, build_data, build_task, compose, sections, tree_of
 from resnet_tl.cli.trainer import build_trainer, guarded, settle_precision
-from resnet_tl.data.modules import ClassificationData
+from resnet_tl.data.modules import PictureData
 from resnet_tl.errors import RecipeError, WeightsError
 from resnet_tl.recipe.build import foreign_code
 from resnet_tl.recipe.read import lay
@@ -79,7 +79,7 @@ def _data_like(bundle: checkpoint.Bundle) -> dict[str, Any]:
     return {"class_path": "ImageFolder", "init_args": init_args}
 
 
-def _evaluate(verb: str, recipe: Recipe, task: Task, data: ClassificationData) -> Result:
+def _evaluate(verb: str, recipe: Recipe, task: Task, data: PictureData) -> Result:
     options = recipe["trainer"]
     if options["precision"] == "auto":  # the same score on every device, and `predict`'s own numbers
         options = {**options, "precision": "32-true"}

@@ -21,7 +21,7 @@ def collate(items: Sequence[Item]) -> Batch:
     Raises:
         DataError: the pictures differ in size or channels, because the listed transforms do not end in one size.
     """
-    views = _as_one_dtype([item.views for item in items])
+    views = as_one_dtype([item.views for item in items])
     shapes = {view.shape[1:] for view in views}
     if len(shapes) > 1:
         raise DataError(
@@ -42,7 +42,8 @@ def collate(items: Sequence[Item]) -> Batch:
     )
 
 
-def _as_one_dtype(views: list[Picture]) -> list[Picture]:
+def as_one_dtype(views: list[Picture]) -> list[Picture]:
+    """uint8 pictures beside uint16 ones spread to 16 bits."""
     if len({view.dtype for view in views}) == 1:
         return views
     return [view if view.dtype == np.uint16 else view.astype(np.uint16) * 257 for view in views]

@@ -20,14 +20,15 @@ from resnet_tl.records import Batch, Draw, Features, Sample, Target
 class Item(NamedTuple):
     """A picture on its way into a batch.
 
-    views: `[V, H, W, C]`; target: class index, or multi-hot `[K]` float32; original_size: (h, w) of the file; row: of
-    the listing, -1 for a filler.
+    views: `[V, H, W, C]`; target: class index, multi-hot `[K]` float32, or mask `[H, W]` uint8; original_size: (h, w)
+    of the file; row: of the listing, -1 for a filler; size: (h, w) of what is not padding, None where nothing is.
     """
 
     views: Picture
     target: int | np.ndarray
     original_size: tuple[int, int]
     row: int
+    size: tuple[int, int] | None = None
 
 
 class Samples(Protocol):
@@ -123,7 +124,7 @@ class PictureDataset(Dataset[Item]):
         if isinstance(target, int):
             return target
         several = np.zeros(self.multi_label_classes or 0, np.float32)
-        several[list(target)] = 1
+        several[list(target)] = 1  # type: ignore[arg-type, index]
         return several
 
     def _filler(self) -> Item:

@@ -105,6 +105,47 @@ class Listing:
         return Listing(self.root, keys, np.concatenate([self.targets, other.targets]))  # type: ignore[arg-type]
 
 
+class MaskListing(Listing):
+    """Pictures with a mask file each, its path below `root`; a sample's target is the mask's path.
+
+    Costs the bytes of both paths and 20 each. All pictures are one class to whoever parts them.
+    """
+
+    def __init__(self, root: str, keys: Rows, masks: Rows) -> None:
+        super().__init__(root, keys, np.zeros(len(keys), np.int32))
+        self.masks = masks
+
+    def __getitem__(self, index: int) -> Sample:
+        key = self.key(index)
+        mask = os.path.join(self.root, self.masks[index].tobytes().decode())
+        return Sample(os.path.join(self.root, key), mask, key)
+
+    @property
+    def nbytes(self) -> int:
+        return super().nbytes + self.masks.nbytes
+
+    def select(self, indices: np.ndarray) -> MaskListing:
+        return MaskListing(self.root, self._keys.select(indices), self.masks.select(indices))
+
+    def join(self, other: Listing) -> MaskListing:
+        assert isinstance(other, MaskListing)
+        return MaskListing(self.root, self._keys.join(other._keys), self.masks.join(other.masks))
+
+
+@dataclass(frozen=True)
+class MaskSet(PictureSet):
+    """Pictures whose pixels have classes.
+
+    codes: `[256]` uint8, a mask file's value -> class index, `IGNORE`, or `NO_CLASS` for a value that must not occur.
+    colours: `[K, 3]` uint8 RGB, in which masks are shown.
+    pixels: `[K]` int64, of each class in the training masks (of a sample of them in a large set).
+    """
+
+    codes: np.ndarray = field(default_factory=lambda: np.arange(256, dtype=np.uint8))
+    colours: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), np.uint8))
+    pixels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+
 @dataclass(frozen=True)
 class Rows:
     """Rows of different lengths in two arrays: row i is `values[offsets[i]:offsets[i + 1]]`."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from resnet_tl.data import splits, transforms
 from resnet_tl.data.collate import collate
-from resnet_tl.data.dataset import KeptFeatures, PictureDataset
+from resnet_tl.data.dataset import Item, KeptFeatures, PictureDataset
 from resnet_tl.data.fixed import FixedPictures, PictureLoader
 from resnet_tl.data.handover import Handover
 from resnet_tl.data.image_cache import Form, ImageCache, cached
@@ -27,78 +29,58 @@ from resnet_tl.data.samplers import EvaluationSampler, TrainSampler, class_weigh
 from resnet_tl.data.sources.folder import read_folder
 from resnet_tl.data.sources.table import Columns, read_table
 from resnet_tl.errors import DataError, RecipeError
-from resnet_tl.records import Batch, Draw
+from resnet_tl.records import Batch, Draw, Preprocessing
+
+OnError = Literal["error", "replace", "skip"]
 
 
-class ClassificationData(L.LightningDataModule):
+class PictureData(L.LightningDataModule, ABC):
     """Listed pictures as batches, in training, validation and test; nothing is decoded before a loader is iterated.
 
     Args:
         pictures: what a source found. Without a `val` split of its own (or with `folds`) its `train` is parted.
-        image_size: height and width in pixels of what the network sees.
         batch_size: pictures a step and device.
         num_workers: processes that decode; 0: the main process. The pictures are the same for any number.
-        augment: strength of the training transforms.
-        train_transforms: a pipeline of one's own in its place, `[{class_path: HorizontalFlip, init_args: {p: 0.5}}]`.
-        eval_transforms: the same in place of resizing and cutting out the centre.
-        crop: share of the short side that evaluation cuts from the centre.
+        train_transforms: a pipeline of one's own, `[{class_path: HorizontalFlip, init_args: {p: 0.5}}]`.
+        eval_transforms: the same for evaluation.
         interpolation: of every resize.
         channels: of the decoded pictures: 1 grey, 3 RGB, or as many as the files hold.
         val_fraction: share of every class to validate on where the source has no split; 1: all of them.
         folds: part the training pictures (and those to validate on, if any) into so many, instead.
         fold: the one of these, from 0 on, to validate on.
-        balanced: draw every class equally often in training.
-        cache: `resized` keeps decoded, resized pictures in one file.
-        cache_dir: the folder of that file, and of features that training keeps (`tuning.cache`); None:
-            `~/.cache/resnet_tl`.
         on_error: what a picture that cannot be decoded does: end the run, or be left out and told by `skipped` (in
             training the next one takes its place).
-        reduced_decoding: decode JPEGs at 1/2, 1/4 or 1/8 of their size where that is enough: faster, a little softer.
-        crops: 10 views of a picture in evaluation: corners, centre, and these mirrored.
-        scales: short sides in pixels to evaluate at, each a view.
         seed: of split, order and augmentation; None: the run's (`seed_everything`), or 0.
         multiprocessing: how workers start; None: Python's default.
     """
+
+    collate: Callable[[Sequence[Item]], Batch] = staticmethod(collate)
 
     def __init__(
         self,
         pictures: PictureSet,
         *,
-        image_size: int = 224,
         batch_size: int = 32,
         num_workers: int = 2,
-        augment: transforms.Strength = "light",
         train_transforms: list[dict[str, Any]] | None = None,
         eval_transforms: list[dict[str, Any]] | None = None,
-        crop: float = 0.875,
         interpolation: Interpolation = "bilinear",
         channels: int = 3,
         val_fraction: float = 0.2,
         folds: int | None = None,
         fold: int = 0,
-        balanced: bool = False,
-        cache: Literal["off", "resized"] = "off",
-        cache_dir: str | None = None,
         on_error: Literal["error", "skip"] = "error",
-        reduced_decoding: bool = False,
-        crops: Literal[1, 10] = 1,
-        scales: tuple[int, ...] = (),
         seed: int | None = None,
         multiprocessing: Literal["fork", "spawn"] | None = None,
     ) -> None:
         super().__init__()
-        _check(image_size >= 1, f"data.image_size is {image_size}; expected 1 pixel or more")
-        _check(batch_size >= 1, f"data.batch_size is {batch_size}; expected 1 or more")
-        _check(num_workers >= 0, f"data.num_workers is {num_workers}; expected 0 or more")
-        _check(0 < val_fraction <= 1, f"data.val_fraction is {val_fraction}; expected more than 0 and at most 1")
+        check(batch_size >= 1, f"data.batch_size is {batch_size}; expected 1 or more")
+        check(num_workers >= 0, f"data.num_workers is {num_workers}; expected 0 or more")
+        check(0 < val_fraction <= 1, f"data.val_fraction is {val_fraction}; expected more than 0 and at most 1")
         self.classes = pictures.classes
-        self.multi_label = pictures.multi_label
-        self.channels, self.image_size, self.crop, self.interpolation = channels, image_size, crop, interpolation
+        self.channels, self.interpolation = channels, interpolation
         self.batch_size, self.num_workers, self.multiprocessing = batch_size, num_workers, multiprocessing
-        self.augment, self.train_transforms, self.eval_transforms = augment, train_transforms, eval_transforms
-        self.crops, self.scales = crops, tuple(scales)
-        self.balanced, self.on_error, self.reduced_decoding = balanced, on_error, reduced_decoding
-        self.cache, self.cache_dir = cache, cache_dir
+        self.train_transforms, self.eval_transforms, self.on_error = train_transforms, eval_transforms, on_error
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self.root = pictures.root
         self.listings = splits.part(pictures.splits, fraction=val_fraction, folds=folds, fold=fold, seed=self.seed)
@@ -108,11 +90,26 @@ class ClassificationData(L.LightningDataModule):
         self.features: dict[str, KeptFeatures] = {}
         """What the loaders of `train` and `val` give in place of pictures, while it is there."""
         self._datasets: list[PictureDataset] = []
-        self._cache: ImageCache | None = None
 
+    @abstractmethod
+    def shown(self, wanted: Preprocessing) -> Preprocessing:
+        """How evaluation shows pictures; the mean and std are those of `wanted`, which the weights ask for."""
+
+    @abstractmethod
     def class_counts(self) -> np.ndarray:
-        """How many training pictures show each class: `[K]` int64."""
-        return self._listing("train").class_counts(len(self.classes))
+        """How much of each class there is to train on: `[K]` int64."""
+
+    @abstractmethod
+    def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> PictureDataset:
+        """The pictures of `listing` as they are trained on, or evaluated."""
+
+    def _lacking(self) -> list[str]:
+        """Sentences about classes without pictures."""
+        return []
+
+    def _weights(self, listing: Listing) -> np.ndarray | None:
+        """How often each training picture is drawn, `[N]`; None: once an epoch."""
+        return None
 
     def paths_of(self, indices: Iterable[int]) -> list[str]:
         """The files of training samples, as a batch's `indices` name them."""
@@ -126,34 +123,6 @@ class ClassificationData(L.LightningDataModule):
         """One sentence for each picture that could not be decoded so far, under `on_error: skip`."""
         return sorted({sentence for dataset in self._datasets for sentence in dataset.failures()})
 
-    def prepare_data(self) -> None:
-        """Write the cache, if there is to be one: Lightning calls this in one process a machine, before all others."""
-        if self.cache == "resized" and self._cache is None:
-            short = max(int(self.image_size / self.crop), *self.scales, 0)
-            form = Form(short, self.interpolation, self.channels)
-            self._cache = cached(self.listings.values(), form, self._cache_folder)
-
-    def augments(self) -> str | None:
-        """What makes training pictures differ from epoch to epoch, if anything does."""
-        if self.train_transforms is not None:
-            return "data.train_transforms"
-        return None if self.augment == "none" else f"data.augment: {self.augment}"
-
-    def fixed_pictures(self, split: Literal["train", "val"]) -> FixedPictures:
-        """Of a split as every epoch shows it; of an augmented one the n-th view is that of the n-th epoch."""
-        train = split == "train"
-        listing = self._listing("train") if train else self._listing("val", "test")
-        transform = self._training_transform() if train else self._evaluation_transform()
-
-        def batches(view: int) -> DataLoader[Batch]:
-            in_order = EvaluationSampler(len(listing), epoch=view)
-            return self._loader(listing, transform, in_order, instead="replace" if train else "skip")
-
-        names = ["image_size", "crop", "interpolation", "channels", "on_error", "reduced_decoding", "cache"]
-        names += ["seed", "augment", "train_transforms"] if train else ["crops", "scales", "eval_transforms"]
-        how = {name: getattr(self, name) for name in names}
-        return FixedPictures(listing, {"split": split, **how}, batches, self._cache_folder)
-
     def train_dataloader(self) -> DataLoader[Batch]:
         listing = self._listing("train")
         sampler = TrainSampler(
@@ -162,13 +131,12 @@ class ClassificationData(L.LightningDataModule):
             batch_size=self.batch_size,
             ranks=self._ranks,
             rank=self._rank,
-            weights=class_weights(listing, len(self.classes)) if self.balanced else None,
+            weights=self._weights(listing),
         )
         if self.trainer is not None:
             # Workers fetch ahead before Lightning calls set_epoch, when a run resumes behind its first epoch.
             sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
-        transform = self._training_transform()
-        return self._loader(listing, transform, sampler, instead="replace", split="train", kind=TrainLoader)
+        return self._loader(listing, True, sampler, split="train", kind=TrainLoader)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         return self._evaluation_loader("val", "test", split="val")
@@ -191,37 +159,28 @@ class ClassificationData(L.LightningDataModule):
     def _evaluation_loader(self, *wanted: str, split: str = "") -> DataLoader[Batch]:
         listing = self._listing(*wanted)
         sampler = EvaluationSampler(len(listing), ranks=self._ranks, rank=self._rank)
-        return self._loader(listing, self._evaluation_transform(), sampler, instead="skip", split=split)
+        return self._loader(listing, False, sampler, split=split)
 
     def _loader(
         self,
         listing: Listing,
-        transform: transforms.Transform,
+        training: bool,
         sampler: Iterable[Draw],
         *,
-        instead: Literal["replace", "skip"],
         split: str = "",
         kind: type[PictureLoader] = PictureLoader,
     ) -> DataLoader[Batch]:
         if self.trainer is not None:
             _check_trainer(self.trainer)
         self.prepare_data()
-        dataset = PictureDataset(
-            listing,
-            transform,
-            channels=self.channels,
-            multi_label_classes=len(self.classes) if self.multi_label else None,
-            seed=self.seed,
-            on_error=instead if self.on_error == "skip" else "error",
-            reduce=self.reduced_decoding,
-            cache=self._cache,
-        )
+        instead: OnError = "replace" if training else "skip"
+        dataset = self._dataset(listing, training, instead if self.on_error == "skip" else "error")
         self._datasets.append(dataset)
         loader = kind(
             dataset,  # type: ignore[arg-type]
             batch_size=self.batch_size,
             sampler=sampler,  # type: ignore[arg-type]
-            collate_fn=Handover(collate),
+            collate_fn=Handover(self.collate),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             worker_init_fn=_start_worker,
@@ -233,6 +192,125 @@ class ClassificationData(L.LightningDataModule):
         loader.features, loader.split = self.features, split
         return loader
 
+    def _told(self, own: Mapping[str, Listing]) -> list[str]:
+        """How many pictures are in which split, what was made up, stands in or lacks; `own`: the source's splits."""
+        sizes = ", ".join(f"{len(listing)} {split}" for split, listing in self.listings.items())
+        made = " (parted here)" if self.listings.get("val") is not own.get("val") else ""
+        instead = {"val": "test", "test": "val"}
+        absent = [f"; no {split} split: {instead[split]} stands in" for split in instead if split not in self.listings]
+        return [f"{self.root}: {sizes}{made}{''.join(absent)}", *self._lacking()]
+
+    @property
+    def _ranks(self) -> int:
+        return self.trainer.world_size if self.trainer is not None else 1
+
+    @property
+    def _rank(self) -> int:
+        return self.trainer.global_rank if self.trainer is not None else 0
+
+
+class ClassificationData(PictureData):
+    """Pictures with classes: one each, or several.
+
+    Args:
+        pictures: see `PictureData`.
+        image_size: height and width in pixels of what the network sees.
+        augment: strength of the training transforms; `train_transforms` take their place.
+        crop: share of the short side that evaluation cuts from the centre; `eval_transforms` take the place of resizing
+            and cutting.
+        balanced: draw every class equally often in training.
+        cache: `resized` keeps decoded, resized pictures in one file.
+        cache_dir: the folder of that file, and of features that training keeps (`tuning.cache`); None:
+            `~/.cache/resnet_tl`.
+        reduced_decoding: decode JPEGs at 1/2, 1/4 or 1/8 of their size where that is enough: faster, a little softer.
+        crops: 10 views of a picture in evaluation: corners, centre, and these mirrored.
+        scales: short sides in pixels to evaluate at, each a view.
+        options: of `PictureData`.
+    """
+
+    def __init__(
+        self,
+        pictures: PictureSet,
+        *,
+        image_size: int = 224,
+        augment: transforms.Strength = "light",
+        crop: float = 0.875,
+        balanced: bool = False,
+        cache: Literal["off", "resized"] = "off",
+        cache_dir: str | None = None,
+        reduced_decoding: bool = False,
+        crops: Literal[1, 10] = 1,
+        scales: tuple[int, ...] = (),
+        **options: Any,
+    ) -> None:
+        check(image_size >= 1, f"data.image_size is {image_size}; expected 1 pixel or more")
+        super().__init__(pictures, **options)
+        self.multi_label = pictures.multi_label
+        self.image_size, self.crop, self.augment = image_size, crop, augment
+        self.crops, self.scales = crops, tuple(scales)
+        self.balanced, self.reduced_decoding = balanced, reduced_decoding
+        self.cache, self.cache_dir = cache, cache_dir
+        self._cache: ImageCache | None = None
+
+    def shown(self, wanted: Preprocessing) -> Preprocessing:
+        return replace(wanted, size=self.image_size, crop=self.crop, interpolation=self.interpolation)
+
+    def class_counts(self) -> np.ndarray:
+        """How many training pictures show each class: `[K]` int64."""
+        return self._listing("train").class_counts(len(self.classes))
+
+    def prepare_data(self) -> None:
+        """Write the cache, if there is to be one: Lightning calls this in one process a machine, before all others."""
+        if self.cache == "resized" and self._cache is None:
+            short = max(int(self.image_size / self.crop), *self.scales, 0)
+            form = Form(short, self.interpolation, self.channels)
+            self._cache = cached(self.listings.values(), form, self._cache_folder)
+
+    def augments(self) -> str | None:
+        """What makes training pictures differ from epoch to epoch, if anything does."""
+        if self.train_transforms is not None:
+            return "data.train_transforms"
+        return None if self.augment == "none" else f"data.augment: {self.augment}"
+
+    def fixed_pictures(self, split: Literal["train", "val"]) -> FixedPictures:
+        """Of a split as every epoch shows it; of an augmented one the n-th view is that of the n-th epoch."""
+        train = split == "train"
+        listing = self._listing("train") if train else self._listing("val", "test")
+
+        def batches(view: int) -> DataLoader[Batch]:
+            return self._loader(listing, train, EvaluationSampler(len(listing), epoch=view))
+
+        names = ["image_size", "crop", "interpolation", "channels", "on_error", "reduced_decoding", "cache"]
+        names += ["seed", "augment", "train_transforms"] if train else ["crops", "scales", "eval_transforms"]
+        how = {name: getattr(self, name) for name in names}
+        return FixedPictures(listing, {"split": split, **how}, batches, self._cache_folder)
+
+    def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> PictureDataset:
+        return PictureDataset(
+            listing,
+            self._training_transform() if training else self._evaluation_transform(),
+            channels=self.channels,
+            multi_label_classes=len(self.classes) if self.multi_label else None,
+            seed=self.seed,
+            on_error=on_error,
+            reduce=self.reduced_decoding,
+            cache=self._cache,
+        )
+
+    def _weights(self, listing: Listing) -> np.ndarray | None:
+        return class_weights(listing, len(self.classes)) if self.balanced else None
+
+    def _lacking(self) -> list[str]:
+        return [
+            f"{self.root}: no picture in {split} shows {', '.join(none[:5])}{', ...' if len(none) > 5 else ''}"
+            for split, listing in self.listings.items()
+            if (none := [self.classes[i] for i in np.flatnonzero(listing.class_counts(len(self.classes)) == 0)])
+        ]
+
+    @property
+    def _cache_folder(self) -> Path:
+        return Path(self.cache_dir or os.environ.get("XDG_CACHE_HOME", "~/.cache") + "/resnet_tl").expanduser()
+
     def _training_transform(self) -> transforms.Transform:
         if self.train_transforms is not None:
             return transforms.pipeline(self.train_transforms, "data.train_transforms")
@@ -242,31 +320,6 @@ class ClassificationData(L.LightningDataModule):
         if self.eval_transforms is not None:
             return transforms.pipeline(self.eval_transforms, "data.eval_transforms")
         return transforms.evaluation(self.image_size, self.crop, self.interpolation, self.crops, self.scales)
-
-    def _told(self, own: Mapping[str, Listing]) -> list[str]:
-        """How many pictures are in which split, what was made up, stands in or lacks; `own`: the source's splits."""
-        sizes = ", ".join(f"{len(listing)} {split}" for split, listing in self.listings.items())
-        made = " (parted here)" if self.listings.get("val") is not own.get("val") else ""
-        instead = {"val": "test", "test": "val"}
-        absent = [f"; no {split} split: {instead[split]} stands in" for split in instead if split not in self.listings]
-        lacking = [
-            f"{self.root}: no picture in {split} shows {', '.join(none[:5])}{', ...' if len(none) > 5 else ''}"
-            for split, listing in self.listings.items()
-            if (none := [self.classes[i] for i in np.flatnonzero(listing.class_counts(len(self.classes)) == 0)])
-        ]
-        return [f"{self.root}: {sizes}{made}{''.join(absent)}", *lacking]
-
-    @property
-    def _cache_folder(self) -> Path:
-        return Path(self.cache_dir or os.environ.get("XDG_CACHE_HOME", "~/.cache") + "/resnet_tl").expanduser()
-
-    @property
-    def _ranks(self) -> int:
-        return self.trainer.world_size if self.trainer is not None else 1
-
-    @property
-    def _rank(self) -> int:
-        return self.trainer.global_rank if self.trainer is not None else 0
 
 
 class ImageFolder(ClassificationData):
@@ -321,11 +374,12 @@ def _start_worker(worker: int) -> None:
 def _check_trainer(trainer: L.Trainer) -> None:
     """That Lightning will not shard or reorder what the samplers have sharded and ordered."""
     sharded_twice = trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler
-    _check(not sharded_twice, "several devices need Trainer(use_distributed_sampler=False): the data shards itself")
+    check(not sharded_twice, "several devices need Trainer(use_distributed_sampler=False): the data shards itself")
     overfit = trainer.overfit_batches  # type: ignore[attr-defined]
-    _check(not overfit, f"trainer.overfit_batches is {overfit}, which replaces the samplers; try limit_train_batches")
+    check(not overfit, f"trainer.overfit_batches is {overfit}, which replaces the samplers; try limit_train_batches")
 
 
-def _check(holds: bool, otherwise: str) -> None:
+def check(holds: bool, otherwise: str) -> None:
+    """Raises RecipeError(otherwise) unless `holds`."""
     if not holds:
         raise RecipeError(otherwise)

@@ -84,6 +84,8 @@ def write_split(path: str | Path, listings: Mapping[str, Listing], classes: list
 
 def _indices(listing: Listing, index: int) -> Iterable[int]:
     target = listing[index].target
+    if isinstance(target, str):  # a mask shows many classes
+        return ()
     return target if isinstance(target, tuple) else (target,)
 
 

@@ -101,7 +101,7 @@ def pipeline(steps: Sequence[dict[str, Any]], key: str = "transforms") -> Transf
             `key`, where the list stands in the recipe.
     """
     try:
-        return Pipeline(A.Compose([_build(step) for step in steps]))
+        return Pipeline(A.Compose([built(step) for step in steps]))
     except RecipeError as error:
         raise RecipeError(f"{key}: {error}") from error
 
@@ -223,7 +223,8 @@ UNWANTED = {"Normalize", "ToTensorV2", "ToTensor3D", "ToFloat", "FromFloat"}
 Kinds = (A.BasicTransform, A.BaseCompose)
 
 
-def _build(step: Any) -> Any:
+def built(step: Any) -> Any:
+    """The transform that an entry of a recipe's list names."""
     if not isinstance(step, dict) or "class_path" not in step or step.keys() - {"class_path", "init_args"}:
         raise RecipeError(f"{step!r} is no transform; expected class_path and init_args")
     name, arguments = step["class_path"], step.get("init_args") or {}
@@ -235,7 +236,7 @@ def _build(step: Any) -> Any:
         near = did_you_mean(wrong[0], known) or f"; it takes {', '.join(known)}"
         raise RecipeError(f"{name} has no argument {wrong[0]!r}{near}")
     if isinstance(arguments.get("transforms"), list):
-        arguments = {**arguments, "transforms": [_build(inner) for inner in arguments["transforms"]]}
+        arguments = {**arguments, "transforms": [built(inner) for inner in arguments["transforms"]]}
     try:
         return kind(**arguments)
     except (TypeError, ValueError) as error:

@@ -20,7 +20,7 @@ Counts = NDArray[np.int32]
 
 def accuracy_interval(right: int, pictures: int) -> tuple[float, float]:
     """(low, high). How many of the drawn pictures are right is binomial, so nothing needs to be drawn one by one."""
-    return _middle(np.random.default_rng(SEED).binomial(pictures, right / pictures, RESAMPLES) / pictures)
+    return middle(np.random.default_rng(SEED).binomial(pictures, right / pictures, RESAMPLES) / pictures)
 
 
 def mean_average_precision_interval(
@@ -33,9 +33,9 @@ def mean_average_precision_interval(
     rng, chunk = np.random.default_rng(SEED), max(CHUNK // len(targets), 1)
     scores = []
     for start in range(0, RESAMPLES, chunk):
-        counts = _draw(rng, len(targets), min(chunk, RESAMPLES - start))
+        counts = draw(rng, len(targets), min(chunk, RESAMPLES - start))
         scores.append(_mean_average_precision(probabilities, targets, counts))
-    return _middle(np.concatenate(scores))
+    return middle(np.concatenate(scores))
 
 
 def weighted_average_precision(scores: NDArray[np.float32], true: NDArray[np.bool_], counts: Counts) -> Floats:
@@ -56,7 +56,7 @@ def weighted_average_precision(scores: NDArray[np.float32], true: NDArray[np.boo
     return np.divide(area, right[-1], out=np.full(len(area), np.nan), where=right[-1] > 0)
 
 
-def _draw(rng: np.random.Generator, pictures: int, resamples: int) -> Counts:
+def draw(rng: np.random.Generator, pictures: int, resamples: int) -> Counts:
     """How often each picture is among `pictures` draws with replacement: `[pictures, resamples]`."""
     counts = np.empty((pictures, resamples), dtype=np.int32)
     for column in counts.T:
@@ -71,6 +71,7 @@ def _mean_average_precision(probabilities: NDArray[np.float32], targets: NDArray
     return np.nanmean(each[:, ~np.isnan(each).all(0)], axis=0)
 
 
-def _middle(scores: Floats) -> tuple[float, float]:
+def middle(scores: Floats) -> tuple[float, float]:
+    """(low, high) of the middle 95 %."""
     low, high = np.percentile(scores, [2.5, 97.5])
     return float(low), float(high)

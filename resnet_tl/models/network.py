@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from resnet_tl.models.fold import fold
 from resnet_tl.models.heads.base import Head
+from resnet_tl.models.pyramid import Neck
 from resnet_tl.models.resnet import resnet
 from resnet_tl.records import Features, Level, Preprocessing
 
@@ -35,7 +36,7 @@ class Trunk(Protocol):
 
 
 HeadFactory: TypeAlias = Callable[[list[Level], list[str]], Head]
-NeckFactory: TypeAlias = Callable[[list[Level]], Any]
+NeckFactory: TypeAlias = Callable[[list[Level]], Neck]
 
 FULL_SCALE = {torch.uint8: 255.0, torch.uint16: 65535.0}
 

@@ -7,6 +7,7 @@ A trunk's level c4 is the pyramid's p4. Maps may have any size: ceil(H / stride)
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
@@ -22,7 +23,17 @@ NeckNorm: TypeAlias = Literal["batch", "frozen", "group"]
 ORIGINAL = ("p2", "p3", "p4", "p5")
 
 
-class FPN(nn.Module):
+class Neck(nn.Module, ABC):
+    """Built as `Neck(levels, **options)` over a trunk's levels; publishes its own in `feature_info`."""
+
+    feature_info: list[Level]
+
+    @abstractmethod
+    def forward(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Maps by the trunk's names -> maps by the names in `feature_info`."""
+
+
+class FPN(Neck):
     """A top-down path over the trunk's maps: `{c2...c5}` -> the `outputs` among `{p2...p5, p6, p7, ...}`.
 
     Args:
@@ -61,7 +72,7 @@ class FPN(nn.Module):
         return {level.name: pyramid[level.name] for level in self.feature_info}
 
 
-class PAN(nn.Module):
+class PAN(Neck):
     """An FPN and a path back down: each level is joined by the one above it, halved by a strided convolution.
 
     Args as of `FPN`; `forward` likewise.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -105,7 +104,7 @@ class Task(LightningModule):
                 "they must be equal"
             )
         wanted = self.network.preprocessing
-        used = replace(wanted, size=data.image_size, crop=data.crop, interpolation=data.interpolation)
+        used = data.shown(wanted)
         if used != wanted and self.backbone.weights is not None and self.preprocessing == wanted:
             rank_zero_info(_difference(wanted, used))
         self.preprocessing = used
@@ -124,8 +123,8 @@ class Task(LightningModule):
 
     def spec(self) -> dict[str, Any]:
         """The recipe's `model` section, resolved: plain Python, enough to build this task again."""
-        parts = ("backbone", "head", "neck", "tuning", "optimizer", "schedule")
-        init_args = {name: as_plain(getattr(self, name)) for name in parts if getattr(self, name) is not None}
+        parts = ("backbone", "head", "neck", "tuning", "optimizer", "schedule", "inference")
+        init_args = {name: as_plain(getattr(self, name)) for name in parts if getattr(self, name, None) is not None}
         return {"class_path": import_path(type(self)), "init_args": init_args}
 
     def _load_weights(self, weights: str) -> None:

@@ -95,7 +95,7 @@ def test_seed_epoch_and_repeat_change_it(photos: str) -> None:
 
 def test_an_item_tells_its_target_size_and_row(photos: str) -> None:
     item = PictureDataset(listed(photos), evaluation(24))[Draw(0, 5)]
-    assert item[1:] == (2, (95, 120), 5)
+    assert item[1:] == (2, (95, 120), 5, None)
     assert (item.views.shape, item.views.dtype) == ((1, 24, 24, 3), np.uint8)
 
 

@@ -6,8 +6,11 @@ import csv
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from lightning.pytorch import seed_everything
+from PIL import Image
 
 from resnet_tl.cli.compose import Recipe, build_data, build_task, compose
 from resnet_tl.cli.trainer import build_trainer, settle_precision
@@ -17,6 +20,7 @@ from resnet_tl.tuning.plan import resolve
 FOLDER = Path(__file__).resolve().parents[2] / "recipes"
 FILES = sorted(FOLDER.rglob("*.yaml"))
 SAMPLES = shipped_root() / "data" / "samples" / "classification"
+MASKS = shipped_root() / "data" / "samples" / "segmentation"
 NAMES = [path.relative_to(FOLDER).with_suffix("").as_posix() for path in FILES]
 UNDERNEATH = "classify/folder_resnet50_finetune"
 
@@ -36,15 +40,45 @@ def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> Recipe:
         rows = [(path, path.parent.name) for path in sorted(SAMPLES.rglob("*.png"))]
         csv.writer(file).writerows([("path", "label"), *rows])
     source = ("data.csv", str(table)) if "multilabel" in name else ("data.root", str(SAMPLES))
-    offline = [
-        ("model.backbone.weights", "null"),
-        ("data.num_workers", "0"),
-        ("data.cache_dir", str(tmp_path / "cache")),
-    ]
+    offline = [("model.backbone.weights", "null"), ("data.num_workers", "0")]
+    if name.startswith("segment/"):
+        ignore = [("data.ignore", "[255]")] if "camvid" in name else []  # 255 of our samples, not CamVid's 11
+        return compose(configs, [("data.root", segmentation_set(name, tmp_path)), *ignore, *offline])
+    offline.append(("data.cache_dir", str(tmp_path / "cache")))
     return compose(configs, [source, *offline])
 
 
-@pytest.mark.parametrize("recipe", NAMES, indirect=True)
+def segmentation_set(name: str, folder: Path) -> str:
+    """Our samples, or two of them as Pascal VOC lays them out."""
+    if "voc" not in name:
+        return str(MASKS)
+    for split in ("train", "val"):
+        for inside, kept, ending in (("JPEGImages", "images", "jpg"), ("SegmentationClass", "masks", "png")):
+            (folder / inside).mkdir(exist_ok=True)
+            with Image.open(next((MASKS / split / kept).iterdir())) as image:
+                image.resize((64, 64), Image.Resampling.NEAREST).save(folder / inside / f"{split}.{ending}")
+        lists = folder / "ImageSets" / "Segmentation"
+        lists.mkdir(parents=True, exist_ok=True)
+        (lists / f"{split}.txt").write_text(split)
+    Image.fromarray(np.resize(np.arange(21, dtype=np.uint8), (64, 64))).save(folder / "SegmentationClass/train.png")
+    return str(folder)
+
+
+@pytest.mark.parametrize("recipe", [name for name in NAMES if name.startswith("segment/")], indirect=True)
+def test_a_recipe_of_segmentation_builds_data_network_plan_and_trainer(recipe: Recipe) -> None:
+    seed_everything(recipe["seed_everything"], verbose=False)
+    data = build_data(recipe)
+    task = build_task(recipe, data.classes).eval()
+    batch = next(iter(data.train_dataloader()))
+    height, width = data.image_size
+    assert batch.images.shape[1:] == (3, height, width)
+    assert batch.targets.shape[1:] == (height, width)
+    with torch.no_grad():
+        assert task(batch.images[:1, :, :64, :64]).shape == (1, len(data.classes), 64, 64)
+    assert resolve(task.tuning, list(task.stages()), recipe["trainer"]["max_epochs"]).stretches
+
+
+@pytest.mark.parametrize("recipe", [name for name in NAMES if not name.startswith("segment/")], indirect=True)
 def test_a_recipe_builds_data_network_plan_and_trainer(recipe: Recipe) -> None:
     seed_everything(recipe["seed_everything"], verbose=False)
     data = build_data(recipe)

@@ -73,6 +73,8 @@ class SegmentationHead(Head):
             raise RecipeError("head.losses names a loss twice; give one of them the weight of both")
         self.auxiliary_weight = auxiliary
         self.auxiliary = FCN(levels[-2], len(classes)) if auxiliary else None
+        if (reads := getattr(decoder, "reads", None)) is not None:
+            self.reads = (*reads, *([levels[-2].name] if auxiliary else []))
         initialise(self)
         for classifier in (self.fc, *([self.auxiliary.fc] if self.auxiliary else [])):
             nn.init.normal_(classifier.weight, std=0.01)  # the loss starts near ln K

@@ -73,7 +73,7 @@ class PlusDecoder(nn.Module):
     def __init__(self, levels: list[Level], aspp: ASPP, channels: int, shallow_channels: int) -> None:
         super().__init__()
         shallow, deep = next(level for level in levels if level.stride >= 4), levels[-1]
-        self.levels, self.factor = (shallow.name, deep.name), deep.stride // shallow.stride
+        self.reads, self.factor = (shallow.name, deep.name), deep.stride // shallow.stride
         self.channels, self.stride = channels, shallow.stride
         self.aspp = aspp
         self.reduce = nn.Sequential(*conv_norm_relu(shallow.channels, shallow_channels, 1))
@@ -81,7 +81,7 @@ class PlusDecoder(nn.Module):
         self.join = nn.Sequential(*separable_norm_relu(joined, channels), *separable_norm_relu(channels, channels))
 
     def forward(self, maps: dict[str, Tensor]) -> Tensor:
-        shallow, deep = (maps[name] for name in self.levels)
+        shallow, deep = (maps[name] for name in self.reads)
         deep = enlarge(self.aspp(deep), self.factor, (shallow.shape[-2], shallow.shape[-1]))
         return self.join(torch.cat([deep, self.reduce(shallow)], dim=1))
 

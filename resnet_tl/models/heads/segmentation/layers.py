@@ -37,6 +37,7 @@ class OnLevel(nn.Sequential):
     def __init__(self, level: Level, channels: int, *layers: nn.Module) -> None:
         super().__init__(*layers)
         self.level, self.stride, self.channels = level.name, level.stride, channels
+        self.reads = (level.name,)
 
     def forward(self, maps: dict[str, Tensor]) -> Tensor:
         return super().forward(maps[self.level])

@@ -1,0 +1,141 @@
+"""Pictures with masks as LightningDataModules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from resnet_tl.data.listing import Listing, MaskListing, MaskSet
+from resnet_tl.data.mask_dataset import MaskDataset, collate_masks
+from resnet_tl.data.modules import OnError, PictureData, check
+from resnet_tl.data.pairs import Listed, PairTransform, RandomCrop, Whole
+from resnet_tl.data.sources.masks import read_cityscapes, read_mask_folder, read_voc
+from resnet_tl.data.transforms import PRESETS, Strength
+from resnet_tl.errors import DataError
+from resnet_tl.records import Preprocessing
+
+
+class SegmentationData(PictureData):
+    """Pictures whose pixels have classes. Training sees crops, evaluation whole pictures.
+
+    Args:
+        pictures: see `PictureData`.
+        image_size: height and width in pixels of training crops, one number for both.
+        short: pixels of the short side to which all pictures are resized first; 0: they stay as they are. Scores are
+            those of masks of that size.
+        scale: smallest and largest factor on a training picture's size.
+        balanced: share (0...1) of the crops that are cut around a class drawn evenly among those of the picture.
+        augment: strength of changes of colour; `none` does not mirror either.
+        options: of `PictureData`; listed transforms take the place of crops and resizing, and get picture and mask.
+    """
+
+    collate = staticmethod(collate_masks)
+
+    def __init__(
+        self,
+        pictures: MaskSet,
+        *,
+        image_size: int | tuple[int, int] = 512,
+        short: int = 0,
+        scale: tuple[float, float] = (0.5, 2.0),
+        balanced: float = 0.5,
+        augment: Strength = "light",
+        **options: Any,
+    ) -> None:
+        sides = tuple(image_size) if isinstance(image_size, Sequence) else (image_size, image_size)
+        check(
+            len(sides) == 2 and min(sides) >= 1, f"data.image_size is {image_size}; expected a side, or [height, width]"
+        )
+        check(0 < scale[0] <= scale[1], f"data.scale is {list(scale)}; expected two factors above 0, the smaller first")
+        check(0 <= balanced <= 1, f"data.balanced is {balanced}; expected a share from 0 to 1")
+        check(short >= 0, f"data.short is {short}; expected pixels, or 0 for pictures as they are")
+        check(augment in ("none", *PRESETS), f"data.augment is {augment!r}; expected one of none, {', '.join(PRESETS)}")
+        super().__init__(pictures, **options)
+        self.image_size: tuple[int, int] = (sides[0], sides[1])
+        self.short, self.scale, self.balanced, self.augment = short, tuple(scale), balanced, augment
+        self.codes, self.colours, self.pixels = pictures.codes, pictures.colours, pictures.pixels
+
+    def shown(self, wanted: Preprocessing) -> Preprocessing:
+        return replace(wanted, size=self.short, crop=1.0, interpolation=self.interpolation)
+
+    def class_counts(self) -> np.ndarray:
+        return self.pixels
+
+    def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> MaskDataset:
+        assert isinstance(listing, MaskListing)
+        transform = self._training_transform() if training else self._evaluation_transform()
+        return MaskDataset(listing, transform, self.codes, channels=self.channels, seed=self.seed, on_error=on_error)
+
+    def _training_transform(self) -> PairTransform:
+        if self.train_transforms is not None:
+            return Listed(self.train_transforms, self.image_size, "data.train_transforms")
+        scale = (self.scale[0], self.scale[1])
+        return RandomCrop(self.image_size, scale, self.short, self.balanced, self.augment, self.interpolation)
+
+    def _evaluation_transform(self) -> PairTransform:
+        if self.eval_transforms is not None:
+            return Listed(self.eval_transforms, None, "data.eval_transforms")
+        return Whole(self.short, self.interpolation)
+
+
+class MaskFolder(SegmentationData):
+    """Pictures and masks in `root/{train,val,test}/{images,masks}/`, or `root/{images,masks}/`, by equal stems.
+
+    Args:
+        root: that folder.
+        class_file: names, one a line, or a CSV of id, name, colour; None: `classes.txt` or `classes.csv` in `root`.
+        ignore: values of pixels that count nowhere.
+        classes: a checkpoint's class names, which must be the set's; None: the set's own.
+        options: of `SegmentationData`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        class_file: str | None = None,
+        ignore: tuple[int, ...] = (255,),
+        classes: list[str] | None = None,
+        channels: int = 3,
+        **options: Any,
+    ) -> None:
+        pictures = read_mask_folder(root, class_file, ignore, channels)
+        super().__init__(_known(pictures, classes), channels=channels, **options)
+
+
+class PascalVOC(SegmentationData):
+    """Pascal VOC's segmentation set, `root/{JPEGImages,SegmentationClass,ImageSets/Segmentation}`.
+
+    Args:
+        root: the folder of a year, `VOCdevkit/VOC2012`.
+        classes: a checkpoint's class names, which must be the set's; None: the set's own.
+        options: of `SegmentationData`.
+    """
+
+    def __init__(self, root: str, *, classes: list[str] | None = None, channels: int = 3, **options: Any) -> None:
+        super().__init__(_known(read_voc(root, channels), classes), channels=channels, **options)
+
+
+class Cityscapes(SegmentationData):
+    """Cityscapes' fine annotations, `root/{leftImg8bit,gtFine}/{train,val}/<city>/`; the 19 scored classes.
+
+    Args:
+        root: that folder.
+        classes: a checkpoint's class names, which must be the set's; None: the set's own.
+        options: of `SegmentationData`.
+    """
+
+    def __init__(self, root: str, *, classes: list[str] | None = None, channels: int = 3, **options: Any) -> None:
+        super().__init__(_known(read_cityscapes(root, channels), classes), channels=channels, **options)
+
+
+def _known(pictures: MaskSet, classes: list[str] | None) -> MaskSet:
+    if classes is not None and classes != pictures.classes:
+        raise DataError(
+            f"{pictures.root} has the classes {', '.join(pictures.classes)}; the checkpoint's "
+            f"are {', '.join(classes)}, in this order"
+        )
+    return pictures

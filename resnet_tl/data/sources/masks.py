@@ -1,0 +1,279 @@
+"""Pictures and masks side by side: a plain layout, Pascal VOC's and Cityscapes'; all faults of a set in one error."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from resnet_tl.data.listing import MaskListing, MaskSet, Rows
+from resnet_tl.data.masks import NO_CLASS, read_values, size_of, strange_values
+from resnet_tl.data.sources.folder import SPLITS
+from resnet_tl.data.sources.tree import Tree, is_picture, walk
+from resnet_tl.errors import DataError
+from resnet_tl.records import IGNORE
+
+SCANNED = 5000
+"""Masks of a split that are read before training; of a larger split evenly many of them. What such a sample misses is
+found when it is drawn, with its name."""
+SHOWN = 40
+
+
+@dataclass(frozen=True)
+class ClassList:
+    """names: K of them; ids `[K]`: their values in the files; colours `[K, 3]` uint8 RGB."""
+
+    names: list[str]
+    ids: list[int]
+    colours: np.ndarray
+
+    def codes(self, ignore: Sequence[int], others: int = NO_CLASS) -> np.ndarray:
+        """`[256]` uint8: a file's value -> class index; `ignore`d values; all `others`."""
+        table = np.full(256, others, np.uint8)
+        table[list(ignore)] = IGNORE
+        table[self.ids] = np.arange(len(self.ids))
+        return table
+
+
+def read_mask_folder(root: str, class_file: str | None, ignore: Sequence[int], channels: int) -> MaskSet:
+    """`root/{train,val,test}/{images,masks}/`, or `root/{images,masks}/` unsplit; a mask has its picture's stem.
+
+    Args:
+        class_file: names, see `read_classes`; None: `classes.csv` or `classes.txt` in `root`.
+        ignore: values of pixels that count nowhere.
+        channels: of the pictures.
+
+    Raises:
+        DataError: one, with everything that is wrong with the set.
+    """
+    tree = walk(root)
+    classes = read_classes(class_file or _class_file(tree.root))
+    faults: list[str] = []
+    splits = {split: _pairs(tree, prefix, faults) for split, prefix in _prefixes(tree).items()}
+    return _checked(tree.root, classes, classes.codes(ignore), splits, faults, channels)
+
+
+def read_voc(root: str, channels: int) -> MaskSet:
+    """Pascal VOC's segmentation: `ImageSets/Segmentation/{train,val}.txt`, `JPEGImages`, `SegmentationClass`."""
+    faults: list[str] = []
+    splits = {}
+    for split in ("train", "val"):
+        path = Path(root, "ImageSets", "Segmentation", f"{split}.txt")
+        if not path.is_file():
+            raise DataError(
+                f"{path} does not exist; expected Pascal VOC's layout, with ImageSets/Segmentation/{split}.txt"
+            )
+        names = path.read_text().split()
+        splits[split] = [(f"JPEGImages/{name}.jpg", f"SegmentationClass/{name}.png") for name in names]
+        faults += _absent(root, splits[split])
+    classes = ClassList(VOC, list(range(len(VOC))), palette(len(VOC)))
+    return _checked(root, classes, classes.codes([IGNORE]), splits, faults, channels)
+
+
+def read_cityscapes(root: str, channels: int) -> MaskSet:
+    """Cityscapes: `leftImg8bit/{train,val}/<city>/*_leftImg8bit.png`, `gtFine/.../*_gtFine_labelIds.png`; the 19
+    scored classes, all others ignored."""
+    faults: list[str] = []
+    splits = {}
+    for split in ("train", "val"):
+        pictures = sorted(Path(root, "leftImg8bit", split).glob("*/*_leftImg8bit.png"))
+        if not pictures:
+            raise DataError(
+                f"{root}/leftImg8bit/{split} holds no <city>/*_leftImg8bit.png; expected Cityscapes' layout"
+            )
+        keys = [picture.relative_to(root).as_posix() for picture in pictures]
+        splits[split] = [
+            (key, key.replace("leftImg8bit/", "gtFine/").replace("_leftImg8bit", "_gtFine_labelIds")) for key in keys
+        ]
+        faults += _absent(root, splits[split])
+    ids = list(CITYSCAPES.values())
+    classes = ClassList(list(CITYSCAPES), ids, palette(len(ids)))
+    return _checked(root, classes, classes.codes([], others=IGNORE), splits, faults, channels)
+
+
+def read_classes(path: str) -> ClassList:
+    """Class names: a text file with one a line, which is its value counted from 0; or a CSV with a header and the
+    columns `name`, and as wanted `id` and `colour` (`#rrggbb`).
+
+    Raises:
+        DataError: no such file, names or ids twice, ids that no mask of 8 bits can hold.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: the class file cannot be read ({error})") from None
+    if path.endswith(".csv"):
+        rows = [{key.strip(): value for key, value in row.items()} for row in csv.DictReader(text.splitlines())]
+    else:
+        rows = [{"name": line.strip()} for line in text.splitlines() if line.strip()]
+    try:
+        names = [row["name"].strip() for row in rows]
+        ids = [int(row.get("id") or number) for number, row in enumerate(rows)]
+        colours = palette(len(rows))
+        for number, row in enumerate(rows):
+            if colour := row.get("colour"):
+                colours[number] = list(bytes.fromhex(colour.strip().removeprefix("#")))
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{path}: expected the columns id, name, colour (#rrggbb), not {error}") from None
+    if len(set(names)) < len(names) or len(set(ids)) < len(ids) or len(names) < 2:
+        raise DataError(f"{path}: names {len(names)} classes; expected two or more, each name and id once")
+    if not all(0 <= each < NO_CLASS for each in ids):
+        raise DataError(f"{path}: has the id {max(ids)}; expected 0 to {NO_CLASS - 1}, as a mask of 8 bits holds")
+    return ClassList(names, ids, colours)
+
+
+def palette(count: int) -> np.ndarray:
+    """Pascal VOC's colours, `[count, 3]` uint8: the bits of an index dealt out to red, green and blue."""
+    index = np.arange(count)[:, None]
+    colours = np.zeros((count, 3), int)
+    for bit in range(8):
+        colours |= ((index >> (3 * bit + np.arange(3))) & 1) << (7 - bit)
+    return colours.astype(np.uint8)
+
+
+Pairs = list[tuple[str, str]]
+"""A picture's and its mask's path below the root."""
+
+
+def _prefixes(tree: Tree) -> dict[str, str]:
+    if "images" in tree.folders:
+        return {"train": ""}
+    found = {SPLITS[folder.lower()]: f"{folder}/" for folder in sorted(tree.folders) if folder.lower() in SPLITS}
+    if not found:
+        raise DataError(
+            f"{tree.root} has neither images/ nor train/images/; expected {tree.root}/{{train,val}}/{{images,masks}}"
+        )
+    return found
+
+
+def _pairs(tree: Tree, prefix: str, faults: list[str]) -> Pairs:
+    """Of a split, by stem; what has no partner goes into `faults`."""
+    pictures, masks = (_by_stem(tree, f"{prefix}{folder}/", faults) for folder in ("images", "masks"))
+    faults += [
+        f"{tree.root}/{pictures[stem]}: has no mask {prefix}masks/{stem}.png"
+        for stem in sorted(pictures.keys() - masks.keys())
+    ]
+    faults += [
+        f"{tree.root}/{masks[stem]}: is a mask without a picture in {prefix}images"
+        for stem in sorted(masks.keys() - pictures.keys())
+    ]
+    if not pictures:
+        faults.append(f"{tree.root}/{prefix}images holds no pictures")
+    return [(pictures[stem], masks[stem]) for stem in sorted(pictures.keys() & masks.keys())]
+
+
+def _by_stem(tree: Tree, folder: str, faults: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for path in sorted(path for path in tree.files if path.startswith(folder) and is_picture(path)):
+        stem = os.path.splitext(path.removeprefix(folder))[0]
+        if stem in found:
+            faults.append(f"{tree.root}/{path}: has the stem of {found[stem]}")
+        found[stem] = path
+    return found
+
+
+def _class_file(root: str) -> str:
+    for name in ("classes.csv", "classes.txt"):
+        if Path(root, name).is_file():
+            return str(Path(root, name))
+    raise DataError(
+        f"{root} has no classes.txt (a name a line) or classes.csv (id,name,colour); another: data.class_file"
+    )
+
+
+def _absent(root: str, pairs: Pairs) -> list[str]:
+    return [f"{root}/{path}: does not exist" for pair in pairs for path in pair if not os.path.exists(f"{root}/{path}")]
+
+
+def _checked(
+    root: str, classes: ClassList, codes: np.ndarray, splits: dict[str, Pairs], faults: list[str], channels: int
+) -> MaskSet:
+    """The set, once its files are known to be in order."""
+    found = MaskSet(root, classes.names, {}, codes=codes, colours=classes.colours)
+    notes = []
+    for split, pairs in splits.items():
+        there = [pair for pair in pairs if not any(f"{root}/{path}: does not exist" in faults for path in pair)]
+        chosen = there[:: max(1, -(-len(there) // SCANNED))]
+        if len(chosen) < len(there):
+            notes.append(f"{root}: {len(chosen)} of the {len(there)} masks of {split} were checked")
+        values = _scan(root, chosen, codes, channels, faults)
+        if split == "train":
+            found = replace(found, pixels=values[classes.ids])
+            if len(chosen) == len(there):
+                empty = [name for name, count in zip(classes.names, found.pixels, strict=True) if not count]
+                faults += [
+                    f"{root}: no training mask shows the class {name!r}; remove it or add pictures" for name in empty
+                ]
+        found.splits[split] = MaskListing(
+            root, Rows.of_text([a for a, _ in pairs]), Rows.of_text([b for _, b in pairs])
+        )
+    if faults:
+        more = f"\n  and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        shown = "".join(f"\n  {fault}" for fault in faults[:SHOWN])
+        raise DataError(f"{root} has {len(faults)} fault{'s' if len(faults) > 1 else ''}:{shown}{more}")
+    return replace(found, notes=notes)
+
+
+def _scan(root: str, pairs: Pairs, codes: np.ndarray, channels: int, faults: list[str]) -> np.ndarray:
+    """Pixels of each value in these masks, `[256]`; what is wrong with a pair goes into `faults`."""
+
+    def look(pair: tuple[str, str]) -> tuple[np.ndarray, list[str]]:
+        return _look(f"{root}/{pair[0]}", f"{root}/{pair[1]}", codes, channels)
+
+    total = np.zeros(256, np.int64)
+    with ThreadPoolExecutor() as pool:
+        for counts, wrong in pool.map(look, pairs):
+            total += counts
+            faults += wrong
+    return total
+
+
+def _look(picture: str, mask: str, codes: np.ndarray, channels: int) -> tuple[np.ndarray, list[str]]:
+    try:
+        values, size = read_values(mask), size_of(picture, channels)
+    except DataError as error:
+        return np.zeros(256, np.int64), [str(error)]
+    counts = np.bincount(values.ravel(), minlength=256)
+    wrong = []
+    if values.shape != size:
+        (h, w), (height, width) = values.shape, size
+        wrong.append(f"{mask}: is {w} x {h} pixels, but its picture {width} x {height}")
+    if (counts[codes == NO_CLASS] > 0).any():
+        wrong.append(f"{mask}: {strange_values(values, codes)}")
+    return counts, wrong
+
+
+VOC = [
+    "background",
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+]
+
+CITYSCAPES = {
+    "road": 7, "sidewalk": 8, "building": 11, "wall": 12, "fence": 13, "pole": 17, "traffic light": 19,
+    "traffic sign": 20, "vegetation": 21, "terrain": 22, "sky": 23, "person": 24, "rider": 25, "car": 26, "truck": 27,
+    "bus": 28, "train": 31, "motorcycle": 32, "bicycle": 33,
+}  # fmt: skip

@@ -1,0 +1,170 @@
+"""Files or arrays in, masks out: `predict` of networks that segment. No Lightning."""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from resnet_tl.checkpoint import Bundle, read
+from resnet_tl.data.decode import Picture, decode
+from resnet_tl.data.masks import Mask
+from resnet_tl.data.pairs import shown_size
+from resnet_tl.data.resize import resize
+from resnet_tl.data.sources.masks import palette
+from resnet_tl.errors import DataError, RunError
+from resnet_tl.models.heads.segmentation.base import SegmentationHead
+from resnet_tl.models.inference import Inference, segment
+from resnet_tl.models.network import Network
+from resnet_tl.predictor import Predictor, Source, checked_array, device_called, network_of, sources_of
+from resnet_tl.records import Preprocessing
+
+
+@dataclass(frozen=True)
+class MaskPrediction:
+    """index: its place among the pictures predicted. path: of its file; None for an array. picture: `[H, W, C]`.
+    mask: `[H, W]` class indices, at the picture's own size."""
+
+    index: int
+    path: str | None
+    picture: Picture
+    mask: Mask
+
+
+class MaskPredictor:
+    """A trained network that segments, one picture at a time, resized as validation resized it and back.
+
+    Attributes: `network`, `classes` (K names), `preprocessing`, `inference`.
+    """
+
+    def __init__(
+        self, network: Network, classes: Sequence[str], inference: Inference | None = None, *, device: str = "cpu"
+    ) -> None:
+        self.network = network.to(device_called(device)).eval()
+        self.classes, self.inference = list(classes), inference or Inference()
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return self.network.preprocessing
+
+    def predict(
+        self, inputs: Source | Iterable[Source], on_error: Literal["error", "skip"] = "error"
+    ) -> list[MaskPrediction]:
+        """Predict files, folders, zips, globs or arrays `[H, W, C]`, in the order given.
+
+        on_error: what a picture that cannot be used does: raise its DataError, or be left out with a warning.
+        """
+        return list(self.stream(inputs, on_error))
+
+    def stream(
+        self, inputs: Source | Iterable[Source], on_error: Literal["error", "skip"] = "error"
+    ) -> Iterator[MaskPrediction]:
+        """`predict`, one prediction after another."""
+        for index, source in enumerate(sources_of(inputs)):
+            try:
+                picture = self._picture(source, index)
+            except DataError as error:
+                if on_error == "error":
+                    raise
+                warnings.warn(f"left out: {error}", stacklevel=2)
+                continue
+            path = None if isinstance(source, np.ndarray) else str(source)
+            yield MaskPrediction(index, path, picture, self.logits(picture).argmax(0).to(torch.uint8).cpu().numpy())
+
+    def _picture(self, source: Source, index: int) -> Picture:
+        channels = len(self.network.mean)
+        if isinstance(source, np.ndarray):
+            return checked_array(source, index, channels)
+        return decode(str(source), channels)
+
+    @torch.inference_mode()
+    def logits(self, picture: Picture) -> torch.Tensor:
+        """`[K, H, W]` fp32 of a picture `[H, W, C]`, at its own size."""
+        size = (picture.shape[0], picture.shape[1])
+        height, width = shown_size(*size, self.preprocessing.size)
+        shown = resize(picture, height, width, self.preprocessing.interpolation)  # type: ignore[arg-type]
+        images = torch.from_numpy(np.ascontiguousarray(shown)).permute(2, 0, 1)[None].to(self.network.mean.device)
+        logits = segment(self.network, images, None, self.inference)
+        if (height, width) != size:
+            logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        return logits[0]
+
+
+def load(
+    path: str | Path, *, device: str = "cpu", trust_code: bool = False, batch_size: int = 32
+) -> Predictor | MaskPredictor:
+    """The predictor of a run folder (its best checkpoint) or a checkpoint, for what its network does.
+
+    Raises:
+        WeightsError: see `resnet_tl.checkpoint.read`; or it needs code that is not trusted.
+        RunError: no such device.
+    """
+    ours = read(path)
+    network = network_of(ours, trust_code)
+    if isinstance(network.head, SegmentationHead):
+        return MaskPredictor(network, ours.classes, _inference(ours), device=device)
+    return Predictor.from_bundle(ours, network, device=device, batch_size=batch_size)
+
+
+def write_masks(predictions: Iterable[MaskPrediction], classes: Sequence[str], folder: Path) -> int:
+    """`masks/<name>.png` in palette colours, `overlays/<name>.jpg` over the picture, and `areas.csv` with every class's
+    share of each picture. Pictures of the same name are numbered. The folder must be new.
+
+    Gives the number of pictures. Raises RunError: the folder exists, or cannot be written.
+    """
+    colours = palette(len(classes))
+    count = 0
+    try:
+        for part in ("masks", "overlays"):
+            (folder / part).mkdir(parents=True)
+        with open(folder / "areas.csv", "x", newline="", encoding="utf-8") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(["path", "mask", *classes])
+            names: set[str] = set()
+            for found in predictions:
+                count += 1
+                name = _free_name(found, names)
+                save_mask(found.mask, colours, folder / "masks" / f"{name}.png")
+                overlay(found.picture, found.mask, colours).save(folder / "overlays" / f"{name}.jpg", quality=92)
+                shares = np.bincount(found.mask.ravel(), minlength=len(classes)) / found.mask.size
+                table.writerow([found.path or found.index, f"masks/{name}.png", *(f"{share:.6f}" for share in shares)])
+    except FileExistsError:
+        raise RunError(f"{folder}: holds masks already, and nothing is overwritten; name another folder") from None
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written: {error.strerror}") from None
+    return count
+
+
+def save_mask(mask: Mask, colours: npt.NDArray[np.uint8], path: Path) -> None:
+    """Class indices as a palette PNG, which viewers show in colour."""
+    image = Image.fromarray(mask)
+    image.putpalette(colours.tobytes())
+    image.save(path)
+
+
+def overlay(picture: Picture, mask: Mask, colours: npt.NDArray[np.uint8], share: float = 0.5) -> Image.Image:
+    """The picture under its mask's colours; many-channelled ones by their first channel, 16 bits stretched to 8."""
+    shown = picture if picture.dtype == np.uint8 else picture / max(int(picture.max()), 1) * 255
+    shown = shown.reshape(*mask.shape, -1)
+    rgb = shown if shown.shape[2] == 3 else np.repeat(shown[..., :1], 3, axis=2)
+    return Image.fromarray((rgb * (1 - share) + colours[mask] * share).astype(np.uint8))
+
+
+def _free_name(found: MaskPrediction, names: set[str]) -> str:
+    stem = f"{found.index:06d}" if found.path is None else Path(found.path).stem
+    name = stem if stem not in names else f"{stem}_{found.index}"
+    names.add(name)
+    return name
+
+
+def _inference(ours: Bundle) -> Inference:
+    return Inference(**ours.recipe["model"]["init_args"].get("inference", {}))
