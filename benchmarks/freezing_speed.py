@@ -126,6 +126,7 @@ def cached(setting: Setting, frozen: str) -> Seconds:
         )
         tuning = Tuning([Phase(FROZEN[frozen])], cache="on", allow_untrained=True)
         task = Classification(data.classes, backbone=Backbone(setting.variant), tuning=tuning)
+        (Path(folder) / "run").mkdir()
         run = RunFolder(Path(folder) / "run")
         trainer = build_trainer(
             {"max_epochs": 1000, "precision": "32-true", "accelerator": "cpu", "callbacks": []},
