@@ -135,7 +135,7 @@ class BoxCollection(Metric):
             }
             for part in _by_picture(true, pictures)
         ]
-        scores = mean_average_precision(
+        scores: Any = mean_average_precision(
             said,
             there,
             backend="faster_coco_eval",

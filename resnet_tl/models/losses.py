@@ -28,14 +28,14 @@ def focal_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
 
 
 def giou_loss(boxes: Tensor, targets: Tensor) -> Tensor:
-    """1 - GIoU of pairs `[M, 4]`: `[M]`."""
-    return 1 - giou(boxes.float(), targets.float())
+    """1 - GIoU of pairs `[M, 4]`, fp32 or fp64: `[M]`."""
+    return 1 - giou(boxes, targets)
 
 
 class _FocalLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-        x = logits.float()
+        x = logits.to(torch.promote_types(logits.dtype, torch.float32))
         n, a = (labels >= 0).nonzero(as_tuple=True)
         there = n, a, labels[n, a]
         value, gradient = _no_everywhere(x, weights, with_gradient=ctx.needs_input_grad[0])

@@ -175,6 +175,16 @@ def test_the_loss_is_fp32_and_finite_under_autocast(head: Head) -> None:
     assert all(p.grad.isfinite().all() for p in head.parameters())
 
 
+def test_a_head_in_fp64_stays_in_fp64(head: Head) -> None:
+    head.double()
+    seen = {name: value.double() for name, value in maps(3).items()}
+    outputs = head(seen, None, (64, 64))
+    terms = head.loss(outputs, objects(SOME))
+    assert {term.dtype for term in terms.values()} == {torch.float64}
+    assert all(term.isfinite() for term in terms.values())
+    assert head.predict(outputs).boxes.dtype == torch.float64
+
+
 def test_a_state_dict_round_trip_and_a_deep_copy_answer_alike(head: Head, request: pytest.FixtureRequest) -> None:
     seen = maps(2)
     expected = head.eval().predict(head(seen, None, (64, 64)))

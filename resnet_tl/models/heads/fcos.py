@@ -10,6 +10,7 @@ from torch import Tensor
 
 from resnet_tl.boxes import decode_sides, encode_sides
 from resnet_tl.models.anchors import Anchors
+from resnet_tl.models.heads.base import at_least_fp32
 from resnet_tl.models.heads.dense import DenseHead, DenseOutputs, HeadNorm, by_anchor, conv3x3, labels_of
 from resnet_tl.models.losses import giou_loss
 from resnet_tl.models.matching import match_by_centre, pad
@@ -51,10 +52,10 @@ class FCOS(DenseHead):
         return torch.cat([by_anchor(F.relu(self.box(x)), 1), by_anchor(self.centerness(x), 1)], 2)
 
     def decode(self, regressed: Tensor, anchors: Tensor) -> Tensor:
-        return decode_sides(regressed[..., :4].float(), anchors)
+        return decode_sides(at_least_fp32(regressed[..., :4]), anchors)
 
     def scores(self, logits: Tensor, regressed: Tensor) -> Tensor:
-        return (logits.float().sigmoid() * regressed[..., 4:].float().sigmoid()).sqrt()
+        return (at_least_fp32(logits).sigmoid() * at_least_fp32(regressed[..., 4:]).sigmoid()).sqrt()
 
     def loss(self, outputs: DenseOutputs, targets: Boxes) -> dict[str, Tensor]:
         anchors, objects = torch.cat(outputs.anchors), pad(targets, len(outputs.sizes))
@@ -62,8 +63,10 @@ class FCOS(DenseHead):
         finding = match >= 0
         share = 1 / mean_over_ranks(finding.sum().float()).clamp(min=1)
         n, a = finding.nonzero(as_tuple=True)
-        aim, found = objects.boxes[n, match[n, a]], torch.cat(outputs.regressed, 1)[n, a].float()
-        central = F.binary_cross_entropy_with_logits(found[:, 4], centerness(aim, anchors[a]), reduction="sum")
+        aim, found = objects.boxes[n, match[n, a]], at_least_fp32(torch.cat(outputs.regressed, 1)[n, a])
+        central = F.binary_cross_entropy_with_logits(
+            found[:, 4], centerness(aim, anchors[a]).to(found.dtype), reduction="sum"
+        )
         return {
             "class": self.class_loss(outputs, labels_of(match, objects), share.expand(match.shape)),
             "box": giou_loss(self.decode(found, anchors[a]), aim).sum() * share,

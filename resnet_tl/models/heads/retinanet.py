@@ -9,6 +9,7 @@ from torch import Tensor
 
 from resnet_tl.boxes import decode, encode
 from resnet_tl.models.anchors import Anchors
+from resnet_tl.models.heads.base import at_least_fp32
 from resnet_tl.models.heads.dense import DenseHead, DenseOutputs, by_anchor, labels_of
 from resnet_tl.models.matching import IGNORED, match_by_overlap, pad
 from resnet_tl.models.ranks import mean_over_ranks
@@ -37,10 +38,10 @@ class RetinaNet(DenseHead):
         return by_anchor(self.box(x), self.anchors.per_cell)
 
     def decode(self, regressed: Tensor, anchors: Tensor) -> Tensor:
-        return decode(regressed.float(), anchors)
+        return decode(at_least_fp32(regressed), anchors)
 
     def scores(self, logits: Tensor, regressed: Tensor) -> Tensor:
-        return logits.float().sigmoid()
+        return at_least_fp32(logits).sigmoid()
 
     def loss(self, outputs: DenseOutputs, targets: Boxes) -> dict[str, Tensor]:
         anchors, pictures = torch.cat(outputs.anchors), len(outputs.sizes)
@@ -52,7 +53,7 @@ class RetinaNet(DenseHead):
         weights = share[:, None] * (match != IGNORED)
         n, a = finding.nonzero(as_tuple=True)
         aim = encode(objects.boxes[n, match[n, a]], anchors[a])
-        away = (torch.cat(outputs.regressed, 1)[n, a].float() - aim).abs().sum(1)
+        away = (at_least_fp32(torch.cat(outputs.regressed, 1)[n, a]) - aim).abs().sum(1)
         return {
             "class": self.class_loss(outputs, labels_of(match, objects), weights),
             "box": (away * share[n]).sum(),

@@ -19,7 +19,7 @@ from torchvision.ops.poolers import LevelMapper
 
 from resnet_tl.masks import to_pixels
 from resnet_tl.models.anchors import Anchors
-from resnet_tl.models.heads.base import Head
+from resnet_tl.models.heads.base import Head, at_least_fp32
 from resnet_tl.models.ranks import mean_over_ranks
 from resnet_tl.records import Boxes, Detections, Level
 
@@ -92,7 +92,7 @@ class FasterRCNN(Head):
         by_level = self.rpn.head(list(read.values()))
         per_level = self.anchors([(x.shape[-2], x.shape[-1]) for x in read.values()], input_size)
         anchors = [torch.cat(per_level)] * len(pictures)
-        objectness, deltas = (x.float() for x in concat_box_prediction_layers(*by_level))
+        objectness, deltas = (at_least_fp32(x) for x in concat_box_prediction_layers(*by_level))
         boxes = self.rpn.box_coder.decode(deltas.detach(), anchors).view(len(pictures), -1, 4)
         counts = [len(level) for level in per_level]
         proposals, _ = self.rpn.filter_proposals(boxes, objectness, pictures, counts)
@@ -142,6 +142,7 @@ class FasterRCNN(Head):
 
     def _first_stage_loss(self, outputs: TwoStageOutputs, objects: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         labels, matched = self.rpn.assign_targets_to_anchors(outputs.anchors, objects)
+        labels = [label.to(outputs.objectness.dtype) for label in labels]
         aims = self.rpn.box_coder.encode(matched, outputs.anchors)
         objectness, box = self.rpn.compute_loss(outputs.objectness, outputs.deltas, labels, aims)
         count = _sampled(torch.stack(labels), self.rpn.fg_bg_sampler)
@@ -151,7 +152,7 @@ class FasterRCNN(Head):
         """Logits `[R, K + 1]` and deltas `[R, (K + 1) * 4]` of all regions, fp32."""
         crops = self.roi_heads.box_roi_pool(outputs.maps, regions, outputs.sizes)
         logits, deltas = self.roi_heads.box_predictor(self.roi_heads.box_head(crops))
-        return logits.float(), deltas.float()
+        return at_least_fp32(logits), at_least_fp32(deltas)
 
 
 class MaskRCNN(FasterRCNN):
@@ -197,7 +198,7 @@ class MaskRCNN(FasterRCNN):
     def _masks(self, outputs: TwoStageOutputs, regions: list[Tensor]) -> Tensor:
         """Logits `[R, K + 1, 28, 28]`, fp32."""
         crops = self.roi_heads.mask_roi_pool(outputs.maps, regions, outputs.sizes)
-        return self.roi_heads.mask_predictor(self.roi_heads.mask_head(crops)).float()
+        return at_least_fp32(self.roi_heads.mask_predictor(self.roi_heads.mask_head(crops)))
 
 
 def roi_pool(levels: list[Level], side: int) -> MultiScaleRoIAlign:
