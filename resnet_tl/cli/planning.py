@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from lightning.pytorch import seed_everything
 
 from resnet_tl.cli.command import Command
@@ -22,9 +20,9 @@ from resnet_tl.tuning.table import table
 def show(command: Command) -> str:
     """The table of the plan, and what BiT's rule says of as many pictures."""
     _, data, task, plan = _built(command)
-    task.preprocessing = replace(task.preprocessing, size=data.image_size)
+    task.preprocessing = data.shown(task.preprocessing)
     shown = table(plan, task.stages(), task.tuning.norm, task.peak_rate, task.stage_macs())
-    pictures = int(data.class_counts().sum())
+    pictures = len(data.listings["train"])
     return f"{shown}\n\nBiT's rule for {pictures:,} training pictures: -c overlays/{bit_rule(pictures)}"
 
 

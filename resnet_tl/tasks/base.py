@@ -77,7 +77,8 @@ class Task(LightningModule):
 
     def stage_macs(self) -> dict[str, int]:
         """Multiply-accumulates of a picture by stage."""
-        return stage_macs(self.network, self.preprocessing.size)
+        # 0: pictures as they are, whatever their size; shares between stages are nearly the same at any.
+        return stage_macs(self.network, self.preprocessing.size or Preprocessing.size)
 
     def configure_callbacks(self) -> Sequence[Callback]:
         return [FineTuning(self.tuning)]
