@@ -18,7 +18,7 @@ from benchmarks.machine import machine
 
 PHASES = "[{epochs: 2, train: [head]}, {train: all}]"
 COMMON = [
-    *("-c", "classify/folder_resnet50_finetune", "--data.image_size", "64", "--data.cache", "resized"),
+    *("-c", "classify/folder_resnet50_finetune", "--data.image_size", "64"),
     *("--model.optimizer.lr", "0.05", "--model.tuning.phases", PHASES),
 ]
 NETWORKS = {
