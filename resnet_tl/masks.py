@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,94 @@ def to_run_lengths(pixels: npt.NDArray[np.bool_]) -> RunLengths:
     changes = np.flatnonzero(flat[1:] != flat[:-1])
     counts = np.diff(np.concatenate([[0], changes, [pixels.size]]))
     return RunLengths(counts, (pixels.shape[0], pixels.shape[1]))
+
+
+def decompressed(text: str, size: tuple[int, int]) -> RunLengths:
+    """COCO's compressed run lengths, as text: each number in groups of 5 bits, the lowest first, a 6th bit that says
+    whether more follow; from the fourth on, its difference from the last but one (cocoapi, `rleFrString`).
+
+    Raises:
+        ValueError: no such text.
+    """
+    codes = np.frombuffer(text.encode("ascii"), np.uint8).astype(np.int64) - 48
+    ends = (codes & 0x20) == 0
+    if not ((codes >= 0) & (codes < 64)).all() or not ends[-1:].all():
+        raise ValueError("not COCO's compressed run lengths")
+    first = np.flatnonzero(np.concatenate([[True], ends]))[:-1]
+    place = np.arange(len(codes)) - np.repeat(first, np.diff(first, append=len(codes)))
+    numbers = np.add.reduceat((codes & 0x1F) << 5 * place, first) if len(first) else codes
+    negative = (codes[ends] & 0x10) > 0
+    numbers -= np.where(negative, 1 << 5 * (place[ends] + 1), 0)
+    numbers[1::2], numbers[2::2] = numbers[1::2].cumsum(), numbers[2::2].cumsum()
+    return RunLengths(numbers, size)
+
+
+def scaled(mask: Mask, size: tuple[int, int], to_size: tuple[int, int]) -> Mask:
+    """As it lies when its picture of `size` (h, w) is resized to `to_size`."""
+    if isinstance(mask, RunLengths):
+        rows, columns = (
+            ((np.arange(new) + 0.5) * old / new).astype(np.int64) for old, new in zip(size, to_size, strict=True)
+        )
+        return to_run_lengths(to_pixels(mask, *size)[rows[:, None], columns])
+    factors = np.array([to_size[1] / size[1], to_size[0] / size[0]], np.float32)
+    return [polygon * factors for polygon in mask]
+
+
+def turned(mask: Mask, size: tuple[int, int], orientation: int) -> Mask:
+    """As it lies when its picture of `size` (h, w) is set upright, by its EXIF orientation (1 to 8; 2: mirrored)."""
+    if isinstance(mask, RunLengths):
+        return to_run_lengths(turned_pixels(to_pixels(mask, *size), orientation))
+    return [turned_points(polygon, size, orientation) for polygon in mask]
+
+
+def turned_points(points: npt.NDArray[Any], size: tuple[int, int], orientation: int) -> npt.NDArray[Any]:
+    """Points `[..., 2]` (x, y) of a picture of `size` (h, w), when it is set upright (EXIF 2.32, tag 274)."""
+    x, y = points[..., 0], points[..., 1]
+    height, width = size
+    x = width - x if orientation in (2, 3, 7, 8) else x
+    y = height - y if orientation in (3, 4, 6, 7) else y
+    return np.stack([y, x] if orientation >= 5 else [x, y], -1)
+
+
+def turned_pixels(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+    """A picture `[H, W, ...]` set upright."""
+    pixels = pixels[:, ::-1] if orientation in (2, 3, 7, 8) else pixels
+    pixels = pixels[::-1] if orientation in (3, 4, 6, 7) else pixels
+    return pixels.swapaxes(0, 1) if orientation >= 5 else pixels
+
+
+def cut(mask: Mask, size: tuple[int, int], window: tuple[int, int, int, int]) -> Mask:
+    """Its part in a window (top, left, height, width) of its picture of `size`, counted from the window's corner."""
+    top, left, height, width = window
+    if isinstance(mask, RunLengths):
+        return to_run_lengths(to_pixels(mask, *size)[top : top + height, left : left + width])
+    corner = np.array([left, top], np.float32)
+    clipped = [_clipped(polygon - corner, height, width) for polygon in mask]
+    return [polygon for polygon in clipped if len(polygon) > 2]
+
+
+def placed(mask: Mask, size: tuple[int, int], at: tuple[int, int], canvas: tuple[int, int]) -> Mask:
+    """As it lies when its picture of `size` is laid on a canvas (h, w), the corner `at` (top, left)."""
+    if isinstance(mask, RunLengths):
+        pixels = np.zeros(canvas, bool)
+        pixels[at[0] : at[0] + size[0], at[1] : at[1] + size[1]] = to_pixels(mask, *size)
+        return to_run_lengths(pixels)
+    return [polygon + np.array([at[1], at[0]], np.float32) for polygon in mask]
+
+
+def _clipped(polygon: Polygon, height: int, width: int) -> Polygon:
+    """What of it lies in 0...width, 0...height, side by side (Sutherland and Hodgman, 1974)."""
+    for axis, limit, sign in ((0, 0, -1), (0, width, 1), (1, 0, -1), (1, height, 1)):
+        inside = sign * (polygon[:, axis] - limit) <= 0
+        if inside.all():
+            continue
+        after = np.roll(polygon, -1, axis=0)
+        crosses = inside != np.roll(inside, -1)
+        step = np.where(crosses, after[:, axis] - polygon[:, axis], 1)
+        crossing = polygon + ((limit - polygon[:, axis]) / step)[:, None] * (after - polygon)
+        crossing[:, axis] = limit
+        polygon = np.stack([polygon, crossing], 1)[np.stack([inside, crosses], 1)]
+    return polygon
 
 
 def _unrolled(mask: RunLengths, height: int, width: int) -> npt.NDArray[np.bool_]:

@@ -34,13 +34,17 @@ class Level(NamedTuple):
 @dataclass(frozen=True)
 class Preprocessing:
     """How weights want their pictures: resize the short side to `size / crop`, cut the centre `size` x `size`,
-    scale to 0...1, subtract `mean`, divide by `std` (one value a channel)."""
+    scale to 0...1, subtract `mean`, divide by `std` (one value a channel).
+
+    max_size: for detection, that resizes whole pictures: pixels that the long side has at most; None: any number.
+    """
 
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     size: int = 224
     interpolation: str = "bilinear"
     crop: float = 0.875
+    max_size: int | None = None
 
 
 class Sample(NamedTuple):
@@ -88,13 +92,14 @@ class Batch:
 
     images: uint8 (0...255) or uint16 (0...65535), `[N*V, C, H, W]`, channels-last, the V views of a picture adjacent;
         or the kept features of as many.
-    targets: class indices `[N]` int64, multi-hot `[N, K]` float32, or class indices of pixels `[N, H, W]` uint8.
+    targets: class indices `[N]` int64, multi-hot `[N, K]` float32, class indices of pixels `[N, H, W]` uint8; or
+        `Boxes`.
     sizes, original_sizes: `[N, 2]` int64, (h, w) before padding, and of the file after EXIF rotation.
     indices: `[N]` int64 into the listing; -1 marks a filler.
     """
 
     images: Tensor | Features
-    targets: Tensor
+    targets: Any
     sizes: Tensor
     original_sizes: Tensor
     indices: Tensor

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from lightning.pytorch import Callback, Trainer
 
+import resnet_tl.data.detection
 import resnet_tl.data.segmentation
 import resnet_tl.tasks.classification
 import resnet_tl.tasks.segmentation  # noqa: F401  makes tasks, heads and data known by their short names

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -20,12 +20,13 @@ from resnet_tl.records import Batch, Draw, Features, Sample, Target
 class Item(NamedTuple):
     """A picture on its way into a batch.
 
-    views: `[V, H, W, C]`; target: class index, multi-hot `[K]` float32, or mask `[H, W]` uint8; original_size: (h, w)
-    of the file; row: of the listing, -1 for a filler; size: (h, w) of what is not padding, None where nothing is.
+    views: `[V, H, W, C]`; target: class index, multi-hot `[K]` float32, mask `[H, W]` uint8, or `Boxes`;
+    original_size: (h, w) of the file; row: of the listing, -1 for a filler; size: (h, w) of what is not padding, None
+    where nothing is.
     """
 
     views: Picture
-    target: int | np.ndarray
+    target: Any
     original_size: tuple[int, int]
     row: int
     size: tuple[int, int] | None = None

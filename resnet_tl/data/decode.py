@@ -39,18 +39,18 @@ def decode(path: str, channels: int = 3, reduce: int = 1) -> Picture:
     return decode_bytes(read_bytes(path), path, channels, reduce)
 
 
-def read_bytes(path: str) -> bytes:
-    """The content of a file, or of a member of a zip.
+def read_bytes(path: str, first: int = -1, *, allow_empty: bool = False) -> bytes:
+    """The content of a file (or of it no more than the `first` bytes), or of a member of a zip.
 
     Raises:
         DataError: it cannot be read, or is empty.
     """
     inside = split_path(path)
     try:
-        data = open_archive(inside[0]).read(inside[1]) if inside else _read_file(path)
+        data = open_archive(inside[0]).read(inside[1]) if inside else _read_file(path, first)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({os.strerror(error.errno or 0).lower()})") from error
-    if not data:
+    if not data and not allow_empty:
         raise DataError(f"{path}: the file is empty; expected a picture")
     return data
 
@@ -75,16 +75,16 @@ def decode_bytes(data: bytes, path: str, channels: int = 3, reduce: int = 1) -> 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
     """(h, w) after the EXIF rotation, from a JPEG's header alone; None for other or damaged files."""
-    frame = _jpeg_segment(data, FRAMES) if data.startswith(b"\xff\xd8") else -1
+    frame = jpeg_segment(data, FRAMES) if data.startswith(b"\xff\xd8") else -1
     if frame < 0:
         return None
     height, width = struct.unpack(">HH", data[frame + 5 : frame + 9])
     return (width, height) if b"Exif\0" in data[:frame] and _is_turned(data) else (height, width)
 
 
-def _read_file(path: str) -> bytes:
+def _read_file(path: str, first: int) -> bytes:
     with open(path, "rb", buffering=0) as file:
-        return file.readall()
+        return file.readall() if first < 0 else file.read(first)
 
 
 def _from_picture(data: bytes, path: str, channels: int, reduce: int) -> Picture:
@@ -179,7 +179,7 @@ def _jpeg_ends(data: bytes) -> bool:
     """
     if data.endswith(b"\xff\xd9"):
         return True
-    scan = _jpeg_segment(data, b"\xda")
+    scan = jpeg_segment(data, b"\xda")
     return scan >= 0 and data.find(b"\xff\xd9", scan) >= 0
 
 
@@ -187,7 +187,7 @@ FRAMES = bytes(set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC})
 """Markers of the segments that hold a JPEG's size (ITU-T T.81, table B.1)."""
 
 
-def _jpeg_segment(data: bytes, markers: bytes) -> int:
+def jpeg_segment(data: bytes, markers: bytes) -> int:
     """Where the first segment with one of these markers begins; -1 where the header has none, or not all of it."""
     position = 2
     while position + 9 <= len(data) and data[position] == 0xFF:

@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from resnet_tl.data.dataset import Item
-from resnet_tl.records import Batch
+from resnet_tl.records import Batch, Boxes
 
 Collate = Callable[[Sequence[Item]], Batch]
 SEGMENTS = 8
@@ -124,8 +124,12 @@ def _give_back(segment: np.ndarray, owner: int) -> None:
 
 def _inline(value: Any) -> Any:
     """Small tensors travel in the message itself: as tensors each would be a file, opened, sent and mapped."""
+    if isinstance(value, Boxes):
+        return replace(value, **{name: _inline(part) for name, part in vars(value).items()})
     return value.numpy() if isinstance(value, Tensor) else value
 
 
 def _as_tensor(value: Any) -> Any:
+    if isinstance(value, Boxes):
+        return replace(value, **{name: _as_tensor(part) for name, part in vars(value).items()})
     return torch.from_numpy(value) if isinstance(value, np.ndarray) else value

@@ -182,12 +182,18 @@ class Rows:
     def select(self, indices: np.ndarray) -> Rows:
         lengths = self.lengths[indices]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        take = np.repeat(self.offsets[indices] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return Rows(self.values[take], offsets)
+        return Rows(self.values[ranges(self.offsets[indices], lengths)], offsets)
 
     def join(self, other: Rows) -> Rows:
         offsets = np.concatenate([self.offsets, other.offsets[1:] + self.offsets[-1]])
         return Rows(np.concatenate([self.values, other.values]), offsets)
+
+
+def ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """`[starts[0], starts[0] + 1, ...]`, so many as `lengths[0]` says, then those from `starts[1]` on ..."""
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.repeat(starts - (ends - lengths), lengths) + np.arange(total)
 
 
 def _ends(rows: Sequence[Sequence[int]]) -> np.ndarray:

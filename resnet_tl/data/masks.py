@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from resnet_tl.data.decode import decode_bytes, jpeg_size, read_bytes
+from resnet_tl.data.decode import read_bytes
 from resnet_tl.errors import DataError
 from resnet_tl.records import IGNORE
 
@@ -56,20 +56,3 @@ def strange_values(values: Mask, codes: npt.NDArray[np.uint8]) -> str:
     shown = ", ".join(map(str, strange[:5])) + (", ..." if len(strange) > 5 else "")
     also = f" or {', '.join(map(str, ignored[:3]))} to ignore" if len(ignored) and len(ignored) < 9 else ""
     return f"holds the value {shown}; expected {known.min()} to {known.max()}{also}"
-
-
-def size_of(path: str, channels: int) -> tuple[int, int]:
-    """(h, w) of a picture after its EXIF rotation, from its header where that tells it.
-
-    Raises:
-        DataError: missing, or no picture.
-    """
-    data = read_bytes(path)
-    if (size := jpeg_size(data)) is not None:
-        return size
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "BMP", "GIF")) as image:
-            return image.height, image.width
-    except (OSError, SyntaxError, ValueError):
-        height, width = decode_bytes(data, path, channels).shape[:2]
-        return height, width

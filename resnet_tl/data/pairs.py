@@ -17,7 +17,7 @@ from resnet_tl.data.crops import Seed, mirrored
 from resnet_tl.data.decode import Picture
 from resnet_tl.data.masks import Mask
 from resnet_tl.data.resize import Interpolation, resize, resize_fast
-from resnet_tl.data.transforms import PRESETS, Strength, built
+from resnet_tl.data.transforms import Colours, Strength, built
 from resnet_tl.errors import RecipeError
 from resnet_tl.records import IGNORE
 
@@ -69,9 +69,7 @@ class RandomCrop:
     ) -> None:
         self.size, self.scale, self.short, self.balanced = size, scale, short, balanced
         self.strength, self.interpolation = strength, interpolation
-        _, anything, rgb = PRESETS[strength] if strength != "none" else (1.0, list, list)
-        plain = [step for step in anything() if not isinstance(step, A.Affine | A.CoarseDropout)]
-        self.anything, self.rgb = (A.Compose(list(more)) if more else None for more in (plain, [*plain, *rgb()]))
+        self.colours = Colours(strength)
 
     def __call__(self, picture: Picture, mask: Mask, seed: Seed) -> Pair:
         rng = np.random.default_rng(seed)
@@ -86,12 +84,7 @@ class RandomCrop:
         mask = resize(mask[..., None], height, width, "nearest")[..., 0]
         if self.strength != "none" and rng.random() < 0.5:
             picture, mask = mirrored(picture), np.ascontiguousarray(mask[:, ::-1])
-        is_rgb = picture.dtype == np.uint8 and picture.shape[2] == 3
-        more = self.rgb if is_rgb else self.anything
-        if more is not None:
-            more.set_random_state(rng, random.Random(int(rng.integers(1 << 63))))
-            picture = more(image=picture)["image"]
-        return padded(picture, mask, self.size)
+        return padded(self.colours(picture, rng), mask, self.size)
 
     def _part(self, mask: Mask, factor: float, rng: np.random.Generator) -> tuple[slice, slice]:
         """Rows and columns of the picture that fill the crop at this scale, or all there are."""
@@ -134,11 +127,13 @@ def padded(picture: Picture, mask: Mask, size: tuple[int, int]) -> Pair:
     return Pair(room, labels, (height, width))
 
 
-def shown_size(height: int, width: int, short: int) -> tuple[int, int]:
-    """(h, w) with a short side of `short`; 0: unchanged."""
+def shown_size(height: int, width: int, short: int, longest: int | None = None) -> tuple[int, int]:
+    """(h, w) with a short side of `short` (0: unchanged), or smaller where the long one would exceed `longest`."""
     if not short:
         return height, width
     factor = short / min(height, width)
+    if longest is not None:
+        factor = min(factor, longest / max(height, width))
     return max(1, round(height * factor)), max(1, round(width * factor))
 
 

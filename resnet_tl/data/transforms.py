@@ -185,6 +185,20 @@ class Pipeline:
         return 1
 
 
+class Colours:
+    """What a strength changes of a picture whose content stays where it is: light, colours, sharpness."""
+
+    def __init__(self, strength: Strength) -> None:
+        _, anything, rgb = PRESETS[strength] if strength != "none" else (1.0, list, list)
+        plain = [step for step in anything() if not isinstance(step, A.Affine | A.CoarseDropout)]
+        self.anything, self.rgb = (A.Compose(list(more)) if more else None for more in (plain, [*plain, *rgb()]))
+
+    def __call__(self, picture: Picture, rng: np.random.Generator) -> Picture:
+        is_rgb = picture.dtype == np.uint8 and picture.shape[2] == 3
+        more = self.rgb if is_rgb else self.anything
+        return _apply(more, picture, rng) if more else picture
+
+
 def _apply(compose: A.Compose, picture: Picture, rng: np.random.Generator) -> Picture:
     compose.set_random_state(rng, random.Random(int(rng.integers(1 << 63))))
     return compose(image=picture)["image"]

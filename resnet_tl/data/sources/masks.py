@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from resnet_tl.data.headers import size_of
 from resnet_tl.data.listing import MaskListing, MaskSet, Rows
-from resnet_tl.data.masks import NO_CLASS, read_values, size_of, strange_values
+from resnet_tl.data.masks import NO_CLASS, read_values, strange_values
+from resnet_tl.data.sources.faults import raise_if_any
 from resnet_tl.data.sources.folder import SPLITS
 from resnet_tl.data.sources.tree import Tree, is_picture, walk
 from resnet_tl.errors import DataError
@@ -21,7 +23,6 @@ from resnet_tl.records import IGNORE
 SCANNED = 5000
 """Masks of a split that are read before training; of a larger split evenly many of them. What such a sample misses is
 found when it is drawn, with its name."""
-SHOWN = 40
 
 
 @dataclass(frozen=True)
@@ -212,10 +213,7 @@ def _checked(
         found.splits[split] = MaskListing(
             root, Rows.of_text([a for a, _ in pairs]), Rows.of_text([b for _, b in pairs])
         )
-    if faults:
-        more = f"\n  and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-        shown = "".join(f"\n  {fault}" for fault in faults[:SHOWN])
-        raise DataError(f"{root} has {len(faults)} fault{'s' if len(faults) > 1 else ''}:{shown}{more}")
+    raise_if_any(root, faults)
     return replace(found, notes=notes)
 
 

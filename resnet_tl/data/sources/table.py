@@ -73,46 +73,50 @@ class _Row(NamedTuple):
     split: str
 
 
-def _read_rows(table: str, columns: Columns) -> list[_Row]:
+def read_lines(table: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The headings of a CSV, and of each line that is not empty its number and its cells, as many as headings.
+
+    Raises:
+        DataError: missing, no CSV in UTF-8, a line of another number of cells, no lines.
+    """
     if not os.path.exists(table):
         raise missing(table)
     try:
         with open(table, newline="", encoding="utf-8-sig") as file:
             header = file.readline()
             delimiter = max(",;\t", key=header.count)
-            found = next(csv.reader([header], delimiter=delimiter), [])
-            found = [name.strip() for name in found]
-            read = _row_reader(table, found, columns)
+            found = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
             reader = csv.reader(file, delimiter=delimiter)
-            rows = [read(reader.line_num + 1, cells) for cells in reader if any(cells)]
+            lines = [(reader.line_num + 1, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
     except UnicodeDecodeError as error:
         raise DataError(f"{table} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
     except (IsADirectoryError, PermissionError, csv.Error) as error:
         reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else error
         raise DataError(f"{table} cannot be read as a CSV: {reason}") from None
-    if not rows:
+    for line, cells in lines:
+        if len(cells) != len(found):
+            raise DataError(f"{table} line {line} has {len(cells)} cells; expected {len(found)} ({', '.join(found)})")
+    if found and not lines:
         raise DataError(f"{table} lists no pictures; expected a line for each below its header")
-    return rows
+    return found, lines
 
 
-def _row_reader(table: str, found: list[str], columns: Columns) -> Callable[[int, list[str]], _Row]:
-    """From (line number, cells) to a checked `_Row`."""
+def _read_rows(table: str, columns: Columns) -> list[_Row]:
+    found, lines = read_lines(table)
     path = _column(table, found, columns.path, "path_column")
     label = _column(table, found, columns.label, "label_column")
     own_split = columns.split != Columns().split or columns.split in found
     split = _column(table, found, columns.split, "split_column") if own_split else None
 
-    def read(line: int, cells: list[str]) -> _Row:
-        if len(cells) != len(found):
-            raise DataError(f"{table} line {line} has {len(cells)} cells; expected {len(found)} ({', '.join(found)})")
-        part = "train" if split is None else cells[split].strip().lower()
+    def row(line: int, cells: list[str]) -> _Row:
+        part = "train" if split is None else cells[split].lower()
         if part not in SPLITS:
             raise DataError(f"{table} line {line} has the split {part!r}; expected train, val or test")
-        if not cells[path].strip():
+        if not cells[path]:
             raise DataError(f"{table} line {line} has no path in column {columns.path!r}")
-        return _Row(line, cells[path].strip(), cells[label].strip(), SPLITS[part])
+        return _Row(line, cells[path], cells[label], SPLITS[part])
 
-    return read
+    return [row(line, cells) for line, cells in lines]
 
 
 def _column(table: str, found: list[str], name: str, option: str) -> int:
@@ -149,8 +153,8 @@ def _classes(
 
 def _keys(table: str, rows: list[_Row], root: str) -> tuple[str, list[str]]:
     """The root proper and each row's path below it, once all are known to exist, each once."""
-    keys = [_below(root, row.path) for row in rows]
-    tree_root, exists = _existence(root)
+    keys = [below(root, row.path) for row in rows]
+    tree_root, exists = existence(root)
     if lost := [row.path for row, key in zip(rows, keys, strict=True) if not exists(key)]:
         raise DataError(
             f"{table} lists {len(lost)} pictures of {len(rows)} that do not exist below {root}: "
@@ -166,7 +170,7 @@ def _keys(table: str, rows: list[_Row], root: str) -> tuple[str, list[str]]:
     return tree_root, keys
 
 
-def _below(root: str, path: str) -> str:
+def below(root: str, path: str) -> str:
     """The path of a cell as a key: relative to the root where it lies below it, with `/`."""
     path = path.replace("\\", "/")
     if os.path.isabs(path):
@@ -175,7 +179,8 @@ def _below(root: str, path: str) -> str:
     return os.path.normpath(path)
 
 
-def _existence(root: str) -> tuple[str, Callable[[str], bool]]:
+def existence(root: str) -> tuple[str, Callable[[str], bool]]:
+    """The root proper (of a zip its path), and whether a key is a file below it."""
     if os.path.isdir(root):
         return root, lambda key: os.path.isfile(os.path.join(root, key))
     tree = walk(root)

@@ -1,0 +1,157 @@
+"""Pictures with objects, boxes or masks, as LightningDataModules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from resnet_tl.data.box_dataset import BoxDataset, collate_boxes
+from resnet_tl.data.box_listing import BoxListing, BoxSet
+from resnet_tl.data.box_transforms import Fit, Jitter, SceneTransform
+from resnet_tl.data.listing import Listing
+from resnet_tl.data.modules import OnError, PictureData, check
+from resnet_tl.data.sources.box_table import read_box_table
+from resnet_tl.data.sources.coco import read_coco
+from resnet_tl.data.sources.voc import read_voc_boxes
+from resnet_tl.data.sources.yolo import read_yolo
+from resnet_tl.data.transforms import PRESETS, Strength
+from resnet_tl.records import Preprocessing
+
+
+class DetectionData(PictureData):
+    """Pictures with objects. They keep their aspect ratio; evaluation sees whole pictures.
+
+    Args:
+        pictures: see `PictureData`.
+        image_size: pixels of the short side to which all pictures are resized.
+        max_size: pixels of the long side at most; None: 5/3 of the short one, as 800 and 1333.
+        scale: smallest and largest factor on a training picture's size; what exceeds the ordinary size is cut off.
+        augment: strength of changes of colour; `none` does not mirror either.
+        options: of `PictureData`.
+
+    Attributes:
+        codes: the set's own category id of each class.
+    """
+
+    collate = staticmethod(collate_boxes)
+
+    def __init__(
+        self,
+        pictures: BoxSet,
+        *,
+        image_size: int = 800,
+        max_size: int | None = None,
+        scale: tuple[float, float] = (1.0, 1.0),
+        augment: Strength = "light",
+        **options: Any,
+    ) -> None:
+        longest = image_size * 5 // 3 if max_size is None else max_size
+        check(image_size >= 1, f"data.image_size is {image_size}; expected 1 pixel or more")
+        check(longest >= image_size, f"data.max_size is {longest}; expected data.image_size {image_size} or more")
+        check(0 < scale[0] <= scale[1], f"data.scale is {list(scale)}; expected two factors above 0, the smaller first")
+        check(augment in ("none", *PRESETS), f"data.augment is {augment!r}; expected one of none, {', '.join(PRESETS)}")
+        super().__init__(pictures, **options)
+        self.image_size, self.max_size, self.scale, self.augment = image_size, longest, tuple(scale), augment
+        self.codes = pictures.codes
+
+    def shown(self, wanted: Preprocessing) -> Preprocessing:
+        return replace(wanted, size=self.image_size, max_size=self.max_size, crop=1.0, interpolation=self.interpolation)
+
+    def class_counts(self) -> np.ndarray:
+        """How many training objects there are of each class: `[K]` int64."""
+        return self._listing("train").class_counts(len(self.classes))
+
+    def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> BoxDataset:
+        assert isinstance(listing, BoxListing)
+        transform = self._training_transform() if training else self._evaluation_transform()
+        return BoxDataset(listing, transform, channels=self.channels, seed=self.seed, on_error=on_error)
+
+    def _training_transform(self) -> SceneTransform:
+        fit = Fit(self.image_size, self.max_size, self.interpolation, fast=True)
+        return Jitter(fit, (self.scale[0], self.scale[1]), self.augment)
+
+    def _evaluation_transform(self) -> SceneTransform:
+        return Fit(self.image_size, self.max_size, self.interpolation)
+
+
+class CocoDetection(DetectionData):
+    """COCO's format: json files with boxes, polygons or run lengths, and a folder of pictures.
+
+    Args:
+        root: the folder of both.
+        annotations: the json of each split below `root`, `{train: a.json, val: b.json}`; None: found by their names.
+        images: the folder below `root` that file names start from; None: found.
+        classes: a checkpoint's class names, which must be the set's; None: the set's own, in the order of their ids.
+        options: of `DetectionData`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        annotations: dict[str, str] | None = None,
+        images: str | None = None,
+        classes: list[str] | None = None,
+        channels: int = 3,
+        **options: Any,
+    ) -> None:
+        super().__init__(read_coco(root, annotations, images, classes, channels), channels=channels, **options)
+
+
+class VOCDetection(DetectionData):
+    """Pascal VOC's format: an XML file a picture, `root/{JPEGImages,Annotations,ImageSets/Main}`, or beside it.
+
+    Args:
+        root: that folder.
+        classes: a checkpoint's class names, among which the set's must be; None: the set's own, sorted.
+        options: of `DetectionData`.
+    """
+
+    def __init__(self, root: str, *, classes: list[str] | None = None, channels: int = 3, **options: Any) -> None:
+        super().__init__(read_voc_boxes(root, classes, channels), channels=channels, **options)
+
+
+class YoloDetection(DetectionData):
+    """YOLO's format: a text file of boxes or polygons a picture, and `data.yaml` or `classes.txt` with the names.
+
+    Args:
+        root: the folder of `images` and `labels`.
+        data: the YAML below `root`; None: found.
+        classes: a checkpoint's class names, which must be the set's; None: the set's own, in their order.
+        options: of `DetectionData`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        data: str | None = None,
+        classes: list[str] | None = None,
+        channels: int = 3,
+        **options: Any,
+    ) -> None:
+        super().__init__(read_yolo(root, data, classes, channels), channels=channels, **options)
+
+
+class BoxTable(DetectionData):
+    """Boxes in a CSV with the columns path, label, x1, y1, x2, y2 and, if wanted, split, width, height.
+
+    Args:
+        csv: that file.
+        root: folder or zip below which its paths lie; None: the CSV's own folder.
+        classes: a checkpoint's class names, among which the table's must be; None: the table's own, sorted.
+        options: of `DetectionData`.
+    """
+
+    def __init__(
+        self,
+        csv: str,
+        root: str | None = None,
+        *,
+        classes: list[str] | None = None,
+        channels: int = 3,
+        **options: Any,
+    ) -> None:
+        super().__init__(read_box_table(csv, root, classes, channels), channels=channels, **options)

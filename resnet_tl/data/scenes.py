@@ -1,0 +1,84 @@
+"""Pictures and what is in them, changed together."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from resnet_tl import masks
+from resnet_tl.data import crops
+from resnet_tl.data.box_listing import Objects
+from resnet_tl.data.decode import Picture
+from resnet_tl.data.resize import Interpolation, resize, resize_fast
+
+LEAST = 0.1
+"""An object of whose box less than this share is left is left out: nobody could say what it is."""
+
+
+class Scene(NamedTuple):
+    """picture `[H, W, C]`, and its objects in its pixels."""
+
+    picture: Picture
+    objects: Objects
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.picture.shape[0], self.picture.shape[1]
+
+
+def resized(
+    scene: Scene, size: tuple[int, int], interpolation: Interpolation = "bilinear", *, fast: bool = False
+) -> Scene:
+    """To (h, w). fast: see `resize_fast`, for training."""
+    if scene.size == size:
+        return scene
+    picture = (resize_fast if fast else resize)(scene.picture, *size, interpolation)
+    down, right = size[0] / scene.size[0], size[1] / scene.size[1]
+    boxes, labels, crowd, area, shapes = scene.objects
+    boxes = boxes * np.array([right, down, right, down], np.float32)
+    if shapes is not None:
+        shapes = [masks.scaled(mask, scene.size, size) for mask in shapes]
+    return Scene(picture, Objects(clipped(boxes, size), labels, crowd, area * np.float32(down * right), shapes))
+
+
+def mirrored(scene: Scene) -> Scene:
+    """Left and right exchanged."""
+    boxes, labels, crowd, area, shapes = scene.objects
+    boxes = boxes.copy()
+    boxes[:, [2, 0]] = scene.size[1] - boxes[:, [0, 2]]
+    if shapes is not None:
+        shapes = [masks.turned(mask, scene.size, 2) for mask in shapes]
+    return Scene(crops.mirrored(scene.picture), Objects(boxes, labels, crowd, area, shapes))
+
+
+def cut(scene: Scene, top: int, left: int, height: int, width: int) -> Scene:
+    """That part of it; objects of which too little is left are left out."""
+    if (top, left, height, width) == (0, 0, *scene.size):
+        return scene
+    picture = scene.picture[top : top + height, left : left + width]
+    before = scene.objects.boxes
+    boxes = clipped(before - np.array([left, top, left, top], np.float32), (height, width))
+    share = area(boxes) / area(before)
+    left_over = share >= LEAST
+    _, labels, crowd, areas, shapes = scene.objects.where(left_over)
+    if shapes is not None:
+        shapes = [masks.cut(mask, scene.size, (top, left, height, width)) for mask in shapes]
+    return Scene(picture, Objects(boxes[left_over], labels, crowd, areas * share[left_over], shapes))
+
+
+def placed(scene: Scene, at: tuple[int, int], canvas: tuple[int, int]) -> Objects:
+    """The objects as they lie when the picture is laid on a canvas (h, w), its corner `at` (top, left)."""
+    boxes, labels, crowd, area, shapes = scene.objects
+    if shapes is not None:
+        shapes = [masks.placed(mask, scene.size, at, canvas) for mask in shapes]
+    return Objects(boxes + np.array([at[1], at[0]] * 2, np.float32), labels, crowd, area, shapes)
+
+
+def clipped(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Boxes `[M, 4]` cut off at the edges of a picture of `size` (h, w)."""
+    return boxes.clip(0, np.array([size[1], size[0]] * 2, boxes.dtype))
+
+
+def area(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])

@@ -1,0 +1,138 @@
+"""Boxes in a CSV: a line a box, or a line without a box for a picture that shows nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from resnet_tl.data.box_listing import BoxSet
+from resnet_tl.data.sources.annotations import Entry, Findings, Gathering, box_set
+from resnet_tl.data.sources.folder import SPLITS
+from resnet_tl.data.sources.table import below, existence, read_lines
+from resnet_tl.errors import DataError, did_you_mean
+
+HEADINGS = {
+    "path": ("path", "filename", "file_name", "image"),
+    "label": ("label", "class", "name", "category"),
+    "x1": ("x1", "xmin", "left"),
+    "y1": ("y1", "ymin", "top"),
+    "x2": ("x2", "xmax", "right"),
+    "y2": ("y2", "ymax", "bottom"),
+    "split": ("split",),
+    "width": ("width", "image_width"),
+    "height": ("height", "image_height"),
+}
+"""What a column may be called; split, width and height may lack."""
+SIDES = ("x1", "y1", "x2", "y2")
+OPTIONAL = ("split", "width", "height")
+
+
+class Line(NamedTuple):
+    """A line of the table: its number, and its cells by column."""
+
+    number: int
+    cells: dict[str, str]
+
+    @property
+    def has_box(self) -> bool:
+        return any(self.cells[side] for side in (*SIDES, "label"))
+
+
+def read_box_table(
+    table: str, root: str | None = None, classes: Sequence[str] | None = None, channels: int = 3
+) -> BoxSet:
+    """A CSV (UTF-8, fields parted by comma, semicolon or tab) with the columns path, label, x1, y1, x2, y2 and, if
+    wanted, split, width and height of the picture; see `HEADINGS` for other names.
+
+    Corners are pixels from the picture's upper left, on pixel edges: a box over all of it is 0, 0, width, height. A
+    line with nothing but a path is a picture without objects.
+
+    Args:
+        table: that file.
+        root: folder or zip below which its paths lie; None: the CSV's own folder.
+        classes: a checkpoint's, among which the table's must be; None: the labels of the training pictures, sorted.
+        channels: of the pictures.
+
+    Raises:
+        DataError: one, with everything that is wrong with the set.
+    """
+    table = os.path.expanduser(table)
+    lines = _lines(table)
+    folder = os.path.expanduser(root) if root is not None else os.path.dirname(table) or "."
+    folder, exists = existence(folder)
+    findings = Findings(folder, table)
+    by_split: dict[str, dict[str, list[Line]]] = {}
+    for line in lines:
+        key, split = below(folder, line.cells["path"]), line.cells["split"].lower() or "train"
+        if not line.cells["path"]:
+            findings.faults.append(f"{table}: line {line.number} has no path")
+        elif split not in SPLITS:
+            findings.faults.append(f"{table}: line {line.number} has the split {split!r}; expected train, val or test")
+        elif not exists(key):
+            findings.faults.append(f"{table}: line {line.number} is of {key}, which does not exist below {folder}")
+        else:
+            by_split.setdefault(SPLITS[split], {}).setdefault(key, []).append(line)
+    names = list(classes) if classes is not None else _classes(by_split)
+    gathered = {}
+    for split, pictures in sorted(by_split.items()):
+        entries = [Entry(key, _size(table, some, findings), f"{table}: {key}") for key, some in pictures.items()]
+        gathered[split] = Gathering(entries, names, channels, findings)
+        for row, some in enumerate(pictures.values()):
+            _add(gathered[split], row, [line for line in some if line.has_box], names, findings)
+    return box_set(findings, gathered, names, list(range(len(names))))
+
+
+def _add(gathering: Gathering, row: int, lines: list[Line], names: list[str], findings: Findings) -> None:
+    for number, cells in lines:
+        label = cells["label"]
+        try:
+            box = [float(cells[side]) for side in SIDES]
+        except ValueError:
+            said = ", ".join(cells[side] for side in SIDES)
+            findings.faults.append(f"{findings.name}: line {number} has the box {said}; expected four numbers")
+            continue
+        if label in names:
+            gathering.add(row, names.index(label), box, f"line {number}")
+        else:
+            findings.faults.append(
+                f"{findings.name}: line {number} has the label {label!r}, which is no class{did_you_mean(label, names)}"
+            )
+
+
+def _lines(table: str) -> list[Line]:
+    found, lines = read_lines(table)
+    places = {}
+    for column, headings in HEADINGS.items():
+        heading = next((name for name in headings if name in found), None)
+        if heading is None and column not in OPTIONAL:
+            raise DataError(
+                f"{table} has no column {column!r}{did_you_mean(column, found)} (columns: {', '.join(found)}; "
+                f"expected path, label, x1, y1, x2, y2 or names as {', '.join(headings[1:])})"
+            )
+        places[column] = None if heading is None else found.index(heading)
+    return [
+        Line(number, {column: "" if at is None else cells[at] for column, at in places.items()})
+        for number, cells in lines
+    ]
+
+
+def _size(table: str, lines: list[Line], findings: Findings) -> tuple[int, int] | None:
+    """(h, w) as the lines of a picture say it."""
+    said = {(line.cells["height"], line.cells["width"]) for line in lines} - {("", "")}
+    if not said:
+        return None
+    try:
+        sizes = {(int(float(height)), int(float(width))) for height, width in said}
+    except ValueError:
+        sizes = set()
+    if len(sizes) != 1:
+        findings.faults.append(f"{table}: line {lines[0].number} and others of its picture say no size, or several")
+        return None
+    return sizes.pop()
+
+
+def _classes(by_split: dict[str, dict[str, list[Line]]]) -> list[str]:
+    first = "train" if "train" in by_split else next(iter(by_split), "")
+    lines = (line for some in by_split.get(first, {}).values() for line in some)
+    return sorted({line.cells["label"] for line in lines if line.cells["label"]})

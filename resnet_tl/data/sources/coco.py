@@ -1,0 +1,287 @@
+"""COCO's json: pictures, categories and objects with boxes, polygons or run lengths."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from resnet_tl.data.box_listing import BoxSet
+from resnet_tl.data.decode import read_bytes
+from resnet_tl.data.sources.annotations import Entry, Findings, Gathering, box_set, in_order_of
+from resnet_tl.data.sources.faults import raise_if_any
+from resnet_tl.data.sources.folder import SPLITS
+from resnet_tl.data.sources.tree import Tree, walk
+from resnet_tl.errors import DataError
+from resnet_tl.masks import Mask, RunLengths, decompressed
+
+PROBED = 50
+"""File names by which the folder of the pictures is found."""
+
+
+def read_coco(
+    root: str,
+    annotations: Mapping[str, str] | None = None,
+    images: str | None = None,
+    classes: Sequence[str] | None = None,
+    channels: int = 3,
+) -> BoxSet:
+    """A folder with COCO's annotations, as published or as others write them.
+
+    Args:
+        root: that folder.
+        annotations: the json of each split (`train`, `val`, `test`), below `root`; None: the files whose names, or
+            whose folders' names, say a split, `instances*.json` first; a lone file of another name is all there is.
+        images: the folder below `root` that the file names start from; None: where the pictures are.
+        classes: a checkpoint's, which must be the set's; None: the set's own.
+        channels: of the pictures.
+
+    Classes are the categories in the order of their ids; those ids are the set's `codes`.
+
+    Raises:
+        DataError: one, with everything that is wrong with the set.
+    """
+    tree = walk(root)
+    findings = Findings(tree.root)
+    files = dict(annotations) if annotations is not None else _annotation_files(tree)
+    documents = {split: document for split, file in files.items() if (document := _load(file, findings))}
+    categories = _agreed(
+        {files[split]: _categories(files[split], documents[split], findings) for split in documents}, findings
+    )
+    own = sorted(categories)
+    if not own:
+        raise_if_any(tree.root, findings.faults)
+    names, codes = in_order_of(tree.root, [categories[code] for code in own], own, classes)
+    there, gathered = set(tree.files), {}
+    for split, document in documents.items():
+        reader = _Reader(files[split], document, findings)
+        folder = images if images is not None else _picture_folder(tree, split, files[split], document["images"])
+        gathered[split] = reader.read(folder, there, names, codes, channels)
+    return box_set(findings, gathered, names, codes)
+
+
+class _Reader:
+    """One json file."""
+
+    def __init__(self, file: str, document: dict[str, Any], findings: Findings) -> None:
+        self.file, self.document, self.findings = file, document, findings
+        self.rows: dict[Any, int | None] = {}
+        """Of each image's id, its place among the entries; None where its file is missing."""
+
+    def read(
+        self, folder: str, there: set[str], classes: Sequence[str], codes: Sequence[int], channels: int
+    ) -> Gathering:
+        self.gathering = Gathering(self._entries(folder, there), classes, channels, self.findings)
+        index = {code: i for i, code in enumerate(codes)}
+        seen: set[Any] = set()
+        for number, annotation in enumerate(self.document["annotations"]):
+            name = f"annotation {annotation.get('id', f'number {number}')}"
+            try:
+                self._check_id(annotation, seen)
+                self._add(annotation, index, name)
+            except ValueError as error:
+                self.fault(f"{name} {error}")
+        return self.gathering
+
+    def fault(self, sentence: str) -> None:
+        self.findings.faults.append(f"{self.findings.root}/{self.file}: {sentence}")
+
+    def _entries(self, folder: str, there: set[str]) -> list[Entry]:
+        entries: list[Entry] = []
+        first: dict[str, Any] = {}
+        for image in self.document["images"]:
+            number, file_name = image.get("id"), image.get("file_name")
+            if number is None or not isinstance(file_name, str):
+                self.fault(f"the image {json.dumps(image)[:80]} lacks id or file_name")
+                continue
+            if number in self.rows:
+                self.fault(f"two images have the id {number}")
+                continue
+            key = _joined(folder, file_name)
+            self.rows[number] = None
+            if key not in there:
+                self.fault(f"image {number} is {file_name}, which does not exist in {self.findings.root}/{folder}")
+            elif first.setdefault(key, number) != number:
+                self.fault(f"images {first[key]} and {number} are both {file_name}")
+            else:
+                self.rows[number] = len(entries)
+                entries.append(
+                    Entry(key, _size(image), f"{self.findings.root}/{self.file}: image {number} ({file_name})")
+                )
+        return entries
+
+    def _check_id(self, annotation: dict[str, Any], seen: set[Any]) -> None:
+        number = annotation.get("id")
+        if number is not None and number in seen:
+            raise ValueError("has an id that another one has")
+        seen.add(number)
+
+    def _add(self, annotation: dict[str, Any], index: dict[int, int], name: str) -> None:
+        image, category = annotation.get("image_id"), annotation.get("category_id")
+        if image not in self.rows:
+            raise ValueError(f"is of image {image}, which is not listed")
+        if category not in index:
+            raise ValueError(f"has the category {category}, which is not listed")
+        if (row := self.rows[image]) is None:
+            return
+        self.gathering.add(
+            row,
+            index[category],
+            _corners(annotation.get("bbox")),
+            name,
+            crowd=bool(annotation.get("iscrowd", 0)),
+            area=_number(annotation.get("area")),
+            mask=self._mask(annotation.get("segmentation"), row),
+        )
+
+    def _mask(self, segmentation: Any, row: int) -> Mask | None:
+        if isinstance(segmentation, dict):
+            size = self.gathering.entries[row].size or self.gathering.file_size(row)
+            return _run_lengths(segmentation, size)
+        return _polygons(segmentation) if segmentation else None
+
+
+def _load(file: str, findings: Findings) -> dict[str, Any] | None:
+    path = f"{findings.root}/{file}"
+    try:
+        document = json.loads(read_bytes(path))
+    except DataError as error:
+        findings.faults.append(str(error))
+    except (UnicodeDecodeError, ValueError) as error:
+        findings.faults.append(f"{path}: is no valid json ({error})")
+    else:
+        lists = ("images", "annotations", "categories")
+        lacking = [name for name in lists if not isinstance(document, dict) or not isinstance(document.get(name), list)]
+        if not lacking:
+            return document
+        findings.faults.append(f"{path}: has no list of {' and none of '.join(lacking)}; expected COCO's json")
+    return None
+
+
+def _categories(file: str, document: dict[str, Any], findings: Findings) -> dict[int, str]:
+    """Names by id."""
+    found: dict[int, str] = {}
+    for category in document["categories"]:
+        code, name = category.get("id"), category.get("name")
+        problem = None
+        if not isinstance(code, int) or not isinstance(name, str):
+            problem = f"the category {json.dumps(category)[:80]} lacks an id (a whole number) or a name"
+        elif code in found:
+            problem = f"two categories have the id {code}"
+        elif name in found.values():
+            problem = f"two categories are called {name!r}"
+        else:
+            found[code] = name
+        if problem:
+            findings.faults.append(f"{findings.root}/{file}: {problem}")
+    return found
+
+
+def _agreed(by_file: dict[str, dict[int, str]], findings: Findings) -> dict[int, str]:
+    """The categories of the first file, which are to be every file's."""
+    first, *others = by_file or [""]
+    for other in others:
+        if by_file[other] != by_file[first]:
+            findings.faults.append(
+                f"{findings.root}/{other}: lists other categories than {first} "
+                f"({_difference(by_file[other], by_file[first])})"
+            )
+    return by_file.get(first, {})
+
+
+def _difference(some: dict[int, str], others: dict[int, str]) -> str:
+    code = min(code for code in some.keys() | others.keys() if some.get(code) != others.get(code))
+    return f"{code} is {some.get(code, 'none')!r} and not {others.get(code, 'none')!r}"
+
+
+def _annotation_files(tree: Tree) -> dict[str, str]:
+    jsons = sorted(file for file in tree.files if file.endswith(".json"))
+    chosen = [file for file in jsons if posixpath.basename(file).startswith("instances")] or jsons
+    if not chosen:
+        raise DataError(f"{tree.root} holds no .json; expected COCO's annotations, as instances_train.json")
+    found: dict[str, str] = {}
+    for file in chosen:
+        split = _split_in(file)
+        if split is None and len(chosen) == 1:
+            split = "train"
+        if split in found:
+            raise DataError(
+                f"{tree.root} has two files for the split {split}, {found[split]} and {file}; "
+                f"name each split's by data.annotations, as {{train: {file}}}"
+            )
+        if split is not None:
+            found[split] = file
+    if not found:
+        raise DataError(
+            f"{tree.root}: no name says which split it is ({', '.join(chosen[:5])}); name each split's file by "
+            f"data.annotations, as {{train: {chosen[0]}}}"
+        )
+    return found
+
+
+def _split_in(file: str) -> str | None:
+    """The split that a path says: `annotations/instances_val2017.json`, `valid/_annotations.coco.json`."""
+    words = re.findall("[a-z]+", file.lower())
+    return next((SPLITS[word] for word in reversed(words) if word in SPLITS), None)
+
+
+def _picture_folder(tree: Tree, split: str, file: str, images: Sequence[dict[str, Any]]) -> str:
+    """The folder below which most of the file names exist; of several, the json's own or the split's."""
+    names = [name for image in images[:PROBED] if isinstance(name := image.get("file_name"), str)]
+    there = set(tree.files)
+
+    def rank(folder: str) -> tuple[int, bool, bool, int]:
+        found = sum(_joined(folder, name) in there for name in names)
+        return found, folder == posixpath.dirname(file), _split_in(folder) == split, -folder.count("/")
+
+    return max(["", *sorted(tree.folders)], key=rank)
+
+
+def _joined(folder: str, file_name: str) -> str:
+    return posixpath.normpath(posixpath.join(folder, file_name.replace("\\", "/")))
+
+
+def _size(image: dict[str, Any]) -> tuple[int, int] | None:
+    height, width = image.get("height"), image.get("width")
+    return (int(height), int(width)) if height and width else None
+
+
+def _corners(box: Any) -> list[float]:
+    try:
+        x, y, width, height = map(float, box)
+    except (TypeError, ValueError):
+        raise ValueError(f"has the box {json.dumps(box)[:80]}; expected four finite numbers") from None
+    return [x, y, x + width, y + height]
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")
+
+
+def _polygons(segmentation: Any) -> Mask | None:
+    """None where no polygon has three corners."""
+    polygons = segmentation if isinstance(segmentation[0], list) else [segmentation]
+    try:
+        points = [np.array(polygon, np.float32).reshape(-1, 2) for polygon in polygons]
+    except (TypeError, ValueError):
+        raise ValueError("has a polygon that is no list of x, y, x, y ...") from None
+    if not all(np.isfinite(polygon).all() for polygon in points):
+        raise ValueError("has a polygon with a corner that is no finite number")
+    return [polygon for polygon in points if len(polygon) > 2] or None
+
+
+def _run_lengths(segmentation: dict[str, Any], size: tuple[int, int]) -> RunLengths:
+    counts, said = segmentation.get("counts"), segmentation.get("size")
+    if said != list(size):
+        raise ValueError(f"has a mask of {said} (h, w), but its picture is {list(size)}")
+    try:
+        mask = decompressed(counts, size) if isinstance(counts, str) else RunLengths(np.array(counts, np.int64), size)
+    except (TypeError, ValueError):
+        raise ValueError("has a mask that is neither run lengths nor COCO's text of them") from None
+    if mask.counts.sum() != size[0] * size[1] or (mask.counts < 0).any():
+        raise ValueError(f"has a mask whose run lengths are not those of {size[0]} x {size[1]} (h, w) pixels")
+    return mask

@@ -1,0 +1,229 @@
+"""YOLO's labels: a text file a picture, a line an object: class and box or polygon, in fractions of the picture."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import yaml
+
+from resnet_tl.data.box_listing import BoxSet
+from resnet_tl.data.decode import read_bytes
+from resnet_tl.data.sources.annotations import Entry, Findings, Gathering, box_set, in_order_of
+from resnet_tl.data.sources.folder import SPLITS
+from resnet_tl.data.sources.tree import Tree, is_picture, walk
+from resnet_tl.errors import DataError
+from resnet_tl.masks import Polygon
+
+FAR = 2.0
+"""No fraction of a picture, but pixels."""
+NAME_FILES = ("classes.txt", "obj.names", "labels/classes.txt")
+
+
+def read_yolo(root: str, data: str | None = None, classes: Sequence[str] | None = None, channels: int = 3) -> BoxSet:
+    """`root/images/{train,val}/*.jpg` with `root/labels/{train,val}/*.txt`, or `root/{train,val}/{images,labels}/`, or
+    labels beside their pictures.
+
+    Args:
+        root: that folder.
+        data: the YAML below `root` with `names` and the splits' folders; None: `data.yaml` or another that has
+            `names`, or `classes.txt` with a name a line and the folders above.
+        classes: a checkpoint's, which must be the set's; None: the set's own, in their order.
+        channels: of the pictures.
+
+    A line is `class x y w h` (the box's centre and size) or `class x1 y1 x2 y2 x3 y3 ...` (a polygon). A picture
+    without a label file shows nothing. A class's number is its own code.
+
+    Raises:
+        DataError: one, with everything that is wrong with the set.
+    """
+    tree = walk(root)
+    findings = Findings(tree.root)
+    names, folders = _described(tree, data)
+    order, codes = in_order_of(tree.root, names, list(range(len(names))), classes)
+    gathered = {}
+    for split, pictures in _pictures(tree, folders, findings).items():
+        entries = [Entry(key, None, f"{tree.root}/{key}") for key in pictures]
+        gathered[split] = Gathering(entries, order, channels, findings)
+        index = {code: i for i, code in enumerate(codes)}
+        _add_labels(tree, gathered[split], index, findings)
+    return box_set(findings, gathered, order, codes)
+
+
+def _add_labels(tree: Tree, gathering: Gathering, index: Mapping[int, int], findings: Findings) -> None:
+    there, read, bare = set(tree.files), set(), []
+    for row, entry in enumerate(gathering.entries):
+        file = next((path for path in _label_files(entry.key) if path in there), None)
+        if file is None:
+            bare.append(entry.key)
+            continue
+        if file in read:
+            findings.faults.append(f"{tree.root}/{file}: is the label file of two pictures, one of them {entry.key}")
+        read.add(file)
+        path = f"{tree.root}/{file}"
+        for number, line in enumerate(_lines(path, findings), 1):
+            try:
+                label, box, polygon = _parsed(line, gathering.file_size(row))
+                if label not in index:
+                    raise ValueError(f"has the class {label}; expected 0 to {len(index) - 1}")
+            except ValueError as error:
+                findings.faults.append(f"{path}: line {number} {error}")
+                continue
+            place = f"line {number}"
+            if polygon is None:
+                gathering.add(row, index[label], box, place)
+            else:
+                gathering.add(row, index[label], box, place, area=_area(polygon), mask=[polygon])
+    findings.note("pictures without a label file, which show nothing then", bare)
+    alone = {file for file in there - read if _may_be_labels(file, read)}
+    findings.faults += [f"{tree.root}/{file}: is a label file without a picture" for file in sorted(alone)]
+
+
+def _parsed(line: str, size: tuple[int, int]) -> tuple[int, list[float], Polygon | None]:
+    """Class, box and polygon in pixels of a picture of `size` (h, w)."""
+    first, *rest = line.split()
+    try:
+        label, values = float(first), [float(text) for text in rest]
+    except ValueError:
+        raise ValueError(f"is {line[:60]!r}; expected numbers") from None
+    if not label.is_integer():
+        raise ValueError(f"has the class {first}; expected a whole number")
+    if len(values) != 4 and (len(values) < 6 or len(values) % 2):
+        raise ValueError(f"has {len(values)} numbers behind the class; expected 4, or x and y of 3 corners or more")
+    if far := [value for value in values if abs(value) > FAR]:
+        raise ValueError(f"has the number {far[0]:g}; expected fractions of the picture, 0 to 1")
+    scale = np.array([size[1], size[0]], np.float64)
+    points = np.array(values).reshape(-1, 2) * scale
+    if len(values) == 4:
+        centre, half = points[0], points[1] / 2
+        return int(label), [*(centre - half), *(centre + half)], None
+    if not np.isfinite(points).all():
+        raise ValueError("has a corner that is no finite number")
+    return int(label), [*points.min(0), *points.max(0)], points.astype(np.float32)
+
+
+def _area(polygon: Polygon) -> float:
+    x, y = polygon.astype(np.float64).T
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+
+
+def _lines(path: str, findings: Findings) -> list[str]:
+    """An empty file is a picture that shows nothing."""
+    try:
+        return [line for line in read_bytes(path, allow_empty=True).decode().splitlines() if line.strip()]
+    except DataError as error:
+        findings.faults.append(str(error))
+    except UnicodeDecodeError:
+        findings.faults.append(f"{path}: is no text")
+    return []
+
+
+def _label_files(key: str) -> Iterable[str]:
+    """Where the labels of a picture may be: `images/` exchanged for `labels/`, or beside it."""
+    before, found, after = f"/{key}".rpartition("/images/")
+    stem = posixpath.splitext(key)[0]
+    if found:
+        yield f"{before}/labels/{posixpath.splitext(after)[0]}.txt".lstrip("/")
+    yield f"{stem}.txt"
+
+
+def _may_be_labels(file: str, read: set[str]) -> bool:
+    folders = {posixpath.dirname(path) for path in read}
+    return file.endswith(".txt") and posixpath.dirname(file) in folders and posixpath.basename(file) not in NAME_FILES
+
+
+def _described(tree: Tree, data: str | None) -> tuple[list[str], dict[str, Any]]:
+    """The class names, and where the pictures of each split are, where a YAML says."""
+    yamls = [data] if data is not None else sorted(file for file in tree.files if file.endswith((".yaml", ".yml")))
+    for file in yamls:
+        described = _yaml(f"{tree.root}/{file}")
+        if "names" in described:
+            return _names(f"{tree.root}/{file}", described["names"]), _folders(file, described)
+        if data is not None:
+            raise DataError(f"{tree.root}/{file}: has no names; expected the class names")
+    for file in NAME_FILES:
+        if file in tree.files:
+            lines = read_bytes(f"{tree.root}/{file}").decode("utf-8-sig").splitlines()
+            return [line.strip() for line in lines if line.strip()], {}
+    raise DataError(
+        f"{tree.root} has neither a data.yaml with names nor classes.txt; expected the class names in one of them"
+    )
+
+
+def _yaml(path: str) -> dict[str, Any]:
+    try:
+        described = yaml.safe_load(read_bytes(path))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: is no valid YAML ({' '.join(str(error).split())})") from None
+    return described if isinstance(described, dict) else {}
+
+
+def _names(path: str, names: Any) -> list[str]:
+    if isinstance(names, dict) and sorted(names) == list(range(len(names))):
+        names = [names[number] for number in range(len(names))]
+    if not isinstance(names, list) or not names or len(set(map(str, names))) < len(names):
+        raise DataError(f"{path}: names is {str(names)[:80]}; expected a list of names, or a name for 0, 1, 2 ...")
+    return [str(name) for name in names]
+
+
+def _folders(file: str, described: dict[str, Any]) -> dict[str, list[str]]:
+    """Of each split the paths that a YAML gives, joined to its `path`."""
+    base = posixpath.join(posixpath.dirname(file), str(described.get("path") or ""))
+    folders = {}
+    for word, split in SPLITS.items():
+        if given := described.get(word):
+            given = given if isinstance(given, list) else [given]
+            folders[split] = [posixpath.join(base, str(path)) for path in given]
+    return folders
+
+
+def _pictures(tree: Tree, folders: dict[str, list[str]], findings: Findings) -> dict[str, list[str]]:
+    """The pictures of each split, below the root."""
+    pictures = sorted(filter(is_picture, tree.files))
+    if not folders:
+        return _by_folder(tree, pictures)
+    found: dict[str, list[str]] = {}
+    for split, paths in folders.items():
+        chosen: set[str] = set()
+        for path in paths:
+            place = _place(tree, path)
+            if place is None:
+                findings.faults.append(f"{tree.root}: the {split} pictures are in {path}, which does not exist")
+            elif place in tree.folders:
+                chosen.update(file for file in pictures if file.startswith(f"{place}/"))
+            else:
+                chosen.update(_from_list(tree, place, findings))
+        found[split] = sorted(chosen)
+    return found
+
+
+def _place(tree: Tree, path: str) -> str | None:
+    """What a path of the YAML, perhaps of its maker's machine, is below the root: its longest end that exists."""
+    parts = [part for part in posixpath.normpath(path).split("/") if part not in ("", ".", "..")]
+    ends = ("/".join(parts[start:]) for start in range(len(parts)))
+    return next((end for end in ends if end in tree.folders or end in tree.files), None)
+
+
+def _from_list(tree: Tree, file: str, findings: Findings) -> list[str]:
+    """The pictures that a text file lists, a line each."""
+    found = []
+    for line in _lines(f"{tree.root}/{file}", findings):
+        place = _place(tree, line.strip())
+        if place is None:
+            findings.faults.append(f"{tree.root}/{file}: lists {line.strip()}, which does not exist")
+        else:
+            found.append(place)
+    return found
+
+
+def _by_folder(tree: Tree, pictures: list[str]) -> dict[str, list[str]]:
+    """By the split that a folder of their paths says; all `train` where none does."""
+    found: dict[str, list[str]] = {}
+    for picture in pictures:
+        words = [SPLITS[part.lower()] for part in posixpath.dirname(picture).split("/") if part.lower() in SPLITS]
+        found.setdefault(words[0] if words else "train", []).append(picture)
+    if not found:
+        raise DataError(f"{tree.root} holds no pictures; expected {tree.root}/images/{{train,val}}/*.jpg")
+    return found
