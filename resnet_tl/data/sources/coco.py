@@ -104,7 +104,8 @@ class _Reader:
             key = _joined(folder, file_name)
             self.rows[number] = None
             if key not in there:
-                self.fault(f"image {number} is {file_name}, which does not exist in {self.findings.root}/{folder}")
+                where = posixpath.join(self.findings.root, folder).rstrip("/")
+                self.fault(f"image {number} is {file_name}, which does not exist in {where}")
             elif first.setdefault(key, number) != number:
                 self.fault(f"images {first[key]} and {number} are both {file_name}")
             else:

@@ -130,8 +130,9 @@ def _label_files(key: str) -> Iterable[str]:
 
 
 def _may_be_labels(file: str, read: set[str]) -> bool:
-    folders = {posixpath.dirname(path) for path in read}
-    return file.endswith(".txt") and posixpath.dirname(file) in folders and posixpath.basename(file) not in NAME_FILES
+    folder, name = posixpath.split(file)
+    others = {*NAME_FILES, *(f"{split}.txt" for split in SPLITS)}
+    return name.endswith(".txt") and name not in others and folder in {posixpath.dirname(path) for path in read}
 
 
 def _described(tree: Tree, data: str | None) -> tuple[list[str], dict[str, Any]]:

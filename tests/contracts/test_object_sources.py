@@ -1,0 +1,298 @@
+"""What every source of pictures with objects promises, whatever its files are like."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from resnet_tl.data.box_listing import BoxListing, BoxSet
+from resnet_tl.data.sources.box_table import read_box_table
+from resnet_tl.data.sources.coco import read_coco
+from resnet_tl.data.sources.voc import read_voc_boxes
+from resnet_tl.data.sources.yolo import read_yolo
+from resnet_tl.errors import DataError
+
+CLASSES = ["cat", "dog"]
+NAN = float("nan")
+
+
+@dataclass
+class Shot:
+    """A picture as it is planted: (w, h) of the file, its objects (label, x1, y1, x2, y2) on pixel edges."""
+
+    size: tuple[int, int] = (40, 30)
+    objects: list[tuple[Any, ...]] = field(default_factory=list)
+    annotated: tuple[int, int] | None = None
+    orientation: int = 1
+    file: bool = True
+
+    @property
+    def said(self) -> tuple[int, int]:
+        return self.annotated or self.size
+
+    def write(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if self.file:
+            exif = Image.Exif()
+            exif[274] = self.orientation
+            Image.new("RGB", self.size).save(path, exif=exif)
+
+
+Shots = dict[str, dict[str, Shot]]
+"""By split and name."""
+
+
+def plain() -> Shots:
+    return {
+        "train": {
+            "a": Shot(objects=[("cat", 4, 5, 20, 25), ("dog", 10, 0, 40, 30)]),
+            "b": Shot((30, 40)),
+            "c": Shot(objects=[("dog", 0, 0, 8, 8)]),
+        },
+        "val": {"d": Shot(objects=[("dog", 1, 2, 3, 4)]), "e": Shot(objects=[("cat", 1, 2, 3, 4)])},
+    }
+
+
+def coco(root: Path, shots: Shots) -> None:
+    number = 100
+    for split, pictures in shots.items():
+        images, annotations = [], []
+        for i, (name, shot) in enumerate(pictures.items()):
+            shot.write(root / "images" / f"{name}.jpg")
+            width, height = shot.said
+            images.append({"id": 7 * i, "file_name": f"{name}.jpg", "width": width, "height": height})
+            for label, x1, y1, x2, y2 in shot.objects:
+                number += 1
+                code = {"cat": 3, "dog": 90}.get(label, 55)
+                box = [x1, y1, x2 - x1, y2 - y1]
+                annotations.append({"id": number, "image_id": 7 * i, "category_id": code, "bbox": box, "iscrowd": 0})
+        categories = [{"id": 90, "name": "dog"}, {"id": 3, "name": "cat"}]
+        document = {"images": images, "annotations": annotations, "categories": categories}
+        (root / f"instances_{split}.json").write_text(json.dumps(document))
+
+
+def xml(shot: Shot) -> str:
+    objects = "".join(
+        f"<object><name>{label}</name><difficult>0</difficult><bndbox><xmin>{x1 + 1}</xmin><ymin>{y1 + 1}</ymin>"
+        f"<xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
+        for label, x1, y1, x2, y2 in shot.objects
+    )
+    width, height = shot.said
+    size = f"<size><width>{width}</width><height>{height}</height><depth>3</depth></size>"
+    return f"<annotation><filename>somewhere.jpg</filename>{size}{objects}</annotation>"
+
+
+def voc(root: Path, shots: Shots) -> None:
+    for folder in ("ImageSets/Main", "Annotations"):
+        (root / folder).mkdir(parents=True)
+    for split, pictures in shots.items():
+        (root / "ImageSets" / "Main" / f"{split}.txt").write_text("\n".join(pictures) + "\n")
+        for name, shot in pictures.items():
+            shot.write(root / "JPEGImages" / f"{name}.jpg")
+            (root / "Annotations" / f"{name}.xml").write_text(xml(shot))
+
+
+def voc_beside(root: Path, shots: Shots) -> None:
+    for split, pictures in shots.items():
+        for name, shot in pictures.items():
+            shot.write(root / split / f"{name}.jpg")
+            (root / split / f"{name}.xml").write_text(xml(shot))
+
+
+def yolo(root: Path, shots: Shots) -> None:
+    (root / "data.yaml").write_text(
+        "path: /home/someone/set\ntrain: images/train\nval: images/val\nnames: [cat, dog]\n"
+    )
+    _labels(root, shots, "{folder}/{split}/{name}")
+
+
+def yolo_splits(root: Path, shots: Shots) -> None:
+    (root / "classes.txt").write_text("cat\ndog\n")
+    _labels(root, shots, "{split}/{folder}/{name}")
+
+
+def _labels(root: Path, shots: Shots, path: str) -> None:
+    for split, pictures in shots.items():
+        for name, shot in pictures.items():
+            shot.write(root / f"{path.format(folder='images', split=split, name=name)}.jpg")
+            width, height = shot.size if shot.orientation < 5 else shot.size[::-1]
+            lines = [
+                f"{['cat', 'dog', 'cow'].index(label)} {(x1 + x2) / 2 / width} {(y1 + y2) / 2 / height} "
+                f"{(x2 - x1) / width} {(y2 - y1) / height}\n"
+                for label, x1, y1, x2, y2 in shot.objects
+            ]
+            file = root / f"{path.format(folder='labels', split=split, name=name)}.txt"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("".join(lines))
+
+
+def table(root: Path, shots: Shots) -> None:
+    with open(root / "boxes.csv", "w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax", "split"])
+        for split, pictures in shots.items():
+            for name, shot in pictures.items():
+                shot.write(root / f"{name}.jpg")
+                for label, *box in shot.objects or [("", "", "", "", "")]:
+                    rows.writerow([f"{name}.jpg", *shot.said, label, *box, split])
+
+
+Write = Callable[[Path, Shots], None]
+SOURCES: dict[str, tuple[Write, Callable[..., BoxSet]]] = {
+    "coco": (coco, lambda root, **how: read_coco(str(root), **how)),
+    "voc": (voc, lambda root, **how: read_voc_boxes(str(root), **how)),
+    "voc beside": (voc_beside, lambda root, **how: read_voc_boxes(str(root), **how)),
+    "yolo": (yolo, lambda root, **how: read_yolo(str(root), **how)),
+    "yolo splits": (yolo_splits, lambda root, **how: read_yolo(str(root), **how)),
+    "table": (table, lambda root, **how: read_box_table(str(root / "boxes.csv"), **how)),
+}
+SAYS_SIZES = ("coco", "voc", "voc beside", "table")
+
+
+@pytest.fixture(params=SOURCES)
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def read(kind: str, tmp_path: Path) -> Callable[..., BoxSet]:
+    """`read(shots)`: the set, written and read."""
+
+    def call(shots: Shots, **how: Any) -> BoxSet:
+        write, source = SOURCES[kind]
+        write(tmp_path, shots)
+        return source(tmp_path, **how)
+
+    return call
+
+
+def found(pictures: BoxSet, split: str) -> dict[str, list[tuple[Any, ...]]]:
+    """The objects of a split by the pictures' names: label, x1, y1, x2, y2."""
+    listing = pictures.splits[split]
+    assert isinstance(listing, BoxListing)
+    answer = {}
+    for i, key in enumerate(listing.keys()):
+        boxes, labels, crowd, area, _ = listing.objects(i)
+        assert not crowd.any()
+        assert area.tolist() == pytest.approx(((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).tolist())
+        lines = [
+            (pictures.classes[label], *np.round(box.astype(float), 3))
+            for label, box in zip(labels.tolist(), boxes, strict=True)
+        ]
+        answer[Path(key).stem] = lines
+    return answer
+
+
+def test_a_clean_set_is_read_without_a_word(read: Callable[..., BoxSet], kind: str, tmp_path: Path) -> None:
+    shots = plain()
+    pictures = read(shots)
+    assert pictures.notes == []
+    assert pictures.classes == CLASSES
+    assert pictures.codes == ([3, 90] if kind == "coco" else [0, 1])
+    for split, planted in shots.items():
+        assert found(pictures, split) == {name: shot.objects for name, shot in planted.items()}
+        listing = pictures.splits[split]
+        for i, sample in enumerate(listing):
+            assert Path(sample.path).is_file()
+            assert sample.path == f"{tmp_path}/{sample.key}"
+            assert listing.size(i) == planted[Path(sample.key).stem].size[::-1]
+    assert pictures.splits["train"].class_counts(2).tolist() == [1, 2]
+
+
+def test_boxes_are_clipped_and_degenerate_ones_left_out_by_name(read: Callable[..., BoxSet]) -> None:
+    shots = plain()
+    shots["train"]["a"].objects += [("cat", -6, 4, 9, 34), ("dog", 5, 5, 5, 9), ("cat", 50, 2, 60, 9)]
+    shots["val"]["d"].objects += [("cat", 9, 9, 4, 12)]
+    pictures = read(shots)
+    assert found(pictures, "train")["a"] == [*plain()["train"]["a"].objects, ("cat", 0, 4, 9, 30)]
+    assert found(pictures, "val")["d"] == plain()["val"]["d"].objects
+    clipped, degenerate = pictures.notes
+    assert "clipped (1): " in clipped
+    assert "degenerate boxes, left out (3): " in degenerate
+    assert clipped.count("(cat)") == 1
+    assert [degenerate.count(f"({name})") for name in CLASSES] == [2, 1]
+    assert "a." in clipped
+
+
+def test_a_box_that_is_rounded_over_the_edge_is_clipped_without_a_word(read: Callable[..., BoxSet]) -> None:
+    shots = plain()
+    shots["train"]["c"].objects = [("dog", -0.4, 0, 40.6, 30)]
+    pictures = read(shots)
+    assert pictures.notes == []
+    assert found(pictures, "train")["c"] == [("dog", 0, 0, 40, 30)]
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_what_is_annotated_before_the_exif_rotation_turns_with_the_picture(
+    read: Callable[..., BoxSet], kind: str, orientation: int
+) -> None:
+    """Orientations from 5 on exchange the sides, which says what was annotated; the others go with those."""
+    shots = plain()
+    objects = [("cat", 4, 5, 20, 25)]
+    shots["train"]["a"] = Shot((40, 30), objects, orientation=orientation)
+    shots["train"]["b"] = Shot((40, 30), objects, orientation=6)
+    pictures = read(shots)
+    listing = pictures.splits["train"]
+    sizes = {Path(key).stem: listing.size(i) for i, key in enumerate(listing.keys())}
+    assert sizes["a"] == ((40, 30) if orientation >= 5 else (30, 40))
+    if kind not in SAYS_SIZES:
+        assert found(pictures, "train")["a"] == objects, "what no size is said of is annotated upright"
+        return
+    pixels = np.zeros((30, 40), np.uint8)
+    pixels[5:25, 4:20] = 255
+    image = Image.fromarray(pixels)
+    image.getexif()[274] = orientation
+    rows, columns = np.nonzero(np.asarray(ImageOps.exif_transpose(image)))
+    assert found(pictures, "train")["a"] == [("cat", columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)]
+    (note,) = pictures.notes
+    assert "turned by their EXIF data, their annotations with them (2)" in note
+
+
+def test_what_is_annotated_upright_stays(read: Callable[..., BoxSet]) -> None:
+    shots = plain()
+    shots["train"]["a"] = Shot((30, 40), [("cat", 4, 5, 20, 25)], annotated=(40, 30), orientation=6)
+    pictures = read(shots)
+    assert pictures.notes == []
+    assert found(pictures, "train")["a"] == [("cat", 4, 5, 20, 25)]
+
+
+def test_every_fault_of_a_set_is_named_at_once(read: Callable[..., BoxSet], kind: str) -> None:
+    shots = plain()
+    shots["train"]["lost"] = Shot(objects=[("cat", 1, 1, 5, 5)], file=False)
+    shots["train"]["odd"] = Shot(annotated=(44, 30), objects=[("cat", 1, 1, 5, 5)])
+    shots["train"]["nan"] = Shot(objects=[("cat", 1, 1, 5, 5), ("dog", NAN, 1, 5, 5)])
+    shots["val"]["cow"] = Shot(objects=[("cow", 1, 1, 5, 5)])
+    with pytest.raises(DataError) as caught:
+        read(shots)
+    first, *faults = str(caught.value).splitlines()
+    expected = ["lost", "odd", "nan", "cow"] if kind in SAYS_SIZES else ["lost", "nan", "cow"]
+    assert f"has {len(expected)} faults:" in first
+    assert len(faults) == len(expected)
+    names = {"lost": "lost", "odd": "odd", "nan": "nan", "cow": "category 55" if kind == "coco" else "cow"}
+    for name in expected:
+        assert sum(names[name] in fault for fault in faults) == 1
+    assert not kind.startswith("yolo") or any("has the class 2" in fault for fault in faults)
+    assert any("is 40 x 30 pixels, but annotated as 44 x 30" in fault for fault in faults) == (kind in SAYS_SIZES)
+
+
+def test_a_set_without_a_box_is_refused(read: Callable[..., BoxSet]) -> None:
+    with pytest.raises(DataError, match=r"has 1 fault:\n.*train has no boxes at all"):
+        read({"train": {"a": Shot(), "b": Shot()}, "val": {"c": Shot()}}, classes=CLASSES)
+
+
+def test_a_checkpoints_classes_give_the_order_and_must_be_known(read: Callable[..., BoxSet], kind: str) -> None:
+    shots = plain()
+    pictures = read(shots, classes=CLASSES[::-1])
+    assert pictures.classes == ["dog", "cat"]
+    assert found(pictures, "val") == {name: shot.objects for name, shot in shots["val"].items()}
+    assert pictures.codes == {"coco": [90, 3], "yolo": [1, 0], "yolo splits": [1, 0]}.get(kind, [0, 1])
+    with pytest.raises(DataError, match="dog"):
+        SOURCES[kind][1](Path(pictures.splits["train"].root), classes=["cat", "bird"])

@@ -1,0 +1,85 @@
+"""CSVs of boxes: columns and what is said about faulty lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from resnet_tl.data.box_listing import BoxListing
+from resnet_tl.data.sources.box_table import read_box_table
+from resnet_tl.errors import DataError
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (12, 10)).save(tmp_path / name)
+    return tmp_path
+
+
+def write(folder: Path, text: str) -> str:
+    (folder / "set.csv").write_text(text)
+    return str(folder / "set.csv")
+
+
+def test_few_columns_are_enough_and_one_split_is_train(pictures: Path) -> None:
+    found = read_box_table(
+        write(pictures, "path;label;x1;y1;x2;y2\na.png;dog;1;2;3.5;4\nb.png;;;;;\na.png;cat;0;0;9;9\n")
+    )
+    listing = found.splits["train"]
+    assert isinstance(listing, BoxListing)
+    assert (found.classes, listing.keys()) == (["cat", "dog"], ["a.png", "b.png"])
+    assert listing.objects(0).boxes.tolist() == [[1, 2, 3.5, 4], [0, 0, 9, 9]]
+    assert listing.objects(0).labels.tolist() == [1, 0]
+    assert len(listing.objects(1).labels) == 0
+
+
+def test_pictures_may_lie_elsewhere(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    table = write(elsewhere, f"path,label,x1,y1,x2,y2\n{pictures}/a.png,dog,1,2,3,4\nb.png,dog,1,2,3,4\n")
+    found = read_box_table(table, str(pictures))
+    assert [sample.path for sample in found.splits["train"]] == [f"{pictures}/a.png", f"{pictures}/b.png"]
+
+
+def test_every_faulty_line_is_named(pictures: Path) -> None:
+    lines = (
+        "a.png,dog,1,2,3,4,train,12,10",
+        "a.png,dog,1,2,3,,train,12,10",
+        "lost.png,dog,1,2,3,4,train,12,10",
+        "a.png,,1,2,3,4,train,12,10",
+        "a.png,dog,1,2,3,4,trian,12,10",
+        ",dog,1,2,3,4,train,12,10",
+        "b.png,dgo,1,2,3,4,val,12,10",
+        "b.png,dog,1,2,3,4,val,12,11",
+    )
+    table = write(pictures, "path,label,x1,y1,x2,y2,split,width,height\n" + "\n".join(lines) + "\n")
+    with pytest.raises(DataError) as caught:
+        read_box_table(table)
+    heading, *faults = str(caught.value).splitlines()
+    assert "has 7 faults" in heading
+    for fault in (
+        "line 3 has the box 1, 2, 3, ; expected four numbers",
+        "line 4 is of lost.png, which does not exist",
+        "line 5 has the label '', which is no class",
+        "line 6 has the split 'trian'; expected train, val or test",
+        "line 7 has no path",
+        "line 8 has the label 'dgo', which is no class; did you mean 'dog'?",
+        "line 8 and others of its picture say no size, or several",
+    ):
+        assert sum(fault in said for said in faults) == 1, fault
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("path,label,x1,y1,x2\na.png,dog,1,2,3\n", "has no column 'y2'"),
+        ("paht,label,x1,y1,x2,y2\na.png,dog,1,2,3,4\n", r"has no column 'path'; did you mean 'paht'\?"),
+        ("path,label,x1,y1,x2,y2\na.png,dog,1,2,3\n", "line 2 has 5 cells; expected 6"),
+        ("path,label,x1,y1,x2,y2\n", "lists no pictures"),
+    ],
+)
+def test_a_faulty_table_is_one_sentence(pictures: Path, text: str, complaint: str) -> None:
+    with pytest.raises(DataError, match=complaint):
+        read_box_table(write(pictures, text))

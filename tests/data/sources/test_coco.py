@@ -1,0 +1,247 @@
+"""COCO's json: forms of masks, ids, layouts, and what is said about faulty ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+from pycocotools import mask as pycocotools
+
+from resnet_tl.data.box_listing import BoxListing
+from resnet_tl.data.sources.coco import read_coco
+from resnet_tl.errors import DataError
+from resnet_tl.masks import to_pixels
+
+CATEGORIES = [{"id": 44, "name": "dog"}, {"id": 2, "name": "cat"}]
+SQUARE = [3.0, 4.0, 13.0, 4.0, 13.0, 14.0, 3.0, 14.0]
+
+
+def image(number: int, name: str | None = None, width: int = 30, height: int = 20) -> dict[str, Any]:
+    return {"id": number, "file_name": name or f"{number}.png", "width": width, "height": height}
+
+
+def thing(number: int, image_id: int = 1, category: int = 2, **more: Any) -> dict[str, Any]:
+    box = {"id": number, "image_id": image_id, "category_id": category, "bbox": [3, 4, 10, 10], "area": 99.0}
+    return {**box, "iscrowd": 0, "segmentation": [SQUARE], **more}
+
+
+def write(
+    root: Path, annotations: list[Any], images: list[Any] | None = None, file: str = "a.json", **more: Any
+) -> Path:
+    document = {"images": images or [image(1)], "annotations": annotations, "categories": CATEGORIES, **more}
+    (root / file).parent.mkdir(parents=True, exist_ok=True)
+    (root / file).write_text(json.dumps(document))
+    if not (root / "1.png").exists():
+        Image.new("RGB", (30, 20)).save(root / "1.png")
+    return root
+
+
+def listing_of(root: Path, split: str = "train") -> BoxListing:
+    listing = read_coco(str(root)).splits[split]
+    assert isinstance(listing, BoxListing)
+    return listing
+
+
+def faults_of(root: Path) -> list[str]:
+    with pytest.raises(DataError) as caught:
+        read_coco(str(root))
+    return str(caught.value).splitlines()[1:]
+
+
+def test_polygons_and_both_forms_of_run_lengths_are_the_pixels_that_coco_means(tmp_path: Path) -> None:
+    inside = np.random.default_rng(0).random((20, 30)) < 0.4
+    inside[:, :9] = False
+    text = pycocotools.encode(np.asfortranarray(inside.astype(np.uint8)))["counts"].decode()
+    flat = np.concatenate([[False], inside.ravel(order="F")])
+    counts = np.diff(np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]), [inside.size]])).tolist()
+    forms: list[Any] = [
+        {"size": [20, 30], "counts": text},
+        {"size": [20, 30], "counts": counts},
+        [SQUARE, [20.0, 2.0, 25.0, 2.0, 25.0, 8.0]],
+    ]
+    objects = listing_of(write(tmp_path, [thing(i, segmentation=form) for i, form in enumerate(forms)])).objects(0)
+    assert objects.area.tolist() == [99.0] * 3
+    assert objects.masks is not None
+    compressed, plain, polygons = (to_pixels(mask, 20, 30) for mask in objects.masks)
+    assert (compressed == inside).all()
+    assert (plain == inside).all()
+    assert polygons[4:14, 3:13].all()
+    assert polygons.sum() == pytest.approx(100 + 15, abs=4)
+
+
+def test_long_runs_and_falling_differences_in_the_text_of_run_lengths(tmp_path: Path) -> None:
+    Image.new("RGB", (400, 500)).save(tmp_path / "1.png")
+    inside = np.zeros((500, 400), np.uint8)
+    inside[10:490, 20:380] = 1
+    inside[200:203, 100:300:7] = 0
+    text = pycocotools.encode(np.asfortranarray(inside))["counts"].decode()
+    mask = {"size": [500, 400], "counts": text}
+    root = write(tmp_path, [thing(1, segmentation=mask)], [image(1, width=400, height=500)])
+    (found,) = listing_of(root).objects(0).masks or []
+    assert (to_pixels(found, 500, 400) == inside).all()
+
+
+def test_run_lengths_turn_with_the_picture(tmp_path: Path) -> None:
+    inside = np.zeros((20, 30), np.uint8)
+    inside[2:9, 4:6] = inside[8:9, 4:20] = 1
+    for orientation in (6, 7):
+        exif = Image.Exif()
+        exif[274] = orientation
+        Image.new("RGB", (30, 20)).save(tmp_path / "1.png", exif=exif)
+        mask = {"size": [20, 30], "counts": pycocotools.encode(np.asfortranarray(inside))["counts"].decode()}
+        root = write(tmp_path, [thing(1, bbox=[4, 2, 16, 7], segmentation=mask)])
+        objects = listing_of(root).objects(0)
+        shown = Image.fromarray(inside)
+        shown.getexif()[274] = orientation
+        expected = np.asarray(ImageOps.exif_transpose(shown))
+        assert objects.masks
+        assert (to_pixels(objects.masks[0], 30, 20) == expected).all()
+        rows, columns = np.nonzero(expected)
+        assert objects.boxes[0].tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+
+
+def test_crowds_ids_and_pictures_without_objects(tmp_path: Path) -> None:
+    images = [image(9, "9.png"), image(1)]
+    Image.new("RGB", (30, 20)).save(tmp_path / "9.png")
+    pictures = read_coco(str(write(tmp_path, [thing(5, category=44, iscrowd=1), thing(6)], images)))
+    assert (pictures.classes, pictures.codes) == (["cat", "dog"], [2, 44])
+    listing = pictures.splits["train"]
+    assert isinstance(listing, BoxListing)
+    assert len(listing.objects(0).labels) == 0
+    objects = listing.objects(1)
+    assert objects.labels.tolist() == [1, 0]
+    assert objects.crowd.tolist() == [True, False]
+    assert listing.class_counts(2).tolist() == [1, 0]
+    assert [sample.target for sample in listing] == [(), (0, 1)]
+
+
+def test_boxes_stand_in_for_masks_that_lack(tmp_path: Path) -> None:
+    lacking = [thing(2, segmentation=[]), thing(3, segmentation=[[1, 1, 2, 2]])]
+    pictures = read_coco(str(write(tmp_path, [thing(1), *lacking])))
+    assert pictures.notes == [f"{tmp_path}: objects without a mask, whose boxes stand in: 2"]
+    listing = pictures.splits["train"]
+    assert isinstance(listing, BoxListing)
+    for mask in listing.objects(0).masks or []:
+        assert to_pixels(mask, 20, 30)[4:14, 3:13].all()
+    write(tmp_path, [{**thing(1), "segmentation": []}])
+    assert listing_of(tmp_path).objects(0).masks is None
+
+
+def test_every_fault_is_named_with_file_and_id(tmp_path: Path) -> None:
+    images = [
+        image(1),
+        image(1, "2.png"),
+        image(3, "lost.png"),
+        image(4, "1.png"),
+        image(5, "5.png", width=31),
+        {"id": 6},
+    ]
+    Image.new("RGB", (30, 20)).save(tmp_path / "5.png")
+    annotations = [
+        thing(10),
+        thing(10, category=44),
+        thing(11, image_id=77),
+        thing(12, category=3),
+        thing(13, bbox=[1, 1, float("nan"), 4]),
+        thing(14, bbox=[1, 1, None, 4]),
+        thing(15, bbox=[1, 1, 4]),
+        thing(16, segmentation={"size": [21, 30], "counts": [630]}),
+        thing(17, segmentation={"size": [20, 30], "counts": [599]}),
+        thing(18, segmentation={"size": [20, 30], "counts": "~"}),
+        thing(19, segmentation=[[1, 2, 3, 4, 5, 6, 7]]),
+        thing(20, segmentation=[[1, 2, 3, 4, 5, float("nan")]]),
+        thing(21, image_id=3, category=9),
+        thing(22, image_id=3),
+    ]
+    faults = faults_of(write(tmp_path, annotations, images))
+    path = f"{tmp_path}/a.json"
+    expected = [
+        f"{path}: two images have the id 1",
+        f"{path}: image 3 is lost.png, which does not exist in {tmp_path}",
+        f"{path}: images 1 and 4 are both 1.png",
+        f'{path}: the image {{"id": 6}} lacks id or file_name',
+        f"{path}: image 5 (5.png): is 30 x 20 pixels, but annotated as 31 x 20",
+        f"{path}: annotation 10 has an id that another one has",
+        f"{path}: annotation 11 is of image 77, which is not listed",
+        f"{path}: annotation 12 has the category 3, which is not listed",
+        f"{path}: image 1 (1.png): annotation 13 (cat) has the box [1, 1, nan, 5]; expected four finite numbers",
+        f"{path}: annotation 14 has the box [1, 1, null, 4]; expected four finite numbers",
+        f"{path}: annotation 15 has the box [1, 1, 4]; expected four finite numbers",
+        f"{path}: annotation 16 has a mask of [21, 30] (h, w), but its picture is [20, 30]",
+        f"{path}: annotation 17 has a mask whose run lengths are not those of 20 x 30 (h, w) pixels",
+        f"{path}: annotation 18 has a mask that is neither run lengths nor COCO's text of them",
+        f"{path}: annotation 19 has a polygon that is no list of x, y, x, y ...",
+        f"{path}: annotation 20 has a polygon with a corner that is no finite number",
+        f"{path}: annotation 21 has the category 9, which is not listed",
+    ]
+    assert sorted(fault.strip() for fault in faults) == sorted(expected)
+
+
+def test_broken_files_and_categories(tmp_path: Path) -> None:
+    write(tmp_path, [thing(1)], file="train.json")
+    (tmp_path / "val.json").write_text('{"images": [')
+    assert faults_of(tmp_path) == [
+        f"  {tmp_path}/val.json: is no valid json (Expecting value: line 1 column 13 (char 12))"
+    ]
+    (tmp_path / "val.json").write_text('{"images": []}')
+    assert "has no list of annotations and none of categories" in faults_of(tmp_path)[0]
+    twice = [{"id": 2, "name": "cat"}, {"id": 2, "name": "dog"}, {"id": 3, "name": "cat"}, {"id": "4", "name": "x"}]
+    write(tmp_path, [], file="val.json", categories=twice)
+    faults = faults_of(tmp_path)
+    assert len(faults) == 4
+    assert "two categories have the id 2" in faults[0]
+    assert "two categories are called 'cat'" in faults[1]
+    assert "lacks an id (a whole number) or a name" in faults[2]
+    assert "lists other categories than train.json (44 is 'none' and not 'dog')" in faults[3]
+
+
+@pytest.mark.parametrize(
+    ("files", "pictures"),
+    [
+        ({"train": "annotations/instances_train2017.json", "val": "annotations/instances_val2017.json"}, "{split}2017"),
+        ({"train": "train/_annotations.coco.json", "val": "valid/_annotations.coco.json"}, "{own}"),
+        ({"train": "instances_train.json", "val": "instances_val.json"}, "images"),
+        ({"train": "labels.json"}, "data"),
+    ],
+)
+def test_layouts_are_found(tmp_path: Path, files: dict[str, str], pictures: str) -> None:
+    for split, file in files.items():
+        write(tmp_path, [thing(1)], [image(1, "x.png")], file)
+        folder = tmp_path / pictures.format(split=split, own=Path(file).parent)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (30, 20)).save(folder / "x.png")
+    (tmp_path / "1.png").unlink()
+    (tmp_path / "annotations").mkdir(exist_ok=True)
+    if "instances" in files["train"]:
+        (tmp_path / "annotations" / "captions_train2017.json").write_text("{}")
+    found = read_coco(str(tmp_path))
+    assert {split: listing.keys() for split, listing in found.splits.items()} == {
+        split: [f"{pictures.format(split=split, own=Path(file).parent)}/x.png"] for split, file in files.items()
+    }
+
+
+def test_files_can_be_named_and_names_that_say_nothing_are_an_error(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write(tmp_path, [thing(1)], file=f"{name}.json")
+    with pytest.raises(DataError, match=r"no name says which split it is \(one.json, two.json\)"):
+        read_coco(str(tmp_path))
+    found = read_coco(str(tmp_path), {"train": "two.json"}, images="")
+    assert found.splits.keys() == {"train"}
+    (tmp_path / "one.json").rename(tmp_path / "train_a.json")
+    (tmp_path / "two.json").rename(tmp_path / "train_b.json")
+    with pytest.raises(DataError, match=r"has two files for the split train, train_a.json and train_b.json"):
+        read_coco(str(tmp_path))
+
+
+def test_a_listing_is_small(tmp_path: Path) -> None:
+    names = [f"COCO_train2014_{i:012d}.jpg" for i in range(1000)]
+    for name in names:
+        (tmp_path / name).symlink_to(tmp_path / "1.png")
+    annotations = [thing(i, image_id=i) for i in range(1000)]
+    listing = listing_of(write(tmp_path, annotations, [image(i, name) for i, name in enumerate(names)]))
+    numbers = 1000 * (4 * 4 + 4 + 1 + 4 + 8 * 4)
+    assert listing.nbytes - numbers <= 200 * 1000
