@@ -177,7 +177,7 @@ class Network(nn.Module):
             return images
         scale = FULL_SCALE.get(images.dtype, 255.0)
         mean, std = self.mean.view(1, -1, 1, 1), self.std.view(1, -1, 1, 1)
-        normalised = (images.float() - mean * scale) / (std * scale)
+        normalised = (images.float() - mean * scale).div_(std * scale)
         return normalised if sizes is None else normalised * _inside(sizes, images.shape[-2:])
 
     def stages(self) -> dict[str, list[nn.Module]]:
