@@ -106,6 +106,23 @@ def cut(mask: Mask, size: tuple[int, int], window: tuple[int, int, int, int]) ->
     return [polygon for polygon in clipped if len(polygon) > 2]
 
 
+def area(mask: Mask) -> float:
+    """In square pixels, parts of polygons that overlap counted twice."""
+    if isinstance(mask, RunLengths):
+        return float(mask.counts[1::2].sum())
+    return float(sum(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) for x, y in _columns(mask)) / 2)
+
+
+def bounds(mask: Mask) -> npt.NDArray[np.float32]:
+    """The box `[4]` (x1, y1, x2, y2) around a mask that is not empty."""
+    if isinstance(mask, RunLengths):
+        pixels = to_pixels(mask, *mask.size)
+        rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
+        return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
+    corners = np.concatenate(mask)
+    return np.concatenate([corners.min(0), corners.max(0)])
+
+
 def placed(mask: Mask, size: tuple[int, int], at: tuple[int, int], canvas: tuple[int, int]) -> Mask:
     """As it lies when its picture of `size` is laid on a canvas (h, w), the corner `at` (top, left)."""
     if isinstance(mask, RunLengths):
@@ -113,6 +130,10 @@ def placed(mask: Mask, size: tuple[int, int], at: tuple[int, int], canvas: tuple
         pixels[at[0] : at[0] + size[0], at[1] : at[1] + size[1]] = to_pixels(mask, *size)
         return to_run_lengths(pixels)
     return [polygon + np.array([at[1], at[0]], np.float32) for polygon in mask]
+
+
+def _columns(mask: list[Polygon]) -> list[npt.NDArray[np.float64]]:
+    return [polygon.astype(np.float64).T for polygon in mask]
 
 
 def _clipped(polygon: Polygon, height: int, width: int) -> Polygon:

@@ -27,7 +27,7 @@ class BoxDataset(PictureDataset):
 
     Args:
         listing: pictures and objects.
-        scene_transform: (scene, seed) -> scene.
+        scene_transform: (scene, seed, another scene) -> scene.
         options: of `PictureDataset`.
     """
 
@@ -40,7 +40,13 @@ class BoxDataset(PictureDataset):
     def _load(self, draw: Draw, index: int) -> Item:
         scene = self._scene(index)
         seed = (self.seed, draw.epoch, hash64(self.listing.key(index)), draw.repeat)
-        return _item(self.scene_transform(scene, seed), scene.size, index)
+        return _item(self.scene_transform(scene, seed, self._another), scene.size, index)
+
+    def _another(self, rng: np.random.Generator) -> Scene:
+        """A picture drawn at random, or the next that can be decoded."""
+        scene = self._first(int(rng.integers(len(self))), self._scene)
+        assert scene is not None, "training replaces, it does not skip"
+        return scene
 
     def _scene(self, index: int) -> Scene:
         """The whole picture, as the file has it."""

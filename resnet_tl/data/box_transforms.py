@@ -5,20 +5,30 @@ Every draw comes from one generator, seeded for one picture in one epoch.
 
 from __future__ import annotations
 
-from typing import Protocol
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias
 
+import albumentations as A
+import cv2
 import numpy as np
 
 from resnet_tl.data import scenes
+from resnet_tl.data.box_listing import Objects
 from resnet_tl.data.crops import Seed
 from resnet_tl.data.pairs import shown_size
 from resnet_tl.data.resize import Interpolation
-from resnet_tl.data.scenes import Scene
-from resnet_tl.data.transforms import Colours, Strength
+from resnet_tl.data.scenes import LEAST, Scene
+from resnet_tl.data.transforms import Colours, Strength, built
+from resnet_tl.errors import RecipeError
+from resnet_tl.masks import to_pixels, to_run_lengths
+
+Another: TypeAlias = Callable[[np.random.Generator], Scene]
+"""Draws another picture of the same listing, whole."""
 
 
 class SceneTransform(Protocol):
-    def __call__(self, scene: Scene, seed: Seed) -> Scene: ...
+    def __call__(self, scene: Scene, seed: Seed, another: Another) -> Scene: ...
 
 
 class Fit:
@@ -31,10 +41,11 @@ class Fit:
     def __init__(self, short: int, longest: int | None, interpolation: Interpolation, *, fast: bool = False) -> None:
         self.short, self.longest, self.interpolation, self.fast = short, longest, interpolation, fast
 
-    def __call__(self, scene: Scene, seed: Seed = ()) -> Scene:
+    def __call__(self, scene: Scene, seed: Seed, another: Another) -> Scene:
         return self.scaled(scene, 1.0)
 
     def scaled(self, scene: Scene, factor: float) -> Scene:
+        """At `factor` times that size."""
         height, width = shown_size(*scene.size, self.short, self.longest)
         size = max(1, round(height * factor)), max(1, round(width * factor))
         return scenes.resized(scene, size, self.interpolation, fast=self.fast)
@@ -42,7 +53,7 @@ class Fit:
 
 class Jitter:
     """Large-scale jitter (arXiv:2012.07177, section 3): resized to `scale` times its ordinary size, what exceeds that
-    size cut off at a random place; mirrored every other time; its colours changed.
+    size cut off at a random place; mirrored every other time. `colours` changes its colours, when all is in place.
 
     Args:
         fit: gives the ordinary size.
@@ -54,16 +65,60 @@ class Jitter:
         self.fit, self.scale, self.strength = fit, scale, strength
         self.colours = Colours(strength)
 
-    def __call__(self, scene: Scene, seed: Seed) -> Scene:
-        rng = np.random.default_rng(seed)
-        scene = self.moved(scene, rng)
-        return scene._replace(picture=self.colours(scene.picture, rng))
-
-    def moved(self, scene: Scene, rng: np.random.Generator) -> Scene:
-        """All but the colours."""
-        ordinary = shown_size(*scene.size, self.fit.short, self.fit.longest)
-        scene = self.fit.scaled(scene, float(np.exp(rng.uniform(*np.log(self.scale)))))
-        height, width = (min(pair) for pair in zip(scene.size, ordinary, strict=True))
+    def __call__(
+        self, scene: Scene, rng: np.random.Generator, *, room: tuple[int, int] | None = None, factor: float = 1.0
+    ) -> Scene:
+        """`factor` times as large, cut to the `room` (h, w) there is; None: the ordinary size."""
+        room = room or shown_size(*scene.size, self.fit.short, self.fit.longest)
+        scene = self.fit.scaled(scene, factor * float(np.exp(rng.uniform(*np.log(self.scale)))))
+        height, width = (min(pair) for pair in zip(scene.size, room, strict=True))
         top, left = (int(rng.integers(have - want + 1)) for have, want in zip(scene.size, (height, width), strict=True))
         scene = scenes.cut(scene, top, left, height, width)
         return scenes.mirrored(scene) if self.strength != "none" and rng.random() < 0.5 else scene
+
+
+class Listed:
+    """The transforms that a recipe lists, over picture, boxes and masks."""
+
+    def __init__(self, steps: Sequence[dict[str, Any]], key: str) -> None:
+        # Boxes carry their row's number: labels themselves would come back as floats.
+        boxes = A.BboxParams("pascal_voc", label_fields=["rows"], min_visibility=LEAST, clip=True)
+        try:
+            self.compose = A.Compose(
+                [built(step) for step in steps], bbox_params=boxes, mask_interpolation=cv2.INTER_NEAREST
+            )
+        except RecipeError as error:
+            raise RecipeError(f"{key}: {error}") from error
+        self.key = key
+
+    def __call__(self, scene: Scene, seed: Seed, another: Another) -> Scene:
+        rng = np.random.default_rng(seed)
+        self.compose.set_random_state(rng, random.Random(int(rng.integers(1 << 63))))
+        objects = scene.objects
+        shapes = {}
+        if objects.masks:
+            shapes["masks"] = [to_pixels(mask, *scene.size).astype(np.uint8) for mask in objects.masks]
+        own = scene.picture.copy()  # some transforms write in place
+        changed = self.compose(image=own, bboxes=objects.boxes, rows=np.arange(len(objects.boxes)), **shapes)
+        picture = changed["image"]
+        if picture.dtype != scene.picture.dtype or picture.ndim != 3:
+            raise RecipeError(
+                f"{self.key} turn {scene.picture.dtype} pictures into {picture.dtype} of shape {picture.shape}; "
+                "expected the same dtype, height x width x channels"
+            )
+        boxes = np.asarray(changed["bboxes"], np.float32).reshape(-1, 4)
+        rows = np.asarray(changed["rows"]).round().astype(np.int64)
+        return Scene(picture, _kept(objects, rows, boxes, changed.get("masks")))
+
+
+def _kept(objects: Objects, rows: np.ndarray, boxes: np.ndarray, pixels: Any) -> Objects:
+    """The objects at `rows`, with new boxes, and masks of these `pixels` `[M, H, W]`."""
+    _, labels, crowd, area, shapes = objects
+    grown = scenes.area(boxes) / scenes.area(objects.boxes[rows])
+    if pixels is None:
+        kept = Objects(boxes, labels[rows], crowd[rows], area[rows] * grown, shapes and [])
+        return kept.where(grown > 0)
+    drawn = [np.asarray(pixels[row], bool) for row in rows]
+    count = np.array([each.sum() for each in drawn], np.float32)
+    kept = Objects(boxes, labels[rows], crowd[rows], count, [to_run_lengths(each) for each in drawn])
+    return kept.where((grown > 0) & (count > 0))

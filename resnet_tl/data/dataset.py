@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from resnet_tl.data.image_cache import ImageCache
 from resnet_tl.data.transforms import Transform
 from resnet_tl.errors import DataError
 from resnet_tl.records import Batch, Draw, Features, Sample, Target
+
+T = TypeVar("T")
 
 
 class Item(NamedTuple):
@@ -83,17 +85,8 @@ class PictureDataset(Dataset[Item]):
     def __getitem__(self, draw: Draw) -> Item:
         if draw.index < 0:
             return self._filler()
-        for index in self._candidates(draw.index):
-            if not self._failed[index]:
-                try:
-                    return self._load(draw, index)
-                except DataError:
-                    if self.on_error == "error":
-                        raise
-                    self._failed[index] = True
-        if self.on_error == "skip":
-            return self._filler()
-        raise DataError(f"none of the {len(self)} pictures can be decoded; the first: {self.failures()[0]}")
+        found = self._first(draw.index, lambda index: self._load(draw, index))
+        return self._filler() if found is None else found
 
     def batch_of(self, features: KeptFeatures, draws: Sequence[Draw]) -> Batch:
         """The batch of these draws with features in place of pictures: no file is opened."""
@@ -106,6 +99,20 @@ class PictureDataset(Dataset[Item]):
     def failures(self) -> list[str]:
         """One sentence for each picture that could not be decoded so far, in this process or its workers."""
         return [sentence for index in self._failed.nonzero().flatten().tolist() for sentence in self._reason(index)]
+
+    def _first(self, index: int, load: Callable[[int], T]) -> T | None:
+        """What `load` makes of the sample, or of the next one that can take its place; None: to be skipped."""
+        for candidate in self._candidates(index):
+            if not self._failed[candidate]:
+                try:
+                    return load(candidate)
+                except DataError:
+                    if self.on_error == "error":
+                        raise
+                    self._failed[candidate] = True
+        if self.on_error == "skip":
+            return None
+        raise DataError(f"none of the {len(self)} pictures can be decoded; the first: {self.failures()[0]}")
 
     def _candidates(self, index: int) -> Iterator[int]:
         """The sample, and those that may take its place, in order."""

@@ -9,7 +9,8 @@ import numpy as np
 
 from resnet_tl.data.box_dataset import BoxDataset, collate_boxes
 from resnet_tl.data.box_listing import BoxListing, BoxSet
-from resnet_tl.data.box_transforms import Fit, Jitter, SceneTransform
+from resnet_tl.data.box_transforms import Fit, Jitter, Listed, SceneTransform
+from resnet_tl.data.composites import Composites
 from resnet_tl.data.listing import Listing
 from resnet_tl.data.modules import OnError, PictureData, check
 from resnet_tl.data.sources.box_table import read_box_table
@@ -29,7 +30,10 @@ class DetectionData(PictureData):
         max_size: pixels of the long side at most; None: 5/3 of the short one, as 800 and 1333.
         scale: smallest and largest factor on a training picture's size; what exceeds the ordinary size is cut off.
         augment: strength of changes of colour; `none` does not mirror either.
-        options: of `PictureData`.
+        mosaic: share (0...1) of the training pictures that are put together from four.
+        copy_paste: share of them into which objects of another one are pasted, by their masks.
+        grouped: train on batches of pictures of about one aspect ratio, which pad less.
+        options: of `PictureData`. Listed training transforms take the place of all this, and get boxes and masks.
 
     Attributes:
         codes: the set's own category id of each class.
@@ -45,6 +49,9 @@ class DetectionData(PictureData):
         max_size: int | None = None,
         scale: tuple[float, float] = (1.0, 1.0),
         augment: Strength = "light",
+        mosaic: float = 0.0,
+        copy_paste: float = 0.0,
+        grouped: bool = True,
         **options: Any,
     ) -> None:
         longest = image_size * 5 // 3 if max_size is None else max_size
@@ -52,9 +59,20 @@ class DetectionData(PictureData):
         check(longest >= image_size, f"data.max_size is {longest}; expected data.image_size {image_size} or more")
         check(0 < scale[0] <= scale[1], f"data.scale is {list(scale)}; expected two factors above 0, the smaller first")
         check(augment in ("none", *PRESETS), f"data.augment is {augment!r}; expected one of none, {', '.join(PRESETS)}")
+        for name, share in (("mosaic", mosaic), ("copy_paste", copy_paste)):
+            check(0 <= share <= 1, f"data.{name} is {share}; expected a share from 0 to 1")
+        masks = all(isinstance(listing, BoxListing) and listing.has_masks for listing in pictures.splits.values())
+        check(
+            masks or not copy_paste,
+            f"data.copy_paste is {copy_paste}, but the objects of {pictures.root} have no masks",
+        )
         super().__init__(pictures, **options)
+        check(
+            self.eval_transforms is None,
+            "data.eval_transforms: objects are looked for in whole pictures, of data.image_size and data.max_size",
+        )
         self.image_size, self.max_size, self.scale, self.augment = image_size, longest, tuple(scale), augment
-        self.codes = pictures.codes
+        self.mosaic, self.copy_paste, self.grouped, self.codes = mosaic, copy_paste, grouped, pictures.codes
 
     def shown(self, wanted: Preprocessing) -> Preprocessing:
         return replace(wanted, size=self.image_size, max_size=self.max_size, crop=1.0, interpolation=self.interpolation)
@@ -68,9 +86,18 @@ class DetectionData(PictureData):
         transform = self._training_transform() if training else self._evaluation_transform()
         return BoxDataset(listing, transform, channels=self.channels, seed=self.seed, on_error=on_error)
 
+    def _groups(self, listing: Listing) -> np.ndarray | None:
+        """By aspect ratio: square, 4:3 and 3:2, 16:9 ... and the same upright."""
+        assert isinstance(listing, BoxListing)
+        height, width = listing.sizes.astype(float).T
+        return np.round(2 * np.log2(width / height)).astype(int) if self.grouped else None
+
     def _training_transform(self) -> SceneTransform:
+        if self.train_transforms is not None:
+            return Listed(self.train_transforms, "data.train_transforms")
         fit = Fit(self.image_size, self.max_size, self.interpolation, fast=True)
-        return Jitter(fit, (self.scale[0], self.scale[1]), self.augment)
+        jitter = Jitter(fit, (self.scale[0], self.scale[1]), self.augment)
+        return Composites(jitter, self.mosaic, self.copy_paste)
 
     def _evaluation_transform(self) -> SceneTransform:
         return Fit(self.image_size, self.max_size, self.interpolation)

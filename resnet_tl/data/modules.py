@@ -104,11 +104,19 @@ class PictureData(L.LightningDataModule, ABC):
         """The pictures of `listing` as they are trained on, or evaluated."""
 
     def _lacking(self) -> list[str]:
-        """Sentences about classes without pictures."""
-        return []
+        """Sentences about classes that a split does not show."""
+        return [
+            f"{self.root}: no picture in {split} shows {', '.join(none[:5])}{', ...' if len(none) > 5 else ''}"
+            for split, listing in self.listings.items()
+            if (none := [self.classes[i] for i in np.flatnonzero(listing.class_counts(len(self.classes)) == 0)])
+        ]
 
     def _weights(self, listing: Listing) -> np.ndarray | None:
         """How often each training picture is drawn, `[N]`; None: once an epoch."""
+        return None
+
+    def _groups(self, listing: Listing) -> np.ndarray | None:
+        """The group of each training picture, `[N]`, where a step's are to be of one."""
         return None
 
     def paths_of(self, indices: Iterable[int]) -> list[str]:
@@ -132,6 +140,7 @@ class PictureData(L.LightningDataModule, ABC):
             ranks=self._ranks,
             rank=self._rank,
             weights=self._weights(listing),
+            groups=self._groups(listing),
         )
         if self.trainer is not None:
             # Workers fetch ahead before Lightning calls set_epoch, when a run resumes behind its first epoch.
@@ -299,13 +308,6 @@ class ClassificationData(PictureData):
 
     def _weights(self, listing: Listing) -> np.ndarray | None:
         return class_weights(listing, len(self.classes)) if self.balanced else None
-
-    def _lacking(self) -> list[str]:
-        return [
-            f"{self.root}: no picture in {split} shows {', '.join(none[:5])}{', ...' if len(none) > 5 else ''}"
-            for split, listing in self.listings.items()
-            if (none := [self.classes[i] for i in np.flatnonzero(listing.class_counts(len(self.classes)) == 0)])
-        ]
 
     @property
     def _cache_folder(self) -> Path:

@@ -25,6 +25,8 @@ class TrainSampler:
         batch_size: of one rank.
         weights: `[count]` float; draws of an epoch are shared out in proportion, each sample getting its share rounded
             up or down (systematic sampling), at random from epoch to epoch.
+        groups: `[count]` int; the pictures of a step are of one group, but for a few steps of what is left of the
+            groups, neighbours together.
     """
 
     def __init__(
@@ -36,11 +38,12 @@ class TrainSampler:
         ranks: int = 1,
         rank: int = 0,
         weights: np.ndarray | None = None,
+        groups: np.ndarray | None = None,
     ) -> None:
         if count < ranks:
             raise DataError(f"{count} pictures to train on are too few for {ranks} devices; expected one each or more")
         self.count, self.seed, self.batch_size, self.ranks, self.rank = count, seed, batch_size, ranks, rank
-        self.weights = weights
+        self.weights, self.groups = weights, groups
         self.epoch = 0
         self.start = 0
         """Batches of this epoch that were trained on before and are passed over, after a resume in mid-epoch."""
@@ -66,10 +69,11 @@ class TrainSampler:
         """The epoch's draws over all ranks: sample indices `[count]`, and how often each was drawn before `[count]`."""
         rng = np.random.default_rng((self.seed, self.epoch))
         order = rng.permutation(self.count)
-        if self.weights is None:
-            return order, np.zeros_like(order)
-        order = rng.permutation(_systematic(order, self.weights, rng))
-        return order, _occurrence(order)
+        if self.weights is not None:
+            order = rng.permutation(_systematic(order, self.weights, rng))
+        if self.groups is not None:
+            order = _grouped(order, self.groups, self.batch_size * self.ranks, rng)
+        return order, np.zeros_like(order) if self.weights is None else _occurrence(order)
 
 
 class EvaluationSampler:
@@ -117,6 +121,19 @@ def _systematic(order: np.ndarray, weights: np.ndarray, rng: np.random.Generator
     ends[-1] = len(order)
     marks = np.floor(ends + rng.random()).astype(np.int64)
     return np.repeat(order, np.diff(marks, prepend=0))
+
+
+def _grouped(order: np.ndarray, groups: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """`order` as batches of `size` of one group, or of what is left of the groups, the batches in random order."""
+    order = order[np.argsort(groups[order], kind="stable")]
+    _, counts = np.unique(groups[order], return_counts=True)
+    place = np.arange(len(order)) - np.repeat(counts.cumsum() - counts, counts)
+    whole = place < np.repeat(counts // size * size, counts)
+    left = order[~whole]
+    # From a random group on, so that not always the same one has its pictures in the last, smaller batch.
+    order = np.concatenate([order[whole], np.roll(left, rng.integers(max(1, len(left))))])
+    full = len(order) // size * size
+    return np.concatenate([rng.permutation(order[:full].reshape(-1, size)).ravel(), order[full:]])
 
 
 def _occurrence(drawn: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from resnet_tl.data import crops
 from resnet_tl.data.box_listing import Objects
 from resnet_tl.data.decode import Picture
 from resnet_tl.data.resize import Interpolation, resize, resize_fast
+from resnet_tl.masks import Mask
 
 LEAST = 0.1
 """An object of whose box less than this share is left is left out: nobody could say what it is."""
@@ -57,14 +58,14 @@ def cut(scene: Scene, top: int, left: int, height: int, width: int) -> Scene:
     if (top, left, height, width) == (0, 0, *scene.size):
         return scene
     picture = scene.picture[top : top + height, left : left + width]
-    before = scene.objects.boxes
+    before, labels, crowd, areas, shapes = scene.objects
     boxes = clipped(before - np.array([left, top, left, top], np.float32), (height, width))
     share = area(boxes) / area(before)
-    left_over = share >= LEAST
-    _, labels, crowd, areas, shapes = scene.objects.where(left_over)
     if shapes is not None:
         shapes = [masks.cut(mask, scene.size, (top, left, height, width)) for mask in shapes]
-    return Scene(picture, Objects(boxes[left_over], labels, crowd, areas * share[left_over], shapes))
+        for index in np.flatnonzero((share > 0) & (share < 1)):
+            boxes[index], share[index] = _within(boxes[index], shapes[index], scene.objects.masks[index])  # type: ignore[index]
+    return Scene(picture, Objects(boxes, labels, crowd, areas * share, shapes).where(share >= LEAST))
 
 
 def placed(scene: Scene, at: tuple[int, int], canvas: tuple[int, int]) -> Objects:
@@ -73,6 +74,16 @@ def placed(scene: Scene, at: tuple[int, int], canvas: tuple[int, int]) -> Object
     if shapes is not None:
         shapes = [masks.placed(mask, scene.size, at, canvas) for mask in shapes]
     return Objects(boxes + np.array([at[1], at[0]] * 2, np.float32), labels, crowd, area, shapes)
+
+
+def _within(box: np.ndarray, part: Mask, whole: Mask) -> tuple[np.ndarray, float]:
+    """The box as far as it is around what was cut from a mask, and how much of the mask that is."""
+    share = masks.area(part) / max(masks.area(whole), 1e-6)
+    if share == 0:
+        return box, 0.0
+    inner = masks.bounds(part)
+    tight = np.concatenate([np.maximum(box[:2], inner[:2]), np.minimum(box[2:], inner[2:])])
+    return (tight, share) if (tight[2:] > tight[:2]).all() else (box, 0.0)
 
 
 def clipped(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -64,6 +64,9 @@ class SegmentationData(PictureData):
     def class_counts(self) -> np.ndarray:
         return self.pixels
 
+    def _lacking(self) -> list[str]:
+        return []  # the source has seen to it: a class that no mask shows is a fault
+
     def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> MaskDataset:
         assert isinstance(listing, MaskListing)
         transform = self._training_transform() if training else self._evaluation_transform()

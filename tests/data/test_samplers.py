@@ -37,12 +37,12 @@ def test_ranks_share_one_order(count: int, ranks: int, batch_size: int, epoch: i
     assert {draw.epoch for draws in drawn for draw in draws} == {epoch}
 
 
-@pytest.mark.parametrize("weights", [None, np.arange(1, 49)])
-def test_a_step_sees_the_same_pictures_on_any_number_of_ranks(weights: np.ndarray | None) -> None:
+@pytest.mark.parametrize("options", [{}, {"weights": np.arange(1, 49)}, {"groups": np.arange(48) // 13}])
+def test_a_step_sees_the_same_pictures_on_any_number_of_ranks(options: dict[str, np.ndarray]) -> None:
     steps = {}
     for ranks in (1, 2, 4):
         per_rank = [
-            batches(TrainSampler(48, seed=1, batch_size=8 // ranks, ranks=ranks, rank=rank, weights=weights))
+            batches(TrainSampler(48, seed=1, batch_size=8 // ranks, ranks=ranks, rank=rank, **options))
             for rank in range(ranks)
         ]
         steps[ranks] = [sorted(chain(*step)) for step in zip(*per_rank, strict=True)]
@@ -71,6 +71,36 @@ def test_a_last_batch_of_one_is_left_out(count: int, batch_size: int, drawn: int
 def test_fewer_pictures_than_devices_are_an_error() -> None:
     with pytest.raises(DataError, match="3 pictures to train on are too few for 4 devices"):
         TrainSampler(3, seed=0, batch_size=1, ranks=4)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=70), st.integers(1, 8), st.integers(0, 9))
+def test_grouped_steps_are_of_one_group_but_for_what_is_left(groups: list[int], batch_size: int, epoch: int) -> None:
+    sampler = TrainSampler(len(groups), seed=0, batch_size=batch_size, groups=np.array(groups))
+    sampler.set_epoch(epoch)
+    drawn = batches(sampler)
+    indices = [draw.index for batch in drawn for draw in batch]
+    assert len(set(indices)) == len(indices) == len(sampler)
+    several = [batch for batch in drawn if len({groups[draw.index] for draw in batch}) > 1]
+    counts = Counter(groups)
+    left = sum(count % batch_size for count in counts.values())
+    assert len(several) <= -(-left // batch_size)
+    alone = Counter(groups[batch[0].index] for batch in drawn if batch not in several and len(batch) == batch_size)
+    assert all(alone[group] >= count // batch_size for group, count in counts.items())
+
+
+def test_grouped_steps_come_in_a_new_order_in_every_epoch() -> None:
+    sampler = TrainSampler(60, seed=0, batch_size=4, groups=np.arange(60) // 31)
+    orders = []
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        orders.append([batch[0].index // 31 for batch in batches(sampler)])
+    assert len(set(map(tuple, orders))) == 3
+    lasts = set()
+    for epoch in range(40):
+        sampler.set_epoch(epoch)
+        lasts.add(batches(sampler)[-1][-1].index // 31)
+    assert lasts == {0, 1}, "no group is always left for the last step"
 
 
 @settings(deadline=None)
