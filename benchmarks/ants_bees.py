@@ -22,8 +22,8 @@ COMMON = [
     *("--model.optimizer.lr", "0.05", "--model.tuning.phases", PHASES),
 ]
 NETWORKS = {
-    "resnet56": ("resnet56-4bfd9763.th", ["--trainer.max_epochs", "24"]),
-    "resnet20": ("resnet20-12fca82f.th", ["--trainer.max_epochs", "20"]),
+    "resnet56": ("resnet56-4bfd9763.th", ["--trainer.max_epochs", "36"]),
+    "resnet20": ("resnet20-12fca82f.th", ["--trainer.max_epochs", "36"]),
 }
 
 
