@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import os
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -42,11 +43,14 @@ def adding(path: Path) -> Iterator[BinaryIO]:
     """A file to write that gets the name `path` when all of it lies on disk, for names that say what is in the file.
 
     Any number of processes may write it at once: each has a part of its own, and whole ones only take the name. Who has
-    an earlier one mapped keeps it. What the system refuses is an OSError.
+    an earlier one mapped keeps it. What the system refuses is an OSError. Parts that killed processes left in the
+    folder are removed.
     """
+    _remove_abandoned(path.parent)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         with open(part, "xb") as file:
+            _held(file)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -73,6 +77,27 @@ def nearest(path: Path) -> str:
         return ""
     near = difflib.get_close_matches(missing.name, os.listdir(missing.parent), n=1, cutoff=0.5)
     return f"; did you mean {str(missing.parent / near[0])!r}?" if near else ""
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Parts that no process holds any more; those of the last minute may not be held yet."""
+    for part in folder.glob(f".*.{'[0-9a-f]' * 32}.part"):
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > 60:
+                with open(part, "r+b") as file:
+                    if _held(file):
+                        part.unlink()
+
+
+def _held(file: BinaryIO) -> bool:
+    """Lock the file for as long as it is open; whether this process has it now. Nobody has where there are no locks."""
+    try:
+        import fcntl
+
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):  # Windows; held by another process, or a file system that knows no locks
+        return False
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

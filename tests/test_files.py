@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from resnet_tl.errors import RunError
-from resnet_tl.files import nearest, replacing
+from resnet_tl.files import adding, nearest, replacing
 
 
 @contextmanager
@@ -81,3 +81,27 @@ def test_nearest_names_the_neighbour_of_the_part_that_is_missing(tmp_path: Path)
     (tmp_path / "runs" / "cats").mkdir(parents=True)
     assert nearest(tmp_path / "runs" / "cat" / "last.ckpt") == f"; did you mean '{tmp_path}/runs/cats'?"
     assert nearest(tmp_path / "runs" / "zebra") == ""
+
+
+def test_parts_that_killed_writers_left_are_removed_and_those_in_use_are_not(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with adding(tmp_path / "a") as file:
+            file.write(b"a")
+            file.flush()
+            os.write(writer, b"!")
+            time.sleep(600)
+    os.read(reader, 1)
+    (part,) = tmp_path.iterdir()
+    (tmp_path / ".last.ckpt.part").touch()
+    for path in tmp_path.iterdir():
+        os.utime(path, (0, 0))
+    with adding(tmp_path / "b"):
+        pass
+    assert part.exists()
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    with adding(tmp_path / "c"):
+        pass
+    assert sorted(os.listdir(tmp_path)) == [".last.ckpt.part", "b", "c"]

@@ -41,8 +41,8 @@ class Samples(Protocol):
 
 
 class KeptFeatures(Protocol):
-    def take(self, draws: Sequence[Draw]) -> tuple[Features, torch.Tensor, torch.Tensor]:
-        """Features of N pictures, their indices `[N]` in the listing (-1: a filler), original sizes `[N, 2]`."""
+    def take(self, draws: Sequence[Draw]) -> tuple[Features, dict[str, torch.Tensor]]:
+        """Features of N pictures, and what else of their batch was kept, by its names; targets may be left out."""
 
 
 class PictureDataset(Dataset[Item]):
@@ -90,11 +90,10 @@ class PictureDataset(Dataset[Item]):
 
     def batch_of(self, features: KeptFeatures, draws: Sequence[Draw]) -> Batch:
         """The batch of these draws with features in place of pictures: no file is opened."""
-        kept, indices, original_sizes = features.take(draws)
-        none: Target = () if self.multi_label_classes else 0
-        targets = [self._target(self.listing[index].target if index >= 0 else none) for index in indices.tolist()]
-        sizes = torch.tensor(kept.input_size).expand(len(draws), 2)
-        return Batch(kept, torch.as_tensor(np.array(targets)), sizes, original_sizes, indices)
+        kept, rest = features.take(draws)
+        if "targets" not in rest:
+            rest["targets"] = torch.as_tensor(np.array([self._target_at(i) for i in rest["indices"].tolist()]))
+        return Batch(kept, **rest)
 
     def failures(self) -> list[str]:
         """One sentence for each picture that could not be decoded so far, in this process or its workers."""
@@ -128,6 +127,10 @@ class PictureDataset(Dataset[Item]):
         picture, original = found or decode_for(self.transform, sample.path, self.channels, seed, self.reduce)
         return Item(self.transform(picture, original, seed), self._target(sample.target), original, index)
 
+    def _target_at(self, index: int) -> int | np.ndarray:
+        none: Target = () if self.multi_label_classes else 0
+        return self._target(self.listing[index].target if index >= 0 else none)
+
     def _target(self, target: Target) -> int | np.ndarray:
         if isinstance(target, int):
             return target
@@ -138,7 +141,7 @@ class PictureDataset(Dataset[Item]):
     def _filler(self) -> Item:
         black = np.zeros((64, 64, self.channels), np.uint8)
         views = self.transform(black, (64, 64), (0,))
-        return Item(views, self._target(() if self.multi_label_classes else 0), (64, 64), -1)
+        return Item(views, self._target_at(-1), (64, 64), -1)
 
     def _reason(self, index: int) -> list[str]:
         try:

@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader
 
 from resnet_tl.data.contents import contents
 from resnet_tl.data.dataset import KeptFeatures, PictureDataset
-from resnet_tl.data.listing import Listing
 from resnet_tl.records import Batch
 
 
@@ -38,22 +37,25 @@ class PictureLoader(DataLoader[Batch]):
 
 @dataclass(frozen=True)
 class FixedPictures:
-    """The pictures of a split, in the order of `listing`, as every epoch shows them.
+    """The pictures of a split, in the order of their listing, as every epoch shows them.
 
+    name: of the split, for people.
+    files: all that is read of them, by stable keys.
     how: all that is done to a file until it is in a batch, as plain Python.
     batches: all of them in their n-th fixed view.
     folder: where what is computed from them may be kept.
     """
 
-    listing: Listing
+    name: str
+    count: int
+    files: dict[str, str]
     how: dict[str, Any]
     batches: Callable[[int], DataLoader[Batch]]
     folder: Path
 
     def __len__(self) -> int:
-        return len(self.listing)
+        return self.count
 
     def key(self) -> str:
         """Says which files these are, what is in them, and what is done to them."""
-        paths = {sample.key: sample.path for sample in self.listing}
-        return json.dumps([contents(paths, self.folder), self.how])
+        return json.dumps([contents(self.files, self.folder), self.how])

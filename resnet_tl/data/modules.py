@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +30,7 @@ from resnet_tl.data.samplers import EvaluationSampler, TrainSampler, class_weigh
 from resnet_tl.data.sources.folder import read_folder
 from resnet_tl.data.sources.table import Columns, read_table
 from resnet_tl.errors import DataError, RecipeError
-from resnet_tl.records import Batch, Draw, Preprocessing
+from resnet_tl.records import Batch, Draw, Preprocessing, Sample
 
 OnError = Literal["error", "replace", "skip"]
 
@@ -52,6 +53,8 @@ class PictureData(L.LightningDataModule, ABC):
             training the next one takes its place).
         seed: of split, order and augmentation; None: the run's (`seed_everything`), or 0.
         multiprocessing: how workers start; None: Python's default.
+        cache_dir: the folder of what is kept to be computed once: features (`tuning.cache`), resized pictures; None:
+            `~/.cache/resnet_tl`.
     """
 
     collate: Callable[[Sequence[Item]], Batch] = staticmethod(collate)
@@ -72,6 +75,7 @@ class PictureData(L.LightningDataModule, ABC):
         on_error: Literal["error", "skip"] = "error",
         seed: int | None = None,
         multiprocessing: Literal["fork", "spawn"] | None = None,
+        cache_dir: str | None = None,
     ) -> None:
         super().__init__()
         check(batch_size >= 1, f"data.batch_size is {batch_size}; expected 1 or more")
@@ -82,7 +86,7 @@ class PictureData(L.LightningDataModule, ABC):
         self.batch_size, self.num_workers, self.multiprocessing = batch_size, num_workers, multiprocessing
         self.train_transforms, self.eval_transforms, self.on_error = train_transforms, eval_transforms, on_error
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
-        self.root = pictures.root
+        self.root, self.cache_dir = pictures.root, cache_dir
         self.listings = splits.part(pictures.splits, fraction=val_fraction, folds=folds, fold=fold, seed=self.seed)
         """What to train on, validate on and test on: `train`, `val` and `test`, as far as they exist."""
         self.notes = [*pictures.notes, *self._told(pictures.splits)]
@@ -165,6 +169,29 @@ class PictureData(L.LightningDataModule, ABC):
             f"{self.root} has no pictures in a split {' or '.join(wanted)}; it has {', '.join(self.listings)} only"
         )
 
+    def _fixed(self, split: str, settings: Iterable[str], **more: Any) -> FixedPictures:
+        """Of the split `train` or `val` as every epoch shows it; of an augmented one the n-th view is that of the n-th
+        epoch. `settings` and `more` decide how its pictures look."""
+        training = split == "train"
+        listing = self._listing("train") if training else self._listing("val", "test")
+
+        def batches(view: int) -> DataLoader[Batch]:
+            return self._loader(listing, training, EvaluationSampler(len(listing), epoch=view))
+
+        names = ["interpolation", "channels", "on_error", *settings]
+        names += ["seed", "train_transforms"] if training else ["eval_transforms"]
+        how = {"split": split, **more, **{name: getattr(self, name) for name in names}}
+        files = dict(chain.from_iterable(map(self._files, listing)))
+        return FixedPictures(f"{Path(self.root).stem}-{split}", len(listing), files, how, batches, self._cache_folder)
+
+    def _files(self, sample: Sample) -> Iterator[tuple[str, str]]:
+        """All that is read of a sample, by stable keys."""
+        yield sample.key, sample.path
+
+    @property
+    def _cache_folder(self) -> Path:
+        return Path(self.cache_dir or os.environ.get("XDG_CACHE_HOME", "~/.cache") + "/resnet_tl").expanduser()
+
     def _evaluation_loader(self, *wanted: str, split: str = "") -> DataLoader[Batch]:
         listing = self._listing(*wanted)
         sampler = EvaluationSampler(len(listing), ranks=self._ranks, rank=self._rank)
@@ -228,9 +255,7 @@ class ClassificationData(PictureData):
         crop: share of the short side that evaluation cuts from the centre; `eval_transforms` take the place of resizing
             and cutting.
         balanced: draw every class equally often in training.
-        cache: `resized` keeps decoded, resized pictures in one file.
-        cache_dir: the folder of that file, and of features that training keeps (`tuning.cache`); None:
-            `~/.cache/resnet_tl`.
+        cache: `resized` keeps decoded, resized pictures in one file, in `cache_dir`.
         reduced_decoding: decode JPEGs at 1/2, 1/4 or 1/8 of their size where that is enough: faster, a little softer.
         crops: 10 views of a picture in evaluation: corners, centre, and these mirrored.
         scales: short sides in pixels to evaluate at, each a view.
@@ -246,7 +271,6 @@ class ClassificationData(PictureData):
         crop: float = 0.875,
         balanced: bool = False,
         cache: Literal["off", "resized"] = "off",
-        cache_dir: str | None = None,
         reduced_decoding: bool = False,
         crops: Literal[1, 10] = 1,
         scales: tuple[int, ...] = (),
@@ -258,7 +282,7 @@ class ClassificationData(PictureData):
         self.image_size, self.crop, self.augment = image_size, crop, augment
         self.crops, self.scales = crops, tuple(scales)
         self.balanced, self.reduced_decoding = balanced, reduced_decoding
-        self.cache, self.cache_dir = cache, cache_dir
+        self.cache = cache
         self._cache: ImageCache | None = None
 
     def shown(self, wanted: Preprocessing) -> Preprocessing:
@@ -282,17 +306,8 @@ class ClassificationData(PictureData):
         return None if self.augment == "none" else f"data.augment: {self.augment}"
 
     def fixed_pictures(self, split: Literal["train", "val"]) -> FixedPictures:
-        """Of a split as every epoch shows it; of an augmented one the n-th view is that of the n-th epoch."""
-        train = split == "train"
-        listing = self._listing("train") if train else self._listing("val", "test")
-
-        def batches(view: int) -> DataLoader[Batch]:
-            return self._loader(listing, train, EvaluationSampler(len(listing), epoch=view))
-
-        names = ["image_size", "crop", "interpolation", "channels", "on_error", "reduced_decoding", "cache"]
-        names += ["seed", "augment", "train_transforms"] if train else ["crops", "scales", "eval_transforms"]
-        how = {name: getattr(self, name) for name in names}
-        return FixedPictures(listing, {"split": split, **how}, batches, self._cache_folder)
+        own = ["augment"] if split == "train" else ["crops", "scales"]
+        return self._fixed(split, ["image_size", "crop", "reduced_decoding", "cache", *own])
 
     def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> PictureDataset:
         return PictureDataset(
@@ -308,10 +323,6 @@ class ClassificationData(PictureData):
 
     def _weights(self, listing: Listing) -> np.ndarray | None:
         return class_weights(listing, len(self.classes)) if self.balanced else None
-
-    @property
-    def _cache_folder(self) -> Path:
-        return Path(self.cache_dir or os.environ.get("XDG_CACHE_HOME", "~/.cache") + "/resnet_tl").expanduser()
 
     def _training_transform(self) -> transforms.Transform:
         if self.train_transforms is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from resnet_tl.data.fixed import FixedPictures
 from resnet_tl.data.listing import Listing, MaskListing, MaskSet
 from resnet_tl.data.mask_dataset import MaskDataset, collate_masks
 from resnet_tl.data.modules import OnError, PictureData, check
@@ -15,7 +16,7 @@ from resnet_tl.data.pairs import Listed, PairTransform, RandomCrop, Whole
 from resnet_tl.data.sources.masks import read_cityscapes, read_mask_folder, read_voc
 from resnet_tl.data.transforms import PRESETS, Strength
 from resnet_tl.errors import DataError
-from resnet_tl.records import Preprocessing
+from resnet_tl.records import Preprocessing, Sample
 
 
 class SegmentationData(PictureData):
@@ -66,6 +67,18 @@ class SegmentationData(PictureData):
 
     def _lacking(self) -> list[str]:
         return []  # the source has seen to it: a class that no mask shows is a fault
+
+    def augments(self) -> str:
+        """What makes training pictures differ from epoch to epoch."""
+        return "random cropping" if self.train_transforms is None else "data.train_transforms"
+
+    def fixed_pictures(self, split: Literal["train", "val"]) -> FixedPictures:
+        own = ["image_size", "scale", "balanced", "augment"] if split == "train" else []
+        return self._fixed(split, ["short", *own], codes=self.codes.tolist())
+
+    def _files(self, sample: Sample) -> Iterator[tuple[str, str]]:
+        yield sample.key, sample.path
+        yield f"{sample.key} mask", str(sample.target)
 
     def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> MaskDataset:
         assert isinstance(listing, MaskListing)

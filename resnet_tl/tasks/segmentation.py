@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -63,6 +64,11 @@ class Segmentation(Task):
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if data is not None and stage == "fit":
             self.segmenter.set_class_counts(data.class_counts())
+
+    @property
+    def shows_pictures_once(self) -> bool:
+        """Whether validation shows the network each picture once and as it is, so that its features can be kept."""
+        return self.inference == replace(Inference(), overlap=self.inference.overlap)
 
     def forward(self, images: Tensor) -> Tensor:
         """Probabilities `[N, K, H, W]` of pictures `[N, C, H, W]` (bytes)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
@@ -12,7 +13,7 @@ from resnet_tl.errors import RunError
 
 
 class FiniteLoss(Callback):
-    """Raises a RunError that names the step and the batch's files.
+    """Raises a RunError that names the step and the batch's files, on all processes at once.
 
     On a CPU that is before the gradients. A GPU is not waited for: it is asked a batch later, when the answer is there,
     and before a checkpoint is written.
@@ -27,12 +28,15 @@ class FiniteLoss(Callback):
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         self._answer(trainer)
-        finite = torch.isfinite(loss.detach()).all().to("cpu", non_blocking=True)
+        finite = torch.isfinite(loss.detach()).all().int().repeat(2)  # here, and on all processes
+        if trainer.world_size > 1:
+            dist.all_reduce(finite[1:], dist.ReduceOp.MIN)
         there = torch.cuda.Event() if loss.is_cuda else None
+        answer = finite.to("cpu", non_blocking=True)
         if there is not None:
             there.record()
         indices = getattr(self._batch, "indices", None)
-        self._asked, self._batch = (finite, there, trainer.global_step, indices), None
+        self._asked, self._batch = (answer, there, trainer.global_step, indices), None
         if there is None:
             self._answer(trainer)
 
@@ -45,15 +49,24 @@ class FiniteLoss(Callback):
         (finite, there, step, indices), self._asked = self._asked, None
         if there is not None:
             there.synchronize()
-        if not finite:
+        here, everywhere = finite.tolist()
+        if not everywhere:
+            paths = _on_all(trainer, [] if here else _paths(trainer, indices))
+            files = f"; its batch: {', '.join(paths)}" if paths else ""
             raise RunError(
-                f"the loss of step {step} is not a number (NaN or infinite){_files(trainer, indices)}; the last good "
+                f"the loss of step {step} is not a number (NaN or infinite){files}; the last good "
                 "checkpoint is kept; a lower optimizer.lr or trainer.gradient_clip_val may help"
             )
 
 
-def _files(trainer: Trainer, indices: Tensor | None) -> str:
+def _paths(trainer: Trainer, indices: Tensor | None) -> list[str]:
     paths_of = getattr(trainer.datamodule, "paths_of", None)  # type: ignore[attr-defined]
-    if paths_of is None or indices is None:
-        return ""
-    return f"; its batch: {', '.join(paths_of(indices.tolist()))}"
+    return [] if paths_of is None or indices is None else paths_of(indices.tolist())
+
+
+def _on_all(trainer: Trainer, paths: list[str]) -> list[str]:
+    """Those of all processes."""
+    each: list[Any] = [paths] * trainer.world_size
+    if trainer.world_size > 1:
+        dist.all_gather_object(each, paths)
+    return [path for theirs in each for path in theirs]

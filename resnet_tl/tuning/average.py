@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+RAW_STATE = "raw_state_dict"
+"""Of a checkpoint: the weights that are trained; its `state_dict` holds the averages."""
 
 
 class Average:
     """`average <- average + (1 - decay) (raw - average)` after every step; counters are copied.
 
     This form leaves a value that does not change as it is, bit for bit; `decay * average + (1 - decay) * raw` drifts.
+
+    swapped: whether the module holds the averages now, and `state` what is trained.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
-        self.decay = decay
+        self.decay, self.swapped = decay, False
         raw = module.state_dict(keep_vars=True)
         copies = {id(tensor): tensor.detach().clone() for tensor in raw.values()}  # what is tied stays tied
         self.state: dict[str, Tensor] = {key: copies[id(tensor)] for key, tensor in raw.items()}
@@ -38,6 +44,15 @@ class Average:
             held = tensor.detach().clone()
             tensor.copy_(self.state[key])
             self.state[key].copy_(held)
+        self.swapped = not self.swapped
+
+    def save(self, checkpoint: dict[str, Any]) -> None:
+        """Into a checkpoint that holds the module's state: the averages under its name, what is trained as its own."""
+        held = {key: tensor.clone() for key, tensor in self.state.items()}
+        if self.swapped:
+            checkpoint[RAW_STATE] = held
+        else:
+            checkpoint[RAW_STATE], checkpoint["state_dict"] = checkpoint["state_dict"], held
 
     def buffers(self, module: nn.Module) -> list[Tensor]:
         """The averages of the module's buffers."""

@@ -13,12 +13,13 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.files import adding
@@ -28,11 +29,14 @@ from resnet_tl.tuning.plan import Tuning
 from resnet_tl.tuning.prefix import Prefix, divisible
 
 Say = Callable[[str], None]
+DIGITS = 16
+"""Of the hash in a file's name."""
 
 
 class FixedPictures(Protocol):
     """The pictures of a split, in the order of their listing, as every epoch shows them."""
 
+    name: str
     folder: Path
 
     def __len__(self) -> int: ...
@@ -46,13 +50,18 @@ class FixedPictures(Protocol):
 
 @dataclass(frozen=True)
 class How:
-    """In which way features are computed and kept; `views`: fixed ones of each picture."""
+    """In which way features are computed and kept.
+
+    views: fixed ones of each picture.
+    wait: called after every batch, lets the other processes know that it goes on.
+    """
 
     tuning: Tuning
     views: int
     precision: str
     device: torch.device
     computing: Callable[[], AbstractContextManager[Any]]
+    wait: Callable[[], object]
 
 
 def keep(trainer: Any, module: nn.Module, tuning: Tuning, epochs: int, say: Say) -> None:
@@ -71,10 +80,13 @@ def keep(trainer: Any, module: nn.Module, tuning: Tuning, epochs: int, say: Say)
         if tuning.cache != "off":
             say(f"features are not kept: {reason}")
         return
-    splits = {"train": max(tuning.views, 1), **({"val": 1} if trainer.enable_validation else {})}
-    plugin = trainer.precision_plugin
+    splits = {"train": max(tuning.views, 1)}
+    if trainer.enable_validation and getattr(module, "shows_pictures_once", True):
+        splits["val"] = 1
+    strategy, computing = trainer.strategy, trainer.precision_plugin.forward_context
     for split, views in splits.items():
-        how = How(tuning, views, trainer.precision, trainer.strategy.root_device, plugin.forward_context)
+        wait = partial(strategy.reduce_boolean_decision, True, all=False)
+        how = How(tuning, views, trainer.precision, strategy.root_device, computing, wait)
         file = _kept(networks[0], data.fixed_pictures(split), how, trainer, say)
         if file is None:
             return
@@ -91,7 +103,7 @@ def _kept(network: Any, pictures: FixedPictures, how: How, trainer: Any, say: Sa
     room. Its name is a hash of all that they depend on, so that a change in any means another file."""
     reason = ""
     if trainer.local_rank == 0:
-        path = pictures.folder / f"{_key(network, pictures, how)}.features"
+        path = _path(network, pictures, how)
         try:
             if not path.exists():
                 _write(path, network, pictures, how, say)
@@ -101,8 +113,10 @@ def _kept(network: Any, pictures: FixedPictures, how: How, trainer: Any, say: Sa
             reason = str(error)
         if reason:
             warnings.warn(f"features are not kept in {path.parent}: {reason}", stacklevel=2)
-    trainer.strategy.barrier("features")
-    path = pictures.folder / f"{_key(network, pictures, how)}.features"  # by the contents noted, in the other processes
+    # One answer a batch instead of a barrier: no process waits for another longer than processes are allowed to.
+    while trainer.strategy.reduce_boolean_decision(False, all=False):
+        pass
+    path = _path(network, pictures, how)  # by the contents noted, in the other processes
     return FeatureFile(path) if path.exists() else None
 
 
@@ -135,7 +149,7 @@ def _random_before(tuning: Tuning, module: Any, data: Any) -> str | None:
 def _write(path: Path, network: Any, pictures: FixedPictures, how: How, say: Say) -> None:
     computed = _computed(network, pictures, how)
     first = next(computed)
-    layout = layout_of(first[0], len(first[1]), how.views * len(pictures), how.views, how.tuning.cache_half)
+    layout = layout_of(*first, how.views * len(pictures), views=how.views, half=how.tuning.cache_half)
     path.parent.mkdir(parents=True, exist_ok=True)
     _check_room(path, layout, how.tuning.cache)
     times = f" in {how.views} views" if how.views > 1 else ""
@@ -143,6 +157,10 @@ def _write(path: Path, network: Any, pictures: FixedPictures, how: How, say: Say
         f"keeping what the stages up to {layout.after} make of {len(pictures):,} pictures{times}: "
         f"{_size(layout.nbytes)} in {path}"
     )
+    others = [other for other in path.parent.glob(f"{path.stem[:-DIGITS]}*.features") if other != path]
+    if others:
+        size = _size(sum(other.stat().st_size for other in others))
+        say(f"{path.parent} has other features of this name, {size} in {len(others)} files: delete what is outdated")
     with adding(path) as file:
         fill(file, layout, chain([first], computed))
 
@@ -150,13 +168,23 @@ def _write(path: Path, network: Any, pictures: FixedPictures, how: How, say: Say
 def _computed(network: Any, pictures: FixedPictures, how: How) -> Iterator[tuple[Features, Batch]]:
     for view in range(how.views):
         for batch in pictures.batches(view):
+            moved = batch.to(how.device)
             with torch.no_grad(), how.computing():
-                images = network.normalise(batch.to(how.device).images)
-                yield network.condense(network.prefix(images)), batch
+                images = network.normalise(moved.images, _padded(moved))
+                features = network.condense(network.prefix(images))
+            yield features, batch
+            how.wait()
 
 
-def _key(network: Any, pictures: FixedPictures, how: How) -> str:
-    """16 hex digits: of the prefix's weights, the pictures, and how they are computed and kept."""
+def _padded(batch: Batch) -> Tensor | None:
+    """The sizes without padding; None where nothing is padded."""
+    height, width = batch.images.shape[-2:]  # type: ignore[union-attr]
+    return batch.sizes if (batch.sizes != batch.sizes.new_tensor([height, width])).any() else None
+
+
+def _path(network: Any, pictures: FixedPictures, how: How) -> Path:
+    """Named by the split, the stage, and 16 hex digits of the prefix's weights, the pictures, and how they are computed
+    and kept."""
     digest = hashlib.sha256()
     for name, tensor in network.prefix.state().items():
         digest.update(name.encode())
@@ -164,7 +192,7 @@ def _key(network: Any, pictures: FixedPictures, how: How) -> str:
     stage = network.prefix.stage
     rest = [MAGIC.decode(), stage, network.condensed_behind(stage), how.precision, how.tuning.cache_half, how.views]
     digest.update(json.dumps([*rest, pictures.key()]).encode())
-    return digest.hexdigest()[:16]
+    return pictures.folder / f"{pictures.name}-{stage}-{digest.hexdigest()[:DIGITS]}.features"
 
 
 def _check_room(path: Path, layout: Layout, mode: str) -> None:

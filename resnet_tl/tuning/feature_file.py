@@ -15,13 +15,13 @@ from torch import Tensor
 from resnet_tl.errors import DataError
 from resnet_tl.records import Batch, Draw, Features
 
-MAGIC = b"resnet_tl features 1\n"
+MAGIC = b"resnet_tl features 2\n"
 """Ends the file; before it the length of the layout's JSON (8 bytes), before that the JSON."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """The rows of one level, or of the numbers beside the maps.
+    """The rows of one level, or of what lies beside the maps.
 
     shape: of a row; of a map `[V, H, W, C]`, in the order that channels-last maps have in memory.
     dtype: of the values, by torch's name; `stored`: as they lie on disk.
@@ -53,21 +53,20 @@ class Layout:
         return self.blocks[-1].offset + self.rows * self.blocks[-1].row_bytes
 
 
-NUMBERS = "numbers"
-"""Each row's index in its listing (-1: it could not be decoded) and (h, w) of the file."""
+NUMBERS, TARGETS = "numbers", "targets"
+"""What lies beside the maps: each row's index in its listing (-1: it could not be decoded), (h, w) of the file and
+(h, w) of what is not padding; targets of pixels `[H, W]`, which belong to a view."""
 
 
-def layout_of(features: Features, pictures: int, rows: int, views: int, half: bool) -> Layout:
-    """For `rows` like these of `pictures`; `half` keeps 32-bit maps in 16 bits."""
+def layout_of(features: Features, batch: Batch, rows: int, *, views: int = 1, half: bool = False) -> Layout:
+    """For `rows` like these of a batch; `half` keeps 32-bit maps in 16 bits."""
     blocks: list[Block] = []
     offset = 0
-    for name, value in features.maps.items():
-        n, channels, height, width = value.shape
+    for name, value in _rows(features, batch).items():
         dtype = str(value.dtype).removeprefix("torch.")
         stored = "float16" if half and dtype == "float32" else dtype
-        blocks.append(Block(name, (n // pictures, height, width, channels), dtype, stored, offset))
+        blocks.append(Block(name, tuple(value.shape[1:]), dtype, stored, offset))
         offset += rows * blocks[-1].row_bytes
-    blocks.append(Block(NUMBERS, (3,), "int64", "int64", offset))
     return Layout(rows, views, features.after, features.input_size, tuple(blocks))
 
 
@@ -75,12 +74,12 @@ def fill(file: BinaryIO, layout: Layout, batches: Iterable[tuple[Features, Batch
     """Write the rows, batch after batch, and at the end what makes the file whole."""
     row = 0
     for features, batch in batches:
-        numbers = torch.cat([batch.indices[:, None], batch.original_sizes], 1)
-        values = {**{name: _rows(value) for name, value in features.maps.items()}, NUMBERS: numbers}
+        if features.input_size != layout.input_size:
+            one, other = (f"{width} x {height}" for height, width in (layout.input_size, features.input_size))
+            raise DataError(f"pictures of different sizes: {one} and {other} pixels")
+        values = _rows(features, batch)
         for block in layout.blocks:
             stored = values[block.name].to("cpu", getattr(torch, block.stored)).contiguous()
-            if stored.numel() != len(batch) * int(np.prod(block.shape)):
-                raise DataError(f"pictures of different sizes: {block.name} is {tuple(stored.shape)}")
             file.seek(block.offset + row * block.row_bytes)
             file.write(stored.view(torch.uint8).numpy().data)
         row += len(batch)
@@ -112,25 +111,32 @@ class FeatureFile:
             for block in self.layout.blocks
         }
 
-    def take(self, draws: Sequence[Draw]) -> tuple[Features, Tensor, Tensor]:
-        """Features, indices `[N]` (-1: a filler, or a picture that could not be decoded), original sizes `[N, 2]`."""
+    def take(self, draws: Sequence[Draw]) -> tuple[Features, dict[str, Tensor]]:
+        """Features, and what else was kept of a batch, by its names: `indices` `[N]` (-1: a filler, or a picture that
+        could not be decoded), `sizes`, `original_sizes` `[N, 2]`, and `targets` where they are those of pixels."""
         views, pictures = self.layout.views, self.layout.rows // self.layout.views
         rows = np.array([(d.epoch + d.repeat) % views * pictures + max(d.index, 0) for d in draws])
-        *maps, numbers = (self._take(block, rows) for block in self.layout.blocks)
-        named = zip(self.layout.blocks, maps, strict=False)
-        features = {block.name: value.permute(0, 1, 4, 2, 3).flatten(0, 1) for block, value in named}
+        taken = {block.name: self._take(block, rows) for block in self.layout.blocks}
+        indices, original_sizes, sizes = taken.pop(NUMBERS).split([1, 2, 2], 1)
         filler = torch.tensor([draw.index < 0 for draw in draws])
-        indices = numbers[:, 0].masked_fill(filler, -1)
-        return Features(features, self.layout.input_size, self.layout.after), indices, numbers[:, 1:]
+        rest = {"indices": indices[:, 0].masked_fill(filler, -1), "original_sizes": original_sizes, "sizes": sizes}
+        if TARGETS in taken:
+            rest[TARGETS] = taken.pop(TARGETS)
+        maps = {name: value.permute(0, 1, 4, 2, 3).flatten(0, 1) for name, value in taken.items()}
+        return Features(maps, self.layout.input_size, self.layout.after), rest
 
     def _take(self, block: Block, rows: np.ndarray) -> Tensor:
         taken = torch.from_numpy(self._blocks[block.name][rows]).view(getattr(torch, block.stored))
         return taken.view(len(rows), *block.shape).to(getattr(torch, block.dtype))
 
 
-def _rows(maps: Tensor) -> Tensor:
-    """`[N*V, C, H, W]` -> the same in the order of channels-last memory."""
-    return maps.detach().permute(0, 2, 3, 1)
+def _rows(features: Features, batch: Batch) -> dict[str, Tensor]:
+    """A row a picture of each block: maps `[N, V, H, W, C]`, as channels-last maps lie in memory."""
+    maps = {
+        name: value.detach().permute(0, 2, 3, 1).unflatten(0, (len(batch), -1)) for name, value in features.maps.items()
+    }
+    masks = {TARGETS: batch.targets} if batch.targets.ndim == 3 else {}
+    return {**maps, **masks, NUMBERS: torch.cat([batch.indices[:, None], batch.original_sizes, batch.sizes], 1)}
 
 
 def _read_layout(plain: dict[str, Any]) -> Layout:

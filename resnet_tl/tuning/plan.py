@@ -129,6 +129,14 @@ class Plan:
         earlier = list(self.stretches[:number])
         return Plan((*earlier[:-1], *(replace(stretch, end=epoch) for stretch in earlier[-1:]), *later))
 
+    def thaws(self) -> bool:
+        """Whether a later phase trains anything that the first does not."""
+        learning = [
+            {(stage, kind) for stage in stretch.trained for kind in stretch.parts.get(stage, (*KINDS, "the rest"))}
+            for stretch in self.stretches
+        ]
+        return any(later - learning[0] for later in learning)
+
     def spans(self) -> list[tuple[int, int]]:
         """Epochs from one start of the schedule to the next: one span of the whole run where no phase restarts it."""
         starts = [

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from resnet_tl.tuning.plan import Phase
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 class Plateau:
-    """Counts the validations since the best one; a NaN is never the best."""
+    """Counts the validations since the best one; a NaN is never the best.
+
+    weights: of the best one by kind (`raw`, `average`), where the phase goes back to it; else empty.
+    """
 
     def __init__(self, phase: Phase) -> None:
-        self.patience = phase.patience
+        self.phase = phase
         self.sign = -1.0 if phase.monitor.endswith(("loss", "error", "ece")) else 1.0
         self.best = -math.inf
         self.waited = 0
+        self.weights: dict[str, dict[str, Tensor]] = {}
 
     def see(self, value: float) -> bool:
         """Takes a validation's value; whether it is the best so far."""
@@ -25,12 +34,17 @@ class Plateau:
             self.waited += 1
         return better
 
+    def keep(self, **weights: Mapping[str, Tensor]) -> None:
+        """Copies of the best validation's weights."""
+        if self.phase.restore_best:
+            self.weights = {kind: {key: t.clone() for key, t in state.items()} for kind, state in weights.items()}
+
     @property
     def stalled(self) -> bool:
-        return self.waited >= self.patience
+        return self.waited >= self.phase.patience
 
-    def state_dict(self) -> dict[str, float]:
-        return {"best": self.best, "waited": self.waited}
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "waited": self.waited, "weights": self.weights}
 
-    def load_state_dict(self, state: dict[str, float]) -> None:
-        self.best, self.waited = state["best"], int(state["waited"])
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best, self.waited, self.weights = state["best"], int(state["waited"]), state["weights"]

@@ -17,3 +17,11 @@ def equalise(tensors: Iterable[Tensor]) -> None:
     if dist.is_available() and dist.is_initialized():
         for tensor in tensors:
             dist.broadcast(tensor.detach(), src=0)
+
+
+def average(tensors: Iterable[Tensor]) -> None:
+    """The mean over the ranks on all of them, in place; nothing where there is only one."""
+    if dist.is_available() and dist.is_initialized():
+        for tensor in tensors:
+            dist.all_reduce(tensor.detach())
+            tensor.div_(dist.get_world_size())

@@ -143,7 +143,7 @@ def set_logged(trainer: Any, state: list[State]) -> None:
     results = trainer.fit_loop.epoch_loop._results
     for saved in state:
         call = {**saved["call"], "reduce_fx": _reduction(saved["call"]["reduce_fx"])}
-        start = saved["values"]["value"].to(trainer.strategy.root_device)
+        start = _on_device(saved["values"]["value"], trainer.strategy.root_device)
         results.log(**call, value=start, sync_dist_fn=trainer.strategy.reduce, batch_size=1)
         metric = results[f"{call['fx']}.{call['name']}"]
         vars(metric).update(_on_device(saved["values"], trainer.strategy.root_device), _computed=None)
@@ -201,6 +201,8 @@ def _on_cpu(value: Any) -> Any:
 def _on_device(value: Any, device: torch.device) -> Any:
     """A copy: what is saved must not change with what goes on."""
     if isinstance(value, Tensor):
+        if device.type == "mps" and value.dtype == torch.float64:  # as rates are logged, on the CPU: MPS has none
+            return value.detach().clone()
         return value.detach().to(device, copy=True)
     if isinstance(value, dict):
         return {key: _on_device(item, device) for key, item in value.items()}

@@ -164,7 +164,10 @@ def test_signalled_runs_save_within_the_step_and_auto_goes_on(
     assert_same_run(here / "whole", run)
 
 
-def test_two_processes_stop_at_one_step_when_one_is_signalled(process: Process, here: Path) -> None:
+@pytest.fixture
+def both(process: Process, here: Path) -> Callable[..., list[int | None]]:
+    """Exit codes of a line that two processes carry out together; the second has more environment."""
+
     def both(line: str, **second: str) -> list[int | None]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -173,12 +176,26 @@ def test_two_processes_stop_at_one_step_when_one_is_signalled(process: Process, 
         ranks = [process(line, here, LOCAL_RANK=str(rank), **joined, **(second if rank else {})) for rank in (0, 1)]
         return [finished(rank) for rank in ranks]
 
-    line = f"{LINE} --trainer.accelerator cpu --trainer.devices 2 --trainer.strategy ddp"
-    assert both(f"{line} --run whole") == [0, 0]
-    assert both(f"{line} --run run", AT="batch:4", SIGNAL="SIGTERM") == [143, 143]
+    return both
+
+
+TWO = f"{LINE} --trainer.accelerator cpu --trainer.devices 2 --trainer.strategy ddp"
+
+
+def test_two_processes_stop_at_one_step_when_one_is_signalled(both: Any, here: Path) -> None:
+    assert both(f"{TWO} --run whole") == [0, 0]
+    assert both(f"{TWO} --run run", AT="batch:4", SIGNAL="SIGTERM") == [143, 143]
     assert last(here / "run")["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"] > 0
     assert both("fit --resume run") == [0, 0]
     assert_same_run(here / "whole", here / "run")
+
+
+def test_a_loss_of_one_process_that_is_no_number_ends_all_by_its_files(both: Any, here: Path) -> None:
+    assert both(f"{TWO} --run run", POISON="3") == [2, 2]
+    said = [line for line in (here / "said.txt").read_text().splitlines() if line.startswith("error: ")]
+    assert len(set(said)) == 1
+    assert said[0].count("pictures/train/") == 2  # of the batch of that process alone
+    assert all(value.isfinite().all() for value in last(here / "run")["state_dict"].values())
 
 
 def test_a_loss_that_is_no_number_ends_the_run_by_the_files_of_its_batch(process: Process, here: Path) -> None:

@@ -1,7 +1,7 @@
 """Fits of three phases on this process, one of several or the only one, and what it saw of its weights.
 
 As a program, started once a rank with Lightning's environment variables: `ranks_probe.py FOLDER CASE...`; the case
-`evaluate` validates, tests and predicts instead.
+`evaluate` validates, tests and predicts instead, `keep` trains on kept features.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import timm
 import torch
 from lightning import Callback, LightningModule, Trainer
@@ -24,15 +26,18 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
+from resnet_tl.data.modules import ImageFolder
 from resnet_tl.data.samplers import EvaluationSampler, TrainSampler
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Backbone
 from resnet_tl.models.ranks import mean_over_ranks
-from resnet_tl.records import Batch, Draw
+from resnet_tl.records import Batch, Draw, Features
 from resnet_tl.tasks.classification import Classification
+from resnet_tl.tuning import feature_cache
 from resnet_tl.tuning.callback import FineTuning
 from resnet_tl.tuning.plan import Phase, Tuning
 from resnet_tl.tuning.rates import Optimizer
+from resnet_tl.tuning.recalibration import recalibrate
 
 COUNT, CLASSES, GLOBAL_BATCH = 24, 4, 12
 PHASES = [Phase(["head"], epochs=1), Phase(["layer3", "head"], epochs=1, lr={"layer3": 0.1}), Phase(layer_decay=0.75)]
@@ -205,15 +210,67 @@ def evaluate(ranks: int, rank: int, folder: Path) -> dict[str, Any]:
     return found
 
 
+def draw_pictures(folder: Path) -> None:
+    """Noise of two classes, in `photos`."""
+    generator = np.random.default_rng(0)
+    for number in range(COUNT):
+        path = folder / "photos" / ("train" if number < COUNT // 2 else "val") / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), generator.integers(0, 256, (32, 32, 3), np.uint8))
+
+
+class Seen(Callback):
+    """The pictures of each training batch, and whether they came as features."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[list[int], bool]] = []
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
+        self.batches.append((batch.indices.tolist(), isinstance(batch.images, Features)))
+
+
+def keep(ranks: int, rank: int, folder: Path) -> dict[str, Any]:
+    """Two phases on kept features, and statistics estimated anew at the end."""
+    data = ImageFolder(
+        str(folder / "photos"), image_size=32, crop=1.0, augment="none", batch_size=4 // ranks, num_workers=0, seed=3,
+        cache_dir=str(folder / "kept"),
+    )  # fmt: skip
+    torch.manual_seed(0)
+    phases = [Phase(["head"], epochs=2), Phase(["layer3", "head"])]
+    tuning = Tuning(phases, cache="on", recalibrate=2, allow_untrained=True)
+    task = Classification(data.classes, Backbone("resnet20_cifar"), tuning=tuning)
+    seen, written = Seen(), []
+    write = feature_cache._write
+    feature_cache._write = lambda path, *rest: (written.append(path.name), write(path, *rest))
+    trainer = Trainer(
+        max_epochs=4, accelerator="cpu", devices=ranks, strategy="ddp" if ranks > 1 else "auto", logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, callbacks=[seen],
+        use_distributed_sampler=False, num_sanity_val_steps=0, default_root_dir=folder,
+    )  # fmt: skip
+    trainer.fit(task, data)
+    feature_cache._write = write
+    weights, loss = digest([*task.parameters(), *task.buffers()]), float(trainer.callback_metrics["val/loss"])
+    return {"seen": seen.batches, "written": written, "weights": weights, "loss": loss}
+
+
+def recalibrated(ranks: range) -> dict[str, Any]:
+    """Statistics estimated by this process over batches of these ranks, and by all together where it is one of some."""
+    norm = nn.BatchNorm1d(3)
+    batches = [torch.randn(8, 3, generator=torch.Generator().manual_seed(rank)) + rank for rank in ranks]
+    recalibrate(norm, norm, batches)
+    return {"mean": norm.running_mean.tolist(), "variance": norm.running_var.tolist()}  # type: ignore[union-attr]
+
+
 def main() -> None:
     folder, *names = sys.argv[1:]
     ranks, rank = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
-    found: dict[str, Any] = {
-        name: evaluate(ranks, rank, Path(folder))
-        if name == "evaluate"
-        else fit(Case.of(name), ranks, rank, Path(folder))
-        for name in names
-    }
+    found: dict[str, Any] = {}
+    for name in names:
+        if name in ("evaluate", "keep"):
+            found[name] = {"evaluate": evaluate, "keep": keep}[name](ranks, rank, Path(folder))
+        else:
+            found[name] = fit(Case.of(name), ranks, rank, Path(folder))
+    found["recalibrated"] = recalibrated(range(rank, rank + 1))
     found["mean count"] = mean_over_ranks(torch.tensor([rank, 4 * rank])).tolist()
     (Path(folder) / f"rank{rank}.json").write_text(json.dumps(found))
 

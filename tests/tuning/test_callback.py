@@ -17,7 +17,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, TensorDataset
 
 from resnet_tl.errors import RecipeError
-from resnet_tl.tuning.callback import RAW_STATE, FineTuning, _check_strategy
+from resnet_tl.tuning.average import RAW_STATE
+from resnet_tl.tuning.callback import FineTuning, _check_strategy
 from resnet_tl.tuning.plan import Phase, Tuning, resolve
 from resnet_tl.tuning.rates import parameter_groups
 

@@ -75,9 +75,9 @@ class Watch(Callback):
         self.tuning, self.seen, self.steps = tuning, [], 0
 
     def look(self, pl_module: LightningModule) -> None:
-        frozen = self.tuning.stretch.frozen
+        frozen = self.tuning.course.stretch.frozen
         tensors = {id(t): name for name, t in [*pl_module.named_parameters(), *pl_module.named_buffers()]}
-        parts = [part for stage in frozen for part in self.tuning.stages[stage]]
+        parts = [part for stage in frozen for part in self.tuning.course.stages[stage]]
         own = [t for part in parts for t in (*part.parameters(), *part.buffers())]
         if own:
             self.seen.append(digest(own))
@@ -89,7 +89,7 @@ class Watch(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         self.look(pl_module)
-        self.steps += bool(self.tuning.stretch.frozen)
+        self.steps += bool(self.tuning.course.stretch.frozen)
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         self.look(pl_module)

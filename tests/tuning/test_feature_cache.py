@@ -22,7 +22,7 @@ from resnet_tl.models.network import Backbone
 from resnet_tl.records import Batch, Draw, Features
 from resnet_tl.tasks.classification import Classification
 from resnet_tl.tuning import feature_cache
-from resnet_tl.tuning.feature_file import FeatureFile, fill, layout_of
+from resnet_tl.tuning.feature_file import FeatureFile
 from resnet_tl.tuning.plan import Phase, Tuning
 from resnet_tl.tuning.rates import Optimizer
 
@@ -264,8 +264,8 @@ def test_no_room_is_found_out_before_anything_is_written(photos: Path, monkeypat
 
 def test_what_a_kill_cut_off_is_never_read(photos: Path) -> None:
     whole = fit(photos, Tuning([HEAD], cache="on"))
-    for path in whole.kept:  # as a kill leaves them
-        path.rename(path.with_name(f".{path.name}.0.part"))
+    for number, path in enumerate(whole.kept):  # as a kill leaves them
+        path.rename(path.with_name(f".{path.name}.{number:032x}.part"))
     again = fit(photos, Tuning([HEAD], cache="on"))
     assert again.kept == whole.kept
     assert again.metrics == whole.metrics
@@ -307,22 +307,18 @@ def test_several_labels_a_picture(photos: Path) -> None:
     loader = pictures.train_dataloader()
     expected = next(iter(loader))
     maps = {"c4": torch.arange(100.0)[:, None, None, None]}
-    pictures.features["train"] = SimpleNamespace(  # type: ignore[assignment]
-        take=lambda draws: (Features(maps, (32, 32), "layer3"), expected.indices, expected.original_sizes)
-    )
+    rest = {name: getattr(expected, name) for name in ("indices", "sizes", "original_sizes")}
+    pictures.features["train"] = SimpleNamespace(take=lambda draws: (Features(maps, (32, 32), "layer3"), dict(rest)))
     got = next(iter(loader))
     assert torch.equal(got.targets, expected.targets)
     assert got.targets.dtype == torch.float32
     assert got.images.maps is maps
 
 
-def test_fillers_and_pictures_that_cannot_be_decoded_count_nowhere(tmp_path: Path) -> None:
-    features = Features({"c4": torch.rand(2, 3, 4, 5)}, (64, 80), "layer3")
-    batch = Batch(features, torch.zeros(2), torch.zeros(2, 2), torch.tensor([[9, 8], [7, 6]]), torch.tensor([0, -1]))
-    with open(tmp_path / "a.features", "wb") as file:
-        fill(file, layout_of(features, 2, 2, 1, half=False), [(features, batch)])
-    taken, indices, sizes = FeatureFile(tmp_path / "a.features").take([Draw(7, 1), Draw(0, -1), Draw(3, 0)])
-    assert indices.tolist() == [-1, -1, 0]
-    assert torch.equal(taken.maps["c4"][2], features.maps["c4"][0])
-    assert sizes.tolist()[2] == [9, 8]
-    assert (taken.input_size, taken.after) == ((64, 80), "layer3")
+def test_what_may_be_outdated_is_named(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        first = fit(photos, Tuning([HEAD], cache="on"), epochs=1)
+        assert "other features of this name" not in caplog.text
+        fit(photos, Tuning([HEAD], cache="on"), epochs=1, data={"crop": 0.8})
+    assert f"{first.kept[0].parent} has other features of this name" in caplog.text
+    assert {path.name[:-26] for path in first.kept} == {"photos-train-layer3", "photos-val-layer3"}

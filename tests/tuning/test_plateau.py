@@ -83,7 +83,7 @@ PHASES = [Phase(["head"], epochs=5, until="plateau", patience=2), Phase()]
 def test_a_stalled_phase_ends_and_the_last_lasts_longer(tmp_path: Path) -> None:
     module, callback = fit([1.0, 1.0, 1.0, 0.9, 0.8, 0.7, 0.6], PHASES, tmp_path)
     assert module.phases == [0, 0, 0, 1, 1, 1, 1]
-    assert [(s.start, s.end) for s in callback.plan.stretches] == [(0, 3), (3, 7)]
+    assert [(s.start, s.end) for s in callback.course.plan.stretches] == [(0, 3), (3, 7)]
 
 
 def test_a_phase_that_goes_on_improving_has_its_longest_length(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_resumed_phase_remembers_what_it_waited(tmp_path: Path) -> None:
     going_on, callback = fit(losses, phases, tmp_path, ckpt_path=path)
     assert whole.phases == [0, 0, 0, 0, 1, 1]
     assert going_on.phases == [0, 1, 1]
-    assert callback.state_dict()["starts"] == [0, 4]
+    assert callback.state_dict()["course"]["starts"] == [0, 4]
     assert torch.equal(whole.head.weight, going_on.head.weight)
 
 

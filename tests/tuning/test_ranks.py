@@ -70,11 +70,31 @@ EXACT = {"norm": "frozen", "precision": "64-true"}
 
 
 def test_two_ranks_are_one(launch: Launch, tmp_path: Path) -> None:
+    probe.draw_pictures(tmp_path)
     cases = [probe.Case("ours", ema=0.9), probe.Case("ours", **EXACT)]
-    found = launch(2, *cases)
+    found = launch(2, *cases, "keep")
     for case in cases:
         check(case, found, tmp_path)
+    check_kept([rank["keep"] for rank in found], tmp_path)
     assert [rank["mean count"] for rank in found] == [[0.5, 2.0]] * 2
+    alone = probe.recalibrated(range(2))
+    for rank in found:
+        assert rank["recalibrated"]["mean"] == pytest.approx(alone["mean"], rel=1e-6)
+        assert rank["recalibrated"]["variance"] == pytest.approx(alone["variance"], rel=1e-6)
+
+
+def check_kept(found: list[dict[str, Any]], folder: Path) -> None:
+    """One process writes, all read, each its own pictures; afterwards they are equal."""
+    first, second = found
+    assert len(set(first["written"])) == 4  # training and validation pictures, in either phase
+    assert second["written"] == []
+    assert sorted(path.name for path in (folder / "kept").glob("*.features")) == sorted(first["written"])
+    assert (first["weights"], first["loss"]) == (second["weights"], second["loss"])
+    shown = [[indices for indices, kept in rank["seen"] if kept] for rank in found]
+    assert [len(batches) for batches in shown] == [12, 12]
+    for epoch in range(4):
+        epochs = [index for batches in shown for indices in batches[3 * epoch : 3 * epoch + 3] for index in indices]
+        assert sorted(epochs) == list(range(probe.COUNT // 2))
 
 
 def test_some_rank_has_no_positive_target_at_some_step() -> None:

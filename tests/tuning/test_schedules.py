@@ -12,12 +12,12 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.loggers.logger import DummyLogger
 from torch import nn
-from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import ExponentialLR, OneCycleLR, ReduceLROnPlateau
 from torch.utils.data import DataLoader, TensorDataset
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.tuning.callback import FineTuning
-from resnet_tl.tuning.plan import Phase, Tuning
+from resnet_tl.tuning.plan import Phase, Tuning, resolve
 from resnet_tl.tuning.rates import Optimizer, Schedule, build_optimizer, build_schedule, parameter_groups
 
 LR, EPOCHS, STEPS = 0.3, 6, 3
@@ -100,7 +100,8 @@ class Small(LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(Optimizer("sgd", LR), parameter_groups(self.stages(), 0.0))
-        return {"optimizer": optimizer, "lr_scheduler": self.configure_schedule(optimizer, EPOCHS * STEPS, STEPS)}
+        steps = int(self.trainer.estimated_stepping_batches)
+        return {"optimizer": optimizer, "lr_scheduler": self.configure_schedule(optimizer, steps, STEPS)}
 
     def configure_schedule(self, optimizer: Any, steps: int, steps_per_epoch: float) -> Any:
         return build_schedule(self.schedule, optimizer, LR, steps, steps_per_epoch)
@@ -116,17 +117,24 @@ class Rates(DummyLogger):
             self.rows.append(metrics)
 
 
-def rates(schedule: Schedule, phases: list[Phase], folder: Path, **options: Any) -> list[dict[str, float]]:
-    """What was logged, step by step."""
+def fit(
+    module: LightningModule, phases: list[Phase], folder: Path, resume: Path | None = None, **options: Any
+) -> Rates:
+    """What was logged, step by step; `last.ckpt` is left behind."""
     logged = Rates()
+    given = {"max_epochs": EPOCHS, "logger": logged, "log_every_n_steps": 1, "num_sanity_val_steps": 0, **options}
     trainer = Trainer(
-        max_epochs=EPOCHS, accelerator="cpu", logger=logged, log_every_n_steps=1, enable_progress_bar=False,
-        enable_model_summary=False, enable_checkpointing=False, default_root_dir=folder, num_sanity_val_steps=0,
-        callbacks=[FineTuning(Tuning(phases, allow_untrained=True))], **options,
+        accelerator="cpu", enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+        default_root_dir=folder, callbacks=[FineTuning(Tuning(phases, allow_untrained=True))], **given,
     )  # fmt: skip
     data = DataLoader(TensorDataset(torch.randn(2 * STEPS, 4)), batch_size=2)
-    trainer.fit(Small(schedule), data, DataLoader(TensorDataset(torch.randn(1, 4))))
-    return logged.rows
+    trainer.fit(module, data, DataLoader(TensorDataset(torch.randn(1, 4))), ckpt_path=resume)
+    trainer.save_checkpoint(folder / "last.ckpt")
+    return logged
+
+
+def rates(schedule: Schedule, phases: list[Phase], folder: Path, **options: Any) -> list[dict[str, float]]:
+    return fit(Small(schedule), phases, folder, **options).rows
 
 
 def compare(name: str, phases: list[Phase], logged: list[dict[str, float]]) -> None:
@@ -188,10 +196,44 @@ def test_accumulated_batches_count_as_one_step(tmp_path: Path) -> None:
     assert sorted({round(rate, 9) for rate in heads}, reverse=True) == [1.0, *(n / 8 for n in range(7, 0, -1))]
 
 
-def test_a_restart_needs_a_module_that_can_build_its_schedule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(Small, "configure_schedule")
-    with pytest.raises(RecipeError, match="Small needs a method configure_schedule"):
-        rates(CONSTANT, PLANS["one unfreeze"](restart=True), tmp_path)
+class Plain(LightningModule):
+    """Builds its schedule once and for all, or has none."""
+
+    def __init__(self, scheduled: bool) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(4, 4), nn.Linear(4, 2)
+        self.scheduled = scheduled
+
+    def stages(self) -> dict[str, list[nn.Module]]:
+        return {"body": [self.body], "head": [self.head]}
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        return self.head(self.body(batch[0])).pow(2).mean()
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.SGD(self.parameters(), LR)
+        return [optimizer], [ExponentialLR(optimizer, 0.9)] if self.scheduled else []
+
+
+@pytest.mark.filterwarnings("ignore:.*val_dataloader.*")
+def test_a_restart_needs_a_module_that_can_build_its_schedule(tmp_path: Path) -> None:
+    lpft = resolve(Tuning("lpft", allow_untrained=True), ["body", "head"], EPOCHS)
+    phases = [stretch.phase for stretch in lpft.stretches]
+    with pytest.raises(RecipeError, match="Plain needs a method configure_schedule"):
+        fit(Plain(True), phases, tmp_path)
+    logged = fit(Plain(False), phases, tmp_path).rows  # a rate that stays has nothing to restart
+    assert [row["lr/head"] for row in logged] == pytest.approx([LR] * 9 + [0.1 * LR] * 9)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_run_made_longer_goes_on_where_the_longer_schedule_is(name: str, restart: bool, tmp_path: Path) -> None:
+    schedule, phases = SCHEDULES[name], [Phase(["head"], epochs=2), Phase(restart=restart)]
+    rates(schedule, phases, tmp_path, max_epochs=4)
+    going_on = rates(schedule, phases, tmp_path, resume=tmp_path / "last.ckpt")
+    whole = rates(schedule, phases, tmp_path)
+    for row, expected in zip(going_on, whole[4 * STEPS :], strict=True):
+        assert row == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_warm_up_longer_than_a_later_span_is_refused_before_training(tmp_path: Path) -> None:
