@@ -34,8 +34,8 @@ def read_coco(
 
     Args:
         root: that folder.
-        annotations: the json of each split (`train`, `val`, `test`), below `root`; None: the files whose names, or
-            whose folders' names, say a split, `instances*.json` first; a lone file of another name is all there is.
+        annotations: the json of each split (`train`, `val`, `test`), below `root` or anywhere; None: the files whose
+            names, or whose folders' names, say a split, `instances*.json` first; a lone file of another name is all.
         images: the folder below `root` that the file names start from; None: where the pictures are.
         classes: a checkpoint's, which must be the set's; None: the set's own.
         channels: of the pictures.
@@ -57,7 +57,8 @@ def read_coco(
         raise_if_any(tree.root, findings.faults)
     names, codes = in_order_of(tree.root, [categories[code] for code in own], own, classes)
     there, gathered = set(tree.files), {}
-    for split, document in documents.items():
+    for split in list(documents):
+        document = documents.pop(split)  # as Python objects it is large
         reader = _Reader(files[split], document, findings)
         folder = images if images is not None else _picture_folder(tree, split, files[split], document["images"])
         gathered[split] = reader.read(folder, there, names, codes, channels)
@@ -68,7 +69,7 @@ class _Reader:
     """One json file."""
 
     def __init__(self, file: str, document: dict[str, Any], findings: Findings) -> None:
-        self.file, self.document, self.findings = file, document, findings
+        self.path, self.document, self.findings = posixpath.join(findings.root, file), document, findings
         self.rows: dict[Any, int | None] = {}
         """Of each image's id, its place among the entries; None where its file is missing."""
 
@@ -88,7 +89,7 @@ class _Reader:
         return self.gathering
 
     def fault(self, sentence: str) -> None:
-        self.findings.faults.append(f"{self.findings.root}/{self.file}: {sentence}")
+        self.findings.faults.append(f"{self.path}: {sentence}")
 
     def _entries(self, folder: str, there: set[str]) -> list[Entry]:
         entries: list[Entry] = []
@@ -110,9 +111,7 @@ class _Reader:
                 self.fault(f"images {first[key]} and {number} are both {file_name}")
             else:
                 self.rows[number] = len(entries)
-                entries.append(
-                    Entry(key, _size(image), f"{self.findings.root}/{self.file}: image {number} ({file_name})")
-                )
+                entries.append(Entry(key, _size(image), f"{self.path}: image {number} ({file_name})"))
         return entries
 
     def _check_id(self, annotation: dict[str, Any], seen: set[Any]) -> None:
@@ -147,7 +146,7 @@ class _Reader:
 
 
 def _load(file: str, findings: Findings) -> dict[str, Any] | None:
-    path = f"{findings.root}/{file}"
+    path = posixpath.join(findings.root, file)
     try:
         document = json.loads(read_bytes(path))
     except DataError as error:
@@ -178,7 +177,7 @@ def _categories(file: str, document: dict[str, Any], findings: Findings) -> dict
         else:
             found[code] = name
         if problem:
-            findings.faults.append(f"{findings.root}/{file}: {problem}")
+            findings.faults.append(f"{posixpath.join(findings.root, file)}: {problem}")
     return found
 
 
@@ -188,7 +187,7 @@ def _agreed(by_file: dict[str, dict[int, str]], findings: Findings) -> dict[int,
     for other in others:
         if by_file[other] != by_file[first]:
             findings.faults.append(
-                f"{findings.root}/{other}: lists other categories than {first} "
+                f"{posixpath.join(findings.root, other)}: lists other categories than {first} "
                 f"({_difference(by_file[other], by_file[first])})"
             )
     return by_file.get(first, {})

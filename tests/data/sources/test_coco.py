@@ -231,6 +231,10 @@ def test_files_can_be_named_and_names_that_say_nothing_are_an_error(tmp_path: Pa
         read_coco(str(tmp_path))
     found = read_coco(str(tmp_path), {"train": "two.json"}, images="")
     assert found.splits.keys() == {"train"}
+    elsewhere = {"train": str(tmp_path / "two.json")}
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "1.png").rename(tmp_path / "photos" / "1.png")
+    assert read_coco(str(tmp_path / "photos"), elsewhere).splits["train"].keys() == ["1.png"]
     (tmp_path / "one.json").rename(tmp_path / "train_a.json")
     (tmp_path / "two.json").rename(tmp_path / "train_b.json")
     with pytest.raises(DataError, match=r"has two files for the split train, train_a.json and train_b.json"):
