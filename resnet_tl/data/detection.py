@@ -32,7 +32,7 @@ class DetectionData(PictureData):
         augment: strength of changes of colour; `none` does not mirror either.
         mosaic: share (0...1) of the training pictures that are put together from four.
         copy_paste: share of them into which objects of another one are pasted, by their masks.
-        grouped: train on batches of pictures of about one aspect ratio, which pad less.
+        grouped: batches of pictures of about one aspect ratio, which are padded less.
         options: of `PictureData`. Listed training transforms take the place of all this, and get boxes and masks.
 
     Attributes:

@@ -120,7 +120,7 @@ class PictureData(L.LightningDataModule, ABC):
         return None
 
     def _groups(self, listing: Listing) -> np.ndarray | None:
-        """The group of each training picture, `[N]`, where a step's are to be of one."""
+        """The group of each picture, `[N]`, where those of a batch are to be of one."""
         return None
 
     def paths_of(self, indices: Iterable[int]) -> list[str]:
@@ -194,7 +194,9 @@ class PictureData(L.LightningDataModule, ABC):
 
     def _evaluation_loader(self, *wanted: str, split: str = "") -> DataLoader[Batch]:
         listing = self._listing(*wanted)
-        sampler = EvaluationSampler(len(listing), ranks=self._ranks, rank=self._rank)
+        groups = self._groups(listing)
+        order = None if groups is None else np.argsort(groups, kind="stable")
+        sampler = EvaluationSampler(len(listing), ranks=self._ranks, rank=self._rank, order=order)
         return self._loader(listing, False, sampler, split=split)
 
     def _loader(

@@ -77,22 +77,26 @@ class TrainSampler:
 
 
 class EvaluationSampler:
-    """Every sample exactly once over all ranks, in order; each rank gets as many draws as the others, one at least.
+    """Every sample exactly once over all ranks, in order or in that of `order` `[count]`; each rank gets as many
+    draws as the others, one at least.
 
     Where samples do not go evenly round the ranks, the last draw of some is a filler, `Draw(0, -1)`, which passes
     through the network and counts nowhere. `epoch` is what the draws say.
     """
 
-    def __init__(self, count: int, *, ranks: int = 1, rank: int = 0, epoch: int = 0) -> None:
-        self.count, self.ranks, self.rank, self.epoch = count, ranks, rank, epoch
+    def __init__(
+        self, count: int, *, ranks: int = 1, rank: int = 0, epoch: int = 0, order: np.ndarray | None = None
+    ) -> None:
+        self.count, self.ranks, self.rank, self.epoch, self.order = count, ranks, rank, epoch, order
 
     def __len__(self) -> int:
         return max(1, -(-self.count // self.ranks))
 
     def __iter__(self) -> Iterator[Draw]:
         for turn in range(len(self)):
-            index = turn * self.ranks + self.rank
-            yield Draw(self.epoch, index if index < self.count else -1)
+            place = turn * self.ranks + self.rank
+            index = place if self.order is None or place >= self.count else int(self.order[place])
+            yield Draw(self.epoch, index if place < self.count else -1)
 
 
 def class_weights(listing: Listing, classes: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -281,6 +282,28 @@ def test_every_fault_of_a_set_is_named_at_once(read: Callable[..., BoxSet], kind
         assert sum(names[name] in fault for fault in faults) == 1
     assert not kind.startswith("yolo") or any("has the class 2" in fault for fault in faults)
     assert any("is 40 x 30 pixels, but annotated as 44 x 30" in fault for fault in faults) == (kind in SAYS_SIZES)
+
+
+def test_pictures_in_two_splits_are_told(read: Callable[..., BoxSet], kind: str) -> None:
+    if kind not in ("coco", "voc"):
+        pytest.skip("its splits are folders, or a column")
+    shots = plain()
+    shots["val"]["a"] = shots["train"]["a"]
+    (note,) = read(shots).notes
+    assert "pictures both in train and in val (1): " in note
+    assert note.endswith("/a.jpg")
+
+
+def test_a_zip_of_a_set_is_read_in_place(read: Callable[..., BoxSet], kind: str, tmp_path: Path) -> None:
+    if kind == "table":
+        pytest.skip("the CSV lies outside")
+    expected = read(plain())
+    archive = shutil.make_archive(str(tmp_path / "set"), "zip", tmp_path)
+    pictures = SOURCES[kind][1](Path(archive))
+    assert {split: found(pictures, split) for split in pictures.splits} == {
+        split: found(expected, split) for split in expected.splits
+    }
+    assert pictures.splits["train"][0].path.startswith(f"{archive}/")
 
 
 def test_a_set_without_a_box_is_refused(read: Callable[..., BoxSet]) -> None:

@@ -131,6 +131,13 @@ def test_balanced_classes_come_equally_often_and_every_picture_gets_its_turn() -
     assert indices != sorted(indices)
 
 
+def test_evaluation_in_another_order_counts_every_sample_once() -> None:
+    order = np.array([3, 0, 4, 1, 2])
+    draws = [list(EvaluationSampler(5, ranks=2, rank=rank, order=order)) for rank in range(2)]
+    assert [draw.index for draw in draws[0]] == [3, 4, 2]
+    assert [draw.index for draw in draws[1]] == [0, 1, -1]
+
+
 def test_class_weights_give_every_class_the_same_total() -> None:
     one_each = class_weights(Listing.of("", list("abcd"), [0, 2, 2, 2]), 3)
     assert one_each.tolist() == pytest.approx([1, 1 / 3, 1 / 3, 1 / 3])

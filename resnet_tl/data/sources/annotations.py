@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -210,6 +211,9 @@ def box_set(findings: Findings, gathered: dict[str, Gathering], classes: list[st
     findings.note("degenerate boxes, left out", [name for part in parts for name in part.degenerate])
     if with_masks and (bare := sum(len(part.owners) - part.masked for part in parts)):
         findings.notes.append(f"{findings.name}: objects without a mask, whose boxes stand in: {bare}")
+    for one, other in combinations(splits, 2):
+        both = sorted(set(splits[one].keys()) & set(splits[other].keys()))
+        findings.note(f"pictures both in {one} and in {other}", both)
     first = next((split for split in ("train", *splits) if split in splits), None)
     if first and not any(splits[first].class_counts(len(classes))):
         findings.faults.append(f"{findings.name}: {first} has no boxes at all")
