@@ -18,8 +18,10 @@ class UNetHead(SegmentationHead):
     """From the deepest level up: enlarge, join the next shallower level, two 3x3 convolutions; down to single pixels.
 
     Args:
-        levels, classes: see `SegmentationHead`; all levels are read.
-        channels: of the steps, the deepest first: one for each level.
+        levels, classes: see `SegmentationHead`.
+        channels: of the steps, the deepest first, one for each level; fewer are needed above a `stride`.
+        stride: where the decoder ends, in pixels; above 1 the steps below it are left out, which are the costly ones,
+            and logits are enlarged instead.
         options: of `SegmentationHead`.
     """
 
@@ -29,32 +31,38 @@ class UNetHead(SegmentationHead):
         classes: list[str],
         *,
         channels: tuple[int, ...] = (256, 128, 64, 32, 16),
+        stride: int = 1,
         **options: Any,
     ) -> None:
-        if len(channels) < len(levels):
-            raise RecipeError(f"head.channels has {len(channels)} values, expected {len(levels)}, one a level")
-        super().__init__(levels, classes, UNetDecoder(levels, channels[: len(levels)]), kernel=3, **options)
+        super().__init__(levels, classes, UNetDecoder(levels, channels, stride), kernel=3, **options)
 
 
 class UNetDecoder(nn.Module):
-    def __init__(self, levels: list[Level], channels: tuple[int, ...]) -> None:
+    def __init__(self, levels: list[Level], channels: tuple[int, ...], stride: int) -> None:
         super().__init__()
-        self.deepest, *skips = [level.name for level in reversed(levels)]
-        self.skips = skips
-        deep_first = [*reversed(levels), Level("picture", 0, 1)]
+        read = [level for level in reversed(levels) if level.stride >= stride]
+        if stride not in (1, *(level.stride for level in levels[:-1])):
+            raise RecipeError(f"head.stride is {stride}, expected 1 or one of a level that is not the deepest")
+        deep_first = [*read, Level("picture", 0, 1)] if stride == 1 else read
+        joined = [level.channels for level in deep_first[1:]]
+        if len(channels) < len(joined):
+            raise RecipeError(f"head.channels has {len(channels)} values, expected {len(joined)}, one a step")
+        channels = channels[: len(joined)]
+        self.deepest, *self.skips = self.reads = [level.name for level in read]
         self.factors = [deep.stride // above.stride for deep, above in itertools.pairwise(deep_first)]
         inputs = [deep_first[0].channels, *channels[:-1]]
-        joined = [level.channels for level in deep_first[1:]]
         self.steps = nn.ModuleList(
             nn.Sequential(*conv_norm_relu(below + skip, out, 3), *conv_norm_relu(out, out, 3))
             for below, skip, out in zip(inputs, joined, channels, strict=True)
         )
-        self.channels, self.stride = channels[-1], 1
+        self.channels, self.stride = channels[-1], stride
 
     def forward(self, maps: dict[str, Tensor]) -> Tensor:
         x = maps[self.deepest]
         for step, factor, skip in zip(self.steps, self.factors, self.skips, strict=False):
             beside = maps[skip]
             x = step(torch.cat([enlarge(x, factor, (beside.shape[-2], beside.shape[-1]), "nearest"), beside], dim=1))
+        if len(self.steps) == len(self.skips):
+            return x
         last = self.factors[-1]
         return self.steps[-1](enlarge(x, last, (x.shape[-2] * last, x.shape[-1] * last), "nearest"))

@@ -34,15 +34,17 @@ HEADS: dict[str, tuple[type[Head], NeckFactory | None]] = {
 }
 
 
-def network(kind: str, name: str = "resnet_tiny", stride: int = 32, classes: list[str] = CLASSES, **options) -> Network:
+def network(
+    kind: str, name: str = "resnet_tiny", output_stride: int = 32, classes: list[str] = CLASSES, **options
+) -> Network:
     torch.manual_seed(0)
     head, neck = HEADS[kind]
-    return build(Backbone(name, output_stride=stride), neck, partial(head, **options), classes)
+    return build(Backbone(name, output_stride=output_stride), neck, partial(head, **options), classes)
 
 
 @pytest.mark.parametrize(("kind", "stride"), [*((kind, 32) for kind in HEADS), ("unet", 8), ("deeplabv3+", 16)])
 def test_a_picture_of_333_x_517_comes_back_in_its_own_size(kind: str, stride: int) -> None:
-    net = network(kind, stride=stride).eval()
+    net = network(kind, output_stride=stride).eval()
     with torch.no_grad():
         probabilities = net.head.predict(net(torch.randint(0, 256, (1, 3, 333, 517), dtype=torch.uint8)))
     assert probabilities.shape == (1, 3, 333, 517)
@@ -95,6 +97,17 @@ def test_wrong_options_are_one_sentence(losses: list[Callable]) -> None:
             network("fcn", losses=losses)
     with pytest.raises(RecipeError, match=r"head.channels has 2 values, expected 5"):
         network("unet", channels=(8, 4))
+    with pytest.raises(RecipeError, match=r"head.stride is 3, expected 1 or one of a level that is not the deepest"):
+        network("unet", stride=3)
+
+
+def test_a_unet_that_ends_early_leaves_out_steps_and_what_they_read() -> None:
+    whole, early = network("unet"), network("unet", channels=(32, 16, 8), stride=4)
+    assert (len(whole.head.decoder.steps), len(early.head.decoder.steps)) == (5, 3)
+    assert early._read == ["c5", "c4", "c3", "c2"]
+    outputs = early(torch.randint(0, 256, (2, 3, 45, 70), dtype=torch.uint8))
+    assert outputs.main.shape == (2, 3, 45, 70)
+    assert early.head.fc.in_channels == 8
 
 
 @pytest.mark.parametrize("classes", [CLASSES, ["car", "sky", "road"], ["cell", "nothing"]])
