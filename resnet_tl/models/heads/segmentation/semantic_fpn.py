@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from resnet_tl.models.heads.segmentation.base import SegmentationHead
 from resnet_tl.models.heads.segmentation.layers import enlarge
+from resnet_tl.models.norms import norm_of
 from resnet_tl.records import Level
 
 
@@ -62,4 +63,4 @@ class PyramidSum(nn.Module):
 
 def _conv_norm_relu(inputs: int, outputs: int) -> nn.Sequential:
     conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-    return nn.Sequential(conv, nn.GroupNorm(math.gcd(32, outputs), outputs), nn.ReLU(inplace=True))
+    return nn.Sequential(conv, norm_of("group")(outputs), nn.ReLU(inplace=True))
