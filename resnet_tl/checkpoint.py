@@ -36,6 +36,7 @@ class Bundle:
     classes: K names, in the order of the head's outputs.
     preprocessing: of the pictures that validation saw.
     eval_transforms: the pipeline of one's own that took its resizing's place, as a recipe lists it; else None.
+    colours: of the classes in masks, `[K][3]` RGB 0...255; None where they have none.
     epoch, step: epochs begun (counted from 0), optimizer steps taken.
     """
 
@@ -45,6 +46,7 @@ class Bundle:
     classes: list[str]
     preprocessing: Preprocessing
     eval_transforms: list[dict[str, Any]] | None
+    colours: list[list[int]] | None
     epoch: int
     step: int
 
@@ -56,13 +58,14 @@ def bundle(
     recipe: Mapping[str, Any] | None = None,
     *,
     eval_transforms: list[dict[str, Any]] | None = None,
+    colours: list[list[int]] | None = None,
 ) -> dict[str, Any]:
     """What a task puts into its checkpoint under `KEY`.
 
     Args:
         model: the recipe's `model` section, resolved: `{class_path, init_args}`.
         recipe: the other sections, where there are any.
-        eval_transforms: of the data module, where it has any.
+        eval_transforms, colours: of the data module, where it has any.
     """
     return plain(
         {
@@ -71,6 +74,7 @@ def bundle(
             "classes": list(classes),
             "preprocessing": asdict(preprocessing),
             "eval_transforms": eval_transforms,
+            "colours": colours,
         },
         at=KEY,
     )
@@ -100,6 +104,7 @@ def read(path: str | Path) -> Bundle:
         classes=ours["classes"],
         preprocessing=Preprocessing(**ours["preprocessing"]),
         eval_transforms=ours["eval_transforms"],
+        colours=ours["colours"],
         epoch=checkpoint["epoch"],
         step=checkpoint["global_step"],
     )

@@ -43,14 +43,22 @@ class MaskPrediction:
 class MaskPredictor:
     """A trained network that segments, one picture at a time, resized as validation resized it and back.
 
-    Attributes: `network`, `classes` (K names), `preprocessing`, `inference`.
+    Attributes: `network`, `classes` (K names), `colours` (`[K, 3]` RGB, the training masks' own, else Pascal VOC's),
+    `preprocessing`, `inference`.
     """
 
     def __init__(
-        self, network: Network, classes: Sequence[str], inference: Inference | None = None, *, device: str = "cpu"
+        self,
+        network: Network,
+        classes: Sequence[str],
+        inference: Inference | None = None,
+        *,
+        colours: Sequence[Sequence[int]] | None = None,
+        device: str = "cpu",
     ) -> None:
         self.network = network.to(device_called(device)).eval()
         self.classes, self.inference = list(classes), inference or Inference()
+        self.colours = palette(len(classes)) if colours is None else np.array(colours, np.uint8)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -111,17 +119,18 @@ def load(
     ours = read(path)
     network = network_of(ours, trust_code)
     if isinstance(network.head, SegmentationHead):
-        return MaskPredictor(network, ours.classes, _inference(ours), device=device)
+        return MaskPredictor(network, ours.classes, _inference(ours), colours=ours.colours, device=device)
     return Predictor.from_bundle(ours, network, device=device, batch_size=batch_size)
 
 
-def write_masks(predictions: Iterable[MaskPrediction], classes: Sequence[str], folder: Path) -> int:
-    """`masks/<name>.png` in palette colours, `overlays/<name>.jpg` over the picture, and `areas.csv` with every class's
-    share of each picture. Pictures of the same name are numbered. The folder must be new.
+def write_masks(
+    predictions: Iterable[MaskPrediction], classes: Sequence[str], colours: npt.NDArray[np.uint8], folder: Path
+) -> int:
+    """`masks/<name>.png` in these colours `[K, 3]`, `overlays/<name>.jpg` over the picture, and `areas.csv` with every
+    class's share of each picture. Pictures of the same name are numbered. The folder must be new.
 
     Gives the number of pictures. Raises RunError: the folder exists, or cannot be written.
     """
-    colours = palette(len(classes))
     count = 0
     try:
         for part in ("masks", "overlays"):

@@ -53,16 +53,17 @@ def run(verb: str, command: Command) -> int:
     predictor = load(options.run, device=options.device, trust_code=options.trust_code, batch_size=options.batch_size)
     if isinstance(predictor, MaskPredictor):
         folder = Path(options.out or "predictions")
-        count = write_masks(predictor.stream(options.pictures, options.on_error), predictor.classes, folder)
+        predictions = predictor.stream(options.pictures, options.on_error)
+        count = write_masks(predictions, predictor.classes, predictor.colours, folder)
         print(f"{folder}: {count} pictures", file=sys.stderr)
         return 0
     out = None if options.out is None else _checked(Path(options.out))
-    predictions = predictor.stream(options.pictures, options.top, options.on_error)
+    ranked = predictor.stream(options.pictures, options.top, options.on_error)
     if out is None:
-        for prediction in predictions:
+        for prediction in ranked:
             print(_line(prediction))
         return 0
-    count = (write_csv if out.suffix == ".csv" else write_json)(predictions, out)
+    count = (write_csv if out.suffix == ".csv" else write_json)(ranked, out)
     print(f"{out}: {count} pictures", file=sys.stderr)
     return 0
 

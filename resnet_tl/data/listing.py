@@ -137,11 +137,13 @@ class MaskSet(PictureSet):
     """Pictures whose pixels have classes.
 
     codes: `[256]` uint8, a mask file's value -> class index, `IGNORE`, or `NO_CLASS` for a value that must not occur.
+    by_colour: 0xrrggbb -> a mask file's value, for files in colours.
     colours: `[K, 3]` uint8 RGB, in which masks are shown.
     pixels: `[K]` int64, of each class in the training masks (of a sample of them in a large set).
     """
 
     codes: np.ndarray = field(default_factory=lambda: np.arange(256, dtype=np.uint8))
+    by_colour: dict[int, int] = field(default_factory=dict)
     colours: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), np.uint8))
     pixels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 

@@ -13,7 +13,7 @@ from resnet_tl.data.collate import as_one_dtype
 from resnet_tl.data.dataset import Item, PictureDataset
 from resnet_tl.data.decode import decode
 from resnet_tl.data.listing import MaskListing
-from resnet_tl.data.masks import read_mask
+from resnet_tl.data.masks import ByColour, read_mask
 from resnet_tl.data.pairs import PairTransform
 from resnet_tl.errors import DataError
 from resnet_tl.records import IGNORE, Batch, Draw
@@ -25,17 +25,25 @@ class MaskDataset(PictureDataset):
     Args:
         listing: pictures and masks.
         pair_transform: (picture, mask) -> pair.
-        codes: of the masks, see `MaskSet`.
+        codes, by_colour: of the masks, see `MaskSet`.
         options: of `PictureDataset`.
     """
 
-    def __init__(self, listing: MaskListing, pair_transform: PairTransform, codes: np.ndarray, **options: Any) -> None:
+    def __init__(
+        self,
+        listing: MaskListing,
+        pair_transform: PairTransform,
+        codes: np.ndarray,
+        by_colour: ByColour,
+        **options: Any,
+    ) -> None:
         super().__init__(listing, pair_transform, **options)  # type: ignore[arg-type]
-        self.pair_transform, self.codes = pair_transform, codes
+        self.pair_transform, self.codes, self.by_colour = pair_transform, codes, by_colour
 
     def _load(self, draw: Draw, index: int) -> Item:
         sample = self.listing[index]
-        picture, mask = decode(sample.path, self.channels), read_mask(str(sample.target), self.codes)
+        picture = decode(sample.path, self.channels)
+        mask = read_mask(str(sample.target), self.codes, self.by_colour)
         if picture.shape[:2] != mask.shape:
             raise DataError(f"{sample.target}: is {mask.shape} (h, w), but its picture {picture.shape[:2]}")
         return self._item(picture, mask, (self.seed, draw.epoch, hash64(sample.key), draw.repeat), index)

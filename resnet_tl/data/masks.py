@@ -19,32 +19,40 @@ NO_CLASS = 254
 """In a table of codes: a value that no mask may hold."""
 
 
-def read_mask(path: str, codes: npt.NDArray[np.uint8]) -> Mask:
-    """A mask file, grey or palette, of 8 bits, as class indices.
+ByColour = dict[int, int]
+"""0xrrggbb -> the value that stands for it; empty where masks in colours are not understood."""
+
+
+def read_mask(path: str, codes: npt.NDArray[np.uint8], by_colour: ByColour) -> Mask:
+    """A mask file as class indices.
 
     codes: `[256]`, the file's value -> class index, `IGNORE` or `NO_CLASS`.
 
     Raises:
-        DataError: missing, no picture, in colours, or with a value that stands for no class.
+        DataError: missing, no picture, or with a value or colour that stands for no class.
     """
-    mask = codes[read_values(path)]
+    mask = codes[read_values(path, by_colour)]
     if (mask == NO_CLASS).any():
-        raise DataError(f"{path}: {strange_values(read_values(path), codes)}")
+        raise DataError(f"{path}: {strange_values(read_values(path, by_colour), codes)}")
     return mask
 
 
-def read_values(path: str) -> Mask:
-    """What the file holds, `[H, W]`: of a palette the indices, not the colours."""
+def read_values(path: str, by_colour: ByColour) -> Mask:
+    """What the file holds, `[H, W]`: of a palette the indices, of RGB the values by colour."""
     data = read_bytes(path)
     try:
         with Image.open(io.BytesIO(data)) as image:
-            if image.mode not in ("L", "P", "1"):
+            if image.mode in ("L", "P", "1"):
+                return np.asarray(image, np.uint8)
+            if image.mode not in ("RGB", "RGBA") or not by_colour:
                 raise DataError(
-                    f"{path}: is a mask of mode {image.mode}; expected one value a pixel (grey or palette, 8 bits)"
+                    f"{path}: is a mask of mode {image.mode}; expected one value a pixel (grey or palette, 8 bits), or "
+                    "RGB in the colours of a classes.csv"
                 )
-            return np.asarray(image, np.uint8)
+            pixels = np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path}: not a readable mask ({error})") from None
+    return _values_of(pixels, by_colour, path)
 
 
 def strange_values(values: Mask, codes: npt.NDArray[np.uint8]) -> str:
@@ -56,3 +64,15 @@ def strange_values(values: Mask, codes: npt.NDArray[np.uint8]) -> str:
     shown = ", ".join(map(str, strange[:5])) + (", ..." if len(strange) > 5 else "")
     also = f" or {', '.join(map(str, ignored[:3]))} to ignore" if len(ignored) and len(ignored) < 9 else ""
     return f"holds the value {shown}; expected {known.min()} to {known.max()}{also}"
+
+
+def _values_of(pixels: npt.NDArray[np.uint8], by_colour: ByColour, path: str) -> Mask:
+    """RGB `[H, W, 3]` -> the colours' values `[H, W]`."""
+    known = np.array(sorted(by_colour))
+    values = np.array([by_colour[colour] for colour in known.tolist()], np.uint8)
+    packed = pixels.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+    place = np.searchsorted(known, packed).clip(max=len(known) - 1)
+    strange = packed[known[place] != packed]
+    if len(strange):
+        raise DataError(f"{path}: holds the colour #{strange[0]:06x}, which the class file does not name")
+    return values[place]

@@ -46,6 +46,20 @@ class Whole:
         return Pair(resize(picture, height, width, self.interpolation), mask, (height, width))
 
 
+class Centre:
+    """The centre `size` (h, w) of the picture, its short side resized to `short` pixels before (0: as it is); what it
+    does not fill is padding, and ignored."""
+
+    def __init__(self, size: tuple[int, int], short: int, interpolation: Interpolation = "bilinear") -> None:
+        self.size, self.whole = size, Whole(short, interpolation)
+
+    def __call__(self, picture: Picture, mask: Mask, seed: Seed) -> Pair:
+        pair = self.whole(picture, mask, seed)
+        top, left = (max(0, have - want) // 2 for have, want in zip(pair.mask.shape, self.size, strict=True))
+        part = (slice(top, top + self.size[0]), slice(left, left + self.size[1]))
+        return padded(pair.picture[part], pair.mask[part], self.size)
+
+
 class RandomCrop:
     """A part at a random scale, cut to `size`, mirrored every other time, its colours changed.
 
@@ -55,7 +69,7 @@ class RandomCrop:
         short: pixels of the short side before that factor; 0: as it is.
         balanced: share of the crops cut around a pixel of a class drawn evenly among those in the mask, so that
             rare and small things are seen as often as large ones.
-        strength: of the changes of colour, as in classification; `none` does not mirror either.
+        strength: of the changes of colour, as in classification.
     """
 
     def __init__(
@@ -68,8 +82,7 @@ class RandomCrop:
         interpolation: Interpolation = "bilinear",
     ) -> None:
         self.size, self.scale, self.short, self.balanced = size, scale, short, balanced
-        self.strength, self.interpolation = strength, interpolation
-        self.colours = Colours(strength)
+        self.interpolation, self.colours = interpolation, Colours(strength)
 
     def __call__(self, picture: Picture, mask: Mask, seed: Seed) -> Pair:
         rng = np.random.default_rng(seed)
@@ -82,7 +95,7 @@ class RandomCrop:
         )
         picture = resize_fast(np.ascontiguousarray(picture), height, width, self.interpolation)
         mask = resize(mask[..., None], height, width, "nearest")[..., 0]
-        if self.strength != "none" and rng.random() < 0.5:
+        if rng.random() < 0.5:
             picture, mask = mirrored(picture), np.ascontiguousarray(mask[:, ::-1])
         return padded(self.colours(picture, rng), mask, self.size)
 

@@ -12,7 +12,7 @@ from resnet_tl.data.fixed import FixedPictures
 from resnet_tl.data.listing import Listing, MaskListing, MaskSet
 from resnet_tl.data.mask_dataset import MaskDataset, collate_masks
 from resnet_tl.data.modules import OnError, PictureData, check
-from resnet_tl.data.pairs import Listed, PairTransform, RandomCrop, Whole
+from resnet_tl.data.pairs import Centre, Listed, PairTransform, RandomCrop, Whole
 from resnet_tl.data.sources.masks import read_cityscapes, read_mask_folder, read_voc
 from resnet_tl.data.transforms import PRESETS, Strength
 from resnet_tl.errors import DataError
@@ -29,7 +29,8 @@ class SegmentationData(PictureData):
             those of masks of that size.
         scale: smallest and largest factor on a training picture's size.
         balanced: share (0...1) of the crops that are cut around a class drawn evenly among those of the picture.
-        augment: strength of changes of colour; `none` does not mirror either.
+        augment: strength of changes of colour, beside random crops, scales and mirroring; `none`: every epoch shows the
+            same centre of each picture, at its own scale.
         options: of `PictureData`; listed transforms take the place of crops and resizing, and get picture and mask.
     """
 
@@ -57,7 +58,8 @@ class SegmentationData(PictureData):
         super().__init__(pictures, **options)
         self.image_size: tuple[int, int] = (sides[0], sides[1])
         self.short, self.scale, self.balanced, self.augment = short, tuple(scale), balanced, augment
-        self.codes, self.colours, self.pixels = pictures.codes, pictures.colours, pictures.pixels
+        self.codes, self.by_colour = pictures.codes, pictures.by_colour
+        self.colours, self.pixels = pictures.colours, pictures.pixels
 
     def shown(self, wanted: Preprocessing) -> Preprocessing:
         return replace(wanted, size=self.short, crop=1.0, interpolation=self.interpolation)
@@ -68,13 +70,15 @@ class SegmentationData(PictureData):
     def _lacking(self) -> list[str]:
         return []  # the source has seen to it: a class that no mask shows is a fault
 
-    def augments(self) -> str:
-        """What makes training pictures differ from epoch to epoch."""
-        return "random cropping" if self.train_transforms is None else "data.train_transforms"
+    def augments(self) -> str | None:
+        """What makes training pictures differ from epoch to epoch, if anything does."""
+        if self.train_transforms is not None:
+            return "data.train_transforms"
+        return None if self.augment == "none" else "random cropping"
 
     def fixed_pictures(self, split: Literal["train", "val"]) -> FixedPictures:
         own = ["image_size", "scale", "balanced", "augment"] if split == "train" else []
-        return self._fixed(split, ["short", *own], codes=self.codes.tolist())
+        return self._fixed(split, ["short", *own], codes=self.codes.tolist(), by_colour=self.by_colour)
 
     def _files(self, sample: Sample) -> Iterator[tuple[str, str]]:
         yield sample.key, sample.path
@@ -83,11 +87,21 @@ class SegmentationData(PictureData):
     def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> MaskDataset:
         assert isinstance(listing, MaskListing)
         transform = self._training_transform() if training else self._evaluation_transform()
-        return MaskDataset(listing, transform, self.codes, channels=self.channels, seed=self.seed, on_error=on_error)
+        return MaskDataset(
+            listing,
+            transform,
+            self.codes,
+            self.by_colour,
+            channels=self.channels,
+            seed=self.seed,
+            on_error=on_error,
+        )
 
     def _training_transform(self) -> PairTransform:
         if self.train_transforms is not None:
             return Listed(self.train_transforms, self.image_size, "data.train_transforms")
+        if self.augment == "none":
+            return Centre(self.image_size, self.short, self.interpolation)
         scale = (self.scale[0], self.scale[1])
         return RandomCrop(self.image_size, scale, self.short, self.balanced, self.augment, self.interpolation)
 
@@ -103,7 +117,8 @@ class MaskFolder(SegmentationData):
     Args:
         root: that folder.
         class_file: names, one a line, or a CSV of id, name, colour; None: `classes.txt` or `classes.csv` in `root`.
-        ignore: values of pixels that count nowhere.
+            Masks in colours are read by those of the CSV.
+        ignore: values of pixels that count nowhere; a line of the class file with such an id names no class.
         classes: a checkpoint's class names, which must be the set's; None: the set's own.
         options: of `SegmentationData`.
     """

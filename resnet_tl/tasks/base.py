@@ -64,6 +64,7 @@ class Task(LightningModule):
         self.recipe: dict[str, Any] = {}
         """The whole recipe, resolved, where there is one: it goes into the checkpoints."""
         self.eval_transforms: list[dict[str, Any]] | None = None
+        self.colours: list[list[int]] | None = None
         if backbone.weights is not None:
             self._load_weights(backbone.weights)
 
@@ -120,6 +121,7 @@ class Task(LightningModule):
             self.preprocessing,
             self.recipe,
             eval_transforms=self.eval_transforms,
+            colours=self.colours,
         )
 
     def spec(self) -> dict[str, Any]:

@@ -62,8 +62,10 @@ class Segmentation(Task):
     def setup(self, stage: str) -> None:
         super().setup(stage)
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if data is not None and stage == "fit":
-            self.segmenter.set_class_counts(data.class_counts())
+        if data is not None:
+            self.colours = data.colours.tolist()
+            if stage == "fit":
+                self.segmenter.set_class_counts(data.class_counts())
 
     @property
     def shows_pictures_once(self) -> bool:
@@ -84,8 +86,9 @@ class Segmentation(Task):
         """What training computes of a batch's pictures."""
         self.network(batch.images, batch.sizes)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluate(batch)
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The masks `[N, H, W]` uint8 that it judges."""
+        return self._evaluate(batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch)
@@ -106,13 +109,15 @@ class Segmentation(Task):
             return segment(self.network, batch.images, batch.sizes, self.inference)
         return self.network(batch.images, batch.sizes).main
 
-    def _evaluate(self, batch: Batch) -> None:
+    def _evaluate(self, batch: Batch) -> Tensor:
         logits, keep = self._logits(batch), batch.indices >= 0
+        said = logits.argmax(1)
         fitting = self.trainer.state.fn == TrainerFn.FITTING
         # Boundaries take longer than the rest of a picture's evaluation.
-        self.metrics.update(logits.argmax(1), batch.targets, keep, boundaries=not fitting)
+        self.metrics.update(said, batch.targets, keep, boundaries=not fitting)
         losses = self.segmenter.loss(PixelLogits(logits[keep], None), batch.targets[keep])
         self.mean_loss.update(torch.stack(list(losses.values())).sum(), weight=keep.sum())
+        return said.to(torch.uint8)
 
     def _log_metrics(self, split: str) -> None:
         values = {"loss": self.mean_loss.compute(), **self.metrics.compute()}

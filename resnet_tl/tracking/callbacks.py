@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from resnet_tl.tracking.checkpoints import best
 from resnet_tl.tracking.finite import FiniteLoss
 from resnet_tl.tracking.last import Last
+from resnet_tl.tracking.mask_pictures import MaskPictures
 from resnet_tl.tracking.pace import Pace
 from resnet_tl.tracking.preemption import Preemption
 from resnet_tl.tracking.progress import Progress
@@ -32,6 +33,7 @@ def callbacks(run: RunFolder, monitor: str, checkpoint_every: int | None = None)
         last,
         Preemption(last),
         FiniteLoss(),
+        MaskPictures(),
     ]
 
 

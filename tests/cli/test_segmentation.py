@@ -78,6 +78,23 @@ def test_the_faults_of_a_set_end_it_before_training(resnet_tl: Callable[..., Any
     assert not (masks / "run").exists()
 
 
+def test_masks_in_colours_are_read_and_painted_by_the_class_file(resnet_tl: Callable[..., Any], masks: Path) -> None:
+    (masks / "set/images").mkdir(parents=True)
+    (masks / "set/masks").mkdir()
+    (masks / "set/classes.csv").write_text("name,colour\ndark,#0a141e\nlight,#ffc800\n")
+    colours = np.array([[10, 20, 30], [255, 200, 0]], np.uint8)
+    for number in range(4):
+        mask = np.kron(np.eye(2, dtype=np.uint8), np.ones((16, 16), np.uint8))
+        Image.fromarray(np.repeat(mask[..., None] * 200, 3, axis=2)).save(masks / f"set/images/{number}.png")
+        Image.fromarray(colours[mask]).save(masks / f"set/masks/{number}.png")
+    done = resnet_tl("fit -c masks.yaml --data.root set --run run --data.val_fraction 0.5 --trainer.max_epochs 1")
+    assert done.code == 0, done.err
+    assert resnet_tl("predict run set/images --out found").code == 0
+    with Image.open(masks / "found/masks/0.png") as image:
+        assert image.mode == "P"
+        assert image.getpalette()[:6] == [10, 20, 30, 255, 200, 0]
+
+
 def test_grey_pictures_of_many_sizes_and_a_lone_last_one(resnet_tl: Callable[..., Any], masks: Path) -> None:
     draw = np.random.default_rng(0)
     (masks / "set/images").mkdir(parents=True)

@@ -6,14 +6,14 @@ import csv
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from resnet_tl.data.headers import size_of
 from resnet_tl.data.listing import MaskListing, MaskSet, Rows
-from resnet_tl.data.masks import NO_CLASS, read_values, strange_values
+from resnet_tl.data.masks import NO_CLASS, ByColour, read_values, strange_values
 from resnet_tl.data.sources.faults import raise_if_any
 from resnet_tl.data.sources.folder import SPLITS
 from resnet_tl.data.sources.tree import Tree, is_picture, walk
@@ -27,11 +27,13 @@ found when it is drawn, with its name."""
 
 @dataclass(frozen=True)
 class ClassList:
-    """names: K of them; ids `[K]`: their values in the files; colours `[K, 3]` uint8 RGB."""
+    """names: K of them; ids `[K]`: their values in the files; colours `[K, 3]` uint8 RGB; by_colour: 0xrrggbb -> value,
+    where the class file has colours, those of what is ignored among them."""
 
     names: list[str]
     ids: list[int]
     colours: np.ndarray
+    by_colour: ByColour = field(default_factory=dict)
 
     def codes(self, ignore: Sequence[int], others: int = NO_CLASS) -> np.ndarray:
         """`[256]` uint8: a file's value -> class index; `ignore`d values; all `others`."""
@@ -53,7 +55,7 @@ def read_mask_folder(root: str, class_file: str | None, ignore: Sequence[int], c
         DataError: one, with everything that is wrong with the set.
     """
     tree = walk(root)
-    classes = read_classes(class_file or _class_file(tree.root))
+    classes = read_classes(class_file or _class_file(tree.root), ignore)
     faults: list[str] = []
     splits = {split: _pairs(tree, prefix, faults) for split, prefix in _prefixes(tree).items()}
     return _checked(tree.root, classes, classes.codes(ignore), splits, faults, channels)
@@ -97,12 +99,12 @@ def read_cityscapes(root: str, channels: int) -> MaskSet:
     return _checked(root, classes, classes.codes([], others=IGNORE), splits, faults, channels)
 
 
-def read_classes(path: str) -> ClassList:
+def read_classes(path: str, ignore: Sequence[int]) -> ClassList:
     """Class names: a text file with one a line, which is its value counted from 0; or a CSV with a header and the
-    columns `name`, and as wanted `id` and `colour` (`#rrggbb`).
+    columns `name`, and as wanted `id` and `colour` (`#rrggbb`). Lines whose id is to be ignored name no class.
 
     Raises:
-        DataError: no such file, names or ids twice, ids that no mask of 8 bits can hold.
+        DataError: no such file, names, ids or colours twice, ids that no mask of 8 bits can hold.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
@@ -113,19 +115,27 @@ def read_classes(path: str) -> ClassList:
     else:
         rows = [{"name": line.strip()} for line in text.splitlines() if line.strip()]
     try:
-        names = [row["name"].strip() for row in rows]
-        ids = [int(row.get("id") or number) for number, row in enumerate(rows)]
-        colours = palette(len(rows))
-        for number, row in enumerate(rows):
-            if colour := row.get("colour"):
-                colours[number] = list(bytes.fromhex(colour.strip().removeprefix("#")))
+        named = {int(row.get("id") or number): row["name"].strip() for number, row in enumerate(rows)}
+        given = {
+            int(row.get("id") or number): int(colour.strip().removeprefix("#"), 16)
+            for number, row in enumerate(rows)
+            if (colour := row.get("colour"))
+        }
     except (KeyError, ValueError) as error:
         raise DataError(f"{path}: expected the columns id, name, colour (#rrggbb), not {error}") from None
-    if len(set(names)) < len(names) or len(set(ids)) < len(ids) or len(names) < 2:
-        raise DataError(f"{path}: names {len(names)} classes; expected two or more, each name and id once")
-    if not all(0 <= each < NO_CLASS for each in ids):
-        raise DataError(f"{path}: has the id {max(ids)}; expected 0 to {NO_CLASS - 1}, as a mask of 8 bits holds")
-    return ClassList(names, ids, colours)
+    by_colour = {colour: value for value, colour in given.items()}
+    classes = {value: name for value, name in named.items() if value not in ignore}
+    if min(len(named), len(set(named.values()))) < len(rows) or len(classes) < 2:
+        raise DataError(f"{path}: names {len(classes)} classes; expected two or more, each name and id once")
+    if len(by_colour) < len(given):
+        raise DataError(f"{path}: has a colour twice")
+    if not all(0 <= each < NO_CLASS for each in classes):
+        raise DataError(f"{path}: has the id {max(classes)}; expected 0 to {NO_CLASS - 1}, as a mask of 8 bits holds")
+    colours = palette(len(classes))
+    for index, value in enumerate(classes):
+        if value in given:
+            colours[index] = list(given[value].to_bytes(3, "big"))
+    return ClassList(list(classes.values()), list(classes), colours, by_colour)
 
 
 def palette(count: int) -> np.ndarray:
@@ -195,14 +205,14 @@ def _checked(
     root: str, classes: ClassList, codes: np.ndarray, splits: dict[str, Pairs], faults: list[str], channels: int
 ) -> MaskSet:
     """The set, once its files are known to be in order."""
-    found = MaskSet(root, classes.names, {}, codes=codes, colours=classes.colours)
+    found = MaskSet(root, classes.names, {}, codes=codes, by_colour=classes.by_colour, colours=classes.colours)
     notes = []
     for split, pairs in splits.items():
         there = [pair for pair in pairs if not any(f"{root}/{path}: does not exist" in faults for path in pair)]
         chosen = there[:: max(1, -(-len(there) // SCANNED))]
         if len(chosen) < len(there):
             notes.append(f"{root}: {len(chosen)} of the {len(there)} masks of {split} were checked")
-        values = _scan(root, chosen, codes, channels, faults)
+        values = _scan(root, chosen, found, channels, faults)
         if split == "train":
             found = replace(found, pixels=values[classes.ids])
             if len(chosen) == len(there):
@@ -217,11 +227,11 @@ def _checked(
     return replace(found, notes=notes)
 
 
-def _scan(root: str, pairs: Pairs, codes: np.ndarray, channels: int, faults: list[str]) -> np.ndarray:
+def _scan(root: str, pairs: Pairs, found: MaskSet, channels: int, faults: list[str]) -> np.ndarray:
     """Pixels of each value in these masks, `[256]`; what is wrong with a pair goes into `faults`."""
 
     def look(pair: tuple[str, str]) -> tuple[np.ndarray, list[str]]:
-        return _look(f"{root}/{pair[0]}", f"{root}/{pair[1]}", codes, channels)
+        return _look(f"{root}/{pair[0]}", f"{root}/{pair[1]}", found, channels)
 
     total = np.zeros(256, np.int64)
     with ThreadPoolExecutor() as pool:
@@ -231,9 +241,9 @@ def _scan(root: str, pairs: Pairs, codes: np.ndarray, channels: int, faults: lis
     return total
 
 
-def _look(picture: str, mask: str, codes: np.ndarray, channels: int) -> tuple[np.ndarray, list[str]]:
+def _look(picture: str, mask: str, found: MaskSet, channels: int) -> tuple[np.ndarray, list[str]]:
     try:
-        values, size = read_values(mask), size_of(picture, channels)
+        values, size = read_values(mask, found.by_colour), size_of(picture, channels)
     except DataError as error:
         return np.zeros(256, np.int64), [str(error)]
     counts = np.bincount(values.ravel(), minlength=256)
@@ -241,8 +251,8 @@ def _look(picture: str, mask: str, codes: np.ndarray, channels: int) -> tuple[np
     if values.shape != size:
         (h, w), (height, width) = values.shape, size
         wrong.append(f"{mask}: is {w} x {h} pixels, but its picture {width} x {height}")
-    if (counts[codes == NO_CLASS] > 0).any():
-        wrong.append(f"{mask}: {strange_values(values, codes)}")
+    if (counts[found.codes == NO_CLASS] > 0).any():
+        wrong.append(f"{mask}: {strange_values(values, found.codes)}")
     return counts, wrong
 
 

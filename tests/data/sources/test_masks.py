@@ -46,7 +46,7 @@ def test_pictures_and_masks_are_paired_by_stem_and_pixels_counted(folder: Path) 
     sample = found.splits["train"][1]
     assert (sample.key, sample.target) == ("train/images/1.jpg", f"{folder}/train/masks/1.png")
     assert found.pixels.tolist() == [72, 72, 72]
-    assert read_mask(str(sample.target), found.codes)[0, :4].tolist() == [0, 1, 2, IGNORE], "indices, not colours"
+    assert read_mask(str(sample.target), found.codes, {})[0, :4].tolist() == [0, 1, 2, IGNORE], "indices, not colours"
 
 
 def test_every_fault_of_a_set_is_named_at_once(folder: Path) -> None:
@@ -84,18 +84,39 @@ def test_other_values_to_ignore_and_ids_of_a_class_file(folder: Path) -> None:
         read_mask_folder(str(folder), None, [11], 3)
 
 
+def test_masks_in_the_colours_of_the_class_file(folder: Path) -> None:
+    (folder / "classes.txt").unlink()
+    (folder / "classes.csv").write_text(
+        "id,name,colour\n0,sky,#102030\n1,road,#ff0000\n2,car,#00ff00\n255,nobody knows,#ffffff\n"
+    )
+    colours = np.array([[0x10, 0x20, 0x30], [255, 0, 0], [0, 255, 0], [255, 255, 255]], np.uint8)
+    path = folder / "train" / "masks" / "0.png"
+    with Image.open(path) as image:
+        values = np.asarray(image).copy()
+    Image.fromarray(colours[np.where(values == IGNORE, 3, values)]).save(path)
+    found = read_mask_folder(str(folder), None, [IGNORE], 3)
+    assert found.classes == ["sky", "road", "car"]
+    assert found.pixels.tolist() == [72, 72, 72]
+    assert (read_mask(str(path), found.codes, found.by_colour) == values).all()
+    picture(path)
+    with pytest.raises(DataError, match=r"0.png: holds the colour #000000, which the class file does not name"):
+        read_mask_folder(str(folder), None, [IGNORE], 3)
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
         ("name\ncar\ncar\n", "names 2 classes; expected two or more, each name and id once"),
         ("name,id\ncar,0\nsky,254\n", "has the id 254; expected 0 to 253"),
         ("title\ncar\nsky\n", "expected the columns id, name, colour"),
+        ("name,colour\ncar,#000001\nsky,#000001\n", "has a colour twice"),
+        ("name,colour\ncar,red\nsky,\n", "expected the columns id, name, colour"),
     ],
 )
 def test_a_wrong_class_file_is_one_sentence(tmp_path: Path, content: str, complaint: str) -> None:
     (tmp_path / "classes.csv").write_text(content)
     with pytest.raises(DataError, match=complaint):
-        read_classes(str(tmp_path / "classes.csv"))
+        read_classes(str(tmp_path / "classes.csv"), [IGNORE])
 
 
 def test_pascal_vocs_layout(tmp_path: Path) -> None:
@@ -122,7 +143,7 @@ def test_cityscapes_layout(tmp_path: Path) -> None:
         mask(tmp_path / "gtFine" / split / "ulm" / "ulm_0_gtFine_labelIds.png", [*CITYSCAPES.values(), 0, 3])
     found = read_cityscapes(str(tmp_path), 3)
     assert found.classes[:2] == ["road", "sidewalk"]
-    values = read_mask(str(found.splits["train"][0].target), found.codes)
+    values = read_mask(str(found.splits["train"][0].target), found.codes, {})
     assert values.ravel()[:21].tolist() == [*range(19), IGNORE, IGNORE]
 
 
