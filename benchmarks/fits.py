@@ -44,11 +44,11 @@ def measure(name: str, arguments: Sequence[str], seeds: Sequence[int]) -> Runs:
     """`resnet-tl fit` with these arguments, once with each seed."""
     runs = Runs(name, [], [], [])
     for seed in seeds:
-        accuracy, seconds, core_seconds = fit([*arguments, "--seed_everything", str(seed)])
+        accuracy, seconds, cores = fit([*arguments, "--seed_everything", str(seed)])
         runs.accuracies.append(accuracy)
         runs.seconds.append(seconds)
-        runs.core_seconds.append(core_seconds)
-        print(f"  seed {seed}: {100 * accuracy:.2f} %, {seconds:.0f} s, {core_seconds:.0f} s of a core", flush=True)
+        runs.core_seconds.append(cores)
+        print(f"  seed {seed}: {100 * accuracy:.2f} %, {seconds:.0f} s, {cores:.0f} s of a core", flush=True)
     print(runs, flush=True)
     return runs
 
@@ -57,16 +57,21 @@ def fit(arguments: Sequence[str]) -> tuple[float, float, float]:
     """The last epoch's validation accuracy, wall seconds from start to end, and seconds of all cores."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        command = [sys.executable, "-m", "resnet_tl.cli.main", "fit", "--run", str(run), *arguments]
-        start, before = time.perf_counter(), _core_seconds()
-        done = subprocess.run(command, capture_output=True, text=True)
-        seconds, core_seconds = time.perf_counter() - start, _core_seconds() - before
-        if done.returncode != 0:
-            sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-        return json.loads((run / "summary.json").read_text())["final"]["val/acc"], seconds, core_seconds
+        seconds, cores = timed(["fit", "--run", str(run), *arguments])
+        return json.loads((run / "summary.json").read_text())["final"]["val/acc"], seconds, cores
 
 
-def _core_seconds() -> float:
-    """Of all processes that this one has started, and those of theirs, once they have ended."""
-    times = os.times()
-    return times.children_user + times.children_system
+def timed(arguments: Sequence[str]) -> tuple[float, float]:
+    """`resnet-tl` with these arguments: wall seconds from start to end, and seconds of all cores."""
+    command = [sys.executable, "-m", "resnet_tl.cli.main", *arguments]
+    start, before = time.perf_counter(), core_seconds()
+    done = subprocess.run(command, capture_output=True, text=True)
+    seconds, cores = time.perf_counter() - start, core_seconds() - before
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return seconds, cores
+
+
+def core_seconds() -> float:
+    """Of this process, of all that it has started, and of those that they have, once they have ended."""
+    return sum(os.times()[:4])

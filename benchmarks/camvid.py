@@ -1,0 +1,211 @@
+"""CamVid (11 classes) from random weights in a fixed number of steps: our recipe, and segmentation_models.pytorch.
+
+python -m benchmarks camvid --root DIR --head semantic_fpn|unet|deeplabv3plus --steps N [--seed 1] [--run DIR] [--json]
+                            [--KEY VALUE ...]
+python -m benchmarks camvid --root DIR --peer fpn|unet --steps N [--seed 1] [--json]
+python -m benchmarks camvid --root DIR --tiles RUN [--json]
+
+--root holds {train,val}/{images,masks} and classes.txt of the SegNet tutorial's CamVid (480 x 360 pixels). The weights
+of the last step, never the best ones, are scored on whole validation pictures by data-set mIoU. Ours is `resnet-tl fit
+-c segment/camvid_fpn_resnet18`, with another head if need be; whatever else the command takes may follow. The peer
+(`pip install segmentation-models-pytorch`): fp32, channels-last, AdamW 1e-3, cosine, 8 crops of 224 x 288 a step,
+mirrored every other time. --tiles: how far masks by tiles of 256 pixels (64 shared) agree with those of whole pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+import yaml
+from lightning import seed_everything
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from benchmarks.fits import core_seconds, timed
+from benchmarks.machine import machine
+from resnet_tl.data.segmentation import MaskFolder
+from resnet_tl.mask_predictor import MaskPredictor, load
+from resnet_tl.metrics.segmentation import SegmentationMetrics
+from resnet_tl.models.inference import Inference, segment
+from resnet_tl.records import IGNORE, Batch, Preprocessing
+
+RECIPE = "segment/camvid_fpn_resnet18"
+HEADS: dict[str, list[str]] = {
+    "semantic_fpn": [],
+    "unet": [
+        *("--model.neck", "null"),
+        *("--model.head", "{class_path: UNetHead, init_args: {channels: [256, 128, 64], stride: 4}}"),
+    ],
+    "deeplabv3plus": [
+        *("--model.neck", "null", "--model.backbone.output_stride", "16"),
+        *("--model.head", "{class_path: DeepLabV3PlusHead, init_args: {channels: 128}}"),
+    ],
+}
+"""What differs from the recipe."""
+PEERS = {"fpn": "FPN", "unet": "Unet"}
+PEER_BATCH, PEER_CROP = 8, (224, 288)
+TILES = Inference(tile=256, overlap=64)
+
+Result = dict[str, Any]
+"""`{miou, per_class: [{class, iou, ...}], images, seconds, core_seconds}`: of training, scoring left out."""
+
+
+def main(arguments: list[str]) -> None:
+    options, more = _parser().parse_known_args(arguments)
+    print("  ".join(f"{key} {value}" for key, value in machine().items()), flush=True)
+    if options.tiles is not None:
+        result = tiles(options.root, options.tiles)
+        print(
+            f"{100 * result['agreement']:.2f} % of pixels agree; mIoU whole {100 * result['whole']:.2f}, "
+            f"in tiles {100 * result['tiled']:.2f}"
+        )
+    else:
+        result = theirs(options) if options.peer else ours(options, more)
+        show(options, result)
+    if options.json:
+        print(json.dumps({"machine": machine(), "options": vars(options), "more": more, **result}))
+
+
+def ours(options: argparse.Namespace, more: list[str]) -> Result:
+    """Trained and scored by the command, as a user starts it."""
+    with tempfile.TemporaryDirectory() as folder:
+        run, scores = Path(options.run or f"{folder}/run"), Path(folder) / "scores.json"
+        values = ["--data.root", options.root, "--seed_everything", str(options.seed)]
+        values += ["--trainer.max_steps", str(options.steps), "--trainer.max_epochs", str(options.steps)]
+        values += ["--trainer.limit_val_batches", "0", *HEADS[options.head], *more]
+        _, cores = timed(["fit", "-c", RECIPE, "--run", str(run), *values])
+        timed(["validate", str(run / "checkpoints" / "last.ckpt"), "--out", str(scores)])
+        recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+        summary, scored = json.loads((run / "summary.json").read_text()), json.loads(scores.read_text())
+        pictures = (run / "split.csv").read_text().count(",train\n")
+    return {
+        "miou": scored["metrics"]["val/miou"],
+        "per_class": scored["per_class"],
+        "images": images_seen(options.steps, recipe["data"]["init_args"]["batch_size"], pictures),
+        "seconds": summary["seconds"],
+        "core_seconds": cores,
+    }
+
+
+def theirs(options: argparse.Namespace) -> Result:
+    """Trained by a plain loop, and scored by our metric."""
+    import segmentation_models_pytorch as smp
+
+    seed_everything(options.seed, verbose=False)
+    data = MaskFolder(
+        options.root,
+        ignore=(11,),
+        image_size=PEER_CROP,
+        scale=(1.0, 1.0),
+        balanced=0.0,
+        batch_size=PEER_BATCH,
+    )
+    network: nn.Module = getattr(smp, PEERS[options.peer])("resnet18", encoder_weights=None, classes=len(data.classes))
+    network = network.to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, options.steps)
+    loader = data.train_dataloader()
+    start, before = time.perf_counter(), core_seconds()
+    for batch in _batches(loader, options.steps):
+        optimizer.zero_grad()
+        F.cross_entropy(network(_normalised(batch.images)), batch.targets.long(), ignore_index=IGNORE).backward()
+        optimizer.step()
+        schedule.step()
+    seconds = time.perf_counter() - start
+    del loader, batch  # with its workers, whose time counts once they have ended
+    cores = core_seconds() - before
+    metrics = SegmentationMetrics(data.classes)
+    network.eval()
+    for batch in data.val_dataloader():
+        said = _whole(network, _normalised(batch.images)).argmax(1)
+        metrics.update(said, batch.targets, batch.indices >= 0)
+    return {
+        "miou": metrics.compute()["miou"],
+        "per_class": metrics.tables()["per_class"],
+        "images": images_seen(options.steps, PEER_BATCH, len(data.listings["train"])),
+        "seconds": seconds,
+        "core_seconds": cores,
+    }
+
+
+def tiles(root: str, run: str) -> Result:
+    """agreement: share of the pixels of all validation pictures; whole, tiled: mIoU of either (0...1)."""
+    data = MaskFolder(root, ignore=(11,), num_workers=0, batch_size=1)
+    predictor = load(Path(run) / "checkpoints" / "last.ckpt")
+    assert isinstance(predictor, MaskPredictor)
+    metrics = {name: SegmentationMetrics(data.classes) for name in ("whole", "tiled")}
+    equal = pixels = 0
+    with torch.inference_mode():
+        for batch in data.val_dataloader():
+            masks = {
+                "whole": segment(predictor.network, batch.images, None, Inference()).argmax(1),
+                "tiled": segment(predictor.network, batch.images, None, TILES).argmax(1),
+            }
+            equal += int((masks["whole"] == masks["tiled"]).sum())
+            pixels += batch.targets.numel()
+            for name, mask in masks.items():
+                metrics[name].update(mask, batch.targets, batch.indices >= 0)
+    return {"agreement": equal / pixels, **{name: each.compute()["miou"] for name, each in metrics.items()}}
+
+
+def images_seen(steps: int, batch: int, pictures: int) -> int:
+    """Epochs end with a smaller batch."""
+    epochs, rest = divmod(steps, math.ceil(pictures / batch))
+    return epochs * pictures + min(rest * batch, pictures)
+
+
+def show(options: argparse.Namespace, result: Result) -> None:
+    who = f"segmentation_models.pytorch {options.peer}" if options.peer else options.head
+    minutes, cores = result["seconds"] / 60, result["core_seconds"] / 60
+    print(f"\n{who}: {options.steps} steps, {result['images']} images, seed {options.seed}")
+    print(f"{minutes:.1f} minutes of training, {cores:.1f} minutes of a core")
+    for row in result["per_class"]:
+        print(f"  {row['class']:<14} {100 * row['iou']:5.1f}")
+    print(f"  {'mIoU':<14} {100 * result['miou']:5.1f}", flush=True)
+
+
+def _batches(loader: DataLoader[Batch], steps: int) -> Iterator[Batch]:
+    epochs = itertools.count()
+    every = (batch for epoch in epochs for batch in _epoch(loader, epoch))
+    return itertools.islice(every, steps)
+
+
+def _epoch(loader: DataLoader[Batch], epoch: int) -> DataLoader[Batch]:
+    loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+    return loader
+
+
+def _normalised(images: Tensor) -> Tensor:
+    mean, std = (torch.tensor(values)[:, None, None] for values in (Preprocessing().mean, Preprocessing().std))
+    return ((images.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+def _whole(network: nn.Module, images: Tensor) -> Tensor:
+    """Padded to a multiple of 32, which the peer's decoders need, and cut back."""
+    height, width = images.shape[-2:]
+    return network(F.pad(images, (0, -width % 32, 0, -height % 32)))[..., :height, :width]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks camvid")
+    parser.add_argument("--root", required=True)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--head", choices=HEADS)
+    what.add_argument("--peer", choices=PEERS)
+    what.add_argument("--tiles", metavar="RUN")
+    parser.add_argument("--steps", type=int, default=800, help="optimizer steps")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--run", help="the run's folder, to be kept")
+    parser.add_argument("--json", action="store_true", help="a line of JSON with all figures at the end")
+    return parser
