@@ -232,8 +232,11 @@ def _ends(phases: Sequence[Phase], epochs: int) -> list[int]:
         ends.append(epochs if phase.epochs is None else done + phase.epochs)
     fixed = sum(phase.epochs or 0 for phase in phases)
     if fixed > epochs or (phases[-1].epochs is None and fixed == epochs):
-        needed = f"{fixed} epochs and one without a length" if phases[-1].epochs is None else f"{fixed} epochs"
-        raise RecipeError(f"tuning.phases last {needed}, but trainer.max_epochs is {epochs}")
+        open_ended = phases[-1].epochs is None
+        raise RecipeError(
+            f"tuning.phases last {fixed} epochs{' and one without a length' if open_ended else ''}, but "
+            f"trainer.max_epochs is {epochs}; expected {fixed + open_ended} or more, or shorter phases"
+        )
     return [*ends[:-1], epochs]
 
 
