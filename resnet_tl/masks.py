@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -30,7 +31,7 @@ def to_pixels(mask: Mask, height: int, width: int) -> npt.NDArray[np.bool_]:
         return _unrolled(mask, height, width)
     inside = np.zeros((height, width), bool)
     for polygon in mask:
-        inside |= _filled(polygon, height, width)
+        _fill(inside, polygon)
     return inside
 
 
@@ -160,14 +161,18 @@ def _unrolled(mask: RunLengths, height: int, width: int) -> npt.NDArray[np.bool_
     return whole
 
 
-def _filled(polygon: Polygon, height: int, width: int) -> npt.NDArray[np.bool_]:
-    """Every edge flips all pixels right of where it crosses a row's middle."""
+def _fill(inside: npt.NDArray[np.bool_], polygon: Polygon) -> None:
+    """Every edge flips all pixels right of where it crosses a row's middle, within the polygon's own window."""
     x, y = polygon.astype(np.float64).T
+    top, left = (max(0, math.ceil(side.min() - 0.5)) for side in (y, x))
+    bottom, right = (min(limit, math.ceil(side.max() - 0.5)) for side, limit in zip((y, x), inside.shape, strict=True))
+    if top >= bottom or left >= right:
+        return
     next_x, next_y = np.roll(x, -1), np.roll(y, -1)
-    middle = np.arange(height)[:, None] + 0.5
+    middle = np.arange(top, bottom)[:, None] + 0.5
     row, edge = np.nonzero((y <= middle) != (next_y <= middle))
-    at = x[edge] + (row + 0.5 - y[edge]) / (next_y - y)[edge] * (next_x - x)[edge]
-    column = np.ceil(at - 0.5).clip(0, width).astype(np.int64)
-    flips = np.zeros((height, width + 1), np.int64)
-    np.add.at(flips, (row, column), 1)
-    return flips.cumsum(1)[:, :width] % 2 == 1
+    at = x[edge] + (row + top + 0.5 - y[edge]) / (next_y - y)[edge] * (next_x - x)[edge]
+    column = np.ceil(at - 0.5).clip(left, right).astype(np.int64) - left
+    width = right - left + 1
+    flips = np.bincount(row * width + column, minlength=(bottom - top) * width).reshape(-1, width)
+    inside[top:bottom, left:right] |= flips.cumsum(1, dtype=np.uint8)[:, :-1] % 2 == 1

@@ -85,6 +85,20 @@ def test_a_part_placed_elsewhere_is_the_same_pixels(top: int, left: int, height:
         assert (to_pixels(moved, 30, 40) == expected).all()
 
 
+@settings(deadline=None)
+@given(st.integers(3, 9), st.integers(0, 999))
+def test_a_pixel_is_inside_a_polygon_if_its_centre_is(corners: int, seed: int) -> None:
+    polygon = np.random.default_rng(seed).uniform(-5, 25, (corners, 2)).astype(np.float32)
+    expected = np.zeros((16, 20), bool)
+    edges = list(zip(polygon.astype(float), np.roll(polygon, -1, axis=0).astype(float), strict=True))
+    for row, column in np.ndindex(16, 20):
+        x, y = column + 0.5, row + 0.5
+        for (x1, y1), (x2, y2) in edges:
+            if (y1 <= y) != (y2 <= y) and x1 + (y - y1) / (y2 - y1) * (x2 - x1) <= x:
+                expected[row, column] ^= True
+    assert (to_pixels([polygon], 16, 20) == expected).all()
+
+
 def test_scaling_by_whole_numbers_repeats_pixels() -> None:
     pixels = blobs(6, 8, 0)
     mask = scaled(to_run_lengths(pixels), (6, 8), (12, 24))
