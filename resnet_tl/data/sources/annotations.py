@@ -22,6 +22,8 @@ from resnet_tl.masks import Mask, RunLengths, turned, turned_points
 
 SLACK = 1.0
 """Pixels by which a box may reach out of its picture without a word: makers round, and count pixels from 0 or 1."""
+HUGE = 1e9
+"""Neither pixels nor an area."""
 NAMED = 20
 
 
@@ -100,7 +102,7 @@ class Gathering:
             area: NaN: that of the box.
         """
         if mask is None:
-            x1, y1, x2, y2 = box
+            x1, y1, x2, y2 = (max(-HUGE, min(HUGE, side)) for side in box)
             mask = [np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], np.float32)]
         else:
             self.masked += 1

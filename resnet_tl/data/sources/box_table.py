@@ -124,7 +124,7 @@ def _size(table: str, lines: list[Line], findings: Findings) -> tuple[int, int] 
         return None
     try:
         sizes = {(int(float(height)), int(float(width))) for height, width in said}
-    except ValueError:
+    except (ValueError, OverflowError):
         sizes = set()
     if len(sizes) != 1:
         findings.faults.append(f"{table}: line {lines[0].number} and others of its picture say no size, or several")

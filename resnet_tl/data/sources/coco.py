@@ -12,7 +12,7 @@ import numpy as np
 
 from resnet_tl.data.box_listing import BoxSet
 from resnet_tl.data.decode import read_bytes
-from resnet_tl.data.sources.annotations import Entry, Findings, Gathering, box_set, in_order_of
+from resnet_tl.data.sources.annotations import HUGE, Entry, Findings, Gathering, box_set, in_order_of
 from resnet_tl.data.sources.faults import raise_if_any
 from resnet_tl.data.sources.folder import SPLITS
 from resnet_tl.data.sources.tree import Tree, walk
@@ -77,7 +77,7 @@ class _Reader:
         self, folder: str, there: set[str], classes: Sequence[str], codes: Sequence[int], channels: int
     ) -> Gathering:
         self.gathering = Gathering(self._entries(folder, there), classes, channels, self.findings)
-        index = {code: i for i, code in enumerate(codes)}
+        index: dict[Any, int] = {code: i for i, code in enumerate(codes)}
         seen: set[Any] = set()
         for number, annotation in enumerate(self.document["annotations"]):
             name = f"annotation {annotation.get('id', f'number {number}')}"
@@ -95,7 +95,7 @@ class _Reader:
         entries: list[Entry] = []
         first: dict[str, Any] = {}
         for image in self.document["images"]:
-            number, file_name = image.get("id"), image.get("file_name")
+            number, file_name = _id(image, "id"), image.get("file_name")
             if number is None or not isinstance(file_name, str):
                 self.fault(f"the image {json.dumps(image)[:80]} lacks id or file_name")
                 continue
@@ -111,17 +111,27 @@ class _Reader:
                 self.fault(f"images {first[key]} and {number} are both {file_name}")
             else:
                 self.rows[number] = len(entries)
-                entries.append(Entry(key, _size(image), f"{self.path}: image {number} ({file_name})"))
+                entries.append(Entry(key, self._size(image), f"{self.path}: image {number} ({file_name})"))
         return entries
 
+    def _size(self, image: dict[str, Any]) -> tuple[int, int] | None:
+        height, width = image.get("height"), image.get("width")
+        if not height or not width:
+            return None
+        try:
+            return int(height), int(width)
+        except (TypeError, ValueError, OverflowError):
+            self.fault(f"image {image['id']} has the size {width} x {height}; expected whole numbers")
+            return None
+
     def _check_id(self, annotation: dict[str, Any], seen: set[Any]) -> None:
-        number = annotation.get("id")
+        number = _id(annotation, "id")
         if number is not None and number in seen:
             raise ValueError("has an id that another one has")
         seen.add(number)
 
-    def _add(self, annotation: dict[str, Any], index: dict[int, int], name: str) -> None:
-        image, category = annotation.get("image_id"), annotation.get("category_id")
+    def _add(self, annotation: dict[str, Any], index: dict[Any, int], name: str) -> None:
+        image, category = _id(annotation, "image_id"), _id(annotation, "category_id")
         if image not in self.rows:
             raise ValueError(f"is of image {image}, which is not listed")
         if category not in index:
@@ -133,7 +143,7 @@ class _Reader:
             index[category],
             _corners(annotation.get("bbox")),
             name,
-            crowd=bool(annotation.get("iscrowd", 0)),
+            crowd=annotation.get("iscrowd") in (1, "1"),
             area=_number(annotation.get("area")),
             mask=self._mask(annotation.get("segmentation"), row),
         )
@@ -142,6 +152,8 @@ class _Reader:
         if isinstance(segmentation, dict):
             size = self.gathering.entries[row].size or self.gathering.file_size(row)
             return _run_lengths(segmentation, size)
+        if segmentation and not isinstance(segmentation, list):
+            raise ValueError("has a segmentation that is neither polygons nor run lengths")
         return _polygons(segmentation) if segmentation else None
 
 
@@ -155,11 +167,15 @@ def _load(file: str, findings: Findings) -> dict[str, Any] | None:
         findings.faults.append(f"{path}: is no valid json ({error})")
     else:
         lists = ("images", "annotations", "categories")
-        lacking = [name for name in lists if not isinstance(document, dict) or not isinstance(document.get(name), list)]
+        lacking = [name for name in lists if not isinstance(document, dict) or not _is_list(document.get(name))]
         if not lacking:
             return document
         findings.faults.append(f"{path}: has no list of {' and none of '.join(lacking)}; expected COCO's json")
     return None
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
 def _categories(file: str, document: dict[str, Any], findings: Findings) -> dict[int, str]:
@@ -245,9 +261,10 @@ def _joined(folder: str, file_name: str) -> str:
     return posixpath.normpath(posixpath.join(folder, file_name.replace("\\", "/")))
 
 
-def _size(image: dict[str, Any]) -> tuple[int, int] | None:
-    height, width = image.get("height"), image.get("width")
-    return (int(height), int(width)) if height and width else None
+def _id(row: dict[str, Any], key: str) -> int | float | str | None:
+    """None where it is none."""
+    value = row.get(key)
+    return value if isinstance(value, int | float | str) else None
 
 
 def _corners(box: Any) -> list[float]:
@@ -259,19 +276,19 @@ def _corners(box: Any) -> list[float]:
 
 
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else float("nan")
+    return float(value) if isinstance(value, int | float) and abs(value) < HUGE else float("nan")
 
 
 def _polygons(segmentation: Any) -> Mask | None:
     """None where no polygon has three corners."""
     polygons = segmentation if isinstance(segmentation[0], list) else [segmentation]
     try:
-        points = [np.array(polygon, np.float32).reshape(-1, 2) for polygon in polygons]
+        points = [np.array(polygon, np.float64).reshape(-1, 2) for polygon in polygons]
     except (TypeError, ValueError):
         raise ValueError("has a polygon that is no list of x, y, x, y ...") from None
-    if not all(np.isfinite(polygon).all() for polygon in points):
+    if not all((np.abs(polygon) < HUGE).all() for polygon in points):
         raise ValueError("has a polygon with a corner that is no finite number")
-    return [polygon for polygon in points if len(polygon) > 2] or None
+    return [polygon.astype(np.float32) for polygon in points if len(polygon) > 2] or None
 
 
 def _run_lengths(segmentation: dict[str, Any], size: tuple[int, int]) -> RunLengths:
@@ -280,7 +297,7 @@ def _run_lengths(segmentation: dict[str, Any], size: tuple[int, int]) -> RunLeng
         raise ValueError(f"has a mask of {said} (h, w), but its picture is {list(size)}")
     try:
         mask = decompressed(counts, size) if isinstance(counts, str) else RunLengths(np.array(counts, np.int64), size)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError("has a mask that is neither run lengths nor COCO's text of them") from None
     if mask.counts.sum() != size[0] * size[1] or (mask.counts < 0).any():
         raise ValueError(f"has a mask whose run lengths are not those of {size[0]} x {size[1]} (h, w) pixels")

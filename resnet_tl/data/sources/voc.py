@@ -125,7 +125,7 @@ def _read(path: str, findings: Findings) -> Document | None:
     try:
         tree = ElementTree.fromstring(read_bytes(path))
         size = _size(tree)
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, ValueError, OverflowError) as error:
         findings.faults.append(f"{path}: is no valid XML of Pascal VOC ({error})")
         return None
     except DataError as error:

@@ -192,8 +192,9 @@ def _pictures(tree: Tree, folders: dict[str, list[str]], findings: Findings) -> 
             place = _place(tree, path)
             if place is None:
                 findings.faults.append(f"{tree.root}: the {split} pictures are in {path}, which does not exist")
-            elif place in tree.folders:
-                chosen.update(file for file in pictures if file.startswith(f"{place}/"))
+            elif place in tree.folders or not place:
+                prefix = f"{place}/" if place else ""
+                chosen.update(file for file in pictures if file.startswith(prefix))
             else:
                 chosen.update(_from_list(tree, place, findings))
         found[split] = sorted(chosen)
@@ -203,8 +204,8 @@ def _pictures(tree: Tree, folders: dict[str, list[str]], findings: Findings) -> 
 def _place(tree: Tree, path: str) -> str | None:
     """What a path of the YAML, perhaps of its maker's machine, is below the root: its longest end that exists."""
     parts = [part for part in posixpath.normpath(path).split("/") if part not in ("", ".", "..")]
-    ends = ("/".join(parts[start:]) for start in range(len(parts)))
-    return next((end for end in ends if end in tree.folders or end in tree.files), None)
+    ends = ("/".join(parts[start:]) for start in range(max(1, len(parts))))
+    return next((end for end in ends if not end or end in tree.folders or end in tree.files), None)
 
 
 def _from_list(tree: Tree, file: str, findings: Findings) -> list[str]:

@@ -139,8 +139,10 @@ def test_every_fault_is_named_with_file_and_id(tmp_path: Path) -> None:
         image(4, "1.png"),
         image(5, "5.png", width=31),
         {"id": 6},
+        {**image(7), "height": "wide"},
     ]
-    Image.new("RGB", (30, 20)).save(tmp_path / "5.png")
+    for number in (5, 7):
+        Image.new("RGB", (30, 20)).save(tmp_path / f"{number}.png")
     annotations = [
         thing(10),
         thing(10, category=44),
@@ -155,6 +157,9 @@ def test_every_fault_is_named_with_file_and_id(tmp_path: Path) -> None:
         thing(19, segmentation=[[1, 2, 3, 4, 5, 6, 7]]),
         thing(20, segmentation=[[1, 2, 3, 4, 5, float("nan")]]),
         thing(21, image_id=3, category=9),
+        thing(23, segmentation=7),
+        thing(24, image_id=[1]),
+        thing(25, segmentation=[[1, 2, 3, 4, 5, 1e300]], area=1e300),
         thing(22, image_id=3),
     ]
     faults = faults_of(write(tmp_path, annotations, images))
@@ -177,6 +182,10 @@ def test_every_fault_is_named_with_file_and_id(tmp_path: Path) -> None:
         f"{path}: annotation 19 has a polygon that is no list of x, y, x, y ...",
         f"{path}: annotation 20 has a polygon with a corner that is no finite number",
         f"{path}: annotation 21 has the category 9, which is not listed",
+        f"{path}: annotation 23 has a segmentation that is neither polygons nor run lengths",
+        f"{path}: annotation 24 is of image None, which is not listed",
+        f"{path}: annotation 25 has a polygon with a corner that is no finite number",
+        f"{path}: image 7 has the size 30 x wide; expected whole numbers",
     ]
     assert sorted(fault.strip() for fault in faults) == sorted(expected)
 
@@ -187,7 +196,7 @@ def test_broken_files_and_categories(tmp_path: Path) -> None:
     assert faults_of(tmp_path) == [
         f"  {tmp_path}/val.json: is no valid json (Expecting value: line 1 column 13 (char 12))"
     ]
-    (tmp_path / "val.json").write_text('{"images": []}')
+    (tmp_path / "val.json").write_text('{"images": [], "annotations": [7], "categories": [[]]}')
     assert "has no list of annotations and none of categories" in faults_of(tmp_path)[0]
     twice = [{"id": 2, "name": "cat"}, {"id": 2, "name": "dog"}, {"id": 3, "name": "cat"}, {"id": "4", "name": "x"}]
     write(tmp_path, [], file="val.json", categories=twice)
