@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 import torch.distributed as dist
+
+_alone = ContextVar("alone", default=False)
 
 
 def mean_over_ranks(count: torch.Tensor) -> torch.Tensor:
@@ -12,8 +18,18 @@ def mean_over_ranks(count: torch.Tensor) -> torch.Tensor:
     DistributedDataParallel averages gradients, so a sum divided by the mean count is the sum over all processes divided
     by the count of all: the loss of one process with the whole batch, also where a process has nothing to count.
     """
-    if not (dist.is_available() and dist.is_initialized()):
+    if _alone.get() or not (dist.is_available() and dist.is_initialized()):
         return count.detach()
     total = count.detach().clone()
     dist.all_reduce(total)
     return total / dist.get_world_size()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Every process counts for itself: for losses of single pictures, which it matters to nobody else to know."""
+    token = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(token)

@@ -20,6 +20,7 @@ from resnet_tl.models.heads.segmentation.unet import UNetHead
 from resnet_tl.models.inference import Inference, segment
 from resnet_tl.models.network import Backbone, HeadFactory, NeckFactory
 from resnet_tl.models.pyramid import FPN, PAN  # noqa: F401
+from resnet_tl.models.ranks import alone
 from resnet_tl.records import Batch
 from resnet_tl.tasks.base import Task
 from resnet_tl.tuning.plan import Tuning
@@ -115,8 +116,11 @@ class Segmentation(Task):
         fitting = self.trainer.state.fn == TrainerFn.FITTING
         # Boundaries take longer than the rest of a picture's evaluation.
         self.metrics.update(said, batch.targets, keep, boundaries=not fitting)
-        losses = self.segmenter.loss(PixelLogits(logits[keep], None), batch.targets[keep])
-        self.mean_loss.update(torch.stack(list(losses.values())).sum(), weight=keep.sum())
+        with alone():  # a picture at a time, so that the mean is one of pictures, whatever their batches and processes
+            for number in keep.nonzero().flatten().tolist():
+                outputs = PixelLogits(logits[number, None], None)
+                losses = self.segmenter.loss(outputs, batch.targets[number, None])
+                self.mean_loss.update(torch.stack(list(losses.values())).sum())
         return said.to(torch.uint8)
 
     def _log_metrics(self, split: str) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import torch
 
+from resnet_tl.recipe.shipped import shipped_root
+
 RECIPE = """\
 model:
   class_path: Classification
@@ -37,6 +39,23 @@ trainer:
   callbacks: [{class_path: at.At}]
 tracking: {checkpoint_every: 2}
 """
+
+MASKS = """\
+model:
+  class_path: Segmentation
+  init_args:
+    backbone: {name: resnet_tiny, drop_path: 0.2}
+    neck: {class_path: FPN, init_args: {channels: 8, smooth: false}}
+    head: {class_path: SemanticFPNHead, init_args: {channels: 8, losses: [{class_path: CrossEntropy, init_args: {class_weights: auto}}, {class_path: Dice}]}}
+    tuning: {allow_untrained: true, ema: 0.9, phases: [{epochs: 1, train: [neck, head]}, {train: all, layer_decay: 0.8}]}
+    optimizer: {name: adamw, lr: 0.01}
+    schedule: {name: poly, warmup_epochs: 0.5}
+data:
+  class_path: MaskFolder
+  init_args: {image_size: 32, short: 48, batch_size: 4, num_workers: 0, augment: medium, balanced: 0.5}
+trainer: {max_epochs: 2, precision: "32", log_every_n_steps: 1, callbacks: [{class_path: at.At}]}
+tracking: {checkpoint_every: 2}
+"""  # noqa: E501
 
 AT = '''
 import os, signal
@@ -121,6 +140,16 @@ def test_killed_runs_go_on_bit_for_bit(process: Process, here: Path) -> None:
         assert last(run)["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"] > 0
         assert finished(process(f"fit --resume {run.name}", here)) == 0
         assert_same_run(here / "whole", run)
+
+
+def test_a_killed_run_of_segmentation_goes_on_bit_for_bit(process: Process, here: Path) -> None:
+    (here / "masks.yaml").write_text(MASKS)
+    line = f"fit -c masks.yaml --data.root {shipped_root() / 'data' / 'samples' / 'segmentation'}"
+    assert finished(process(f"{line} --run whole", here)) == 0
+    assert finished(process(f"{line} --run part", here, AT="batch:9")) == -signal.SIGKILL
+    assert last(here / "part")["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"] > 0
+    assert finished(process("fit --resume part", here)) == 0
+    assert_same_run(here / "whole", here / "part")
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,10 +30,13 @@ from torch.utils.data import DataLoader, Dataset
 from resnet_tl.data.modules import ImageFolder
 from resnet_tl.data.samplers import EvaluationSampler, TrainSampler
 from resnet_tl.models.heads.classification import LinearHead
+from resnet_tl.models.heads.segmentation.losses import CrossEntropy, Focal
+from resnet_tl.models.heads.segmentation.unet import UNetHead
 from resnet_tl.models.network import Backbone
 from resnet_tl.models.ranks import mean_over_ranks
-from resnet_tl.records import Batch, Draw, Features
+from resnet_tl.records import IGNORE, Batch, Draw, Features
 from resnet_tl.tasks.classification import Classification
+from resnet_tl.tasks.segmentation import Segmentation
 from resnet_tl.tuning import feature_cache
 from resnet_tl.tuning.callback import FineTuning
 from resnet_tl.tuning.plan import Phase, Tuning
@@ -45,7 +49,7 @@ PHASES = [Phase(["head"], epochs=1), Phase(["layer3", "head"], epochs=1, lr={"la
 
 @dataclass(frozen=True)
 class Case:
-    """network: `ours`, `timm`, `convnet`; the rest as in a recipe."""
+    """network: `ours`, `masks`, `timm`, `convnet`; the rest as in a recipe."""
 
     network: str = "ours"
     norm: str = "train"
@@ -86,11 +90,21 @@ def batch_of(items: list[tuple[Tensor, Tensor, int]]) -> Batch:
     return Batch(torch.stack(images), torch.stack(targets), sizes, sizes, torch.tensor(indices))
 
 
-def loaders(ranks: int, rank: int) -> list[DataLoader]:
+def masks_of(items: list[tuple[Tensor, Tensor, int]]) -> Batch:
+    """Classes of pixels; five pictures in six are ignored, of the others a part."""
+    batch = batch_of(items)
+    masks = torch.full((len(items), 32, 32), IGNORE, dtype=torch.uint8)
+    for mask, index in zip(masks, batch.indices.tolist(), strict=True):
+        if index % 6 == 0:
+            mask[: 8 + index] = torch.arange(32) % CLASSES
+    return replace(batch, targets=masks)
+
+
+def loaders(ranks: int, rank: int, collate: Callable[..., Batch] = batch_of) -> list[DataLoader]:
     batch_size = GLOBAL_BATCH // ranks
     train = TrainSampler(COUNT, seed=1, batch_size=batch_size, ranks=ranks, rank=rank)
     evaluate = EvaluationSampler(COUNT, ranks=ranks, rank=rank)
-    return [DataLoader(Pictures(), batch_size, sampler=s, collate_fn=batch_of) for s in (train, evaluate)]
+    return [DataLoader(Pictures(), batch_size, sampler=s, collate_fn=collate) for s in (train, evaluate)]
 
 
 class Plain(LightningModule):
@@ -137,8 +151,17 @@ def build(network: str, tuning: Tuning) -> tuple[LightningModule, list[Callback]
             list("abcd"), Backbone("resnet20_cifar"), head, tuning, Optimizer("sgd", lr=0.05, weight_decay=1e-2)
         )
         return task, []
+    if network == "masks":
+        return masks_task(tuning), []
     net, stages = {"timm": timm_net, "convnet": conv_net}[network]()
     return Plain(net), [FineTuning(tuning, stages)]
+
+
+def masks_task(tuning: Tuning) -> Segmentation:
+    losses = [partial(CrossEntropy, class_weights=[1.0, 2.0, 3.0, 4.0]), partial(Focal, weight=0.5)]
+    head = partial(UNetHead, channels=(8, 8, 8, 8, 8), losses=losses)
+    optimizer = Optimizer("sgd", lr=0.05, weight_decay=1e-2)
+    return Segmentation(list("abcd"), Backbone("resnet_tiny"), head=head, tuning=tuning, optimizer=optimizer)
 
 
 def digest(tensors: Any) -> str:
@@ -173,7 +196,7 @@ def fit(case: Case, ranks: int, rank: int, folder: Path) -> dict[str, Any]:
     )  # fmt: skip
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        trainer.fit(module, *loaders(ranks, rank))
+        trainer.fit(module, *loaders(ranks, rank, masks_of if case.network == "masks" else batch_of))
     if rank == 0:
         torch.save(module.state_dict(), folder / f"{case.name}.pt")
     told_of = [str(warning.message) for warning in told if "unused" in str(warning.message)]
@@ -192,10 +215,11 @@ def classes_of(items: list[tuple[Tensor, Tensor, int]]) -> Batch:
 def evaluate(ranks: int, rank: int, folder: Path) -> dict[str, Any]:
     """Scores of validation and test, and the indices predicted on this rank, by kind of task and number of pictures."""
     found: dict[str, Any] = {}
-    for multi_label, collate in ((False, classes_of), (True, batch_of)):
+    for kind, collate in (("classes", classes_of), ("labels", batch_of), ("masks", masks_of)):
         torch.manual_seed(0)
-        head = partial(LinearHead, multi_label=multi_label)
-        task = Classification(list("abcd"), Backbone("resnet20_cifar"), head)
+        head = partial(LinearHead, multi_label=kind == "labels")
+        classification = Classification(list("abcd"), Backbone("resnet20_cifar"), head)
+        task = masks_task(Tuning()) if kind == "masks" else classification
         for count in EVALUATED:
             sampler = EvaluationSampler(count, ranks=ranks, rank=rank)
             loader = DataLoader(Pictures(count), 2, sampler=sampler, collate_fn=collate)
@@ -206,7 +230,7 @@ def evaluate(ranks: int, rank: int, folder: Path) -> dict[str, Any]:
             (validated,) = trainer.validate(task, loader, verbose=False)
             (tested,) = trainer.test(task, loader, verbose=False)
             predicted = [index for indices, _ in trainer.predict(task, loader) for index in indices.tolist()]
-            found[f"{multi_label} {count}"] = {"scores": {**validated, **tested}, "predicted": predicted}
+            found[f"{kind} {count}"] = {"scores": {**validated, **tested}, "predicted": predicted}
     return found
 
 

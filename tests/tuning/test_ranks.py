@@ -71,7 +71,7 @@ EXACT = {"norm": "frozen", "precision": "64-true"}
 
 def test_two_ranks_are_one(launch: Launch, tmp_path: Path) -> None:
     probe.draw_pictures(tmp_path)
-    cases = [probe.Case("ours", ema=0.9), probe.Case("ours", **EXACT)]
+    cases = [probe.Case("ours", ema=0.9), probe.Case("ours", **EXACT), probe.Case("masks", **EXACT)]
     found = launch(2, *cases, "keep")
     for case in cases:
         check(case, found, tmp_path)
@@ -104,7 +104,7 @@ def test_some_rank_has_no_positive_target_at_some_step() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("network", ["ours", "timm", "convnet"])
+@pytest.mark.parametrize("network", ["ours", "masks", "timm", "convnet"])
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_several_ranks_are_one_for_any_network(ranks: int, network: str, launch: Launch, tmp_path: Path) -> None:
     options = ({"ema": 0.9}, EXACT, {**EXACT, "ema": 0.5}, {"precision": "bf16-mixed"})
