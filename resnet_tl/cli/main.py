@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from importlib import import_module
 
@@ -45,7 +46,7 @@ def sentence(error: UserError) -> str:
     """What the user did wrong, without the traceback that torch puts before what a DataLoader's process raised."""
     lines = str(error).strip().splitlines()
     if "Original Traceback" not in str(error):
-        return " ".join(lines)
+        return re.sub(r"\n(?!  )", " ", str(error).strip())  # the faults of a set, indented, stay a line each
     return lines[-1].partition(": ")[2]
 
 

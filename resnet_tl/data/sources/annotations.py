@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -86,7 +87,7 @@ class Gathering:
     def add(
         self,
         picture: int,
-        label: int,
+        label: int | None,
         box: Sequence[float],
         place: str,
         *,
@@ -94,13 +95,20 @@ class Gathering:
         area: float = float("nan"),
         mask: Mask | None = None,
     ) -> None:
-        """An object of a picture.
+        """An object of a picture. A box that is none goes into the faults.
 
         Args:
-            box: x1, y1, x2, y2 in the annotation's pixels, whatever they are: `listing` checks them.
+            label: None: of no known class, which was said already; the rest is checked all the same.
+            box: x1, y1, x2, y2 in the annotation's pixels.
             place: where it stands, `annotation 17`.
             area: NaN: that of the box.
         """
+        if not all(map(math.isfinite, box)):
+            name = self._name(picture, label, place)
+            self.findings.faults.append(f"{name} has the box {_written(box)}; expected four finite numbers")
+            return
+        if label is None:
+            return
         if mask is None:
             x1, y1, x2, y2 = (max(-HUGE, min(HUGE, side)) for side in box)
             mask = [np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], np.float32)]
@@ -122,20 +130,19 @@ class Gathering:
         return (width, height) if self.turns[picture] >= 5 else (height, width)
 
     def listing(self, with_masks: bool) -> BoxListing:
-        """All that is in order: boxes are clipped to their pictures, degenerate ones left out, both counted and named;
-        a box that is none goes into the faults."""
-        owners = np.array(self.owners, np.int64)
-        boxes, named = np.array(self.boxes).reshape(-1, 4), self._name
-        finite = np.isfinite(boxes).all(1)
-        for i in np.flatnonzero(~finite).tolist():
-            self.findings.faults.append(f"{named(i)} has the box {_written(boxes[i])}; expected four finite numbers")
+        """Boxes are clipped to their pictures, degenerate ones left out, both counted and named."""
+        owners, boxes = np.array(self.owners, np.int64), np.array(self.boxes).reshape(-1, 4)
         limits = self.sizes[owners][:, [1, 0, 1, 0]]
-        clipped = np.where(finite[:, None], boxes, 0).clip(0, limits).astype(np.float32)
-        empty = finite & (clipped[:, 2:] <= clipped[:, :2]).any(1)
-        beyond = finite & ~empty & ((boxes < -SLACK) | (boxes > limits + SLACK)).any(1)
+        clipped = boxes.clip(0, limits).astype(np.float32)
+        empty = (clipped[:, 2:] <= clipped[:, :2]).any(1)
+        beyond = ~empty & ((boxes < -SLACK) | (boxes > limits + SLACK)).any(1)
+
+        def named(i: int) -> str:
+            return self._name(self.owners[i], self.labels[i], self.places[i])
+
         self.clipped += [named(i) for i in np.flatnonzero(beyond).tolist()]
         self.degenerate += [f"{named(i)} at {_written(boxes[i])}" for i in np.flatnonzero(empty).tolist()]
-        kept = np.flatnonzero(finite & ~empty)
+        kept = np.flatnonzero(~empty)
         kept = kept[np.argsort(owners[kept], kind="stable")]
         return self._packed(kept, owners, clipped, with_masks)
 
@@ -173,8 +180,8 @@ class Gathering:
         corners = turned_points(np.array(box, float).reshape(2, 2), size, orientation)
         return [*corners.min(0), *corners.max(0)], turned(mask, size, orientation)
 
-    def _name(self, index: int) -> str:
-        return f"{self.entries[self.owners[index]].name}: {self.places[index]} ({self.classes[self.labels[index]]})"
+    def _name(self, picture: int, label: int | None, place: str) -> str:
+        return f"{self.entries[picture].name}: {place}{'' if label is None else f' ({self.classes[label]})'}"
 
     def _measure(self, channels: int) -> tuple[np.ndarray, list[int]]:
         """`[N, 2]` int32 (h, w) of the upright pictures; the EXIF orientation by which each one's annotations turn."""
@@ -257,7 +264,7 @@ def _frame(entry: Entry, header: Header | None) -> str:
     return names[entry.size == upright, entry.size == in_file]
 
 
-def _written(box: np.ndarray) -> str:
+def _written(box: Iterable[float]) -> str:
     return "[" + ", ".join(f"{value:.6g}" for value in box) + "]"
 
 

@@ -79,11 +79,12 @@ def read_box_table(
         entries = [Entry(key, _size(table, some, findings), f"{table}: {key}") for key, some in pictures.items()]
         gathered[split] = Gathering(entries, names, channels, findings)
         for row, some in enumerate(pictures.values()):
-            _add(gathered[split], row, [line for line in some if line.has_box], names, findings)
+            _add(gathered[split], row, [line for line in some if line.has_box], findings)
     return box_set(findings, gathered, names, list(range(len(names))))
 
 
-def _add(gathering: Gathering, row: int, lines: list[Line], names: list[str], findings: Findings) -> None:
+def _add(gathering: Gathering, row: int, lines: list[Line], findings: Findings) -> None:
+    index = {name: i for i, name in enumerate(gathering.classes)}
     for number, cells in lines:
         label = cells["label"]
         try:
@@ -92,12 +93,11 @@ def _add(gathering: Gathering, row: int, lines: list[Line], names: list[str], fi
             said = ", ".join(cells[side] for side in SIDES)
             findings.faults.append(f"{findings.name}: line {number} has the box {said}; expected four numbers")
             continue
-        if label in names:
-            gathering.add(row, names.index(label), box, f"line {number}")
-        else:
+        if label not in index:
             findings.faults.append(
-                f"{findings.name}: line {number} has the label {label!r}, which is no class{did_you_mean(label, names)}"
+                f"{findings.name}: line {number} has the label {label!r}, which is no class{did_you_mean(label, index)}"
             )
+        gathering.add(row, index.get(label), box, f"line {number}")
 
 
 def _lines(table: str) -> list[Line]:

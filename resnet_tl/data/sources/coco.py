@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -65,6 +65,9 @@ def read_coco(
     return box_set(findings, gathered, names, codes)
 
 
+T = TypeVar("T")
+
+
 class _Reader:
     """One json file."""
 
@@ -81,11 +84,11 @@ class _Reader:
         seen: set[Any] = set()
         for number, annotation in enumerate(self.document["annotations"]):
             name = f"annotation {annotation.get('id', f'number {number}')}"
-            try:
-                self._check_id(annotation, seen)
-                self._add(annotation, index, name)
-            except ValueError as error:
-                self.fault(f"{name} {error}")
+            code = _id(annotation, "id")
+            if code is not None and code in seen:
+                self.fault(f"{name} has an id that another one has")
+            seen.add(code)
+            self._add(annotation, index, name)
         return self.gathering
 
     def fault(self, sentence: str) -> None:
@@ -124,29 +127,33 @@ class _Reader:
             self.fault(f"image {image['id']} has the size {width} x {height}; expected whole numbers")
             return None
 
-    def _check_id(self, annotation: dict[str, Any], seen: set[Any]) -> None:
-        number = _id(annotation, "id")
-        if number is not None and number in seen:
-            raise ValueError("has an id that another one has")
-        seen.add(number)
-
     def _add(self, annotation: dict[str, Any], index: dict[Any, int], name: str) -> None:
         image, category = _id(annotation, "image_id"), _id(annotation, "category_id")
         if image not in self.rows:
-            raise ValueError(f"is of image {image}, which is not listed")
+            self.fault(f"{name} is of image {image}, which is not listed")
         if category not in index:
-            raise ValueError(f"has the category {category}, which is not listed")
-        if (row := self.rows[image]) is None:
+            self.fault(f"{name} has the category {category}, which is not listed")
+        box = self._tried(name, _corners, annotation.get("bbox"))
+        row = self.rows.get(image)
+        if row is None or box is None:
             return
         self.gathering.add(
             row,
-            index[category],
-            _corners(annotation.get("bbox")),
+            index.get(category),
+            box,
             name,
             crowd=annotation.get("iscrowd") in (1, "1"),
             area=_number(annotation.get("area")),
-            mask=self._mask(annotation.get("segmentation"), row),
+            mask=self._tried(name, self._mask, annotation.get("segmentation"), row),
         )
+
+    def _tried(self, name: str, read: Callable[..., T], *values: Any) -> T | None:
+        """What `read` makes of the values; None where it finds a fault."""
+        try:
+            return read(*values)
+        except ValueError as error:
+            self.fault(f"{name} {error}")
+            return None
 
     def _mask(self, segmentation: Any, row: int) -> Mask | None:
         if isinstance(segmentation, dict):

@@ -65,11 +65,11 @@ def _add(gathering: Gathering, documents: Iterable[Document], index: dict[str, i
                 findings.faults.append(
                     f"{document.path}: object {number} is a {name!r}, which is no class{did_you_mean(name, index)}"
                 )
-                continue
             xmin, ymin, xmax, ymax = box
             if xmin < xmax and ymin < ymax:
                 xmin, ymin = xmin - 1, ymin - 1
-            gathering.add(row, index[name], [xmin, ymin, xmax, ymax], f"object {number}", crowd=difficult)
+            place = f"object {number}"
+            gathering.add(row, index.get(name), [xmin, ymin, xmax, ymax], place, crowd=difficult)
 
 
 def _listed(tree: Tree, findings: Findings) -> dict[str, list[tuple[str, str]]]:

@@ -66,16 +66,16 @@ def _add_labels(tree: Tree, gathering: Gathering, index: Mapping[int, int], find
         for number, line in enumerate(_lines(path, findings), 1):
             try:
                 label, box, polygon = _parsed(line, gathering.file_size(row))
-                if label not in index:
-                    raise ValueError(f"has the class {label}; expected 0 to {len(index) - 1}")
             except ValueError as error:
                 findings.faults.append(f"{path}: line {number} {error}")
                 continue
+            if label not in index:
+                findings.faults.append(f"{path}: line {number} has the class {label}; expected 0 to {len(index) - 1}")
             place = f"line {number}"
             if polygon is None:
-                gathering.add(row, index[label], box, place)
+                gathering.add(row, index.get(label), box, place)
             else:
-                gathering.add(row, index[label], box, place, area=_area(polygon), mask=[polygon])
+                gathering.add(row, index.get(label), box, place, area=_area(polygon), mask=[polygon])
     findings.note("pictures without a label file, which show nothing then", bare)
     alone = {file for file in there - read if _may_be_labels(file, read)}
     findings.faults += [f"{tree.root}/{file}: is a label file without a picture" for file in sorted(alone)]

@@ -160,6 +160,7 @@ def test_every_fault_is_named_with_file_and_id(tmp_path: Path) -> None:
         thing(23, segmentation=7),
         thing(24, image_id=[1]),
         thing(25, segmentation=[[1, 2, 3, 4, 5, 1e300]], area=1e300),
+        thing(26, category=6, bbox=[float("inf"), 1, 1, 1], segmentation="x"),
         thing(22, image_id=3),
     ]
     faults = faults_of(write(tmp_path, annotations, images))
@@ -185,6 +186,9 @@ def test_every_fault_is_named_with_file_and_id(tmp_path: Path) -> None:
         f"{path}: annotation 23 has a segmentation that is neither polygons nor run lengths",
         f"{path}: annotation 24 is of image None, which is not listed",
         f"{path}: annotation 25 has a polygon with a corner that is no finite number",
+        f"{path}: annotation 26 has the category 6, which is not listed",
+        f"{path}: annotation 26 has a segmentation that is neither polygons nor run lengths",
+        f"{path}: image 1 (1.png): annotation 26 has the box [inf, 1, inf, 2]; expected four finite numbers",
         f"{path}: image 7 has the size 30 x wide; expected whole numbers",
     ]
     assert sorted(fault.strip() for fault in faults) == sorted(expected)
