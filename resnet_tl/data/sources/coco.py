@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import posixpath
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -13,14 +12,11 @@ import numpy as np
 from resnet_tl.data.box_listing import BoxSet
 from resnet_tl.data.decode import read_bytes
 from resnet_tl.data.sources.annotations import HUGE, Entry, Findings, Gathering, box_set, in_order_of
+from resnet_tl.data.sources.coco_layout import annotation_files, joined, picture_folder
 from resnet_tl.data.sources.faults import raise_if_any
-from resnet_tl.data.sources.folder import SPLITS
-from resnet_tl.data.sources.tree import Tree, walk
+from resnet_tl.data.sources.tree import walk
 from resnet_tl.errors import DataError
 from resnet_tl.masks import Mask, RunLengths, decompressed
-
-PROBED = 50
-"""File names by which the folder of the pictures is found."""
 
 
 def read_coco(
@@ -47,7 +43,7 @@ def read_coco(
     """
     tree = walk(root)
     findings = Findings(tree.root)
-    files = dict(annotations) if annotations is not None else _annotation_files(tree)
+    files = dict(annotations) if annotations is not None else annotation_files(tree)
     documents = {split: document for split, file in files.items() if (document := _load(file, findings))}
     categories = _agreed(
         {files[split]: _categories(files[split], documents[split], findings) for split in documents}, findings
@@ -60,7 +56,7 @@ def read_coco(
     for split in list(documents):
         document = documents.pop(split)  # as Python objects it is large
         reader = _Reader(files[split], document, findings)
-        folder = images if images is not None else _picture_folder(tree, split, files[split], document["images"])
+        folder = images if images is not None else picture_folder(tree, split, files[split], document["images"])
         gathered[split] = reader.read(folder, there, names, codes, channels)
     return box_set(findings, gathered, names, codes)
 
@@ -105,7 +101,7 @@ class _Reader:
             if number in self.rows:
                 self.fault(f"two images have the id {number}")
                 continue
-            key = _joined(folder, file_name)
+            key = joined(folder, file_name)
             self.rows[number] = None
             if key not in there:
                 where = posixpath.join(self.findings.root, folder).rstrip("/")
@@ -219,53 +215,6 @@ def _agreed(by_file: dict[str, dict[int, str]], findings: Findings) -> dict[int,
 def _difference(some: dict[int, str], others: dict[int, str]) -> str:
     code = min(code for code in some.keys() | others.keys() if some.get(code) != others.get(code))
     return f"{code} is {some.get(code, 'none')!r} and not {others.get(code, 'none')!r}"
-
-
-def _annotation_files(tree: Tree) -> dict[str, str]:
-    jsons = sorted(file for file in tree.files if file.endswith(".json"))
-    chosen = [file for file in jsons if posixpath.basename(file).startswith("instances")] or jsons
-    if not chosen:
-        raise DataError(f"{tree.root} holds no .json; expected COCO's annotations, as instances_train.json")
-    found: dict[str, str] = {}
-    for file in chosen:
-        split = _split_in(file)
-        if split is None and len(chosen) == 1:
-            split = "train"
-        if split in found:
-            raise DataError(
-                f"{tree.root} has two files for the split {split}, {found[split]} and {file}; "
-                f"name each split's by data.annotations, as {{train: {file}}}"
-            )
-        if split is not None:
-            found[split] = file
-    if not found:
-        raise DataError(
-            f"{tree.root}: no name says which split it is ({', '.join(chosen[:5])}); name each split's file by "
-            f"data.annotations, as {{train: {chosen[0]}}}"
-        )
-    return found
-
-
-def _split_in(file: str) -> str | None:
-    """The split that a path says: `annotations/instances_val2017.json`, `valid/_annotations.coco.json`."""
-    words = re.findall("[a-z]+", file.lower())
-    return next((SPLITS[word] for word in reversed(words) if word in SPLITS), None)
-
-
-def _picture_folder(tree: Tree, split: str, file: str, images: Sequence[dict[str, Any]]) -> str:
-    """The folder below which most of the file names exist; of several, the json's own or the split's."""
-    names = [name for image in images[:PROBED] if isinstance(name := image.get("file_name"), str)]
-    there = set(tree.files)
-
-    def rank(folder: str) -> tuple[int, bool, bool, int]:
-        found = sum(_joined(folder, name) in there for name in names)
-        return found, folder == posixpath.dirname(file), _split_in(folder) == split, -folder.count("/")
-
-    return max(["", *sorted(tree.folders)], key=rank)
-
-
-def _joined(folder: str, file_name: str) -> str:
-    return posixpath.normpath(posixpath.join(folder, file_name.replace("\\", "/")))
 
 
 def _id(row: dict[str, Any], key: str) -> int | float | str | None:

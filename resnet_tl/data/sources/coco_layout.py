@@ -1,0 +1,68 @@
+"""Where a set in COCO's format has its json files and its pictures."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from resnet_tl.data.sources.folder import SPLITS
+from resnet_tl.data.sources.tree import Tree
+from resnet_tl.errors import DataError
+
+PROBED = 50
+"""File names by which the folder of the pictures is found."""
+
+
+def annotation_files(tree: Tree) -> dict[str, str]:
+    """Of each split its json below the root.
+
+    Raises:
+        DataError: none, or none whose name says which split it is, or two of a split.
+    """
+    jsons = sorted(file for file in tree.files if file.endswith(".json"))
+    chosen = [file for file in jsons if posixpath.basename(file).startswith("instances")] or jsons
+    if not chosen:
+        raise DataError(f"{tree.root} holds no .json; expected COCO's annotations, as instances_train.json")
+    found: dict[str, str] = {}
+    for file in chosen:
+        split = _split_in(file)
+        if split is None and len(chosen) == 1:
+            split = "train"
+        if split in found:
+            raise DataError(
+                f"{tree.root} has two files for the split {split}, {found[split]} and {file}; "
+                f"name each split's by data.annotations, as {{train: {file}}}"
+            )
+        if split is not None:
+            found[split] = file
+    if not found:
+        raise DataError(
+            f"{tree.root}: no name says which split it is ({', '.join(chosen[:5])}); name each split's file by "
+            f"data.annotations, as {{train: {chosen[0]}}}"
+        )
+    return found
+
+
+def _split_in(file: str) -> str | None:
+    """The split that a path says: `annotations/instances_val2017.json`, `valid/_annotations.coco.json`."""
+    words = re.findall("[a-z]+", file.lower())
+    return next((SPLITS[word] for word in reversed(words) if word in SPLITS), None)
+
+
+def picture_folder(tree: Tree, split: str, file: str, images: Sequence[dict[str, Any]]) -> str:
+    """The folder below which most of the file names exist; of several, the json's own or the split's."""
+    names = [name for image in images[:PROBED] if isinstance(name := image.get("file_name"), str)]
+    there = set(tree.files)
+
+    def rank(folder: str) -> tuple[int, bool, bool, int]:
+        found = sum(joined(folder, name) in there for name in names)
+        return found, folder == posixpath.dirname(file), _split_in(folder) == split, -folder.count("/")
+
+    return max(["", *sorted(tree.folders)], key=rank)
+
+
+def joined(folder: str, file_name: str) -> str:
+    """The path of a picture below the root."""
+    return posixpath.normpath(posixpath.join(folder, file_name.replace("\\", "/")))
