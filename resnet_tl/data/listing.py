@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from resnet_tl.data.masks import Coding, Mask, read_mask
 from resnet_tl.errors import DataError
 from resnet_tl.records import Sample
 
@@ -111,39 +112,42 @@ class MaskListing(Listing):
     Costs the bytes of both paths and 20 each. All pictures are one class to whoever parts them.
     """
 
-    def __init__(self, root: str, keys: Rows, masks: Rows) -> None:
+    def __init__(self, root: str, keys: Rows, masks: Rows, coding: Coding) -> None:
         super().__init__(root, keys, np.zeros(len(keys), np.int32))
-        self.masks = masks
+        self.masks, self.coding = masks, coding
 
     def __getitem__(self, index: int) -> Sample:
         key = self.key(index)
         mask = os.path.join(self.root, self.masks[index].tobytes().decode())
         return Sample(os.path.join(self.root, key), mask, key)
 
+    def mask(self, index: int) -> Mask:
+        return read_mask(str(self[index].target), self.coding)
+
+    def meaning(self) -> dict[str, Any]:
+        """What decides, beside the files, what a mask is, as plain Python."""
+        return {"codes": self.coding.codes.tolist(), "by_colour": self.coding.by_colour}
+
     @property
     def nbytes(self) -> int:
         return super().nbytes + self.masks.nbytes
 
     def select(self, indices: np.ndarray) -> MaskListing:
-        return MaskListing(self.root, self._keys.select(indices), self.masks.select(indices))
+        return MaskListing(self.root, self._keys.select(indices), self.masks.select(indices), self.coding)
 
     def join(self, other: Listing) -> MaskListing:
         assert isinstance(other, MaskListing)
-        return MaskListing(self.root, self._keys.join(other._keys), self.masks.join(other.masks))
+        return MaskListing(self.root, self._keys.join(other._keys), self.masks.join(other.masks), self.coding)
 
 
 @dataclass(frozen=True)
 class MaskSet(PictureSet):
-    """Pictures whose pixels have classes.
+    """Pictures whose pixels have classes; their listings give a `mask` by index.
 
-    codes: `[256]` uint8, a mask file's value -> class index, `IGNORE`, or `NO_CLASS` for a value that must not occur.
-    by_colour: 0xrrggbb -> a mask file's value, for files in colours.
     colours: `[K, 3]` uint8 RGB, in which masks are shown.
     pixels: `[K]` int64, of each class in the training masks (of a sample of them in a large set).
     """
 
-    codes: np.ndarray = field(default_factory=lambda: np.arange(256, dtype=np.uint8))
-    by_colour: dict[int, int] = field(default_factory=dict)
     colours: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), np.uint8))
     pixels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 

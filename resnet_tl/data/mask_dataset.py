@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from resnet_tl.data.archive import hash64
 from resnet_tl.data.collate import as_one_dtype
-from resnet_tl.data.dataset import Item, PictureDataset
+from resnet_tl.data.dataset import Item, PictureDataset, Samples
 from resnet_tl.data.decode import decode
-from resnet_tl.data.listing import MaskListing
-from resnet_tl.data.masks import ByColour, read_mask
+from resnet_tl.data.masks import Mask
 from resnet_tl.data.pairs import PairTransform
 from resnet_tl.errors import DataError
 from resnet_tl.records import IGNORE, Batch, Draw
+
+
+class MaskedSamples(Samples, Protocol):
+    def mask(self, index: int) -> Mask: ...
+
+    def meaning(self) -> dict[str, Any]:
+        """What decides, beside the files, what a mask is, as plain Python."""
 
 
 class MaskDataset(PictureDataset):
@@ -25,27 +31,20 @@ class MaskDataset(PictureDataset):
     Args:
         listing: pictures and masks.
         pair_transform: (picture, mask) -> pair.
-        codes, by_colour: of the masks, see `MaskSet`.
         options: of `PictureDataset`.
     """
 
-    def __init__(
-        self,
-        listing: MaskListing,
-        pair_transform: PairTransform,
-        codes: np.ndarray,
-        by_colour: ByColour,
-        **options: Any,
-    ) -> None:
+    listing: MaskedSamples
+
+    def __init__(self, listing: MaskedSamples, pair_transform: PairTransform, **options: Any) -> None:
         super().__init__(listing, pair_transform, **options)  # type: ignore[arg-type]
-        self.pair_transform, self.codes, self.by_colour = pair_transform, codes, by_colour
+        self.pair_transform = pair_transform
 
     def _load(self, draw: Draw, index: int) -> Item:
         sample = self.listing[index]
-        picture = decode(sample.path, self.channels)
-        mask = read_mask(str(sample.target), self.codes, self.by_colour)
+        picture, mask = decode(sample.path, self.channels), self.listing.mask(index)
         if picture.shape[:2] != mask.shape:
-            raise DataError(f"{sample.target}: is {mask.shape} (h, w), but its picture {picture.shape[:2]}")
+            raise DataError(f"{sample.path}: is {picture.shape[:2]} (h, w), but its mask {mask.shape}")
         return self._item(picture, mask, (self.seed, draw.epoch, hash64(sample.key), draw.repeat), index)
 
     def _item(self, picture: np.ndarray, mask: np.ndarray, seed: tuple[int, ...], index: int) -> Item:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,32 +20,37 @@ NO_CLASS = 254
 """In a table of codes: a value that no mask may hold."""
 
 
-ByColour = dict[int, int]
-"""0xrrggbb -> the value that stands for it; empty where masks in colours are not understood."""
+class Coding(NamedTuple):
+    """What the pixels of mask files mean.
+
+    codes: `[256]` uint8, a value -> class index, `IGNORE`, or `NO_CLASS` for one that must not occur.
+    by_colour: 0xrrggbb -> the value that it stands for; empty where masks in colours are not understood.
+    """
+
+    codes: npt.NDArray[np.uint8]
+    by_colour: dict[int, int]
 
 
-def read_mask(path: str, codes: npt.NDArray[np.uint8], by_colour: ByColour) -> Mask:
+def read_mask(path: str, coding: Coding) -> Mask:
     """A mask file as class indices.
-
-    codes: `[256]`, the file's value -> class index, `IGNORE` or `NO_CLASS`.
 
     Raises:
         DataError: missing, no picture, or with a value or colour that stands for no class.
     """
-    mask = codes[read_values(path, by_colour)]
+    mask = coding.codes[read_values(path, coding)]
     if (mask == NO_CLASS).any():
-        raise DataError(f"{path}: {strange_values(read_values(path, by_colour), codes)}")
+        raise DataError(f"{path}: {strange_values(read_values(path, coding), coding)}")
     return mask
 
 
-def read_values(path: str, by_colour: ByColour) -> Mask:
+def read_values(path: str, coding: Coding) -> Mask:
     """What the file holds, `[H, W]`: of a palette the indices, of RGB the values by colour."""
     data = read_bytes(path)
     try:
         with Image.open(io.BytesIO(data)) as image:
             if image.mode in ("L", "P", "1"):
                 return np.asarray(image, np.uint8)
-            if image.mode not in ("RGB", "RGBA") or not by_colour:
+            if image.mode not in ("RGB", "RGBA") or not coding.by_colour:
                 raise DataError(
                     f"{path}: is a mask of mode {image.mode}; expected one value a pixel (grey or palette, 8 bits), or "
                     "RGB in the colours of a classes.csv"
@@ -52,11 +58,12 @@ def read_values(path: str, by_colour: ByColour) -> Mask:
             pixels = np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path}: not a readable mask ({error})") from None
-    return _values_of(pixels, by_colour, path)
+    return _values_of(pixels, coding.by_colour, path)
 
 
-def strange_values(values: Mask, codes: npt.NDArray[np.uint8]) -> str:
+def strange_values(values: Mask, coding: Coding) -> str:
     """Which values of a mask are no class's, and what was expected."""
+    codes = coding.codes
     found = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
     strange = [int(value) for value in found if codes[value] == NO_CLASS]
     known = np.flatnonzero(codes < NO_CLASS)
@@ -66,7 +73,7 @@ def strange_values(values: Mask, codes: npt.NDArray[np.uint8]) -> str:
     return f"holds the value {shown}; expected {known.min()} to {known.max()}{also}"
 
 
-def _values_of(pixels: npt.NDArray[np.uint8], by_colour: ByColour, path: str) -> Mask:
+def _values_of(pixels: npt.NDArray[np.uint8], by_colour: dict[int, int], path: str) -> Mask:
     """RGB `[H, W, 3]` -> the colours' values `[H, W]`."""
     known = np.array(sorted(by_colour))
     values = np.array([by_colour[colour] for colour in known.tolist()], np.uint8)

@@ -14,6 +14,7 @@ from resnet_tl.data.mask_dataset import MaskDataset, collate_masks
 from resnet_tl.data.modules import OnError, PictureData, check
 from resnet_tl.data.pairs import Centre, Listed, PairTransform, RandomCrop, Whole
 from resnet_tl.data.sources.masks import read_cityscapes, read_mask_folder, read_voc
+from resnet_tl.data.sources.painted import PaintedListing, read_coco_masks
 from resnet_tl.data.transforms import PRESETS, Strength
 from resnet_tl.errors import DataError
 from resnet_tl.records import Preprocessing, Sample
@@ -58,7 +59,6 @@ class SegmentationData(PictureData):
         super().__init__(pictures, **options)
         self.image_size: tuple[int, int] = (sides[0], sides[1])
         self.short, self.scale, self.balanced, self.augment = short, tuple(scale), balanced, augment
-        self.codes, self.by_colour = pictures.codes, pictures.by_colour
         self.colours, self.pixels = pictures.colours, pictures.pixels
 
     def shown(self, wanted: Preprocessing) -> Preprocessing:
@@ -78,24 +78,18 @@ class SegmentationData(PictureData):
 
     def fixed_pictures(self, split: Literal["train", "val"]) -> FixedPictures:
         own = ["image_size", "scale", "balanced", "augment"] if split == "train" else []
-        return self._fixed(split, ["short", *own], codes=self.codes.tolist(), by_colour=self.by_colour)
+        listing: Any = self._listing("train") if split == "train" else self._listing("val", "test")
+        return self._fixed(split, ["short", *own], **listing.meaning())
 
     def _files(self, sample: Sample) -> Iterator[tuple[str, str]]:
         yield sample.key, sample.path
-        yield f"{sample.key} mask", str(sample.target)
+        if isinstance(sample.target, str):
+            yield f"{sample.key} mask", sample.target
 
     def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> MaskDataset:
-        assert isinstance(listing, MaskListing)
+        assert isinstance(listing, MaskListing | PaintedListing)
         transform = self._training_transform() if training else self._evaluation_transform()
-        return MaskDataset(
-            listing,
-            transform,
-            self.codes,
-            self.by_colour,
-            channels=self.channels,
-            seed=self.seed,
-            on_error=on_error,
-        )
+        return MaskDataset(listing, transform, channels=self.channels, seed=self.seed, on_error=on_error)
 
     def _training_transform(self) -> PairTransform:
         if self.train_transforms is not None:
@@ -161,6 +155,31 @@ class Cityscapes(SegmentationData):
 
     def __init__(self, root: str, *, classes: list[str] | None = None, channels: int = 3, **options: Any) -> None:
         super().__init__(_known(read_cityscapes(root, channels), classes), channels=channels, **options)
+
+
+class CocoSegmentation(SegmentationData):
+    """COCO's format, its polygons and run lengths painted: the background, then the categories in the order of their
+    ids. Small objects lie over large ones; what is a crowd counts nowhere.
+
+    Args:
+        root: the folder of pictures and json files.
+        annotations: the json of each split below `root`, `{train: a.json, val: b.json}`; None: found by their names.
+        images: the folder below `root` that file names start from; None: found.
+        classes: a checkpoint's class names, which must be the set's; None: the set's own.
+        options: of `SegmentationData`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        annotations: dict[str, str] | None = None,
+        images: str | None = None,
+        classes: list[str] | None = None,
+        channels: int = 3,
+        **options: Any,
+    ) -> None:
+        super().__init__(read_coco_masks(root, annotations, images, classes, channels), channels=channels, **options)
 
 
 def _known(pictures: MaskSet, classes: list[str] | None) -> MaskSet:

@@ -13,7 +13,7 @@ import numpy as np
 
 from resnet_tl.data.headers import size_of
 from resnet_tl.data.listing import MaskListing, MaskSet, Rows
-from resnet_tl.data.masks import NO_CLASS, ByColour, read_values, strange_values
+from resnet_tl.data.masks import NO_CLASS, Coding, read_values, strange_values
 from resnet_tl.data.sources.faults import raise_if_any
 from resnet_tl.data.sources.folder import SPLITS
 from resnet_tl.data.sources.tree import Tree, is_picture, walk
@@ -33,14 +33,14 @@ class ClassList:
     names: list[str]
     ids: list[int]
     colours: np.ndarray
-    by_colour: ByColour = field(default_factory=dict)
+    by_colour: dict[int, int] = field(default_factory=dict)
 
-    def codes(self, ignore: Sequence[int], others: int = NO_CLASS) -> np.ndarray:
-        """`[256]` uint8: a file's value -> class index; `ignore`d values; all `others`."""
+    def coding(self, ignore: Sequence[int], others: int = NO_CLASS) -> Coding:
+        """Of these classes; `ignore`d values; all `others`."""
         table = np.full(256, others, np.uint8)
         table[list(ignore)] = IGNORE
         table[self.ids] = np.arange(len(self.ids))
-        return table
+        return Coding(table, self.by_colour)
 
 
 def read_mask_folder(root: str, class_file: str | None, ignore: Sequence[int], channels: int) -> MaskSet:
@@ -58,7 +58,7 @@ def read_mask_folder(root: str, class_file: str | None, ignore: Sequence[int], c
     classes = read_classes(class_file or _class_file(tree.root), ignore)
     faults: list[str] = []
     splits = {split: _pairs(tree, prefix, faults) for split, prefix in _prefixes(tree).items()}
-    return _checked(tree.root, classes, classes.codes(ignore), splits, faults, channels)
+    return _checked(tree.root, classes, classes.coding(ignore), splits, faults, channels)
 
 
 def read_voc(root: str, channels: int) -> MaskSet:
@@ -75,7 +75,7 @@ def read_voc(root: str, channels: int) -> MaskSet:
         splits[split] = [(f"JPEGImages/{name}.jpg", f"SegmentationClass/{name}.png") for name in names]
         faults += _absent(root, splits[split])
     classes = ClassList(VOC, list(range(len(VOC))), palette(len(VOC)))
-    return _checked(root, classes, classes.codes([IGNORE]), splits, faults, channels)
+    return _checked(root, classes, classes.coding([IGNORE]), splits, faults, channels)
 
 
 def read_cityscapes(root: str, channels: int) -> MaskSet:
@@ -96,7 +96,7 @@ def read_cityscapes(root: str, channels: int) -> MaskSet:
         faults += _absent(root, splits[split])
     ids = list(CITYSCAPES.values())
     classes = ClassList(list(CITYSCAPES), ids, palette(len(ids)))
-    return _checked(root, classes, classes.codes([], others=IGNORE), splits, faults, channels)
+    return _checked(root, classes, classes.coding([], others=IGNORE), splits, faults, channels)
 
 
 def read_classes(path: str, ignore: Sequence[int]) -> ClassList:
@@ -202,17 +202,17 @@ def _absent(root: str, pairs: Pairs) -> list[str]:
 
 
 def _checked(
-    root: str, classes: ClassList, codes: np.ndarray, splits: dict[str, Pairs], faults: list[str], channels: int
+    root: str, classes: ClassList, coding: Coding, splits: dict[str, Pairs], faults: list[str], channels: int
 ) -> MaskSet:
     """The set, once its files are known to be in order."""
-    found = MaskSet(root, classes.names, {}, codes=codes, by_colour=classes.by_colour, colours=classes.colours)
+    found = MaskSet(root, classes.names, {}, colours=classes.colours)
     notes = []
     for split, pairs in splits.items():
         there = [pair for pair in pairs if not any(f"{root}/{path}: does not exist" in faults for path in pair)]
         chosen = there[:: max(1, -(-len(there) // SCANNED))]
         if len(chosen) < len(there):
             notes.append(f"{root}: {len(chosen)} of the {len(there)} masks of {split} were checked")
-        values = _scan(root, chosen, found, channels, faults)
+        values = _scan(root, chosen, coding, channels, faults)
         if split == "train":
             found = replace(found, pixels=values[classes.ids])
             if len(chosen) == len(there):
@@ -221,17 +221,17 @@ def _checked(
                     f"{root}: no training mask shows the class {name!r}; remove it or add pictures" for name in empty
                 ]
         found.splits[split] = MaskListing(
-            root, Rows.of_text([a for a, _ in pairs]), Rows.of_text([b for _, b in pairs])
+            root, Rows.of_text([a for a, _ in pairs]), Rows.of_text([b for _, b in pairs]), coding
         )
     raise_if_any(root, faults)
     return replace(found, notes=notes)
 
 
-def _scan(root: str, pairs: Pairs, found: MaskSet, channels: int, faults: list[str]) -> np.ndarray:
+def _scan(root: str, pairs: Pairs, coding: Coding, channels: int, faults: list[str]) -> np.ndarray:
     """Pixels of each value in these masks, `[256]`; what is wrong with a pair goes into `faults`."""
 
     def look(pair: tuple[str, str]) -> tuple[np.ndarray, list[str]]:
-        return _look(f"{root}/{pair[0]}", f"{root}/{pair[1]}", found, channels)
+        return _look(f"{root}/{pair[0]}", f"{root}/{pair[1]}", coding, channels)
 
     total = np.zeros(256, np.int64)
     with ThreadPoolExecutor() as pool:
@@ -241,9 +241,9 @@ def _scan(root: str, pairs: Pairs, found: MaskSet, channels: int, faults: list[s
     return total
 
 
-def _look(picture: str, mask: str, found: MaskSet, channels: int) -> tuple[np.ndarray, list[str]]:
+def _look(picture: str, mask: str, coding: Coding, channels: int) -> tuple[np.ndarray, list[str]]:
     try:
-        values, size = read_values(mask, found.by_colour), size_of(picture, channels)
+        values, size = read_values(mask, coding), size_of(picture, channels)
     except DataError as error:
         return np.zeros(256, np.int64), [str(error)]
     counts = np.bincount(values.ravel(), minlength=256)
@@ -251,8 +251,8 @@ def _look(picture: str, mask: str, found: MaskSet, channels: int) -> tuple[np.nd
     if values.shape != size:
         (h, w), (height, width) = values.shape, size
         wrong.append(f"{mask}: is {w} x {h} pixels, but its picture {width} x {height}")
-    if (counts[found.codes == NO_CLASS] > 0).any():
-        wrong.append(f"{mask}: {strange_values(values, found.codes)}")
+    if (counts[coding.codes == NO_CLASS] > 0).any():
+        wrong.append(f"{mask}: {strange_values(values, coding)}")
     return counts, wrong
 
 

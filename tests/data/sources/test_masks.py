@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_tl.data.masks import NO_CLASS, read_mask
+from resnet_tl.data.masks import NO_CLASS
 from resnet_tl.data.sources.masks import CITYSCAPES, palette, read_cityscapes, read_classes, read_mask_folder, read_voc
 from resnet_tl.errors import DataError
 from resnet_tl.records import IGNORE
@@ -46,7 +46,7 @@ def test_pictures_and_masks_are_paired_by_stem_and_pixels_counted(folder: Path) 
     sample = found.splits["train"][1]
     assert (sample.key, sample.target) == ("train/images/1.jpg", f"{folder}/train/masks/1.png")
     assert found.pixels.tolist() == [72, 72, 72]
-    assert read_mask(str(sample.target), found.codes, {})[0, :4].tolist() == [0, 1, 2, IGNORE], "indices, not colours"
+    assert found.splits["train"].mask(1)[0, :4].tolist() == [0, 1, 2, IGNORE], "indices, not colours"
 
 
 def test_every_fault_of_a_set_is_named_at_once(folder: Path) -> None:
@@ -78,7 +78,7 @@ def test_other_values_to_ignore_and_ids_of_a_class_file(folder: Path) -> None:
     (folder / "classes.csv").write_text("id,name,colour\n2,car,#0a0b0c\n0,sky,\n1,road,#ffffff\n")
     found = read_mask_folder(str(folder), None, [IGNORE], 3)
     assert found.classes == ["car", "sky", "road"]
-    assert found.codes[[0, 1, 2, 3, 255]].tolist() == [1, 2, 0, NO_CLASS, IGNORE]
+    assert found.splits["train"].coding.codes[[0, 1, 2, 3, 255]].tolist() == [1, 2, 0, NO_CLASS, IGNORE]
     assert found.colours[[0, 2]].tolist() == [[10, 11, 12], [255, 255, 255]]
     with pytest.raises(DataError, match="holds the value 255"):
         read_mask_folder(str(folder), None, [11], 3)
@@ -97,7 +97,7 @@ def test_masks_in_the_colours_of_the_class_file(folder: Path) -> None:
     found = read_mask_folder(str(folder), None, [IGNORE], 3)
     assert found.classes == ["sky", "road", "car"]
     assert found.pixels.tolist() == [72, 72, 72]
-    assert (read_mask(str(path), found.codes, found.by_colour) == values).all()
+    assert (found.splits["train"].mask(0) == values).all()
     picture(path)
     with pytest.raises(DataError, match=r"0.png: holds the colour #000000, which the class file does not name"):
         read_mask_folder(str(folder), None, [IGNORE], 3)
@@ -143,7 +143,7 @@ def test_cityscapes_layout(tmp_path: Path) -> None:
         mask(tmp_path / "gtFine" / split / "ulm" / "ulm_0_gtFine_labelIds.png", [*CITYSCAPES.values(), 0, 3])
     found = read_cityscapes(str(tmp_path), 3)
     assert found.classes[:2] == ["road", "sidewalk"]
-    values = read_mask(str(found.splits["train"][0].target), found.codes, {})
+    values = found.splits["train"].mask(0)
     assert values.ravel()[:21].tolist() == [*range(19), IGNORE, IGNORE]
 
 
