@@ -21,7 +21,7 @@ from resnet_tl.data.masks import Mask
 from resnet_tl.data.pairs import shown_size
 from resnet_tl.data.resize import resize
 from resnet_tl.data.sources.masks import palette
-from resnet_tl.errors import DataError, RunError
+from resnet_tl.errors import DataError, RunError, WeightsError
 from resnet_tl.models.heads.segmentation.base import SegmentationHead
 from resnet_tl.models.inference import Inference, segment
 from resnet_tl.models.network import Network
@@ -113,12 +113,18 @@ def load(
     """The predictor of a run folder (its best checkpoint) or a checkpoint, for what its network does.
 
     Raises:
-        WeightsError: see `resnet_tl.checkpoint.read`; or it needs code that is not trusted.
+        WeightsError: see `resnet_tl.checkpoint.read`; or it needs code that is not trusted, or segments pictures that
+            transforms of one's own have changed.
         RunError: no such device.
     """
     ours = read(path)
     network = network_of(ours, trust_code)
     if isinstance(network.head, SegmentationHead):
+        if ours.eval_transforms is not None:
+            raise WeightsError(
+                f"{ours.path}: its pictures were changed by data.eval_transforms, and masks of such pictures do not "
+                "lie over the files'; train with data.short instead"
+            )
         return MaskPredictor(network, ours.classes, _inference(ours), colours=ours.colours, device=device)
     return Predictor.from_bundle(ours, network, device=device, batch_size=batch_size)
 
