@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from resnet_tl.mask_predictor import MaskPredictor
     from resnet_tl.models.network import Network as Network
     from resnet_tl.models.resnet import ResNet
-    from resnet_tl.predictor import Predictor
+    from resnet_tl.predictors import AnyPredictor
     from resnet_tl.tuning.callback import FineTuning as FineTuning
 
 __version__ = "0.1.0"
@@ -37,9 +36,9 @@ def backbone(name: str, weights: str | None = None, **options: Any) -> ResNet:
     return trunk
 
 
-def load(path: str, **options: Any) -> Predictor | MaskPredictor:
+def load(path: str, **options: Any) -> AnyPredictor:
     """A ready predictor from a run folder or checkpoint: `load(path).predict(files_or_arrays)`."""
-    from resnet_tl.mask_predictor import load
+    from resnet_tl.predictors import load
 
     return load(path, **options)
 

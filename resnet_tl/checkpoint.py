@@ -37,6 +37,7 @@ class Bundle:
     preprocessing: of the pictures that validation saw.
     eval_transforms: the pipeline of one's own that took its resizing's place, as a recipe lists it; else None.
     colours: of the classes in masks, `[K][3]` RGB 0...255; None where they have none.
+    codes: of the classes, the training set's own numbers (COCO's category ids); None where it has none.
     epoch, step: epochs begun (counted from 0), optimizer steps taken.
     """
 
@@ -47,6 +48,7 @@ class Bundle:
     preprocessing: Preprocessing
     eval_transforms: list[dict[str, Any]] | None
     colours: list[list[int]] | None
+    codes: list[int] | None
     epoch: int
     step: int
 
@@ -59,13 +61,14 @@ def bundle(
     *,
     eval_transforms: list[dict[str, Any]] | None = None,
     colours: list[list[int]] | None = None,
+    codes: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """What a task puts into its checkpoint under `KEY`.
 
     Args:
         model: the recipe's `model` section, resolved: `{class_path, init_args}`.
         recipe: the other sections, where there are any.
-        eval_transforms, colours: of the data module, where it has any.
+        eval_transforms, colours, codes: of the data module, where it has any.
     """
     return plain(
         {
@@ -75,6 +78,7 @@ def bundle(
             "preprocessing": asdict(preprocessing),
             "eval_transforms": eval_transforms,
             "colours": colours,
+            "codes": None if codes is None else list(codes),
         },
         at=KEY,
     )
@@ -105,6 +109,7 @@ def read(path: str | Path) -> Bundle:
         preprocessing=Preprocessing(**ours["preprocessing"]),
         eval_transforms=ours["eval_transforms"],
         colours=ours["colours"],
+        codes=ours.get("codes"),  # younger than the format
         epoch=checkpoint["epoch"],
         step=checkpoint["global_step"],
     )

@@ -15,17 +15,15 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from resnet_tl.checkpoint import Bundle, read
 from resnet_tl.data.decode import Picture, decode
 from resnet_tl.data.masks import Mask
 from resnet_tl.data.pairs import shown_size
 from resnet_tl.data.resize import resize
 from resnet_tl.data.sources.masks import palette
-from resnet_tl.errors import DataError, RunError, WeightsError
-from resnet_tl.models.heads.segmentation.base import SegmentationHead
+from resnet_tl.errors import DataError, RunError
 from resnet_tl.models.inference import Inference, segment
 from resnet_tl.models.network import Network
-from resnet_tl.predictor import Predictor, Source, checked_array, device_called, network_of, sources_of
+from resnet_tl.predictor import Source, checked_array, device_called, sources_of
 from resnet_tl.records import Preprocessing
 
 
@@ -107,28 +105,6 @@ class MaskPredictor:
         return logits[0]
 
 
-def load(
-    path: str | Path, *, device: str = "cpu", trust_code: bool = False, batch_size: int = 32
-) -> Predictor | MaskPredictor:
-    """The predictor of a run folder (its best checkpoint) or a checkpoint, for what its network does.
-
-    Raises:
-        WeightsError: see `resnet_tl.checkpoint.read`; or it needs code that is not trusted, or segments pictures that
-            transforms of one's own have changed.
-        RunError: no such device.
-    """
-    ours = read(path)
-    network = network_of(ours, trust_code)
-    if isinstance(network.head, SegmentationHead):
-        if ours.eval_transforms is not None:
-            raise WeightsError(
-                f"{ours.path}: its pictures were changed by data.eval_transforms, and masks of such pictures do not "
-                "lie over the files'; train with data.short instead"
-            )
-        return MaskPredictor(network, ours.classes, _inference(ours), colours=ours.colours, device=device)
-    return Predictor.from_bundle(ours, network, device=device, batch_size=batch_size)
-
-
 def write_masks(
     predictions: Iterable[MaskPrediction], classes: Sequence[str], colours: npt.NDArray[np.uint8], folder: Path
 ) -> int:
@@ -179,7 +155,3 @@ def _free_name(found: MaskPrediction, names: set[str]) -> str:
     name = stem if stem not in names else f"{stem}_{found.index}"
     names.add(name)
     return name
-
-
-def _inference(ours: Bundle) -> Inference:
-    return Inference(**ours.recipe["model"]["init_args"].get("inference", {}))

@@ -35,12 +35,20 @@ def to_pixels(mask: Mask, height: int, width: int) -> npt.NDArray[np.bool_]:
     return inside
 
 
-def to_run_lengths(pixels: npt.NDArray[np.bool_]) -> RunLengths:
-    """The run lengths of a picture `[H, W]`."""
-    flat = np.concatenate([[False], pixels.ravel(order="F")])
-    changes = np.flatnonzero(flat[1:] != flat[:-1])
-    counts = np.diff(np.concatenate([[0], changes, [pixels.size]]))
-    return RunLengths(counts, (pixels.shape[0], pixels.shape[1]))
+def to_run_lengths(
+    pixels: npt.NDArray[np.bool_], corner: tuple[int, int] = (0, 0), size: tuple[int, int] | None = None
+) -> RunLengths:
+    """The run lengths of pixels `[h, w]` whose upper left is at `corner` (row, column) of a picture of `size` (h, w),
+    which they do not leave; None: they are the picture."""
+    height, width = size or pixels.shape
+    columns = np.pad(pixels, ((1, 1), (0, 0))).T  # every column begins and ends outside
+    changes = (columns[:, 1:] != columns[:, :-1]).nonzero()
+    at = (corner[1] + changes[0]) * height + corner[0] + changes[1]
+    twice = np.flatnonzero(at[1:] == at[:-1])  # a run that goes on from the foot of a column to the head of the next
+    at = np.delete(at, np.concatenate([twice, twice + 1]))
+    if not len(at) or at[-1] < height * width:
+        at = np.append(at, height * width)
+    return RunLengths(np.diff(at, prepend=0), (height, width))
 
 
 def decompressed(text: str, size: tuple[int, int]) -> RunLengths:

@@ -194,7 +194,7 @@ def write_csv(predictions: Iterable[ClassPrediction], path: str | Path) -> int:
         RunError: the file exists, or cannot be written.
     """
     count = 0
-    with _new_file(path) as file:
+    with new_file(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         for count, prediction in enumerate(predictions, start=1):
             cells = _cells(prediction)
@@ -207,7 +207,7 @@ def write_csv(predictions: Iterable[ClassPrediction], path: str | Path) -> int:
 
 def write_json(predictions: Iterable[ClassPrediction], path: str | Path) -> int:
     """`[{"path": ..., "labels": [...], "scores": [...]}, ...]`; otherwise as `write_csv`."""
-    with _new_file(path) as file:
+    with new_file(path) as file:
         entries = [{"path": _name(p), "labels": p.classes, "scores": p.scores} for p in predictions]
         json.dump(entries, file, indent=1, ensure_ascii=False)
     return len(entries)
@@ -274,7 +274,7 @@ def network_of(ours: Bundle, trust_code: bool) -> Network:
 
 
 @contextmanager
-def _new_file(path: str | Path) -> Iterator[IO[str]]:
+def new_file(path: str | Path) -> Iterator[IO[str]]:
     try:
         file = open(path, "x", encoding="utf-8", newline="")  # noqa: SIM115
     except FileExistsError:

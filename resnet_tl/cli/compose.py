@@ -12,6 +12,7 @@ from lightning.pytorch import Callback, Trainer
 import resnet_tl.data.detection
 import resnet_tl.data.segmentation
 import resnet_tl.tasks.classification
+import resnet_tl.tasks.detection
 import resnet_tl.tasks.segmentation  # noqa: F401  makes tasks, heads and data known by their short names
 from resnet_tl.data.modules import PictureData
 from resnet_tl.recipe import shipped

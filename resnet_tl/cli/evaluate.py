@@ -56,9 +56,9 @@ def run(verb: str, command: Command) -> int:
 
 def _table(result: dict[str, Any]) -> str:
     """The metrics, a line each; the headline with its interval."""
-    low, high = result["interval"]
     width = max(map(len, result["metrics"]))
     lines = [f"{name:<{width}}  {value:.4f}" for name, value in result["metrics"].items()]
     headline = next(i for i, name in enumerate(result["metrics"]) if name.endswith(f"/{result['headline']}"))
-    lines[headline] += f"  (95 % interval {low:.4f} to {high:.4f}, {result['pictures']} pictures)"
+    interval = "95 % interval {:.4f} to {:.4f}, ".format(*result["interval"]) if result["interval"] else ""
+    lines[headline] += f"  ({interval}{result['pictures']} pictures)"
     return "\n".join(lines)

@@ -96,7 +96,7 @@ def _evaluate(verb: str, recipe: Recipe, task: Task, data: PictureData) -> Resul
     return {
         "metrics": found[0],
         "headline": task.metrics.headline,
-        "interval": list(task.interval),
+        "interval": task.interval and list(task.interval),
         "pictures": len(loader.dataset) - len(skipped),
         "classes": task.classes,
         **task.tables,

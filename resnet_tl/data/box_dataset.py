@@ -90,9 +90,9 @@ def collate_boxes(items: Sequence[Item]) -> Batch:
 
 
 def _item(scene: Scene, original_size: tuple[int, int], row: int) -> Item:
-    return Item(scene.picture[None], _boxes(scene.objects), original_size, row)
+    return Item(scene.picture[None], as_boxes(scene.objects), original_size, row)
 
 
-def _boxes(objects: Objects) -> Boxes:
+def as_boxes(objects: Objects) -> Boxes:
     boxes, labels, crowd, area = (torch.from_numpy(np.ascontiguousarray(values)) for values in objects[:4])
     return Boxes(boxes, labels, torch.zeros_like(labels), crowd, area, objects.masks)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from resnet_tl.data.box_dataset import BoxDataset, collate_boxes
-from resnet_tl.data.box_listing import BoxListing, BoxSet
+from resnet_tl.data.box_dataset import BoxDataset, as_boxes, collate_boxes
+from resnet_tl.data.box_listing import NOTHING, BoxListing, BoxSet
 from resnet_tl.data.box_transforms import Fit, Jitter, Listed, SceneTransform
 from resnet_tl.data.composites import Composites
 from resnet_tl.data.listing import Listing
@@ -18,7 +19,7 @@ from resnet_tl.data.sources.coco import read_coco
 from resnet_tl.data.sources.voc import read_voc_boxes
 from resnet_tl.data.sources.yolo import read_yolo
 from resnet_tl.data.transforms import PRESETS, Strength
-from resnet_tl.records import Preprocessing
+from resnet_tl.records import Boxes, Preprocessing
 
 
 class DetectionData(PictureData):
@@ -76,6 +77,13 @@ class DetectionData(PictureData):
 
     def shown(self, wanted: Preprocessing) -> Preprocessing:
         return replace(wanted, size=self.image_size, max_size=self.max_size, crop=1.0, interpolation=self.interpolation)
+
+    def truth(self, split: Literal["val", "test"], indices: Sequence[int]) -> Boxes:
+        """What is annotated on these pictures, in pixels of the upright files, as scores want it: a batch's targets
+        were resized. An index of -1 is a picture without objects."""
+        listing = self._listing(*(("val", "test") if split == "val" else ("test", "val")))
+        assert isinstance(listing, BoxListing)
+        return Boxes.join([as_boxes(listing.objects(index) if index >= 0 else NOTHING) for index in indices])
 
     def class_counts(self) -> np.ndarray:
         """How many training objects there are of each class: `[K]` int64."""

@@ -1,4 +1,4 @@
-"""COCO's scores of found boxes, exactly, on any number of processes."""
+"""COCO's scores of found boxes and masks, exactly, on any number of processes."""
 
 from __future__ import annotations
 
@@ -6,40 +6,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchmetrics import Metric
-from torchmetrics.functional.detection.map import mean_average_precision
 from torchmetrics.utilities import dim_zero_cat
 
+from resnet_tl.boxes import area as box_area
+from resnet_tl.boxes import to_xywh
+from resnet_tl.masks import to_run_lengths
+from resnet_tl.metrics.coco import Annotation, CocoScores, area, encoded, evaluate
 from resnet_tl.metrics.per_class import rows
+from resnet_tl.models.pasting import paste
 from resnet_tl.records import Boxes, Detections
-
-NAMES = {
-    "map": "map",
-    "map50": "map_50",
-    "map75": "map_75",
-    "map_small": "map_small",
-    "map_medium": "map_medium",
-    "map_large": "map_large",
-    "mar1": "mar_1",
-    "mar10": "mar_10",
-    "mar100": "mar_100",
-    "mar_small": "mar_small",
-    "mar_medium": "mar_medium",
-    "mar_large": "mar_large",
-}
-"""Our names of COCO's twelve numbers, and torchmetrics'."""
-
-IOUS = np.linspace(0.5, 0.95, 10).tolist()
-RECALLS = np.linspace(0, 1, 101).tolist()
-"""In double precision, as COCO's own: torchmetrics' fp32 thresholds move recalls that lie exactly on one of them."""
 
 
 class DetectionMetrics(nn.Module):
     """Scores of one pass over a set: a module of the task, so that it follows the task's device.
 
-    `update` waits for nothing but the objects' number. The first of `compute` and `tables` after an update gathers from
-    all processes, so every process calls it. How pictures were dealt out changes nothing.
+    The first of `compute` and `tables` after an update gathers from all processes, so every process calls it. How
+    pictures were dealt out changes nothing.
 
     Args:
         classes: K names.
@@ -52,103 +37,150 @@ class DetectionMetrics(nn.Module):
     def __init__(self, classes: list[str]) -> None:
         super().__init__()
         self.classes = classes
-        self.seen = BoxCollection()
+        self.seen = Collection(len(classes))
 
-    def update(self, detections: Detections, targets: Boxes, indices: Tensor) -> None:
+    def update(self, detections: Detections, targets: Boxes, indices: Tensor, sizes: Tensor) -> None:
         """One batch, in pixels of the original pictures: by their area, small, medium and large objects are told apart.
 
-        indices: `[N]`, the pictures' places in the listing; -1 marks a filler.
+        indices: `[N]`, the pictures' places in the listing; -1 marks a filler. sizes: `[N, 2]`, their (h, w).
         """
-        self.seen.update(detections, targets, indices)
+        self.seen.update(detections, targets, indices, sizes)
 
     def compute(self) -> dict[str, float]:
-        """COCO's twelve numbers: average precision and recall in 0...1, -1 where no object is of that kind.
+        """COCO's twelve numbers of boxes, and where masks were found those of masks, as `mask_map` and so on: average
+        precision and recall in 0...1, -1 where no object is of that kind.
 
         map: the mean over IoU thresholds 0.5, 0.55 ... 0.95 and over the classes that occur; map50, map75 at one
         threshold; map_small, _medium, _large: of objects below 32², below 96², and above. mar1, mar10, mar100: recall
         with so many detections a picture; mar_small, _medium, _large: with 100. Crowds are neither hit nor missed.
         """
-        scores = self.seen.compute().scores
-        return {ours: float(scores[theirs]) for ours, theirs in NAMES.items()}
+        found = self.seen.compute()
+        masks = {} if found.masks is None else {f"mask_{name}": value for name, value in found.masks.numbers.items()}
+        return {**found.boxes.numbers, **masks}
 
     def tables(self) -> dict[str, Any]:
-        """`per_class`: one dict a class with its name, its number of objects, map and map50; None without objects."""
-        answers = self.seen.compute()
-        observed = torch.cat([answers.found_labels, answers.true_labels]).unique().tolist()
-        ap = np.full((2, len(self.classes)), np.nan)
-        for place, label in enumerate(observed if "precision" in answers.scores else []):
-            precision = answers.scores["precision"][:, :, place, 0, -1].numpy()
-            if (precision > -1).any():
-                ap[:, label] = precision.mean(), precision[0].mean()
-        count = np.bincount(answers.true_labels.numpy(), minlength=len(self.classes))
-        return {"per_class": rows(self.classes, objects=count, map=ap[0], map50=ap[1])}
+        """`per_class`: one dict a class with its name, its number of objects, map and map50, and mask_map and
+        mask_map50 where masks were found; None without objects."""
+        found = self.seen.compute()
+        columns = {"objects": found.objects, **_by_class("", found.boxes)}
+        if found.masks is not None:
+            columns |= _by_class("mask_", found.masks)
+        return {"per_class": rows(self.classes, **columns)}
 
     def reset(self) -> None:
         self.seen.reset()
 
 
-class DetectionAnswers(NamedTuple):
-    """torchmetrics' scores, and the classes of all detections and of all objects but crowds."""
+class Scores(NamedTuple):
+    """Of boxes, and of masks where any were asked for; `objects` `[K]`: how many there are, crowds left out."""
 
-    scores: dict[str, Tensor]
-    found_labels: Tensor
-    true_labels: Tensor
+    boxes: CocoScores
+    masks: CocoScores | None
+    objects: NDArray[np.int64]
 
 
-class BoxCollection(Metric):
-    """Every detection and every object of the pass, a row each, with its picture's index; fillers are dropped."""
+class Collection(Metric):
+    """Every detection and every object of the pass, a row each, with its picture's index. Fillers are left out.
+
+    Rows are in fp64, which holds an index, a label and a pixel exactly: pictures (index, h, w); found (index, label,
+    score, box, bytes of its mask); true (index, label, crowd, area, box, bytes of its mask). The masks lie one after
+    another in `found_masks` and `true_masks`, as COCO's compressed run lengths.
+    """
 
     full_state_update = False
     pictures: list[Tensor]
     found: list[Tensor]
     true: list[Tensor]
+    found_masks: list[Tensor]
+    true_masks: list[Tensor]
+    masks_seen: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int) -> None:
         super().__init__()
-        for name in ("pictures", "found", "true"):
+        self.classes = classes
+        for name in ("pictures", "found", "true", "found_masks", "true_masks"):
             self.add_state(name, [], dist_reduce_fx="cat")
+        self.add_state("masks_seen", torch.tensor(False), dist_reduce_fx="max")
 
-    def update(self, detections: Detections, targets: Boxes, indices: Tensor) -> None:
-        """Rows in fp64, which holds an index, a label and a pixel exactly."""
-        n, d = (detections.labels >= 0).nonzero(as_tuple=True)
-        found = (indices[n, None], detections.labels[n, d, None], detections.scores[n, d, None], detections.boxes[n, d])
-        image = indices[targets.image, None]
-        true = (image, targets.labels[:, None], targets.crowd[:, None], targets.area[:, None], targets.boxes)
-        self.pictures.append(indices)
-        self.found.append(torch.cat([part.double() for part in found], 1))
-        self.true.append(torch.cat([part.double() for part in true], 1))
+    def update(self, detections: Detections, targets: Boxes, indices: Tensor, sizes: Tensor) -> None:
+        real = indices >= 0
+        n, d = ((detections.labels >= 0) & real[:, None]).nonzero(as_tuple=True)
+        targets = targets.where(real[targets.image])
+        found_masks, true_masks = [b""] * len(n), [b""] * len(targets)
+        if detections.masks is not None:
+            self.masks_seen = torch.ones_like(self.masks_seen)
+            found_masks = _found_masks(detections.masks[n, d], detections.boxes[n, d], sizes[n])
+            true_masks = _true_masks(targets, sizes)
+        scores, labels = detections.scores[n, d, None], detections.labels[n, d, None]
+        about = targets.labels[:, None], targets.crowd[:, None], targets.area[:, None], targets.boxes
+        self.pictures.append(_rows(indices[real, None], sizes[real]))
+        self.found.append(_rows(indices[n, None], labels, scores, detections.boxes[n, d], _lengths(found_masks)))
+        self.true.append(_rows(indices[targets.image, None], *about, _lengths(true_masks)))
+        self.found_masks.append(_bytes(found_masks).to(indices.device))
+        self.true_masks.append(_bytes(true_masks).to(indices.device))
 
-    def compute(self) -> DetectionAnswers:
-        pictures, found, true = (dim_zero_cat(part).cpu() for part in (self.pictures, self.found, self.true))
-        pictures = pictures[pictures >= 0].unique()
-        found, true = found[found[:, 0] >= 0], true[true[:, 0] >= 0]
-        said = [
-            {"labels": part[:, 1].long(), "scores": part[:, 2], "boxes": part[:, 3:]}
-            for part in _by_picture(found, pictures)
-        ]
-        there = [
-            {
-                "labels": part[:, 1].long(),
-                "iscrowd": part[:, 2].long(),
-                "area": part[:, 3],
-                "boxes": part[:, 4:].float(),
-            }
-            for part in _by_picture(true, pictures)
-        ]
-        scores: Any = mean_average_precision(
-            said,
-            there,
-            backend="faster_coco_eval",
-            iou_thresholds=IOUS,
-            rec_thresholds=RECALLS,
-            extended_summary=True,
-            warn_on_many_detections=False,
-        )
-        return DetectionAnswers(scores, found[:, 1].long(), true[true[:, 2] == 0, 1].long())
+    def compute(self) -> Scores:
+        pictures = dim_zero_cat(self.pictures).long().unique(dim=0).tolist()
+        found, true = dim_zero_cat(self.found).cpu(), dim_zero_cat(self.true).cpu()
+        listed = [{"id": index, "height": height, "width": width} for index, height, width in pictures]
+        said = _annotations(found, score=found[:, 2], area=box_area(found[:, 3:7]))
+        there = _annotations(true, iscrowd=true[:, 2].long(), area=true[:, 3])
+        boxes = evaluate(listed, said, there, self.classes, "bbox")
+        masks = None
+        if self.masks_seen:
+            sizes = {index: (height, width) for index, height, width in pictures}
+            said = _with_masks(said, found, dim_zero_cat(self.found_masks), sizes)
+            said = [{**each, "area": area(each["segmentation"])} for each in said]
+            there = _with_masks(there, true, dim_zero_cat(self.true_masks), sizes)
+            masks = evaluate(listed, said, there, self.classes, "segm")
+        single = true[true[:, 2] == 0, 1].long()
+        return Scores(boxes, masks, single.bincount(minlength=self.classes).numpy())
 
 
-def _by_picture(rows: Tensor, pictures: Tensor) -> list[Tensor]:
-    """The rows of each picture; pictures are sorted."""
-    rows = rows[rows[:, 0].argsort(stable=True)]
-    ends = torch.searchsorted(rows[:, 0].contiguous(), pictures.double(), right=True)
-    return list(rows.tensor_split(ends[:-1].tolist()))
+def _found_masks(masks: Tensor, boxes: Tensor, sizes: Tensor) -> list[bytes]:
+    """Of probabilities `[M, S, S]` over boxes `[M, 4]` on pictures of `sizes` `[M, 2]`."""
+    each = zip(masks.cpu(), boxes.cpu(), sizes.tolist(), strict=True)
+    cut = ((paste(mask, box, (height, width)), (height, width)) for mask, box, (height, width) in each)
+    return [encoded(to_run_lengths(pixels, (top, left), size), *size) for (pixels, top, left), size in cut]
+
+
+def _true_masks(targets: Boxes, sizes: Tensor) -> list[bytes]:
+    of = sizes[targets.image].tolist()
+    return [encoded(mask, height, width) for mask, (height, width) in zip(targets.masks or [], of, strict=True)]
+
+
+def _rows(*columns: Tensor) -> Tensor:
+    return torch.cat([column.to(columns[0].device, torch.float64) for column in columns], 1)
+
+
+def _lengths(masks: list[bytes]) -> Tensor:
+    return torch.tensor([[len(mask)] for mask in masks]).view(-1, 1)
+
+
+def _bytes(masks: list[bytes]) -> Tensor:
+    return torch.from_numpy(np.frombuffer(b"".join(masks), np.uint8).copy())
+
+
+def _annotations(rows: Tensor, **columns: Tensor) -> list[Annotation]:
+    """COCO's, of rows (index, label, ..., box, bytes of the mask)."""
+    ids = {"image_id": rows[:, 0].long(), "category_id": rows[:, 1].long()}
+    columns = {**ids, "bbox": to_xywh(rows[:, -5:-1]), **columns}
+    names, values = list(columns), zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [dict(zip(names, each, strict=True)) for each in values]
+
+
+def _with_masks(
+    annotations: list[Annotation], rows: Tensor, masks: Tensor, sizes: dict[int, tuple[int, int]]
+) -> list[Annotation]:
+    content, ends = masks.cpu().numpy().tobytes(), rows[:, -1].long().cumsum(0).tolist()
+    each = zip(annotations, [0, *ends], ends, strict=False)
+    return [
+        {**annotation, "segmentation": {"size": list(sizes[annotation["image_id"]]), "counts": content[start:end]}}
+        for annotation, start, end in each
+    ]
+
+
+def _by_class(prefix: str, scores: CocoScores) -> dict[str, NDArray[np.float64]]:
+    """map and map50 of each class, `[K]`; NaN where there is no object."""
+    precision = np.where(scores.precision > -1, scores.precision, np.nan)
+    return {f"{prefix}map": precision.mean((0, 1)), f"{prefix}map50": precision[0].mean(0)}

@@ -36,12 +36,13 @@ class Task(LightningModule):
         tuning: phases, norms, averaging.
         optimizer, schedule: the rate and how it goes.
 
-    Every evaluation leaves its `tables` and the 95 % `interval` of the score that `metrics.headline` names.
+    Every evaluation leaves its `tables` and, where it takes no time, the 95 % `interval` of the score that
+    `metrics.headline` names.
     """
 
     metrics: Any
     tables: dict[str, Any]
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None = None
 
     def __init__(
         self,
@@ -65,6 +66,8 @@ class Task(LightningModule):
         """The whole recipe, resolved, where there is one: it goes into the checkpoints."""
         self.eval_transforms: list[dict[str, Any]] | None = None
         self.colours: list[list[int]] | None = None
+        self.codes: list[int] | None = None
+        """Of the classes, the data's own numbers, where it has any."""
         if backbone.weights is not None:
             self._load_weights(backbone.weights)
 
@@ -122,6 +125,7 @@ class Task(LightningModule):
             self.recipe,
             eval_transforms=self.eval_transforms,
             colours=self.colours,
+            codes=self.codes,
         )
 
     def spec(self) -> dict[str, Any]:

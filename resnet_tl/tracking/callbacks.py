@@ -6,6 +6,7 @@ import math
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from resnet_tl.tracking.box_pictures import BoxPictures
 from resnet_tl.tracking.checkpoints import best
 from resnet_tl.tracking.finite import FiniteLoss
 from resnet_tl.tracking.last import Last
@@ -34,6 +35,7 @@ def callbacks(run: RunFolder, monitor: str, checkpoint_every: int | None = None)
         Preemption(last),
         FiniteLoss(),
         MaskPictures(),
+        BoxPictures(),
     ]
 
 

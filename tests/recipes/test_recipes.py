@@ -21,7 +21,9 @@ FOLDER = Path(__file__).resolve().parents[2] / "recipes"
 FILES = sorted(FOLDER.rglob("*.yaml"))
 SAMPLES = shipped_root() / "data" / "samples" / "classification"
 MASKS = shipped_root() / "data" / "samples" / "segmentation"
+OBJECTS = shipped_root() / "data" / "samples" / "detection"
 NAMES = [path.relative_to(FOLDER).with_suffix("").as_posix() for path in FILES]
+CLASSIFICATION = ("classify/", "overlays/", "quickstart")
 UNDERNEATH = "classify/folder_resnet50_finetune"
 
 
@@ -44,6 +46,9 @@ def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> Recipe:
     if name.startswith("segment/"):
         ignore = [("data.ignore", "[255]")] if "camvid" in name else []  # 255 of our samples, not CamVid's 11
         return compose(configs, [("data.root", segmentation_set(name, tmp_path)), *ignore, *offline])
+    if name.startswith(("detect/", "instance/")):
+        small = [("data.image_size", "64"), ("data.max_size", "96"), ("data.batch_size", "2")]
+        return compose(configs, [("data.root", detection_set(name, tmp_path)), *small, *offline])
     offline.append(("data.cache_dir", str(tmp_path / "cache")))
     return compose(configs, [source, *offline])
 
@@ -64,6 +69,41 @@ def segmentation_set(name: str, folder: Path) -> str:
     return str(folder)
 
 
+def detection_set(name: str, folder: Path) -> str:
+    """Our samples, or two of them as Pascal VOC lays them out."""
+    if "coco" in name:
+        return str(OBJECTS)
+    for inside in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (folder / inside).mkdir(parents=True)
+    for split in ("train", "val"):
+        with Image.open(OBJECTS / "images" / f"{split}_00.png") as image:
+            image.convert("RGB").save(folder / f"JPEGImages/{split}.jpg")
+        size = f"<size><width>{image.width}</width><height>{image.height}</height><depth>3</depth></size>"
+        box = "<bndbox><xmin>5</xmin><ymin>5</ymin><xmax>50</xmax><ymax>60</ymax></bndbox>"
+        thing = f"<object><name>cat</name><difficult>0</difficult>{box}</object>"
+        text = f"<annotation><filename>{split}.jpg</filename>{size}{thing}</annotation>"
+        (folder / f"Annotations/{split}.xml").write_text(text)
+        (folder / f"ImageSets/Main/{split}.txt").write_text(split)
+    return str(folder)
+
+
+@pytest.mark.parametrize("recipe", [name for name in NAMES if name.startswith(("detect/", "instance/"))], indirect=True)
+def test_a_recipe_of_detection_builds_data_network_plan_and_trainer(
+    recipe: Recipe, request: pytest.FixtureRequest
+) -> None:
+    seed_everything(recipe["seed_everything"], verbose=False)
+    data = build_data(recipe)
+    task = build_task(recipe, data.classes).eval()
+    batch = next(iter(data.train_dataloader()))
+    assert len(batch.targets) > 0
+    if "coco" not in request.node.name or "mask" in request.node.name:
+        with torch.no_grad():
+            assert (task(batch.images[:1]).masks is not None) == ("mask" in request.node.name)
+    plan = resolve(task.tuning, list(task.stages()), recipe["trainer"]["max_epochs"], list(task.stages()))
+    frozen = {"stem", "layer1"} if "resnet50" in request.node.name else set()
+    assert set(plan.stretches[-1].frozen) == frozen
+
+
 @pytest.mark.parametrize("recipe", [name for name in NAMES if name.startswith("segment/")], indirect=True)
 def test_a_recipe_of_segmentation_builds_data_network_plan_and_trainer(recipe: Recipe) -> None:
     seed_everything(recipe["seed_everything"], verbose=False)
@@ -78,7 +118,7 @@ def test_a_recipe_of_segmentation_builds_data_network_plan_and_trainer(recipe: R
     assert resolve(task.tuning, list(task.stages()), recipe["trainer"]["max_epochs"]).stretches
 
 
-@pytest.mark.parametrize("recipe", [name for name in NAMES if not name.startswith("segment/")], indirect=True)
+@pytest.mark.parametrize("recipe", [name for name in NAMES if name.startswith(CLASSIFICATION)], indirect=True)
 def test_a_recipe_builds_data_network_plan_and_trainer(recipe: Recipe) -> None:
     seed_everything(recipe["seed_everything"], verbose=False)
     data = build_data(recipe)

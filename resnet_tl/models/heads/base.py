@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from resnet_tl.records import Boxes, Detections
 
 
 class Head(nn.Module, ABC):
@@ -46,6 +48,25 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def predict(self, outputs: Any) -> Any:
         """What `forward`'s outputs mean: probabilities, or boxes and masks in pixels of the input."""
+
+
+class DetectorOutputs(Protocol):
+    """What a head that finds objects makes of maps, for a batch."""
+
+    def picture(self, number: int) -> DetectorOutputs:
+        """Those of one picture of the batch, as a batch."""
+
+
+class DetectionHead(Head):
+    """A head that finds objects. `forward` gives `DetectorOutputs`, so that pictures can be judged one by one."""
+
+    @abstractmethod
+    def loss(self, outputs: Any, targets: Boxes) -> dict[str, Tensor]:
+        """As of every head; targets in pixels of the batch's pictures."""
+
+    @abstractmethod
+    def predict(self, outputs: Any) -> Detections:
+        """Boxes, and masks if it finds any, in pixels of the batch's pictures."""
 
 
 def at_least_fp32(values: Tensor) -> Tensor:

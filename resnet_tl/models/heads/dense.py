@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from resnet_tl.boxes import clip
 from resnet_tl.models.anchors import Anchors
-from resnet_tl.models.heads.base import Head
+from resnet_tl.models.heads.base import DetectionHead
 from resnet_tl.models.heads.suppression import best_of
 from resnet_tl.models.losses import focal_loss
 from resnet_tl.models.matching import NONE, Padded
@@ -39,8 +39,14 @@ class DenseOutputs(NamedTuple):
     anchors: list[Tensor]
     sizes: Tensor
 
+    def picture(self, number: int) -> DenseOutputs:
+        """Those of one picture of the batch, as a batch."""
+        one = slice(number, number + 1)
+        logits, regressed = ([level[one] for level in part] for part in (self.logits, self.regressed))
+        return DenseOutputs(logits, regressed, self.anchors, self.sizes[one])
 
-class DenseHead(Head):
+
+class DenseHead(DetectionHead):
     """A tower of 3x3 convolutions for what is there and one for where, the same for all levels.
 
     Args:

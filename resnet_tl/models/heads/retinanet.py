@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from resnet_tl.boxes import decode, encode
 from resnet_tl.models.anchors import Anchors
 from resnet_tl.models.heads.base import at_least_fp32
 from resnet_tl.models.heads.dense import DenseHead, DenseOutputs, by_anchor, labels_of
+from resnet_tl.models.losses import giou_loss
 from resnet_tl.models.matching import IGNORED, match_by_overlap, pad
 from resnet_tl.models.ranks import mean_over_ranks
 from resnet_tl.records import Boxes, Level
@@ -24,15 +25,25 @@ class RetinaNet(DenseHead):
 
     Args:
         levels, classes: see `DenseHead`, and there for the other options.
+        box_loss: `l1` of the encoded boxes as in the paper, or `giou` of the boxes (arXiv:1902.09630).
         floor_strides: see `Anchors`.
 
     Losses, in sums over a picture's anchors divided by the number of those that are to find an object, then averaged
-    over pictures as in the paper: `class` (focal) and `box` (L1 of the encoded boxes).
+    over pictures as in the paper: `class` (focal) and `box`.
     """
 
-    def __init__(self, levels: list[Level], classes: list[str], *, floor_strides: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        levels: list[Level],
+        classes: list[str],
+        *,
+        box_loss: Literal["l1", "giou"] = "l1",
+        floor_strides: bool = False,
+        **options: Any,
+    ) -> None:
         anchors = Anchors(levels, [_sizes(level) for level in levels], floor_strides=floor_strides)
         super().__init__(levels, classes, anchors=anchors, **options)
+        self.box_loss = box_loss
 
     def regress(self, x: Tensor) -> Tensor:
         return by_anchor(self.box(x), self.anchors.per_cell)
@@ -52,12 +63,17 @@ class RetinaNet(DenseHead):
         share = 1 / (finding.sum(1).clamp(min=1) * batch)
         weights = share[:, None] * (match != IGNORED)
         n, a = finding.nonzero(as_tuple=True)
-        aim = encode(objects.boxes[n, match[n, a]], anchors[a])
-        away = (at_least_fp32(torch.cat(outputs.regressed, 1)[n, a]) - aim).abs().sum(1)
+        away = self._away(torch.cat(outputs.regressed, 1)[n, a], objects.boxes[n, match[n, a]], anchors[a])
         return {
             "class": self.class_loss(outputs, labels_of(match, objects), weights),
             "box": (away * share[n]).sum(),
         }
+
+    def _away(self, regressed: Tensor, boxes: Tensor, anchors: Tensor) -> Tensor:
+        """The loss of each of M anchors, whose objects have these boxes: `[M]`."""
+        if self.box_loss == "giou":
+            return giou_loss(self.decode(regressed, anchors), boxes)
+        return (at_least_fp32(regressed) - encode(boxes, anchors)).abs().sum(1)
 
 
 def _sizes(level: Level) -> list[int]:

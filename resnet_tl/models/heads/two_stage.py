@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss, maskrcnn_inference, maskrcnn_loss
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead, concat_box_prediction_layers
@@ -19,7 +19,7 @@ from torchvision.ops.poolers import LevelMapper
 
 from resnet_tl.masks import to_pixels
 from resnet_tl.models.anchors import Anchors
-from resnet_tl.models.heads.base import Head, at_least_fp32
+from resnet_tl.models.heads.base import DetectionHead, at_least_fp32
 from resnet_tl.models.ranks import mean_over_ranks
 from resnet_tl.records import Boxes, Detections, Level
 
@@ -42,8 +42,15 @@ class TwoStageOutputs(NamedTuple):
     anchors: list[Tensor]
     sizes: list[tuple[int, int]]
 
+    def picture(self, number: int) -> TwoStageOutputs:
+        """Those of one picture of the batch, as a batch."""
+        one, pictures = slice(number, number + 1), len(self.sizes)
+        objectness, deltas = (x.view(pictures, -1, x.shape[1])[number] for x in (self.objectness, self.deltas))
+        maps = {name: value[one] for name, value in self.maps.items()}
+        return TwoStageOutputs(maps, self.proposals[one], objectness, deltas, self.anchors[one], self.sizes[one])
 
-class FasterRCNN(Head):
+
+class FasterRCNN(DetectionHead):
     """Regions are proposed from anchors on every level, then classified and refined one by one.
 
     Args:
@@ -51,6 +58,10 @@ class FasterRCNN(Head):
         classes: K names. The networks inside have a background before them: K + 1 outputs.
         score_threshold, nms_threshold, detections: as of the dense heads.
         floor_strides: see `Anchors`.
+        samples: regions of a picture that the second stage learns from, a quarter of them objects at most; fewer are
+            faster.
+        v2: torchvision's second form (arXiv:2111.11429): another convolution before the proposals, four with batch norm
+            before the classification, and batch norm in a head of masks.
 
     Losses: `objectness` and `rpn_box` of the first stage, `class` and `box` of the second; each a sum over samples
     divided by their number. Pictures are sampled by torch's generator.
@@ -65,19 +76,21 @@ class FasterRCNN(Head):
         nms_threshold: float = 0.5,
         detections: int = 100,
         floor_strides: bool = False,
+        samples: int = 512,
+        v2: bool = False,
     ) -> None:
         super().__init__()
-        self.names = [level.name for level in levels]
+        self.names, self.v2 = [level.name for level in levels], v2
         channels = levels[0].channels
         self.anchors = Anchors(levels, [[8 * level.stride] for level in levels], floor_strides=floor_strides)
-        self.rpn = _rpn(RPNHead(channels, self.anchors.per_cell))
+        self.rpn = _rpn(RPNHead(channels, self.anchors.per_cell, conv_depth=2 if v2 else 1))
         self.roi_heads = RoIHeads(
             box_roi_pool=roi_pool(levels, 7),
-            box_head=TwoMLPHead(channels * 7 * 7, 1024),
+            box_head=_box_head(channels, v2),
             box_predictor=FastRCNNPredictor(1024, len(classes) + 1),
             fg_iou_thresh=0.5,
             bg_iou_thresh=0.5,
-            batch_size_per_image=512,
+            batch_size_per_image=samples,
             positive_fraction=0.25,
             bbox_reg_weights=None,
             score_thresh=score_threshold,
@@ -165,7 +178,9 @@ class MaskRCNN(FasterRCNN):
     def __init__(self, levels: list[Level], classes: list[str], **options: Any) -> None:
         super().__init__(levels, classes, **options)
         self.roi_heads.mask_roi_pool = roi_pool(levels, 14)
-        self.roi_heads.mask_head = MaskRCNNHeads(levels[0].channels, (256, 256, 256, 256), dilation=1)
+        self.roi_heads.mask_head = MaskRCNNHeads(
+            levels[0].channels, (256, 256, 256, 256), dilation=1, norm_layer=nn.BatchNorm2d if self.v2 else None
+        )
         self.roi_heads.mask_predictor = MaskRCNNPredictor(256, 256, len(classes) + 1)
 
     def objects(self, targets: Boxes, sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
@@ -210,6 +225,13 @@ def roi_pool(levels: list[Level], side: int) -> MultiScaleRoIAlign:
     depths = [level.stride.bit_length() - 1 for level in read]
     pool.map_levels = LevelMapper(depths[0], depths[-1], pool.canonical_scale, pool.canonical_level)
     return pool
+
+
+def _box_head(channels: int, v2: bool) -> nn.Module:
+    """Crops `[R, channels, 7, 7]` -> `[R, 1024]`."""
+    if v2:
+        return FastRCNNConvFCHead((channels, 7, 7), [256, 256, 256, 256], [1024], norm_layer=nn.BatchNorm2d)
+    return TwoMLPHead(channels * 7 * 7, 1024)
 
 
 def _rpn(head: nn.Module) -> RegionProposalNetwork:

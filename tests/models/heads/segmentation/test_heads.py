@@ -129,22 +129,6 @@ def test_a_decoder_is_loaded_whatever_the_classes_and_the_classifier_by_their_na
     assert ("fc.weight" in report.skipped) != keep
 
 
-@pytest.mark.parametrize("kind", ["unet", "deeplabv3+"])
-def test_pictures_of_one_channel_start_from_weights_of_three(kind: str, tmp_path: Path) -> None:
-    trained = network(kind)
-    file = tmp_path / "trained.pth"
-    torch.save({f"network.{key}": value for key, value in trained.state_dict().items()}, file)
-    grey = build(Backbone("resnet_tiny", in_channels=1), None, HEADS[kind][0], CLASSES)
-    record, report = load_weights(grey, str(file), keys=public_keys(grey), classes=CLASSES, keep_classifier=True)
-    assert report.adapted == {"conv1.weight": "from 3 to 1 input channels"}
-    assert (report.missing, report.skipped) == ([], {})
-    grey.preprocess_as(record.preprocessing)
-    assert grey.normalise(torch.zeros(1, 1, 8, 8, dtype=torch.uint16)).shape == (1, 1, 8, 8)
-    pictures = torch.randn(2, 1, 64, 96)
-    expected = trained.eval().run(pictures.expand(-1, 3, -1, -1)).main
-    torch.testing.assert_close(grey.eval().run(pictures).main, expected, rtol=1e-4, atol=1e-5)
-
-
 def test_another_decoder_is_left_out_and_named(tmp_path: Path) -> None:
     file = tmp_path / "trained.pth"
     torch.save({f"network.{key}": value for key, value in network("unet").state_dict().items()}, file)

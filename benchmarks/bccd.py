@@ -1,0 +1,219 @@
+"""Detectors from random weights on blood cells in minutes, by our recipes for small machines and by torchvision's own.
+
+python -m benchmarks bccd --root DIR --head fcos [--minutes 12 | --steps N] [--who ours torchvision]
+                          [--precision 32-true] [--checkpoint FILE.ckpt] [--json] [--KEY VALUE ...]
+
+--root holds BCCD_Dataset's JPEGImages, Annotations and ImageSets (github.com/Shenggan/BCCD_Dataset, folder BCCD). One
+seed, ResNet-18-FPN, short side 320; trained on `train`, judged on `val` after the last step, never the best. Minutes
+are turned into steps by a few that are thrown away, and the schedule is laid over those steps; the seconds printed are
+those of the training proper. Further options (--model.optimizer.lr 0.002) lie over the recipe.
+torchvision's: fp32, channels-last, AdamW 1e-3, cosine, mirrored pictures, batches of 8.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import torch
+from lightning import Callback, LightningModule, Trainer, seed_everything
+from torch import Tensor, nn
+
+from benchmarks.machine import machine
+from resnet_tl.boxes import rescale
+from resnet_tl.cli.command import split
+from resnet_tl.cli.compose import Recipe, build_data, build_task, compose
+from resnet_tl.cli.trainer import build_trainer, settle_precision
+from resnet_tl.data.detection import VOCDetection
+from resnet_tl.metrics.detection import DetectionMetrics
+from resnet_tl.records import Batch, Detections
+from resnet_tl.tasks.base import Task
+
+SEED = 1
+"""Fixed before anything was measured."""
+
+FROM_SCRATCH = [("model.backbone.weights", "null"), ("model.tuning.phases", "[{train: all}]")]
+THROWN_AWAY, TIMED = 3, 12
+"""Steps before the pace is taken, and steps that it is taken of."""
+
+PEERS_BATCH, PEERS_LR = 8, 1e-3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """seconds: of the steps alone. map, map50: COCO's, of the last step's weights on the validation pictures."""
+
+    who: str
+    head: str
+    precision: str
+    steps: int
+    images: int
+    seconds: float
+    map: float
+    map50: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.who:<12} {self.head:<12} {self.precision:<10} mAP {self.map:.3f}  mAP50 {self.map50:.3f}  "
+            f"{self.images} images in {self.steps} steps, {self.seconds:.0f} s"
+        )
+
+
+def main(arguments: list[str]) -> None:
+    options, more = _parser().parse_known_args(arguments)
+    torch.set_num_threads(options.threads)
+    print("  ".join(f"{key} {value}" for key, value in machine().items()))
+    outcomes = []
+    for who in options.who:
+        outcomes.append(ours(options, more) if who == "ours" else torchvisions(options))
+        print(outcomes[-1], flush=True)
+    if options.json:
+        print(json.dumps({"machine": machine(), "seed": SEED, "outcomes": [asdict(each) for each in outcomes]}))
+
+
+class Clock(Callback):
+    """When each step ended, from the first one's beginning on."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.times = [time.perf_counter()]
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        self.times.append(time.perf_counter())
+
+
+class Fitted(NamedTuple):
+    task: Task
+    data: VOCDetection
+    trainer: Trainer
+    clock: Clock
+
+
+def ours(options: argparse.Namespace, more: list[str]) -> Outcome:
+    own = split(more).overrides
+    base = [("data.root", options.root), ("trainer.precision", options.precision), *FROM_SCRATCH, *own]
+    recipe = compose([f"detect/folder_small_machine_{options.head}"], base)
+    steps = options.steps or steps_in(options.minutes, fit(recipe, THROWN_AWAY + TIMED).clock.times)
+    task, data, trainer, clock = fit(recipe, steps)
+    trainer.limit_val_batches = 1.0
+    (scores,) = trainer.validate(task, data, verbose=False)
+    if options.checkpoint:
+        trainer.save_checkpoint(options.checkpoint)
+    facts = "ours", options.head, str(trainer.precision), steps, steps * data.batch_size
+    return Outcome(*facts, clock.times[-1] - clock.times[0], scores["val/map"], scores["val/map50"])
+
+
+def fit(recipe: Recipe, steps: int) -> Fitted:
+    """So many steps of the recipe, without a validation; the schedule ends with them."""
+    seed_everything(SEED, verbose=False)
+    data: Any = build_data(recipe)
+    task, clock = build_task(recipe, data.classes), Clock()
+    an_epoch = math.ceil(len(data.listings["train"]) / data.batch_size)
+    ends = {"max_steps": steps, "max_epochs": math.ceil(steps / an_epoch), "limit_val_batches": 0}
+    settled, _ = settle_precision({**recipe["trainer"], **ends})
+    trainer = build_trainer(settled, callbacks=[], loggers=[])
+    trainer.callbacks.append(clock)
+    trainer.fit(task, data)
+    return Fitted(task, data, trainer, clock)
+
+
+def steps_in(minutes: float, times: list[float]) -> int:
+    return int(60 * minutes * TIMED / (times[-1] - times[-1 - TIMED]))
+
+
+def torchvisions(options: argparse.Namespace) -> Outcome:
+    seed_everything(SEED, verbose=False)
+    data = VOCDetection(
+        options.root, image_size=320, max_size=544, augment="flip", batch_size=PEERS_BATCH, num_workers=2, seed=SEED
+    )
+    steps = options.steps or steps_in(options.minutes, train(peer(options.head), data, THROWN_AWAY + TIMED))
+    model = peer(options.head)
+    times = train(model, data, steps)
+    metrics = judged(model.eval(), data)
+    facts = "torchvision", options.head, "32-true", steps, steps * PEERS_BATCH
+    return Outcome(*facts, times[-1] - times[0], metrics["map"], metrics["map50"])
+
+
+def peer(head: str) -> nn.Module:
+    """torchvision's detector over its own ResNet-18-FPN, all of it trained; 3 classes and a background."""
+    from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
+    from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+    from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+
+    more: dict[str, Any] = {}
+    if head != "faster_rcnn":
+        more = {"returned_layers": [2, 3, 4], "extra_blocks": LastLevelP6P7(256, 256)}
+    plain = {"weights": None, "norm_layer": nn.BatchNorm2d, "trainable_layers": 5}
+    backbone = resnet_fpn_backbone(backbone_name="resnet18", **plain, **more)
+    kind = {"fcos": FCOS, "retinanet": RetinaNet, "faster_rcnn": FasterRCNN}[head]
+    model: nn.Module = kind(backbone, num_classes=4, min_size=320, max_size=544)
+    return model.to(memory_format=torch.channels_last)
+
+
+def train(model: nn.Module, data: VOCDetection, steps: int) -> list[float]:
+    """When each step ended, from the first one's beginning on."""
+    optimizer = torch.optim.AdamW(model.train().parameters(), PEERS_LR)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    times = [time.perf_counter()]
+    for images, targets in _as_torchvision_wants(data, steps):
+        loss = torch.stack(list(model(images, targets).values())).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        times.append(time.perf_counter())
+    return times
+
+
+def _as_torchvision_wants(data: VOCDetection, steps: int) -> Iterator[tuple[list[Tensor], list[dict[str, Tensor]]]]:
+    loader, epoch, done = data.train_dataloader(), 0, 0
+    while done < steps:
+        loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+        for batch in loader:
+            objects = batch.targets.objects().split(len(batch))
+            yield pictures(batch), [{"boxes": each.boxes, "labels": each.labels + 1} for each in objects]
+            done += 1
+            if done == steps:
+                return
+        epoch += 1
+
+
+def pictures(batch: Batch) -> list[Tensor]:
+    """Without padding, 0...1."""
+    return [image[:, :h, :w] / 255 for image, (h, w) in zip(batch.images, batch.sizes.tolist(), strict=True)]
+
+
+@torch.inference_mode()
+def judged(model: nn.Module, data: VOCDetection) -> dict[str, float]:
+    metrics = DetectionMetrics(data.classes)
+    for batch in data.val_dataloader():
+        found = model(pictures(batch))
+        sides = {name: nn.utils.rnn.pad_sequence([each[name] for each in found], batch_first=True) for name in found[0]}
+        boxes = rescale(sides["boxes"], batch.sizes, batch.original_sizes)
+        true, of = batch.targets, batch.targets.image
+        true.boxes = rescale(true.boxes[:, None], batch.sizes[of], batch.original_sizes[of])[:, 0]
+        detections = Detections(boxes, sides["scores"], sides["labels"] - 1)
+        metrics.update(detections, true, batch.indices, batch.original_sizes)
+    return metrics.compute()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks bccd", allow_abbrev=False)
+    parser.add_argument("--root", required=True, help="folder of JPEGImages, Annotations and ImageSets")
+    parser.add_argument("--head", default="fcos", choices=["fcos", "retinanet", "faster_rcnn"])
+    parser.add_argument("--minutes", type=float, default=12.0)
+    parser.add_argument("--steps", type=int, help="in place of minutes")
+    parser.add_argument("--who", nargs="+", default=["ours"], choices=["ours", "torchvision"])
+    parser.add_argument("--precision", default="32-true", help="of ours: the peer's; auto, or any of Lightning's")
+    parser.add_argument("--checkpoint", help="where to write ours, for `resnet-tl predict`")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--json", action="store_true", help="a line of JSON at the end")
+    return parser

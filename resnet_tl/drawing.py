@@ -1,0 +1,94 @@
+"""Pictures with what was found on them, for people: readable whatever the picture's size."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from resnet_tl.models.pasting import Cutout
+
+SMALLEST = 480
+"""Pixels of a drawn picture's short side at least: smaller pictures are enlarged, so that words fit on them."""
+
+Box = tuple[float, float, float, float]
+Colour = tuple[int, int, int]
+
+
+def draw(
+    picture: npt.NDArray[np.uint8],
+    boxes: npt.NDArray[np.float32],
+    labels: Sequence[int],
+    words: Sequence[str],
+    masks: Sequence[Cutout] | None = None,
+) -> Image.Image:
+    """The picture with a box, its words and maybe a mask for each object, the first on top.
+
+    Args:
+        picture: `[H, W, 3]`.
+        boxes: `[D, 4]` x1, y1, x2, y2 in its pixels.
+        labels: of the objects' classes; those of a class have one colour.
+        words: for each object.
+    """
+    pixels = picture.copy()
+    for number in reversed(range(len(masks or []))):
+        _tint(pixels, masks[number], colour_of(labels[number]))  # type: ignore[index]
+    image = Image.fromarray(pixels)
+    scale = max(1.0, SMALLEST / min(image.size))
+    image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
+    unit = max(1.0, min(image.size) / SMALLEST)  # pixels that look like one
+    canvas, font = ImageDraw.Draw(image), ImageFont.load_default(round(13 * unit))
+    for box, label in reversed(list(zip(boxes * scale, labels, strict=True))):
+        canvas.rectangle(_inside(box, image.size), outline=colour_of(label), width=round(2 * unit))
+    taken: list[Box] = []
+    for box, label, text in zip(boxes * scale, labels, words, strict=True):
+        left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
+        plate = _place(box, (right - left + 4 * unit, bottom - top + 4 * unit), image.size, taken)
+        taken.append(plate)
+        canvas.rectangle(plate, fill=colour_of(label))
+        ink = "black" if np.dot(colour_of(label), (0.299, 0.587, 0.114)) > 140 else "white"
+        canvas.text((plate[0] + 2 * unit - left, plate[1] + 2 * unit - top), text, fill=ink, font=font)
+    return image
+
+
+def colour_of(label: int) -> Colour:
+    """Vivid, and far from those of neighbouring labels: hues a golden ratio apart."""
+    shade = colorsys.hsv_to_rgb((0.02 + label * 0.618034) % 1, 0.85, 0.75 + 0.25 * (label % 2))
+    return tuple(round(255 * part) for part in shade)  # type: ignore[return-value]
+
+
+def _tint(pixels: npt.NDArray[np.uint8], mask: Cutout, colour: Colour, share: float = 0.45) -> None:
+    """Lays a colour over the mask's pixels, in full on its rim."""
+    inside, (height, width) = mask.pixels, mask.pixels.shape
+    part = pixels[mask.top : mask.top + height, mask.left : mask.left + width]
+    middle = np.pad(inside, 1)
+    core = middle[:-2, 1:-1] & middle[2:, 1:-1] & middle[1:-1, :-2] & middle[1:-1, 2:] & inside
+    part[inside] = (part[inside] * (1 - share) + np.array(colour) * share).astype(np.uint8)
+    part[inside & ~core] = colour
+
+
+def _inside(box: npt.NDArray[np.float32], size: tuple[int, int]) -> Box:
+    """Drawn edges are pixels, counted from 0."""
+    x0, y0, x1, y1 = box.tolist()
+    return x0, y0, max(min(x1, size[0]) - 1, x0), max(min(y1, size[1]) - 1, y0)
+
+
+def _place(box: npt.NDArray[np.float32], plate: tuple[float, float], size: tuple[int, int], taken: list[Box]) -> Box:
+    """Where words stand: above the box, else in its corner, below it, or at its right, where they hide no others."""
+    (x0, y0, x1, y1), (width, height) = box.tolist(), plate
+    corners = [(x0, y0 - height), (x0, y0), (x0, y1), (x1 - width, y1 - height), (x1, y0)]
+    places = [_pushed(corner, plate, size) for corner in corners]
+    return next((place for place in places if not any(_touch(place, other) for other in taken)), places[0])
+
+
+def _pushed(corner: tuple[float, float], plate: tuple[float, float], size: tuple[int, int]) -> Box:
+    """As far as needed into the picture."""
+    x, y = (max(0.0, min(at, limit - 1 - side)) for at, side, limit in zip(corner, plate, size, strict=True))
+    return x, y, x + plate[0], y + plate[1]
+
+
+def _touch(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

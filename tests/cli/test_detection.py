@@ -1,0 +1,105 @@
+"""`fit`, `validate` and `predict` of networks that find objects, on our own samples."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+
+import resnet_tl as package
+from resnet_tl.cli.main import main
+from resnet_tl.recipe.shipped import shipped_root
+
+SAMPLES = shipped_root() / "data" / "samples" / "detection"
+RECIPE = """\
+model:
+  class_path: Detection
+  init_args:
+    backbone: {name: resnet_tiny, norm: group}
+    neck: {class_path: FPN, init_args: {channels: 16, outputs: [p2, p3, p4], extra: pool}}
+    head: {class_path: MaskRCNN, init_args: {score_threshold: 0.01, detections: 5, samples: 8}}
+    optimizer: {name: adamw, lr: 0.001}
+data:
+  class_path: CocoDetection
+  init_args: {image_size: 64, batch_size: 8, num_workers: 0}
+trainer: {max_epochs: 1, precision: "32", limit_train_batches: 1}
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one step."""
+    folder = tmp_path_factory.mktemp("objects")
+    (folder / "objects.yaml").write_text(RECIPE)
+    line = ["fit", "-c", str(folder / "objects.yaml"), "--data.root", str(SAMPLES), "--run", str(folder / "run")]
+    assert main(line) == 0
+    return folder / "run"
+
+
+def test_a_run_is_trained_and_scored(run: Path, resnet_tl: Callable[..., Any], here: Path) -> None:
+    (row,) = [row for row in csv.DictReader((run / "metrics.csv").open()) if row["val/map"]]
+    assert {"train/loss_mask", "train/loss_objectness", "val/map50", "val/mask_map", "val/mask_map50"} <= row.keys()
+    done = resnet_tl("validate {} --out scores.json", run)
+    assert done.code == 0, done.err
+    scores = json.loads((here / "scores.json").read_text())
+    assert scores["headline"] == "map"
+    assert scores["metrics"]["val/map"] == pytest.approx(float(row["val/map"]), abs=1e-6)
+    assert {"class", "objects", "map", "map50", "mask_map", "mask_map50"} == scores["per_class"][0].keys()
+
+
+def test_what_is_found_comes_as_files_and_pictures(run: Path, resnet_tl: Callable[..., Any], here: Path) -> None:
+    pictures = sorted((SAMPLES / "images").glob("val_*.png"))
+    done = resnet_tl("predict {} {} --out found --draw --score 0.02", run, SAMPLES / "images" / "val_*.png")
+    assert done.code == 0, done.err
+    assert sorted(path.stem for path in (here / "found/drawn").iterdir()) == [path.stem for path in pictures]
+    with Image.open(here / "found/drawn/val_00.jpg") as image:
+        assert image.size == (600, 480), "small pictures are enlarged"
+    check_files(here / "found", pictures)
+    assert resnet_tl("predict {} {} --out found", run, SAMPLES / "images").code == 2, "nothing is overwritten"
+
+
+def check_files(found: Path, pictures: list[Path]) -> None:
+    """The json is COCO's, with the category ids of the samples; the table says the same."""
+    content = COCO(str(found / "objects.json"))
+    annotated = COCO(str(SAMPLES / "instances_val.json"))
+    assert {c["id"]: c["name"] for c in content.cats.values()} == {c["id"]: c["name"] for c in annotated.cats.values()}
+    assert [image["file_name"] for image in content.imgs.values()] == [str(path) for path in pictures]
+    assert len(content.anns) > 0
+    for annotation in content.anns.values():
+        assert content.annToMask(annotation).sum() == annotation["area"]
+        assert annotation["score"] >= 0.02
+    names = [content.cats[annotation["category_id"]]["name"] for annotation in content.anns.values()]
+    assert [row["label"] for row in csv.DictReader((found / "objects.csv").open())] == names
+    said = content.loadRes(list(content.anns.values()))
+    assert len(said.anns) == len(content.anns)
+
+
+def test_one_file_and_from_python(run: Path, resnet_tl: Callable[..., Any], here: Path) -> None:
+    picture = SAMPLES / "images" / "val_00.png"
+    assert resnet_tl("predict {} {} --out a.json", run, picture).code == 0
+    assert resnet_tl("predict {} {} --out a.csv --score 0.02", run, picture).code == 0
+    assert len(json.loads((here / "a.json").read_text())["images"]) == 1
+    (found,) = package.load(run).predict(picture, score=0.02)
+    rows = list(csv.DictReader((here / "a.csv").open()))
+    assert [row["label"] for row in rows] == found.classes
+    assert [float(row["x1"]) for row in rows] == pytest.approx(found.boxes[:, 0].tolist(), abs=0.01)
+    done = resnet_tl("predict {} {} --out b.json --draw", run, picture)
+    assert done == (2, "", "error: --draw needs a folder to write to: --out b\n")
+
+
+def test_pictures_of_other_classes_are_one_sentence(run: Path, resnet_tl: Callable[..., Any], here: Path) -> None:
+    content = json.loads((SAMPLES / "instances_val.json").read_text())
+    content["categories"][0]["name"] = "zebra"
+    (here / "other").mkdir()
+    (here / "other/val.json").write_text(json.dumps(content))
+    (here / "other/images").symlink_to(SAMPLES / "images")
+    done = resnet_tl("validate {} --data.root other", run)
+    assert done.code == 2
+    assert "zebra" in done.err
+    assert done.err.strip().count("\n") == 0
