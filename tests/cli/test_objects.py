@@ -54,7 +54,8 @@ def objects(here: Path) -> Path:
 def test_every_planted_fault_is_named_in_one_report_and_none_in_the_clean_set(
     resnet_tl: Callable[..., Any], objects: Path
 ) -> None:
-    line = "fit -c objects.yaml --data.root set --run run --trainer.callbacks [] --trainer.limit_train_batches 1"
+    short = "--trainer.callbacks [] --trainer.max_epochs 1 --trainer.limit_train_batches 1"
+    line = f"fit -c objects.yaml --data.root set --run run {short}"
     file = objects / "set/instances_train.json"
     document = json.loads(file.read_text())
     images, annotations = document["images"], document["annotations"]
@@ -107,6 +108,7 @@ def test_a_set_without_boxes_and_one_of_other_classes(resnet_tl: Callable[..., A
     assert "has classes that the checkpoint does not know ('car', 'cat', 'horse', 'truck')" in done.err
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_bit_for_bit(process: Callable[..., BaseProcess], objects: Path) -> None:
     def finished(line: str, **environment: str) -> int | None:
         begun = process(line, objects, **environment)
