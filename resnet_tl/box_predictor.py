@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -12,13 +11,12 @@ import numpy.typing as npt
 import torch
 
 from resnet_tl.boxes import rescale
-from resnet_tl.data.decode import Picture, decode
+from resnet_tl.data.decode import Picture
 from resnet_tl.data.pairs import shown_size
 from resnet_tl.data.resize import resize
-from resnet_tl.errors import DataError
 from resnet_tl.models.network import Network
 from resnet_tl.models.pasting import Cutout, paste
-from resnet_tl.predictor import Source, checked_array, device_called, sources_of
+from resnet_tl.predictor import Source, device_called, pictures_of
 from resnet_tl.records import Preprocessing
 
 
@@ -80,22 +78,8 @@ class BoxPredictor:
         score: float = 0.0,
     ) -> Iterator[BoxPrediction]:
         """`predict`, one prediction after another."""
-        for index, source in enumerate(sources_of(inputs)):
-            try:
-                picture = self._picture(source, index)
-            except DataError as error:
-                if on_error == "error":
-                    raise
-                warnings.warn(f"left out: {error}", stacklevel=2)
-                continue
-            path = None if isinstance(source, np.ndarray) else str(source)
+        for index, path, picture in pictures_of(inputs, len(self.network.mean), on_error):
             yield self._found(index, path, picture, score)
-
-    def _picture(self, source: Source, index: int) -> Picture:
-        channels = len(self.network.mean)
-        if isinstance(source, np.ndarray):
-            return checked_array(source, index, channels)
-        return decode(str(source), channels)
 
     @torch.inference_mode()
     def _found(self, index: int, path: str | None, picture: Picture, score: float) -> BoxPrediction:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +14,15 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from resnet_tl.data.decode import Picture, decode
+from resnet_tl.data.decode import Picture
 from resnet_tl.data.masks import Mask
 from resnet_tl.data.pairs import shown_size
 from resnet_tl.data.resize import resize
 from resnet_tl.data.sources.masks import palette
-from resnet_tl.errors import DataError, RunError
+from resnet_tl.errors import RunError
 from resnet_tl.models.inference import Inference, segment
 from resnet_tl.models.network import Network
-from resnet_tl.predictor import Source, checked_array, device_called, sources_of
+from resnet_tl.predictor import Source, device_called, pictures_of
 from resnet_tl.records import Preprocessing
 
 
@@ -75,22 +74,8 @@ class MaskPredictor:
         self, inputs: Source | Iterable[Source], on_error: Literal["error", "skip"] = "error"
     ) -> Iterator[MaskPrediction]:
         """`predict`, one prediction after another."""
-        for index, source in enumerate(sources_of(inputs)):
-            try:
-                picture = self._picture(source, index)
-            except DataError as error:
-                if on_error == "error":
-                    raise
-                warnings.warn(f"left out: {error}", stacklevel=2)
-                continue
-            path = None if isinstance(source, np.ndarray) else str(source)
+        for index, path, picture in pictures_of(inputs, len(self.network.mean), on_error):
             yield MaskPrediction(index, path, picture, self.logits(picture).argmax(0).to(torch.uint8).cpu().numpy())
-
-    def _picture(self, source: Source, index: int) -> Picture:
-        channels = len(self.network.mean)
-        if isinstance(source, np.ndarray):
-            return checked_array(source, index, channels)
-        return decode(str(source), channels)
 
     @torch.inference_mode()
     def logits(self, picture: Picture) -> torch.Tensor:

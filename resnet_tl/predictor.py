@@ -22,7 +22,7 @@ from torch import Tensor
 from resnet_tl.checkpoint import Bundle, read
 from resnet_tl.data.collate import collate
 from resnet_tl.data.dataset import Item, decode_for
-from resnet_tl.data.decode import Picture
+from resnet_tl.data.decode import Picture, decode
 from resnet_tl.data.sources.files import find_pictures
 from resnet_tl.data.transforms import Transform, evaluation, pipeline
 from resnet_tl.errors import DataError, RunError, WeightsError
@@ -221,6 +221,25 @@ def sources_of(inputs: Source | Iterable[Source]) -> list[Source]:
     for source in inputs:
         found.extend([source] if isinstance(source, np.ndarray) else find_pictures([source]))
     return found
+
+
+def pictures_of(
+    inputs: Source | Iterable[Source], channels: int, on_error: Literal["error", "skip"]
+) -> Iterator[tuple[int, str | None, Picture]]:
+    """Each picture meant, whole and at its own size: its place, its path (None: an array), `[H, W, C]`.
+
+    on_error: what one that cannot be used does: raise its DataError, or be left out with a warning.
+    """
+    for index, source in enumerate(sources_of(inputs)):
+        try:
+            if isinstance(source, np.ndarray):
+                yield index, None, checked_array(source, index, channels)
+            else:
+                yield index, str(source), decode(str(source), channels)
+        except DataError as error:
+            if on_error == "error":
+                raise
+            warnings.warn(f"left out: {error}", stacklevel=2)
 
 
 def checked_array(array: Picture, index: int, channels: int) -> Picture:
