@@ -100,9 +100,11 @@ class Fitted(NamedTuple):
 def ours(options: argparse.Namespace, more: list[str]) -> Outcome:
     own = split(more).overrides
     base = [("data.root", options.root), ("trainer.precision", options.precision), *FROM_SCRATCH, *own]
-    recipe = compose([f"detect/folder_small_machine_{options.head}"], base)
-    steps = options.steps or steps_in(options.minutes, fit(recipe, THROWN_AWAY + TIMED).clock.times)
-    task, data, trainer, clock = fit(recipe, steps)
+    recipe = f"detect/folder_small_machine_{options.head}"
+    if options.steps is None:
+        tried = fit(compose([recipe], [*base, ("model.schedule.warmup_epochs", "0")]), THROWN_AWAY + TIMED)
+    steps = options.steps or steps_in(options.minutes, tried.clock.times)
+    task, data, trainer, clock = fit(compose([recipe], base), steps)
     trainer.limit_val_batches = 1.0
     (scores,) = trainer.validate(task, data, verbose=False)
     if options.checkpoint:
@@ -132,7 +134,7 @@ def steps_in(minutes: float, times: list[float]) -> int:
 def torchvisions(options: argparse.Namespace) -> Outcome:
     seed_everything(SEED, verbose=False)
     data = VOCDetection(
-        options.root, image_size=320, max_size=544, augment="flip", batch_size=PEERS_BATCH, num_workers=2, seed=SEED
+        options.root, image_size=320, max_size=544, augment="none", batch_size=PEERS_BATCH, num_workers=2, seed=SEED
     )
     steps = options.steps or steps_in(options.minutes, train(peer(options.head), data, THROWN_AWAY + TIMED))
     model = peer(options.head)
@@ -179,11 +181,21 @@ def _as_torchvision_wants(data: VOCDetection, steps: int) -> Iterator[tuple[list
         loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
         for batch in loader:
             objects = batch.targets.objects().split(len(batch))
-            yield pictures(batch), [{"boxes": each.boxes, "labels": each.labels + 1} for each in objects]
+            targets = [{"boxes": each.boxes, "labels": each.labels + 1} for each in objects]
+            yield mirrored(pictures(batch), targets)
             done += 1
             if done == steps:
                 return
         epoch += 1
+
+
+def mirrored(images: list[Tensor], targets: list[dict[str, Tensor]]) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+    """Every other one, at random."""
+    for number, target in enumerate(targets):
+        if torch.rand(()) < 0.5:
+            width, (x1, y1, x2, y2) = images[number].shape[2], target["boxes"].T
+            images[number], target["boxes"] = images[number].flip(2), torch.stack([width - x2, y1, width - x1, y2], 1)
+    return images, targets
 
 
 def pictures(batch: Batch) -> list[Tensor]:

@@ -22,6 +22,7 @@ from resnet_tl.tuning.callback import FineTuning
 from resnet_tl.tuning.plan import Tuning
 from resnet_tl.tuning.rates import Optimizer, Schedule, build_optimizer, build_schedule, parameter_groups
 from resnet_tl.weights.load import load_weights
+from resnet_tl.weights.records import WeightRecord
 from resnet_tl.weights.report import Report
 
 
@@ -134,7 +135,7 @@ class Task(LightningModule):
         init_args = {name: as_plain(getattr(self, name)) for name in parts if getattr(self, name, None) is not None}
         return {"class_path": import_path(type(self)), "init_args": init_args}
 
-    def _load_weights(self, weights: str) -> None:
+    def _load_weights(self, weights: str) -> WeightRecord:
         keys = public_keys(self.network)
         record, report = load_weights(
             self.network,
@@ -149,6 +150,7 @@ class Task(LightningModule):
         self.preprocessing = record.preprocessing
         self.loaded_stages = _stages_loaded(self.network, report, keys)
         rank_zero_info(str(report))
+        return record
 
 
 def _stages_loaded(network: Network, report: Report, keys: dict[str, str]) -> list[str]:

@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import cast
 
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torchmetrics import MeanMetric
 
 from resnet_tl.boxes import rescale
 from resnet_tl.masks import scaled
 from resnet_tl.metrics.detection import DetectionMetrics
+from resnet_tl.models.anchors import Anchors
 from resnet_tl.models.heads.base import DetectionHead
 from resnet_tl.models.heads.fcos import FCOS
 from resnet_tl.models.heads.retinanet import RetinaNet  # noqa: F401  known by name
@@ -24,6 +26,7 @@ from resnet_tl.records import Batch, Boxes, Detections
 from resnet_tl.tasks.base import Task
 from resnet_tl.tuning.plan import Tuning
 from resnet_tl.tuning.rates import Optimizer, Schedule
+from resnet_tl.weights.records import WeightRecord
 
 
 class Detection(Task):
@@ -99,6 +102,12 @@ class Detection(Task):
         keep = batch.indices >= 0
         masks = None if found.masks is None else found.masks[keep]
         return batch.indices[keep], Detections(found.boxes[keep], found.scores[keep], found.labels[keep], masks)
+
+    def _load_weights(self, weights: str) -> WeightRecord:
+        record, anchors = super()._load_weights(weights), getattr(self.detector, "anchors", None)
+        if isinstance(anchors, Anchors) and record.floor_strides and not anchors.floor_strides:
+            rank_zero_info("  these were trained with floor_strides: true of the head, which says false")
+        return record
 
     def _truth(self, batch: Batch, split: str) -> Boxes:
         """In pixels of the files: as the data module has it, or rescaled."""

@@ -45,11 +45,21 @@ NORM_EPS = {
 `overwrite_eps`; its FCOS is younger and has the usual one)."""
 
 
+def holds_detector(content: Mapping[Any, Any]) -> bool:
+    """Whether a file's content is a detector of torchvision's, or one is nested in it."""
+    nested = (value for value in content.values() if isinstance(value, Mapping))
+    return _is_detector(content) or any(holds_detector(value) for value in nested)
+
+
 def in_our_keys(content: Mapping[Any, Any]) -> Mapping[Any, Any]:
     """A file's content, with the keys of a detector of torchvision's replaced by ours wherever one is nested in it."""
-    if any(isinstance(key, str) and key.startswith(NECK) for key in content):
+    if _is_detector(content):
         return _translated({key: value for key, value in content.items() if isinstance(value, Tensor)})
     return {key: in_our_keys(value) if isinstance(value, Mapping) else value for key, value in content.items()}
+
+
+def _is_detector(content: Mapping[Any, Any]) -> bool:
+    return any(isinstance(key, str) and key.startswith(NECK) for key in content)
 
 
 def _translated(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

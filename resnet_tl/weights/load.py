@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from resnet_tl.weights.channels import over_channels, preprocessing_over_channels
 from resnet_tl.weights.classifier import add_classifier
-from resnet_tl.weights.detectors import in_our_keys
+from resnet_tl.weights.detectors import holds_detector, in_our_keys
 from resnet_tl.weights.keys import Layout, Shape, find_layout
 from resnet_tl.weights.misfit import Candidates, check_fit, first_convolution
 from resnet_tl.weights.parts import add_parts
@@ -53,6 +53,7 @@ def load_weights(
         WeightsError: nothing found under `name`, not safe to open, another network's weights, another class count.
     """
     content, record = fetch(name, sha256)
+    record = replace(record, floor_strides=holds_detector(content))
     content = in_our_keys(content)
     own = module.state_dict()
     keys = {key: key for key in own} if keys is None else keys

@@ -24,6 +24,7 @@ class WeightRecord:
             91 entries of COCO's table by category id, which begins with `__background__` and has gaps called `N/A`.
         licence: as the publisher writes it.
         score: as published, with metric and data set: "80.858 % acc@1 on ImageNet-1K".
+        floor_strides: of a detector whose anchors were torchvision's, see `resnet_tl.models.anchors.Anchors`.
         norm_eps: that the batch norms were trained with, where it is not what networks have (1e-5).
     """
 
@@ -35,6 +36,7 @@ class WeightRecord:
     licence: str | None = None
     score: str | None = None
     norm_eps: float | None = None
+    floor_strides: bool = False
 
 
 def to_metadata(record: WeightRecord) -> dict[str, str]:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import torchvision
 from PIL import Image
 from pycocotools.coco import COCO
 
@@ -103,3 +105,50 @@ def test_pictures_of_other_classes_are_one_sentence(run: Path, resnet_tl: Callab
     assert done.code == 2
     assert "zebra" in done.err
     assert done.err.strip().count("\n") == 0
+
+
+V2_RETINANET = "{class_path: RetinaNet, init_args: {norm: group, box_loss: giou, floor_strides: true}}"
+V2_MASK = "{class_path: MaskRCNN, init_args: {v2: true, floor_strides: true}}"
+PUBLISHED = {
+    "retinanet_resnet50_fpn": ("detect/folder_retinanet_resnet50", []),
+    "fcos_resnet50_fpn": ("detect/folder_fcos_resnet50", []),
+    "fasterrcnn_resnet50_fpn": ("detect/folder_faster_rcnn_resnet50", []),
+    "maskrcnn_resnet50_fpn": ("instance/folder_mask_rcnn_resnet50", []),
+    "retinanet_resnet50_fpn_v2": (
+        "detect/folder_retinanet_resnet50",
+        ["--model.neck.extra", "conv_c5", "--model.head", V2_RETINANET],
+    ),
+    "maskrcnn_resnet50_fpn_v2": (
+        "instance/folder_mask_rcnn_resnet50",
+        ["--model.neck.norm", "batch", "--model.head", V2_MASK],
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_fine_tune_starts_from_torchvisions_published_detectors(
+    name: str, here: Path, monkeypatch: pytest.MonkeyPatch, resnet_tl: Callable[..., Any], caplog: Any
+) -> None:
+    """Of random weights, where torchvision's own loader would have put them. All of our classes are among COCO's."""
+    recipe, more = PUBLISHED[name]
+    weights = torchvision.models.get_model_weights(name)["COCO_V1"]
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    monkeypatch.setenv("TORCH_HOME", str(here))
+    file = here / "hub" / "checkpoints" / weights.url.rpartition("/")[2]
+    file.parent.mkdir(parents=True)
+    theirs = torchvision.models.get_model(name, weights=None, weights_backbone=None)
+    torch.save(theirs.state_dict(), file)
+    few = "--data.image_size 64 --data.max_size 96 --data.batch_size 2 --data.num_workers 0 --trainer.max_epochs 2"
+    one = "--trainer.limit_train_batches 1 --trainer.limit_val_batches 1 --trainer.precision 32 --run run"
+    words = ["--model.backbone.weights", f"torchvision/{name}.COCO_V1", *more]
+    caplog.set_level("INFO", "lightning.pytorch.utilities.rank_zero")
+    line = " ".join(["fit -c {} --data.root {}", few, one, *["{}"] * len(words)])
+    done = resnet_tl(line, recipe, SAMPLES, *words)
+    assert done.code == 0, done.err
+    said = caplog.text
+    assert f"Weights from torchvision/{name}.COCO_V1" in said
+    assert "the outputs of the data's classes, in its order" in said
+    assert "skipped" not in said
+    assert "unexpected" not in said
+    assert "missing" not in said or "v2" in name, "GroupNorm's convolutions have no bias there, and 0 here"

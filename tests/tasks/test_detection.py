@@ -164,3 +164,30 @@ def test_a_trained_checkpoint_is_enough_to_predict(tmp_path: Path) -> None:
     assert (np.diff(found.scores) <= 0).all()
     assert found.boxes.min() >= 0
     assert found.boxes.max() <= SIDE
+
+
+def torchvisions(path: Path, classes: int) -> str:
+    """A file in the layout of torchvision's RetinaNet, of random weights."""
+    from torchvision.models import resnet18
+    from torchvision.models.detection import RetinaNet as Theirs
+    from torchvision.models.detection.backbone_utils import BackboneWithFPN
+    from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+
+    layers = {f"layer{number}": str(number) for number in (2, 3, 4)}
+    backbone = BackboneWithFPN(resnet18(), layers, [128, 256, 512], 16, LastLevelP6P7(16, 16))
+    torch.save(Theirs(backbone, classes).state_dict(), path / "theirs.pth")
+    return str(path / "theirs.pth")
+
+
+@pytest.mark.parametrize("floor_strides", [True, False])
+def test_a_detector_of_torchvisions_with_other_classes_keeps_trunk_neck_and_towers_and_says_so(
+    floor_strides: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.manual_seed(0)
+    neck = functools.partial(FPN, channels=16, outputs=("p3", "p4", "p5", "p6", "p7"))
+    head = functools.partial(RetinaNet, floor_strides=floor_strides)
+    with caplog.at_level("INFO", "lightning.pytorch.utilities.rank_zero"):
+        made = Detection(CLASSES, Backbone("resnet18", torchvisions(tmp_path, 91)), neck, head)
+    assert made.loaded_stages == ["stem", "layer1", "layer2", "layer3", "layer4", "neck"]
+    assert "skipped: head.logits.weight, head.logits.bias: the names of its classes are unknown" in caplog.text
+    assert ("floor_strides" in caplog.text) == (not floor_strides)

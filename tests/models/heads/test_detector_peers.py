@@ -284,3 +284,42 @@ PUBLISHED = {
     "faster": "FasterRCNN_ResNet50_FPN_Weights",
     "mask": "MaskRCNN_ResNet50_FPN_Weights",
 }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["retinanet", "mask"])
+def test_second_forms_find_what_torchvisions_do(kind: str, tmp_path: Path) -> None:
+    """In eval mode; boxes and masks are found at random, at low scores."""
+    case, size = KINDS[kind], 128
+    torch.manual_seed(4)
+    options = {"weights": None, "weights_backbone": None, "min_size": size, "max_size": 4 * size}
+    if kind == "retinanet":
+        theirs = tv.retinanet_resnet50_fpn_v2(**options, score_thresh=0.001)
+        torch.nn.init.normal_(theirs.head.classification_head.cls_logits.weight, std=0.05)
+        theirs.head.classification_head.cls_logits.bias.data.view(-1, 91)[:, 0] = -40
+        more, extra, norm = {"norm": "group", "box_loss": "giou"}, "conv_c5", None
+    else:
+        theirs = tv.maskrcnn_resnet50_fpn_v2(**options, box_score_thresh=0.001)
+        more, extra, norm = {"v2": True}, "pool", "batch"
+    save_weights(theirs.state_dict(), WeightRecord("", classes=TABLE), tmp_path / "weights.safetensors")
+    network = build(
+        Backbone("resnet50"),
+        functools.partial(FPN, outputs=case.outputs, extra=extra, norm=norm),
+        functools.partial(case.ours, floor_strides=True, score_threshold=0.001, nms_threshold=0.5, **more),
+        NAMES,
+    )
+    _, report = load_weights(network, str(tmp_path / "weights.safetensors"), keys=public_keys(network), classes=NAMES)
+    assert report.skipped == {}
+    assert report.unexpected == []
+    if kind == "retinanet":
+        network.head.detections = theirs.detections_per_img
+    images = pictures(size)
+    sizes = torch.tensor([list(image.shape[1:]) for image in images])
+    with torch.no_grad():
+        padded, _ = theirs.eval().transform([image / 255 for image in images])
+        found = theirs([image / 255 for image in images])
+        ours_ = network.to(memory_format=torch.contiguous_format).eval()
+        detections = ours_.head.predict(ours_.run(padded.tensors, sizes))
+    assert all(len(picture["boxes"]) >= 50 for picture in found)
+    boxes, scores = compare_detections(detections, found)
+    assert max(boxes, scores) <= 1e-4
