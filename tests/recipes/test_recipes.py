@@ -71,7 +71,7 @@ def segmentation_set(name: str, folder: Path) -> str:
 
 def detection_set(name: str, folder: Path) -> str:
     """Our samples, or two of them as Pascal VOC lays them out."""
-    if "coco" in name:
+    if "voc" not in name and "small_machine" not in name:
         return str(OBJECTS)
     for inside in ("JPEGImages", "Annotations", "ImageSets/Main"):
         (folder / inside).mkdir(parents=True)
