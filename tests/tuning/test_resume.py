@@ -20,7 +20,7 @@ from resnet_tl.tracking.last import Last
 from resnet_tl.tracking.metrics_csv import MetricsCsv
 from resnet_tl.tuning.callback import FineTuning
 from resnet_tl.tuning.plan import Phase, Tuning
-from resnet_tl.tuning.resume import random_state, set_random_state
+from resnet_tl.tuning.resume import _on_device, random_state, set_random_state
 
 CPU = torch.device("cpu")
 BATCHES = 7
@@ -31,6 +31,11 @@ def test_random_states_survive_a_file(tmp_path: Path) -> None:
     drawn = draws()
     set_random_state(torch.load(tmp_path / "state", weights_only=True), CPU)
     assert draws() == drawn
+
+
+def test_float64_does_not_go_where_there_is_none() -> None:
+    rate = torch.tensor(0.1, dtype=torch.float64)  # as rates are logged
+    assert torch.equal(_on_device({"rate": rate}, torch.device("mps"))["rate"], rate)
 
 
 def draws() -> tuple[float, ...]:
