@@ -1,13 +1,15 @@
 """A training step with frozen stages, beside Lightning's BackboneFinetuning and a plain `requires_grad=False`.
 
 python -m benchmarks freezing_speed [--json] [--rounds 20] [--variant resnet50] [--batch 16] [--size 224] [--threads N]
-                                    [--parts steps memory cached]
+                                    [--allocators default raised] [--parts steps memory cached]
 
 steps: with (a) `BackboneFinetuning.freeze` in its default settings and (b) `requires_grad=False`, both on torchvision's
 model in train mode and in either layout; and with ours, eager and compiled. All of them take SGD with momentum
 over what is trained, on pictures that lie in memory.
 memory: growth of the peak over a process that only imports, each in a process of its own.
 cached: ours within Trainer.fit, with loader, metrics.csv and progress; after every step the peers take one, each timed.
+
+`raised` is glibc's malloc told to keep freed maps, as our command does: all contestants are measured with and without.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -72,24 +74,33 @@ class Setting:
     size: int
     threads: int
     rounds: int
+    allocator: str
 
 
 def main(arguments: list[str]) -> None:
     options = _parser().parse_args(arguments)
-    setting = Setting(options.variant, options.batch, options.size, options.threads, options.rounds)
+    shape = (options.variant, options.batch, options.size, options.threads, options.rounds)
     print("  ".join(f"{key} {value}" for key, value in machine().items()))
-    print(f"{setting.variant}, batch {setting.batch}, {setting.size} px, {setting.threads} threads")
-    results: dict[str, Any] = {"machine": machine(), "setting": asdict(setting)}
-    for frozen in FROZEN:
-        for part in ("steps", "cached"):
-            if part in options.parts:
-                seconds = in_fresh_process({"steps": steps, "cached": cached}[part], setting, frozen)
-                results[f"{part}, {frozen}"] = seconds
-                show(frozen, part, seconds)
-    if "memory" in options.parts:
-        results["memory"] = show_memory(setting)
+    print(f"{options.variant}, batch {options.batch}, {options.size} px, {options.threads} threads")
+    results: dict[str, Any] = {"machine": machine(), "settings": vars(options)}
+    for allocator in options.allocators:
+        setting = Setting(*shape, allocator)
+        results[allocator] = {
+            f"{part}, {frozen}": timed(part, setting, frozen)
+            for frozen in FROZEN
+            for part in ("steps", "cached")
+            if part in options.parts
+        }
+        if "memory" in options.parts:
+            results[allocator]["memory"] = show_memory(setting)
     if options.json:
         print(json.dumps(results))
+
+
+def timed(part: str, setting: Setting, frozen: str) -> Seconds:
+    seconds: Seconds = in_fresh_process({"steps": steps, "cached": cached}[part], setting, frozen)
+    show(f"{part}, malloc {setting.allocator}", frozen, seconds)
+    return seconds
 
 
 def steps(setting: Setting, frozen: str) -> Seconds:
@@ -164,7 +175,7 @@ class Between(Callback):
         self._since = time.perf_counter()
 
 
-def show(frozen: str, part: str, seconds: Seconds) -> None:
+def show(part: str, frozen: str, seconds: Seconds) -> None:
     print(f"\n{frozen} frozen, {part}: median seconds a step (quartiles)")
     for name, values in seconds.items():
         print(f"  {name:<40} {quartiles(values)}")
@@ -180,7 +191,7 @@ def show_memory(setting: Setting) -> dict[str, float]:
     names = {"all trained": "ours", "stem to layer3": "ours", "all but the head": "ours"}
     nothing = in_fresh_process(peak, setting, "")
     grown = {frozen: in_fresh_process(peak, setting, frozen) - nothing for frozen in names}
-    print(f"\ngrowth of peak memory in a training step of ours, MiB beyond {nothing:.0f}")
+    print(f"\ngrowth of peak memory in a training step of ours, malloc {setting.allocator}, MiB beyond {nothing:.0f}")
     for frozen, value in grown.items():
         share = value / grown["all trained"]
         verdict = "" if frozen != "stem to layer3" else f", wanted {MEMORY_WANTED}: {_met(share <= MEMORY_WANTED)}"
@@ -256,7 +267,8 @@ def _batch(setting: Setting, channels_last: bool) -> tuple[torch.Tensor, torch.T
 
 
 def _settle(setting: Setting) -> None:
-    """As the command does; it holds for the peers, too."""
+    """As the command does, but for its malloc; it holds for the peers, too."""
+    os.environ["RESNET_TL_MALLOPT"] = "1" if setting.allocator == "raised" else "0"
     prepare()
     torch.set_num_threads(setting.threads)
     torch.manual_seed(0)
@@ -282,6 +294,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--allocators", nargs="+", default=["default", "raised"], choices=["default", "raised"])
     parts = ["steps", "cached", "memory"]
     parser.add_argument("--parts", nargs="+", default=parts, choices=parts)
     return parser

@@ -34,9 +34,12 @@ class Summary(Callback):
         self.run, self.monitor, self.pace = run, monitor, pace
         self.best: dict[str, Any] = {}
         self.final: dict[str, Any] = {}
+        self._made_with: dict[str, Any] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.run.agree(trainer.strategy)
+        if trainer.is_global_zero:
+            self._made_with = {"versions": versions(), "git": git_state()}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         csvs = [logger for logger in trainer.loggers if isinstance(logger, MetricsCsv)]
@@ -72,8 +75,7 @@ class Summary(Callback):
             "seconds": round(self.pace.seconds, 1),
             "images_per_s": self.pace.images_per_second,
             "finished": finished,
-            "versions": versions(),
-            "git": git_state(),
+            **self._made_with,
         }
         with replacing(self.run.summary) as file:
             file.write(json.dumps(_finite(content), indent=2).encode() + b"\n")
