@@ -57,6 +57,22 @@ trainer: {max_epochs: 2, precision: "32", log_every_n_steps: 1, callbacks: [{cla
 tracking: {checkpoint_every: 2}
 """  # noqa: E501
 
+OBJECTS = """\
+model:
+  class_path: Detection
+  init_args:
+    backbone: {name: resnet_tiny, drop_path: 0.2}
+    neck: {class_path: FPN, init_args: {channels: 8, outputs: [p3, p4, p5]}}
+    head: {class_path: MaskRCNN, init_args: {samples: 8, detections: 5}}
+    tuning: {allow_untrained: true, ema: 0.9, phases: [{epochs: 1, train: [neck, head]}, {train: all, layer_decay: 0.8}]}
+    optimizer: {name: adamw, lr: 0.001}
+data:
+  class_path: CocoDetection
+  init_args: {image_size: 48, batch_size: 4, num_workers: 0, augment: medium, scale: [0.7, 1.4], mosaic: 0.3, copy_paste: 0.3}
+trainer: {max_epochs: 2, precision: "32", log_every_n_steps: 1, callbacks: [{class_path: at.At}]}
+tracking: {checkpoint_every: 2}
+"""  # noqa: E501
+
 AT = '''
 import os, signal
 from lightning.pytorch import Callback
@@ -142,9 +158,10 @@ def test_killed_runs_go_on_bit_for_bit(process: Process, here: Path) -> None:
         assert_same_run(here / "whole", run)
 
 
-def test_a_killed_run_of_segmentation_goes_on_bit_for_bit(process: Process, here: Path) -> None:
-    (here / "masks.yaml").write_text(MASKS)
-    line = f"fit -c masks.yaml --data.root {shipped_root() / 'data' / 'samples' / 'segmentation'}"
+@pytest.mark.parametrize(("recipe", "task"), [(MASKS, "segmentation"), (OBJECTS, "detection")])
+def test_a_killed_run_of_another_task_goes_on_bit_for_bit(recipe: str, task: str, process: Process, here: Path) -> None:
+    (here / "other.yaml").write_text(recipe)
+    line = f"fit -c other.yaml --data.root {shipped_root() / 'data' / 'samples' / task}"
     assert finished(process(f"{line} --run whole", here)) == 0
     assert finished(process(f"{line} --run part", here, AT="batch:9")) == -signal.SIGKILL
     assert last(here / "part")["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"] > 0

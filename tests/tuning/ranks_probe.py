@@ -30,12 +30,16 @@ from torch.utils.data import DataLoader, Dataset
 from resnet_tl.data.modules import ImageFolder
 from resnet_tl.data.samplers import EvaluationSampler, TrainSampler
 from resnet_tl.models.heads.classification import LinearHead
+from resnet_tl.models.heads.retinanet import RetinaNet
 from resnet_tl.models.heads.segmentation.losses import CrossEntropy, Focal
 from resnet_tl.models.heads.segmentation.unet import UNetHead
+from resnet_tl.models.heads.two_stage import MaskRCNN
 from resnet_tl.models.network import Backbone
+from resnet_tl.models.pyramid import FPN
 from resnet_tl.models.ranks import mean_over_ranks
-from resnet_tl.records import IGNORE, Batch, Draw, Features
+from resnet_tl.records import IGNORE, Batch, Boxes, Draw, Features
 from resnet_tl.tasks.classification import Classification
+from resnet_tl.tasks.detection import Detection
 from resnet_tl.tasks.segmentation import Segmentation
 from resnet_tl.tuning import feature_cache
 from resnet_tl.tuning.callback import FineTuning
@@ -49,7 +53,7 @@ PHASES = [Phase(["head"], epochs=1), Phase(["layer3", "head"], epochs=1, lr={"la
 
 @dataclass(frozen=True)
 class Case:
-    """network: `ours`, `masks`, `timm`, `convnet`; the rest as in a recipe."""
+    """network: `ours`, `masks`, `objects`, `regions`, `timm`, `convnet`; the rest as in a recipe."""
 
     network: str = "ours"
     norm: str = "train"
@@ -98,6 +102,21 @@ def masks_of(items: list[tuple[Tensor, Tensor, int]]) -> Batch:
         if index % 6 == 0:
             mask[: 8 + index] = torch.arange(32) % CLASSES
     return replace(batch, targets=masks)
+
+
+def objects_of(items: list[tuple[Tensor, Tensor, int]]) -> Batch:
+    """One object with a mask on one picture in six, and a crowd on one in twelve."""
+    batch, each = batch_of(items), []
+    for index in batch.indices.tolist():
+        corners = [[4, 2, 20, 26], [0, 16, 30, 32]][: (index % 6 == 0) + (index % 12 == 0)]
+        number = torch.arange(len(corners))
+        boxes = torch.tensor(corners, dtype=torch.float32).view(-1, 4)
+        masks = [[np.array([[x0, y0], [x1, y0], [x1, y1]], np.float32)] for x0, y0, x1, y1 in corners]
+        each.append(Boxes(boxes, number * 0 + index % CLASSES, number * 0, number > 0, number + 200.0, masks))
+    return replace(batch, targets=Boxes.join(each))
+
+
+COLLATES: dict[str, Callable[..., Batch]] = {"masks": masks_of, "objects": objects_of, "regions": objects_of}
 
 
 def loaders(ranks: int, rank: int, collate: Callable[..., Batch] = batch_of) -> list[DataLoader]:
@@ -153,6 +172,8 @@ def build(network: str, tuning: Tuning) -> tuple[LightningModule, list[Callback]
         return task, []
     if network == "masks":
         return masks_task(tuning), []
+    if network in DETECTORS:
+        return detection_task(network, tuning), []
     net, stages = {"timm": timm_net, "convnet": conv_net}[network]()
     return Plain(net), [FineTuning(tuning, stages)]
 
@@ -162,6 +183,18 @@ def masks_task(tuning: Tuning) -> Segmentation:
     head = partial(UNetHead, channels=(8, 8, 8, 8, 8), losses=losses)
     optimizer = Optimizer("sgd", lr=0.05, weight_decay=1e-2)
     return Segmentation(list("abcd"), Backbone("resnet_tiny"), head=head, tuning=tuning, optimizer=optimizer)
+
+
+DETECTORS = {
+    "objects": partial(RetinaNet, convs=1, norm="group", detections=20),
+    "regions": partial(MaskRCNN, samples=8, detections=5),
+}
+
+
+def detection_task(kind: str, tuning: Tuning) -> Detection:
+    neck = partial(FPN, channels=8, outputs=("p3", "p4", "p5"))
+    optimizer = Optimizer("sgd", lr=0.01, weight_decay=1e-2)
+    return Detection(list("abcd"), Backbone("resnet_tiny"), neck, DETECTORS[kind], tuning, optimizer)
 
 
 def digest(tensors: Any) -> str:
@@ -196,7 +229,7 @@ def fit(case: Case, ranks: int, rank: int, folder: Path) -> dict[str, Any]:
     )  # fmt: skip
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        trainer.fit(module, *loaders(ranks, rank, masks_of if case.network == "masks" else batch_of))
+        trainer.fit(module, *loaders(ranks, rank, COLLATES.get(case.network, batch_of)))
     if rank == 0:
         torch.save(module.state_dict(), folder / f"{case.name}.pt")
     told_of = [str(warning.message) for warning in told if "unused" in str(warning.message)]
@@ -215,11 +248,11 @@ def classes_of(items: list[tuple[Tensor, Tensor, int]]) -> Batch:
 def evaluate(ranks: int, rank: int, folder: Path) -> dict[str, Any]:
     """Scores of validation and test, and the indices predicted on this rank, by kind of task and number of pictures."""
     found: dict[str, Any] = {}
-    for kind, collate in (("classes", classes_of), ("labels", batch_of), ("masks", masks_of)):
+    for kind, collate in (("classes", classes_of), ("labels", batch_of), *COLLATES.items()):
         torch.manual_seed(0)
         head = partial(LinearHead, multi_label=kind == "labels")
         classification = Classification(list("abcd"), Backbone("resnet20_cifar"), head)
-        task = masks_task(Tuning()) if kind == "masks" else classification
+        task = segmentation_or_detection(kind) or classification
         for count in EVALUATED:
             sampler = EvaluationSampler(count, ranks=ranks, rank=rank)
             loader = DataLoader(Pictures(count), 2, sampler=sampler, collate_fn=collate)
@@ -232,6 +265,17 @@ def evaluate(ranks: int, rank: int, folder: Path) -> dict[str, Any]:
             predicted = [index for indices, _ in trainer.predict(task, loader) for index in indices.tolist()]
             found[f"{kind} {count}"] = {"scores": {**validated, **tested}, "predicted": predicted}
     return found
+
+
+def segmentation_or_detection(kind: str) -> LightningModule | None:
+    if kind == "masks":
+        return masks_task(Tuning())
+    if kind not in DETECTORS:
+        return None
+    task = detection_task(kind, Tuning())
+    if kind == "objects":
+        torch.nn.init.zeros_(task.network.head.logits.bias)  # it finds something everywhere
+    return task
 
 
 def draw_pictures(folder: Path) -> None:

@@ -58,7 +58,8 @@ def check(case: Any, found: list[dict[str, Any]], folder: Path) -> None:
         assert other[case.name]["seen"] == first["seen"]
     assert set(first["wrappers"]) == {1}, "a wrapper that was replaced is gone, with its hooks"
     assert first["told"] == []
-    if case.norm == "frozen" and case.precision == "64-true":
+    drawn = case.network == "regions"  # regions to learn from, by each process for itself
+    if case.norm == "frozen" and case.precision == "64-true" and not drawn:
         shared = torch.load(folder / f"{case.name}.pt")
         probe.fit(case, 1, 0, folder)
         alone = torch.load(folder / f"{case.name}.pt")
@@ -71,7 +72,8 @@ EXACT = {"norm": "frozen", "precision": "64-true"}
 
 def test_two_ranks_are_one(launch: Launch, tmp_path: Path) -> None:
     probe.draw_pictures(tmp_path)
-    cases = [probe.Case("ours", ema=0.9), probe.Case("ours", **EXACT), probe.Case("masks", **EXACT)]
+    cases = [probe.Case("ours", ema=0.9), *(probe.Case(network, **EXACT) for network in ("ours", "masks", "objects"))]
+    cases.append(probe.Case("regions"))
     found = launch(2, *cases, "keep")
     for case in cases:
         check(case, found, tmp_path)
@@ -104,7 +106,7 @@ def test_some_rank_has_no_positive_target_at_some_step() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("network", ["ours", "masks", "timm", "convnet"])
+@pytest.mark.parametrize("network", ["ours", "masks", "objects", "regions", "timm", "convnet"])
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_several_ranks_are_one_for_any_network(ranks: int, network: str, launch: Launch, tmp_path: Path) -> None:
     options = ({"ema": 0.9}, EXACT, {**EXACT, "ema": 0.5}, {"precision": "bf16-mixed"})
@@ -124,6 +126,6 @@ def test_every_picture_is_judged_and_predicted_once(ranks: int, launch: Launch, 
         assert sorted(index for rank in found for index in rank[name]["predicted"]) == sorted(one["predicted"])
         assert sorted(one["predicted"]) == list(range(int(name.split()[1])))
         for rank in found:
-            assert rank[name]["scores"] == pytest.approx(one["scores"], abs=1e-6, nan_ok=True)
+            assert rank[name]["scores"] == pytest.approx(one["scores"], rel=1e-6, abs=1e-6, nan_ok=True)
             exact = {score: value for score, value in one["scores"].items() if "loss" not in score}
             assert {score: rank[name]["scores"][score] for score in exact} == pytest.approx(exact, abs=0, nan_ok=True)
