@@ -1,0 +1,121 @@
+"""Mask R-CNN learns eight of COCO's pictures by heart: from our data to the json that `predict` writes.
+
+python -m benchmarks overfit --root DIR [--epochs 240] [--threads N] [--keep DIR] [--json] [--KEY VALUE ...]
+
+--root holds COCO128 as `instances.json` and `images` (the first 128 pictures of train2017). The eight are the first by
+file name that have an object which is no crowd. ResNet-18-FPN from random weights, 384 pixels, norms trained, no
+augmentation. Scores are those of the json that `resnet-tl predict` writes, against the file's own annotations, by
+COCO's evaluation: mask mAP50 over instances of at least 32² pixels, and over all. The minutes are those of all cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from faster_coco_eval import COCO, COCOeval_faster
+
+from benchmarks.machine import machine
+from resnet_tl.cli.main import main as resnet_tl
+
+PICTURES = 8
+RECIPE = "instance/coco_mask_rcnn_resnet50"
+WANTED, MINUTES = 0.9, 60
+NECK = "{class_path: FPN, init_args: {channels: 128, outputs: [p2, p3, p4, p5, p6], extra: pool}}"
+OVERRIDES = {
+    "model.backbone": "{name: resnet18, weights: null}",
+    "model.neck": NECK,
+    "model.head": "{class_path: MaskRCNN, init_args: {samples: 128}}",
+    "model.tuning.phases": "[{train: all}]",
+    "model.optimizer": "{name: adamw, lr: 0.0005, weight_decay: 0.0}",
+    "model.schedule": "{name: cosine, warmup_epochs: 5}",
+    "data.image_size": "384",
+    "data.max_size": "640",
+    "data.augment": "none",
+    "data.batch_size": "4",
+    "data.num_workers": "0",
+    "trainer.precision": "32",
+}
+
+
+def main(arguments: list[str]) -> None:
+    options, more = _parser().parse_known_args(arguments)
+    torch.set_num_threads(options.threads)
+    print("  ".join(f"{key} {value}" for key, value in machine().items()))
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(options.keep or folder)
+        truth = eight(Path(options.root), place)
+        before = _core_seconds()
+        given = {**OVERRIDES, "trainer.max_epochs": str(options.epochs), "trainer.check_val_every_n_epoch": "1000"}
+        line = ["fit", "-c", RECIPE, "--data.root", str(place / "set"), "--run", str(place / "run")]
+        said = resnet_tl([*line, *(word for key, value in given.items() for word in (f"--{key}", value)), *more])
+        assert said == 0, said
+        minutes = (_core_seconds() - before) / 60
+        pictures = [str(place / "set" / "images" / picture["file_name"]) for picture in truth["images"]]
+        last = str(place / "run" / "checkpoints" / "last.ckpt")
+        assert resnet_tl(["predict", last, *pictures, "--out", str(place / "found"), "--draw"]) == 0
+        found = json.loads((place / "found" / "objects.json").read_text())
+    large, every = scores(truth, found)
+    verdict = "met" if large >= WANTED and minutes <= MINUTES else "FALLS SHORT"
+    print(
+        f"mask mAP50 {large:.3f} over instances of 32² pixels or more (wanted {WANTED}), {every:.3f} over all, "
+        f"after {minutes:.0f} CPU minutes (at most {MINUTES}): {verdict}"
+    )
+    if options.json:
+        print(json.dumps({"machine": machine(), "map50": large, "map50_all": every, "cpu_minutes": minutes}))
+
+
+def eight(root: Path, place: Path) -> dict[str, Any]:
+    """Writes `set/{train,val}.json` and its pictures: the annotations of the eight as they are, crowds too."""
+    content = json.loads((root / "instances.json").read_text())
+    holding = {each["image_id"] for each in content["annotations"] if not each["iscrowd"]}
+    chosen = [picture for picture in sorted(content["images"], key=_name) if picture["id"] in holding][:PICTURES]
+    ids = {picture["id"] for picture in chosen}
+    annotations = [each for each in content["annotations"] if each["image_id"] in ids]
+    subset = {"images": chosen, "annotations": annotations, "categories": content["categories"]}
+    (place / "set").mkdir(parents=True)
+    (place / "set" / "images").symlink_to((root / "images").resolve())
+    for split in ("train", "val"):
+        (place / "set" / f"{split}.json").write_text(json.dumps(subset))
+    return subset
+
+
+def scores(truth: dict[str, Any], found: dict[str, Any]) -> tuple[float, float]:
+    """mAP50 of masks: of instances of 32² pixels or more, and of all; pictures and categories by COCO's own ids."""
+    assert [picture["id"] for picture in found["images"]] == [picture["id"] for picture in truth["images"]]
+    assert {each["id"]: each["name"] for each in found["categories"]} == {
+        each["id"]: each["name"] for each in truth["categories"]
+    }
+    annotated = COCO(truth)
+    ranges = {"large": [32**2, 1e10]}
+    evaluation = COCOeval_faster(annotated, annotated.loadRes(found["annotations"]), "segm", ranges=ranges)
+    evaluation.rle_iou_max_workers = 1  # see resnet_tl.metrics.coco
+    evaluation.run()
+    precision = np.where(evaluation.eval["precision"] > -1, evaluation.eval["precision"], np.nan)[0, :, :, :, -1]
+    every, large = np.nanmean(precision, axis=(0, 1))
+    return float(large), float(every)
+
+
+def _name(picture: dict[str, Any]) -> str:
+    return str(picture["file_name"])
+
+
+def _core_seconds() -> float:
+    times = os.times()
+    return times.user + times.system
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks overfit", allow_abbrev=False)
+    parser.add_argument("--root", required=True, help="folder of instances.json and images")
+    parser.add_argument("--epochs", type=int, default=240)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--keep", help="a new folder for the run, its predictions and drawn pictures")
+    parser.add_argument("--json", action="store_true", help="a line of JSON at the end")
+    return parser
