@@ -105,10 +105,10 @@ def ours(options: argparse.Namespace, more: list[str]) -> Outcome:
         tried = fit(compose([recipe], [*base, ("model.schedule.warmup_epochs", "0")]), THROWN_AWAY + TIMED)
     steps = options.steps or steps_in(options.minutes, tried.clock.times)
     task, data, trainer, clock = fit(compose([recipe], base), steps)
-    trainer.limit_val_batches = 1.0
-    (scores,) = trainer.validate(task, data, verbose=False)
     if options.checkpoint:
         trainer.save_checkpoint(options.checkpoint)
+    trainer.limit_val_batches = 1.0
+    (scores,) = trainer.validate(task, data, verbose=False)
     facts = "ours", options.head, str(trainer.precision), steps, steps * data.batch_size
     return Outcome(*facts, clock.times[-1] - clock.times[0], scores["val/map"], scores["val/map50"])
 
