@@ -56,6 +56,8 @@ HEADS: dict[str, list[str]] = {
 PEERS = {"fpn": "FPN", "unet": "Unet"}
 PEER_BATCH, PEER_CROP = 8, (224, 288)
 TILES = Inference(tile=256, overlap=64)
+PLACES = ("root", "run", "tiles")
+"""Options that say where things lie, which is nobody else's matter."""
 
 Result = dict[str, Any]
 """`{miou, per_class: [{class, iou, ...}], images, seconds, core_seconds}`: of training, scoring left out."""
@@ -74,7 +76,8 @@ def main(arguments: list[str]) -> None:
         result = theirs(options) if options.peer else ours(options, more)
         show(options, result)
     if options.json:
-        print(json.dumps({"machine": machine(), "options": vars(options), "more": more, **result}))
+        said = {name: value for name, value in vars(options).items() if name not in PLACES}
+        print(json.dumps({"machine": machine(), "options": said, "more": more, **result}))
 
 
 def ours(options: argparse.Namespace, more: list[str]) -> Result:
