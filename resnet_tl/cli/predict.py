@@ -106,7 +106,7 @@ def _objects(predictor: BoxPredictor, options: Namespace) -> int:
     if out.suffix != ".json":
         outputs.append(table_file(out if is_file else out / "objects.csv"))
     if options.draw:
-        outputs.append(drawings(out / "drawn", options.score or DRAWN))
+        outputs.append(drawings(out / "drawn", DRAWN if options.score is None else options.score))
     predictions = predictor.stream(options.pictures, options.on_error, options.score or 0.0)
     return _said(out, write(predictions, outputs))
 

@@ -66,6 +66,14 @@ def test_what_is_found_comes_as_files_and_pictures(run: Path, resnet_tl: Callabl
     assert resnet_tl("predict {} {} --out found", run, SAMPLES / "images").code == 2, "nothing is overwritten"
 
 
+def test_a_score_of_zero_draws_all_that_is_found(run: Path, resnet_tl: Callable[..., Any], here: Path) -> None:
+    picture = SAMPLES / "images" / "val_00.png"
+    assert resnet_tl("predict {} {} --out sure --draw", run, picture).code == 0
+    assert resnet_tl("predict {} {} --out all --draw --score 0", run, picture).code == 0
+    sure, everything = (here / out / "drawn/val_00.jpg" for out in ("sure", "all"))
+    assert sure.read_bytes() != everything.read_bytes()
+
+
 def check_files(found: Path, pictures: list[Path]) -> None:
     """The json is COCO's, with the category ids of the samples; the table says the same."""
     content = COCO(str(found / "objects.json"))
