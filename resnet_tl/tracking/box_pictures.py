@@ -5,59 +5,42 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from resnet_tl.masks import to_pixels
 from resnet_tl.models.pasting import paste
 from resnet_tl.records import Batch, Boxes, Detections
-from resnet_tl.tracking.loggers import Wandb
-from resnet_tl.tracking.mask_pictures import SHOWN, rgb
+from resnet_tl.tracking.pictures import SHOWN, Pictures
 
 Overlay = dict[str, Any]
 """As `wandb.Image` takes it for `boxes` or `masks`."""
 
 
-class BoxPictures(Callback):
-    """Sends the first pictures of each validation to W&B, where there is such a logger, with true and found objects.
+class BoxPictures(Pictures):
+    """True and found objects; a task that finds them returns `{"found": Detections}`, in pixels of the batch's
+    pictures, from its `validation_step`."""
 
-    A task that finds objects returns them, `{"found": Detections}` in pixels of the batch's pictures, from its
-    `validation_step`.
-    """
+    key = "val/objects"
 
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        loggers = [logger for logger in trainer.loggers if isinstance(logger, Wandb)]
-        if batch_idx or trainer.sanity_checking or not loggers:
-            return
-        if not (isinstance(outputs, dict) and "found" in outputs and isinstance(batch.images, Tensor)):
-            return
-        names: Any = pl_module.classes
-        pictures, boxes, masks = [], [], []
+    def is_answer(self, outputs: Any) -> bool:
+        return isinstance(outputs, dict) and "found" in outputs
+
+    def overlays(self, outputs: dict[str, Detections], batch: Batch, classes: list[str]) -> dict[str, list[Any]]:
+        boxes, masks = [], []
         for index, true in enumerate(batch.targets.split(len(batch))[:SHOWN]):
             size: tuple[int, int] = tuple(batch.sizes[index].tolist())
             found = _of_picture(outputs["found"], index)
-            pictures.append(rgb(batch.images[index, :, : size[0], : size[1]]))
-            boxes.append({"prediction": _boxes(found, names), "ground_truth": _boxes(true, names)})
+            boxes.append({"prediction": _boxes(found, classes), "ground_truth": _boxes(true, classes)})
             if found.masks is not None:
                 said = [_whole(mask, box, size) for mask, box in zip(found.masks, found.boxes, strict=True)]
                 there = [to_pixels(mask, *size) for mask in true.masks or []]
                 masks.append(
                     {
-                        "prediction": _masks(said, found.labels, names, size),
-                        "ground_truth": _masks(there, true.labels, names, size),
+                        "prediction": _masks(said, found.labels, classes, size),
+                        "ground_truth": _masks(there, true.labels, classes, size),
                     }
                 )
-        overlays = {"boxes": boxes, "masks": masks} if masks else {"boxes": boxes}
-        for logger in loggers:
-            logger.log_image("val/objects", pictures, trainer.global_step, **overlays)
+        return {"boxes": boxes, "masks": masks} if masks else {"boxes": boxes}
 
 
 def _of_picture(detections: Detections, index: int) -> Detections:
