@@ -5,7 +5,6 @@ Every draw comes from one generator, seeded for one picture in one epoch.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -19,7 +18,7 @@ from resnet_tl.data.crops import Seed
 from resnet_tl.data.pairs import shown_size
 from resnet_tl.data.resize import Interpolation
 from resnet_tl.data.scenes import LEAST, Scene
-from resnet_tl.data.transforms import Colours, Strength, built
+from resnet_tl.data.transforms import Colours, Strength, applied, composed
 from resnet_tl.errors import RecipeError
 from resnet_tl.masks import to_pixels, to_run_lengths
 
@@ -83,23 +82,18 @@ class Listed:
     def __init__(self, steps: Sequence[dict[str, Any]], key: str) -> None:
         # Boxes carry their row's number: labels themselves would come back as floats.
         boxes = A.BboxParams("pascal_voc", label_fields=["rows"], min_visibility=LEAST, clip=True)
-        try:
-            self.compose = A.Compose(
-                [built(step) for step in steps], bbox_params=boxes, mask_interpolation=cv2.INTER_NEAREST
-            )
-        except RecipeError as error:
-            raise RecipeError(f"{key}: {error}") from error
+        self.compose = composed(steps, key, bbox_params=boxes, mask_interpolation=cv2.INTER_NEAREST)
         self.key = key
 
     def __call__(self, scene: Scene, seed: Seed, another: Another) -> Scene:
-        rng = np.random.default_rng(seed)
-        self.compose.set_random_state(rng, random.Random(int(rng.integers(1 << 63))))
         objects = scene.objects
         shapes = {}
         if objects.masks:
             shapes["masks"] = [to_pixels(mask, *scene.size).astype(np.uint8) for mask in objects.masks]
         own = scene.picture.copy()  # some transforms write in place
-        changed = self.compose(image=own, bboxes=objects.boxes, rows=np.arange(len(objects.boxes)), **shapes)
+        rows = np.arange(len(objects.boxes))
+        rng = np.random.default_rng(seed)
+        changed = applied(self.compose, rng, image=own, bboxes=objects.boxes, rows=rows, **shapes)
         picture = changed["image"]
         if picture.dtype != scene.picture.dtype or picture.ndim != 3:
             raise RecipeError(

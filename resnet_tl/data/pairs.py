@@ -5,11 +5,9 @@ Every draw comes from one generator, seeded for one picture in one epoch.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
-import albumentations as A
 import cv2
 import numpy as np
 
@@ -17,7 +15,7 @@ from resnet_tl.data.crops import Seed, mirrored
 from resnet_tl.data.decode import Picture
 from resnet_tl.data.masks import Mask
 from resnet_tl.data.resize import Interpolation, resize, resize_fast
-from resnet_tl.data.transforms import Colours, Strength, built
+from resnet_tl.data.transforms import Colours, Strength, applied, composed
 from resnet_tl.errors import RecipeError
 from resnet_tl.records import IGNORE
 
@@ -111,17 +109,12 @@ class Listed:
     """The transforms that a recipe lists, over picture and mask; what they fill in is ignored."""
 
     def __init__(self, steps: Sequence[dict[str, Any]], size: tuple[int, int] | None, key: str) -> None:
-        try:
-            self.compose = A.Compose([built(step) for step in steps], mask_interpolation=cv2.INTER_NEAREST)
-        except RecipeError as error:
-            raise RecipeError(f"{key}: {error}") from error
+        self.compose = composed(steps, key, mask_interpolation=cv2.INTER_NEAREST)
         self.size, self.key = size, key
 
     def __call__(self, picture: Picture, mask: Mask, seed: Seed) -> Pair:
-        rng = np.random.default_rng(seed)
-        self.compose.set_random_state(rng, random.Random(int(rng.integers(1 << 63))))
         # Shifted by one, so that the 0 which transforms fill in means `IGNORE` (255 + 1) and not the first class.
-        changed = self.compose(image=picture.copy(), mask=mask + np.uint8(1))
+        changed = applied(self.compose, np.random.default_rng(seed), image=picture.copy(), mask=mask + np.uint8(1))
         picture, mask = changed["image"], changed["mask"] - np.uint8(1)
         if self.size is not None and (mask.shape[0] > self.size[0] or mask.shape[1] > self.size[1]):
             raise RecipeError(

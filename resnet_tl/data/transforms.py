@@ -100,10 +100,22 @@ def pipeline(steps: Sequence[dict[str, Any]], key: str = "transforms") -> Transf
         RecipeError: an unknown transform, a wrong argument, or one that normalises or makes tensors; it begins with
             `key`, where the list stands in the recipe.
     """
+    return Pipeline(composed(steps, key))
+
+
+def composed(steps: Sequence[dict[str, Any]], key: str, **options: Any) -> A.Compose:
+    """albumentations' own of what a recipe lists under `key`, see `pipeline`; `options` are those of `Compose`."""
     try:
-        return Pipeline(A.Compose([built(step) for step in steps]))
+        return A.Compose([built(step) for step in steps], **options)
     except RecipeError as error:
         raise RecipeError(f"{key}: {error}") from error
+
+
+def applied(compose: A.Compose, rng: np.random.Generator, **targets: Any) -> dict[str, Any]:
+    """What it makes of `targets` (`image`, `mask`, `bboxes` ...), every draw taken from `rng`."""
+    compose.set_random_state(rng, random.Random(int(rng.integers(1 << 63))))
+    result: dict[str, Any] = compose(**targets)
+    return result
 
 
 class Augment:
@@ -139,7 +151,7 @@ class Augment:
             picture = mirrored(picture)
         is_rgb = picture.dtype == np.uint8 and picture.shape[2] == 3
         more = self.rgb if is_rgb else self.anything
-        return (_apply(more, picture, rng) if more else picture)[None]
+        return (applied(more, rng, image=picture)["image"] if more else picture)[None]
 
     def reduction(self, original: tuple[int, int], seed: Seed) -> int:
         if min(original) < 2 * self.size:  # whatever is cut from it has fewer pixels still
@@ -173,7 +185,7 @@ class Pipeline:
 
     def __call__(self, picture: Picture, original: tuple[int, int], seed: Seed) -> Picture:
         own = picture.copy()  # some transforms write in place, and the picture may lie in a cache
-        result = _apply(self.compose, own, np.random.default_rng(seed))
+        result = applied(self.compose, np.random.default_rng(seed), image=own)["image"]
         if result.dtype != picture.dtype or result.ndim != 3:
             raise RecipeError(
                 f"the listed transforms turn {picture.dtype} pictures into {result.dtype} of shape {result.shape}; "
@@ -196,12 +208,7 @@ class Colours:
     def __call__(self, picture: Picture, rng: np.random.Generator) -> Picture:
         is_rgb = picture.dtype == np.uint8 and picture.shape[2] == 3
         more = self.rgb if is_rgb else self.anything
-        return _apply(more, picture, rng) if more else picture
-
-
-def _apply(compose: A.Compose, picture: Picture, rng: np.random.Generator) -> Picture:
-    compose.set_random_state(rng, random.Random(int(rng.integers(1 << 63))))
-    return compose(image=picture)["image"]
+        return applied(more, rng, image=picture)["image"] if more else picture
 
 
 def _medium() -> list[A.BasicTransform]:
