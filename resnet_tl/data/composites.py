@@ -107,4 +107,4 @@ def _redrawn(pixels: np.ndarray, at: tuple[int, int], canvas: tuple[int, int]) -
     """A mask of these pixels at a place of the canvas, and its box there."""
     rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
     box = [at[1] + columns[0], at[0] + rows[0], at[1] + columns[-1] + 1, at[0] + rows[-1] + 1]
-    return masks.placed(masks.to_run_lengths(pixels), (pixels.shape[0], pixels.shape[1]), at, canvas), box
+    return masks.to_run_lengths(pixels, at, canvas), box
