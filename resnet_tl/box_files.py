@@ -16,7 +16,7 @@ from resnet_tl.boxes import area, to_xywh
 from resnet_tl.drawing import draw
 from resnet_tl.errors import RunError
 from resnet_tl.masks import to_run_lengths
-from resnet_tl.predictor import new_file
+from resnet_tl.predictor import free_name, name_of, new_file
 
 DRAWN = 0.4
 """What is less sure is not drawn, unless another score is asked for: a head's own threshold is made for mAP."""
@@ -53,7 +53,7 @@ def coco_file(path: Path, classes: Sequence[str], codes: Sequence[int]) -> Itera
 
     def add(found: BoxPrediction) -> None:
         height, width = found.picture.shape[:2]
-        images.append({"id": len(images) + 1, "file_name": _name(found), "height": height, "width": width})
+        images.append({"id": len(images) + 1, "file_name": name_of(found), "height": height, "width": width})
         for entry in _annotations(found, codes):
             annotations.append({"id": len(annotations) + 1, "image_id": len(images), **entry})
 
@@ -77,7 +77,7 @@ def table_file(path: Path) -> Iterator[Add]:
 
         def add(found: BoxPrediction) -> None:
             for name, score, box in zip(found.classes, found.scores, found.boxes, strict=True):
-                table.writerow([_name(found), name, f"{score:.6f}", *(f"{side:.2f}" for side in box)])
+                table.writerow([name_of(found), name, f"{score:.6f}", *(f"{side:.2f}" for side in box)])
 
         yield add
 
@@ -89,10 +89,7 @@ def drawings(folder: Path, score: float = DRAWN) -> Iterator[Add]:
     names: set[str] = set()
 
     def add(found: BoxPrediction) -> None:
-        stem = f"{found.index:06d}" if found.path is None else Path(found.path).stem
-        name = stem if stem not in names else f"{stem}_{found.index}"
-        names.add(name)
-        picture(found, score).save(folder / f"{name}.jpg", quality=92)
+        picture(found, score).save(folder / f"{free_name(found, names)}.jpg", quality=92)
 
     new_folder(folder)
     yield add
@@ -143,7 +140,3 @@ def _ids(images: Sequence[dict[str, Any]]) -> dict[int, int]:
     numbers = [int(stem) for stem in stems if stem.isdecimal()]
     by_name = len(set(numbers)) == len(images)
     return dict(enumerate(numbers if by_name else range(1, len(images) + 1), start=1))
-
-
-def _name(found: BoxPrediction) -> str:
-    return str(found.index) if found.path is None else found.path

@@ -12,11 +12,9 @@ import torch
 
 from resnet_tl.boxes import rescale
 from resnet_tl.data.decode import Picture
-from resnet_tl.data.pairs import shown_size
-from resnet_tl.data.resize import resize
 from resnet_tl.models.network import Network
 from resnet_tl.models.pasting import Cutout, paste
-from resnet_tl.predictor import Source, device_called, pictures_of
+from resnet_tl.predictor import Source, device_called, pictures_of, resized
 from resnet_tl.records import Preprocessing
 
 
@@ -84,12 +82,10 @@ class BoxPredictor:
     @torch.inference_mode()
     def _found(self, index: int, path: str | None, picture: Picture, score: float) -> BoxPrediction:
         size = (picture.shape[0], picture.shape[1])
-        shape = shown_size(*size, self.preprocessing.size, self.preprocessing.max_size)
-        shown = resize(picture, *shape, self.preprocessing.interpolation)  # type: ignore[arg-type]
-        images = torch.from_numpy(np.ascontiguousarray(shown)).permute(2, 0, 1)[None].to(self.network.mean.device)
+        images = resized(picture, self.network)
         found = self.network.head.predict(self.network(images))
         sure = (found.labels[0] >= 0) & (found.scores[0] >= score)
-        boxes = rescale(found.boxes.cpu(), torch.tensor([shape]), torch.tensor([size]))[0, sure.cpu()]
+        boxes = rescale(found.boxes.cpu(), torch.tensor([images.shape[-2:]]), torch.tensor([size]))[0, sure.cpu()]
         masks = None
         if found.masks is not None:
             masks = [paste(mask, box, size) for mask, box in zip(found.masks[0, sure].cpu(), boxes, strict=True)]

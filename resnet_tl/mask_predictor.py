@@ -16,13 +16,11 @@ from PIL import Image
 
 from resnet_tl.data.decode import Picture
 from resnet_tl.data.masks import Mask
-from resnet_tl.data.pairs import shown_size
-from resnet_tl.data.resize import resize
 from resnet_tl.data.sources.masks import palette
 from resnet_tl.errors import RunError
 from resnet_tl.models.inference import Inference, segment
 from resnet_tl.models.network import Network
-from resnet_tl.predictor import Source, device_called, pictures_of
+from resnet_tl.predictor import Source, device_called, free_name, name_of, pictures_of, resized
 from resnet_tl.records import Preprocessing
 
 
@@ -81,11 +79,9 @@ class MaskPredictor:
     def logits(self, picture: Picture) -> torch.Tensor:
         """`[K, H, W]` fp32 of a picture `[H, W, C]`, at its own size."""
         size = (picture.shape[0], picture.shape[1])
-        height, width = shown_size(*size, self.preprocessing.size)
-        shown = resize(picture, height, width, self.preprocessing.interpolation)  # type: ignore[arg-type]
-        images = torch.from_numpy(np.ascontiguousarray(shown)).permute(2, 0, 1)[None].to(self.network.mean.device)
+        images = resized(picture, self.network)
         logits = segment(self.network, images, None, self.inference)
-        if (height, width) != size:
+        if images.shape[-2:] != size:
             logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
         return logits[0]
 
@@ -108,11 +104,11 @@ def write_masks(
             names: set[str] = set()
             for found in predictions:
                 count += 1
-                name = _free_name(found, names)
+                name = free_name(found, names)
                 save_mask(found.mask, colours, folder / "masks" / f"{name}.png")
                 overlay(found.picture, found.mask, colours).save(folder / "overlays" / f"{name}.jpg", quality=92)
                 shares = np.bincount(found.mask.ravel(), minlength=len(classes)) / found.mask.size
-                table.writerow([found.path or found.index, f"masks/{name}.png", *(f"{share:.6f}" for share in shares)])
+                table.writerow([name_of(found), f"masks/{name}.png", *(f"{share:.6f}" for share in shares)])
     except FileExistsError:
         raise RunError(f"{folder}: holds masks already, and nothing is overwritten; name another folder") from None
     except OSError as error:
@@ -133,10 +129,3 @@ def overlay(picture: Picture, mask: Mask, colours: npt.NDArray[np.uint8], share:
     shown = shown.reshape(*mask.shape, -1)
     rgb = shown if shown.shape[2] == 3 else np.repeat(shown[..., :1], 3, axis=2)
     return Image.fromarray((rgb * (1 - share) + colours[mask] * share).astype(np.uint8))
-
-
-def _free_name(found: MaskPrediction, names: set[str]) -> str:
-    stem = f"{found.index:06d}" if found.path is None else Path(found.path).stem
-    name = stem if stem not in names else f"{stem}_{found.index}"
-    names.add(name)
-    return name

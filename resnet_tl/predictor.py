@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Literal, TypeAlias
+from typing import IO, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ from resnet_tl.checkpoint import Bundle, read
 from resnet_tl.data.collate import collate
 from resnet_tl.data.dataset import Item, decode_for
 from resnet_tl.data.decode import Picture, decode
+from resnet_tl.data.pairs import shown_size
+from resnet_tl.data.resize import resize
 from resnet_tl.data.sources.files import find_pictures
 from resnet_tl.data.transforms import Transform, evaluation, pipeline
 from resnet_tl.errors import DataError, RunError, WeightsError
@@ -35,6 +37,16 @@ Source: TypeAlias = "str | Path | Picture"
 
 SEED = (0,)
 """Of a listed transform that draws at random: every prediction repeats."""
+
+
+class Prediction(Protocol):
+    """What every prediction says of its picture; see `ClassPrediction`."""
+
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def path(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -201,14 +213,14 @@ def write_csv(predictions: Iterable[ClassPrediction], path: str | Path) -> int:
             if count == 1:
                 numbered = ((f"label_{n}", f"score_{n}") for n in range(2, len(cells) // 2 + 1))
                 writer.writerow(["path", "label", "score", *(name for pair in numbered for name in pair)])
-            writer.writerow([_name(prediction), *cells])
+            writer.writerow([name_of(prediction), *cells])
     return count
 
 
 def write_json(predictions: Iterable[ClassPrediction], path: str | Path) -> int:
     """`[{"path": ..., "labels": [...], "scores": [...]}, ...]`; otherwise as `write_csv`."""
     with new_file(path) as file:
-        entries = [{"path": _name(p), "labels": p.classes, "scores": p.scores} for p in predictions]
+        entries = [{"path": name_of(p), "labels": p.classes, "scores": p.scores} for p in predictions]
         json.dump(entries, file, indent=1, ensure_ascii=False)
     return len(entries)
 
@@ -240,6 +252,14 @@ def pictures_of(
             if on_error == "error":
                 raise
             warnings.warn(f"left out: {error}", stacklevel=2)
+
+
+def resized(picture: Picture, network: Network) -> Tensor:
+    """A whole picture `[H, W, C]` as `[1, C, h, w]` on the network's device, of the size at which validation saw it."""
+    wanted = network.preprocessing
+    height, width = shown_size(picture.shape[0], picture.shape[1], wanted.size, wanted.max_size)
+    shown = resize(picture, height, width, wanted.interpolation)  # type: ignore[arg-type]
+    return torch.from_numpy(np.ascontiguousarray(shown)).permute(2, 0, 1)[None].to(network.mean.device)
 
 
 def checked_array(array: Picture, index: int, channels: int) -> Picture:
@@ -308,12 +328,21 @@ def new_file(path: str | Path) -> Iterator[IO[str]]:
         raise
 
 
+def name_of(prediction: Prediction) -> str:
+    """The picture in tables: its path, or the place of an array."""
+    return str(prediction.index) if prediction.path is None else prediction.path
+
+
+def free_name(prediction: Prediction, taken: set[str]) -> str:
+    """What files about a picture are called, without an ending; numbered where `taken`, to which it is added."""
+    stem = f"{prediction.index:06d}" if prediction.path is None else Path(prediction.path).stem
+    name = stem if stem not in taken else f"{stem}_{prediction.index}"
+    taken.add(name)
+    return name
+
+
 def _cells(prediction: ClassPrediction) -> list[str]:
     scores = [f"{score:.6f}" for score in prediction.scores]
     if prediction.multi_label:
         return ["|".join(prediction.classes), "|".join(scores)]
     return [cell for pair in zip(prediction.classes, scores, strict=True) for cell in pair]
-
-
-def _name(prediction: ClassPrediction) -> str:
-    return str(prediction.index) if prediction.path is None else prediction.path
