@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -116,6 +117,12 @@ class Task(LightningModule):
         self.preprocessing = used
         self.eval_transforms = data.eval_transforms
 
+    def on_validation_epoch_end(self) -> None:
+        self._log_metrics("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_metrics("test")
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         from resnet_tl.checkpoint import bundle
 
@@ -134,6 +141,10 @@ class Task(LightningModule):
         parts = ("backbone", "head", "neck", "tuning", "optimizer", "schedule", "inference")
         init_args = {name: as_plain(getattr(self, name)) for name in parts if getattr(self, name, None) is not None}
         return {"class_path": import_path(type(self)), "init_args": init_args}
+
+    @abstractmethod
+    def _log_metrics(self, split: str) -> None:
+        """Logs what an evaluation of `split` found, leaves `tables` and `interval`, and begins anew."""
 
     def _load_weights(self, weights: str) -> WeightRecord:
         keys = public_keys(self.network)

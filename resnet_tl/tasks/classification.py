@@ -94,12 +94,6 @@ class Classification(Task):
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch)
 
-    def on_validation_epoch_end(self) -> None:
-        self._log_metrics("val")
-
-    def on_test_epoch_end(self) -> None:
-        self._log_metrics("test")
-
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
         """Of the batch's pictures, fillers left out: their indices `[n]` in the listing, and probabilities `[n, K]`."""
         _, probabilities = self._answers(batch)

@@ -89,12 +89,6 @@ class Detection(Task):
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch, "test")
 
-    def on_validation_epoch_end(self) -> None:
-        self._log_metrics("val")
-
-    def on_test_epoch_end(self) -> None:
-        self._log_metrics("test")
-
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Detections]:
         """Of the batch's pictures, fillers left out: their indices `[n]` in the listing, and what is found, in pixels
         of the files."""
