@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from faster_coco_eval import COCO, COCOeval_faster
 
+from benchmarks.fits import core_seconds
 from benchmarks.machine import machine
 from resnet_tl.cli.main import main as resnet_tl
 
@@ -51,12 +52,12 @@ def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(options.keep or folder)
         truth = eight(Path(options.root), place)
-        before = _core_seconds()
+        before = core_seconds()
         given = {**OVERRIDES, "trainer.max_epochs": str(options.epochs), "trainer.check_val_every_n_epoch": "1000"}
         line = ["fit", "-c", RECIPE, "--data.root", str(place / "set"), "--run", str(place / "run")]
         said = resnet_tl([*line, *(word for key, value in given.items() for word in (f"--{key}", value)), *more])
         assert said == 0, said
-        minutes = (_core_seconds() - before) / 60
+        minutes = (core_seconds() - before) / 60
         pictures = [str(place / "set" / "images" / picture["file_name"]) for picture in truth["images"]]
         last = str(place / "run" / "checkpoints" / "last.ckpt")
         assert resnet_tl(["predict", last, *pictures, "--out", str(place / "found"), "--draw"]) == 0
@@ -104,11 +105,6 @@ def scores(truth: dict[str, Any], found: dict[str, Any]) -> tuple[float, float]:
 
 def _name(picture: dict[str, Any]) -> str:
     return str(picture["file_name"])
-
-
-def _core_seconds() -> float:
-    times = os.times()
-    return times.user + times.system
 
 
 def _parser() -> argparse.ArgumentParser:
