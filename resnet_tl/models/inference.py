@@ -14,6 +14,9 @@ from resnet_tl.models.network import Network
 GRID = 32
 """Tiles begin at multiples of the deepest map's stride, so that its cells lie where those of the whole picture do."""
 
+WIDTH = 1 / 8
+"""Standard deviation, in tiles, of the Gaussian that weights a tile: nnU-Net's (`sigma_scale` of its predictor)."""
+
 
 @dataclass
 class Inference:
@@ -66,15 +69,15 @@ def _logits(network: Network, images: Tensor, how: Inference) -> Tensor:
     height, width = images.shape[-2:]
     rows, columns = (_starts(side, how.tile, how.overlap) for side in (height, width))
     images = F.pad(images, (0, columns[-1] + how.tile - width, 0, rows[-1] + how.tile - height))
-    ramp = _ramp(how.tile, how.overlap, images)
+    window = _window(how.tile, images)
     total, weight = None, images.new_zeros(images.shape[-2:])
     for row in rows:
         for column in columns:
             place = (..., slice(row, row + how.tile), slice(column, column + how.tile))
             logits = network.run(images[place]).main
             total = logits.new_zeros((*logits.shape[:2], *images.shape[-2:])) if total is None else total
-            total[place] += logits * ramp
-            weight[place] += ramp
+            total[place] += logits * window
+            weight[place] += window
     assert total is not None
     return (total / weight)[..., :height, :width]
 
@@ -86,11 +89,10 @@ def _starts(side: int, tile: int, overlap: int) -> list[int]:
     return [*range(0, last, step), last]
 
 
-def _ramp(tile: int, overlap: int, like: Tensor) -> Tensor:
-    """`[tile, tile]`: 1 in the middle, falling linearly over `overlap` to the border, never to 0."""
-    distance = torch.arange(tile, device=like.device, dtype=torch.float32)
-    distance = torch.minimum(distance, distance.flip(0)) + 0.5
-    line = (distance / max(overlap, 1)).clamp(max=1)
+def _window(tile: int, like: Tensor) -> Tensor:
+    """`[tile, tile]`: a Gaussian about the middle, never 0, as the border has seen the least."""
+    distance = torch.arange(tile, device=like.device, dtype=torch.float32) + 0.5 - tile / 2
+    line = torch.exp(-0.5 * (distance / (WIDTH * tile)) ** 2)
     return line[:, None] * line[None, :]
 
 
