@@ -68,25 +68,26 @@ def _logits(network: Network, images: Tensor, how: Inference) -> Tensor:
         return network.run(images).main
     height, width = images.shape[-2:]
     rows, columns = (_starts(side, how.tile, how.overlap) for side in (height, width))
-    images = F.pad(images, (0, columns[-1] + how.tile - width, 0, rows[-1] + how.tile - height))
     window = _window(how.tile, images)
-    total, weight = None, images.new_zeros(images.shape[-2:])
+    total, weight = None, images.new_zeros(height, width)
     for row in rows:
         for column in columns:
             place = (..., slice(row, row + how.tile), slice(column, column + how.tile))
             logits = network.run(images[place]).main
-            total = logits.new_zeros((*logits.shape[:2], *images.shape[-2:])) if total is None else total
-            total[place] += logits * window
-            weight[place] += window
+            seen = window[: logits.shape[-2], : logits.shape[-1]]
+            total = logits.new_zeros((*logits.shape[:2], height, width)) if total is None else total
+            total[place] += logits * seen
+            weight[place] += seen
     assert total is not None
-    return (total / weight)[..., :height, :width]
+    return total / weight
 
 
 def _starts(side: int, tile: int, overlap: int) -> list[int]:
-    """Where tiles begin so that they cover `side`, all at multiples of `GRID`; the last may reach beyond."""
-    last = -(-max(side - tile, 0) // GRID) * GRID
-    step = max((tile - overlap) // GRID * GRID, GRID)
-    return [*range(0, last, step), last]
+    """Where as few tiles as can be begin, evenly apart, so that they cover `side`; all at multiples of `GRID`, so that
+    the last may be cut short by the picture's border."""
+    last = -(-max(side - tile, 0) // GRID)
+    steps = -(-last // max((tile - overlap) // GRID, 1))
+    return [GRID * (last * number // steps) for number in range(steps)] + [GRID * last]
 
 
 def _window(tile: int, like: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from resnet_tl.models.heads.segmentation.base import SegmentationHead
 from resnet_tl.models.heads.segmentation.layers import enlarge
-from resnet_tl.models.norms import norm_of
+from resnet_tl.models.norms import Norm, NormKind, norm_of
 from resnet_tl.records import Level
 
 
@@ -20,24 +20,33 @@ class SemanticFPNHead(SegmentationHead):
     Args:
         levels, classes: see `SegmentationHead`; all levels are read.
         channels: of every branch.
+        norm: behind every convolution. `group`, as published, sees the whole picture, so that the same pixel in a tile
+            is another; under `batch` it depends on its surroundings alone.
         dropout: share of whole channels of the sum zeroed in training.
         options: of `SegmentationHead`.
     """
 
     def __init__(
-        self, levels: list[Level], classes: list[str], *, channels: int = 128, dropout: float = 0.2, **options: Any
+        self,
+        levels: list[Level],
+        classes: list[str],
+        *,
+        channels: int = 128,
+        norm: NormKind = "group",
+        dropout: float = 0.2,
+        **options: Any,
     ) -> None:
-        super().__init__(levels, classes, PyramidSum(levels, channels, dropout), **options)
+        super().__init__(levels, classes, PyramidSum(levels, channels, norm, dropout), **options)
 
 
 class PyramidSum(nn.Module):
-    """Each level: 3x3 convolution, group norm, ReLU, times two; as often as it takes to the shallowest level's size."""
+    """Each level: 3x3 convolution, norm, ReLU, times two; as often as it takes to the shallowest level's size."""
 
-    def __init__(self, levels: list[Level], channels: int, dropout: float) -> None:
+    def __init__(self, levels: list[Level], channels: int, norm: NormKind, dropout: float) -> None:
         super().__init__()
         self.channels, self.stride = channels, levels[0].stride
         self.factors = {level.name: level.stride // self.stride for level in levels}
-        self.branches = nn.ModuleDict({level.name: self._branch(level, channels) for level in levels})
+        self.branches = nn.ModuleDict({level.name: self._branch(level, channels, norm_of(norm)) for level in levels})
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, maps: dict[str, Tensor]) -> Tensor:
@@ -46,10 +55,10 @@ class PyramidSum(nn.Module):
         brought = [self._enlarged(name, maps[name], (height, width)) for name in self.factors]
         return self.dropout(torch.stack(brought).sum(0))
 
-    def _branch(self, level: Level, channels: int) -> nn.ModuleList:
+    def _branch(self, level: Level, channels: int, norm: Norm) -> nn.ModuleList:
         doublings = int(math.log2(level.stride // self.stride))
         inputs = [level.channels, *[channels] * max(doublings - 1, 0)]
-        return nn.ModuleList(_conv_norm_relu(each, channels) for each in inputs)
+        return nn.ModuleList(_conv_norm_relu(each, channels, norm) for each in inputs)
 
     def _enlarged(self, name: str, x: Tensor, size: tuple[int, int]) -> Tensor:
         left = self.factors[name]
@@ -61,6 +70,6 @@ class PyramidSum(nn.Module):
         return x
 
 
-def _conv_norm_relu(inputs: int, outputs: int) -> nn.Sequential:
+def _conv_norm_relu(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
     conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-    return nn.Sequential(conv, norm_of("group")(outputs), nn.ReLU(inplace=True))
+    return nn.Sequential(conv, norm(outputs), nn.ReLU(inplace=True))

@@ -51,6 +51,16 @@ def test_a_picture_of_333_x_517_comes_back_in_its_own_size(kind: str, stride: in
     torch.testing.assert_close(probabilities.sum(1), torch.ones(1, 333, 517))
 
 
+@pytest.mark.parametrize(("norm", "afar"), [("group", True), ("batch", False)])
+def test_semantic_fpn_sees_the_whole_picture_through_its_group_norm_alone(norm: str, afar: bool) -> None:
+    head = network("semantic fpn", norm=norm).eval().head
+    maps = {f"p{level}": torch.randn(1, 16, 256 >> level, 256 >> level) for level in (2, 3, 4, 5)}
+    before = head(maps, None, (256, 256)).main
+    maps["p2"] = maps["p2"].clone()
+    maps["p2"][..., :4, :4] += 3
+    assert (head(maps, None, (256, 256)).main[..., -9:, -9:] != before[..., -9:, -9:]).any() == afar
+
+
 @pytest.mark.parametrize("kind", ["fcn", "deeplabv3+", "psp", "unet"])
 def test_the_nets_of_small_pictures_can_be_trained(kind: str) -> None:
     net = network(kind, "resnet20_cifar")
