@@ -20,7 +20,7 @@ class Node:
     value: a dict of nodes, a list of nodes, or a scalar.
     where: `photos.yaml:7`, or the option it was given by: `--data.batch_size`.
     text: what was typed after an option; its type decides how it is read (`2024` is a fine name of a folder).
-    left_over: it belonged to a class that a later layer replaced, and counts only if the new class knows it.
+    left_over: it belonged to a class that a later layer replaced, and counts only if the new class can take it.
     """
 
     value: Any
@@ -69,7 +69,7 @@ def override(key: str, text: str) -> Node:
 def lay(under: Node, over: Node) -> Node:
     """`over` upon `under`: mappings are merged key by key, anything else is replaced.
 
-    Where `over` names another class, the options of the old one stay as far as the new one knows them.
+    Where `over` names another class, the options of the old one stay as far as the new one can take them.
     """
     if (
         isinstance(under.value, str)

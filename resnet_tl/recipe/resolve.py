@@ -58,8 +58,9 @@ def options(tree: Node, fields: dict[str, Field], at: Place = ()) -> Iterator[tu
 
     A class that the recipe does not name has no keys yet; then it is an option itself.
     """
+    said = _said(tree, fields)
     for key, field in fields.items():
-        node, here = _over_default(tree.value.get(key), field, tree.where), (*at, key)
+        node, here = _over_default(said.get(key), field, tree.where), (*at, key)
         mapping, factory = mapping_of(field.hint), factory_of(field.hint)
         if mapping is not None and isinstance(node.value, dict):
             yield from options(node, fields_of(mapping), here)
@@ -71,17 +72,33 @@ def options(tree: Node, fields: dict[str, Field], at: Place = ()) -> Iterator[tu
 
 
 def _mapping(node: Node, fields: dict[str, Field], at: Place) -> dict[str, Any]:
-    for key, child in node.value.items():
-        if key not in fields and not child.left_over:
+    said = _said(node, fields)
+    for key, child in said.items():
+        if key not in fields:
             raise RecipeError(_unknown(key, child, node, fields, at))
     resolved = {}
     for key, field in fields.items():
-        if key not in node.value and field.default is REQUIRED:
+        if key not in said and field.default is REQUIRED:
             name = option_name((*at, key))
             raise RecipeError(f"{name} is missing: add --{name} VALUE or write it in the recipe")
-        value = _over_default(node.value.get(key), field, node.where)
+        value = _over_default(said.get(key), field, node.where)
         resolved[key] = _value(value, field.hint, (*at, key))
     return resolved
+
+
+def _said(node: Node, fields: dict[str, Field]) -> dict[str, Node]:
+    """What the recipe says of these, without what it said of another class and this one cannot take."""
+    return {key: child for key, child in node.value.items() if not child.left_over or _suits(child, fields.get(key))}
+
+
+def _suits(node: Node, field: Field | None) -> bool:
+    if field is None:
+        return False
+    try:
+        _value(_over_default(node, field, node.where), field.hint, ())
+    except RecipeError:
+        return False
+    return True
 
 
 def _value(node: Node, hint: Any, at: Place) -> Any:

@@ -49,6 +49,14 @@ class Fixed(Flat):
         self.untyped = untyped
 
 
+class Towered(Flat):
+    def __init__(
+        self, levels: list[int], classes: list[str], *, hidden: tuple[int, ...] = (8, 4), **options: Any
+    ) -> None:
+        super().__init__(levels, classes, **options)
+        self.hidden = hidden
+
+
 @dataclass
 class Phase:
     epochs: int | None = None

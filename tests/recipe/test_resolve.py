@@ -94,6 +94,8 @@ def test_another_class_keeps_the_options_it_knows(resolved: Any) -> None:
     text = RECIPE.replace("{hidden: 4}", "{hidden: 4, dropout: 0.2}")
     head = resolved(text, model__head="Flat")["model"]["init_args"]["head"]
     assert head["init_args"] == {"dropout": 0.2, "pool": "avg"}
+    towered = resolved(text, model__head="Towered")["model"]["init_args"]["head"]["init_args"]
+    assert towered == {"hidden": [8, 4], "dropout": 0.2, "pool": "avg"}, "another type by the same name"
     data = resolved(data="Table", data__csv="x.csv")["data"]["init_args"]
     assert data == {"csv": "x.csv", "column": "label", "batch_size": 32, "weights": None}
 
@@ -124,7 +126,7 @@ def test_what_is_typed_is_read_as_its_type_wants(resolved: Any) -> None:
         ("hidden: 4", "pool: mean", "photos.yaml:7: model.init_args.head.init_args.pool must be one of 'avg', 'max', got 'mean'; did you mean 'max'?"),
         ("hidden: 4", "pool: agv", "photos.yaml:7: model.init_args.head.init_args.pool must be one of 'avg', 'max', got 'agv'; did you mean 'avg'?"),
         ("class_path: Deep", "class_path: Dep", "photos.yaml:6: model.init_args.head: no Head is called 'Dep'; did you mean 'Deep'? (a class of your own: package.module.Class)"),
-        ("class_path: Deep", "class_path: 3", "photos.yaml:6: model.init_args.head needs a class_path, the name of a Head: Flat, Deep, Starred, Fixed"),
+        ("class_path: Deep", "class_path: 3", "photos.yaml:6: model.init_args.head needs a class_path, the name of a Head: Flat, Deep, Starred, Fixed, Towered"),
         ("class_path: Deep", "class_pth: Deep", "photos.yaml:6: unknown key 'class_pth' under model.init_args.head; did you mean 'class_path'?"),
         ("class_path: Deep", "dropout: 1", "photos.yaml:6: unknown key 'dropout' under model.init_args.head; it belongs under init_args"),
         ("init_args: {hidden: 4}", "init_args: 4", "photos.yaml:7: model.init_args.head.init_args must be a mapping, got 4"),

@@ -57,7 +57,7 @@ def test_what_a_hint_holds(world: SimpleNamespace) -> None:
 
 
 def test_kinds_are_the_subclasses_that_can_be_built(world: SimpleNamespace) -> None:
-    assert {kind.__name__ for kind in kinds_of(world.Head)} == {"Flat", "Deep", "Starred", "Fixed"}
+    assert {kind.__name__ for kind in kinds_of(world.Head)} == {"Flat", "Deep", "Starred", "Fixed", "Towered"}
     assert kinds_of(world.Phase) == [world.Phase]
 
 
@@ -70,7 +70,7 @@ def test_classes_are_found_by_name_and_by_import_path(world: SimpleNamespace) ->
     ("name", "message"),
     [
         ("Dep", "no Head is called 'Dep'; did you mean 'Deep'?"),
-        ("Zzz", "no Head is called 'Zzz'; there are Deep, Fixed, Flat, Starred "),
+        ("Zzz", "no Head is called 'Zzz'; there are Deep, Fixed, Flat, Starred, Towered "),
         ("nowhere.at.All", "cannot import 'nowhere.at.All': there is no module 'nowhere'"),
         ("json.nowhere.All", "cannot import 'json.nowhere.All': there is no module 'json.nowhere'"),
         ("json.JSONDecodr", "cannot import 'json.JSONDecodr': json has no 'JSONDecodr'; did you mean 'JSONDecoder'?"),
