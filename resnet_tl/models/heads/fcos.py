@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from resnet_tl.boxes import decode_sides, encode_sides
 from resnet_tl.models.anchors import Anchors
@@ -16,6 +16,10 @@ from resnet_tl.models.losses import giou_loss
 from resnet_tl.models.matching import match_by_centre, pad
 from resnet_tl.models.ranks import mean_over_ranks
 from resnet_tl.records import Boxes, Level
+
+START = 4.0
+"""Strides that a box's sides are long before anything was learned: the shortest far side of all levels but the first
+(see `match_by_centre`). Around 0, where RetinaNet begins, ReLU would give half of the sides no gradient."""
 
 
 class FCOS(DenseHead):
@@ -44,6 +48,7 @@ class FCOS(DenseHead):
     ) -> None:
         anchors = Anchors(levels, [[level.stride] for level in levels], ratios=(1.0,), floor_strides=floor_strides)
         super().__init__(levels, classes, anchors=anchors, norm=norm, nms_threshold=nms_threshold, **options)
+        nn.init.constant_(self.box.bias, START)  # type: ignore[arg-type]
         self.radius = radius
         self.centerness = conv3x3(levels[0].channels, 1)
 
