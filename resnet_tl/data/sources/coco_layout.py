@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from resnet_tl.data.sources.folder import SPLITS
-from resnet_tl.data.sources.tree import Tree
+from resnet_tl.data.sources.tree import Tree, other_reader
 from resnet_tl.errors import DataError
 
 PROBED = 50
@@ -24,7 +24,10 @@ def annotation_files(tree: Tree) -> dict[str, str]:
     jsons = sorted(file for file in tree.files if file.endswith(".json"))
     chosen = [file for file in jsons if posixpath.basename(file).startswith("instances")] or jsons
     if not chosen:
-        raise DataError(f"{tree.root} holds no .json; expected COCO's annotations, as instances_train.json")
+        raise DataError(
+            f"{tree.root} holds no .json; expected COCO's annotations, as instances_train.json"
+            f"{other_reader(tree, 'CocoDetection')}"
+        )
     found: dict[str, str] = {}
     for file in chosen:
         split = _split_in(file)

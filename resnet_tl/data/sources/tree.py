@@ -53,6 +53,14 @@ def is_picture(path: str) -> bool:
     return path.lower().endswith(SUFFIXES)
 
 
+def other_reader(tree: Tree, own: str) -> str:
+    """The end of a sentence about a folder without the form of boxes that `own` reads: what reads what it has."""
+    for ending, reader in ((".json", "CocoDetection"), (".xml", "VOCDetection"), (".txt", "YoloDetection")):
+        if reader != own and any(file.endswith(ending) for file in tree.files):
+            return f"; what reads its {ending} files is --data {reader}"
+    return ""
+
+
 def missing(path: str) -> DataError:
     """The error for a path that does not exist, with the nearest name that does."""
     lost = Path(path)

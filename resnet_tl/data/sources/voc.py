@@ -11,7 +11,7 @@ from resnet_tl.data.box_listing import BoxSet
 from resnet_tl.data.decode import read_bytes
 from resnet_tl.data.sources.annotations import Entry, Findings, Gathering, box_set
 from resnet_tl.data.sources.folder import SPLITS
-from resnet_tl.data.sources.tree import Tree, is_picture, walk
+from resnet_tl.data.sources.tree import Tree, is_picture, other_reader, walk
 from resnet_tl.errors import DataError, did_you_mean
 
 
@@ -107,7 +107,7 @@ def _beside(tree: Tree, findings: Findings) -> dict[str, list[tuple[str, str]]]:
     if not xmls:
         raise DataError(
             f"{tree.root} holds neither ImageSets/Main nor .xml files; expected Pascal VOC's layout, or XML files "
-            "beside their pictures"
+            f"beside their pictures{other_reader(tree, 'VOCDetection')}"
         )
     found: dict[str, list[tuple[str, str]]] = {}
     for xml in xmls:

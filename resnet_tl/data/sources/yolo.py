@@ -13,7 +13,7 @@ from resnet_tl.data.box_listing import BoxSet
 from resnet_tl.data.decode import read_bytes
 from resnet_tl.data.sources.annotations import Entry, Findings, Gathering, box_set, in_order_of
 from resnet_tl.data.sources.folder import SPLITS
-from resnet_tl.data.sources.tree import Tree, is_picture, walk
+from resnet_tl.data.sources.tree import Tree, is_picture, other_reader, walk
 from resnet_tl.errors import DataError
 from resnet_tl.masks import Polygon
 
@@ -150,6 +150,7 @@ def _described(tree: Tree, data: str | None) -> tuple[list[str], dict[str, Any]]
             return [line.strip() for line in lines if line.strip()], {}
     raise DataError(
         f"{tree.root} has neither a data.yaml with names nor classes.txt; expected the class names in one of them"
+        f"{other_reader(tree, 'YoloDetection')}"
     )
 
 

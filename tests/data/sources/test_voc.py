@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from resnet_tl.data.box_listing import BoxListing
+from resnet_tl.data.sources.coco import read_coco
 from resnet_tl.data.sources.voc import read_voc_boxes
 from resnet_tl.errors import DataError
 
@@ -79,5 +80,20 @@ def test_pictures_without_an_xml_file_beside_them_are_left_out(tmp_path: Path) -
     assert found.splits["train"].keys() == ["a.png"]
     assert found.notes == [f"{tmp_path}: pictures without an XML file, left out (1): b.png"]
     (tmp_path / "a.xml").unlink()
-    with pytest.raises(DataError, match="holds neither ImageSets/Main nor"):
+    with pytest.raises(DataError, match=r"holds neither ImageSets/Main nor.* beside their pictures$"):
         read_voc_boxes(str(tmp_path))
+
+
+def test_a_folder_of_another_form_is_told_its_reader(tmp_path: Path) -> None:
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    with pytest.raises(DataError, match=r"; what reads its \.txt files is --data YoloDetection$"):
+        read_voc_boxes(str(tmp_path))
+    (tmp_path / "a.json").write_text("{}")
+    with pytest.raises(DataError, match=r"; what reads its \.json files is --data CocoDetection$"):
+        read_voc_boxes(str(tmp_path))
+    (tmp_path / "a.json").rename(tmp_path / "a.xml")
+    with pytest.raises(
+        DataError, match=r"as instances_train\.json; what reads its \.xml files is --data VOCDetection$"
+    ):
+        read_coco(str(tmp_path))

@@ -178,7 +178,10 @@ def our_targets(theirs: list[dict[str, Tensor]]) -> Boxes:
 def compare(kind: Kind, theirs: nn.Module, network: Network, size: int) -> None:
     images, sizes, targets = pictures(size), [], annotations(pictures(size))
     sizes = torch.tensor([list(image.shape[1:]) for image in images])
-    floats = [image / 255 for image in images]
+    # In fp32, rounding decides now and then which of two regions that are equally good is kept.
+    theirs, network = theirs.double(), network.double()
+    floats = [image.double() / 255 for image in images]
+    targets = [{**each, "boxes": each["boxes"].double()} for each in targets]
     padded, _ = theirs.transform(floats)
     bytes_padded = torch.zeros(padded.tensors.shape, dtype=torch.uint8)
     for number, image in enumerate(images):
