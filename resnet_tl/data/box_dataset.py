@@ -12,7 +12,7 @@ from resnet_tl.data.archive import hash64
 from resnet_tl.data.box_listing import NOTHING, BoxListing, Objects
 from resnet_tl.data.box_transforms import SceneTransform
 from resnet_tl.data.collate import as_one_dtype
-from resnet_tl.data.dataset import Item, PictureDataset
+from resnet_tl.data.dataset import Item, KeptFeatures, PictureDataset
 from resnet_tl.data.decode import decode
 from resnet_tl.data.scenes import Scene
 from resnet_tl.errors import DataError
@@ -37,10 +37,26 @@ class BoxDataset(PictureDataset):
         super().__init__(listing, scene_transform, **options)  # type: ignore[arg-type]
         self.scene_transform = scene_transform
 
+    def batch_of(self, features: KeptFeatures, draws: Sequence[Draw]) -> Batch:
+        """The objects are changed as they were with the kept pictures, over black ones."""
+        kept, rest = features.take(draws)
+        each = zip(draws, rest["indices"].tolist(), strict=True)
+        objects = [self._objects(features.shown(draw), index) for draw, index in each]
+        return Batch(kept, Boxes.join([as_boxes(each) for each in objects]), **rest)
+
     def _load(self, draw: Draw, index: int) -> Item:
         scene = self._scene(index)
+        return _item(self._changed(scene, draw, index), scene.size, index)
+
+    def _objects(self, draw: Draw, index: int) -> Objects:
+        if index < 0:
+            return NOTHING
+        black = np.zeros((*self.listing.size(index), self.channels), np.uint8)
+        return self._changed(Scene(black, self.listing.objects(index)), draw, index).objects
+
+    def _changed(self, scene: Scene, draw: Draw, index: int) -> Scene:
         seed = (self.seed, draw.epoch, hash64(self.listing.key(index)), draw.repeat)
-        return _item(self.scene_transform(scene, seed, self._another), scene.size, index)
+        return self.scene_transform(scene, seed, self._another)
 
     def _another(self, rng: np.random.Generator) -> Scene:
         """A picture drawn at random, or the next that can be decoded."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from hashlib import blake2b
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -112,6 +113,14 @@ class PackedObjects:
         masks = self.masks and other.masks and self.masks.join(other.masks)
         return PackedObjects(starts, **parts, masks=masks)
 
+    def arrays(self) -> list[np.ndarray]:
+        """All that is known of them."""
+        own = [self.starts, *(getattr(self, name) for name in NUMBERS)]
+        if self.masks is None:
+            return own
+        rows = [part for row in (self.masks.polygons, self.masks.runs) for part in (row.values, row.offsets)]
+        return [*own, self.masks.starts, *rows]
+
     def classes(self) -> Rows:
         """Of each picture the classes that it shows, each once."""
         owner = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
@@ -139,6 +148,13 @@ class BoxListing(Listing):
     def objects(self, index: int) -> Objects:
         """In pixels of the whole, upright picture."""
         return self.packed.of(index, self.size(index))
+
+    def meaning(self) -> dict[str, Any]:
+        """What there is in the pictures, beside the files, as plain Python."""
+        digest = blake2b(digest_size=16)
+        for values in self.packed.arrays():
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return {"objects": digest.hexdigest()}
 
     @property
     def has_masks(self) -> bool:

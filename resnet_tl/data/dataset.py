@@ -44,6 +44,9 @@ class KeptFeatures(Protocol):
     def take(self, draws: Sequence[Draw]) -> tuple[Features, dict[str, torch.Tensor]]:
         """Features of N pictures, and what else of their batch was kept, by its names; targets may be left out."""
 
+    def shown(self, draw: Draw) -> Draw:
+        """The draw whose picture was kept for this one."""
+
 
 class PictureDataset(Dataset[Item]):
     """`dataset[Draw(epoch, index, repeat)]` is an `Item`; index -1 gives a filler, a black picture of the same size.

@@ -12,6 +12,7 @@ from resnet_tl.data.box_dataset import BoxDataset, as_boxes, collate_boxes
 from resnet_tl.data.box_listing import NOTHING, BoxListing, BoxSet
 from resnet_tl.data.box_transforms import Fit, Jitter, Listed, SceneTransform
 from resnet_tl.data.composites import Composites
+from resnet_tl.data.fixed import FixedPictures
 from resnet_tl.data.listing import Listing
 from resnet_tl.data.modules import OnError, PictureData, check
 from resnet_tl.data.sources.box_table import read_box_table
@@ -88,6 +89,25 @@ class DetectionData(PictureData):
     def class_counts(self) -> np.ndarray:
         """How many training objects there are of each class: `[K]` int64."""
         return self._listing("train").class_counts(len(self.classes))
+
+    def composes(self) -> str | None:
+        """What puts training pictures together from several, if anything does."""
+        return next((f"data.{name}" for name in ("mosaic", "copy_paste") if getattr(self, name)), None)
+
+    def augments(self) -> str | None:
+        """What makes training pictures differ from epoch to epoch, if anything does."""
+        if self.train_transforms is not None:
+            return "data.train_transforms"
+        if self.scale != (1.0, 1.0):
+            return "data.scale"
+        return None if self.augment == "none" else "random mirroring"
+
+    def fixed_pictures(self, split: Literal["train", "val"]) -> FixedPictures:
+        if split == "val":
+            return self._fixed(split, ["image_size", "max_size"])
+        listing: Any = self._listing("train")
+        own = ["image_size", "max_size", "scale", "augment"]
+        return self._fixed(split, own, **listing.meaning())
 
     def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> BoxDataset:
         assert isinstance(listing, BoxListing)

@@ -141,6 +141,8 @@ def obstacle(tuning: Tuning, module: Any, data: Any, networks: list[Any], epochs
 def _random_before(tuning: Tuning, module: Any, data: Any) -> str | None:
     if hasattr(module, "mixes") and (mixing := module.mixes()):
         return f"{mixing} blends the pictures of a batch"
+    if hasattr(data, "composes") and (composing := data.composes()):
+        return f"{composing} puts pictures together from several"
     if not tuning.views and hasattr(data, "augments") and (augmented := data.augments()):
         return f"{augmented} shows other pictures in every epoch (tuning.views: 4 would keep four fixed views of each)"
     return None

@@ -114,8 +114,8 @@ class FeatureFile:
     def take(self, draws: Sequence[Draw]) -> tuple[Features, dict[str, Tensor]]:
         """Features, and what else was kept of a batch, by its names: `indices` `[N]` (-1: a filler, or a picture that
         could not be decoded), `sizes`, `original_sizes` `[N, 2]`, and `targets` where they are those of pixels."""
-        views, pictures = self.layout.views, self.layout.rows // self.layout.views
-        rows = np.array([(d.epoch + d.repeat) % views * pictures + max(d.index, 0) for d in draws])
+        pictures = self.layout.rows // self.layout.views
+        rows = np.array([self.shown(draw).epoch * pictures + max(draw.index, 0) for draw in draws])
         taken = {block.name: self._take(block, rows) for block in self.layout.blocks}
         indices, original_sizes, sizes = taken.pop(NUMBERS).split([1, 2, 2], 1)
         filler = torch.tensor([draw.index < 0 for draw in draws])
@@ -124,6 +124,10 @@ class FeatureFile:
             rest[TARGETS] = taken.pop(TARGETS)
         maps = {name: value.permute(0, 1, 4, 2, 3).flatten(0, 1) for name, value in taken.items()}
         return Features(maps, self.layout.input_size, self.layout.after), rest
+
+    def shown(self, draw: Draw) -> Draw:
+        """The draw whose picture was kept for this one."""
+        return Draw((draw.epoch + draw.repeat) % self.layout.views, draw.index)
 
     def _take(self, block: Block, rows: np.ndarray) -> Tensor:
         taken = torch.from_numpy(self._blocks[block.name][rows]).view(getattr(torch, block.stored))
@@ -135,7 +139,7 @@ def _rows(features: Features, batch: Batch) -> dict[str, Tensor]:
     maps = {
         name: value.detach().permute(0, 2, 3, 1).unflatten(0, (len(batch), -1)) for name, value in features.maps.items()
     }
-    masks = {TARGETS: batch.targets} if batch.targets.ndim == 3 else {}
+    masks = {TARGETS: batch.targets} if isinstance(batch.targets, Tensor) and batch.targets.ndim == 3 else {}
     return {**maps, **masks, NUMBERS: torch.cat([batch.indices[:, None], batch.original_sizes, batch.sizes], 1)}
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from hashlib import blake2b
-from typing import Any
 
 import numpy as np
 
-from resnet_tl.data.box_listing import BoxListing, Objects, PackedObjects
+from resnet_tl.data.box_listing import BoxListing, Objects
 from resnet_tl.data.listing import Listing, MaskSet
 from resnet_tl.data.masks import NO_CLASS, Mask
 from resnet_tl.data.sources.coco import read_coco
@@ -30,13 +28,6 @@ class PaintedListing(BoxListing):
 
     def mask(self, index: int) -> Mask:
         return paint(self.objects(index), self.size(index))
-
-    def meaning(self) -> dict[str, Any]:
-        """What decides, beside the files, what a mask is, as plain Python."""
-        digest = blake2b(digest_size=16)
-        for values in _arrays(self.packed):
-            digest.update(np.ascontiguousarray(values).tobytes())
-        return {"objects": digest.hexdigest()}
 
     def select(self, indices: np.ndarray) -> PaintedListing:
         return self.of_objects(super().select(indices))
@@ -99,10 +90,3 @@ def _empty(root: str, names: Sequence[str], pixels: np.ndarray) -> list[str]:
     if not lacking:
         return []
     return [f"{root}: no training mask shows {', '.join(lacking[:5])}{', ...' if len(lacking) > 5 else ''}"]
-
-
-def _arrays(packed: PackedObjects) -> list[np.ndarray]:
-    masks = packed.masks
-    assert masks is not None
-    rows = [part for row in (masks.polygons, masks.runs) for part in (row.values, row.offsets)]
-    return [packed.starts, packed.labels, packed.crowd, masks.starts, *rows]

@@ -1,0 +1,82 @@
+"""Kept features of pictures with objects: these are changed again as they were with the kept pictures."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from lightning import Trainer
+from test_feature_cache import Watch
+
+from resnet_tl.data.detection import CocoDetection
+from resnet_tl.errors import RecipeError
+from resnet_tl.models.heads.fcos import FCOS
+from resnet_tl.models.heads.two_stage import MaskRCNN
+from resnet_tl.models.network import Backbone
+from resnet_tl.models.pyramid import FPN
+from resnet_tl.records import Features
+from resnet_tl.tasks.detection import Detection
+from resnet_tl.tuning.plan import Phase, Tuning
+from resnet_tl.tuning.rates import Optimizer
+
+SAMPLES = Path(__file__).parents[2] / "data" / "samples" / "detection"
+HEADS: dict[str, Any] = {
+    "fcos": (partial(FPN, channels=8, outputs=["p3", "p4", "p5"]), partial(FCOS, convs=1)),
+    "mask": (partial(FPN, channels=8, outputs=["p3", "p4"]), partial(MaskRCNN, samples=16)),
+}
+
+
+def fit(folder: Path, cache: str, head: str = "fcos", views: int = 2, **options: Any) -> SimpleNamespace:
+    data = CocoDetection(
+        str(SAMPLES), image_size=64, batch_size=4, num_workers=0, seed=3, cache_dir=str(folder / "kept"), **options
+    )
+    torch.manual_seed(0)
+    plan = Tuning([Phase(["layer4", "neck", "head"])], cache=cache, views=views, allow_untrained=True)  # type: ignore[arg-type]
+    neck, head_of = HEADS[head]
+    task = Detection(
+        data.classes, Backbone("resnet_tiny"), neck=neck, head=head_of, tuning=plan, optimizer=Optimizer(lr=0.01)
+    )
+    watch = Watch()
+    trainer = Trainer(
+        max_epochs=2, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+        enable_checkpointing=False, default_root_dir=folder, num_sanity_val_steps=0, callbacks=[watch],
+        limit_train_batches=4,
+    )  # fmt: skip
+    trainer.fit(task, data)
+    return SimpleNamespace(task=task, metrics=dict(trainer.callback_metrics), watch=watch)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_cached_run_is_the_uncached_one(head: str, tmp_path: Path) -> None:
+    cached, plain = (fit(tmp_path, cache, head) for cache in ("on", "off"))
+    assert all(cached.watch.kinds)
+    assert not any(plain.watch.kinds)
+    assert any(isinstance(batch.images, Features) for batch in cached.watch.validated)
+    for one, other in zip(cached.watch.batches, plain.watch.batches, strict=True):
+        for name in ("indices", "sizes", "original_sizes"):
+            assert torch.equal(getattr(one, name), getattr(other, name)), name
+        for name in ("boxes", "labels", "image", "crowd", "area"):
+            assert torch.equal(getattr(one.targets, name), getattr(other.targets, name)), name
+    for name in ("val/loss", "val/map"):
+        assert float(cached.metrics[name]) == pytest.approx(float(plain.metrics[name]), rel=1e-3, abs=1e-5)
+    for key, value in cached.task.state_dict().items():
+        torch.testing.assert_close(value, plain.task.state_dict()[key], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("views", "options", "reason"),
+    [
+        (0, {}, "random mirroring shows other pictures in every epoch"),
+        (0, {"augment": "none", "scale": (0.5, 2.0)}, "data.scale shows other pictures"),
+        (2, {"mosaic": 0.5}, "data.mosaic puts pictures together"),
+    ],
+)
+def test_nothing_is_kept_behind_what_changes_or_joins_pictures(
+    views: int, options: dict, reason: str, tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError, match=reason):
+        fit(tmp_path, "on", views=views, **options)
