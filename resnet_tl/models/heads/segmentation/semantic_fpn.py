@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import Any
 
 import torch
@@ -53,7 +54,7 @@ class PyramidSum(nn.Module):
         shallowest = next(iter(self.factors))
         height, width = maps[shallowest].shape[-2:]
         brought = [self._enlarged(name, maps[name], (height, width)) for name in self.factors]
-        return self.dropout(torch.stack(brought).sum(0))
+        return self.dropout(reduce(torch.add, brought))
 
     def _branch(self, level: Level, channels: int, norm: Norm) -> nn.ModuleList:
         doublings = int(math.log2(level.stride // self.stride))
