@@ -40,9 +40,9 @@ class BoxDataset(PictureDataset):
     def batch_of(self, features: KeptFeatures, draws: Sequence[Draw]) -> Batch:
         """The objects are changed as they were with the kept pictures, over black ones."""
         kept, rest = features.take(draws)
-        each = zip(draws, rest["indices"].tolist(), strict=True)
-        objects = [self._objects(features.shown(draw), index) for draw, index in each]
-        return Batch(kept, Boxes.join([as_boxes(each) for each in objects]), **rest)
+        pairs = zip(draws, rest["indices"].tolist(), strict=True)
+        targets = [as_boxes(self._objects(features.shown(draw), index)) for draw, index in pairs]
+        return Batch(kept, Boxes.join(targets), **rest)
 
     def _load(self, draw: Draw, index: int) -> Item:
         scene = self._scene(index)

@@ -57,9 +57,8 @@ class PackedMasks:
     starts: np.ndarray
     runs: Rows
 
-    @property
-    def nbytes(self) -> int:
-        return self.polygons.nbytes + self.starts.nbytes + self.runs.nbytes
+    def arrays(self) -> list[np.ndarray]:
+        return [self.starts, *(part for rows in (self.polygons, self.runs) for part in (rows.values, rows.offsets))]
 
     def of(self, index: int, size: tuple[int, int]) -> Mask:
         if len(counts := self.runs[index]):
@@ -92,7 +91,7 @@ class PackedObjects:
 
     @property
     def nbytes(self) -> int:
-        return sum(value.nbytes for value in vars(self).values() if value is not None)
+        return sum(values.nbytes for values in self.arrays())
 
     def of(self, index: int, size: tuple[int, int]) -> Objects:
         """Of the picture at `index`, which is of `size` (h, w)."""
@@ -115,11 +114,8 @@ class PackedObjects:
 
     def arrays(self) -> list[np.ndarray]:
         """All that is known of them."""
-        own = [self.starts, *(getattr(self, name) for name in NUMBERS)]
-        if self.masks is None:
-            return own
-        rows = [part for row in (self.masks.polygons, self.masks.runs) for part in (row.values, row.offsets)]
-        return [*own, self.masks.starts, *rows]
+        masks = [] if self.masks is None else self.masks.arrays()
+        return [self.starts, *(getattr(self, name) for name in NUMBERS), *masks]
 
     def classes(self) -> Rows:
         """Of each picture the classes that it shows, each once."""

@@ -105,7 +105,8 @@ class DetectionData(PictureData):
     def fixed_pictures(self, split: Literal["train", "val"]) -> FixedPictures:
         if split == "val":
             return self._fixed(split, ["image_size", "max_size"])
-        listing: Any = self._listing("train")
+        listing = self._listing("train")
+        assert isinstance(listing, BoxListing)
         own = ["image_size", "max_size", "scale", "augment"]
         return self._fixed(split, own, **listing.meaning())
 

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 import torch
-from lightning import Callback, Trainer
 from torch import Tensor
+from watching import fit_watched
 
 from resnet_tl.data import contents, dataset
 from resnet_tl.data.modules import ImageFolder, ImageTable
 from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Backbone
-from resnet_tl.records import Batch, Draw, Features
+from resnet_tl.records import Draw, Features
 from resnet_tl.tasks.classification import Classification
 from resnet_tl.tuning import feature_cache
 from resnet_tl.tuning.feature_file import FeatureFile
@@ -41,24 +41,6 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-class Watch(Callback):
-    """What the network was given."""
-
-    def __init__(self) -> None:
-        self.batches: list[Batch] = []
-        self.validated: list[Batch] = []
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Batch, batch_idx: int) -> None:
-        self.batches.append(batch)
-
-    def on_validation_batch_start(self, trainer: Any, pl_module: Any, batch: Batch, *_: Any) -> None:
-        self.validated.append(batch)
-
-    @property
-    def kinds(self) -> list[bool]:
-        return [isinstance(batch.images, Features) for batch in self.batches]
-
-
 def fit(
     photos: Path,
     tuning: Tuning,
@@ -78,16 +60,7 @@ def fit(
         **model,
     }
     task = Classification(pictures.classes, tuning=tuning, **model)
-    watch = Watch()
-    run = Trainer(
-        **{
-            "max_epochs": epochs, "accelerator": "cpu", "logger": False, "enable_progress_bar": False,
-            "enable_model_summary": False, "enable_checkpointing": False, "default_root_dir": photos.parent,
-            "num_sanity_val_steps": 0, "callbacks": [watch], **(trainer or {}),
-        }
-    )  # fmt: skip
-    run.fit(task, pictures)
-    metrics = {name: float(value) for name, value in run.callback_metrics.items()}
+    watch, metrics = fit_watched(task, pictures, photos.parent, **{"max_epochs": epochs, **(trainer or {})})
     return SimpleNamespace(task=task, metrics=metrics, watch=watch, data=pictures, kept=sorted(kept_in(photos)))
 
 

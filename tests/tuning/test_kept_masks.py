@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from lightning import Trainer
-from test_feature_cache import Watch
+from watching import fit_watched
 
 from resnet_tl.data.segmentation import MaskFolder
 from resnet_tl.models.heads.segmentation.fcn import FCNHead
@@ -31,14 +30,8 @@ def fit(folder: Path, cache: str, **options: Any) -> SimpleNamespace:
     plan = Tuning([Phase(["layer4", "head"])], cache=cache, views=2, allow_untrained=True)  # type: ignore[arg-type]
     backbone = Backbone("resnet_tiny", output_stride=8)
     task = Segmentation(data.classes, backbone, head=FCNHead, tuning=plan, optimizer=Optimizer(lr=0.05), **options)
-    watch = Watch()
-    trainer = Trainer(
-        max_epochs=2, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
-        enable_checkpointing=False, default_root_dir=folder, num_sanity_val_steps=0, callbacks=[watch],
-        limit_train_batches=4,
-    )  # fmt: skip
-    trainer.fit(task, data)
-    return SimpleNamespace(task=task, metrics=dict(trainer.callback_metrics), watch=watch)
+    watch, metrics = fit_watched(task, data, folder, limit_train_batches=4)
+    return SimpleNamespace(task=task, metrics=metrics, watch=watch)
 
 
 def test_a_cached_run_is_the_uncached_one(tmp_path: Path) -> None:
@@ -50,7 +43,7 @@ def test_a_cached_run_is_the_uncached_one(tmp_path: Path) -> None:
             assert torch.equal(getattr(one, name), getattr(other, name)), name
     assert any((batch.targets == 255).any() for batch in plain.watch.batches), "some crops are padded"
     for name in ("val/loss", "val/miou"):
-        assert float(cached.metrics[name]) == pytest.approx(float(plain.metrics[name]), rel=1e-4)
+        assert cached.metrics[name] == pytest.approx(plain.metrics[name], rel=1e-4)
     for key, value in cached.task.state_dict().items():
         torch.testing.assert_close(value, plain.task.state_dict()[key], rtol=1e-4, atol=1e-5)
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from lightning import Trainer
-from test_feature_cache import Watch
+from watching import fit_watched
 
 from resnet_tl.data.detection import CocoDetection
 from resnet_tl.errors import RecipeError
@@ -40,14 +39,8 @@ def fit(folder: Path, cache: str, head: str = "fcos", views: int = 2, **options:
     task = Detection(
         data.classes, Backbone("resnet_tiny"), neck=neck, head=head_of, tuning=plan, optimizer=Optimizer(lr=0.01)
     )
-    watch = Watch()
-    trainer = Trainer(
-        max_epochs=2, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
-        enable_checkpointing=False, default_root_dir=folder, num_sanity_val_steps=0, callbacks=[watch],
-        limit_train_batches=4,
-    )  # fmt: skip
-    trainer.fit(task, data)
-    return SimpleNamespace(task=task, metrics=dict(trainer.callback_metrics), watch=watch)
+    watch, metrics = fit_watched(task, data, folder, limit_train_batches=4)
+    return SimpleNamespace(task=task, metrics=metrics, watch=watch)
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -62,7 +55,7 @@ def test_a_cached_run_is_the_uncached_one(head: str, tmp_path: Path) -> None:
         for name in ("boxes", "labels", "image", "crowd", "area"):
             assert torch.equal(getattr(one.targets, name), getattr(other.targets, name)), name
     for name in ("val/loss", "val/map"):
-        assert float(cached.metrics[name]) == pytest.approx(float(plain.metrics[name]), rel=1e-3, abs=1e-5)
+        assert cached.metrics[name] == pytest.approx(plain.metrics[name], rel=1e-3, abs=1e-5)
     for key, value in cached.task.state_dict().items():
         torch.testing.assert_close(value, plain.task.state_dict()[key], rtol=1e-3, atol=1e-4)
 

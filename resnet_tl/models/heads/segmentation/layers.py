@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnet_tl.models.norms import PooledBatchNorm
+from resnet_tl.models.norms import Norm, PooledBatchNorm
 from resnet_tl.records import Level
 
 
@@ -20,9 +20,11 @@ def enlarge(x: Tensor, factor: int, size: tuple[int, int], mode: str = "bilinear
     return x[..., : size[0], : size[1]]
 
 
-def conv_norm_relu(inputs: int, outputs: int, kernel: int, *, dilation: int = 1) -> list[nn.Module]:
+def conv_norm_relu(
+    inputs: int, outputs: int, kernel: int, *, dilation: int = 1, norm: Norm = PooledBatchNorm
+) -> list[nn.Module]:
     conv = nn.Conv2d(inputs, outputs, kernel, padding=dilation * (kernel // 2), dilation=dilation, bias=False)
-    return [conv, PooledBatchNorm(outputs), nn.ReLU(inplace=True)]
+    return [conv, norm(outputs), nn.ReLU(inplace=True)]
 
 
 def separable_norm_relu(inputs: int, outputs: int, *, dilation: int = 1) -> list[nn.Module]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from resnet_tl.models.heads.segmentation.base import SegmentationHead
-from resnet_tl.models.heads.segmentation.layers import enlarge
+from resnet_tl.models.heads.segmentation.layers import conv_norm_relu, enlarge
 from resnet_tl.models.norms import Norm, NormKind, norm_of
 from resnet_tl.records import Level
 
@@ -59,7 +59,7 @@ class PyramidSum(nn.Module):
     def _branch(self, level: Level, channels: int, norm: Norm) -> nn.ModuleList:
         doublings = int(math.log2(level.stride // self.stride))
         inputs = [level.channels, *[channels] * max(doublings - 1, 0)]
-        return nn.ModuleList(_conv_norm_relu(each, channels, norm) for each in inputs)
+        return nn.ModuleList(nn.Sequential(*conv_norm_relu(each, channels, 3, norm=norm)) for each in inputs)
 
     def _enlarged(self, name: str, x: Tensor, size: tuple[int, int]) -> Tensor:
         left = self.factors[name]
@@ -69,8 +69,3 @@ class PyramidSum(nn.Module):
                 left //= 2
                 x = enlarge(x, 2, (-(-size[0] // left), -(-size[1] // left)))
         return x
-
-
-def _conv_norm_relu(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
-    conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-    return nn.Sequential(conv, norm(outputs), nn.ReLU(inplace=True))
