@@ -26,13 +26,13 @@ from lightning import Callback, LightningModule, Trainer, seed_everything
 from torch import Tensor, nn
 
 from benchmarks.machine import machine
-from resnet_tl.boxes import rescale
 from resnet_tl.cli.command import split
-from resnet_tl.cli.compose import Recipe, build_data, build_task, compose
-from resnet_tl.cli.trainer import build_trainer, settle_precision
 from resnet_tl.data.detection import VOCDetection
 from resnet_tl.metrics.detection import DetectionMetrics
-from resnet_tl.records import Batch, Detections
+from resnet_tl.run.build import Recipe, build_data, build_task, compose
+from resnet_tl.run.trainer import build_trainer, settle_precision
+from resnet_tl.structures.boxes import rescale
+from resnet_tl.structures.records import Batch, Detections
 from resnet_tl.tasks.base import Task
 
 SEED = 1

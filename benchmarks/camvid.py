@@ -34,11 +34,11 @@ from torch.utils.data import DataLoader
 from benchmarks.fits import core_seconds, timed
 from benchmarks.machine import machine
 from resnet_tl.data.segmentation import MaskFolder
-from resnet_tl.mask_predictor import MaskPredictor
 from resnet_tl.metrics.segmentation import SegmentationMetrics
 from resnet_tl.models.inference import Inference, segment
-from resnet_tl.predictors import load
-from resnet_tl.records import IGNORE, Batch, Preprocessing
+from resnet_tl.prediction.load import load
+from resnet_tl.prediction.segmentation import MaskPredictor
+from resnet_tl.structures.records import IGNORE, Batch, Preprocessing
 
 RECIPE = "segment/camvid_fpn_resnet18"
 HEADS: dict[str, list[str]] = {

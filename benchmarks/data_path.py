@@ -32,13 +32,13 @@ from torchvision.transforms import v2
 
 from benchmarks.alternate import Seconds, alternate, quartiles, ratios
 from benchmarks.machine import machine
-from resnet_tl.data.collate import collate
-from resnet_tl.data.dataset import PictureDataset
-from resnet_tl.data.handover import Handover
-from resnet_tl.data.image_cache import Form, cached
-from resnet_tl.data.listing import Listing
-from resnet_tl.data.transforms import Augment
-from resnet_tl.records import Draw
+from resnet_tl.data.images.cache import Form, cached
+from resnet_tl.data.images.dataset import PictureDataset
+from resnet_tl.data.images.transforms import Augment
+from resnet_tl.data.loading.collate import collate
+from resnet_tl.data.loading.shared_memory import Handover
+from resnet_tl.data.sources.listing import Listing
+from resnet_tl.structures.records import Draw
 
 SIZE = 224
 SCALE = (0.08, 1.0)

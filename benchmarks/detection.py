@@ -26,14 +26,14 @@ from torch import Tensor, nn
 
 from benchmarks.alternate import Seconds, alternate, quartiles, ratios
 from benchmarks.machine import machine
-from resnet_tl.boxes import clip
 from resnet_tl.models.heads.dense import DenseHead
 from resnet_tl.models.heads.fcos import FCOS
 from resnet_tl.models.heads.retinanet import BACKGROUND, OBJECT, RetinaNet
 from resnet_tl.models.matching import match_by_centre, match_by_overlap, pad
 from resnet_tl.models.network import Backbone, Network, build
 from resnet_tl.models.pyramid import FPN
-from resnet_tl.records import Boxes
+from resnet_tl.structures.boxes import clip
+from resnet_tl.structures.records import Boxes
 from resnet_tl.tuning.prefix import Prefix
 
 CLASSES = 91

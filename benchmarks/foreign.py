@@ -30,9 +30,9 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from benchmarks.machine import machine
-from resnet_tl.data.modules import ImageFolder
+from resnet_tl.data.classification import ImageFolder
 from resnet_tl.models.network import Backbone
-from resnet_tl.records import Batch, Level, Preprocessing
+from resnet_tl.structures.records import Batch, Level, Preprocessing
 from resnet_tl.tasks.classification import Classification
 from resnet_tl.tuning.callback import FineTuning
 from resnet_tl.tuning.plan import Phase, Tuning

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.machine import machine
-from resnet_tl.data.samplers import EvaluationSampler, TrainSampler
+from resnet_tl.data.loading.samplers import EvaluationSampler, TrainSampler
 from resnet_tl.tuning.callback import FineTuning
 from resnet_tl.tuning.plan import Phase, Tuning
 

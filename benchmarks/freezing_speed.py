@@ -34,14 +34,14 @@ from torch import nn
 from benchmarks.alternate import Seconds, alternate, quartiles, ratios
 from benchmarks.machine import machine
 from benchmarks.resnet import in_fresh_process
-from resnet_tl.cli.process import prepare
-from resnet_tl.cli.trainer import build_trainer
-from resnet_tl.data.modules import ImageFolder
+from resnet_tl.data.classification import ImageFolder
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Backbone, build
+from resnet_tl.run.process import prepare
+from resnet_tl.run.trainer import build_trainer
 from resnet_tl.tasks.classification import Classification
 from resnet_tl.tracking.callbacks import callbacks
-from resnet_tl.tracking.loggers import loggers
+from resnet_tl.tracking.loggers.build import loggers
 from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.settings import Tracking
 from resnet_tl.tuning import prefix

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from resnet_tl.models.network import Network as Network
     from resnet_tl.models.resnet import ResNet
-    from resnet_tl.predictors import AnyPredictor
+    from resnet_tl.prediction.load import AnyPredictor
     from resnet_tl.tuning.callback import FineTuning as FineTuning
 
 __version__ = "0.1.0"
@@ -38,7 +38,7 @@ def backbone(name: str, weights: str | None = None, **options: Any) -> ResNet:
 
 def load(path: str, **options: Any) -> AnyPredictor:
     """A ready predictor from a run folder or checkpoint: `load(path).predict(files_or_arrays)`."""
-    from resnet_tl.predictors import load
+    from resnet_tl.prediction.load import load
 
     return load(path, **options)
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from resnet_tl.errors import WeightsError
 from resnet_tl.files import nearest, replacing, writing
-from resnet_tl.records import Preprocessing
+from resnet_tl.structures.records import Preprocessing
 
 KEY = "resnet_tl"
 VERSION = 1

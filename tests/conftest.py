@@ -55,7 +55,7 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., BaseProce
     """`process("fit -c a.yaml", folder, NAME="value")`: the command begun in a process that can be killed. What it says
     is appended to `said.txt`. Such processes are forked from one that has imported everything."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["resnet_tl.cli.training", "resnet_tl.data.transforms"])
+    context.set_forkserver_preload(["resnet_tl.run.train", "resnet_tl.data.images.transforms"])
 
     def begin(line: str, folder: Path, **environment: str) -> BaseProcess:
         script = tmp_path_factory.mktemp("command") / "command.py"

@@ -12,7 +12,7 @@ import torch
 
 from resnet_tl.checkpoint import bundle, load_safely, locate, plain, read, save_atomically
 from resnet_tl.errors import RunError, WeightsError
-from resnet_tl.records import Preprocessing
+from resnet_tl.structures.records import Preprocessing
 from tests.test_files import file_size_limit
 
 MODEL = {"class_path": "resnet_tl.tasks.classification.Classification", "init_args": {"backbone": {"name": "resnet18"}}}

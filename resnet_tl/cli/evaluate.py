@@ -38,12 +38,12 @@ def run(verb: str, command: Command) -> int:
         raise RecipeError(f"{verb} needs a run folder or a checkpoint, or a recipe: -c RECIPE")
     if options.out is not None and Path(options.out).exists():
         raise RunError(f"--out {options.out}: exists already, and nothing is overwritten")
-    from resnet_tl.cli.scoring import score, score_run
+    from resnet_tl.run.evaluate import score, score_run
 
     if options.run is None:
-        result = score(verb, command)
+        result = score(verb, command.configs, command.overrides)
     else:
-        result = score_run(verb, command, options.run, options.trust_code)
+        result = score_run(verb, command.configs, command.overrides, options.run, options.trust_code)
     from lightning.pytorch.utilities import rank_zero_only
 
     if rank_zero_only.rank == 0:  # type: ignore[attr-defined]

@@ -60,9 +60,9 @@ def run(verb: str, command: Command) -> int:
 def _start(command: Command, folder: str | None, *, look_for_one: bool) -> int:
     if not command.configs:
         raise RecipeError("fit needs a recipe: -c RECIPE, a file or a name that `resnet-tl recipes list` shows")
-    from resnet_tl.cli.compose import compose
-    from resnet_tl.cli.going_on import unfinished
-    from resnet_tl.cli.training import train
+    from resnet_tl.run.build import compose
+    from resnet_tl.run.resume import unfinished
+    from resnet_tl.run.train import train
     from resnet_tl.tracking.run_folder import start_run
 
     recipe = compose(command.configs, command.overrides)
@@ -78,8 +78,8 @@ def _go_on(folder: Path, command: Command) -> int:
         raise RunError(f"--resume {folder}: no run to go on with: expected {last}")
     if command.configs:
         raise RecipeError("--resume goes on by the run's own recipe, so -c means nothing beside it")
-    from resnet_tl.cli.compose import MAY_CHANGE, compose
-    from resnet_tl.cli.training import train
+    from resnet_tl.run.build import MAY_CHANGE, compose
+    from resnet_tl.run.train import train
     from resnet_tl.tracking.last import epochs_done
     from resnet_tl.tracking.run_folder import RunFolder
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from resnet_tl.cli.command import Command
-from resnet_tl.cli.compose import sections, tree_of
 from resnet_tl.recipe.resolve import option_name, options
 from resnet_tl.recipe.values import describe, show
+from resnet_tl.run.build import sections, tree_of
 
 
 def help_all(command: Command) -> str:

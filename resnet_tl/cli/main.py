@@ -9,8 +9,8 @@ import sys
 from importlib import import_module
 
 from resnet_tl.cli.command import Command, split
-from resnet_tl.cli.process import prepare
 from resnet_tl.errors import RecipeError, UserError, did_you_mean
+from resnet_tl.run.process import prepare
 
 VERBS = {
     "fit": "train: fine-tune a network on your pictures",

@@ -29,10 +29,10 @@ def run(verb: str, command: Command) -> int:
         return 0
     if not command.configs:
         raise RecipeError("plan needs a recipe: -c RECIPE, a file or a name that `resnet-tl recipes list` shows")
-    from resnet_tl.cli.planning import find_lr, show
+    from resnet_tl.run.plan import find_lr, show
 
     if options.find_lr:
-        print(find_lr(command, options.phase))
+        print(find_lr(command.configs, command.overrides, options.phase))
     else:
-        print(show(command))
+        print(show(command.configs, command.overrides))
     return 0

@@ -11,9 +11,9 @@ from resnet_tl.cli.command import Command, Options
 from resnet_tl.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
-    from resnet_tl.box_predictor import BoxPredictor
-    from resnet_tl.mask_predictor import MaskPredictor
-    from resnet_tl.predictor import ClassPrediction, Predictor
+    from resnet_tl.prediction.classification import ClassPrediction, Predictor
+    from resnet_tl.prediction.detection import BoxPredictor
+    from resnet_tl.prediction.segmentation import MaskPredictor
 
 HELP = """usage: resnet-tl predict RUN_OR_CHECKPOINT PICTURES ... [--out FILE]
 
@@ -57,9 +57,9 @@ def run(verb: str, command: Command) -> int:
         raise RecipeError("--top and --batch-size need a number of at least 1")
     if options.out is not None and options.out.suffix in FILES and options.out.exists():
         raise RunError(f"--out {options.out}: exists already, and nothing is overwritten")
-    from resnet_tl.box_predictor import BoxPredictor
-    from resnet_tl.mask_predictor import MaskPredictor
-    from resnet_tl.predictors import load
+    from resnet_tl.prediction.detection import BoxPredictor
+    from resnet_tl.prediction.load import load
+    from resnet_tl.prediction.segmentation import MaskPredictor
 
     predictor = load(options.run, device=options.device, trust_code=options.trust_code, batch_size=options.batch_size)
     if isinstance(predictor, BoxPredictor):
@@ -70,7 +70,7 @@ def run(verb: str, command: Command) -> int:
 
 
 def _classes(predictor: Predictor, options: Namespace) -> int:
-    from resnet_tl.predictor import write_csv, write_json
+    from resnet_tl.prediction.classification import write_csv, write_json
 
     out: Path | None = options.out
     if out is not None and out.suffix not in FILES:
@@ -84,7 +84,7 @@ def _classes(predictor: Predictor, options: Namespace) -> int:
 
 
 def _masks(predictor: MaskPredictor, options: Namespace) -> int:
-    from resnet_tl.mask_predictor import write_masks
+    from resnet_tl.prediction.segmentation import write_masks
 
     folder = options.out or FOLDER
     predictions = predictor.stream(options.pictures, options.on_error)
@@ -92,7 +92,7 @@ def _masks(predictor: MaskPredictor, options: Namespace) -> int:
 
 
 def _objects(predictor: BoxPredictor, options: Namespace) -> int:
-    from resnet_tl.box_files import DRAWN, coco_file, drawings, new_folder, table_file, write
+    from resnet_tl.prediction.box_files import DRAWN, coco_file, drawings, new_folder, table_file, write
 
     out: Path = options.out or FOLDER
     is_file = out.suffix in FILES

@@ -8,19 +8,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from resnet_tl.data.box_dataset import BoxDataset, as_boxes, collate_boxes
-from resnet_tl.data.box_listing import NOTHING, BoxListing, BoxSet
-from resnet_tl.data.box_transforms import Fit, Jitter, Listed, SceneTransform
-from resnet_tl.data.composites import Composites
-from resnet_tl.data.fixed import FixedPictures
-from resnet_tl.data.listing import Listing
-from resnet_tl.data.modules import OnError, PictureData, check
+from resnet_tl.data.base import OnError, PictureData, check
+from resnet_tl.data.boxes.composites import Composites
+from resnet_tl.data.boxes.dataset import BoxDataset, as_boxes, collate_boxes
+from resnet_tl.data.boxes.listing import NOTHING, BoxListing, BoxSet
+from resnet_tl.data.boxes.transforms import Fit, Jitter, Listed, SceneTransform
+from resnet_tl.data.images.transforms import PRESETS, Strength
+from resnet_tl.data.loading.image_loader import FixedPictures
 from resnet_tl.data.sources.box_table import read_box_table
 from resnet_tl.data.sources.coco import read_coco
+from resnet_tl.data.sources.listing import Listing
 from resnet_tl.data.sources.voc import read_voc_boxes
 from resnet_tl.data.sources.yolo import read_yolo
-from resnet_tl.data.transforms import PRESETS, Strength
-from resnet_tl.records import Boxes, Preprocessing
+from resnet_tl.structures.records import Boxes, Preprocessing
 
 
 class DetectionData(PictureData):

@@ -8,16 +8,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from resnet_tl.data.fixed import FixedPictures
-from resnet_tl.data.listing import Listing, MaskListing, MaskSet
-from resnet_tl.data.mask_dataset import MaskDataset, collate_masks
-from resnet_tl.data.modules import OnError, PictureData, check
-from resnet_tl.data.pairs import Centre, Listed, PairTransform, RandomCrop, Whole
-from resnet_tl.data.sources.masks import read_cityscapes, read_mask_folder, read_voc
-from resnet_tl.data.sources.painted import PaintedListing, read_coco_masks
-from resnet_tl.data.transforms import PRESETS, Strength
+from resnet_tl.data.base import OnError, PictureData, check
+from resnet_tl.data.images.transforms import PRESETS, Strength
+from resnet_tl.data.loading.image_loader import FixedPictures
+from resnet_tl.data.masks.dataset import MaskDataset, collate_masks
+from resnet_tl.data.masks.listing import MaskListing, MaskSet
+from resnet_tl.data.masks.transforms import Centre, Listed, PairTransform, RandomCrop, Whole
+from resnet_tl.data.sources.coco_masks import PaintedListing, read_coco_masks
+from resnet_tl.data.sources.listing import Listing
+from resnet_tl.data.sources.mask_files import read_cityscapes, read_mask_folder, read_voc
 from resnet_tl.errors import DataError
-from resnet_tl.records import Preprocessing, Sample
+from resnet_tl.structures.records import Preprocessing, Sample
 
 
 class SegmentationData(PictureData):

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval.core import mask as coco_masks
 
-from resnet_tl.masks import Mask, RunLengths
+from resnet_tl.structures.masks import Mask, RunLengths
 
 NAMES = (
     "map", "map50", "map75", "map_small", "map_medium", "map_large",

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from resnet_tl.boxes import area as box_area
-from resnet_tl.boxes import to_xywh
-from resnet_tl.masks import to_run_lengths
 from resnet_tl.metrics.coco import Annotation, CocoScores, area, encoded, evaluate
 from resnet_tl.metrics.per_class import rows
 from resnet_tl.models.pasting import paste
-from resnet_tl.records import Boxes, Detections
+from resnet_tl.structures.boxes import area as box_area
+from resnet_tl.structures.boxes import to_xywh
+from resnet_tl.structures.masks import to_run_lengths
+from resnet_tl.structures.records import Boxes, Detections
 
 
 class DetectionMetrics(nn.Module):

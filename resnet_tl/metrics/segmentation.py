@@ -14,7 +14,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from resnet_tl.metrics.bootstrap import RESAMPLES, SEED, draw, middle
 from resnet_tl.metrics.per_class import mean_of_known, rows
-from resnet_tl.records import IGNORE
+from resnet_tl.structures.records import IGNORE
 
 TOLERANCE = 0.0075
 """Of boundaries, as a share of the picture's diagonal (Csurka et al., BMVC 2013, section 3.1)."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from resnet_tl.records import Level
+from resnet_tl.structures.records import Level
 
 RATIOS = (0.5, 1.0, 2.0)
 """Height over width."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from resnet_tl.boxes import giou
+from resnet_tl.structures.boxes import giou
 
 ALPHA, GAMMA = 0.25, 2.0
 

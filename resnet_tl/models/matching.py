@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from resnet_tl.boxes import area, pairwise_iou, to_centre
-from resnet_tl.records import Boxes
+from resnet_tl.structures.boxes import area, pairwise_iou, to_centre
+from resnet_tl.structures.records import Boxes
 
 NONE = -1
 IGNORED = -2

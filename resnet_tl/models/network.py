@@ -14,7 +14,7 @@ from resnet_tl.models.fold import fold
 from resnet_tl.models.heads.base import Head
 from resnet_tl.models.pyramid import Neck
 from resnet_tl.models.resnet import resnet
-from resnet_tl.records import Features, Level, Preprocessing
+from resnet_tl.structures.records import Features, Level, Preprocessing
 
 
 class Trunk(Protocol):

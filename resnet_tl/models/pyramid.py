@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.models.norms import norm_of
-from resnet_tl.records import Level
+from resnet_tl.structures.records import Level
 
 Extra: TypeAlias = Literal["pool", "conv", "conv_c5"]
 NeckNorm: TypeAlias = Literal["batch", "frozen", "group"]

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from resnet_tl.errors import RecipeError, did_you_mean
 from resnet_tl.models.checkpointing import run_in_segments
 from resnet_tl.models.norms import Norm, NormKind, norm_of
-from resnet_tl.records import Level, Preprocessing
+from resnet_tl.structures.records import Level, Preprocessing
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_tl.errors import RecipeError, did_you_mean
+from resnet_tl.recipe.moved import MOVED
 
 REQUIRED: Any = inspect.Parameter.empty
 _VALUES = (str, int, float, dict, list, tuple, set, type(None), Path, timedelta, enum.Enum)
@@ -144,7 +145,8 @@ def kinds_of(base: type) -> list[type]:
 
 
 def import_object(path: str) -> Any:
-    """The object at `package.module.Name`."""
+    """The object at `package.module.Name`, or where it has moved to."""
+    path = MOVED.get(path, path)
     module_name, _, name = path.rpartition(".")
     try:
         module = importlib.import_module(module_name)

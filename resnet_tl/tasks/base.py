@@ -18,7 +18,7 @@ from resnet_tl.models.network import Backbone, HeadFactory, NeckFactory, Network
 from resnet_tl.models.resnet import shapes_by_variant
 from resnet_tl.recipe.schema import import_path
 from resnet_tl.recipe.values import as_plain
-from resnet_tl.records import Preprocessing
+from resnet_tl.structures.records import Preprocessing
 from resnet_tl.tuning.callback import FineTuning
 from resnet_tl.tuning.plan import Tuning
 from resnet_tl.tuning.rates import Optimizer, Schedule, build_optimizer, build_schedule, parameter_groups

@@ -13,7 +13,7 @@ from resnet_tl.errors import RecipeError
 from resnet_tl.metrics.classification import ClassificationMetrics
 from resnet_tl.models.heads.classification import LinearHead, choose_thresholds
 from resnet_tl.models.network import Backbone, HeadFactory
-from resnet_tl.records import Batch
+from resnet_tl.structures.records import Batch
 from resnet_tl.tasks.base import Task
 from resnet_tl.tasks.mixing import mix
 from resnet_tl.tuning.plan import Tuning

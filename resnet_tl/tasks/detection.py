@@ -11,8 +11,6 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from resnet_tl.boxes import rescale
-from resnet_tl.masks import scaled
 from resnet_tl.metrics.detection import DetectionMetrics
 from resnet_tl.models.anchors import Anchors
 from resnet_tl.models.heads.base import DetectionHead
@@ -22,7 +20,9 @@ from resnet_tl.models.heads.two_stage import FasterRCNN, MaskRCNN  # noqa: F401
 from resnet_tl.models.network import Backbone, HeadFactory, NeckFactory
 from resnet_tl.models.pyramid import FPN
 from resnet_tl.models.ranks import alone
-from resnet_tl.records import Batch, Boxes, Detections
+from resnet_tl.structures.boxes import rescale
+from resnet_tl.structures.masks import scaled
+from resnet_tl.structures.records import Batch, Boxes, Detections
 from resnet_tl.tasks.base import Task
 from resnet_tl.tuning.plan import Tuning
 from resnet_tl.tuning.rates import Optimizer, Schedule

@@ -21,7 +21,7 @@ from resnet_tl.models.inference import Inference, segment
 from resnet_tl.models.network import Backbone, HeadFactory, NeckFactory
 from resnet_tl.models.pyramid import FPN, PAN  # noqa: F401
 from resnet_tl.models.ranks import alone
-from resnet_tl.records import Batch
+from resnet_tl.structures.records import Batch
 from resnet_tl.tasks.base import Task
 from resnet_tl.tuning.plan import Tuning
 from resnet_tl.tuning.rates import Optimizer, Schedule

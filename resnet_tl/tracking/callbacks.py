@@ -6,11 +6,11 @@ import math
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from resnet_tl.tracking.box_pictures import BoxPictures
 from resnet_tl.tracking.checkpoints import best
 from resnet_tl.tracking.finite import FiniteLoss
 from resnet_tl.tracking.last import Last
-from resnet_tl.tracking.mask_pictures import MaskPictures
+from resnet_tl.tracking.loggers.box_images import BoxPictures
+from resnet_tl.tracking.loggers.mask_images import MaskPictures
 from resnet_tl.tracking.pace import Pace
 from resnet_tl.tracking.preemption import Preemption
 from resnet_tl.tracking.progress import Progress

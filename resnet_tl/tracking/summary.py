@@ -12,8 +12,8 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from resnet_tl.files import replacing
-from resnet_tl.tracking.loggers import Wandb
-from resnet_tl.tracking.metrics_csv import MetricsCsv
+from resnet_tl.tracking.loggers.build import Wandb
+from resnet_tl.tracking.loggers.metrics_csv import MetricsCsv
 from resnet_tl.tracking.pace import Pace
 from resnet_tl.tracking.run_folder import RunFolder
 

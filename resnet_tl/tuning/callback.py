@@ -15,16 +15,16 @@ from resnet_tl.errors import RecipeError, did_you_mean
 from resnet_tl.tuning import feature_cache, prefix, schedule
 from resnet_tl.tuning.anchor import Anchor
 from resnet_tl.tuning.average import RAW_STATE, Average
-from resnet_tl.tuning.course import Course
 from resnet_tl.tuning.freezing import held_keys
-from resnet_tl.tuning.parting import PartedSteps, check_held
+from resnet_tl.tuning.parameter_groups import PartedSteps, check_held
+from resnet_tl.tuning.phase_state import Course
 from resnet_tl.tuning.plan import Phase, Plan, Tuning
+from resnet_tl.tuning.plan_table import table
 from resnet_tl.tuning.plateau import Plateau
+from resnet_tl.tuning.ranks import equalise
 from resnet_tl.tuning.recalibration import recalibrate_in
-from resnet_tl.tuning.replicas import equalise
 from resnet_tl.tuning.resume import Position
 from resnet_tl.tuning.stages import Paths, owners, stages_of
-from resnet_tl.tuning.table import table
 
 POSITION = "position"
 

@@ -1,7 +1,7 @@
 """Keeping what the frozen prefix makes of the pictures, computed once: later epochs neither open nor decode any.
 
 What a data module must offer for it is `FixedPictures` by split, and `features`, from which its loaders take batches;
-`resnet_tl.data.modules` does.
+`resnet_tl.data.base` does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.files import adding
-from resnet_tl.records import Batch, Features
+from resnet_tl.structures.records import Batch, Features
 from resnet_tl.tuning.feature_file import MAGIC, FeatureFile, Layout, fill, layout_of
 from resnet_tl.tuning.plan import Tuning
 from resnet_tl.tuning.prefix import Prefix, divisible

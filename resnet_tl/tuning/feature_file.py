@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from resnet_tl.errors import DataError
-from resnet_tl.records import Batch, Draw, Features
+from resnet_tl.structures.records import Batch, Draw, Features
 
 MAGIC = b"resnet_tl features 2\n"
 """Ends the file; before it the length of the layout's JSON (8 bytes), before that the JSON."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from resnet_tl.errors import RunError
-from resnet_tl.records import Features
+from resnet_tl.structures.records import Features
 
 
 class Divisible(Protocol):

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnet_tl.tuning.freezing import is_held
-from resnet_tl.tuning.replicas import average
+from resnet_tl.tuning.ranks import average
 
 
 def recalibrate_in(trainer: Any, module: nn.Module, count: int) -> int:

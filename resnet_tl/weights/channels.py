@@ -16,7 +16,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from resnet_tl.records import Preprocessing
+from resnet_tl.structures.records import Preprocessing
 
 
 def over_channels(weight: Tensor, channels: int) -> Tensor:

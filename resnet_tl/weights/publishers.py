@@ -15,7 +15,7 @@ import torch
 
 from resnet_tl.errors import WeightsError, did_you_mean
 from resnet_tl.files import writing
-from resnet_tl.records import Preprocessing
+from resnet_tl.structures.records import Preprocessing
 from resnet_tl.weights.detectors import NORM_EPS
 from resnet_tl.weights.records import WeightRecord
 

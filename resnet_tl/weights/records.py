@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from resnet_tl.checkpoint import KEY
-from resnet_tl.records import Preprocessing
+from resnet_tl.structures.records import Preprocessing
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from resnet_tl import checkpoint
-from resnet_tl.cli.compose import compose
+from resnet_tl.run.build import compose
 
 STOPPER = """
 import os

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from resnet_tl.masks import to_run_lengths
 from resnet_tl.models.heads.base import Head
 from resnet_tl.models.heads.fcos import FCOS
 from resnet_tl.models.heads.retinanet import RetinaNet
 from resnet_tl.models.heads.two_stage import FasterRCNN, MaskRCNN
 from resnet_tl.models.pyramid import FPN
-from resnet_tl.records import Boxes, Detections, Level
+from resnet_tl.structures.masks import to_run_lengths
+from resnet_tl.structures.records import Boxes, Detections, Level
 
 TRUNK = [Level("c3", 8, 8), Level("c4", 8, 16), Level("c5", 8, 32)]
 LEVELS = FPN(TRUNK, channels=8, outputs=("p3", "p4", "p5", "p6")).feature_info

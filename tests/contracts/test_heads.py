@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from resnet_tl.models.heads.base import Head
 from resnet_tl.models.heads.classification import LinearHead, MLPHead
-from resnet_tl.records import Level
+from resnet_tl.structures.records import Level
 
 LEVELS = [Level("c4", 8, 16), Level("c5", 12, 32)]
 CLASSES = ["ant", "bee", "cat", "dog"]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from resnet_tl.data.box_listing import BoxListing, BoxSet
+from resnet_tl.data.boxes.listing import BoxListing, BoxSet
 from resnet_tl.data.sources.box_table import read_box_table
 from resnet_tl.data.sources.coco import read_coco
 from resnet_tl.data.sources.voc import read_voc_boxes

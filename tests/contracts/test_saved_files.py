@@ -49,7 +49,10 @@ def test_a_half_finished_run_resumes(tmp_path: Path) -> None:
     shutil.copytree(SAVED / "half_run", run)
     samples = str(SAMPLES / "classification")
     assert main(["fit", "--resume", str(run), "--data.root", samples]) == 0
-    rows, unbroken = (list(csv.DictReader(open(path))) for path in (run / "metrics.csv", SAVED / "whole_metrics.csv"))
+    rows, unbroken = (
+        list(csv.DictReader(path.read_text().splitlines()))
+        for path in (run / "metrics.csv", SAVED / "whole_metrics.csv")
+    )
     assert [row["step"] for row in rows] == [row["step"] for row in unbroken]
     for row, other in zip(rows, unbroken, strict=True):
         assert {name for name in row if row[name]} == {name for name in other if other[name]}

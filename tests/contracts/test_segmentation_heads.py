@@ -17,7 +17,7 @@ from resnet_tl.models.heads.segmentation.losses import OHEM, CrossEntropy, Dice,
 from resnet_tl.models.heads.segmentation.psp import PSPHead
 from resnet_tl.models.heads.segmentation.semantic_fpn import SemanticFPNHead
 from resnet_tl.models.heads.segmentation.unet import UNetHead
-from resnet_tl.records import IGNORE, Level
+from resnet_tl.structures.records import IGNORE, Level
 
 TRUNK = [Level("c1", 4, 2), Level("c2", 6, 4), Level("c3", 8, 8), Level("c4", 8, 16), Level("c5", 12, 32)]
 PYRAMID = [Level("p2", 8, 4), Level("p3", 8, 8), Level("p4", 8, 16)]

@@ -15,7 +15,7 @@ from PIL import Image
 from resnet_tl.data.detection import BoxTable, CocoDetection, DetectionData, VOCDetection, YoloDetection
 from resnet_tl.errors import DataError, UserError
 from resnet_tl.recipe.shipped import shipped_root
-from resnet_tl.records import Batch, Preprocessing
+from resnet_tl.structures.records import Batch, Preprocessing
 
 SAMPLES = shipped_root() / "data" / "samples" / "detection"
 

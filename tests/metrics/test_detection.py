@@ -16,11 +16,11 @@ from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from resnet_tl.boxes import clip, to_xywh
-from resnet_tl.masks import Mask, RunLengths, to_pixels, to_run_lengths
 from resnet_tl.metrics.coco import NAMES
 from resnet_tl.metrics.detection import DetectionMetrics
-from resnet_tl.records import Boxes, Detections
+from resnet_tl.structures.boxes import clip, to_xywh
+from resnet_tl.structures.masks import Mask, RunLengths, to_pixels, to_run_lengths
+from resnet_tl.structures.records import Boxes, Detections
 
 CLASSES = [f"class {number}" for number in range(8)]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchmetrics import MeanMetric
 
-from resnet_tl.data.samplers import EvaluationSampler
+from resnet_tl.data.loading.samplers import EvaluationSampler
 from resnet_tl.metrics.classification import ClassificationMetrics
 
 CLASSES = list("abcdefg")

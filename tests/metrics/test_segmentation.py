@@ -8,7 +8,7 @@ import torch
 from torchmetrics.segmentation import MeanIoU
 
 from resnet_tl.metrics.segmentation import SegmentationMetrics, boundary_counts
-from resnet_tl.records import IGNORE
+from resnet_tl.structures.records import IGNORE
 
 
 def reference(said: np.ndarray, true: np.ndarray, classes: int) -> tuple[float, float, list[float | None]]:

@@ -11,7 +11,7 @@ from torchvision.ops import box_iou
 
 from resnet_tl.models.anchors import Anchors
 from resnet_tl.models.matching import IGNORED, NONE, match_by_centre, match_by_overlap, pad
-from resnet_tl.records import Boxes, Level
+from resnet_tl.structures.records import Boxes, Level
 
 LEVELS = [Level("p3", 8, 8), Level("p4", 8, 16), Level("p5", 8, 32)]
 GRIDS = [(16, 16), (8, 8), (4, 4)]

@@ -8,7 +8,7 @@ from torch import nn
 
 from resnet_tl.models.heads.classification import LinearHead, MLPHead
 from resnet_tl.models.network import Backbone, Network, build, public_keys
-from resnet_tl.records import Preprocessing
+from resnet_tl.structures.records import Preprocessing
 
 TINY = Backbone("resnet_tiny")
 
@@ -85,7 +85,7 @@ class UsersTrunk(nn.Module):
     preprocessing = Preprocessing()
 
     def __init__(self, in_channels: int) -> None:
-        from resnet_tl.records import Level
+        from resnet_tl.structures.records import Level
 
         super().__init__()
         self.in_channels = in_channels

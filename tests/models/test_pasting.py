@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from resnet_tl.boxes import clip
 from resnet_tl.models.pasting import paste
+from resnet_tl.structures.boxes import clip
 
 
 def test_pasted_as_torchvision_does() -> None:

@@ -13,7 +13,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP
 from resnet_tl.errors import RecipeError
 from resnet_tl.models.pyramid import FPN, PAN
 from resnet_tl.models.resnet import resnet
-from resnet_tl.records import Level
+from resnet_tl.structures.records import Level
 
 LEVELS = [Level("c2", 8, 4), Level("c3", 12, 8), Level("c4", 16, 16), Level("c5", 24, 32)]
 RETINANET = ("p3", "p4", "p5", "p6", "p7")

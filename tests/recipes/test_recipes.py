@@ -12,9 +12,9 @@ import torch
 from lightning.pytorch import seed_everything
 from PIL import Image
 
-from resnet_tl.cli.compose import Recipe, build_data, build_task, compose
-from resnet_tl.cli.trainer import build_trainer, settle_precision
 from resnet_tl.recipe.shipped import shipped, shipped_root
+from resnet_tl.run.build import Recipe, build_data, build_task, compose
+from resnet_tl.run.trainer import build_trainer, settle_precision
 from resnet_tl.tuning.plan import resolve
 
 FOLDER = Path(__file__).resolve().parents[2] / "recipes"

@@ -11,7 +11,7 @@ import torch
 from lightning import Trainer
 
 from resnet_tl import checkpoint
-from resnet_tl.data.modules import ImageFolder, ImageTable
+from resnet_tl.data.classification import ImageFolder, ImageTable
 from resnet_tl.errors import RecipeError
 from resnet_tl.models.heads.classification import LinearHead, MLPHead
 from resnet_tl.models.network import Backbone, build

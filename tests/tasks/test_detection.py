@@ -13,14 +13,14 @@ from lightning import Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from resnet_tl.masks import Mask, to_run_lengths
 from resnet_tl.models.heads.dense import DenseHead
 from resnet_tl.models.heads.fcos import FCOS
 from resnet_tl.models.heads.retinanet import RetinaNet
 from resnet_tl.models.heads.two_stage import FasterRCNN, MaskRCNN
 from resnet_tl.models.network import Backbone
 from resnet_tl.models.pyramid import FPN
-from resnet_tl.records import Batch, Boxes, Detections
+from resnet_tl.structures.masks import Mask, to_run_lengths
+from resnet_tl.structures.records import Batch, Boxes, Detections
 from resnet_tl.tasks.detection import Detection
 from resnet_tl.tuning.rates import Optimizer, Schedule
 
@@ -152,7 +152,7 @@ def test_predictions_are_in_pixels_of_the_files(tmp_path: Path) -> None:
 
 
 def test_a_trained_checkpoint_is_enough_to_predict(tmp_path: Path) -> None:
-    from resnet_tl.predictors import load
+    from resnet_tl.prediction.load import load
 
     seen = eager(task("mask"))
     run = trainer(tmp_path, max_epochs=1, enable_checkpointing=True)

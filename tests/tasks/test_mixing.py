@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from resnet_tl.models.heads.classification import LinearHead
-from resnet_tl.records import Level
+from resnet_tl.structures.records import Level
 from resnet_tl.tasks.mixing import blend, box, mix, paste, share
 
 

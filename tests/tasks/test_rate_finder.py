@@ -14,7 +14,7 @@ import pytest
 import torch
 from lightning import Trainer
 
-from resnet_tl.data.modules import ImageFolder
+from resnet_tl.data.classification import ImageFolder
 from resnet_tl.errors import RunError
 from resnet_tl.models.network import Backbone
 from resnet_tl.tasks.classification import Classification

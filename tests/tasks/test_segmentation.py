@@ -19,7 +19,7 @@ from resnet_tl.models.heads.segmentation.semantic_fpn import SemanticFPNHead
 from resnet_tl.models.heads.segmentation.unet import UNetHead
 from resnet_tl.models.network import Backbone
 from resnet_tl.models.pyramid import FPN
-from resnet_tl.records import Batch, Features
+from resnet_tl.structures.records import Batch, Features
 from resnet_tl.tasks.segmentation import Segmentation
 from resnet_tl.tuning.plan import Phase, Tuning
 from resnet_tl.tuning.rates import Optimizer

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from resnet_tl.tracking.callbacks import callbacks
 from resnet_tl.tracking.checkpoints import SafeCheckpointIO
-from resnet_tl.tracking.metrics_csv import MetricsCsv
+from resnet_tl.tracking.loggers.metrics_csv import MetricsCsv
 from resnet_tl.tracking.run_folder import RunFolder
 
 

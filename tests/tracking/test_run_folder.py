@@ -88,7 +88,7 @@ sys.path.insert(0, {tests!r})
 from conftest import Tiny, loader
 from resnet_tl.tracking.callbacks import callbacks
 from resnet_tl.tracking.checkpoints import SafeCheckpointIO
-from resnet_tl.tracking.metrics_csv import MetricsCsv
+from resnet_tl.tracking.loggers.metrics_csv import MetricsCsv
 from resnet_tl.tracking.run_folder import start_run
 
 run = start_run("probe", root={root!r})

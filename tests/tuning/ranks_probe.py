@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
-from resnet_tl.data.modules import ImageFolder
-from resnet_tl.data.samplers import EvaluationSampler, TrainSampler
+from resnet_tl.data.classification import ImageFolder
+from resnet_tl.data.loading.samplers import EvaluationSampler, TrainSampler
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.heads.retinanet import RetinaNet
 from resnet_tl.models.heads.segmentation.losses import CrossEntropy, Focal
@@ -37,7 +37,7 @@ from resnet_tl.models.heads.two_stage import MaskRCNN
 from resnet_tl.models.network import Backbone
 from resnet_tl.models.pyramid import FPN
 from resnet_tl.models.ranks import mean_over_ranks
-from resnet_tl.records import IGNORE, Batch, Boxes, Draw, Features
+from resnet_tl.structures.records import IGNORE, Batch, Boxes, Draw, Features
 from resnet_tl.tasks.classification import Classification
 from resnet_tl.tasks.detection import Detection
 from resnet_tl.tasks.segmentation import Segmentation

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Backbone, build
-from resnet_tl.records import Batch
+from resnet_tl.structures.records import Batch
 from resnet_tl.tuning.callback import FineTuning
 from resnet_tl.tuning.plan import Phase, Tuning
 from resnet_tl.tuning.stages import stages_of

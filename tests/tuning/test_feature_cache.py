@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 from watching import fit_watched
 
-from resnet_tl.data import contents, dataset
-from resnet_tl.data.modules import ImageFolder, ImageTable
+from resnet_tl.data.classification import ImageFolder, ImageTable
+from resnet_tl.data.images import dataset
+from resnet_tl.data.sources import content_digest as contents
 from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Backbone
-from resnet_tl.records import Draw, Features
+from resnet_tl.structures.records import Draw, Features
 from resnet_tl.tasks.classification import Classification
 from resnet_tl.tuning import feature_cache
 from resnet_tl.tuning.feature_file import FeatureFile

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from resnet_tl.errors import DataError
-from resnet_tl.records import Batch, Draw, Features
+from resnet_tl.structures.records import Batch, Draw, Features
 from resnet_tl.tuning.feature_file import FeatureFile, fill, layout_of
 
 

@@ -14,7 +14,7 @@ from resnet_tl.data.segmentation import MaskFolder
 from resnet_tl.models.heads.segmentation.fcn import FCNHead
 from resnet_tl.models.inference import Inference
 from resnet_tl.models.network import Backbone
-from resnet_tl.records import Features
+from resnet_tl.structures.records import Features
 from resnet_tl.tasks.segmentation import Segmentation
 from resnet_tl.tuning.plan import Phase, Tuning
 from resnet_tl.tuning.rates import Optimizer

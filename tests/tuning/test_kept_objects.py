@@ -17,7 +17,7 @@ from resnet_tl.models.heads.fcos import FCOS
 from resnet_tl.models.heads.two_stage import MaskRCNN
 from resnet_tl.models.network import Backbone
 from resnet_tl.models.pyramid import FPN
-from resnet_tl.records import Features
+from resnet_tl.structures.records import Features
 from resnet_tl.tasks.detection import Detection
 from resnet_tl.tuning.plan import Phase, Tuning
 from resnet_tl.tuning.rates import Optimizer

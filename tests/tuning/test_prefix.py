@@ -15,7 +15,7 @@ from resnet_tl.models.heads.base import Head
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Backbone, Network, build
 from resnet_tl.models.resnet import resnet
-from resnet_tl.records import Features, Level
+from resnet_tl.structures.records import Features, Level
 from resnet_tl.tuning import prefix
 from resnet_tl.tuning.freezing import freeze, unfreeze
 

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from torchmetrics import MeanMetric
 
 from resnet_tl.tracking.last import Last
-from resnet_tl.tracking.metrics_csv import MetricsCsv
+from resnet_tl.tracking.loggers.metrics_csv import MetricsCsv
 from resnet_tl.tuning.callback import FineTuning
 from resnet_tl.tuning.plan import Phase, Tuning
 from resnet_tl.tuning.resume import _on_device, random_state, set_random_state

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning import Callback, LightningDataModule, LightningModule, Trainer
 
-from resnet_tl.records import Batch, Features
+from resnet_tl.structures.records import Batch, Features
 
 
 class Watch(Callback):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from resnet_tl.errors import WeightsError
-from resnet_tl.records import Preprocessing
+from resnet_tl.structures.records import Preprocessing
 from resnet_tl.weights.files import save_weights
 from resnet_tl.weights.load import load_weights
 from resnet_tl.weights.records import WeightRecord

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import resnet_tl
 from resnet_tl.errors import WeightsError
 from resnet_tl.models.resnet import resnet
-from resnet_tl.records import Preprocessing
+from resnet_tl.structures.records import Preprocessing
 from resnet_tl.weights.load import load_weights
 
 from .conftest import equal, shaken

@@ -22,7 +22,7 @@ from timm.data import ImageNetInfo
 
 from resnet_tl.errors import WeightsError
 from resnet_tl.models.resnet import resnet
-from resnet_tl.records import Preprocessing
+from resnet_tl.structures.records import Preprocessing
 from resnet_tl.weights.load import load_weights
 from resnet_tl.weights.sources import fetch
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from resnet_tl.checkpoint import bundle
 from resnet_tl.errors import WeightsError
 from resnet_tl.models.resnet import resnet
-from resnet_tl.records import Preprocessing
+from resnet_tl.structures.records import Preprocessing
 from resnet_tl.weights import sources
 from resnet_tl.weights.files import save_weights
 from resnet_tl.weights.load import load_weights

@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from resnet_tl.data.box_listing import BoxListing, BoxSet, PackedMasks, PackedObjects
-from resnet_tl.data.headers import Header, read_header
-from resnet_tl.data.listing import Listing, Rows
+from resnet_tl.data.boxes.listing import BoxListing, BoxSet, PackedMasks, PackedObjects
+from resnet_tl.data.images.headers import Header, read_header
 from resnet_tl.data.sources.faults import raise_if_any
 from resnet_tl.data.sources.folder import check_known
+from resnet_tl.data.sources.listing import Listing
+from resnet_tl.data.sources.rows import Rows
 from resnet_tl.errors import DataError
-from resnet_tl.masks import Mask, RunLengths, turned, turned_points
+from resnet_tl.structures.masks import Mask, RunLengths, turned, turned_points
 
 SLACK = 1.0
 """Pixels by which a box may reach out of its picture without a word: makers round, and count pixels from 0 or 1."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from resnet_tl.data.box_listing import BoxSet
+from resnet_tl.data.boxes.listing import BoxSet
 from resnet_tl.data.sources.annotations import Entry, Findings, Gathering, box_set
 from resnet_tl.data.sources.folder import SPLITS
 from resnet_tl.data.sources.table import below, existence, read_lines

@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from resnet_tl.data.box_listing import BoxSet
-from resnet_tl.data.decode import read_bytes
+from resnet_tl.data.boxes.listing import BoxSet
+from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.data.sources.annotations import HUGE, Entry, Findings, Gathering, box_set, in_order_of
 from resnet_tl.data.sources.coco_layout import annotation_files, joined, picture_folder
 from resnet_tl.data.sources.faults import raise_if_any
 from resnet_tl.data.sources.tree import walk
 from resnet_tl.errors import DataError
-from resnet_tl.masks import Mask, RunLengths, decompressed
+from resnet_tl.structures.masks import Mask, RunLengths, decompressed
 
 
 def read_coco(

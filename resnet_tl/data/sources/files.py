@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from resnet_tl.data.archive import split_path
+from resnet_tl.data.images.archive import split_path
 from resnet_tl.data.sources.tree import is_picture, missing, walk
 from resnet_tl.errors import DataError
 

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 
-from resnet_tl.data.listing import Listing, PictureSet
+from resnet_tl.data.sources.listing import Listing, PictureSet
 from resnet_tl.data.sources.tree import Tree, is_picture, walk
 from resnet_tl.errors import DataError, did_you_mean
 

@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from resnet_tl.data.listing import Listing, PictureSet
 from resnet_tl.data.sources.folder import SPLITS, check_known
+from resnet_tl.data.sources.listing import Listing, PictureSet
 from resnet_tl.data.sources.tree import missing, walk
 from resnet_tl.errors import DataError, did_you_mean
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from resnet_tl.data.box_listing import BoxSet
-from resnet_tl.data.decode import read_bytes
+from resnet_tl.data.boxes.listing import BoxSet
+from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.data.sources.annotations import Entry, Findings, Gathering, box_set
 from resnet_tl.data.sources.folder import SPLITS
 from resnet_tl.data.sources.tree import Tree, is_picture, other_reader, walk

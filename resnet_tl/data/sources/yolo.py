@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import yaml
 
-from resnet_tl.data.box_listing import BoxSet
-from resnet_tl.data.decode import read_bytes
+from resnet_tl.data.boxes.listing import BoxSet
+from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.data.sources.annotations import Entry, Findings, Gathering, box_set, in_order_of
 from resnet_tl.data.sources.folder import SPLITS
 from resnet_tl.data.sources.tree import Tree, is_picture, other_reader, walk
 from resnet_tl.errors import DataError
-from resnet_tl.masks import Polygon
+from resnet_tl.structures.masks import Polygon
 
 FAR = 2.0
 """No fraction of a picture, but pixels."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from resnet_tl.records import Boxes, Detections
+from resnet_tl.structures.records import Boxes, Detections
 
 
 class Head(nn.Module, ABC):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from resnet_tl.errors import RecipeError, did_you_mean
 from resnet_tl.models.heads.base import Head, at_least_fp32
-from resnet_tl.records import Level
+from resnet_tl.structures.records import Level
 
 
 class LinearHead(Head):

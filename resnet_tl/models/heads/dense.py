@@ -9,14 +9,14 @@ from typing import Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from resnet_tl.boxes import clip
 from resnet_tl.models.anchors import Anchors
 from resnet_tl.models.heads.base import DetectionHead
 from resnet_tl.models.heads.suppression import best_of
 from resnet_tl.models.losses import focal_loss
 from resnet_tl.models.matching import NONE, Padded
 from resnet_tl.models.norms import norm_of
-from resnet_tl.records import Detections, Level
+from resnet_tl.structures.boxes import clip
+from resnet_tl.structures.records import Detections, Level
 
 PRIOR = 0.01
 """The probability that a class is said to be at an anchor before anything was learned (arXiv:1708.02002, 4.1)."""

@@ -8,14 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnet_tl.boxes import decode_sides, encode_sides
 from resnet_tl.models.anchors import Anchors
 from resnet_tl.models.heads.base import at_least_fp32
 from resnet_tl.models.heads.dense import DenseHead, DenseOutputs, HeadNorm, by_anchor, conv3x3, labels_of
 from resnet_tl.models.losses import giou_loss
 from resnet_tl.models.matching import match_by_centre, pad
 from resnet_tl.models.ranks import mean_over_ranks
-from resnet_tl.records import Boxes, Level
+from resnet_tl.structures.boxes import decode_sides, encode_sides
+from resnet_tl.structures.records import Boxes, Level
 
 START = 4.0
 """Strides that a box's sides are long before anything was learned: the shortest far side of all levels but the first

@@ -7,14 +7,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from resnet_tl.boxes import decode, encode
 from resnet_tl.models.anchors import Anchors
 from resnet_tl.models.heads.base import at_least_fp32
 from resnet_tl.models.heads.dense import DenseHead, DenseOutputs, by_anchor, labels_of
 from resnet_tl.models.losses import giou_loss
 from resnet_tl.models.matching import IGNORED, match_by_overlap, pad
 from resnet_tl.models.ranks import mean_over_ranks
-from resnet_tl.records import Boxes, Level
+from resnet_tl.structures.boxes import decode, encode
+from resnet_tl.structures.records import Boxes, Level
 
 BACKGROUND, OBJECT = 0.4, 0.5
 """IoU below which an anchor is to find nothing, and from which on its object (section 4)."""

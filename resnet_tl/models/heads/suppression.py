@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms, nms
 
-from resnet_tl.records import Detections
+from resnet_tl.structures.records import Detections
 
 
 def best_of(

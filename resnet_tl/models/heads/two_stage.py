@@ -17,11 +17,11 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead, con
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.poolers import LevelMapper
 
-from resnet_tl.masks import to_pixels
 from resnet_tl.models.anchors import Anchors
 from resnet_tl.models.heads.base import DetectionHead, at_least_fp32
 from resnet_tl.models.ranks import mean_over_ranks
-from resnet_tl.records import Boxes, Detections, Level
+from resnet_tl.structures.masks import to_pixels
+from resnet_tl.structures.records import Boxes, Detections, Level
 
 DEEPEST = 32
 """Stride of the deepest level that regions are cut out of; those behind it only propose (arXiv:1612.03144, 4.1)."""

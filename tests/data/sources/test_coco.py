@@ -11,10 +11,10 @@ import pytest
 from PIL import Image, ImageOps
 from pycocotools import mask as pycocotools
 
-from resnet_tl.data.box_listing import BoxListing
+from resnet_tl.data.boxes.listing import BoxListing
 from resnet_tl.data.sources.coco import read_coco
 from resnet_tl.errors import DataError
-from resnet_tl.masks import to_pixels
+from resnet_tl.structures.masks import to_pixels
 
 CATEGORIES = [{"id": 44, "name": "dog"}, {"id": 2, "name": "cat"}]
 SQUARE = [3.0, 4.0, 13.0, 4.0, 13.0, 14.0, 3.0, 14.0]

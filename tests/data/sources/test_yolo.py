@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from resnet_tl.data.box_listing import BoxListing, Objects
+from resnet_tl.data.boxes.listing import BoxListing, Objects
 from resnet_tl.data.sources.yolo import read_yolo
 from resnet_tl.errors import DataError
-from resnet_tl.masks import to_pixels
+from resnet_tl.structures.masks import to_pixels
 
 
 def picture(path: Path) -> None:

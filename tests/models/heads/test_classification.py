@@ -18,7 +18,7 @@ from torch import Tensor
 from resnet_tl.errors import RecipeError
 from resnet_tl.models.heads.base import Head
 from resnet_tl.models.heads.classification import GeM, LinearHead, MLPHead, choose_thresholds
-from resnet_tl.records import Level
+from resnet_tl.structures.records import Level
 
 LEVELS = [Level("c4", 2, 16), Level("c5", 3, 32)]
 CLASSES = ["ant", "bee", "cat"]

@@ -24,13 +24,13 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops import FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
-from resnet_tl.masks import to_run_lengths
 from resnet_tl.models.heads.fcos import FCOS
 from resnet_tl.models.heads.retinanet import RetinaNet
 from resnet_tl.models.heads.two_stage import FasterRCNN, MaskRCNN
 from resnet_tl.models.network import Backbone, Network, build, public_keys
 from resnet_tl.models.pyramid import FPN
-from resnet_tl.records import Boxes, Detections
+from resnet_tl.structures.masks import to_run_lengths
+from resnet_tl.structures.records import Boxes, Detections
 from resnet_tl.weights.files import save_weights
 from resnet_tl.weights.load import load_weights
 from resnet_tl.weights.records import WeightRecord

@@ -17,7 +17,7 @@ from resnet_tl.models.heads.retinanet import RetinaNet
 from resnet_tl.models.heads.two_stage import FasterRCNN, MaskRCNN
 from resnet_tl.models.network import Backbone, Network, build
 from resnet_tl.models.pyramid import FPN
-from resnet_tl.records import Boxes
+from resnet_tl.structures.records import Boxes
 
 CLASSES = ["ant", "bee", "cat"]
 HEADS: dict[str, Any] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from resnet_tl.models.heads.fcos import FCOS
-from resnet_tl.records import Boxes, Level
+from resnet_tl.structures.records import Boxes, Level
 
 
 def test_every_side_learns_from_the_first_step_on() -> None:

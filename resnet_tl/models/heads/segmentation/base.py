@@ -12,7 +12,7 @@ from resnet_tl.errors import RecipeError
 from resnet_tl.models.heads.base import Head, at_least_fp32
 from resnet_tl.models.heads.segmentation.layers import OnLevel, conv_norm_relu, enlarge, initialise
 from resnet_tl.models.heads.segmentation.losses import CrossEntropy, PixelLoss
-from resnet_tl.records import Level
+from resnet_tl.structures.records import Level
 
 LossFactory: TypeAlias = Callable[[list[str]], PixelLoss]
 

@@ -15,7 +15,7 @@ from resnet_tl.models.heads.segmentation.layers import (
     enlarge,
     separable_norm_relu,
 )
-from resnet_tl.records import Level
+from resnet_tl.structures.records import Level
 
 
 class DeepLabV3Head(SegmentationHead):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from resnet_tl.models.heads.segmentation.base import SegmentationHead, fcn_decoder
-from resnet_tl.records import Level
+from resnet_tl.structures.records import Level
 
 
 class FCNHead(SegmentationHead):

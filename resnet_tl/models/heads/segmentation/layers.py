@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnet_tl.models.norms import Norm, PooledBatchNorm
-from resnet_tl.records import Level
+from resnet_tl.structures.records import Level
 
 
 def enlarge(x: Tensor, factor: int, size: tuple[int, int], mode: str = "bilinear") -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.models.ranks import mean_over_ranks
-from resnet_tl.records import IGNORE
+from resnet_tl.structures.records import IGNORE
 
 
 class PixelLoss(nn.Module, ABC):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from resnet_tl.models.heads.segmentation.base import SegmentationHead
 from resnet_tl.models.heads.segmentation.layers import OnLevel, PooledBranch, conv_norm_relu
-from resnet_tl.records import Level
+from resnet_tl.structures.records import Level
 
 
 class PSPHead(SegmentationHead):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from resnet_tl.errors import RecipeError
 from resnet_tl.models.heads.segmentation.base import SegmentationHead
 from resnet_tl.models.heads.segmentation.layers import conv_norm_relu, enlarge
-from resnet_tl.records import Level
+from resnet_tl.structures.records import Level
 
 
 class UNetHead(SegmentationHead):

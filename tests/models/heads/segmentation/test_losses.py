@@ -10,7 +10,7 @@ from torch import Tensor
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.models.heads.segmentation.losses import OHEM, CrossEntropy, Dice, Focal, Lovasz, PixelLoss
-from resnet_tl.records import IGNORE
+from resnet_tl.structures.records import IGNORE
 
 CLASSES = ["sky", "road", "car"]
 LOSSES = [CrossEntropy, OHEM, Focal, Dice, Lovasz]

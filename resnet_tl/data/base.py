@@ -1,0 +1,263 @@
+"""What every data module shares: pictures listed by a source, as batches for training, validation and test."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.accelerators import CUDAAccelerator
+from torch.utils.data import DataLoader
+
+from resnet_tl.data.images.dataset import Item, KeptFeatures, PictureDataset
+from resnet_tl.data.images.resize import Interpolation
+from resnet_tl.data.loading.collate import collate
+from resnet_tl.data.loading.image_loader import FixedPictures, PictureLoader
+from resnet_tl.data.loading.samplers import EvaluationSampler, TrainSampler
+from resnet_tl.data.loading.shared_memory import Handover
+from resnet_tl.data.loading.train_loader import TrainLoader
+from resnet_tl.data.sources import splits
+from resnet_tl.data.sources.listing import Listing, PictureSet
+from resnet_tl.errors import DataError, RecipeError
+from resnet_tl.structures.records import Batch, Draw, Preprocessing, Sample
+
+OnError = Literal["error", "replace", "skip"]
+
+
+class PictureData(L.LightningDataModule, ABC):
+    """Listed pictures as batches, in training, validation and test; nothing is decoded before a loader is iterated.
+
+    Args:
+        pictures: what a source found. Without a `val` split of its own (or with `folds`) its `train` is parted.
+        batch_size: pictures a step and device.
+        num_workers: processes that decode; 0: the main process. The pictures are the same for any number.
+        train_transforms: a pipeline of one's own, `[{class_path: HorizontalFlip, init_args: {p: 0.5}}]`.
+        eval_transforms: the same for evaluation.
+        interpolation: of every resize.
+        channels: of the decoded pictures: 1 grey, 3 RGB, or as many as the files hold.
+        val_fraction: share of every class to validate on where the source has no split; 1: all of them.
+        folds: part the training pictures (and those to validate on, if any) into so many, instead.
+        fold: the one of these, from 0 on, to validate on.
+        on_error: what a picture that cannot be decoded does: end the run, or be left out and told by `skipped` (in
+            training the next one takes its place).
+        seed: of split, order and augmentation; None: the run's (`seed_everything`), or 0.
+        multiprocessing: how workers start; None: Python's default.
+        cache_dir: the folder of what is kept to be computed once: features (`tuning.cache`), resized pictures; None:
+            `~/.cache/resnet_tl`.
+    """
+
+    collate: Callable[[Sequence[Item]], Batch] = staticmethod(collate)
+
+    def __init__(
+        self,
+        pictures: PictureSet,
+        *,
+        batch_size: int = 32,
+        num_workers: int = 2,
+        train_transforms: list[dict[str, Any]] | None = None,
+        eval_transforms: list[dict[str, Any]] | None = None,
+        interpolation: Interpolation = "bilinear",
+        channels: int = 3,
+        val_fraction: float = 0.2,
+        folds: int | None = None,
+        fold: int = 0,
+        on_error: Literal["error", "skip"] = "error",
+        seed: int | None = None,
+        multiprocessing: Literal["fork", "spawn"] | None = None,
+        cache_dir: str | None = None,
+    ) -> None:
+        super().__init__()
+        check(batch_size >= 1, f"data.batch_size is {batch_size}; expected 1 or more")
+        check(num_workers >= 0, f"data.num_workers is {num_workers}; expected 0 or more")
+        check(0 < val_fraction <= 1, f"data.val_fraction is {val_fraction}; expected more than 0 and at most 1")
+        self.classes = pictures.classes
+        self.channels, self.interpolation = channels, interpolation
+        self.batch_size, self.num_workers, self.multiprocessing = batch_size, num_workers, multiprocessing
+        self.train_transforms, self.eval_transforms, self.on_error = train_transforms, eval_transforms, on_error
+        self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
+        self.root, self.cache_dir = pictures.root, cache_dir
+        self.listings = splits.part(pictures.splits, fraction=val_fraction, folds=folds, fold=fold, seed=self.seed)
+        """What to train on, validate on and test on: `train`, `val` and `test`, as far as they exist."""
+        self.notes = [*pictures.notes, *self._told(pictures.splits)]
+        """Sentences about what was left out or assumed."""
+        self.features: dict[str, KeptFeatures] = {}
+        """What the loaders of `train` and `val` give in place of pictures, while it is there."""
+        self._datasets: list[PictureDataset] = []
+
+    @abstractmethod
+    def shown(self, wanted: Preprocessing) -> Preprocessing:
+        """How evaluation shows pictures; the mean and std are those of `wanted`, which the weights ask for."""
+
+    @abstractmethod
+    def class_counts(self) -> np.ndarray:
+        """How much of each class there is to train on: `[K]` int64."""
+
+    @abstractmethod
+    def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> PictureDataset:
+        """The pictures of `listing` as they are trained on, or evaluated."""
+
+    def _lacking(self) -> list[str]:
+        """Sentences about classes that a split does not show."""
+        return [
+            f"{self.root}: no picture in {split} shows {', '.join(none[:5])}{', ...' if len(none) > 5 else ''}"
+            for split, listing in self.listings.items()
+            if (none := [self.classes[i] for i in np.flatnonzero(listing.class_counts(len(self.classes)) == 0)])
+        ]
+
+    def _weights(self, listing: Listing) -> np.ndarray | None:
+        """How often each training picture is drawn, `[N]`; None: once an epoch."""
+        return None
+
+    def _groups(self, listing: Listing) -> np.ndarray | None:
+        """The group of each picture, `[N]`, where those of a batch are to be of one."""
+        return None
+
+    def paths_of(self, indices: Iterable[int]) -> list[str]:
+        """The files of training samples, as a batch's `indices` name them."""
+        return [self._listing("train")[index].path for index in indices]
+
+    def write_split(self, path: str | Path) -> None:
+        """Which picture is in which split, as a CSV: key, class, split."""
+        splits.write_split(path, self.listings, self.classes)
+
+    def skipped(self) -> list[str]:
+        """One sentence for each picture that could not be decoded so far, under `on_error: skip`."""
+        return sorted({sentence for dataset in self._datasets for sentence in dataset.failures()})
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        listing = self._listing("train")
+        sampler = TrainSampler(
+            len(listing),
+            seed=self.seed,
+            batch_size=self.batch_size,
+            ranks=self._ranks,
+            rank=self._rank,
+            weights=self._weights(listing),
+            groups=self._groups(listing),
+        )
+        if self.trainer is not None:
+            # Workers fetch ahead before Lightning calls set_epoch, when a run resumes behind its first epoch.
+            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
+        return self._loader(listing, True, sampler, split="train", kind=TrainLoader)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        return self._evaluation_loader("val", "test", split="val")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        return self._evaluation_loader("test", "val")
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        return self.test_dataloader()
+
+    def _listing(self, *wanted: str) -> Listing:
+        """The first of these splits that exists."""
+        for split in wanted:
+            if split in self.listings:
+                return self.listings[split]
+        raise DataError(
+            f"{self.root} has no pictures in a split {' or '.join(wanted)}; it has {', '.join(self.listings)} only"
+        )
+
+    def _fixed(self, split: str, settings: Iterable[str], **more: Any) -> FixedPictures:
+        """Of the split `train` or `val` as every epoch shows it; of an augmented one the n-th view is that of the n-th
+        epoch. `settings` and `more` decide how its pictures look."""
+        training = split == "train"
+        listing = self._listing("train") if training else self._listing("val", "test")
+
+        def batches(view: int) -> DataLoader[Batch]:
+            return self._loader(listing, training, EvaluationSampler(len(listing), epoch=view))
+
+        names = ["interpolation", "channels", "on_error", *settings]
+        names += ["seed", "train_transforms"] if training else ["eval_transforms"]
+        how = {"split": split, **more, **{name: getattr(self, name) for name in names}}
+        files = dict(chain.from_iterable(map(self._files, listing)))
+        return FixedPictures(f"{Path(self.root).stem}-{split}", len(listing), files, how, batches, self._cache_folder)
+
+    def _files(self, sample: Sample) -> Iterator[tuple[str, str]]:
+        """All that is read of a sample, by stable keys."""
+        yield sample.key, sample.path
+
+    @property
+    def _cache_folder(self) -> Path:
+        return Path(self.cache_dir or os.environ.get("XDG_CACHE_HOME", "~/.cache") + "/resnet_tl").expanduser()
+
+    def _evaluation_loader(self, *wanted: str, split: str = "") -> DataLoader[Batch]:
+        listing = self._listing(*wanted)
+        groups = self._groups(listing)
+        order = None if groups is None else np.argsort(groups, kind="stable")
+        sampler = EvaluationSampler(len(listing), ranks=self._ranks, rank=self._rank, order=order)
+        return self._loader(listing, False, sampler, split=split)
+
+    def _loader(
+        self,
+        listing: Listing,
+        training: bool,
+        sampler: Iterable[Draw],
+        *,
+        split: str = "",
+        kind: type[PictureLoader] = PictureLoader,
+    ) -> DataLoader[Batch]:
+        if self.trainer is not None:
+            _check_trainer(self.trainer)
+        self.prepare_data()
+        instead: OnError = "replace" if training else "skip"
+        dataset = self._dataset(listing, training, instead if self.on_error == "skip" else "error")
+        self._datasets.append(dataset)
+        loader = kind(
+            dataset,  # type: ignore[arg-type]
+            batch_size=self.batch_size,
+            sampler=sampler,  # type: ignore[arg-type]
+            collate_fn=Handover(self.collate),
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            worker_init_fn=_start_worker,
+            multiprocessing_context=self.multiprocessing if self.num_workers else None,
+            pin_memory=self.trainer is not None and isinstance(self.trainer.accelerator, CUDAAccelerator),
+            # Of its own, so that starting an iterator draws nothing from the generator of mixup and dropout.
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+        loader.features, loader.split = self.features, split
+        return loader
+
+    def _told(self, own: Mapping[str, Listing]) -> list[str]:
+        """How many pictures are in which split, what was made up, stands in or lacks; `own`: the source's splits."""
+        sizes = ", ".join(f"{len(listing)} {split}" for split, listing in self.listings.items())
+        made = " (parted here)" if self.listings.get("val") is not own.get("val") else ""
+        instead = {"val": "test", "test": "val"}
+        absent = [f"; no {split} split: {instead[split]} stands in" for split in instead if split not in self.listings]
+        return [f"{self.root}: {sizes}{made}{''.join(absent)}", *self._lacking()]
+
+    @property
+    def _ranks(self) -> int:
+        return self.trainer.world_size if self.trainer is not None else 1
+
+    @property
+    def _rank(self) -> int:
+        return self.trainer.global_rank if self.trainer is not None else 0
+
+
+def _start_worker(worker: int) -> None:
+    """A worker decodes on one core: the number of workers says how many are used."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+def _check_trainer(trainer: L.Trainer) -> None:
+    """That Lightning will not shard or reorder what the samplers have sharded and ordered."""
+    sharded_twice = trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler
+    check(not sharded_twice, "several devices need Trainer(use_distributed_sampler=False): the data shards itself")
+    overfit = trainer.overfit_batches  # type: ignore[attr-defined]
+    check(not overfit, f"trainer.overfit_batches is {overfit}, which replaces the samplers; try limit_train_batches")
+
+
+def check(holds: bool, otherwise: str) -> None:
+    """Raises RecipeError(otherwise) unless `holds`."""
+    if not holds:
+        raise RecipeError(otherwise)

@@ -1,0 +1,110 @@
+"""Training pictures put together from several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from resnet_tl.data.boxes import scenes
+from resnet_tl.data.boxes.listing import NOTHING, Objects
+from resnet_tl.data.boxes.scenes import LEAST, Scene
+from resnet_tl.data.boxes.transforms import Another, Jitter
+from resnet_tl.data.images.crops import Seed
+from resnet_tl.data.loading.collate import as_one_dtype
+from resnet_tl.data.masks.transforms import shown_size
+from resnet_tl.structures import masks
+from resnet_tl.structures.masks import Mask
+
+GREY = 114
+"""Of 255: what is between the pictures of a mosaic, as in YOLO."""
+
+
+class Composites:
+    """Some of the pictures as mosaics of four (arXiv:2004.10934, section 3.3), some with objects of another one pasted
+    in (arXiv:2012.07177); every part is moved by `jitter`, and the colours are changed at the end.
+
+    Args:
+        mosaic, copy_paste: shares of the pictures, 0...1.
+    """
+
+    def __init__(self, jitter: Jitter, mosaic: float, copy_paste: float) -> None:
+        self.jitter, self.mosaic, self.copy_paste = jitter, mosaic, copy_paste
+
+    def __call__(self, scene: Scene, seed: Seed, another: Another) -> Scene:
+        rng = np.random.default_rng(seed)
+        if rng.random() < self.mosaic:
+            scene = four_in_one([scene, *(another(rng) for _ in range(3))], self.jitter, rng)
+        else:
+            scene = self.jitter(scene, rng)
+        if rng.random() < self.copy_paste:
+            scene = pasted(scene, self.jitter(another(rng), rng), rng)
+        return scene._replace(picture=self.jitter.colours(scene.picture, rng))
+
+
+def four_in_one(four: Sequence[Scene], jitter: Jitter, rng: np.random.Generator) -> Scene:
+    """A canvas of the first one's ordinary size, parted at a random point near its middle: in each part a piece of one
+    picture, at half to the whole of its ordinary size."""
+    height, width = shown_size(*four[0].size, jitter.fit.short, jitter.fit.longest)
+    y, x = (max(1, min(side - 1, round(side * rng.uniform(0.3, 0.7)))) for side in (height, width))
+    rooms = [(y, x), (y, width - x), (height - y, x), (height - y, width - x)]
+    parts = [
+        jitter(scene, rng, room=room, factor=rng.uniform(0.5, 1.0)) for scene, room in zip(four, rooms, strict=True)
+    ]
+    pictures = as_one_dtype([part.picture for part in parts])
+    grey = GREY if pictures[0].dtype == np.uint8 else GREY * 257
+    canvas = np.full((height, width, pictures[0].shape[2]), grey, pictures[0].dtype)
+    objects = NOTHING
+    for number, (part, picture) in enumerate(zip(parts, pictures, strict=True)):
+        h, w = part.size
+        top, left = (y if number >= 2 else y - h), (x if number % 2 else x - w)
+        canvas[top : top + h, left : left + w] = picture
+        objects = objects.join(scenes.placed(part, (top, left), (height, width)))
+    return Scene(canvas, objects)
+
+
+def pasted(scene: Scene, other: Scene, rng: np.random.Generator) -> Scene:
+    """Every other object of `other`, one at least, over the scene, where it was; crowds are not pasted. What they
+    cover is taken from the masks below, whose boxes become smaller."""
+    height, width = (min(pair) for pair in zip(scene.size, other.size, strict=True))
+    other = scenes.cut(other, 0, 0, height, width)
+    alone = np.flatnonzero(~other.objects.crowd)
+    if not len(alone):
+        return scene
+    chosen = np.zeros(len(other.objects.labels), bool)
+    chosen[alone[rng.random(len(alone)) < 0.5]] = True
+    chosen[rng.choice(alone)] = True
+    new = scenes.placed(other._replace(objects=other.objects.where(chosen)), (0, 0), scene.size)
+    cover = np.zeros(scene.size, bool)
+    for mask in new.masks or []:
+        cover |= masks.to_pixels(mask, *scene.size)
+    picture, source = as_one_dtype([scene.picture.copy(), other.picture])
+    picture[:height, :width][cover[:height, :width]] = source[cover[:height, :width]]
+    return Scene(picture, uncovered(scene.objects, cover).join(new))
+
+
+def uncovered(objects: Objects, cover: np.ndarray) -> Objects:
+    """What of the objects is seen where nothing covers them, `[H, W]` True; of which too little is seen is left out."""
+    size = (cover.shape[0], cover.shape[1])
+    boxes, area, shapes = objects.boxes.copy(), objects.area.copy(), list(objects.masks or [])
+    share = np.ones(len(shapes))
+    for index, mask in enumerate(shapes):
+        x1, y1 = np.floor(boxes[index, :2]).astype(int)
+        x2, y2 = np.ceil(boxes[index, 2:]).astype(int)
+        above = cover[y1:y2, x1:x2]
+        if not above.any():
+            continue
+        own = masks.to_pixels(masks.cut(mask, size, (y1, x1, y2 - y1, x2 - x1)), y2 - y1, x2 - x1)
+        seen = own & ~above
+        share[index] = seen.sum() / max(1, own.sum())
+        if 0 < share[index] < 1:
+            shapes[index], bounds = _redrawn(seen, (y1, x1), size)
+            boxes[index] = [*np.maximum(boxes[index, :2], bounds[:2]), *np.minimum(boxes[index, 2:], bounds[2:])]
+    return objects._replace(boxes=boxes, area=area * share.astype(np.float32), masks=shapes).where(share >= LEAST)
+
+
+def _redrawn(pixels: np.ndarray, at: tuple[int, int], canvas: tuple[int, int]) -> tuple[Mask, list[int]]:
+    """A mask of these pixels at a place of the canvas, and its box there."""
+    rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
+    box = [at[1] + columns[0], at[0] + rows[0], at[1] + columns[-1] + 1, at[0] + rows[-1] + 1]
+    return masks.to_run_lengths(pixels, at, canvas), box

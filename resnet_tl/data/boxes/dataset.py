@@ -1,0 +1,114 @@
+"""Pictures with objects: decoded, changed together, padded to batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from resnet_tl.data.boxes.listing import NOTHING, BoxListing, Objects
+from resnet_tl.data.boxes.scenes import Scene
+from resnet_tl.data.boxes.transforms import SceneTransform
+from resnet_tl.data.images.archive import hash64
+from resnet_tl.data.images.dataset import Item, KeptFeatures, PictureDataset
+from resnet_tl.data.images.decode import decode
+from resnet_tl.data.loading.collate import as_one_dtype
+from resnet_tl.errors import DataError
+from resnet_tl.structures.records import Batch, Boxes, Draw
+
+MULTIPLE = 32
+"""Of which a batch's sides are: what all strides of a pyramid divide, and fewer different shapes."""
+
+
+class BoxDataset(PictureDataset):
+    """A `PictureDataset` whose targets are the objects of the picture; a filler has none.
+
+    Args:
+        listing: pictures and objects.
+        scene_transform: (scene, seed, another scene) -> scene.
+        options: of `PictureDataset`.
+    """
+
+    listing: BoxListing
+
+    def __init__(self, listing: BoxListing, scene_transform: SceneTransform, **options: Any) -> None:
+        super().__init__(listing, scene_transform, **options)  # type: ignore[arg-type]
+        self.scene_transform = scene_transform
+
+    def batch_of(self, features: KeptFeatures, draws: Sequence[Draw]) -> Batch:
+        """The objects are changed as they were with the kept pictures, over black ones."""
+        kept, rest = features.take(draws)
+        pairs = zip(draws, rest["indices"].tolist(), strict=True)
+        targets = [as_boxes(self._objects(features.shown(draw), index)) for draw, index in pairs]
+        return Batch(kept, Boxes.join(targets), **rest)
+
+    def _load(self, draw: Draw, index: int) -> Item:
+        scene = self._scene(index)
+        return _item(self._changed(scene, draw, index), scene.size, index)
+
+    def _objects(self, draw: Draw, index: int) -> Objects:
+        if index < 0:
+            return NOTHING
+        black = np.zeros((*self.listing.size(index), self.channels), np.uint8)
+        return self._changed(Scene(black, self.listing.objects(index)), draw, index).objects
+
+    def _changed(self, scene: Scene, draw: Draw, index: int) -> Scene:
+        seed = (self.seed, draw.epoch, hash64(self.listing.key(index)), draw.repeat)
+        return self.scene_transform(scene, seed, self._another)
+
+    def _another(self, rng: np.random.Generator) -> Scene:
+        """A picture drawn at random, or the next that can be decoded."""
+        scene = self._first(int(rng.integers(len(self))), self._scene)
+        assert scene is not None, "training replaces, it does not skip"
+        return scene
+
+    def _scene(self, index: int) -> Scene:
+        """The whole picture, as the file has it."""
+        path = self.listing[index].path
+        picture = decode(path, self.channels)
+        size = self.listing.size(index)
+        if picture.shape[:2] != size:
+            raise DataError(
+                f"{path}: is {picture.shape[1]} x {picture.shape[0]} pixels, but was {size[1]} x {size[0]} when the "
+                "annotations were read"
+            )
+        return Scene(picture, self.listing.objects(index))
+
+    def _filler(self) -> Item:
+        black = np.zeros((MULTIPLE, MULTIPLE, self.channels), np.uint8)
+        return _item(Scene(black, NOTHING), (MULTIPLE, MULTIPLE), -1)
+
+    def _reason(self, index: int) -> list[str]:
+        try:
+            self._scene(index)
+        except DataError as error:
+            return [str(error)]
+        return []
+
+
+def collate_boxes(items: Sequence[Item]) -> Batch:
+    """N pictures of any sizes -> a `Batch` whose targets are `Boxes`, each picture at the upper left of a batch large
+    enough for all, its sides multiples of 32."""
+    views = as_one_dtype([item.views for item in items])
+    height, width = (-(-max(view.shape[axis] for view in views) // MULTIPLE) * MULTIPLE for axis in (1, 2))
+    images = np.zeros((len(items), height, width, views[0].shape[3]), views[0].dtype)
+    for image, view in zip(images, views, strict=True):
+        image[: view.shape[1], : view.shape[2]] = view[0]
+    return Batch(
+        torch.from_numpy(images).permute(0, 3, 1, 2),
+        Boxes.join([item.target for item in items]),
+        sizes=torch.tensor([view.shape[1:3] for view in views]),
+        original_sizes=torch.tensor([item.original_size for item in items]),
+        indices=torch.tensor([item.row for item in items]),
+    )
+
+
+def _item(scene: Scene, original_size: tuple[int, int], row: int) -> Item:
+    return Item(scene.picture[None], as_boxes(scene.objects), original_size, row)
+
+
+def as_boxes(objects: Objects) -> Boxes:
+    boxes, labels, crowd, area = (torch.from_numpy(np.ascontiguousarray(values)) for values in objects[:4])
+    return Boxes(boxes, labels, torch.zeros_like(labels), crowd, area, objects.masks)

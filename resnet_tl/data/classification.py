@@ -1,0 +1,152 @@
+"""Pictures with classes as LightningDataModules, from folders and tables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+
+from resnet_tl.data.base import OnError, PictureData, check
+from resnet_tl.data.images import transforms
+from resnet_tl.data.images.cache import Form, ImageCache, cached
+from resnet_tl.data.images.dataset import PictureDataset
+from resnet_tl.data.loading.image_loader import FixedPictures
+from resnet_tl.data.loading.samplers import class_weights
+from resnet_tl.data.sources.folder import read_folder
+from resnet_tl.data.sources.listing import Listing, PictureSet
+from resnet_tl.data.sources.table import Columns, read_table
+from resnet_tl.structures.records import Preprocessing
+
+
+class ClassificationData(PictureData):
+    """Pictures with classes: one each, or several.
+
+    Args:
+        pictures: see `PictureData`.
+        image_size: height and width in pixels of what the network sees.
+        augment: strength of the training transforms; `train_transforms` take their place.
+        crop: share of the short side that evaluation cuts from the centre; `eval_transforms` take the place of resizing
+            and cutting.
+        balanced: draw every class equally often in training.
+        cache: `resized` keeps decoded, resized pictures in one file, in `cache_dir`.
+        reduced_decoding: decode JPEGs at 1/2, 1/4 or 1/8 of their size where that is enough: faster, a little softer.
+        crops: 10 views of a picture in evaluation: corners, centre, and these mirrored.
+        scales: short sides in pixels to evaluate at, each a view.
+        options: of `PictureData`.
+    """
+
+    def __init__(
+        self,
+        pictures: PictureSet,
+        *,
+        image_size: int = 224,
+        augment: transforms.Strength = "light",
+        crop: float = 0.875,
+        balanced: bool = False,
+        cache: Literal["off", "resized"] = "off",
+        reduced_decoding: bool = False,
+        crops: Literal[1, 10] = 1,
+        scales: tuple[int, ...] = (),
+        **options: Any,
+    ) -> None:
+        check(image_size >= 1, f"data.image_size is {image_size}; expected 1 pixel or more")
+        super().__init__(pictures, **options)
+        self.multi_label = pictures.multi_label
+        self.image_size, self.crop, self.augment = image_size, crop, augment
+        self.crops, self.scales = crops, tuple(scales)
+        self.balanced, self.reduced_decoding = balanced, reduced_decoding
+        self.cache = cache
+        self._cache: ImageCache | None = None
+
+    def shown(self, wanted: Preprocessing) -> Preprocessing:
+        return replace(wanted, size=self.image_size, crop=self.crop, interpolation=self.interpolation)
+
+    def class_counts(self) -> np.ndarray:
+        """How many training pictures show each class: `[K]` int64."""
+        return self._listing("train").class_counts(len(self.classes))
+
+    def prepare_data(self) -> None:
+        """Write the cache, if there is to be one: Lightning calls this in one process a machine, before all others."""
+        if self.cache == "resized" and self._cache is None:
+            short = max(int(self.image_size / self.crop), *self.scales, 0)
+            form = Form(short, self.interpolation, self.channels)
+            self._cache = cached(self.listings.values(), form, self._cache_folder)
+
+    def augments(self) -> str | None:
+        """What makes training pictures differ from epoch to epoch, if anything does."""
+        if self.train_transforms is not None:
+            return "data.train_transforms"
+        return None if self.augment == "none" else f"data.augment: {self.augment}"
+
+    def fixed_pictures(self, split: Literal["train", "val"]) -> FixedPictures:
+        own = ["augment"] if split == "train" else ["crops", "scales"]
+        return self._fixed(split, ["image_size", "crop", "reduced_decoding", "cache", *own])
+
+    def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> PictureDataset:
+        return PictureDataset(
+            listing,
+            self._training_transform() if training else self._evaluation_transform(),
+            channels=self.channels,
+            multi_label_classes=len(self.classes) if self.multi_label else None,
+            seed=self.seed,
+            on_error=on_error,
+            reduce=self.reduced_decoding,
+            cache=self._cache,
+        )
+
+    def _weights(self, listing: Listing) -> np.ndarray | None:
+        return class_weights(listing, len(self.classes)) if self.balanced else None
+
+    def _training_transform(self) -> transforms.Transform:
+        if self.train_transforms is not None:
+            return transforms.pipeline(self.train_transforms, "data.train_transforms")
+        return transforms.training(self.augment, self.image_size, self.interpolation)
+
+    def _evaluation_transform(self) -> transforms.Transform:
+        if self.eval_transforms is not None:
+            return transforms.pipeline(self.eval_transforms, "data.eval_transforms")
+        return transforms.evaluation(self.image_size, self.crop, self.interpolation, self.crops, self.scales)
+
+
+class ImageFolder(ClassificationData):
+    """Pictures in `root/<class>/...` or `root/{train,val,test}/<class>/...`; `root` is a folder or a zip of one.
+
+    Args:
+        root: that folder or zip.
+        classes: a checkpoint's class names, which the folder's must be; None: the folder's, sorted.
+        options: of `ClassificationData`.
+    """
+
+    def __init__(self, root: str, *, classes: list[str] | None = None, **options: Any) -> None:
+        super().__init__(read_folder(root, classes), **options)
+
+
+class ImageTable(ClassificationData):
+    """Pictures listed in a CSV with a header: columns path, label (`a|b` for several) and, if there is one, split.
+
+    Args:
+        csv: that file.
+        root: folder or zip below which its paths lie; None: the CSV's own folder.
+        path_column: header of the paths.
+        label_column: header of the labels.
+        split_column: header of train, val or test; one without such a column is a single split.
+        multi_label: whether a picture may show any number of classes; None: if any label holds a `|`.
+        classes: a checkpoint's class names, which the table's must be; None: the table's, sorted.
+        options: of `ClassificationData`.
+    """
+
+    def __init__(
+        self,
+        csv: str,
+        root: str | None = None,
+        *,
+        path_column: str = "path",
+        label_column: str = "label",
+        split_column: str = "split",
+        multi_label: bool | None = None,
+        classes: list[str] | None = None,
+        **options: Any,
+    ) -> None:
+        columns = Columns(path_column, label_column, split_column)
+        super().__init__(read_table(csv, root, columns, multi_label=multi_label, classes=classes), **options)

@@ -1,0 +1,72 @@
+"""Where a picture is cut: at random for training, at fixed places for evaluation."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from resnet_tl.data.images.decode import Picture
+from resnet_tl.data.images.resize import Interpolation, resize_short
+
+Seed = tuple[int, ...]
+"""(seed, epoch, hash64(key), repeat): what a picture's augmentation is a function of."""
+
+
+class Views:
+    """One view of the centre, or ten of the corners and the centre, at each short side of `shorts`."""
+
+    def __init__(
+        self, size: int, shorts: tuple[int, ...] = (), interpolation: Interpolation = "bilinear", crops: int = 1
+    ) -> None:
+        self.size, self.shorts, self.interpolation, self.crops = size, shorts or (size,), interpolation, crops
+
+    def __call__(self, picture: Picture, original: tuple[int, int], seed: Seed) -> Picture:
+        cut = self._centre if self.crops == 1 else self._ten
+        views = [view for short in self.shorts for view in cut(resize_short(picture, short, self.interpolation))]
+        return views[0][None] if len(views) == 1 else np.stack(views)
+
+    def reduction(self, original: tuple[int, int], seed: Seed) -> int:
+        return reduction(min(original), max(self.shorts))
+
+    def _centre(self, picture: Picture) -> list[Picture]:
+        height, width = picture.shape[:2]
+        return [self._at(picture, round((height - self.size) / 2), round((width - self.size) / 2))]
+
+    def _ten(self, picture: Picture) -> list[Picture]:
+        bottom, right = picture.shape[0] - self.size, picture.shape[1] - self.size
+        views = []
+        for side in (picture, mirrored(picture)):
+            views += [self._at(side, top, left) for top in (0, bottom) for left in (0, right)] + self._centre(side)
+        return views
+
+    def _at(self, picture: Picture, top: int, left: int) -> Picture:
+        return picture[top : top + self.size, left : left + self.size]
+
+
+def random_area(
+    height: int, width: int, scale: tuple[float, float], rng: np.random.Generator
+) -> tuple[int, int, int, int]:
+    """(top, left, height, width) of a random part: `scale` of the area, aspect 3:4 to 4:3 (Szegedy et al. 2014).
+
+    As torchvision's RandomResizedCrop: ten tries, then the largest centre of an aspect that is allowed.
+    """
+    smallest, largest = scale
+    for _ in range(10):
+        share, aspect, down, right = rng.random(4).tolist()
+        area = height * width * (smallest + (largest - smallest) * share)
+        ratio = (4 / 3) ** (2 * aspect - 1)
+        w, h = round((area * ratio) ** 0.5), round((area / ratio) ** 0.5)
+        if 0 < w <= width and 0 < h <= height:
+            return int(down * (height - h + 1)), int(right * (width - w + 1)), h, w
+    w, h = min(width, max(1, round(height * 4 / 3))), min(height, max(1, round(width * 4 / 3)))
+    return (height - h) // 2, (width - w) // 2, h, w
+
+
+def mirrored(picture: Picture) -> Picture:
+    """The picture with left and right exchanged, as a copy (numpy copies a reversed view thirty times slower)."""
+    return cv2.flip(picture, 1).reshape(picture.shape)
+
+
+def reduction(have: int, need: int) -> int:
+    """The largest of 1, 2, 4, 8 that divides `have` pixels without going below `need`."""
+    return next(factor for factor in (8, 4, 2, 1) if factor == 1 or have // factor >= need)

@@ -1,0 +1,61 @@
+"""Features in place of pictures: which pictures are the same in every epoch, and the loader that leaves them out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from resnet_tl.data.images.dataset import KeptFeatures, PictureDataset
+from resnet_tl.data.sources.content_digest import contents
+from resnet_tl.structures.records import Batch
+
+
+class PictureLoader(DataLoader[Batch]):
+    """Batches of pictures; or, in epochs that begin while `features` has its `split`, of features in the same order.
+
+    These come from memory in this process: decoding was all that workers were for.
+    """
+
+    features: Mapping[str, KeptFeatures] = {}
+    split: str = ""
+    dataset: PictureDataset  # type: ignore[assignment]
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        kept = self.features.get(self.split)  # looked up with the first batch, when the epoch has begun
+        if kept is None:
+            yield from super().__iter__()
+            return
+        for draws in self.batch_sampler:  # type: ignore[union-attr]
+            batch = self.dataset.batch_of(kept, draws)  # type: ignore[arg-type]
+            yield batch.pin_memory() if self.pin_memory else batch
+
+
+@dataclass(frozen=True)
+class FixedPictures:
+    """The pictures of a split, in the order of their listing, as every epoch shows them.
+
+    name: of the split, for people.
+    files: all that is read of them, by stable keys.
+    how: all that is done to a file until it is in a batch, as plain Python.
+    batches: all of them in their n-th fixed view.
+    folder: where what is computed from them may be kept.
+    """
+
+    name: str
+    count: int
+    files: dict[str, str]
+    how: dict[str, Any]
+    batches: Callable[[int], DataLoader[Batch]]
+    folder: Path
+
+    def __len__(self) -> int:
+        return self.count
+
+    def key(self) -> str:
+        """Says which files these are, what is in them, and what is done to them."""
+        return json.dumps([contents(self.files, self.folder), self.how])

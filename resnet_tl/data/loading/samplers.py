@@ -1,0 +1,150 @@
+"""In which order samples are drawn, on one process or many: pure functions of (seed, epoch)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from resnet_tl.data.sources.listing import Listing
+from resnet_tl.data.sources.rows import Rows
+from resnet_tl.errors import DataError
+from resnet_tl.structures.records import Draw
+
+
+class TrainSampler:
+    """Every sample once an epoch, shuffled; or, with `weights`, about as often as its weight says.
+
+    All ranks share one order, of which rank r takes every `ranks`-th draw from r on. So the pictures of a step are the
+    same for any number of ranks that makes the same global batch. At the epoch's end, draws that do not go evenly
+    round the ranks are left out, and so is a last batch of one, by which batch norm could not normalise (unless
+    `batch_size` is 1). What was left out differs from epoch to epoch.
+
+    Args:
+        count: samples of the listing; an epoch has so many draws over all ranks.
+        seed, ranks, rank: see above; the epoch is set by `set_epoch`, which Lightning calls.
+        batch_size: of one rank.
+        weights: `[count]` float; draws of an epoch are shared out in proportion, each sample getting its share rounded
+            up or down (systematic sampling), at random from epoch to epoch.
+        groups: `[count]` int; the pictures of a step are of one group, but for a few steps of what is left of the
+            groups, neighbours together.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        seed: int,
+        batch_size: int,
+        ranks: int = 1,
+        rank: int = 0,
+        weights: np.ndarray | None = None,
+        groups: np.ndarray | None = None,
+    ) -> None:
+        if count < ranks:
+            raise DataError(f"{count} pictures to train on are too few for {ranks} devices; expected one each or more")
+        self.count, self.seed, self.batch_size, self.ranks, self.rank = count, seed, batch_size, ranks, rank
+        self.weights, self.groups = weights, groups
+        self.epoch = 0
+        self.start = 0
+        """Batches of this epoch that were trained on before and are passed over, after a resume in mid-epoch."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Which epoch the next iteration draws; a new one starts at its first batch."""
+        if epoch != self.epoch:
+            self.epoch, self.start = epoch, 0
+
+    def __len__(self) -> int:
+        """Draws of this rank in a whole epoch."""
+        each = self.count // self.ranks
+        lonely = each % self.batch_size == 1 and self.batch_size > 1 and each > 1
+        return each - lonely
+
+    def __iter__(self) -> Iterator[Draw]:
+        indices, repeats = self._order()
+        mine = slice(self.rank + self.start * self.batch_size * self.ranks, len(self) * self.ranks, self.ranks)
+        for index, repeat in zip(indices[mine].tolist(), repeats[mine].tolist(), strict=True):
+            yield Draw(self.epoch, index, repeat)
+
+    def _order(self) -> tuple[np.ndarray, np.ndarray]:
+        """The epoch's draws over all ranks: sample indices `[count]`, and how often each was drawn before `[count]`."""
+        rng = np.random.default_rng((self.seed, self.epoch))
+        order = rng.permutation(self.count)
+        if self.weights is not None:
+            order = rng.permutation(_systematic(order, self.weights, rng))
+        if self.groups is not None:
+            order = _grouped(order, self.groups, self.batch_size * self.ranks, rng)
+        return order, np.zeros_like(order) if self.weights is None else _occurrence(order)
+
+
+class EvaluationSampler:
+    """Every sample exactly once over all ranks, in order or in that of `order` `[count]`; each rank gets as many
+    draws as the others, one at least.
+
+    Where samples do not go evenly round the ranks, the last draw of some is a filler, `Draw(0, -1)`, which passes
+    through the network and counts nowhere. `epoch` is what the draws say.
+    """
+
+    def __init__(
+        self, count: int, *, ranks: int = 1, rank: int = 0, epoch: int = 0, order: np.ndarray | None = None
+    ) -> None:
+        self.count, self.ranks, self.rank, self.epoch, self.order = count, ranks, rank, epoch, order
+
+    def __len__(self) -> int:
+        return max(1, -(-self.count // self.ranks))
+
+    def __iter__(self) -> Iterator[Draw]:
+        for turn in range(len(self)):
+            place = turn * self.ranks + self.rank
+            index = place if self.order is None or place >= self.count else int(self.order[place])
+            yield Draw(self.epoch, index if place < self.count else -1)
+
+
+def class_weights(listing: Listing, classes: int) -> np.ndarray:
+    """Weights `[N]` that give each of K classes the same total.
+
+    Of a sample's several classes (multi-label) the rarest counts; no class at all is one more class.
+    """
+    counts = np.maximum(listing.class_counts(classes), 1)
+    if not isinstance(listing.targets, Rows):
+        return 1 / counts[listing.targets]
+    none = listing.targets.lengths == 0
+    weights = np.where(none, 1 / max(1, none.sum()), 0.0)
+    owner = np.repeat(np.arange(len(listing)), listing.targets.lengths)
+    np.maximum.at(weights, owner, 1 / counts[listing.targets.values])
+    return weights
+
+
+def _systematic(order: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """`len(order)` draws from `order`, each sample its share of them rounded up or down (Madow, 1949).
+
+    Samples of one weight lie together, so that the draws of such a group are its share rounded as well.
+    """
+    order = order[np.argsort(weights[order], kind="stable")]
+    ends = np.cumsum(weights[order], dtype=np.float64)
+    ends *= len(order) / ends[-1]
+    ends[-1] = len(order)
+    marks = np.floor(ends + rng.random()).astype(np.int64)
+    return np.repeat(order, np.diff(marks, prepend=0))
+
+
+def _grouped(order: np.ndarray, groups: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """`order` as batches of `size` of one group, or of what is left of the groups, the batches in random order."""
+    order = order[np.argsort(groups[order], kind="stable")]
+    _, counts = np.unique(groups[order], return_counts=True)
+    place = np.arange(len(order)) - np.repeat(counts.cumsum() - counts, counts)
+    whole = place < np.repeat(counts // size * size, counts)
+    left = order[~whole]
+    # From a random group on, so that not always the same one has its pictures in the last, smaller batch.
+    order = np.concatenate([order[whole], np.roll(left, rng.integers(max(1, len(left))))])
+    full = len(order) // size * size
+    return np.concatenate([rng.permutation(order[:full].reshape(-1, size)).ravel(), order[full:]])
+
+
+def _occurrence(drawn: np.ndarray) -> np.ndarray:
+    """How often each element stood before itself: `[3, 5, 3, 3] -> [0, 0, 1, 2]`."""
+    by_value = np.argsort(drawn, kind="stable")
+    firsts = np.searchsorted(drawn[by_value], drawn[by_value], side="left")
+    repeats = np.empty_like(drawn)
+    repeats[by_value] = np.arange(len(drawn)) - firsts
+    return repeats

@@ -1,0 +1,105 @@
+"""Which pictures there are, in flat arrays: a list of Python objects would grow in every worker (Lightning #17257)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from resnet_tl.data.sources.rows import Rows
+from resnet_tl.errors import DataError
+from resnet_tl.structures.records import Sample
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """What a source found under `root` (a folder, a zip, a CSV): the classes and the listings of its own splits.
+
+    splits: some of `train`, `val`, `test`; pictures that nobody has split are all `train`.
+    notes: sentences about what was left out or assumed.
+    """
+
+    root: str
+    classes: list[str]
+    splits: dict[str, Listing]
+    multi_label: bool = False
+    notes: list[str] = field(default_factory=list)
+
+
+class Listing:
+    """N samples: `listing[i]` is a `Sample`. Costs the bytes of its key and 12 each (multi-label: 16 and 4 a class).
+
+    A picture's key is its path below `root`, with `/`, and so the same on every machine; its path is `root/key`.
+    """
+
+    def __init__(self, root: str, keys: Rows, targets: np.ndarray | Rows) -> None:
+        self.root = root
+        self._keys = keys
+        self.targets = targets
+        """Class indices `[N]` int32, or one row of them a sample (multi-label)."""
+
+    @classmethod
+    def of(cls, root: str, keys: Sequence[str], targets: Sequence[int] | Sequence[Sequence[int]]) -> Listing:
+        """From plain lists; `targets` holds class indices, or a sequence of them for each sample (multi-label).
+
+        Raises:
+            DataError: a file name is not UTF-8 (such keys would not be the same on every machine).
+        """
+        try:
+            packed = Rows.of_text(keys)
+        except UnicodeEncodeError as error:
+            raise DataError(f"{root}: the file name {error.object!r} is not UTF-8; rename it") from None
+        multi_label = len(targets) > 0 and not isinstance(targets[0], (int, np.integer))
+        rows: Any = Rows.of(targets) if multi_label else np.asarray(targets, np.int32)  # type: ignore[arg-type]
+        return cls(root, packed, rows)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __getitem__(self, index: int) -> Sample:
+        target = self.targets[index]
+        key = self.key(index)
+        plain = tuple(target.tolist()) if isinstance(self.targets, Rows) else int(target)  # type: ignore[arg-type]
+        return Sample(os.path.join(self.root, key), plain, key)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return map(self.__getitem__, range(len(self)))
+
+    def key(self, index: int) -> str:
+        return self._keys[index].tobytes().decode()
+
+    def keys(self) -> list[str]:
+        return [self.key(index) for index in range(len(self))]
+
+    @property
+    def multi_label(self) -> bool:
+        return isinstance(self.targets, Rows)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory, and of a pickle but for a few hundred."""
+        return self._keys.nbytes + self.targets.nbytes
+
+    def class_counts(self, classes: int) -> np.ndarray:
+        """How many pictures show each of K classes: `[K]` int64."""
+        flat = self.targets.values if isinstance(self.targets, Rows) else self.targets
+        return np.bincount(flat, minlength=classes)
+
+    def select(self, indices: np.ndarray) -> Listing:
+        """The samples at `indices` (int64), in that order."""
+        targets = self.targets
+        return Listing(
+            self.root,
+            self._keys.select(indices),
+            targets.select(indices) if isinstance(targets, Rows) else targets[indices],
+        )
+
+    def join(self, other: Listing) -> Listing:
+        """The samples of both, which have the same root."""
+        keys = self._keys.join(other._keys)
+        if isinstance(self.targets, Rows) and isinstance(other.targets, Rows):
+            return Listing(self.root, keys, self.targets.join(other.targets))
+        return Listing(self.root, keys, np.concatenate([self.targets, other.targets]))  # type: ignore[arg-type]

@@ -1,0 +1,63 @@
+"""Rows of different lengths in flat arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of different lengths in two arrays: row i is `values[offsets[i]:offsets[i + 1]]`."""
+
+    values: np.ndarray
+    offsets: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[int]]) -> Rows:
+        return cls(np.fromiter(chain.from_iterable(rows), np.int32), _ends(rows))
+
+    @classmethod
+    def of_text(cls, texts: Sequence[str]) -> Rows:
+        """One row of UTF-8 bytes each."""
+        rows = [text.encode() for text in texts]
+        return cls(np.frombuffer(b"".join(rows), np.uint8), _ends(rows))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.values[self.offsets[index] : self.offsets[index + 1]]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.offsets)
+
+    @property
+    def nbytes(self) -> int:
+        return self.values.nbytes + self.offsets.nbytes
+
+    def select(self, indices: np.ndarray) -> Rows:
+        lengths = self.lengths[indices]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return Rows(self.values[ranges(self.offsets[indices], lengths)], offsets)
+
+    def join(self, other: Rows) -> Rows:
+        offsets = np.concatenate([self.offsets, other.offsets[1:] + self.offsets[-1]])
+        return Rows(np.concatenate([self.values, other.values]), offsets)
+
+
+def ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """`[starts[0], starts[0] + 1, ...]`, so many as `lengths[0]` says, then those from `starts[1]` on ..."""
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.repeat(starts - (ends - lengths), lengths) + np.arange(total)
+
+
+def _ends(rows: Sequence[Sequence[int]]) -> np.ndarray:
+    return np.cumsum([0, *map(len, rows)], dtype=np.int64)

@@ -1,0 +1,54 @@
+"""A recipe's plan as text, and a learning rate for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lightning.pytorch import seed_everything
+
+from resnet_tl.data.base import PictureData
+from resnet_tl.errors import RecipeError
+from resnet_tl.run.build import Overrides, Recipe, build_data, build_task, compose
+from resnet_tl.run.trainer import guarded, settle_precision
+from resnet_tl.tasks.base import Task
+from resnet_tl.tasks.rate_finder import find_rate
+from resnet_tl.tuning.freezing import kinds_in
+from resnet_tl.tuning.plan import Plan, resolve
+from resnet_tl.tuning.plan_table import table
+from resnet_tl.tuning.rates import bit_rule
+
+
+def show(configs: Sequence[str], overrides: Overrides) -> str:
+    """The table of the plan, and what BiT's rule says of as many pictures."""
+    _, data, task, plan = _built(configs, overrides)
+    task.preprocessing = data.shown(task.preprocessing)
+    shown = table(plan, task.stages(), task.tuning.norm, task.peak_rate, task.stage_macs())
+    pictures = len(data.listings["train"])
+    return f"{shown}\n\nBiT's rule for {pictures:,} training pictures: -c overlays/{bit_rule(pictures)}"
+
+
+def find_lr(configs: Sequence[str], overrides: Overrides, phase: int) -> str:
+    """The curve of rates and losses in a phase, and what it suggests for `optimizer.lr`."""
+    recipe, data, task, plan = _built(configs, overrides)
+    if not 0 <= phase < len(plan.stretches):
+        raise RecipeError(f"--phase {phase}: the plan has {len(plan.stretches)} phases, counted from 0")
+    options, _ = settle_precision(recipe["trainer"])
+    trainer = {name: options[name] for name in ("accelerator", "precision")}
+    with guarded():
+        curve = find_rate(task, data, plan.stretches[phase].phase, **trainer)
+    shown = range(0, len(curve.rates), 5)
+    lines = [f"{'rate':>8}  loss", *(f"{curve.rates[i]:8.1e}  {curve.losses[i]:.4f}" for i in shown)]
+    lines += ["", f"the loss falls fastest at --model.optimizer.lr {curve.suggestion:.2g} (phase {phase})"]
+    return "\n".join(lines)
+
+
+def _built(configs: Sequence[str], overrides: Overrides) -> tuple[Recipe, PictureData, Task, Plan]:
+    recipe = compose(configs, overrides)
+    seed_everything(recipe["seed_everything"], workers=True, verbose=False)
+    data = build_data(recipe)
+    task = build_task(recipe, data.classes)
+    epochs, stages = recipe["trainer"]["max_epochs"], task.stages()
+    if epochs is None or epochs < 1:
+        raise RecipeError(f"trainer.max_epochs is {epochs}, expected the epochs that the plan is laid over")
+    kinds = {stage: kinds_in(modules) for stage, modules in stages.items()}
+    return recipe, data, task, resolve(task.tuning, list(stages), epochs, task.loaded_stages, kinds)

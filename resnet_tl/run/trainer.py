@@ -1,0 +1,104 @@
+"""Lightning's Trainer from a recipe's `trainer` section, with sentences for what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins.environments import SLURMEnvironment
+
+from resnet_tl.errors import RunError
+from resnet_tl.recipe.build import instantiate
+from resnet_tl.run.build import sections
+from resnet_tl.run.precision import automatic, hardware_of
+from resnet_tl.tracking.checkpoints import SafeCheckpointIO
+
+
+def settle_precision(options: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The resolved `trainer` section with `precision: auto` replaced, and the sentence that says by what and why.
+
+    Raises RunError for an accelerator that this machine has not.
+    """
+    device = _device(options["accelerator"], options["devices"])
+    if options["precision"] != "auto":
+        return options, f"precision: {options['precision']}"
+    value, reason = automatic(hardware_of(device))
+    return {**options, "precision": value}, f"precision: {value}; {reason}"
+
+
+def build_trainer(options: dict[str, Any], *, callbacks: list[Callback], loggers: list[Logger]) -> Trainer:
+    """A Trainer by the resolved `trainer` section, whose own callbacks run before `callbacks`.
+
+    Raises RunError, in Lightning's words, for what this machine or Lightning cannot do.
+    """
+    fields = sections().fields["trainer"].hint.fields
+    values = {name: instantiate(fields[name].hint, value) for name, value in options.items()}
+    values["callbacks"] += callbacks
+    try:
+        return Trainer(
+            **values,
+            logger=loggers,
+            plugins=[SafeCheckpointIO(), *_cluster()],
+            enable_checkpointing=bool(callbacks),
+            enable_progress_bar=bool(callbacks),
+            enable_model_summary=False,
+            use_distributed_sampler=False,  # the data modules' samplers are exact on any number of ranks
+        )
+    except (MisconfigurationException, ValueError, TypeError, ModuleNotFoundError) as error:
+        raise RunError(f"trainer: {_one_line(error)}") from error
+
+
+def _cluster() -> list[Any]:
+    """SLURM as Lightning finds it, but for its own answer to signals."""
+    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Around a Trainer's work: what it refuses and what the device cannot hold as sentences, Ctrl-C as Ctrl-C."""
+    try:
+        yield
+    except MisconfigurationException as error:
+        raise RunError(f"trainer: {_one_line(error)}") from error
+    except torch.OutOfMemoryError as error:
+        raise RunError(
+            "the device's memory is full: lower data.batch_size (and raise trainer.accumulate_grad_batches as much, to "
+            "keep the global batch), data.image_size, or set model.backbone.checkpoint_segments"
+        ) from error
+    except SystemExit as error:  # Lightning's answer to Ctrl-C
+        raise error.__context__ if isinstance(error.__context__, KeyboardInterrupt) else error from None
+
+
+def global_batch(batch_size: int, trainer: Trainer) -> str:
+    """The arithmetic that a learning rate is chosen for."""
+    devices, accumulated = trainer.world_size, trainer.accumulate_grad_batches
+    if devices * accumulated == 1:
+        return f"global batch: {batch_size}"
+    total = batch_size * devices * accumulated
+    return f"global batch: {total} = {batch_size} a device x {devices} devices x {accumulated} accumulated"
+
+
+def _device(accelerator: Any, devices: Any) -> str:
+    """`cuda`, `mps` or `cpu`: what the Trainer is going to choose."""
+    cuda, mps = CUDAAccelerator.is_available(), MPSAccelerator.is_available()
+    if (accelerator == "gpu" and not (cuda or mps)) or (accelerator == "cuda" and not cuda):
+        raise RunError(f"trainer.accelerator is {accelerator!r}, but torch finds no GPU on this machine")
+    if accelerator == "auto" and not (cuda or mps) and devices not in ("auto", 1, "1"):
+        raise RunError(
+            f"trainer.devices is {devices}, but torch finds no GPU on this machine; "
+            "for as many processes on its CPU: --trainer.accelerator cpu"
+        )
+    if cuda and accelerator in ("auto", "gpu", "cuda"):
+        return "cuda"
+    return "mps" if mps and accelerator in ("auto", "gpu", "mps") else "cpu"
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()).rstrip(".")
+    return text if len(text) <= 300 else f"{text[:300]}..."

@@ -1,0 +1,32 @@
+"""Validation's pictures under their masks, for W&B."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from resnet_tl.structures.records import IGNORE, Batch
+from resnet_tl.tracking.loggers.images import SHOWN, Pictures
+
+
+class MaskPictures(Pictures):
+    """True and answered masks; a task that answers with them returns them, `[N, H, W]` class indices, from its
+    `validation_step`."""
+
+    key = "val/masks"
+
+    def is_answer(self, outputs: Any) -> bool:
+        return isinstance(outputs, Tensor)
+
+    def overlays(self, outputs: Tensor, batch: Batch, classes: list[str]) -> dict[str, list[Any]]:
+        names = {**dict(enumerate(classes)), IGNORE: "ignored"}
+        masks = []
+        for index, (height, width) in enumerate(batch.sizes[:SHOWN].tolist()):
+            masks.append(
+                {
+                    name: {"mask_data": mask[index, :height, :width].cpu().numpy(), "class_labels": names}
+                    for name, mask in (("prediction", outputs), ("ground_truth", batch.targets))
+                }
+            )
+        return {"masks": masks}

@@ -1,0 +1,234 @@
+"""The cache of resized pictures: the pictures themselves, when it is rebuilt, and what never happens to it."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnet_tl.data.images import cache as image_cache
+from resnet_tl.data.images.cache import Form, ImageCache, cached
+from resnet_tl.data.images.dataset import PictureDataset
+from resnet_tl.data.images.decode import decode
+from resnet_tl.data.images.resize import resize_short
+from resnet_tl.data.images.transforms import evaluation, training
+from resnet_tl.data.sources.listing import Listing
+from resnet_tl.errors import DataError
+from resnet_tl.structures.records import Draw
+
+Smooth = Callable[..., np.ndarray]
+KEYS = [f"class/{i}.png" for i in range(9)]
+
+
+def silent(sentence: str) -> None:
+    """Says nothing."""
+
+
+@pytest.fixture
+def photos(tmp_path: Path, smooth: Smooth) -> Path:
+    """Pictures larger and smaller than 32 pixels, one of 16 bits, and one that cannot be decoded (8)."""
+    root = tmp_path / "photos"
+    (root / "class").mkdir(parents=True)
+    for i, key in enumerate(KEYS[:7]):
+        Image.fromarray(smooth(20 + 9 * i, 40 + 5 * i, seed=i)).save(root / key)
+    Image.fromarray(smooth(50, 60, channels=1, dtype=np.uint16)[..., 0]).save(root / KEYS[7])
+    (root / KEYS[8]).write_bytes(b"<html>")
+    return root
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "a" / "cache"
+
+
+def listed(root: Path) -> Listing:
+    return Listing.of(str(root), KEYS, [0] * len(KEYS))
+
+
+def opened(root: Path, folder: Path, form: Form = Form(32), **options: Any) -> ImageCache:
+    cache = cached([listed(root)], form, folder, **{"say": silent, **options})
+    assert cache is not None
+    return cache
+
+
+def test_pictures_are_kept_with_their_short_side_resized(photos: Path, folder: Path) -> None:
+    cache = opened(photos, folder)
+    for key in KEYS[:8]:
+        found = cache.get(key)
+        assert found is not None
+        whole = decode(str(photos / key))
+        expected = resize_short(whole, 32) if min(whole.shape[:2]) > 32 else whole
+        np.testing.assert_array_equal(found[0], expected)
+        assert found[0].dtype == expected.dtype
+        assert found[1] == whole.shape[:2]
+    assert cache.get(KEYS[8]) is None
+    assert len(cache) == 9
+
+
+@pytest.mark.parametrize("form", [Form(32, "bicubic"), Form(32, channels=1), Form(16)])
+def test_each_form_has_a_cache_of_its_own(form: Form, photos: Path, folder: Path) -> None:
+    assert opened(photos, folder).path != opened(photos, folder, form).path
+    found = opened(photos, folder, form).get(KEYS[6])
+    assert found is not None
+    expected = resize_short(decode(str(photos / KEYS[6]), form.channels), form.short, form.interpolation)
+    np.testing.assert_array_equal(found[0], expected)
+
+
+def test_evaluation_sees_the_very_same_bytes(photos: Path, folder: Path) -> None:
+    direct, through = (
+        PictureDataset(listed(photos), evaluation(32), cache=cache)
+        for cache in (None, opened(photos, folder, Form(36)))
+    )
+    for index in range(8):
+        first, second = direct[Draw(0, index)], through[Draw(0, index)]
+        assert first[1:] == second[1:]
+        np.testing.assert_array_equal(first.views, second.views)
+
+
+def test_training_sees_the_same_part(photos: Path, folder: Path) -> None:
+    cache = opened(photos, folder, Form(36))
+    direct, through = (PictureDataset(listed(photos), training("light", 24), cache=each) for each in (None, cache))
+    for index in range(8):
+        first, second = (dataset[Draw(1, index)].views.astype(float) for dataset in (direct, through))
+        assert np.abs(first - second).mean() < 0.05 * first.max()  # 0.2 between different parts
+
+
+def test_a_picture_that_cannot_be_decoded_is_told_when_it_is_asked_for(photos: Path, folder: Path) -> None:
+    dataset = PictureDataset(listed(photos), evaluation(32), cache=opened(photos, folder))
+    with pytest.raises(DataError, match=r"8\.png: not a picture"):
+        dataset[Draw(0, 8)]
+
+
+def test_it_is_written_once_and_its_size_said_before(photos: Path, folder: Path) -> None:
+    said: list[str] = []
+
+    def say(sentence: str) -> None:
+        assert not list(folder.glob("*.pictures"))
+        said.append(sentence)
+
+    cache = opened(photos, folder, say=say)
+    written = cache.path.stat()
+    assert opened(photos, folder, say=say).path.stat().st_mtime_ns == written.st_mtime_ns
+    assert said == [f"Writing 9 resized pictures, about 0 MB, to {cache.path}"]
+
+
+def test_the_size_that_is_said_is_about_right(
+    photos: Path, folder: Path, smooth: Smooth, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i, key in enumerate(KEYS):
+        Image.fromarray(smooth(700 + i, 900)).save(photos / key, compress_level=0)
+    path = opened(photos, folder, Form(600), say=print).path
+    about = float(capsys.readouterr().out.split("about ")[1].split(" MB")[0])
+    assert abs(about - path.stat().st_size / 1e6) <= 1
+
+
+def test_it_depends_on_content_not_on_dates_or_places(photos: Path, folder: Path, tmp_path: Path) -> None:
+    first = opened(photos, folder).path
+    for key in KEYS:
+        os.utime(photos / key, (1, 1))
+    assert opened(photos, folder).path == first
+    shutil.copytree(photos, tmp_path / "elsewhere")
+    assert opened(tmp_path / "elsewhere", folder).path == first
+
+
+def test_a_changed_file_means_another_cache(photos: Path, folder: Path, smooth: Smooth) -> None:
+    before = opened(photos, folder)
+    stamp = (photos / KEYS[3]).stat()
+    Image.fromarray(255 - smooth(47, 55, seed=3)).save(photos / KEYS[3])
+    os.utime(photos / KEYS[3], ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    after = opened(photos, folder)
+    assert after.path != before.path
+    assert after.get(KEYS[3])[0].tobytes() != before.get(KEYS[3])[0].tobytes()  # type: ignore[index]
+
+
+def test_splits_and_folds_of_a_set_share_one_cache(photos: Path, folder: Path) -> None:
+    listing = listed(photos)
+    parts = [listing.select(np.array(rows)) for rows in ([8, 1, 3, 5, 7], [0, 2, 4, 6])]
+    shared = cached(parts, Form(32), folder, silent)
+    assert shared is not None
+    assert shared.path == opened(photos, folder).path
+
+
+def test_it_travels_to_other_processes_as_its_path(photos: Path, folder: Path) -> None:
+    cache = opened(photos, folder)
+    assert len(pickle.dumps(cache)) < 500
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(cache)).get(KEYS[2])[0], cache.get(KEYS[2])[0])  # type: ignore[index]
+
+
+# Faults
+
+
+def _write(photos: Path, folder: Path, start: Any, queue: Any) -> None:
+    start.wait()
+    queue.put(opened(photos, folder).get(KEYS[5])[0].tobytes())  # type: ignore[index]
+
+
+def test_two_processes_may_write_it_at_once(photos: Path, folder: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    start, queue = context.Barrier(2), context.Queue()
+    writers = [context.Process(target=_write, args=(photos, folder, start, queue)) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    first, second = queue.get(timeout=60), queue.get(timeout=60)
+    for writer in writers:
+        writer.join()
+    assert first == second == opened(photos, folder).get(KEYS[5])[0].tobytes()  # type: ignore[index]
+    assert len(list(folder.glob("*.pictures"))) == 1
+    assert not list(folder.glob(".*"))
+
+
+def test_what_is_broken_off_leaves_nothing(photos: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(part: Path, path: Path) -> None:
+        assert part.exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", broken)
+    with pytest.raises(KeyboardInterrupt):
+        opened(photos, folder)
+    assert os.listdir(folder) == []
+
+
+def test_a_full_disk_is_one_warning_and_no_cache(photos: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.warns(UserWarning, match="No space left on device.*decoded in every epoch") as caught:
+        assert cached([listed(photos)], Form(32), folder, silent) is None
+    assert len(caught) == 1
+    assert os.listdir(folder) == []
+
+
+def test_too_little_room_is_seen_before_writing(photos: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Usage(NamedTuple):
+        free: int
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1000))
+    with pytest.warns(UserWarning, match=r"about 0 MB are needed"):
+        assert cached([listed(photos)], Form(32), folder, silent) is None
+
+
+def test_a_place_that_is_no_folder_is_a_warning(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.warns(UserWarning, match="Not a directory"):
+        assert cached([listed(photos)], Form(32), tmp_path / "file" / "cache", silent) is None
+
+
+def test_a_damaged_cache_is_told(photos: Path, folder: Path) -> None:
+    path = opened(photos, folder).path
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(DataError, match="damaged, or no cache of pictures; delete it"):
+        opened(photos, folder)
+
+
+def test_most_of_a_row_is_its_picture() -> None:
+    assert 8 + image_cache.ROW.itemsize <= 48

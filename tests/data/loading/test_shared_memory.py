@@ -1,0 +1,106 @@
+"""Memory that is used again: batches arrive as they were made, and stay so for who keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader, Dataset
+
+from resnet_tl.data.images.dataset import Item
+from resnet_tl.data.loading.collate import collate
+from resnet_tl.data.loading.shared_memory import SEGMENTS, Handover
+from resnet_tl.structures.records import Batch
+
+
+class Plain(Dataset[Item]):
+    """Picture i is filled with i; `sizes[i % len]` is its side, `dtype` its type."""
+
+    def __init__(self, count: int, sizes: Sequence[int] = (6,), dtype: type = np.uint8, target: Any = 3) -> None:
+        self.count, self.sizes, self.dtype, self.target = count, sizes, dtype, target
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Item:
+        side = self.sizes[index % len(self.sizes)]
+        return Item(np.full((1, side, side + 1, 3), index, self.dtype), self.target, (index, 9), index)
+
+
+def loader(dataset: Dataset[Item], *, batch_size: int = 1, num_workers: int = 1, **options: Any) -> DataLoader[Batch]:
+    workers = {"num_workers": num_workers, "persistent_workers": num_workers > 0}
+    return DataLoader(dataset, batch_size, collate_fn=Handover(collate), **workers, **options)
+
+
+def assert_equal(batches: list[Batch], expected: list[Batch]) -> None:
+    assert len(batches) == len(expected)
+    for batch, other in zip(batches, expected, strict=True):
+        assert vars(batch).keys() == vars(other).keys()
+        for name, value in vars(batch).items():
+            torch.testing.assert_close(value, vars(other)[name], rtol=0, atol=0)
+        assert batch.images.stride() == other.images.stride()
+
+
+@pytest.mark.parametrize(("how", "dtype"), [("fork", np.uint8), ("spawn", np.uint16)])
+def test_workers_hand_over_what_this_process_makes(how: str, dtype: type) -> None:
+    dataset = Plain(7, dtype=dtype, target=np.array([1, 0], np.float32))
+    made_here = list(loader(dataset, batch_size=3, num_workers=0))
+    from_workers = loader(dataset, batch_size=3, num_workers=1 + (how == "fork"), multiprocessing_context=how)
+    assert_equal(list(from_workers), made_here)
+    assert_equal(list(from_workers), made_here)
+
+
+def test_batches_that_are_kept_are_not_written_again() -> None:
+    dataset = Plain(3 * SEGMENTS)
+    assert_equal(list(loader(dataset)), list(loader(dataset, num_workers=0)))
+
+
+def test_a_view_alone_keeps_its_pictures() -> None:
+    corners = [batch.images[0, 0, 0, :1] for batch in loader(Plain(SEGMENTS - 3))]
+    for batch in (batches := iter(loader(Plain(3 * SEGMENTS)))):
+        corners.append(batch.images[0, 0, 0, :1])
+    del batch, batches
+    assert torch.cat(corners).tolist() == [*range(SEGMENTS - 3), *range(3 * SEGMENTS)]
+
+
+def test_batches_that_are_let_go_lie_in_few_segments() -> None:
+    again = loader(Plain(50))
+    places = {batch.images.data_ptr() for _ in range(2) for batch in again}
+    assert len(places) <= 5  # 2 made ahead, one on its way, one in use and the one before
+
+
+def test_two_iterators_of_one_loader_do_not_mix() -> None:
+    both = DataLoader(Plain(20), collate_fn=Handover(collate), num_workers=1)
+    pairs = list(zip(both, both, strict=True))
+    for index, pair in enumerate(pairs):
+        assert [batch.indices.item() for batch in pair] == [index] * 2
+        assert [batch.images.unique().tolist() for batch in pair] == [[index]] * 2
+
+
+def test_an_epoch_that_is_broken_off_loses_no_segment() -> None:
+    again = loader(Plain(12))
+    for _ in range(SEGMENTS):
+        for batch in again:
+            if batch.indices.item() == 2:
+                break
+    places = {batch.images.data_ptr() for batch in again}
+    assert len(places) <= 6
+
+
+@settings(max_examples=30)
+@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5))
+def test_pictures_of_any_sizes_find_room(sizes: list[int]) -> None:
+    """What a worker does, in this process: every batch is lent, taken and let go, the last one kept meanwhile."""
+    handover, kept = Handover(collate), None
+    for index, item in enumerate(Plain(12, sizes)[i] for i in range(12)):
+        function, lent = handover._lend(collate([item]), item.views).__reduce__()
+        batch = function(*lent)
+        assert batch.images.unique().tolist() == [index]
+        assert kept is None or kept.images.unique().tolist() == [index - 1]
+        kept = batch
+    assert len(handover._mine) <= 2

@@ -1,0 +1,59 @@
+"""Pictures with boxes, words and masks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from resnet_tl.models.pasting import Cutout
+from resnet_tl.prediction.drawing import colour_of, draw
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 24), (128, 160), (600, 900), (1500, 1000)])
+def test_words_are_readable_at_any_size(height: int, width: int) -> None:
+    """A plate of words stands on the box: its height is a share of the picture's."""
+    picture = np.full((height, width, 3), 90, np.uint8)
+    box = np.array([[0.2 * width, 0.4 * height, 0.8 * width, 0.9 * height]], np.float32)
+    image = np.asarray(draw(picture, box, [3], ["cat 97 %"]))
+    short = min(image.shape[:2])
+    assert short == max(480, min(height, width))
+    coloured = (abs(image.astype(int) - colour_of(3)) <= 2).all(2)
+    x0, y0, x1, y1 = (np.array(box[0]) * image.shape[1] / width).round().astype(int)
+    assert 0.025 * short < coloured[:y0, x0 + 1].sum() < 0.08 * short
+    for row, column in ((y0 + 1, (x0 + x1) // 2), (y1 - 2, x0 + 5), ((y0 + y1) // 2, x1 - 2)):
+        assert coloured[row, column]
+    assert not coloured[(y0 + y1) // 2, (x0 + x1) // 2]
+
+
+def test_a_mask_is_seen_through_and_has_a_rim() -> None:
+    picture = np.full((480, 480, 3), 100, np.uint8)
+    mask = Cutout(np.ones((100, 80), bool), 200, 150)
+    image = np.asarray(draw(picture, np.array([[150, 200, 230, 300]], np.float32), [1], [""], [mask])).astype(int)
+    tinted = (np.array(colour_of(1)) * 0.45 + 100 * 0.55).astype(int)
+    assert abs(image[250, 190] - tinted).max() <= 2
+    assert (image[400, 400] == 100).all()
+
+
+def test_words_hide_no_other_words_where_there_is_room() -> None:
+    """Two boxes that begin at one corner."""
+    picture = np.zeros((500, 500, 3), np.uint8)
+    boxes = np.array([[100, 100, 400, 400], [100, 100, 300, 300]], np.float32)
+    both = np.asarray(draw(picture, boxes, [0, 1], ["first", "second"])).astype(int)
+    plates = [(abs(both - colour_of(label)) <= 2).all(2).sum() for label in (0, 1)]
+    alone = [
+        (abs(np.asarray(draw(picture, boxes[[n]], [n], [word])).astype(int) - colour_of(n)) <= 2).all(2).sum()
+        for n, word in enumerate(["first", "second"])
+    ]
+    assert plates[0] > 0.9 * alone[0]
+
+
+def test_the_picture_given_stays_as_it_is() -> None:
+    picture = np.zeros((500, 500, 3), np.uint8)
+    draw(picture, np.array([[1, 1, 9, 9]], np.float32), [0], ["a"], [Cutout(np.ones((8, 8), bool), 1, 1)])
+    assert not picture.any()
+
+
+def test_colours_of_near_labels_differ() -> None:
+    colours = np.array([colour_of(label) for label in range(12)]).astype(int)
+    apart = abs(colours[:, None] - colours[None]).sum(2) + 1000 * np.eye(12, dtype=int)
+    assert apart.min() > 50

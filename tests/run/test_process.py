@@ -1,0 +1,66 @@
+"""What the command sets for its process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from resnet_tl.run.process import prepare
+
+FAULTS = """
+import resource, sys
+from resnet_tl.run.process import prepare
+prepare()
+import numpy as np
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+np.ones(16 << 20, np.uint8)
+before = faults()
+for _ in range(10):
+    np.ones(16 << 20, np.uint8)
+print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
+def test_freed_memory_is_used_again_unless_told_otherwise() -> None:
+    kept, given_back = (page_faults({"RESNET_TL_MALLOPT": value}) for value in "10")
+    assert kept < 1000
+    assert given_back > 10 * kept
+
+
+def page_faults(environment: dict[str, str]) -> int:
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS], env={**os.environ, **environment}, capture_output=True, text=True, check=True
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"), [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")]
+)
+def test_waiting_threads_leave_the_cores_to_others_unless_told_otherwise(given: dict[str, str], spins: str) -> None:
+    script = "from resnet_tl.run.process import prepare; prepare(); import os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**environment, **given}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == spins
+
+
+def test_lightnings_chatter_is_left_out_and_its_news_are_not(caplog: pytest.LogCaptureFixture) -> None:
+    prepare()
+    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    with caplog.at_level(logging.INFO, logger.name):
+        logger.addHandler(caplog.handler)
+        logger.info("GPU available: False, used: False")
+        logger.info("Loaded 318 of 320 tensors")
+        logger.removeHandler(caplog.handler)
+    assert "Loaded 318" in caplog.text
+    assert "GPU available" not in caplog.text

@@ -1,0 +1,117 @@
+"""Masks as polygons, run lengths and pixels, and what happens to them with their picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pycocotools import mask as pycocotools
+
+from resnet_tl.structures.masks import (
+    Mask,
+    RunLengths,
+    area,
+    bounds,
+    cut,
+    decompressed,
+    placed,
+    scaled,
+    to_pixels,
+    to_run_lengths,
+    turned,
+    turned_pixels,
+)
+
+
+def blobs(height: int, width: int, seed: int, share: float = 0.4) -> np.ndarray:
+    return np.random.default_rng(seed).random((height, width)) < share
+
+
+def box(x1: float, y1: float, x2: float, y2: float) -> Mask:
+    return [np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], np.float32)]
+
+
+sides = st.integers(1, 40)
+
+
+@settings(deadline=None)
+@given(sides, sides, st.integers(0, 99), st.sampled_from([0.0, 0.02, 0.5, 1.0]))
+def test_compressed_run_lengths_are_read_as_pycocotools_writes_them(
+    height: int, width: int, seed: int, share: float
+) -> None:
+    pixels = blobs(height, width, seed, share)
+    text = pycocotools.encode(np.asfortranarray(pixels.astype(np.uint8)))["counts"].decode()
+    mask = decompressed(text, (height, width))
+    assert mask.counts.tolist() == to_run_lengths(pixels).counts.tolist()
+    assert (to_pixels(mask, height, width) == pixels).all()
+    assert area(mask) == pixels.sum()
+
+
+def test_numbers_of_many_groups_of_bits() -> None:
+    pixels = np.zeros((3000, 700), bool)
+    pixels[:, 300:] = True
+    pixels[1500, 350:400] = False
+    text = pycocotools.encode(np.asfortranarray(pixels.astype(np.uint8)))["counts"].decode()
+    assert decompressed(text, (3000, 700)).counts.tolist() == to_run_lengths(pixels).counts.tolist()
+
+
+@pytest.mark.parametrize("text", ["~", "0P", "é", "\x20"])
+def test_other_text_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        decompressed(text, (4, 4))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_polygons_and_run_lengths_turn_alike(orientation: int) -> None:
+    polygon = box(3, 2, 9, 13) + box(11, 1, 12, 4)
+    pixels = to_pixels(polygon, 16, 20)
+    upright = turned_pixels(pixels, orientation)
+    assert (to_pixels(turned(polygon, (16, 20), orientation), *upright.shape) == upright).all()
+    assert (to_pixels(turned(to_run_lengths(pixels), (16, 20), orientation), *upright.shape) == upright).all()
+
+
+@settings(deadline=None)
+@given(st.integers(0, 12), st.integers(0, 15), st.integers(1, 4), st.integers(1, 5), st.integers(0, 9))
+def test_a_part_placed_elsewhere_is_the_same_pixels(top: int, left: int, height: int, width: int, seed: int) -> None:
+    corners = np.random.default_rng(seed).uniform(-6, 26, (7, 2)).astype(np.float32)
+    for mask in ([corners], to_run_lengths(to_pixels([corners], 16, 20))):
+        pixels = to_pixels(mask, 16, 20)[top : top + height, left : left + width]
+        part = cut(mask, (16, 20), (top, left, height, width))
+        assert (to_pixels(part, height, width) == pixels).all()
+        moved = placed(part, (height, width), (5, 7), (30, 40))
+        expected = np.zeros((30, 40), bool)
+        expected[5 : 5 + height, 7 : 7 + width] = pixels
+        assert (to_pixels(moved, 30, 40) == expected).all()
+
+
+@settings(deadline=None)
+@given(st.integers(3, 9), st.integers(0, 999))
+def test_a_pixel_is_inside_a_polygon_if_its_centre_is(corners: int, seed: int) -> None:
+    polygon = np.random.default_rng(seed).uniform(-5, 25, (corners, 2)).astype(np.float32)
+    expected = np.zeros((16, 20), bool)
+    edges = list(zip(polygon.astype(float), np.roll(polygon, -1, axis=0).astype(float), strict=True))
+    for row, column in np.ndindex(16, 20):
+        x, y = column + 0.5, row + 0.5
+        for (x1, y1), (x2, y2) in edges:
+            if (y1 <= y) != (y2 <= y) and x1 + (y - y1) / (y2 - y1) * (x2 - x1) <= x:
+                expected[row, column] ^= True
+    assert (to_pixels([polygon], 16, 20) == expected).all()
+
+
+def test_scaling_by_whole_numbers_repeats_pixels() -> None:
+    pixels = blobs(6, 8, 0)
+    mask = scaled(to_run_lengths(pixels), (6, 8), (12, 24))
+    assert (to_pixels(mask, 12, 24) == pixels.repeat(2, 0).repeat(3, 1)).all()
+    (corners,) = scaled(box(1, 2, 3, 4), (6, 8), (12, 24))
+    assert corners.tolist() == [[3, 4], [9, 4], [9, 8], [3, 8]]
+
+
+def test_area_and_bounds() -> None:
+    both = box(1, 2, 5, 4) + box(7, 1, 8, 3)
+    assert area(both) == 10
+    assert bounds(both).tolist() == [1, 1, 8, 4]
+    runs = to_run_lengths(to_pixels(both, 10, 12))
+    assert area(runs) == 10
+    assert bounds(runs).tolist() == [1, 1, 8, 4]
+    assert area([]) == area(RunLengths(np.array([120]), (10, 12))) == 0
