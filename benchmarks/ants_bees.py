@@ -2,7 +2,7 @@
 
 python -m benchmarks ants_bees --root DIR --weights DIR [--json] [--seeds 1 2 3 4 5] [--only resnet56] [--epochs N]
 
---root holds {train,val}/{ants,bees} (the pictures of PyTorch's transfer-learning tutorial), --weights the files
+--root holds {train,val}/{ants,bees} (the images of PyTorch's transfer-learning tutorial), --weights the files
 resnet20-12fca82f.th and resnet56-4bfd9763.th of github.com/akamaster/pytorch_resnet_cifar10. Accuracy is that of the
 last epoch, never of the best one. The values below were chosen by runs of other seeds (100 and 101).
 """

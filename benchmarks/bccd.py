@@ -7,7 +7,7 @@ python -m benchmarks bccd --root DIR --head fcos [--minutes 12 | --steps N] [--w
 seed, ResNet-18-FPN, short side 320; trained on `train`, judged on `val` after the last step, never the best. Minutes
 are turned into steps by a few that are thrown away, and the schedule is laid over those steps; the seconds printed are
 those of the training proper. Further options (--model.optimizer.lr 0.002) lie over the recipe.
-torchvision's: fp32, channels-last, AdamW 1e-3, cosine, mirrored pictures, batches of 8.
+torchvision's: fp32, channels-last, AdamW 1e-3, cosine, mirrored images, batches of 8.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ PEERS_BATCH, PEERS_LR = 8, 1e-3
 
 @dataclass(frozen=True)
 class Outcome:
-    """seconds: of the steps alone. map, map50: COCO's, of the last step's weights on the validation pictures."""
+    """seconds: of the steps alone. map, map50: COCO's, of the last step's weights on the validation images."""
 
     who: str
     head: str
@@ -182,7 +182,7 @@ def _as_torchvision_wants(data: VOCDetection, steps: int) -> Iterator[tuple[list
         for batch in loader:
             objects = batch.targets.objects().split(len(batch))
             targets = [{"boxes": each.boxes, "labels": each.labels + 1} for each in objects]
-            yield mirrored(pictures(batch), targets)
+            yield mirrored(images(batch), targets)
             done += 1
             if done == steps:
                 return
@@ -198,7 +198,7 @@ def mirrored(images: list[Tensor], targets: list[dict[str, Tensor]]) -> tuple[li
     return images, targets
 
 
-def pictures(batch: Batch) -> list[Tensor]:
+def images(batch: Batch) -> list[Tensor]:
     """Without padding, 0...1."""
     return [image[:, :h, :w] / 255 for image, (h, w) in zip(batch.images, batch.sizes.tolist(), strict=True)]
 
@@ -207,7 +207,7 @@ def pictures(batch: Batch) -> list[Tensor]:
 def judged(model: nn.Module, data: VOCDetection) -> dict[str, float]:
     metrics = DetectionMetrics(data.classes)
     for batch in data.val_dataloader():
-        found = model(pictures(batch))
+        found = model(images(batch))
         sides = {name: nn.utils.rnn.pad_sequence([each[name] for each in found], batch_first=True) for name in found[0]}
         boxes = rescale(sides["boxes"], batch.sizes, batch.original_sizes)
         true, of = batch.targets, batch.targets.image

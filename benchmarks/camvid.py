@@ -6,10 +6,10 @@ python -m benchmarks camvid --root DIR --peer fpn|unet --steps N [--seed 1] [--j
 python -m benchmarks camvid --root DIR --tiles RUN [--json]
 
 --root holds {train,val}/{images,masks} and classes.txt of the SegNet tutorial's CamVid (480 x 360 pixels). The weights
-of the last step, never the best ones, are scored on whole validation pictures by data-set mIoU. Ours is `resnet-tl fit
+of the last step, never the best ones, are scored on whole validation images by data-set mIoU. Ours is `resnet-tl fit
 -c segment/camvid_fpn_resnet18`, with another head if need be; whatever else the command takes may follow. The peer
 (`pip install segmentation-models-pytorch`): fp32, channels-last, AdamW 1e-3, cosine, 8 crops of 224 x 288 a step,
-mirrored every other time. --tiles: how far masks by tiles of 256 pixels (64 shared) agree with those of whole pictures.
+mirrored every other time. --tiles: how far masks by tiles of 256 pixels (64 shared) agree with those of whole images.
 """
 
 from __future__ import annotations
@@ -91,11 +91,11 @@ def ours(options: argparse.Namespace, more: list[str]) -> Result:
         timed(["validate", str(run / "checkpoints" / "last.ckpt"), "--out", str(scores)])
         recipe = yaml.safe_load((run / "recipe.yaml").read_text())
         summary, scored = json.loads((run / "summary.json").read_text()), json.loads(scores.read_text())
-        pictures = (run / "split.csv").read_text().count(",train\n")
+        images = (run / "split.csv").read_text().count(",train\n")
     return {
         "miou": scored["metrics"]["val/miou"],
         "per_class": scored["per_class"],
-        "images": images_seen(options.steps, recipe["data"]["init_args"]["batch_size"], pictures),
+        "images": images_seen(options.steps, recipe["data"]["init_args"]["batch_size"], images),
         "seconds": summary["seconds"],
         "core_seconds": cores,
     }
@@ -143,7 +143,7 @@ def theirs(options: argparse.Namespace) -> Result:
 
 
 def tiles(root: str, run: str) -> Result:
-    """agreement: share of the pixels of all validation pictures; whole, tiled: mIoU of either (0...1)."""
+    """agreement: share of the pixels of all validation images; whole, tiled: mIoU of either (0...1)."""
     data = MaskFolder(root, ignore=(11,), num_workers=0, batch_size=1)
     predictor = load(Path(run) / "checkpoints" / "last.ckpt")
     assert isinstance(predictor, MaskPredictor)
@@ -162,10 +162,10 @@ def tiles(root: str, run: str) -> Result:
     return {"agreement": equal / pixels, **{name: each.compute()["miou"] for name, each in metrics.items()}}
 
 
-def images_seen(steps: int, batch: int, pictures: int) -> int:
+def images_seen(steps: int, batch: int, images: int) -> int:
     """Epochs end with a smaller batch."""
-    epochs, rest = divmod(steps, math.ceil(pictures / batch))
-    return epochs * pictures + min(rest * batch, pictures)
+    epochs, rest = divmod(steps, math.ceil(images / batch))
+    return epochs * images + min(rest * batch, images)
 
 
 def show(options: argparse.Namespace, result: Result) -> None:

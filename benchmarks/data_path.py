@@ -4,8 +4,8 @@ python -m benchmarks data_path --root FOLDER [--json] [--rounds 20] [--count N] 
 
 FOLDER holds JPEG photographs at any depth. Every contestant cuts 8 to 100 % of the area and resizes it bilinearly (the
 peers antialiased, as is their default; ours as its presets do), in one worker process of a DataLoader, or with
---workers 0 in this process. All get the pictures in one order; a round is one pass over them. Reduced: JPEGs are
-decoded at 1/2, 1/4 or 1/8 where the area keeps its pixels. Cached: from the pictures of `data.cache: resized`.
+--workers 0 in this process. All get the images in one order; a round is one pass over them. Reduced: JPEGs are
+decoded at 1/2, 1/4 or 1/8 where the area keeps its pixels. Cached: from the images of `data.cache: resized`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from torchvision.transforms import v2
 from benchmarks.alternate import Seconds, alternate, quartiles, ratios
 from benchmarks.machine import machine
 from resnet_tl.data.images.cache import Form, cached
-from resnet_tl.data.images.dataset import PictureDataset
+from resnet_tl.data.images.dataset import ImageDataset
 from resnet_tl.data.images.transforms import Augment
 from resnet_tl.data.loading.collate import collate
 from resnet_tl.data.loading.shared_memory import Handover
@@ -78,12 +78,12 @@ def main(arguments: list[str]) -> None:
         seconds = alternate(contestants, options.rounds)
     report(seconds, len(keys), options.workers)
     if options.json:
-        print(json.dumps({"machine": machine(), "pictures": len(keys), "seconds": seconds}))
+        print(json.dumps({"machine": machine(), "images": len(keys), "seconds": seconds}))
 
 
 def report(seconds: Seconds, count: int, workers: int) -> None:
     print(
-        f"\n{count} pictures, {workers} workers: images/s, median (quartiles) of {len(seconds['ours'])}; "
+        f"\n{count} images, {workers} workers: images/s, median (quartiles) of {len(seconds['ours'])}; "
         "times as fast as others, pair by pair"
     )
     for name, values in seconds.items():
@@ -104,7 +104,7 @@ def beside_peer(seconds: Seconds, name: str, peer: str) -> str:
 def ours(root: Path, keys: list[str], folder: Path, passes: Passes) -> dict[str, Run]:
     listing = Listing.of(str(root), keys, [0] * len(keys))
     transform = Augment(SIZE, SCALE, "bilinear")
-    dataset = partial(PictureDataset, listing, transform)
+    dataset = partial(ImageDataset, listing, transform)
     sets = {
         "ours": dataset(),
         "ours, reduced": dataset(reduce=True),
@@ -167,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks data_path", description=__doc__.split("\n")[0])
     parser.add_argument("--root", required=True, help="folder of JPEG photographs")
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--count", type=int, help="so many of the pictures only")
+    parser.add_argument("--count", type=int, help="so many of the images only")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--json", action="store_true")

@@ -4,7 +4,7 @@ python -m benchmarks detection [--json] [--rounds 10] [--variant resnet50] [--ba
                                [--threads N] [--heads retinanet fcos] [--parts training assignment memory]
 
 Stem and layer1 are frozen in all, and norms are frozen everywhere, as torchvision's builders have it; ours runs once
-more with the frozen prefix folded, as a run of our command has it. Everyone starts from the same normalised pictures.
+more with the frozen prefix folded, as a run of our command has it. Everyone starts from the same normalised images.
 `assignment` is the share of the step that finding each anchor's object takes.
 """
 
@@ -168,7 +168,7 @@ def ours(setting: Setting) -> Network:
 
 def our_loss(setting: Setting, name: str) -> tuple[Network, Callable[[], dict[str, Tensor]]]:
     network, targets = ours(setting), our_targets(setting)
-    images = pictures(setting).contiguous(memory_format=torch.channels_last)
+    images = random_images(setting).contiguous(memory_format=torch.channels_last)
     if name == "ours, folded":
         network.prefix = Prefix(network, "layer1")
     return network, lambda: network.head.loss(network.run(images), targets)
@@ -191,7 +191,7 @@ def torchvisions_loss(setting: Setting, name: str) -> tuple[nn.Module, Callable[
     """From the normalised tensor on, by its own methods: as its `forward` goes on after its transform."""
     from torchvision.models.detection.image_list import ImageList
 
-    model, images = torchvisions(setting), pictures(setting)
+    model, images = torchvisions(setting), random_images(setting)
     if name.endswith("channels-last"):
         model = model.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
@@ -227,7 +227,7 @@ def torchvisions_assignment(setting: Setting) -> Run:
     """Its `compute_loss` up to the loss itself, and its anchors."""
     from torchvision.models.detection.image_list import ImageList
 
-    model, images = torchvisions(setting), pictures(setting)
+    model, images = torchvisions(setting), random_images(setting)
     listed = ImageList(images, [(setting.size, setting.size)] * setting.batch)
     targets = [{"boxes": each.boxes, "labels": each.labels} for each in our_targets(setting).split(setting.batch)]
     maps = [torch.empty(setting.batch, 1, side, side) for side in sides(setting)]
@@ -240,12 +240,12 @@ def sides(setting: Setting) -> list[int]:
     return [-(-setting.size // stride) for stride in (8, 16, 32, 64, 128)]
 
 
-def pictures(setting: Setting) -> Tensor:
+def random_images(setting: Setting) -> Tensor:
     return torch.randn(setting.batch, 3, setting.size, setting.size, generator=torch.Generator().manual_seed(1))
 
 
 def our_targets(setting: Setting) -> Boxes:
-    """Boxes of a twentieth to half of the picture's side."""
+    """Boxes of a twentieth to half of the image's side."""
     generator, count = torch.Generator().manual_seed(2), setting.batch * setting.objects
     corner = torch.rand(count, 2, generator=generator) * 0.9
     side = 0.05 + 0.45 * torch.rand(count, 2, generator=generator) ** 2

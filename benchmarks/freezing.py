@@ -50,7 +50,7 @@ ROWS = {
 }
 
 
-class Pictures(Dataset[tuple[Tensor, int, int]]):
+class Images(Dataset[tuple[Tensor, int, int]]):
     """Noise; asked by an index, or by a draw of our samplers."""
 
     def __init__(self, count: int) -> None:
@@ -173,7 +173,7 @@ def one_process(way: str) -> Found:
     statistics = [key for key in moved if "running" in key]
     found: Found = {"weights": len([k for k in moved if k.endswith(("weight", "bias"))]), "statistics": len(statistics)}
     module.train()
-    images = Pictures(8).images
+    images = Images(8).images
     with torch.no_grad():
         together, alone = module.backbone(images)[:1], module.backbone(images[:2])[:1]
     found["mates"] = _relative(together, alone)
@@ -216,7 +216,7 @@ def fit(
             enable_checkpointing=way == "finetuning-scheduler", callbacks=[callback, *(others or [])],
             num_sanity_val_steps=0, limit_val_batches=1.0 if validate else 0, use_distributed_sampler=not mine,
         )  # fmt: skip
-        train, val = Pictures(STEPS * BATCH), Pictures(EVALUATED)
+        train, val = Images(STEPS * BATCH), Images(EVALUATED)
         draws = TrainSampler(len(train), seed=0, batch_size=BATCH // ranks, ranks=ranks, rank=rank) if mine else None
         once = EvaluationSampler(len(val), ranks=ranks, rank=rank) if mine else None
         trainer.fit(module, DataLoader(train, BATCH // ranks, sampler=draws), DataLoader(val, 2, sampler=once))
@@ -252,7 +252,7 @@ def _relative(one: Tensor, other: Tensor) -> float:
 
 
 def _saved_bytes(part: nn.Module, images: Tensor) -> int:
-    """What autograd keeps of a forward pass, parameters and the pictures themselves aside."""
+    """What autograd keeps of a forward pass, parameters and the images themselves aside."""
     known = {t.untyped_storage().data_ptr() for t in (images, *part.parameters(), *part.buffers())}
     with _saved(known) as sizes:
         output = part(images)

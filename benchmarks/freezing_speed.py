@@ -5,7 +5,7 @@ python -m benchmarks freezing_speed [--json] [--rounds 20] [--variant resnet50] 
 
 steps: with (a) `BackboneFinetuning.freeze` in its default settings and (b) `requires_grad=False`, both on torchvision's
 model in train mode and in either layout; and with ours, eager and compiled. All of them take SGD with momentum
-over what is trained, on pictures that lie in memory.
+over what is trained, on images that lie in memory.
 memory: growth of the peak over a process that only imports, each in a process of its own.
 cached: ours within Trainer.fit, with loader, metrics.csv and progress; after every step the peers take one, each timed.
 
@@ -126,7 +126,7 @@ def cached(setting: Setting, frozen: str) -> Seconds:
     peers = {name: _theirs(setting, frozen, name) for name in (PLAIN, LIGHTNING)}
     probe = Between(peers, setting.rounds)
     with tempfile.TemporaryDirectory() as folder:
-        draw_pictures(Path(folder) / "photos", setting)
+        draw_images(Path(folder) / "photos", setting)
         data = ImageFolder(
             f"{folder}/photos",
             image_size=setting.size,
@@ -209,7 +209,7 @@ def peak(setting: Setting, frozen: str) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def draw_pictures(root: Path, setting: Setting) -> None:
+def draw_images(root: Path, setting: Setting) -> None:
     """Eight batches to train on and one to validate, of noise: how long decoding takes plays no part."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 8 * setting.batch), ("val", setting.batch)):

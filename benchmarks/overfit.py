@@ -1,8 +1,8 @@
-"""Mask R-CNN learns eight of COCO's pictures by heart: from our data to the json that `predict` writes.
+"""Mask R-CNN learns eight of COCO's images by heart: from our data to the json that `predict` writes.
 
 python -m benchmarks overfit --root DIR [--epochs 240] [--threads N] [--keep DIR] [--json] [--KEY VALUE ...]
 
---root holds COCO128 as `instances.json` and `images` (the first 128 pictures of train2017). The eight are the first by
+--root holds COCO128 as `instances.json` and `images` (the first 128 images of train2017). The eight are the first by
 file name that have an object which is no crowd. ResNet-18-FPN from random weights, 384 pixels, norms trained, no
 augmentation. Scores are those of the json that `resnet-tl predict` writes, against the file's own annotations, by
 COCO's evaluation: mask mAP50 over instances of at least 32² pixels, and over all. The minutes are those of all cores.
@@ -25,7 +25,7 @@ from benchmarks.fits import core_seconds
 from benchmarks.machine import machine
 from resnet_tl.cli.main import main as resnet_tl
 
-PICTURES = 8
+IMAGES = 8
 RECIPE = "instance/coco_mask_rcnn_resnet50"
 WANTED, MINUTES = 0.9, 60
 NECK = "{class_path: FPN, init_args: {channels: 128, outputs: [p2, p3, p4, p5, p6], extra: pool}}"
@@ -58,9 +58,9 @@ def main(arguments: list[str]) -> None:
         said = resnet_tl([*line, *(word for key, value in given.items() for word in (f"--{key}", value)), *more])
         assert said == 0, said
         minutes = (core_seconds() - before) / 60
-        pictures = [str(place / "set" / "images" / picture["file_name"]) for picture in truth["images"]]
+        images = [str(place / "set" / "images" / image["file_name"]) for image in truth["images"]]
         last = str(place / "run" / "checkpoints" / "last.ckpt")
-        assert resnet_tl(["predict", last, *pictures, "--out", str(place / "found"), "--draw"]) == 0
+        assert resnet_tl(["predict", last, *images, "--out", str(place / "found"), "--draw"]) == 0
         found = json.loads((place / "found" / "objects.json").read_text())
     large, every = scores(truth, found)
     verdict = "met" if large >= WANTED and minutes <= MINUTES else "FALLS SHORT"
@@ -73,11 +73,11 @@ def main(arguments: list[str]) -> None:
 
 
 def eight(root: Path, place: Path) -> dict[str, Any]:
-    """Writes `set/{train,val}.json` and its pictures: the annotations of the eight as they are, crowds too."""
+    """Writes `set/{train,val}.json` and its images: the annotations of the eight as they are, crowds too."""
     content = json.loads((root / "instances.json").read_text())
     holding = {each["image_id"] for each in content["annotations"] if not each["iscrowd"]}
-    chosen = [picture for picture in sorted(content["images"], key=_name) if picture["id"] in holding][:PICTURES]
-    ids = {picture["id"] for picture in chosen}
+    chosen = [image for image in sorted(content["images"], key=_name) if image["id"] in holding][:IMAGES]
+    ids = {image["id"] for image in chosen}
     annotations = [each for each in content["annotations"] if each["image_id"] in ids]
     subset = {"images": chosen, "annotations": annotations, "categories": content["categories"]}
     (place / "set").mkdir(parents=True)
@@ -88,8 +88,8 @@ def eight(root: Path, place: Path) -> dict[str, Any]:
 
 
 def scores(truth: dict[str, Any], found: dict[str, Any]) -> tuple[float, float]:
-    """mAP50 of masks: of instances of 32² pixels or more, and of all; pictures and categories by COCO's own ids."""
-    assert [picture["id"] for picture in found["images"]] == [picture["id"] for picture in truth["images"]]
+    """mAP50 of masks: of instances of 32² pixels or more, and of all; images and categories by COCO's own ids."""
+    assert [image["id"] for image in found["images"]] == [image["id"] for image in truth["images"]]
     assert {each["id"]: each["name"] for each in found["categories"]} == {
         each["id"]: each["name"] for each in truth["categories"]
     }
@@ -103,8 +103,8 @@ def scores(truth: dict[str, Any], found: dict[str, Any]) -> tuple[float, float]:
     return float(large), float(every)
 
 
-def _name(picture: dict[str, Any]) -> str:
-    return str(picture["file_name"])
+def _name(image: dict[str, Any]) -> str:
+    return str(image["file_name"])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -112,6 +112,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--root", required=True, help="folder of instances.json and images")
     parser.add_argument("--epochs", type=int, default=240)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--keep", help="a new folder for the run, its predictions and drawn pictures")
+    parser.add_argument("--keep", help="a new folder for the run, its predictions and drawn images")
     parser.add_argument("--json", action="store_true", help="a line of JSON at the end")
     return parser

@@ -2,7 +2,7 @@
 
 python -m benchmarks quickstart [--json] [--seeds 1 2 3 4 5] [--weights FILE] [--epochs N]
 
-Accuracy is that of the last epoch on the 500 validation pictures, never of the best epoch. From scratch everything is
+Accuracy is that of the last epoch on the 500 validation images, never of the best epoch. From scratch everything is
 trained from the first epoch on, because a frozen random network teaches nothing.
 """
 

@@ -167,7 +167,7 @@ def trainer(setting: Setting, name: str) -> Run:
     model = TRAINERS[name](setting)
     predict = model.run if isinstance(model, Network) else model
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
-    x, targets = pictures(setting, name), torch.randint(1000, (setting.batch,))
+    x, targets = images(setting, name), torch.randint(1000, (setting.batch,))
 
     def step() -> None:
         with autocast(setting):
@@ -189,7 +189,7 @@ def predictors(setting: Setting) -> dict[str, Run]:
         "torchvision, channels-last": channels_last,
         "torchvision, channels-last, compiled": torch.compile(channels_last),
     }
-    return {name: predictor(setting, model, pictures(setting, name)) for name, model in models.items()}
+    return {name: predictor(setting, model, images(setting, name)) for name, model in models.items()}
 
 
 def predictor(setting: Setting, model: Callable[[Tensor], Tensor], x: Tensor) -> Run:
@@ -200,7 +200,7 @@ def predictor(setting: Setting, model: Callable[[Tensor], Tensor], x: Tensor) ->
     return run
 
 
-def pictures(setting: Setting, name: str) -> Tensor:
+def images(setting: Setting, name: str) -> Tensor:
     """Normalised, in the layout that the contestant's own loader would give."""
     x = torch.randn(setting.batch, 3, setting.size, setting.size)
     return x if name == "torchvision" else x.contiguous(memory_format=torch.channels_last)

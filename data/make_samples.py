@@ -1,4 +1,4 @@
-"""Draws the sample pictures: python data/make_samples.py [FOLDER] (default: samples/ beside this file).
+"""Draws the sample images: python data/make_samples.py [FOLDER] (default: samples/ beside this file).
 
 Everything follows from SEED; numpy is all it needs. What is in the folder is described in data/README.md.
 """
@@ -39,28 +39,28 @@ def main(folder: Path) -> None:
 
 
 def classification(folder: Path, counts: dict[str, int], side: int = 32) -> None:
-    """{split}/{class}/{number}.png: one thing a picture."""
+    """{split}/{class}/{number}.png: one thing an image."""
     for s, (split, count) in enumerate(counts.items()):
         for k, name in enumerate(THINGS):
             for i in range(count):
-                write_png(folder / split / name / f"{i:03d}.png", portrait(picture_rng(s, k, i), name, side))
+                write_png(folder / split / name / f"{i:03d}.png", portrait(image_rng(s, k, i), name, side))
 
 
 def overview(path: Path, columns: int = 8, side: int = 32) -> None:
-    """The first validation pictures of every class, two classes a row."""
-    rows = [[portrait(picture_rng(1, k, i), name, side) for i in range(columns)] for k, name in enumerate(THINGS)]
+    """The first validation images of every class, two classes a row."""
+    rows = [[portrait(image_rng(1, k, i), name, side) for i in range(columns)] for k, name in enumerate(THINGS)]
     strips = [np.concatenate(row, axis=1) for row in rows]
     write_png(
         path, np.concatenate([np.concatenate(pair, axis=1) for pair in zip(strips[::2], strips[1::2], strict=True)])
     )
 
 
-def picture_rng(split: int, thing: int, number: int) -> np.random.Generator:
+def image_rng(split: int, thing: int, number: int) -> np.random.Generator:
     return np.random.default_rng((SEED, 0, split, thing, number))
 
 
 def detection(folder: Path, counts: dict[str, int], height: int = 128, width: int = 160) -> None:
-    """images/{split}_{number}.png and COCO's instances_{split}.json; the last picture of each split shows nothing."""
+    """images/{split}_{number}.png and COCO's instances_{split}.json; the last image of each split shows nothing."""
     for s, (split, count) in enumerate(counts.items()):
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
@@ -71,7 +71,7 @@ def detection(folder: Path, counts: dict[str, int], height: int = 128, width: in
             images.append({"id": i + 1, "file_name": file_name, "height": height, "width": width})
             for seen in things:
                 annotations.append({"id": len(annotations) + 1, "image_id": i + 1, **annotation(seen)})
-            write_png(folder / "images" / file_name, exposed(rng, canvas.picture(), grain=0.004))
+            write_png(folder / "images" / file_name, exposed(rng, canvas.image(), grain=0.004))
         categories = [{"id": k + 1, "name": name} for k, name in enumerate(CATEGORIES)]
         coco = {"images": images, "annotations": annotations, "categories": categories}
         (folder / f"instances_{split}.json").write_text(json.dumps(coco, separators=(",", ":")) + "\n")
@@ -134,7 +134,7 @@ def segmentation(folder: Path, counts: dict[str, int], side: int = 96) -> None:
                 x, y = side * rng.uniform(0.1, 0.9), side * rng.uniform(0.3, 0.8)
                 place(rng, canvas, thing, x, y, side * rng.uniform(0.12, 0.4))
             mask = np.where(canvas.mixed(), 255, canvas.centres(canvas.labels)).astype(np.uint8)
-            write_png(folder / split / "images" / f"{i:02d}.png", exposed(rng, canvas.picture(), grain=0.004))
+            write_png(folder / split / "images" / f"{i:02d}.png", exposed(rng, canvas.image(), grain=0.004))
             write_png(folder / split / "masks" / f"{i:02d}.png", mask)
     (folder / "classes.txt").write_text("\n".join(scenery.LABELS) + "\n")
 

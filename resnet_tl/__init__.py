@@ -1,4 +1,4 @@
-"""Fine-tune a ResNet on your own pictures."""
+"""Fine-tune a ResNet on your own images."""
 
 from __future__ import annotations
 

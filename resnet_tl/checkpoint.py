@@ -34,7 +34,7 @@ class Bundle:
     state_dict: of the `Network`: the weights that validation used.
     recipe: resolved; `recipe["model"]` is `{class_path, init_args}` with full import paths.
     classes: K names, in the order of the head's outputs.
-    preprocessing: of the pictures that validation saw.
+    preprocessing: of the images that validation saw.
     eval_transforms: the pipeline of one's own that took its resizing's place, as a recipe lists it; else None.
     colours: of the classes in masks, `[K][3]` RGB 0...255; None where they have none.
     codes: of the classes, the training set's own numbers (COCO's category ids); None where it has none.

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake in a recipe, a set of pictures, a weight file or a command.
+    """A mistake in a recipe, a set of images, a weight file or a command.
 
     The message names the file, key or value, what was expected, and the nearest right thing.
     """
@@ -18,7 +18,7 @@ class RecipeError(UserError):
 
 
 class DataError(UserError):
-    """Pictures, labels or annotations that cannot be used."""
+    """Images, labels or annotations that cannot be used."""
 
 
 class WeightsError(UserError):

@@ -16,7 +16,7 @@ import pytest
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("WANDB_MODE", "offline")
 # Small networks gain nothing by a second thread; and with two, torch 2.14.1 crashes in the backward pass of a 1x1
-# convolution of stride 2 from 8 to 16 channels, channels-last, on an odd number of pictures: `resnet_tiny` has one.
+# convolution of stride 2 from 8 to 16 channels, channels-last, on an odd number of images: `resnet_tiny` has one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 CACHE = tempfile.TemporaryDirectory()  # what runs keep; not the user's own, and gone at the end
 os.environ["XDG_CACHE_HOME"] = CACHE.name
@@ -24,7 +24,7 @@ os.environ["XDG_CACHE_HOME"] = CACHE.name
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real pictures and weights that are not part of the project; tests that need them skip where they are missing."""
+    """Real images and weights that are not part of the project; tests that need them skip where they are missing."""
     beside = Path(__file__).resolve().parents[2] / "shared" / "data"
     root = Path(os.environ.get("RESNET_TL_SHARED", beside))
     if not root.is_dir():

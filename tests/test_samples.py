@@ -1,4 +1,4 @@
-"""The drawn samples: what is committed is what the generator draws, and the annotations fit the pictures."""
+"""The drawn samples: what is committed is what the generator draws, and the annotations fit the images."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def files(root: Path) -> list[str]:
 
 
 def pixels(path: Path) -> np.ndarray:
-    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    assert picture is not None, path
-    return picture
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert image is not None, path
+    return image
 
 
 def test_the_generator_draws_the_committed_samples_again(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_ten_classes_few_to_learn_from_and_many_to_judge_by() -> None:
         assert pixels(next(folders[0].glob("*.png"))).shape == (32, 32, 3)
 
 
-def test_no_validation_picture_is_a_training_picture() -> None:
+def test_no_validation_image_is_a_training_image() -> None:
     seen = {pixels(path).tobytes() for path in (SAMPLES / "classification").rglob("*.png")}
     assert len(seen) == 700
 
@@ -90,8 +90,8 @@ def test_masks_name_listed_classes_only() -> None:
     values: set[int] = set()
     for path in (SAMPLES / "segmentation").rglob("masks/*.png"):
         mask = pixels(path)
-        picture = pixels(path.parents[1] / "images" / path.name)
+        image = pixels(path.parents[1] / "images" / path.name)
         assert mask.ndim == 2
-        assert mask.shape == picture.shape[:2]
+        assert mask.shape == image.shape[:2]
         values |= set(np.unique(mask).tolist())
     assert values == {*range(len(classes)), 255}

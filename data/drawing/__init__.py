@@ -1,1 +1,1 @@
-"""Draws small pictures of things in scenes, with numpy alone: the same bytes on every machine."""
+"""Draws small images of things in scenes, with numpy alone: the same bytes on every machine."""

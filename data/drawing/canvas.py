@@ -1,4 +1,4 @@
-"""A picture in the making: colours and class labels on a grid finer than its own, polygons painted on."""
+"""An image in the making: colours and class labels on a grid finer than its own, polygons painted on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FINE = 3
 
 
 class Canvas:
-    """image `[H*FINE, W*FINE, 3]` 0...1 and labels `[H*FINE, W*FINE]` of a picture of H x W pixels."""
+    """image `[H*FINE, W*FINE, 3]` 0...1 and labels `[H*FINE, W*FINE]` of an image of H x W pixels."""
 
     def __init__(self, height: int, width: int) -> None:
         self.height, self.width = height, width
@@ -36,7 +36,7 @@ class Canvas:
         self.labels[window][hit] = label
         return covered
 
-    def picture(self) -> np.ndarray:
+    def image(self) -> np.ndarray:
         """`[H, W, 3]` 0...1: the mean over each pixel's points."""
         return self.image.reshape(self.height, FINE, self.width, FINE, 3).mean(axis=(1, 3))
 

@@ -49,7 +49,7 @@ AT_HOME = 0.5
 
 
 def portrait(rng: Rng, name: str, side: int) -> np.ndarray:
-    """One thing in a square picture, `[side, side, 3]` uint8; strays behind it and now and then before it."""
+    """One thing in a square image, `[side, side, 3]` uint8; strays behind it and now and then before it."""
     thing, canvas = THINGS[name], Canvas(side, side)
     scenes = thing.haunts if rng.random() < AT_HOME else SCENES
     scenes[rng.integers(len(scenes))](rng, canvas)
@@ -59,7 +59,7 @@ def portrait(rng: Rng, name: str, side: int) -> np.ndarray:
     place(rng, canvas, thing, x, y, side * rng.uniform(0.28, 0.5))
     if rng.random() < 0.25:
         canvas.paint(_stray(rng, side, side * rng.uniform(0.06, 0.14)), thing.label)
-    return exposed(rng, canvas.picture(), grain=0.02)
+    return exposed(rng, canvas.image(), grain=0.02)
 
 
 def place(
@@ -78,27 +78,27 @@ def place(
     return covered, [part.outline for part in parts]
 
 
-def exposed(rng: Rng, picture: np.ndarray, grain: float) -> np.ndarray:
+def exposed(rng: Rng, image: np.ndarray, grain: float) -> np.ndarray:
     """`[H, W, 3]` 0...1 as a camera would give it: light from one side, exposure, tint, blur, grain; uint8."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     down, across = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
     light = 1 + rng.uniform(-0.2, 0.2) * down + rng.uniform(-0.2, 0.2) * across
-    picture = picture * light[..., None] * rng.uniform(0.7, 1.2) * rng.uniform(0.9, 1.1, size=3)
-    picture = (picture - 0.45) * rng.uniform(0.7, 1.15) + 0.45
+    image = image * light[..., None] * rng.uniform(0.7, 1.2) * rng.uniform(0.9, 1.1, size=3)
+    image = (image - 0.45) * rng.uniform(0.7, 1.15) + 0.45
     if rng.random() < 0.4:
-        picture = _softened(picture, rng.uniform(0.1, 0.3))
-    picture = picture + rng.uniform(0, grain) * rng.standard_normal(picture.shape)
-    return np.clip(np.rint(picture * 255), 0, 255).astype(np.uint8)
+        image = _softened(image, rng.uniform(0.1, 0.3))
+    image = image + rng.uniform(0, grain) * rng.standard_normal(image.shape)
+    return np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
 
 
-def _softened(picture: np.ndarray, share: float) -> np.ndarray:
+def _softened(image: np.ndarray, share: float) -> np.ndarray:
     """Each pixel gives `share` of itself to its neighbours, along one axis and then the other."""
     for axis in (0, 1):
         pad = [(1, 1) if a == axis else (0, 0) for a in range(3)]
-        padded, n = np.pad(picture, pad, mode="edge"), picture.shape[axis]
+        padded, n = np.pad(image, pad, mode="edge"), image.shape[axis]
         before, after = padded.take(range(n), axis), padded.take(range(2, n + 2), axis)
-        picture = picture * (1 - share) + (before + after) * share / 2
-    return picture
+        image = image * (1 - share) + (before + after) * share / 2
+    return image
 
 
 def _stray(rng: Rng, side: int, size: float) -> Part:

@@ -56,7 +56,7 @@ def street(rng: np.random.Generator, canvas: Canvas) -> None:
 
 
 def wood(rng: np.random.Generator, canvas: Canvas) -> None:
-    """Leaves and trunks to the top of the picture."""
+    """Leaves and trunks to the top of the image."""
     leaf = pick(rng, LEAVES)
     _fill(rng, canvas, leaf, PLANT, 0.9, (12, 12))
     for _ in range(rng.integers(1, 5)):

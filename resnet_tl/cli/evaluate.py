@@ -12,11 +12,11 @@ from resnet_tl.errors import RecipeError, RunError
 HELP = """usage: resnet-tl {verb} RUN_OR_CHECKPOINT [--data.root PATH] [--out FILE.json] [--KEY VALUE ...]
        resnet-tl {verb} -c RECIPE [--out FILE.json] [--KEY VALUE ...]
 
-Score on the {split} pictures: a run (its best checkpoint), a checkpoint, or the weights that a recipe names, untrained.
+Score on the {split} images: a run (its best checkpoint), a checkpoint, or the weights that a recipe names, untrained.
 
-  --data.root PATH                  other pictures than the run's own; its classes must be the same
-  --data.crops 10                   ten crops a picture: corners and centre, mirrored
-  --data.scales "[224, 256, 288]"   several sizes a picture
+  --data.root PATH                  other images than the run's own; its classes must be the same
+  --data.crops 10                   ten crops an image: corners and centre, mirrored
+  --data.scales "[224, 256, 288]"   several sizes an image
   --out FILE.json                   metrics, their interval, per-class figures, confusion matrix; never overwritten
   --trust-code                      let a checkpoint name classes outside resnet_tl
 
@@ -60,5 +60,5 @@ def _table(result: dict[str, Any]) -> str:
     lines = [f"{name:<{width}}  {value:.4f}" for name, value in result["metrics"].items()]
     headline = next(i for i, name in enumerate(result["metrics"]) if name.endswith(f"/{result['headline']}"))
     interval = "95 % interval {:.4f} to {:.4f}, ".format(*result["interval"]) if result["interval"] else ""
-    lines[headline] += f"  ({interval}{result['pictures']} pictures)"
+    lines[headline] += f"  ({interval}{result['images']} images)"
     return "\n".join(lines)

@@ -19,9 +19,9 @@ Train by a recipe: a file, or the name of one that `resnet-tl recipes list` show
 
 Every value of a recipe can be given here too. The usual ones:
 
-  --data.root PATH                  pictures: PATH/<class>/*.jpg, PATH/{train,val}/<class>/*.jpg, or a zip of that
+  --data.root PATH                  images: PATH/<class>/*.jpg, PATH/{train,val}/<class>/*.jpg, or a zip of that
   --data.image_size N               pixels a side that the network sees
-  --data.batch_size N               pictures a step and device
+  --data.batch_size N               images a step and device
   --data.num_workers N              processes that decode
   --data.augment STRENGTH           none, light, medium, strong
   --model.backbone.name NAME        resnet18, resnet50, resnet101d, resnext50_32x4d, ...

@@ -13,11 +13,11 @@ from resnet_tl.errors import RecipeError, UserError, did_you_mean
 from resnet_tl.run.process import prepare
 
 VERBS = {
-    "fit": "train: fine-tune a network on your pictures",
+    "fit": "train: fine-tune a network on your images",
     "plan": "show what a recipe trains, when and how fast, or find a learning rate, without training",
-    "validate": "score a run, a checkpoint, or a recipe's weights on the validation pictures",
-    "test": "the same on the test pictures",
-    "predict": "what a run or checkpoint says of pictures, as CSV or JSON",
+    "validate": "score a run, a checkpoint, or a recipe's weights on the validation images",
+    "test": "the same on the test images",
+    "predict": "what a run or checkpoint says of images, as CSV or JSON",
     "recipes": "list, show and copy the recipes that come with the project",
 }
 _MODULES = {"validate": "evaluate", "test": "evaluate"}
@@ -91,7 +91,7 @@ def _without_verb(command: Command) -> int:
 
 _USAGE = """usage: resnet-tl VERB ...       (resnet-tl VERB --help says more)
 
-Fine-tune a ResNet on your own pictures."""
+Fine-tune a ResNet on your own images."""
 
 _EXAMPLES = """examples:
   resnet-tl fit -c quickstart

@@ -1,4 +1,4 @@
-"""`resnet-tl predict`: what a run or checkpoint says of pictures."""
+"""`resnet-tl predict`: what a run or checkpoint says of images."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from resnet_tl.prediction.detection import BoxPredictor
     from resnet_tl.prediction.segmentation import MaskPredictor
 
-HELP = """usage: resnet-tl predict RUN_OR_CHECKPOINT PICTURES ... [--out FILE]
+HELP = """usage: resnet-tl predict RUN_OR_CHECKPOINT IMAGES ... [--out FILE]
 
-What a run (its best checkpoint) or a checkpoint says of pictures: files, folders, zips, globs.
+What a run (its best checkpoint) or a checkpoint says of images: files, folders, zips, globs.
 
-  --out FILE.csv | FILE.json        a line a picture (detectors: an object); never overwritten (default: the terminal)
+  --out FILE.csv | FILE.json        a line an image (detectors: an object); never overwritten (default: the terminal)
   --out FOLDER                      of a network that segments: masks, overlays, areas.csv (default: predictions);
                                     of a detector: objects.json in COCO's format, objects.csv (default: predictions)
-  --draw                            of a detector: also pictures with boxes, names, scores and masks, in FOLDER/drawn
+  --draw                            of a detector: also images with boxes, names, scores and masks, in FOLDER/drawn
   --score S                         of a detector: leave out what is less sure (0.05; drawn: 0.4)
   --top N                           how many classes to name, likeliest first (5)
-  --batch-size N                    pictures at a time (32)
+  --batch-size N                    images at a time (32)
   --device DEVICE                   cpu, cuda, cuda:1, mps
-  --on-error error|skip             what a picture that cannot be decoded does: end it all, or be left out and named
+  --on-error error|skip             what an image that cannot be decoded does: end it all, or be left out and named
   --trust-code                      let the checkpoint name classes outside resnet_tl
 
 example: resnet-tl predict runs/folder_resnet50_finetune/2026-01-31_12-00-00 "new/**/*.jpg" --out predictions.csv"""
@@ -38,7 +38,7 @@ FOLDER, FILES = Path("predictions"), (".csv", ".json")
 def run(verb: str, command: Command) -> int:
     parser = Options(verb)
     parser.add_argument("run", nargs="?")
-    parser.add_argument("pictures", nargs="*")
+    parser.add_argument("images", nargs="*")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--draw", action="store_true")
     parser.add_argument("--score", type=float)
@@ -51,8 +51,8 @@ def run(verb: str, command: Command) -> int:
     if options.help:
         print(HELP)
         return 0
-    if options.run is None or not options.pictures:
-        raise RecipeError("predict needs a run folder or checkpoint, and pictures: resnet-tl predict RUN photos")
+    if options.run is None or not options.images:
+        raise RecipeError("predict needs a run folder or checkpoint, and images: resnet-tl predict RUN photos")
     if options.top < 1 or options.batch_size < 1:
         raise RecipeError("--top and --batch-size need a number of at least 1")
     if options.out is not None and options.out.suffix in FILES and options.out.exists():
@@ -75,7 +75,7 @@ def _classes(predictor: Predictor, options: Namespace) -> int:
     out: Path | None = options.out
     if out is not None and out.suffix not in FILES:
         raise RecipeError(f"--out {out}: expected a name that ends in .csv or .json")
-    predictions = predictor.stream(options.pictures, options.top, options.on_error)
+    predictions = predictor.stream(options.images, options.top, options.on_error)
     if out is None:
         for prediction in predictions:
             print(_line(prediction))
@@ -87,7 +87,7 @@ def _masks(predictor: MaskPredictor, options: Namespace) -> int:
     from resnet_tl.prediction.segmentation import write_masks
 
     folder = options.out or FOLDER
-    predictions = predictor.stream(options.pictures, options.on_error)
+    predictions = predictor.stream(options.images, options.on_error)
     return _said(folder, write_masks(predictions, predictor.classes, predictor.colours, folder))
 
 
@@ -107,12 +107,12 @@ def _objects(predictor: BoxPredictor, options: Namespace) -> int:
         outputs.append(table_file(out if is_file else out / "objects.csv"))
     if options.draw:
         outputs.append(drawings(out / "drawn", DRAWN if options.score is None else options.score))
-    predictions = predictor.stream(options.pictures, options.on_error, options.score or 0.0)
+    predictions = predictor.stream(options.images, options.on_error, options.score or 0.0)
     return _said(out, write(predictions, outputs))
 
 
 def _said(out: Path, count: int) -> int:
-    print(f"{out}: {count} picture{'' if count == 1 else 's'}", file=sys.stderr)
+    print(f"{out}: {count} image{'' if count == 1 else 's'}", file=sys.stderr)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What every data module shares: pictures listed by a source, as batches for training, validation and test."""
+"""What every data module shares: images listed by a source, as batches for training, validation and test."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ import torch
 from lightning.pytorch.accelerators import CUDAAccelerator
 from torch.utils.data import DataLoader
 
-from resnet_tl.data.images.dataset import Item, KeptFeatures, PictureDataset
+from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset, Item
 from resnet_tl.data.images.resize import Interpolation
 from resnet_tl.data.loading.collate import collate
-from resnet_tl.data.loading.image_loader import FixedPictures, PictureLoader
+from resnet_tl.data.loading.image_loader import FixedImages, ImageLoader
 from resnet_tl.data.loading.samplers import EvaluationSampler, TrainSampler
 from resnet_tl.data.loading.shared_memory import Handover
 from resnet_tl.data.loading.train_loader import TrainLoader
 from resnet_tl.data.sources import splits
-from resnet_tl.data.sources.listing import Listing, PictureSet
+from resnet_tl.data.sources.listing import ImageSet, Listing
 from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.structures.records import Batch, Draw, Preprocessing, Sample
 
 OnError = Literal["error", "replace", "skip"]
 
 
-class PictureData(L.LightningDataModule, ABC):
-    """Listed pictures as batches, in training, validation and test; nothing is decoded before a loader is iterated.
+class ImageData(L.LightningDataModule, ABC):
+    """Listed images as batches, in training, validation and test; nothing is decoded before a loader is iterated.
 
     Args:
-        pictures: what a source found. Without a `val` split of its own (or with `folds`) its `train` is parted.
-        batch_size: pictures a step and device.
-        num_workers: processes that decode; 0: the main process. The pictures are the same for any number.
+        images: what a source found. Without a `val` split of its own (or with `folds`) its `train` is parted.
+        batch_size: images a step and device.
+        num_workers: processes that decode; 0: the main process. The images are the same for any number.
         train_transforms: a pipeline of one's own, `[{class_path: HorizontalFlip, init_args: {p: 0.5}}]`.
         eval_transforms: the same for evaluation.
         interpolation: of every resize.
-        channels: of the decoded pictures: 1 grey, 3 RGB, or as many as the files hold.
+        channels: of the decoded images: 1 grey, 3 RGB, or as many as the files hold.
         val_fraction: share of every class to validate on where the source has no split; 1: all of them.
-        folds: part the training pictures (and those to validate on, if any) into so many, instead.
+        folds: part the training images (and those to validate on, if any) into so many, instead.
         fold: the one of these, from 0 on, to validate on.
-        on_error: what a picture that cannot be decoded does: end the run, or be left out and told by `skipped` (in
+        on_error: what an image that cannot be decoded does: end the run, or be left out and told by `skipped` (in
             training the next one takes its place).
         seed: of split, order and augmentation; None: the run's (`seed_everything`), or 0.
         multiprocessing: how workers start; None: Python's default.
-        cache_dir: the folder of what is kept to be computed once: features (`tuning.cache`), resized pictures; None:
+        cache_dir: the folder of what is kept to be computed once: features (`tuning.cache`), resized images; None:
             `~/.cache/resnet_tl`.
     """
 
@@ -57,7 +57,7 @@ class PictureData(L.LightningDataModule, ABC):
 
     def __init__(
         self,
-        pictures: PictureSet,
+        images: ImageSet,
         *,
         batch_size: int = 32,
         num_workers: int = 2,
@@ -77,46 +77,46 @@ class PictureData(L.LightningDataModule, ABC):
         check(batch_size >= 1, f"data.batch_size is {batch_size}; expected 1 or more")
         check(num_workers >= 0, f"data.num_workers is {num_workers}; expected 0 or more")
         check(0 < val_fraction <= 1, f"data.val_fraction is {val_fraction}; expected more than 0 and at most 1")
-        self.classes = pictures.classes
+        self.classes = images.classes
         self.channels, self.interpolation = channels, interpolation
         self.batch_size, self.num_workers, self.multiprocessing = batch_size, num_workers, multiprocessing
         self.train_transforms, self.eval_transforms, self.on_error = train_transforms, eval_transforms, on_error
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
-        self.root, self.cache_dir = pictures.root, cache_dir
-        self.listings = splits.part(pictures.splits, fraction=val_fraction, folds=folds, fold=fold, seed=self.seed)
+        self.root, self.cache_dir = images.root, cache_dir
+        self.listings = splits.part(images.splits, fraction=val_fraction, folds=folds, fold=fold, seed=self.seed)
         """What to train on, validate on and test on: `train`, `val` and `test`, as far as they exist."""
-        self.notes = [*pictures.notes, *self._told(pictures.splits)]
+        self.notes = [*images.notes, *self._told(images.splits)]
         """Sentences about what was left out or assumed."""
-        self.features: dict[str, KeptFeatures] = {}
-        """What the loaders of `train` and `val` give in place of pictures, while it is there."""
-        self._datasets: list[PictureDataset] = []
+        self.features: dict[str, CachedFeatures] = {}
+        """What the loaders of `train` and `val` give in place of images, while it is there."""
+        self._datasets: list[ImageDataset] = []
 
     @abstractmethod
     def shown(self, wanted: Preprocessing) -> Preprocessing:
-        """How evaluation shows pictures; the mean and std are those of `wanted`, which the weights ask for."""
+        """How evaluation shows images; the mean and std are those of `wanted`, which the weights ask for."""
 
     @abstractmethod
     def class_counts(self) -> np.ndarray:
         """How much of each class there is to train on: `[K]` int64."""
 
     @abstractmethod
-    def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> PictureDataset:
-        """The pictures of `listing` as they are trained on, or evaluated."""
+    def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> ImageDataset:
+        """The images of `listing` as they are trained on, or evaluated."""
 
     def _lacking(self) -> list[str]:
         """Sentences about classes that a split does not show."""
         return [
-            f"{self.root}: no picture in {split} shows {', '.join(none[:5])}{', ...' if len(none) > 5 else ''}"
+            f"{self.root}: no image in {split} shows {', '.join(none[:5])}{', ...' if len(none) > 5 else ''}"
             for split, listing in self.listings.items()
             if (none := [self.classes[i] for i in np.flatnonzero(listing.class_counts(len(self.classes)) == 0)])
         ]
 
     def _weights(self, listing: Listing) -> np.ndarray | None:
-        """How often each training picture is drawn, `[N]`; None: once an epoch."""
+        """How often each training image is drawn, `[N]`; None: once an epoch."""
         return None
 
     def _groups(self, listing: Listing) -> np.ndarray | None:
-        """The group of each picture, `[N]`, where those of a batch are to be of one."""
+        """The group of each image, `[N]`, where those of a batch are to be of one."""
         return None
 
     def paths_of(self, indices: Iterable[int]) -> list[str]:
@@ -124,11 +124,11 @@ class PictureData(L.LightningDataModule, ABC):
         return [self._listing("train")[index].path for index in indices]
 
     def write_split(self, path: str | Path) -> None:
-        """Which picture is in which split, as a CSV: key, class, split."""
+        """Which image is in which split, as a CSV: key, class, split."""
         splits.write_split(path, self.listings, self.classes)
 
     def skipped(self) -> list[str]:
-        """One sentence for each picture that could not be decoded so far, under `on_error: skip`."""
+        """One sentence for each image that could not be decoded so far, under `on_error: skip`."""
         return sorted({sentence for dataset in self._datasets for sentence in dataset.failures()})
 
     def train_dataloader(self) -> DataLoader[Batch]:
@@ -162,12 +162,12 @@ class PictureData(L.LightningDataModule, ABC):
             if split in self.listings:
                 return self.listings[split]
         raise DataError(
-            f"{self.root} has no pictures in a split {' or '.join(wanted)}; it has {', '.join(self.listings)} only"
+            f"{self.root} has no images in a split {' or '.join(wanted)}; it has {', '.join(self.listings)} only"
         )
 
-    def _fixed(self, split: str, settings: Iterable[str], **more: Any) -> FixedPictures:
+    def _fixed(self, split: str, settings: Iterable[str], **more: Any) -> FixedImages:
         """Of the split `train` or `val` as every epoch shows it; of an augmented one the n-th view is that of the n-th
-        epoch. `settings` and `more` decide how its pictures look."""
+        epoch. `settings` and `more` decide how its images look."""
         training = split == "train"
         listing = self._listing("train") if training else self._listing("val", "test")
 
@@ -178,7 +178,7 @@ class PictureData(L.LightningDataModule, ABC):
         names += ["seed", "train_transforms"] if training else ["eval_transforms"]
         how = {"split": split, **more, **{name: getattr(self, name) for name in names}}
         files = dict(chain.from_iterable(map(self._files, listing)))
-        return FixedPictures(f"{Path(self.root).stem}-{split}", len(listing), files, how, batches, self._cache_folder)
+        return FixedImages(f"{Path(self.root).stem}-{split}", len(listing), files, how, batches, self._cache_folder)
 
     def _files(self, sample: Sample) -> Iterator[tuple[str, str]]:
         """All that is read of a sample, by stable keys."""
@@ -202,7 +202,7 @@ class PictureData(L.LightningDataModule, ABC):
         sampler: Iterable[Draw],
         *,
         split: str = "",
-        kind: type[PictureLoader] = PictureLoader,
+        kind: type[ImageLoader] = ImageLoader,
     ) -> DataLoader[Batch]:
         if self.trainer is not None:
             _check_trainer(self.trainer)
@@ -227,7 +227,7 @@ class PictureData(L.LightningDataModule, ABC):
         return loader
 
     def _told(self, own: Mapping[str, Listing]) -> list[str]:
-        """How many pictures are in which split, what was made up, stands in or lacks; `own`: the source's splits."""
+        """How many images are in which split, what was made up, stands in or lacks; `own`: the source's splits."""
         sizes = ", ".join(f"{len(listing)} {split}" for split, listing in self.listings.items())
         made = " (parted here)" if self.listings.get("val") is not own.get("val") else ""
         instead = {"val": "test", "test": "val"}

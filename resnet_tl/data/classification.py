@@ -1,4 +1,4 @@
-"""Pictures with classes as LightningDataModules, from folders and tables."""
+"""Images with classes as LightningDataModules, from folders and tables."""
 
 from __future__ import annotations
 
@@ -7,38 +7,38 @@ from typing import Any, Literal
 
 import numpy as np
 
-from resnet_tl.data.base import OnError, PictureData, check
+from resnet_tl.data.base import ImageData, OnError, check
 from resnet_tl.data.images import transforms
 from resnet_tl.data.images.cache import Form, ImageCache, cached
-from resnet_tl.data.images.dataset import PictureDataset
-from resnet_tl.data.loading.image_loader import FixedPictures
+from resnet_tl.data.images.dataset import ImageDataset
+from resnet_tl.data.loading.image_loader import FixedImages
 from resnet_tl.data.loading.samplers import class_weights
 from resnet_tl.data.sources.folder import read_folder
-from resnet_tl.data.sources.listing import Listing, PictureSet
+from resnet_tl.data.sources.listing import ImageSet, Listing
 from resnet_tl.data.sources.table import Columns, read_table
 from resnet_tl.structures.records import Preprocessing
 
 
-class ClassificationData(PictureData):
-    """Pictures with classes: one each, or several.
+class ClassificationData(ImageData):
+    """Images with classes: one each, or several.
 
     Args:
-        pictures: see `PictureData`.
+        images: see `ImageData`.
         image_size: height and width in pixels of what the network sees.
         augment: strength of the training transforms; `train_transforms` take their place.
         crop: share of the short side that evaluation cuts from the centre; `eval_transforms` take the place of resizing
             and cutting.
         balanced: draw every class equally often in training.
-        cache: `resized` keeps decoded, resized pictures in one file, in `cache_dir`.
+        cache: `resized` keeps decoded, resized images in one file, in `cache_dir`.
         reduced_decoding: decode JPEGs at 1/2, 1/4 or 1/8 of their size where that is enough: faster, a little softer.
-        crops: 10 views of a picture in evaluation: corners, centre, and these mirrored.
+        crops: 10 views of an image in evaluation: corners, centre, and these mirrored.
         scales: short sides in pixels to evaluate at, each a view.
-        options: of `PictureData`.
+        options: of `ImageData`.
     """
 
     def __init__(
         self,
-        pictures: PictureSet,
+        images: ImageSet,
         *,
         image_size: int = 224,
         augment: transforms.Strength = "light",
@@ -51,8 +51,8 @@ class ClassificationData(PictureData):
         **options: Any,
     ) -> None:
         check(image_size >= 1, f"data.image_size is {image_size}; expected 1 pixel or more")
-        super().__init__(pictures, **options)
-        self.multi_label = pictures.multi_label
+        super().__init__(images, **options)
+        self.multi_label = images.multi_label
         self.image_size, self.crop, self.augment = image_size, crop, augment
         self.crops, self.scales = crops, tuple(scales)
         self.balanced, self.reduced_decoding = balanced, reduced_decoding
@@ -63,7 +63,7 @@ class ClassificationData(PictureData):
         return replace(wanted, size=self.image_size, crop=self.crop, interpolation=self.interpolation)
 
     def class_counts(self) -> np.ndarray:
-        """How many training pictures show each class: `[K]` int64."""
+        """How many training images show each class: `[K]` int64."""
         return self._listing("train").class_counts(len(self.classes))
 
     def prepare_data(self) -> None:
@@ -74,17 +74,17 @@ class ClassificationData(PictureData):
             self._cache = cached(self.listings.values(), form, self._cache_folder)
 
     def augments(self) -> str | None:
-        """What makes training pictures differ from epoch to epoch, if anything does."""
+        """What makes training images differ from epoch to epoch, if anything does."""
         if self.train_transforms is not None:
             return "data.train_transforms"
         return None if self.augment == "none" else f"data.augment: {self.augment}"
 
-    def fixed_pictures(self, split: Literal["train", "val"]) -> FixedPictures:
+    def fixed_images(self, split: Literal["train", "val"]) -> FixedImages:
         own = ["augment"] if split == "train" else ["crops", "scales"]
         return self._fixed(split, ["image_size", "crop", "reduced_decoding", "cache", *own])
 
-    def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> PictureDataset:
-        return PictureDataset(
+    def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> ImageDataset:
+        return ImageDataset(
             listing,
             self._training_transform() if training else self._evaluation_transform(),
             channels=self.channels,
@@ -110,7 +110,7 @@ class ClassificationData(PictureData):
 
 
 class ImageFolder(ClassificationData):
-    """Pictures in `root/<class>/...` or `root/{train,val,test}/<class>/...`; `root` is a folder or a zip of one.
+    """Images in `root/<class>/...` or `root/{train,val,test}/<class>/...`; `root` is a folder or a zip of one.
 
     Args:
         root: that folder or zip.
@@ -123,7 +123,7 @@ class ImageFolder(ClassificationData):
 
 
 class ImageTable(ClassificationData):
-    """Pictures listed in a CSV with a header: columns path, label (`a|b` for several) and, if there is one, split.
+    """Images listed in a CSV with a header: columns path, label (`a|b` for several) and, if there is one, split.
 
     Args:
         csv: that file.
@@ -131,7 +131,7 @@ class ImageTable(ClassificationData):
         path_column: header of the paths.
         label_column: header of the labels.
         split_column: header of train, val or test; one without such a column is a single split.
-        multi_label: whether a picture may show any number of classes; None: if any label holds a `|`.
+        multi_label: whether an image may show any number of classes; None: if any label holds a `|`.
         classes: a checkpoint's class names, which the table's must be; None: the table's, sorted.
         options: of `ClassificationData`.
     """

@@ -1,4 +1,4 @@
-"""Pictures with objects, boxes or masks, as LightningDataModules."""
+"""Images with objects, boxes or masks, as LightningDataModules."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from resnet_tl.data.base import OnError, PictureData, check
+from resnet_tl.data.base import ImageData, OnError, check
 from resnet_tl.data.boxes.composites import Composites
 from resnet_tl.data.boxes.dataset import BoxDataset, as_boxes, collate_boxes
 from resnet_tl.data.boxes.listing import NOTHING, BoxListing, BoxSet
 from resnet_tl.data.boxes.transforms import Fit, Jitter, Listed, SceneTransform
 from resnet_tl.data.images.transforms import PRESETS, Strength
-from resnet_tl.data.loading.image_loader import FixedPictures
+from resnet_tl.data.loading.image_loader import FixedImages
 from resnet_tl.data.sources.box_table import read_box_table
 from resnet_tl.data.sources.coco import read_coco
 from resnet_tl.data.sources.listing import Listing
@@ -23,19 +23,19 @@ from resnet_tl.data.sources.yolo import read_yolo
 from resnet_tl.structures.records import Boxes, Preprocessing
 
 
-class DetectionData(PictureData):
-    """Pictures with objects. They keep their aspect ratio; evaluation sees whole pictures.
+class DetectionData(ImageData):
+    """Images with objects. They keep their aspect ratio; evaluation sees whole images.
 
     Args:
-        pictures: see `PictureData`.
-        image_size: pixels of the short side to which all pictures are resized.
+        images: see `ImageData`.
+        image_size: pixels of the short side to which all images are resized.
         max_size: pixels of the long side at most; None: 5/3 of the short one, as 800 and 1333.
-        scale: smallest and largest factor on a training picture's size; what exceeds the ordinary size is cut off.
+        scale: smallest and largest factor on a training image's size; what exceeds the ordinary size is cut off.
         augment: strength of changes of colour; `none` does not mirror either.
-        mosaic: share (0...1) of the training pictures that are put together from four.
+        mosaic: share (0...1) of the training images that are put together from four.
         copy_paste: share of them into which objects of another one are pasted, by their masks.
-        grouped: batches of pictures of about one aspect ratio, which are padded less.
-        options: of `PictureData`. Listed training transforms take the place of all this, and get boxes and masks.
+        grouped: batches of images of about one aspect ratio, which are padded less.
+        options: of `ImageData`. Listed training transforms take the place of all this, and get boxes and masks.
 
     Attributes:
         codes: the set's own category id of each class.
@@ -45,7 +45,7 @@ class DetectionData(PictureData):
 
     def __init__(
         self,
-        pictures: BoxSet,
+        images: BoxSet,
         *,
         image_size: int = 800,
         max_size: int | None = None,
@@ -63,25 +63,25 @@ class DetectionData(PictureData):
         check(augment in ("none", *PRESETS), f"data.augment is {augment!r}; expected one of none, {', '.join(PRESETS)}")
         for name, share in (("mosaic", mosaic), ("copy_paste", copy_paste)):
             check(0 <= share <= 1, f"data.{name} is {share}; expected a share from 0 to 1")
-        masks = all(isinstance(listing, BoxListing) and listing.has_masks for listing in pictures.splits.values())
+        masks = all(isinstance(listing, BoxListing) and listing.has_masks for listing in images.splits.values())
         check(
             masks or not copy_paste,
-            f"data.copy_paste is {copy_paste}, but the objects of {pictures.root} have no masks",
+            f"data.copy_paste is {copy_paste}, but the objects of {images.root} have no masks",
         )
-        super().__init__(pictures, **options)
+        super().__init__(images, **options)
         check(
             self.eval_transforms is None,
-            "data.eval_transforms: objects are looked for in whole pictures, of data.image_size and data.max_size",
+            "data.eval_transforms: objects are looked for in whole images, of data.image_size and data.max_size",
         )
         self.image_size, self.max_size, self.scale, self.augment = image_size, longest, tuple(scale), augment
-        self.mosaic, self.copy_paste, self.grouped, self.codes = mosaic, copy_paste, grouped, pictures.codes
+        self.mosaic, self.copy_paste, self.grouped, self.codes = mosaic, copy_paste, grouped, images.codes
 
     def shown(self, wanted: Preprocessing) -> Preprocessing:
         return replace(wanted, size=self.image_size, max_size=self.max_size, crop=1.0, interpolation=self.interpolation)
 
     def truth(self, split: Literal["val", "test"], indices: Sequence[int]) -> Boxes:
-        """What is annotated on these pictures, in pixels of the upright files, as scores want it: a batch's targets
-        were resized. An index of -1 is a picture without objects."""
+        """What is annotated on these images, in pixels of the upright files, as scores want it: a batch's targets
+        were resized. An index of -1 is an image without objects."""
         listing = self._listing(*(("val", "test") if split == "val" else ("test", "val")))
         assert isinstance(listing, BoxListing)
         return Boxes.join([as_boxes(listing.objects(index) if index >= 0 else NOTHING) for index in indices])
@@ -91,18 +91,18 @@ class DetectionData(PictureData):
         return self._listing("train").class_counts(len(self.classes))
 
     def composes(self) -> str | None:
-        """What puts training pictures together from several, if anything does."""
+        """What puts training images together from several, if anything does."""
         return next((f"data.{name}" for name in ("mosaic", "copy_paste") if getattr(self, name)), None)
 
     def augments(self) -> str | None:
-        """What makes training pictures differ from epoch to epoch, if anything does."""
+        """What makes training images differ from epoch to epoch, if anything does."""
         if self.train_transforms is not None:
             return "data.train_transforms"
         if self.scale != (1.0, 1.0):
             return "data.scale"
         return None if self.augment == "none" else "random mirroring"
 
-    def fixed_pictures(self, split: Literal["train", "val"]) -> FixedPictures:
+    def fixed_images(self, split: Literal["train", "val"]) -> FixedImages:
         if split == "val":
             return self._fixed(split, ["image_size", "max_size"])
         listing = self._listing("train")
@@ -133,7 +133,7 @@ class DetectionData(PictureData):
 
 
 class CocoDetection(DetectionData):
-    """COCO's format: json files with boxes, polygons or run lengths, and a folder of pictures.
+    """COCO's format: json files with boxes, polygons or run lengths, and a folder of images.
 
     Args:
         root: the folder of both.
@@ -157,7 +157,7 @@ class CocoDetection(DetectionData):
 
 
 class VOCDetection(DetectionData):
-    """Pascal VOC's format: an XML file a picture, `root/{JPEGImages,Annotations,ImageSets/Main}`, or beside it.
+    """Pascal VOC's format: an XML file an image, `root/{JPEGImages,Annotations,ImageSets/Main}`, or beside it.
 
     Args:
         root: that folder.
@@ -170,7 +170,7 @@ class VOCDetection(DetectionData):
 
 
 class YoloDetection(DetectionData):
-    """YOLO's format: a text file of boxes or polygons a picture, and `data.yaml` or `classes.txt` with the names.
+    """YOLO's format: a text file of boxes or polygons an image, and `data.yaml` or `classes.txt` with the names.
 
     Args:
         root: the folder of `images` and `labels`.

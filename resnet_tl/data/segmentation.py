@@ -1,4 +1,4 @@
-"""Pictures with masks as LightningDataModules."""
+"""Images with masks as LightningDataModules."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from resnet_tl.data.base import OnError, PictureData, check
+from resnet_tl.data.base import ImageData, OnError, check
 from resnet_tl.data.images.transforms import PRESETS, Strength
-from resnet_tl.data.loading.image_loader import FixedPictures
+from resnet_tl.data.loading.image_loader import FixedImages
 from resnet_tl.data.masks.dataset import MaskDataset, collate_masks
 from resnet_tl.data.masks.listing import MaskListing, MaskSet
 from resnet_tl.data.masks.transforms import Centre, Listed, PairTransform, RandomCrop, Whole
@@ -21,26 +21,26 @@ from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Preprocessing, Sample
 
 
-class SegmentationData(PictureData):
-    """Pictures whose pixels have classes. Training sees crops, evaluation whole pictures.
+class SegmentationData(ImageData):
+    """Images whose pixels have classes. Training sees crops, evaluation whole images.
 
     Args:
-        pictures: see `PictureData`.
+        images: see `ImageData`.
         image_size: height and width in pixels of training crops, one number for both.
-        short: pixels of the short side to which all pictures are resized first; 0: they stay as they are. Scores are
+        short: pixels of the short side to which all images are resized first; 0: they stay as they are. Scores are
             those of masks of that size.
-        scale: smallest and largest factor on a training picture's size.
-        balanced: share (0...1) of the crops that are cut around a class drawn evenly among those of the picture.
+        scale: smallest and largest factor on a training image's size.
+        balanced: share (0...1) of the crops that are cut around a class drawn evenly among those of the image.
         augment: strength of changes of colour, beside random crops, scales and mirroring; `none`: every epoch shows the
-            same centre of each picture, at its own scale.
-        options: of `PictureData`; listed transforms take the place of crops and resizing, and get picture and mask.
+            same centre of each image, at its own scale.
+        options: of `ImageData`; listed transforms take the place of crops and resizing, and get image and mask.
     """
 
     collate = staticmethod(collate_masks)
 
     def __init__(
         self,
-        pictures: MaskSet,
+        images: MaskSet,
         *,
         image_size: int | tuple[int, int] = 512,
         short: int = 0,
@@ -55,12 +55,12 @@ class SegmentationData(PictureData):
         )
         check(0 < scale[0] <= scale[1], f"data.scale is {list(scale)}; expected two factors above 0, the smaller first")
         check(0 <= balanced <= 1, f"data.balanced is {balanced}; expected a share from 0 to 1")
-        check(short >= 0, f"data.short is {short}; expected pixels, or 0 for pictures as they are")
+        check(short >= 0, f"data.short is {short}; expected pixels, or 0 for images as they are")
         check(augment in ("none", *PRESETS), f"data.augment is {augment!r}; expected one of none, {', '.join(PRESETS)}")
-        super().__init__(pictures, **options)
+        super().__init__(images, **options)
         self.image_size: tuple[int, int] = (sides[0], sides[1])
         self.short, self.scale, self.balanced, self.augment = short, tuple(scale), balanced, augment
-        self.colours, self.pixels = pictures.colours, pictures.pixels
+        self.colours, self.pixels = images.colours, images.pixels
 
     def shown(self, wanted: Preprocessing) -> Preprocessing:
         return replace(wanted, size=self.short, crop=1.0, interpolation=self.interpolation)
@@ -72,12 +72,12 @@ class SegmentationData(PictureData):
         return []  # the source has seen to it: a class that no mask shows is a fault
 
     def augments(self) -> str | None:
-        """What makes training pictures differ from epoch to epoch, if anything does."""
+        """What makes training images differ from epoch to epoch, if anything does."""
         if self.train_transforms is not None:
             return "data.train_transforms"
         return None if self.augment == "none" else "random cropping"
 
-    def fixed_pictures(self, split: Literal["train", "val"]) -> FixedPictures:
+    def fixed_images(self, split: Literal["train", "val"]) -> FixedImages:
         own = ["image_size", "scale", "balanced", "augment"] if split == "train" else []
         listing: Any = self._listing("train") if split == "train" else self._listing("val", "test")
         return self._fixed(split, ["short", *own], **listing.meaning())
@@ -107,7 +107,7 @@ class SegmentationData(PictureData):
 
 
 class MaskFolder(SegmentationData):
-    """Pictures and masks in `root/{train,val,test}/{images,masks}/`, or `root/{images,masks}/`, by equal stems.
+    """Images and masks in `root/{train,val,test}/{images,masks}/`, or `root/{images,masks}/`, by equal stems.
 
     Args:
         root: that folder.
@@ -128,8 +128,8 @@ class MaskFolder(SegmentationData):
         channels: int = 3,
         **options: Any,
     ) -> None:
-        pictures = read_mask_folder(root, class_file, ignore, channels)
-        super().__init__(_known(pictures, classes), channels=channels, **options)
+        images = read_mask_folder(root, class_file, ignore, channels)
+        super().__init__(_known(images, classes), channels=channels, **options)
 
 
 class PascalVOC(SegmentationData):
@@ -163,7 +163,7 @@ class CocoSegmentation(SegmentationData):
     ids. Small objects lie over large ones; what is a crowd counts nowhere.
 
     Args:
-        root: the folder of pictures and json files.
+        root: the folder of images and json files.
         annotations: the json of each split below `root`, `{train: a.json, val: b.json}`; None: found by their names.
         images: the folder below `root` that file names start from; None: found.
         classes: a checkpoint's class names, which must be the set's; None: the set's own.
@@ -183,10 +183,10 @@ class CocoSegmentation(SegmentationData):
         super().__init__(read_coco_masks(root, annotations, images, classes, channels), channels=channels, **options)
 
 
-def _known(pictures: MaskSet, classes: list[str] | None) -> MaskSet:
-    if classes is not None and classes != pictures.classes:
+def _known(images: MaskSet, classes: list[str] | None) -> MaskSet:
+    if classes is not None and classes != images.classes:
         raise DataError(
-            f"{pictures.root} has the classes {', '.join(pictures.classes)}; the checkpoint's "
+            f"{images.root} has the classes {', '.join(images.classes)}; the checkpoint's "
             f"are {', '.join(classes)}, in this order"
         )
-    return pictures
+    return images

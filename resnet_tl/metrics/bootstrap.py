@@ -1,7 +1,7 @@
-"""Intervals by the bootstrap: the score of the same number of pictures drawn anew with replacement, many times.
+"""Intervals by the bootstrap: the score of the same number of images drawn anew with replacement, many times.
 
 95 % of the resampled scores lie inside (percentile method; Efron 1979). Seeded: the same answers, the same interval.
-Few pictures, or answers all right or all wrong, make it too narrow; it knows nothing of other training runs.
+Few images, or answers all right or all wrong, make it too narrow; it knows nothing of other training runs.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 RESAMPLES = 1000
 SEED = 0
 CHUNK = 2**21
-"""Pictures times resamples held at once (8 MiB: they stay near the processor)."""
+"""Images times resamples held at once (8 MiB: they stay near the processor)."""
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int32]
 
 
-def accuracy_interval(right: int, pictures: int) -> tuple[float, float]:
-    """(low, high). How many of the drawn pictures are right is binomial, so nothing needs to be drawn one by one."""
-    return middle(np.random.default_rng(SEED).binomial(pictures, right / pictures, RESAMPLES) / pictures)
+def accuracy_interval(right: int, images: int) -> tuple[float, float]:
+    """(low, high). How many of the drawn images are right is binomial, so nothing needs to be drawn one by one."""
+    return middle(np.random.default_rng(SEED).binomial(images, right / images, RESAMPLES) / images)
 
 
 def mean_average_precision_interval(
@@ -41,7 +41,7 @@ def mean_average_precision_interval(
 def weighted_average_precision(scores: NDArray[np.float32], true: NDArray[np.bool_], counts: Counts) -> Floats:
     """The average precision of a class that occurs, in each of R resamples: `[R]`; NaN where it was not drawn.
 
-    scores, true: `[N]`; counts `[N, R]`: how often a picture was drawn. Pictures of equal score are taken in one step;
+    scores, true: `[N]`; counts `[N, R]`: how often an image was drawn. Images of equal score are taken in one step;
     precision counts where a true one is taken, so only the sums up to those steps are formed.
     """
     order = np.argsort(-scores, kind="stable")
@@ -56,11 +56,11 @@ def weighted_average_precision(scores: NDArray[np.float32], true: NDArray[np.boo
     return np.divide(area, right[-1], out=np.full(len(area), np.nan), where=right[-1] > 0)
 
 
-def draw(rng: np.random.Generator, pictures: int, resamples: int) -> Counts:
-    """How often each picture is among `pictures` draws with replacement: `[pictures, resamples]`."""
-    counts = np.empty((pictures, resamples), dtype=np.int32)
+def draw(rng: np.random.Generator, images: int, resamples: int) -> Counts:
+    """How often each image is among `images` draws with replacement: `[images, resamples]`."""
+    counts = np.empty((images, resamples), dtype=np.int32)
     for column in counts.T:
-        column[:] = np.bincount(rng.integers(pictures, size=pictures), minlength=pictures)
+        column[:] = np.bincount(rng.integers(images, size=images), minlength=images)
     return counts
 
 

@@ -15,11 +15,11 @@ class ClassificationMetrics(nn.Module):
 
     `update` stays on the device and waits for nothing. The first of `compute`, `tables`, `interval` and `answers` after
     an update gathers from all processes, so every process calls it; the others then read what was gathered.
-    Counts are summed over processes, then divided: how pictures were dealt out to them changes nothing.
+    Counts are summed over processes, then divided: how images were dealt out to them changes nothing.
 
     Args:
         classes: K names.
-        multi_label: any number of classes is true of a picture.
+        multi_label: any number of classes is true of an image.
 
     `headline` is the key of the score that a run is judged by: `acc`, or `map` of multi-label.
     """
@@ -37,7 +37,7 @@ class ClassificationMetrics(nn.Module):
     def compute(self, thresholds: Tensor | None = None) -> dict[str, float]:
         """The scores in 0...1; thresholds `[K]` of multi-label, 0.5 where None.
 
-        acc: share of pictures whose most probable class is the true one (of equally probable ones the first counts).
+        acc: share of images whose most probable class is the true one (of equally probable ones the first counts).
         top5: share whose true class is among the five most probable; with more than five classes.
         f1: macro-F1, the mean over the classes that occur among truths or answers.
         ece: expected calibration error, 15 bins of equal width (lo, hi] (arXiv:1706.04599, section 2).
@@ -48,8 +48,8 @@ class ClassificationMetrics(nn.Module):
         return answers.scores() if isinstance(answers, MultiClassAnswers) else answers.scores(thresholds)
 
     def tables(self, thresholds: Tensor | None = None) -> dict[str, Any]:
-        """`per_class`: one dict a class with its name, its number of pictures, precision, recall (a class's accuracy)
-        and f1; multi-label also ap and threshold. What would be 0/0, as the recall of a class without pictures, is
+        """`per_class`: one dict a class with its name, its number of images, precision, recall (a class's accuracy)
+        and f1; multi-label also ap and threshold. What would be 0/0, as the recall of a class without images, is
         None. Multi-class also `confusion`: `[K][K]` counts, a row a true class, a column an answer."""
         answers = self.answers()
         if isinstance(answers, MultiClassAnswers):
@@ -57,7 +57,7 @@ class ClassificationMetrics(nn.Module):
         return {"per_class": answers.per_class(self.classes, thresholds)}
 
     def interval(self) -> tuple[float, float]:
-        """The headline's 95 % bootstrap interval (percentiles of 1,000 seeded resamples of the pictures)."""
+        """The headline's 95 % bootstrap interval (percentiles of 1,000 seeded resamples of the images)."""
         return self.answers().interval()
 
     def answers(self) -> MultiClassAnswers | MultiLabelAnswers:

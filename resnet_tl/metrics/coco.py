@@ -30,7 +30,7 @@ class CocoScores(NamedTuple):
 
 
 def evaluate(
-    pictures: list[Annotation],
+    images: list[Annotation],
     found: list[Annotation],
     true: list[Annotation],
     classes: int,
@@ -38,12 +38,12 @@ def evaluate(
 ) -> CocoScores:
     """
     Args:
-        pictures: `{id}`, of masks with `height` and `width`; those without objects or detections too.
+        images: `{id}`, of masks with `height` and `width`; those without objects or detections too.
         found, true: on them. Their categories are 0 ... `classes` - 1.
         kind: whether boxes overlap or masks.
     """
     categories = [{"id": number} for number in range(classes)]
-    truth, said = (_set_of(pictures, annotations, categories) for annotations in (true, found))
+    truth, said = (_set_of(images, annotations, categories) for annotations in (true, found))
     evaluation = COCOeval_faster(truth, said, kind)
     evaluation.rle_iou_max_workers = 1  # the threads of 1.8.0 were seen to wait for each other for ever
     evaluation.run()
@@ -67,9 +67,9 @@ def area(segmentation: dict[str, Any]) -> float:
     return float(coco_masks.area(segmentation))
 
 
-def _set_of(pictures: list[Annotation], annotations: list[Annotation], categories: list[Annotation]) -> COCO:
+def _set_of(images: list[Annotation], annotations: list[Annotation], categories: list[Annotation]) -> COCO:
     numbered = [{"id": number, **annotation} for number, annotation in enumerate(annotations, start=1)]
     content = COCO()
-    content.dataset = {"images": pictures, "annotations": numbered, "categories": categories}
+    content.dataset = {"images": images, "annotations": numbered, "categories": categories}
     content.createIndex()
     return content

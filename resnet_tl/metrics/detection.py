@@ -24,7 +24,7 @@ class DetectionMetrics(nn.Module):
     """Scores of one pass over a set: a module of the task, so that it follows the task's device.
 
     The first of `compute` and `tables` after an update gathers from all processes, so every process calls it. How
-    pictures were dealt out changes nothing.
+    images were dealt out changes nothing.
 
     Args:
         classes: K names.
@@ -40,9 +40,9 @@ class DetectionMetrics(nn.Module):
         self.seen = Collection(len(classes))
 
     def update(self, detections: Detections, targets: Boxes, indices: Tensor, sizes: Tensor) -> None:
-        """One batch, in pixels of the original pictures: by their area, small, medium and large objects are told apart.
+        """One batch, in pixels of the original images: by their area, small, medium and large objects are told apart.
 
-        indices: `[N]`, the pictures' places in the listing; -1 marks a filler. sizes: `[N, 2]`, their (h, w).
+        indices: `[N]`, the images' places in the listing; -1 marks a filler. sizes: `[N, 2]`, their (h, w).
         """
         self.seen.update(detections, targets, indices, sizes)
 
@@ -52,7 +52,7 @@ class DetectionMetrics(nn.Module):
 
         map: the mean over IoU thresholds 0.5, 0.55 ... 0.95 and over the classes that occur; map50, map75 at one
         threshold; map_small, _medium, _large: of objects below 32², below 96², and above. mar1, mar10, mar100: recall
-        with so many detections a picture; mar_small, _medium, _large: with 100. Crowds are neither hit nor missed.
+        with so many detections an image; mar_small, _medium, _large: with 100. Crowds are neither hit nor missed.
         """
         found = self.seen.compute()
         masks = {} if found.masks is None else {f"mask_{name}": value for name, value in found.masks.numbers.items()}
@@ -80,15 +80,15 @@ class Scores(NamedTuple):
 
 
 class Collection(Metric):
-    """Every detection and every object of the pass, a row each, with its picture's index. Fillers are left out.
+    """Every detection and every object of the pass, a row each, with its image's index. Fillers are left out.
 
-    Rows are in fp64, which holds an index, a label and a pixel exactly: pictures (index, h, w); found (index, label,
+    Rows are in fp64, which holds an index, a label and a pixel exactly: images (index, h, w); found (index, label,
     score, box, bytes of its mask); true (index, label, crowd, area, box, bytes of its mask). The masks lie one after
     another in `found_masks` and `true_masks`, as COCO's compressed run lengths.
     """
 
     full_state_update = False
-    pictures: list[Tensor]
+    images: list[Tensor]
     found: list[Tensor]
     true: list[Tensor]
     found_masks: list[Tensor]
@@ -98,7 +98,7 @@ class Collection(Metric):
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.classes = classes
-        for name in ("pictures", "found", "true", "found_masks", "true_masks"):
+        for name in ("images", "found", "true", "found_masks", "true_masks"):
             self.add_state(name, [], dist_reduce_fx="cat")
         self.add_state("masks_seen", torch.tensor(False), dist_reduce_fx="max")
 
@@ -113,22 +113,22 @@ class Collection(Metric):
             true_masks = _true_masks(targets, sizes)
         scores, labels = detections.scores[n, d, None], detections.labels[n, d, None]
         about = targets.labels[:, None], targets.crowd[:, None], targets.area[:, None], targets.boxes
-        self.pictures.append(_rows(indices[real, None], sizes[real]))
+        self.images.append(_rows(indices[real, None], sizes[real]))
         self.found.append(_rows(indices[n, None], labels, scores, detections.boxes[n, d], _lengths(found_masks)))
         self.true.append(_rows(indices[targets.image, None], *about, _lengths(true_masks)))
         self.found_masks.append(_bytes(found_masks).to(indices.device))
         self.true_masks.append(_bytes(true_masks).to(indices.device))
 
     def compute(self) -> Scores:
-        pictures = dim_zero_cat(self.pictures).long().unique(dim=0).tolist()
+        images = dim_zero_cat(self.images).long().unique(dim=0).tolist()
         found, true = dim_zero_cat(self.found).cpu(), dim_zero_cat(self.true).cpu()
-        listed = [{"id": index, "height": height, "width": width} for index, height, width in pictures]
+        listed = [{"id": index, "height": height, "width": width} for index, height, width in images]
         said = _annotations(found, score=found[:, 2], area=box_area(found[:, 3:7]))
         there = _annotations(true, iscrowd=true[:, 2].long(), area=true[:, 3])
         boxes = evaluate(listed, said, there, self.classes, "bbox")
         masks = None
         if self.masks_seen:
-            sizes = {index: (height, width) for index, height, width in pictures}
+            sizes = {index: (height, width) for index, height, width in images}
             said = _with_masks(said, found, dim_zero_cat(self.found_masks), sizes)
             said = [{**each, "area": area(each["segmentation"])} for each in said]
             there = _with_masks(there, true, dim_zero_cat(self.true_masks), sizes)
@@ -138,7 +138,7 @@ class Collection(Metric):
 
 
 def _found_masks(masks: Tensor, boxes: Tensor, sizes: Tensor) -> list[bytes]:
-    """Of probabilities `[M, S, S]` over boxes `[M, 4]` on pictures of `sizes` `[M, 2]`."""
+    """Of probabilities `[M, S, S]` over boxes `[M, 4]` on images of `sizes` `[M, 2]`."""
     each = zip(masks.cpu(), boxes.cpu(), sizes.tolist(), strict=True)
     cut = ((paste(mask, box, (height, width)), (height, width)) for mask, box, (height, width) in each)
     return [encoded(to_run_lengths(pixels, (top, left), size), *size) for (pixels, top, left), size in cut]

@@ -1,4 +1,4 @@
-"""One true class a picture: everything is a quotient of counts that add up over batches and processes."""
+"""One true class an image: everything is a quotient of counts that add up over batches and processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNIT = 2**30
 
 
 class MultiClassAnswers(NamedTuple):
-    """Counts of pictures. confusion `[K, K]`: (true, said); top5 `[]`; bins `[BINS, 3]`: pictures, right ones,
+    """Counts of images. confusion `[K, K]`: (true, said); top5 `[]`; bins `[BINS, 3]`: images, right ones,
     confidence in 1 / UNIT."""
 
     confusion: Tensor
@@ -26,16 +26,16 @@ class MultiClassAnswers(NamedTuple):
     bins: Tensor
 
     def scores(self) -> dict[str, float]:
-        pictures = int(self.confusion.sum())
-        scores = {"acc": int(self.confusion.trace()) / pictures}
+        images = int(self.confusion.sum())
+        scores = {"acc": int(self.confusion.trace()) / images}
         if len(self.confusion) > 5:
-            scores["top5"] = int(self.top5) / pictures
+            scores["top5"] = int(self.top5) / images
         _, right, confidence = self.bins.double().T
-        error = (right - confidence / UNIT).abs().sum() / pictures
+        error = (right - confidence / UNIT).abs().sum() / images
         return scores | {"f1": self._ratios().macro_f1(), "ece": float(error)}
 
     def per_class(self, classes: list[str]) -> list[dict[str, Any]]:
-        return rows(classes, pictures=self.confusion.sum(1).numpy(), **self._ratios()._asdict())
+        return rows(classes, images=self.confusion.sum(1).numpy(), **self._ratios()._asdict())
 
     def interval(self) -> tuple[float, float]:
         return accuracy_interval(int(self.confusion.trace()), int(self.confusion.sum()))

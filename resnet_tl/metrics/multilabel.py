@@ -1,4 +1,4 @@
-"""Any number of true classes a picture: ranking needs every probability, so they are kept until the end of the pass."""
+"""Any number of true classes an image: ranking needs every probability, so they are kept until the end of the pass."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from resnet_tl.metrics.per_class import Ratios, mean_of_known, rows
 
 
 class MultiLabelAnswers(NamedTuple):
-    """probabilities `[N, K]` fp32 and multi-hot targets `[N, K]` bool of the N pictures."""
+    """probabilities `[N, K]` fp32 and multi-hot targets `[N, K]` bool of the N images."""
 
     probabilities: Tensor
     targets: Tensor
@@ -29,7 +29,7 @@ class MultiLabelAnswers(NamedTuple):
     def per_class(self, classes: list[str], thresholds: Tensor | None) -> list[dict[str, Any]]:
         return rows(
             classes,
-            pictures=self.targets.sum(0).numpy(),
+            images=self.targets.sum(0).numpy(),
             threshold=self._thresholds(thresholds).numpy(),
             ap=self._average_precision(),
             **self._ratios(thresholds)._asdict(),
@@ -46,7 +46,7 @@ class MultiLabelAnswers(NamedTuple):
         return Ratios.of(*(marks.sum(0).numpy() for marks in (said & true, said, true)))
 
     def _average_precision(self) -> NDArray[np.float64]:
-        """`[K]`, NaN for a class without pictures (torchmetrics has it as 0)."""
+        """`[K]`, NaN for a class without images (torchmetrics has it as 0)."""
         each = [
             float(binary_average_precision(said, true.long(), validate_args=False)) if true.any() else math.nan
             for said, true in zip(self.probabilities.T, self.targets.T, strict=True)

@@ -20,7 +20,7 @@ class Ratios(NamedTuple):
 
     @classmethod
     def of(cls, right: Counts, said: Counts, true: Counts) -> Ratios:
-        """From `[K]` counts of pictures of a class: said and true, said, true."""
+        """From `[K]` counts of images of a class: said and true, said, true."""
         return cls(_quotient(right, said), _quotient(right, true), _quotient(2 * right, said + true))
 
     def macro_f1(self) -> float:

@@ -17,7 +17,7 @@ from resnet_tl.metrics.per_class import mean_of_known, rows
 from resnet_tl.structures.records import IGNORE
 
 TOLERANCE = 0.0075
-"""Of boundaries, as a share of the picture's diagonal (Csurka et al., BMVC 2013, section 3.1)."""
+"""Of boundaries, as a share of the image's diagonal (Csurka et al., BMVC 2013, section 3.1)."""
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -28,8 +28,8 @@ class SegmentationMetrics(nn.Module):
 
     miou: the mean over classes of intersection / union, each summed over all pixels of the set (the data-set IoU of
         Pascal VOC and Cityscapes). A class that occurs neither among truths nor answers is left out. torchmetrics'
-        `MeanIoU` takes the mean of every picture's own IoU instead, in which small pictures of few classes weigh more:
-        it differs wherever pictures differ.
+        `MeanIoU` takes the mean of every image's own IoU instead, in which small images of few classes weigh more:
+        it differs wherever images differ.
     pixel_acc: share of the pixels that are right.
     boundary_f1: the mean over classes of the F1 of boundary pixels that have one of the other mask's within 0.75 % of
         the diagonal (in rows and in columns), their counts summed over the set; where `boundaries` are asked for.
@@ -70,7 +70,7 @@ class SegmentationMetrics(nn.Module):
         return {"per_class": rows(self.classes, pixels=true, **columns), "confusion": answers.confusion.tolist()}
 
     def interval(self) -> tuple[float, float]:
-        """miou's 95 % bootstrap interval (percentiles of 1,000 seeded resamples of the pictures)."""
+        """miou's 95 % bootstrap interval (percentiles of 1,000 seeded resamples of the images)."""
         return self.answers().interval()
 
     def answers(self) -> PixelAnswers:
@@ -81,11 +81,11 @@ class SegmentationMetrics(nn.Module):
 
 
 class PixelAnswers(NamedTuple):
-    """confusion `[K, K]`: pixels by (true, said); pictures `[N, 3, K]`: each picture's pixels of a class that are
+    """confusion `[K, K]`: pixels by (true, said); images `[N, 3, K]`: each image's pixels of a class that are
     right, true, said; edges `[K, 4]`: boundary pixels of answers near a true one, and all; the same of truths."""
 
     confusion: Counts
-    pictures: Counts
+    images: Counts
     edges: Counts
 
     def iou(self) -> Floats:
@@ -108,8 +108,8 @@ class PixelAnswers(NamedTuple):
         return np.where(either, f1, np.nan)
 
     def interval(self) -> tuple[float, float]:
-        drawn = draw(np.random.default_rng(SEED), len(self.pictures), RESAMPLES)
-        right, true, said = np.einsum("nr,ncx->crx", drawn.astype(np.float64), self.pictures.astype(np.float64))
+        drawn = draw(np.random.default_rng(SEED), len(self.images), RESAMPLES)
+        right, true, said = np.einsum("nr,ncx->crx", drawn.astype(np.float64), self.images.astype(np.float64))
         union = true + said - right
         ious = np.divide(right, union, out=np.full_like(right, np.nan), where=union > 0)
         return middle(np.nanmean(ious, axis=1))
@@ -119,38 +119,38 @@ class PixelCounts(Metric):
     full_state_update = False
     confusion: Tensor
     edges: Tensor
-    pictures: list[Tensor]
+    images: list[Tensor]
 
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.add_state("confusion", torch.zeros(classes, classes, dtype=torch.long), dist_reduce_fx="sum")
         self.add_state("edges", torch.zeros(classes, 4, dtype=torch.long), dist_reduce_fx="sum")
-        self.add_state("pictures", [], dist_reduce_fx="cat")
+        self.add_state("images", [], dist_reduce_fx="cat")
 
     def update(self, said: Tensor, targets: Tensor, keep: Tensor, boundaries: bool) -> None:
         classes = len(self.confusion)
         targets = targets.long().where(keep[:, None, None], IGNORE)
         counted = targets != IGNORE
         cells = targets.where(counted, 0) * classes + said
-        picture = torch.arange(len(said), device=said.device)[:, None, None].expand_as(said)
-        flat = (picture * classes * classes + cells).flatten()
+        image = torch.arange(len(said), device=said.device)[:, None, None].expand_as(said)
+        flat = (image * classes * classes + cells).flatten()
         each = torch.zeros(len(said) * classes * classes, dtype=torch.long, device=said.device)
         each = each.index_add(0, flat, counted.flatten().long()).view(len(said), classes, classes)
         self.confusion = self.confusion + each.sum(0)
         summary = torch.stack([each.diagonal(dim1=1, dim2=2), each.sum(2), each.sum(1)], dim=1)
-        self.pictures.append(torch.cat([summary, keep[:, None, None].expand(-1, 1, classes).long()], dim=1))
+        self.images.append(torch.cat([summary, keep[:, None, None].expand(-1, 1, classes).long()], dim=1))
         if boundaries:
             for one, true in zip(said, targets, strict=True):
                 self.edges = self.edges + boundary_counts(one, true, classes)
 
     def compute(self) -> PixelAnswers:
-        pictures = dim_zero_cat(self.pictures).cpu().numpy()
-        kept = pictures[pictures[:, 3, 0] == 1][:, :3]
+        images = dim_zero_cat(self.images).cpu().numpy()
+        kept = images[images[:, 3, 0] == 1][:, :3]
         return PixelAnswers(self.confusion.cpu().numpy(), kept, self.edges.cpu().numpy())
 
 
 def boundary_counts(said: Tensor, true: Tensor, classes: int) -> Tensor:
-    """`[K, 4]` of one picture, see `PixelAnswers.edges`; said, true: `[H, W]`, IGNORE in `true`."""
+    """`[K, 4]` of one image, see `PixelAnswers.edges`; said, true: `[H, W]`, IGNORE in `true`."""
     counted = true != IGNORE
     reach = max(1, round(TOLERANCE * float(true.shape[0] ** 2 + true.shape[1] ** 2) ** 0.5))
     edges = [_boundaries(mask.where(counted, IGNORE), classes) & counted for mask in (said, true)]

@@ -20,7 +20,7 @@ class Anchors(nn.Module):
     Args:
         levels: shallow to deep.
         sizes: a list for each of them.
-        floor_strides: put cells (picture's side // cells) pixels apart, as torchvision does: 106 rather than 128 for
+        floor_strides: put cells (image's side // cells) pixels apart, as torchvision does: 106 rather than 128 for
             the 3 cells of p7 over 320 pixels. Its published weights were trained like that.
     """
 

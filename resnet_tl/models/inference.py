@@ -1,4 +1,4 @@
-"""Segmenting a picture whole, in tiles, mirrored, at several scales: logits averaged over all of these."""
+"""Segmenting an image whole, in tiles, mirrored, at several scales: logits averaged over all of these."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resnet_tl.errors import RecipeError
 from resnet_tl.models.network import Network
 
 GRID = 32
-"""Tiles begin at multiples of the deepest map's stride, so that its cells lie where those of the whole picture do."""
+"""Tiles begin at multiples of the deepest map's stride, so that its cells lie where those of the whole image do."""
 
 WIDTH = 1 / 8
 """Standard deviation, in tiles, of the Gaussian that weights a tile: nnU-Net's (`sigma_scale` of its predictor)."""
@@ -23,10 +23,10 @@ class Inference:
     """How masks are predicted.
 
     Args:
-        tile: side in pixels of square tiles, a multiple of 32; 0: the whole picture at once.
+        tile: side in pixels of square tiles, a multiple of 32; 0: the whole image at once.
         overlap: pixels that neighbouring tiles share, at least; a tile counts less towards its border.
-        flip: also the mirrored picture.
-        scales: also the picture at these factors of its size, in place of 1.
+        flip: also the mirrored image.
+        scales: also the image at these factors of its size, in place of 1.
     """
 
     tile: int = 0
@@ -84,7 +84,7 @@ def _logits(network: Network, images: Tensor, how: Inference) -> Tensor:
 
 def _starts(side: int, tile: int, overlap: int) -> list[int]:
     """Where as few tiles as can be begin, evenly apart, so that they cover `side`; all at multiples of `GRID`, so that
-    the last may be cut short by the picture's border."""
+    the last may be cut short by the image's border."""
     last = -(-max(side - tile, 0) // GRID)
     steps = -(-last // max((tile - overlap) // GRID, 1))
     return [GRID * (last * number // steps) for number in range(steps)] + [GRID * last]

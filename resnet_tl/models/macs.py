@@ -13,9 +13,9 @@ from resnet_tl.models.network import Network
 
 
 def stage_macs(network: Network, size: int) -> dict[str, int]:
-    """Multiply-accumulates of one picture of `size` x `size` pixels by stage, in convolutions and linear layers.
+    """Multiply-accumulates of one image of `size` x `size` pixels by stage, in convolutions and linear layers.
 
-    A copy of the network sees one black picture (on torch's `meta` device it need not, but that takes 10 s to import).
+    A copy of the network sees one black image (on torch's `meta` device it need not, but that takes 10 s to import).
     """
     twin = copy.deepcopy(network).eval()
     counts = dict.fromkeys(twin.stages(), 0)

@@ -1,7 +1,7 @@
 """Which object an anchor is to find: target assignment for the whole batch at once.
 
-The letters: N pictures, G objects of the picture with the most of them, A anchors. A match is the object's number
-within its picture, `NONE` where the anchor is to find nothing, `IGNORED` where it is to learn nothing.
+The letters: N images, G objects of the image with the most of them, A anchors. A match is the object's number
+within its image, `NONE` where the anchor is to find nothing, `IGNORED` where it is to learn nothing.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ IGNORED = -2
 
 
 class Padded(NamedTuple):
-    """The objects of N pictures side by side: boxes `[N, G, 4]` fp32, labels `[N, G]`, `there` `[N, G]`; G >= 1."""
+    """The objects of N images side by side: boxes `[N, G, 4]` fp32, labels `[N, G]`, `there` `[N, G]`; G >= 1."""
 
     boxes: Tensor
     labels: Tensor
     there: Tensor
 
 
-def pad(targets: Boxes, pictures: int) -> Padded:
+def pad(targets: Boxes, images: int) -> Padded:
     """Single objects alone: a crowd is no target."""
     targets = targets.objects()
-    counts = targets.image.bincount(minlength=pictures)
-    most = max(int(counts.max()), 1) if pictures else 1
+    counts = targets.image.bincount(minlength=images)
+    most = max(int(counts.max()), 1) if images else 1
     number = torch.arange(len(targets), device=counts.device) - (counts.cumsum(0) - counts)[targets.image]
     place = targets.image, number
-    boxes = targets.boxes.new_zeros(pictures, most, 4, dtype=torch.float32).index_put(place, targets.boxes.float())
-    labels = targets.labels.new_zeros(pictures, most).index_put(place, targets.labels)
+    boxes = targets.boxes.new_zeros(images, most, 4, dtype=torch.float32).index_put(place, targets.boxes.float())
+    labels = targets.labels.new_zeros(images, most).index_put(place, targets.labels)
     there = torch.arange(most, device=counts.device) < counts[:, None]
     return Padded(boxes, labels, there)
 

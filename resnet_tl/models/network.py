@@ -32,7 +32,7 @@ class Trunk(Protocol):
         """Input to output, every parameter in exactly one."""
 
     def __call__(self, images: Tensor, **part: Any) -> dict[str, Tensor]:
-        """Normalised pictures `[N, C, H, W]` -> maps by the names in `feature_info`."""
+        """Normalised images `[N, C, H, W]` -> maps by the names in `feature_info`."""
 
 
 HeadFactory: TypeAlias = Callable[[list[Level], list[str]], Head]
@@ -95,7 +95,7 @@ class Network(nn.Module):
         self.preprocess_as(trunk.preprocessing)
 
     def preprocess_as(self, preprocessing: Preprocessing) -> None:
-        """Take over how the weights want their pictures; grey or many-channelled trunks take the mean over RGB."""
+        """Take over how the weights want their images; grey or many-channelled trunks take the mean over RGB."""
         channels = self.trunk.in_channels
         self.preprocessing = preprocessing
         self.mean = _per_channel(preprocessing.mean, channels).to(self.mean.device)
@@ -111,7 +111,7 @@ class Network(nn.Module):
         return self.run(self.normalise(images, sizes), sizes)
 
     def run(self, images: Tensor | Features, sizes: Tensor | None = None) -> Any:
-        """The head's outputs for pictures that are normalised already (mixup and cutmix act in between), or for what
+        """The head's outputs for images that are normalised already (mixup and cutmix act in between), or for what
         the first stages made of them."""
         if isinstance(images, Features):
             return self.run_from(images, sizes)
@@ -122,7 +122,7 @@ class Network(nn.Module):
         return self.run_from(Features(self.maps_behind(last, images), size, last), sizes)
 
     def maps_behind(self, stage: str, images: Tensor) -> dict[str, Tensor]:
-        """What the stages up to `stage`, one of `cuts()`, make of normalised pictures: every map that is read later."""
+        """What the stages up to `stage`, one of `cuts()`, make of normalised images: every map that is read later."""
         if stage == "neck":
             return self.neck(self.maps_behind(self.cuts()[-2], images))  # type: ignore[misc]
         if not hasattr(self.trunk, "level_behind"):
@@ -134,7 +134,7 @@ class Network(nn.Module):
         return self.trunk(images, levels=[*kept, *([levels[depth]] if any(is_read[depth:]) else [])])
 
     def run_from(self, features: Features, sizes: Tensor | None = None) -> Any:
-        """The head's outputs for what the stages up to `features.after` made of pictures."""
+        """The head's outputs for what the stages up to `features.after` made of images."""
         maps, after = features.maps, features.after
         if after != "neck" and hasattr(self.trunk, "level_behind"):
             if missing := [level for level in self._read if level not in maps]:
@@ -172,7 +172,7 @@ class Network(nn.Module):
     def normalise(self, images: Tensor | Features, sizes: Tensor | None = None) -> Tensor | Features: ...
     def normalise(self, images: Tensor | Features, sizes: Tensor | None = None) -> Tensor | Features:
         """`[N, C, H, W]` float32 with the weights' mean and std; what lies outside `sizes` is 0. Features stay as they
-        are: they came from normalised pictures."""
+        are: they came from normalised images."""
         if isinstance(images, Features):
             return images
         scale = FULL_SCALE.get(images.dtype, 255.0)

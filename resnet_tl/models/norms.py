@@ -56,7 +56,7 @@ class FrozenBatchNorm(nn.Module):
 
 
 class PooledBatchNorm(nn.BatchNorm2d):
-    """Batch norm that keeps to its running statistics where a batch has one value a channel: a single picture pooled to
+    """Batch norm that keeps to its running statistics where a batch has one value a channel: a single image pooled to
     a single cell has no variance, and a last batch of one must not end a run (torchvision #2151)."""
 
     def forward(self, x: Tensor) -> Tensor:

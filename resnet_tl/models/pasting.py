@@ -1,4 +1,4 @@
-"""From the masks that a head finds over its boxes to pixels of the picture, as torchvision's Mask R-CNN does."""
+"""From the masks that a head finds over its boxes to pixels of the image, as torchvision's Mask R-CNN does."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Cutout(NamedTuple):
 
 
 def paste(mask: Tensor, box: Tensor, size: tuple[int, int], threshold: float = 0.5) -> Cutout:
-    """Where an object is on a picture.
+    """Where an object is on an image.
 
     Args:
         mask: `[S, S]` probabilities over the box. A ring of zeros is laid around it, so that it may end at the box.
         box: `[4]` x1, y1, x2, y2 in pixels.
-        size: (h, w) of the picture in pixels.
+        size: (h, w) of the image in pixels.
     """
     side = mask.shape[-1]
     middle, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2 * ((side + 2) / side)

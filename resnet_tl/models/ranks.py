@@ -27,7 +27,7 @@ def mean_over_ranks(count: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Every process counts for itself: for losses of single pictures, which it matters to nobody else to know."""
+    """Every process counts for itself: for losses of single images, which it matters to nobody else to know."""
     token = _alone.set(True)
     try:
         yield

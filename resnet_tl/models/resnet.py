@@ -1,4 +1,4 @@
-"""ResNets without a classifier: pictures in, named maps out.
+"""ResNets without a classifier: images in, named maps out.
 
 He et al., Deep Residual Learning for Image Recognition, 2015 (arXiv 1512.03385), in the form that torchvision and timm
 gave it (stride on the 3x3 convolution), with their parameter names: published weights fit as they are.
@@ -33,7 +33,7 @@ class Variant:
         groups, group_width: of a bottleneck's 3x3 convolution: it has `width * group_width / 64` channels a group.
         average_down: shortcuts that halve the map average 2x2 pixels first (-D; He et al., arXiv 1812.01187, 4.2).
         squeeze_excite: every block weighs its channels (Hu et al., arXiv 1709.01507).
-        small_pictures: the CIFAR form (the paper's section 4.2): a 3x3 stem that keeps the size, no max-pooling, and
+        small_images: the CIFAR form (the paper's section 4.2): a 3x3 stem that keeps the size, no max-pooling, and
             shortcuts without parameters.
     """
 
@@ -45,7 +45,7 @@ class Variant:
     group_width: int = 64
     average_down: bool = False
     squeeze_excite: bool = False
-    small_pictures: bool = False
+    small_images: bool = False
 
 
 _18 = Variant("basic", (2, 2, 2, 2))
@@ -70,7 +70,7 @@ VARIANTS: dict[str, Variant] = {
     "resnet10t": Variant("basic", (1, 1, 1, 1), **_TIERED_STEM),
     "resnet14t": Variant("bottleneck", (1, 1, 1, 1), **_TIERED_STEM),
     **{
-        f"resnet{depth}_cifar": Variant("basic", ((depth - 2) // 6,) * 3, (16, 32, 64), (16,), small_pictures=True)
+        f"resnet{depth}_cifar": Variant("basic", ((depth - 2) // 6,) * 3, (16, 32, 64), (16,), small_images=True)
         for depth in (20, 32, 44, 56, 110, 1202)
     },
     "resnet_tiny": Variant("basic", (1, 1, 1, 1), (8, 16, 24, 32), (8,)),
@@ -106,14 +106,14 @@ def shapes_by_variant() -> Iterator[tuple[str, dict[str, tuple[int, ...]]]]:
 class ResNet(nn.Module):
     """A stem and the stages of residual blocks behind it.
 
-    A stage's output is a level: c1 behind the stem (before max-pooling, 1/2 of the picture's size), c2...c5 behind
+    A stage's output is a level: c1 behind the stem (before max-pooling, 1/2 of the image's size), c2...c5 behind
     layer1...layer4 (1/4...1/32). The CIFAR nets have c1...c4 (1, 1, 1/2, 1/4).
 
     Args:
         variant: a line of `VARIANTS`.
-        in_channels: channels of the picture.
+        in_channels: channels of the image.
         output_stride: 32, 16 or 8: stages beyond it dilate instead of halving the map.
-        drop_path: the last block's chance to be skipped, for each picture, in training; it grows linearly from the
+        drop_path: the last block's chance to be skipped, for each image, in training; it grows linearly from the
             first block's 0 (Huang et al., arXiv 1603.09382).
         zero_init_last: each block's last norm starts at zero, so that an untrained block passes its input on (Goyal et
             al., arXiv 1706.02677, 5.1).
@@ -126,7 +126,7 @@ class ResNet(nn.Module):
     Attributes:
         feature_info: the levels that `forward` returns, with channels and stride.
         level_behind: stage -> the level that it leaves, of all stages that were built.
-        preprocessing: how the weights want their pictures.
+        preprocessing: how the weights want their images.
     """
 
     conv_norm_pairs: ClassVar = (("conv1", "bn1"),)
@@ -152,13 +152,13 @@ class ResNet(nn.Module):
 
         self.in_channels = in_channels
         self.checkpoint_segments = checkpoint_segments
-        self.preprocessing = Preprocessing(size=32, crop=1.0) if variant.small_pictures else Preprocessing()
+        self.preprocessing = Preprocessing(size=32, crop=1.0) if variant.small_images else Preprocessing()
         block = BasicBlock if variant.block == "basic" else Bottleneck
         make_norm = norm_of(norm)
         self.conv1 = _stem(variant, in_channels, make_norm)
         self.bn1 = make_norm(variant.stem[-1])
-        self.maxpool = nn.Identity() if variant.small_pictures else nn.MaxPool2d(3, stride=2, padding=1)
-        built = {"stem": Level("c1", variant.stem[-1], 1 if variant.small_pictures else 2)}
+        self.maxpool = nn.Identity() if variant.small_images else nn.MaxPool2d(3, stride=2, padding=1)
+        built = {"stem": Level("c1", variant.stem[-1], 1 if variant.small_images else 2)}
         for number, (level, stage) in enumerate(places.items(), start=1):
             if level <= max(wanted):
                 self.add_module(f"layer{number}", nn.Sequential(*[block(variant, place, make_norm) for place in stage]))
@@ -173,7 +173,7 @@ class ResNet(nn.Module):
         """The maps asked for, by level, from the shallowest to the deepest; nothing deeper is computed.
 
         Args:
-            x: normalised pictures `[N, in_channels, H, W]` of any size, or the output of the stage `after`.
+            x: normalised images `[N, in_channels, H, W]` of any size, or the output of the stage `after`.
             levels: fewer or other levels than the constructor's, of the stages that were built.
             after: go on behind this stage ("stem", "layer1", ...); levels up to it are then left out.
 
@@ -248,7 +248,7 @@ def _places(variant: Variant, output_stride: int, drop_path: float, stride_first
     reads an undilated map. timm's `output_stride` and torchvision's `replace_stride_with_dilation` agree in this.
     """
     expansion = 4 if variant.block == "bottleneck" else 1
-    channels, dilation, map_stride = variant.stem[-1], 1, (1 if variant.small_pictures else 4)
+    channels, dilation, map_stride = variant.stem[-1], 1, (1 if variant.small_images else 4)
     total = sum(variant.depths)
     rates = (drop_path * index / (total - 1) for index in range(total))
     places: dict[str, list[Place]] = {}
@@ -267,7 +267,7 @@ def _places(variant: Variant, output_stride: int, drop_path: float, stride_first
 
 def _stem(variant: Variant, in_channels: int, norm: Norm) -> nn.Module:
     """The stem's convolutions. Its last norm stands outside, as in timm's deep stems."""
-    if variant.small_pictures:
+    if variant.small_images:
         return _conv(in_channels, variant.stem[0], 3)
     if len(variant.stem) == 1:
         return _conv(in_channels, variant.stem[0], 7, stride=2)
@@ -340,7 +340,7 @@ def _shortcut(variant: Variant, place: Place, norm: Norm) -> nn.Module:
     new_channels = place.out_channels - place.in_channels
     if place.stride == 1 and new_channels == 0:
         return nn.Identity()
-    if variant.small_pictures:
+    if variant.small_images:
         return PaddedShortcut(new_channels, place.stride)
     if not variant.average_down:
         conv = _conv(place.in_channels, place.out_channels, 1, stride=place.stride)

@@ -1,4 +1,4 @@
-"""What was found on pictures, as files: COCO's json, a table, pictures to look at. Nothing is overwritten."""
+"""What was found on images, as files: COCO's json, a table, images to look at. Nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Output: TypeAlias = AbstractContextManager[Add]
 
 
 def write(predictions: Iterable[BoxPrediction], outputs: Sequence[Output]) -> int:
-    """Each prediction to each output, as it comes. Gives the number of pictures.
+    """Each prediction to each output, as it comes. Gives the number of images.
 
     Raises RunError: an output's file or folder exists, or cannot be written.
     """
@@ -45,14 +45,14 @@ def coco_file(path: Path, classes: Sequence[str], codes: Sequence[int]) -> Itera
     """A set in COCO's format: `images`, `annotations` (with `score`, and masks as compressed run lengths) and
     `categories`, by their ids in the training set.
 
-    A picture's id is the number that its file is called by, as COCO has it, where all files are called by different
-    numbers; else pictures are counted from 1.
+    An image's id is the number that its file is called by, as COCO has it, where all files are called by different
+    numbers; else images are counted from 1.
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
 
     def add(found: BoxPrediction) -> None:
-        height, width = found.picture.shape[:2]
+        height, width = found.image.shape[:2]
         images.append({"id": len(images) + 1, "file_name": name_of(found), "height": height, "width": width})
         for entry in _annotations(found, codes):
             annotations.append({"id": len(annotations) + 1, "image_id": len(images), **entry})
@@ -84,12 +84,12 @@ def table_file(path: Path) -> Iterator[Add]:
 
 @contextmanager
 def drawings(folder: Path, score: float = DRAWN) -> Iterator[Add]:
-    """`<picture's name>.jpg` with boxes, names, scores and masks of what is at least so sure. Pictures of the same name
+    """`<image's name>.jpg` with boxes, names, scores and masks of what is at least so sure. Images of the same name
     are numbered."""
     names: set[str] = set()
 
     def add(found: BoxPrediction) -> None:
-        picture(found, score).save(folder / f"{free_name(found, names)}.jpg", quality=92)
+        image(found, score).save(folder / f"{free_name(found, names)}.jpg", quality=92)
 
     new_folder(folder)
     yield add
@@ -105,9 +105,9 @@ def new_folder(path: Path) -> None:
         raise RunError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def picture(found: BoxPrediction, score: float = DRAWN) -> Any:
-    """A Pillow image of a prediction; many-channelled pictures by their first channel, 16 bits stretched to 8."""
-    shown = found.picture
+def image(found: BoxPrediction, score: float = DRAWN) -> Any:
+    """A Pillow image of a prediction; many-channelled images by their first channel, 16 bits stretched to 8."""
+    shown = found.image
     if shown.dtype != np.uint8:
         shown = (shown / max(int(shown.max()), 1) * 255).astype(np.uint8)
     rgb = shown if shown.shape[2] == 3 else np.repeat(shown[..., :1], 3, axis=2)
@@ -121,7 +121,7 @@ def _annotations(found: BoxPrediction, codes: Sequence[int]) -> Iterator[dict[st
     import torch
 
     boxes = torch.from_numpy(found.boxes)
-    size = (found.picture.shape[0], found.picture.shape[1])
+    size = (found.image.shape[0], found.image.shape[1])
     values = zip(found.labels, found.scores, to_xywh(boxes).tolist(), area(boxes).tolist(), strict=True)
     for number, (label, score, box, covered) in enumerate(values):
         entry = {"category_id": codes[label], "bbox": [round(side, 2) for side in box], "area": round(covered, 2)}
@@ -135,7 +135,7 @@ def _annotations(found: BoxPrediction, codes: Sequence[int]) -> Iterator[dict[st
 
 
 def _ids(images: Sequence[dict[str, Any]]) -> dict[int, int]:
-    """The id of each picture, counted from 1 so far."""
+    """The id of each image, counted from 1 so far."""
     stems = [Path(image["file_name"]).stem for image in images]
     numbers = [int(stem) for stem in stems if stem.isdecimal()]
     by_name = len(set(numbers)) == len(images)

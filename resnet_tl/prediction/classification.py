@@ -21,26 +21,26 @@ from torch import Tensor
 
 from resnet_tl.checkpoint import Bundle, read
 from resnet_tl.data.images.dataset import Item, decode_for
-from resnet_tl.data.images.decode import Picture, decode
+from resnet_tl.data.images.decode import ImageArray, decode
 from resnet_tl.data.images.resize import resize
 from resnet_tl.data.images.transforms import Transform, evaluation, pipeline
 from resnet_tl.data.loading.collate import collate
 from resnet_tl.data.masks.transforms import shown_size
-from resnet_tl.data.sources.files import find_pictures
+from resnet_tl.data.sources.files import find_images
 from resnet_tl.errors import DataError, RunError, WeightsError
 from resnet_tl.models.network import Network, build
 from resnet_tl.recipe.build import foreign_code, instantiate_model
 from resnet_tl.structures.records import Features, Preprocessing
 
-Source: TypeAlias = "str | Path | Picture"
-"""A file, folder, zip or glob, or a picture: `[H, W, C]` uint8 or uint16, RGB."""
+Source: TypeAlias = "str | Path | ImageArray"
+"""A file, folder, zip or glob, or an image: `[H, W, C]` uint8 or uint16, RGB."""
 
 SEED = (0,)
 """Of a listed transform that draws at random: every prediction repeats."""
 
 
 class Prediction(Protocol):
-    """What every prediction says of its picture; see `ClassPrediction`."""
+    """What every prediction says of its image; see `ClassPrediction`."""
 
     @property
     def index(self) -> int: ...
@@ -51,9 +51,9 @@ class Prediction(Protocol):
 
 @dataclass(frozen=True)
 class ClassPrediction:
-    """What a network says of one picture.
+    """What a network says of one image.
 
-    index: its place among the pictures predicted, folders and globs counted out.
+    index: its place among the images predicted, folders and globs counted out.
     path: of its file; None for an array.
     classes, scores: best first: the likeliest ones, or (multi-label) all that reach their threshold, maybe none.
     probabilities: of every class, `[K]` float32, in the order of `Predictor.classes`.
@@ -124,22 +124,22 @@ class Predictor:
     def predict(
         self, inputs: Source | Iterable[Source], top: int = 5, on_error: Literal["error", "skip"] = "error"
     ) -> list[ClassPrediction]:
-        """Predict pictures in the order given.
+        """Predict images in the order given.
 
         Args:
-            inputs: one or many: files, folders, zips, globs, arrays `[H, W, C]`; an array `[N, H, W, C]` is N pictures.
+            inputs: one or many: files, folders, zips, globs, arrays `[H, W, C]`; an array `[N, H, W, C]` is N images.
             top: how many classes to name; multi-label names those that reach their threshold.
-            on_error: what a picture that cannot be used does: raise, or be left out with a warning that names it.
+            on_error: what an image that cannot be used does: raise, or be left out with a warning that names it.
 
         Raises:
-            DataError: a path with nothing there, a damaged picture, an array of a wrong shape or type.
+            DataError: a path with nothing there, a damaged image, an array of a wrong shape or type.
         """
         return list(self.stream(inputs, top, on_error))
 
     def stream(
         self, inputs: Source | Iterable[Source], top: int = 5, on_error: Literal["error", "skip"] = "error"
     ) -> Iterator[ClassPrediction]:
-        """`predict`, one prediction after another, for more pictures than fit into memory."""
+        """`predict`, one prediction after another, for more images than fit into memory."""
         for loaded in self._load(sources_of(inputs)):
             usable = []
             for index, source, item in loaded:
@@ -156,11 +156,11 @@ class Predictor:
 
     @torch.inference_mode()
     def probabilities(self, images: Tensor | Features) -> Tensor:
-        """`[N, K]` of preprocessed pictures `[N, C, H, W]`, uint8 or uint16; or of a network's features of them."""
+        """`[N, K]` of preprocessed images `[N, C, H, W]`, uint8 or uint16; or of a network's features of them."""
         return self.network.head.predict(self.network(images.to(self.network.mean.device)))
 
     def _load(self, sources: list[Source]) -> Iterator[list[tuple[int, Source, Item | DataError]]]:
-        """Batches of preprocessed pictures; the next one is decoded while this one is predicted."""
+        """Batches of preprocessed images; the next one is decoded while this one is predicted."""
         numbered = iter(enumerate(sources))
         ahead: deque[Iterator[tuple[int, Source, Item | DataError]]] = deque()
         with ThreadPoolExecutor(self._threads) as pool:
@@ -176,11 +176,11 @@ class Predictor:
         channels = len(self.network.mean)
         try:
             if isinstance(source, np.ndarray):
-                picture = checked_array(source, index, channels)
-                original = picture.shape[:2]
+                image = checked_array(source, index, channels)
+                original = image.shape[:2]
             else:
-                picture, original = decode_for(self._transform, str(source), channels, SEED, self.reduced_decoding)
-            return index, source, Item(self._transform(picture, original, SEED), 0, original, index)
+                image, original = decode_for(self._transform, str(source), channels, SEED, self.reduced_decoding)
+            return index, source, Item(self._transform(image, original, SEED), 0, original, index)
         except DataError as error:
             return index, source, error
 
@@ -197,7 +197,7 @@ class Predictor:
 
 
 def write_csv(predictions: Iterable[ClassPrediction], path: str | Path) -> int:
-    """One line a picture: `path,label,score,label_2,score_2,...`; multi-label `path,label,score` with `a|b`.
+    """One line an image: `path,label,score,label_2,score_2,...`; multi-label `path,label,score` with `a|b`.
 
     The file is made before the first prediction is asked for; it never takes the place of another, and goes again when
     predicting fails. Gives the number of lines.
@@ -226,19 +226,19 @@ def write_json(predictions: Iterable[ClassPrediction], path: str | Path) -> int:
 
 
 def sources_of(inputs: Source | Iterable[Source]) -> list[Source]:
-    """The pictures meant, one each: files by path, arrays `[H, W, C]`."""
+    """The images meant, one each: files by path, arrays `[H, W, C]`."""
     if isinstance(inputs, (str, Path)) or (isinstance(inputs, np.ndarray) and inputs.ndim < 4):
         inputs = [inputs]
     found: list[Source] = []
     for source in inputs:
-        found.extend([source] if isinstance(source, np.ndarray) else find_pictures([source]))
+        found.extend([source] if isinstance(source, np.ndarray) else find_images([source]))
     return found
 
 
-def pictures_of(
+def images_of(
     inputs: Source | Iterable[Source], channels: int, on_error: Literal["error", "skip"]
-) -> Iterator[tuple[int, str | None, Picture]]:
-    """Each picture meant, whole and at its own size: its place, its path (None: an array), `[H, W, C]`.
+) -> Iterator[tuple[int, str | None, ImageArray]]:
+    """Each image meant, whole and at its own size: its place, its path (None: an array), `[H, W, C]`.
 
     on_error: what one that cannot be used does: raise its DataError, or be left out with a warning.
     """
@@ -254,16 +254,16 @@ def pictures_of(
             warnings.warn(f"left out: {error}", stacklevel=2)
 
 
-def resized(picture: Picture, network: Network) -> Tensor:
-    """A whole picture `[H, W, C]` as `[1, C, h, w]` on the network's device, of the size at which validation saw it."""
+def resized(image: ImageArray, network: Network) -> Tensor:
+    """A whole image `[H, W, C]` as `[1, C, h, w]` on the network's device, of the size at which validation saw it."""
     wanted = network.preprocessing
-    height, width = shown_size(picture.shape[0], picture.shape[1], wanted.size, wanted.max_size)
-    shown = resize(picture, height, width, wanted.interpolation)  # type: ignore[arg-type]
+    height, width = shown_size(image.shape[0], image.shape[1], wanted.size, wanted.max_size)
+    shown = resize(image, height, width, wanted.interpolation)  # type: ignore[arg-type]
     return torch.from_numpy(np.ascontiguousarray(shown)).permute(2, 0, 1)[None].to(network.mean.device)
 
 
-def checked_array(array: Picture, index: int, channels: int) -> Picture:
-    """A picture in memory as `[H, W, C]`; raises DataError where its shape or type is another."""
+def checked_array(array: ImageArray, index: int, channels: int) -> ImageArray:
+    """An image in memory as `[H, W, C]`; raises DataError where its shape or type is another."""
     if array.ndim == 2 and channels == 1:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] != channels or 0 in array.shape:
@@ -329,12 +329,12 @@ def new_file(path: str | Path) -> Iterator[IO[str]]:
 
 
 def name_of(prediction: Prediction) -> str:
-    """The picture in tables: its path, or the place of an array."""
+    """The image in tables: its path, or the place of an array."""
     return str(prediction.index) if prediction.path is None else prediction.path
 
 
 def free_name(prediction: Prediction, taken: set[str]) -> str:
-    """What files about a picture are called, without an ending; numbered where `taken`, to which it is added."""
+    """What files about an image are called, without an ending; numbered where `taken`, to which it is added."""
     stem = f"{prediction.index:06d}" if prediction.path is None else Path(prediction.path).stem
     name = stem if stem not in taken else f"{stem}_{prediction.index}"
     taken.add(name)

@@ -10,26 +10,26 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from resnet_tl.data.images.decode import Picture
+from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.models.network import Network
 from resnet_tl.models.pasting import Cutout, paste
-from resnet_tl.prediction.classification import Source, device_called, pictures_of, resized
+from resnet_tl.prediction.classification import Source, device_called, images_of, resized
 from resnet_tl.structures.boxes import rescale
 from resnet_tl.structures.records import Preprocessing
 
 
 @dataclass(frozen=True)
 class BoxPrediction:
-    """D objects on a picture, the surest first.
+    """D objects on an image, the surest first.
 
-    index: its place among the pictures predicted. path: of its file; None for an array. picture: `[H, W, C]`.
+    index: its place among the images predicted. path: of its file; None for an array. image: `[H, W, C]`.
     boxes: `[D, 4]` float32 x1, y1, x2, y2 in its pixels. scores: `[D]` 0...1. labels: `[D]` class indices.
-    classes: their names. masks: D parts of the picture, of a network that finds masks.
+    classes: their names. masks: D parts of the image, of a network that finds masks.
     """
 
     index: int
     path: str | None
-    picture: Picture
+    image: ImageArray
     boxes: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
@@ -38,7 +38,7 @@ class BoxPrediction:
 
 
 class BoxPredictor:
-    """A trained network that finds objects, one picture at a time, resized as validation resized it.
+    """A trained network that finds objects, one image at a time, resized as validation resized it.
 
     Attributes: `network`, `classes` (K names), `codes` (the category id of each, as the training set has it),
     `preprocessing`.
@@ -64,7 +64,7 @@ class BoxPredictor:
         """Predict files, folders, zips, globs or arrays `[H, W, C]`, in the order given.
 
         Args:
-            on_error: what a picture that cannot be used does: raise its DataError, or be left out with a warning.
+            on_error: what an image that cannot be used does: raise its DataError, or be left out with a warning.
             score: objects that are less sure are left out.
         """
         return list(self.stream(inputs, on_error, score))
@@ -76,13 +76,13 @@ class BoxPredictor:
         score: float = 0.0,
     ) -> Iterator[BoxPrediction]:
         """`predict`, one prediction after another."""
-        for index, path, picture in pictures_of(inputs, len(self.network.mean), on_error):
-            yield self._found(index, path, picture, score)
+        for index, path, image in images_of(inputs, len(self.network.mean), on_error):
+            yield self._found(index, path, image, score)
 
     @torch.inference_mode()
-    def _found(self, index: int, path: str | None, picture: Picture, score: float) -> BoxPrediction:
-        size = (picture.shape[0], picture.shape[1])
-        images = resized(picture, self.network)
+    def _found(self, index: int, path: str | None, image: ImageArray, score: float) -> BoxPrediction:
+        size = (image.shape[0], image.shape[1])
+        images = resized(image, self.network)
         found = self.network.head.predict(self.network(images))
         sure = (found.labels[0] >= 0) & (found.scores[0] >= score)
         boxes = rescale(found.boxes.cpu(), torch.tensor([images.shape[-2:]]), torch.tensor([size]))[0, sure.cpu()]
@@ -91,4 +91,4 @@ class BoxPredictor:
             masks = [paste(mask, box, size) for mask, box in zip(found.masks[0, sure].cpu(), boxes, strict=True)]
         scores, labels = found.scores[0, sure].cpu().numpy(), found.labels[0, sure].cpu().numpy()
         names = [self.classes[label] for label in labels]
-        return BoxPrediction(index, path, picture, boxes.numpy(), scores, labels, names, masks)
+        return BoxPrediction(index, path, image, boxes.numpy(), scores, labels, names, masks)

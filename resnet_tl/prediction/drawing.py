@@ -1,4 +1,4 @@
-"""Pictures with what was found on them, for people: readable whatever the picture's size."""
+"""Images with what was found on them, for people: readable whatever the image's size."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from PIL import Image, ImageDraw, ImageFont
 from resnet_tl.models.pasting import Cutout
 
 SMALLEST = 480
-"""Pixels of a drawn picture's short side at least: smaller pictures are enlarged, so that words fit on them."""
+"""Pixels of a drawn image's short side at least: smaller images are enlarged, so that words fit on them."""
 
 Box = tuple[float, float, float, float]
 Colour = tuple[int, int, int]
 
 
 def draw(
-    picture: npt.NDArray[np.uint8],
+    array: npt.NDArray[np.uint8],
     boxes: npt.NDArray[np.float32],
     labels: Sequence[int],
     words: Sequence[str],
     masks: Sequence[Cutout] | None = None,
 ) -> Image.Image:
-    """The picture with a box, its words and maybe a mask for each object, the first on top.
+    """The image with a box, its words and maybe a mask for each object, the first on top.
 
     Args:
-        picture: `[H, W, 3]`.
+        array: `[H, W, 3]`.
         boxes: `[D, 4]` x1, y1, x2, y2 in its pixels.
         labels: of the objects' classes; those of a class have one colour.
         words: for each object.
     """
-    pixels = picture.copy()
+    pixels = array.copy()
     for number in reversed(range(len(masks or []))):
         _tint(pixels, masks[number], colour_of(labels[number]))  # type: ignore[index]
     image = Image.fromarray(pixels)
@@ -85,7 +85,7 @@ def _place(box: npt.NDArray[np.float32], plate: tuple[float, float], size: tuple
 
 
 def _pushed(corner: tuple[float, float], plate: tuple[float, float], size: tuple[int, int]) -> Box:
-    """As far as needed into the picture."""
+    """As far as needed into the image."""
     x, y = (max(0.0, min(at, limit - 1 - side)) for at, side, limit in zip(corner, plate, size, strict=True))
     return x, y, x + plate[0], y + plate[1]
 

@@ -15,7 +15,7 @@ import resnet_tl.data.segmentation
 import resnet_tl.tasks.classification
 import resnet_tl.tasks.detection
 import resnet_tl.tasks.segmentation  # noqa: F401  makes tasks, heads and data known by their short names
-from resnet_tl.data.base import PictureData
+from resnet_tl.data.base import ImageData
 from resnet_tl.recipe import shipped
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.read import Node, lay, override, read
@@ -46,7 +46,7 @@ def sections() -> Section:
         {
             "seed_everything": Field(int, 1),
             "model": Field(Callable[[list[str]], Task]),
-            "data": Field(PictureData),
+            "data": Field(ImageData),
             "trainer": Field(Section(_trainer()), {}),
             "tracking": Field(Tracking, Tracking()),
         }
@@ -65,8 +65,8 @@ def compose(configs: Iterable[str], overrides: Overrides) -> Recipe:
     return resolve(tree_of(configs, overrides), sections())
 
 
-def build_data(recipe: Recipe) -> PictureData:
-    return instantiate(PictureData, recipe["data"])
+def build_data(recipe: Recipe) -> ImageData:
+    return instantiate(ImageData, recipe["data"])
 
 
 def build_task(recipe: Recipe, classes: list[str]) -> Task:

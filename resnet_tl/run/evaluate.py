@@ -9,7 +9,7 @@ from typing import Any
 from lightning.pytorch import seed_everything
 
 from resnet_tl import checkpoint
-from resnet_tl.data.base import PictureData
+from resnet_tl.data.base import ImageData
 from resnet_tl.errors import RecipeError, WeightsError
 from resnet_tl.recipe.build import foreign_code
 from resnet_tl.recipe.read import lay
@@ -21,7 +21,7 @@ from resnet_tl.tasks.base import Task
 from resnet_tl.tracking.log import say
 
 Result = dict[str, Any]
-"""`{metrics, headline, interval, pictures, classes, per_class, ...}`, plain Python."""
+"""`{metrics, headline, interval, images, classes, per_class, ...}`, plain Python."""
 
 
 def score(verb: str, configs: Sequence[str], overrides: Overrides) -> Result:
@@ -38,11 +38,9 @@ def score(verb: str, configs: Sequence[str], overrides: Overrides) -> Result:
     return _evaluate(verb, recipe, task, data)
 
 
-def score_run(
-    verb: str, configs: Sequence[str], overrides: Overrides, path: str, trust_code: bool
-) -> Result:
+def score_run(verb: str, configs: Sequence[str], overrides: Overrides, path: str, trust_code: bool) -> Result:
     """A run folder's best checkpoint, or a checkpoint, by the recipe inside it; the command's recipes and options lie
-    upon that. Raises WeightsError, and DataError where the pictures' classes are not the checkpoint's."""
+    upon that. Raises WeightsError, and DataError where the images' classes are not the checkpoint's."""
     bundle = checkpoint.read(path)
     foreign = None if trust_code else foreign_code(bundle.recipe)
     if foreign is not None:
@@ -75,13 +73,13 @@ def _recipe_of(bundle: checkpoint.Bundle, configs: Sequence[str], overrides: Ove
 
 
 def _data_like(bundle: checkpoint.Bundle) -> dict[str, Any]:
-    """A folder shown as the network saw its pictures: for a checkpoint trained from Python, without a recipe."""
+    """A folder shown as the network saw its images: for a checkpoint trained from Python, without a recipe."""
     seen = asdict(bundle.preprocessing)
     init_args = {"image_size": seen["size"], "crop": seen["crop"], "interpolation": seen["interpolation"]}
     return {"class_path": "ImageFolder", "init_args": init_args}
 
 
-def _evaluate(verb: str, recipe: Recipe, task: Task, data: PictureData) -> Result:
+def _evaluate(verb: str, recipe: Recipe, task: Task, data: ImageData) -> Result:
     options = recipe["trainer"]
     if options["precision"] == "auto":  # the same score on every device, and `predict`'s own numbers
         options = {**options, "precision": "32-true"}
@@ -99,7 +97,7 @@ def _evaluate(verb: str, recipe: Recipe, task: Task, data: PictureData) -> Resul
         "metrics": found[0],
         "headline": task.metrics.headline,
         "interval": task.interval and list(task.interval),
-        "pictures": len(loader.dataset) - len(skipped),
+        "images": len(loader.dataset) - len(skipped),
         "classes": task.classes,
         **task.tables,
     }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lightning.pytorch import seed_everything
 
-from resnet_tl.data.base import PictureData
+from resnet_tl.data.base import ImageData
 from resnet_tl.errors import RecipeError
 from resnet_tl.run.build import Overrides, Recipe, build_data, build_task, compose
 from resnet_tl.run.trainer import guarded, settle_precision
@@ -19,12 +19,12 @@ from resnet_tl.tuning.rates import bit_rule
 
 
 def show(configs: Sequence[str], overrides: Overrides) -> str:
-    """The table of the plan, and what BiT's rule says of as many pictures."""
+    """The table of the plan, and what BiT's rule says of as many images."""
     _, data, task, plan = _built(configs, overrides)
     task.preprocessing = data.shown(task.preprocessing)
     shown = table(plan, task.stages(), task.tuning.norm, task.peak_rate, task.stage_macs())
-    pictures = len(data.listings["train"])
-    return f"{shown}\n\nBiT's rule for {pictures:,} training pictures: -c overlays/{bit_rule(pictures)}"
+    images = len(data.listings["train"])
+    return f"{shown}\n\nBiT's rule for {images:,} training images: -c overlays/{bit_rule(images)}"
 
 
 def find_lr(configs: Sequence[str], overrides: Overrides, phase: int) -> str:
@@ -42,7 +42,7 @@ def find_lr(configs: Sequence[str], overrides: Overrides, phase: int) -> str:
     return "\n".join(lines)
 
 
-def _built(configs: Sequence[str], overrides: Overrides) -> tuple[Recipe, PictureData, Task, Plan]:
+def _built(configs: Sequence[str], overrides: Overrides) -> tuple[Recipe, ImageData, Task, Plan]:
     recipe = compose(configs, overrides)
     seed_everything(recipe["seed_everything"], workers=True, verbose=False)
     data = build_data(recipe)

@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.utilities import rank_zero_only
 
 from resnet_tl.checkpoint import read as read_checkpoint
-from resnet_tl.data.base import PictureData
+from resnet_tl.data.base import ImageData
 from resnet_tl.errors import UserError
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.read import write
@@ -76,7 +76,7 @@ def _trainer(recipe: Recipe, run: RunFolder, task: Task) -> Trainer:
 
 
 @rank_zero_only
-def _write_what_it_is(run: RunFolder, recipe: Recipe, data: PictureData) -> None:
+def _write_what_it_is(run: RunFolder, recipe: Recipe, data: ImageData) -> None:
     if run.recipe.exists():  # of the same run, killed before its first checkpoint
         for path in (run.recipe, run.split, run.metrics):
             path.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""Boxes as numbers. Everywhere `[..., 4]` floats x1, y1, x2, y2 on pixel edges: 0 <= x1 <= x2 <= width of the picture.
+"""Boxes as numbers. Everywhere `[..., 4]` floats x1, y1, x2, y2 on pixel edges: 0 <= x1 <= x2 <= width of the image.
 
-The letters: N pictures, M boxes, G boxes a picture, A anchors.
+The letters: N images, M boxes, G boxes an image, A anchors.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def area(boxes: Tensor) -> Tensor:
 
 
 def clip(boxes: Tensor, sizes: Tensor) -> Tensor:
-    """Boxes `[N, M, 4]` cut off at their pictures' edges; sizes `[N, 2]` (h, w)."""
+    """Boxes `[N, M, 4]` cut off at their images' edges; sizes `[N, 2]` (h, w)."""
     limits = sizes[:, [1, 0, 1, 0]].to(boxes.dtype)[:, None]
     return boxes.clamp(min=0).minimum(limits)
 
 
 def rescale(boxes: Tensor, sizes: Tensor, to_sizes: Tensor) -> Tensor:
-    """Boxes `[N, M, 4]` of pictures of `sizes` `[N, 2]` (h, w), as they lie when those are resized to `to_sizes`."""
+    """Boxes `[N, M, 4]` of images of `sizes` `[N, 2]` (h, w), as they lie when those are resized to `to_sizes`."""
     factors = to_sizes.to(boxes.dtype) / sizes.to(boxes.dtype)
     return boxes * factors[:, [1, 0, 1, 0]][:, None]
 

@@ -14,7 +14,7 @@ Polygon: TypeAlias = npt.NDArray[np.float32]
 
 class RunLengths(NamedTuple):
     """COCO's uncompressed run lengths: `counts` of pixels outside, inside, outside ... down the columns, left to right,
-    of a picture of `size` (h, w)."""
+    of an image of `size` (h, w)."""
 
     counts: npt.NDArray[np.int64]
     size: tuple[int, int]
@@ -26,7 +26,7 @@ Mask: TypeAlias = "list[Polygon] | RunLengths"
 
 def to_pixels(mask: Mask, height: int, width: int) -> npt.NDArray[np.bool_]:
     """`[height, width]`, True inside. Of polygons a pixel is inside if its centre is (even-odd rule); run lengths of a
-    smaller picture lie in the upper left corner, as padding leaves them."""
+    smaller image lie in the upper left corner, as padding leaves them."""
     if isinstance(mask, RunLengths):
         return _unrolled(mask, height, width)
     inside = np.zeros((height, width), bool)
@@ -38,8 +38,8 @@ def to_pixels(mask: Mask, height: int, width: int) -> npt.NDArray[np.bool_]:
 def to_run_lengths(
     pixels: npt.NDArray[np.bool_], corner: tuple[int, int] = (0, 0), size: tuple[int, int] | None = None
 ) -> RunLengths:
-    """The run lengths of pixels `[h, w]` whose upper left is at `corner` (row, column) of a picture of `size` (h, w),
-    which they do not leave; None: they are the picture."""
+    """The run lengths of pixels `[h, w]` whose upper left is at `corner` (row, column) of an image of `size` (h, w),
+    which they do not leave; None: they are the image."""
     height, width = size or pixels.shape
     columns = np.pad(pixels, ((1, 1), (0, 0))).T  # every column begins and ends outside
     changes = (columns[:, 1:] != columns[:, :-1]).nonzero()
@@ -72,7 +72,7 @@ def decompressed(text: str, size: tuple[int, int]) -> RunLengths:
 
 
 def scaled(mask: Mask, size: tuple[int, int], to_size: tuple[int, int]) -> Mask:
-    """As it lies when its picture of `size` (h, w) is resized to `to_size`."""
+    """As it lies when its image of `size` (h, w) is resized to `to_size`."""
     if isinstance(mask, RunLengths):
         rows, columns = (
             ((np.arange(new) + 0.5) * old / new).astype(np.int64) for old, new in zip(size, to_size, strict=True)
@@ -83,14 +83,14 @@ def scaled(mask: Mask, size: tuple[int, int], to_size: tuple[int, int]) -> Mask:
 
 
 def turned(mask: Mask, size: tuple[int, int], orientation: int) -> Mask:
-    """As it lies when its picture of `size` (h, w) is set upright, by its EXIF orientation (1 to 8; 2: mirrored)."""
+    """As it lies when its image of `size` (h, w) is set upright, by its EXIF orientation (1 to 8; 2: mirrored)."""
     if isinstance(mask, RunLengths):
         return to_run_lengths(turned_pixels(to_pixels(mask, *size), orientation))
     return [turned_points(polygon, size, orientation) for polygon in mask]
 
 
 def turned_points(points: npt.NDArray[Any], size: tuple[int, int], orientation: int) -> npt.NDArray[Any]:
-    """Points `[..., 2]` (x, y) of a picture of `size` (h, w), when it is set upright (EXIF 2.32, tag 274)."""
+    """Points `[..., 2]` (x, y) of an image of `size` (h, w), when it is set upright (EXIF 2.32, tag 274)."""
     x, y = points[..., 0], points[..., 1]
     height, width = size
     x = width - x if orientation in (2, 3, 7, 8) else x
@@ -99,14 +99,14 @@ def turned_points(points: npt.NDArray[Any], size: tuple[int, int], orientation: 
 
 
 def turned_pixels(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
-    """A picture `[H, W, ...]` set upright."""
+    """An image `[H, W, ...]` set upright."""
     pixels = pixels[:, ::-1] if orientation in (2, 3, 7, 8) else pixels
     pixels = pixels[::-1] if orientation in (3, 4, 6, 7) else pixels
     return pixels.swapaxes(0, 1) if orientation >= 5 else pixels
 
 
 def cut(mask: Mask, size: tuple[int, int], window: tuple[int, int, int, int]) -> Mask:
-    """Its part in a window (top, left, height, width) of its picture of `size`, counted from the window's corner."""
+    """Its part in a window (top, left, height, width) of its image of `size`, counted from the window's corner."""
     top, left, height, width = window
     if isinstance(mask, RunLengths):
         return to_run_lengths(to_pixels(mask, *size)[top : top + height, left : left + width])
@@ -133,7 +133,7 @@ def bounds(mask: Mask) -> npt.NDArray[np.float32]:
 
 
 def placed(mask: Mask, size: tuple[int, int], at: tuple[int, int], canvas: tuple[int, int]) -> Mask:
-    """As it lies when its picture of `size` is laid on a canvas (h, w), the corner `at` (top, left)."""
+    """As it lies when its image of `size` is laid on a canvas (h, w), the corner `at` (top, left)."""
     if isinstance(mask, RunLengths):
         pixels = np.zeros(canvas, bool)
         pixels[at[0] : at[0] + size[0], at[1] : at[1] + size[1]] = to_pixels(mask, *size)

@@ -1,6 +1,6 @@
 """What crosses borders between packages.
 
-The letters: N pictures in a batch, C channels, H height, W width, K classes, V views of one picture.
+The letters: N images in a batch, C channels, H height, W width, K classes, V views of one image.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Level(NamedTuple):
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How weights want their pictures: resize the short side to `size / crop`, cut the centre `size` x `size`,
+    """How weights want their images: resize the short side to `size / crop`, cut the centre `size` x `size`,
     scale to 0...1, subtract `mean`, divide by `std` (one value a channel).
 
-    max_size: for detection, that resizes whole pictures: pixels that the long side has at most; None: any number.
+    max_size: for detection, that resizes whole images: pixels that the long side has at most; None: any number.
     """
 
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
@@ -48,7 +48,7 @@ class Preprocessing:
 
 
 class Sample(NamedTuple):
-    """One line of a listing. `key` is stable: the same picture has it on every machine, in every fold."""
+    """One line of a listing. `key` is stable: the same image has it on every machine, in every fold."""
 
     path: str
     target: Target
@@ -68,10 +68,10 @@ class Draw(NamedTuple):
 
 @dataclass(frozen=True)
 class Features:
-    """What a network's first stages made of pictures `[N, C, H, W]`.
+    """What a network's first stages made of images `[N, C, H, W]`.
 
     maps: `{level: [N, C', H', W']}`, every map that is read behind these stages.
-    input_size: (h, w) of the pictures.
+    input_size: (h, w) of the images.
     after: the last stage that has run.
     """
 
@@ -88,9 +88,9 @@ class Features:
 
 @dataclass
 class Batch:
-    """Pictures on their way to the device.
+    """Images on their way to the device.
 
-    images: uint8 (0...255) or uint16 (0...65535), `[N*V, C, H, W]`, channels-last, the V views of a picture adjacent;
+    images: uint8 (0...255) or uint16 (0...65535), `[N*V, C, H, W]`, channels-last, the V views of an image adjacent;
         or the kept features of as many.
     targets: class indices `[N]` int64, multi-hot `[N, K]` float32, class indices of pixels `[N, H, W]` uint8; or
         `Boxes`.
@@ -116,14 +116,14 @@ class Batch:
 
 @dataclass
 class Boxes:
-    """The objects of a batch of pictures, one after another, those of a picture together and pictures in order.
+    """The objects of a batch of images, one after another, those of an image together and images in order.
 
-    boxes: `[M, 4]` float32 x1, y1, x2, y2 on pixel edges of the batch's pictures: 0 <= x1 < x2 <= w.
+    boxes: `[M, 4]` float32 x1, y1, x2, y2 on pixel edges of the batch's images: 0 <= x1 < x2 <= w.
     labels: `[M]` int64, class indices; 0 is a class.
-    image: `[M]` int64, the picture within the batch, ascending. A picture without objects does not occur.
+    image: `[M]` int64, the image within the batch, ascending. An image without objects does not occur.
     crowd: `[M]` bool, a region of many objects: no target, and no mistake to find something in it.
     area: `[M]` float32, of the object in square pixels (of its mask where there is one), as COCO's scores sort by it.
-    masks: M polygons or run lengths in pixels of the picture, or None.
+    masks: M polygons or run lengths in pixels of the image, or None.
     """
 
     boxes: Tensor
@@ -152,13 +152,13 @@ class Boxes:
         """All that are single objects, not crowds."""
         return self.where(~self.crowd)
 
-    def split(self, pictures: int) -> list[Boxes]:
-        """Those of each of the batch's `pictures`."""
-        return [self.where(self.image == index) for index in range(pictures)]
+    def split(self, images: int) -> list[Boxes]:
+        """Those of each of the batch's `images`."""
+        return [self.where(self.image == index) for index in range(images)]
 
     @staticmethod
     def join(each: Sequence[Boxes]) -> Boxes:
-        """A batch of the pictures' boxes; `image` is counted anew, and masks are kept where all have them."""
+        """A batch of the images' boxes; `image` is counted anew, and masks are kept where all have them."""
         import torch
 
         names = ("boxes", "labels", "crowd", "area")
@@ -173,9 +173,9 @@ class Boxes:
 
 
 class Detections(NamedTuple):
-    """What a detector found, the best first; a picture with fewer than D objects is filled up with score 0, label -1.
+    """What a detector found, the best first; an image with fewer than D objects is filled up with score 0, label -1.
 
-    boxes: `[N, D, 4]` float32 in pixels of the batch's pictures. scores: `[N, D]`, 0...1. labels: `[N, D]` int64.
+    boxes: `[N, D, 4]` float32 in pixels of the batch's images. scores: `[N, D]`, 0...1. labels: `[N, D]` int64.
     masks: `[N, D, S, S]` probabilities over each box, or None.
     """
 

@@ -82,8 +82,8 @@ class Task(LightningModule):
         return self.optimizer.lr
 
     def stage_macs(self) -> dict[str, int]:
-        """Multiply-accumulates of a picture by stage."""
-        # 0: pictures as they are, whatever their size; shares between stages are nearly the same at any.
+        """Multiply-accumulates of an image by stage."""
+        # 0: images as they are, whatever their size; shares between stages are nearly the same at any.
         return stage_macs(self.network, self.preprocessing.size or Preprocessing.size)
 
     def configure_callbacks(self) -> Sequence[Callback]:

@@ -1,4 +1,4 @@
-"""Classification: one class a picture, or any number of them."""
+"""Classification: one class an image, or any number of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from resnet_tl.tuning.rates import Optimizer, Schedule
 
 
 class Classification(Task):
-    """Fine-tunes a classifier. The head decides between one class a picture and several (`multi_label`).
+    """Fine-tunes a classifier. The head decides between one class an image and several (`multi_label`).
 
     Args:
         classes: K names, sorted as the data's.
@@ -62,17 +62,17 @@ class Classification(Task):
         if data is None:
             return
         if data.multi_label != self.classifier.multi_label:
-            kind = "several labels a picture" if data.multi_label else "one label a picture"
+            kind = "several labels an image" if data.multi_label else "one label an image"
             raise RecipeError(f"the data has {kind}; set model.head.multi_label: {str(data.multi_label).lower()}")
         if stage == "fit":
             self.classifier.set_class_counts(data.class_counts())
 
     def mixes(self) -> str | None:
-        """What blends pictures in a batch before the network sees them, if anything does."""
+        """What blends images in a batch before the network sees them, if anything does."""
         return next((f"model.{name}" for name in ("mixup", "cutmix") if getattr(self, name)), None)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Probabilities `[N, K]` of pictures `[N, C, H, W]` (bytes)."""
+        """Probabilities `[N, K]` of images `[N, C, H, W]` (bytes)."""
         return self.classifier.predict(self.network(images))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -85,7 +85,7 @@ class Classification(Task):
         return loss
 
     def calibration_step(self, batch: Batch) -> None:
-        """What training computes of a batch's pictures, as they are without mixup."""
+        """What training computes of a batch's images, as they are without mixup."""
         self.network(batch.images)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -95,7 +95,7 @@ class Classification(Task):
         self._evaluate(batch)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
-        """Of the batch's pictures, fillers left out: their indices `[n]` in the listing, and probabilities `[n, K]`."""
+        """Of the batch's images, fillers left out: their indices `[n]` in the listing, and probabilities `[n, K]`."""
         _, probabilities = self._answers(batch)
         keep = batch.indices >= 0
         return batch.indices[keep], probabilities[keep]

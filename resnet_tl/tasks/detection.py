@@ -37,8 +37,8 @@ class Detection(Task):
         backbone, neck, head, tuning, optimizer, schedule: see `Task`; the head is a `DetectionHead`.
 
     Logs `train/loss` and its terms (`train/loss_class`, ...), `val/loss`, and COCO's numbers: `val/map`, `val/map50`,
-    ..., of masks `val/mask_map`, .... `val/loss` is the mean over pictures of each one's loss by itself, its samples
-    drawn by the picture's number: neither the batch nor the number of processes changes it.
+    ..., of masks `val/mask_map`, .... `val/loss` is the mean over images of each one's loss by itself, its samples
+    drawn by the image's number: neither the batch nor the number of processes changes it.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Detection(Task):
         return cast(DetectionHead, self.network.head)
 
     def forward(self, images: Tensor) -> Detections:
-        """What is found on pictures `[N, C, H, W]` (bytes), in their pixels."""
+        """What is found on images `[N, C, H, W]` (bytes), in their pixels."""
         return self.detector.predict(self.network(images))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -79,18 +79,18 @@ class Detection(Task):
         return loss
 
     def calibration_step(self, batch: Batch) -> None:
-        """What training computes of a batch's pictures."""
+        """What training computes of a batch's images."""
         self.network(batch.images, batch.sizes)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Detections]:
-        """`found`: in pixels of the batch's pictures, for whoever shows it."""
+        """`found`: in pixels of the batch's images, for whoever shows it."""
         return {"found": self._evaluate(batch, "val")}
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch, "test")
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Detections]:
-        """Of the batch's pictures, fillers left out: their indices `[n]` in the listing, and what is found, in pixels
+        """Of the batch's images, fillers left out: their indices `[n]` in the listing, and what is found, in pixels
         of the files."""
         found = _in_files(self.detector.predict(self.network(batch.images, batch.sizes)), batch)
         keep = batch.indices >= 0
@@ -126,7 +126,7 @@ class Detection(Task):
             for number, index in enumerate(batch.indices.tolist()):
                 if index >= 0:
                     torch.manual_seed(index)
-                    terms = self.detector.loss(outputs.picture(number), Boxes.join([each[number]]))
+                    terms = self.detector.loss(outputs.image(number), Boxes.join([each[number]]))
                     self.mean_loss.update(torch.stack(list(terms.values())).sum())
         return found
 

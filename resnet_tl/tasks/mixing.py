@@ -1,7 +1,7 @@
-"""Training on blends of two pictures: mixup (arXiv:1710.09412) and cutmix (arXiv:1905.04899).
+"""Training on blends of two images: mixup (arXiv:1710.09412) and cutmix (arXiv:1905.04899).
 
-Pictures `[N, C, H, W]` are normalised floats on any device; targets are class indices `[N]` or multi-hot `[N, K]`.
-A picture's partner is its neighbour in the batch, which was shuffled already. Every draw is from torch's generator on
+Images `[N, C, H, W]` are normalised floats on any device; targets are class indices `[N]` or multi-hot `[N, K]`.
+An image's partner is its neighbour in the batch, which was shuffled already. Every draw is from torch's generator on
 the CPU: the same for all devices, without waiting for one, and restored on resume.
 """
 
@@ -29,17 +29,17 @@ def mix(images: Tensor, targets: Tensor, classes: int, *, mixup: float, cutmix: 
 
 
 def share(a: float) -> float:
-    """How much of a picture stays, drawn from Beta(a, a)."""
+    """How much of an image stays, drawn from Beta(a, a)."""
     return float(torch.distributions.Beta(a, a).sample())
 
 
 def blend(images: Tensor, targets: Tensor, kept: float) -> tuple[Tensor, Tensor]:
-    """`kept` of every picture and of its target, and `1 - kept` of its neighbour's."""
+    """`kept` of every image and of its target, and `1 - kept` of its neighbour's."""
     return images.roll(1, 0).lerp(images, kept), targets.roll(1, 0).lerp(targets, kept)
 
 
 def paste(images: Tensor, targets: Tensor, cut: tuple[int, int, int, int]) -> tuple[Tensor, Tensor]:
-    """The box `cut` (top, bottom, left, right in pixels) of every picture from its neighbour, targets by true area."""
+    """The box `cut` (top, bottom, left, right in pixels) of every image from its neighbour, targets by true area."""
     top, bottom, left, right = cut
     pasted = images.clone()
     pasted[:, :, top:bottom, left:right] = images.roll(1, 0)[:, :, top:bottom, left:right]
@@ -48,7 +48,7 @@ def paste(images: Tensor, targets: Tensor, cut: tuple[int, int, int, int]) -> tu
 
 
 def box(height: int, width: int, kept: float) -> tuple[int, int, int, int]:
-    """A box (top, bottom, left, right) of the picture's shape and `1 - kept` of its area around a point drawn anywhere
+    """A box (top, bottom, left, right) of the image's shape and `1 - kept` of its area around a point drawn anywhere
     on it; what reaches over the border is cut off (section 3.1 of the paper), so it may turn out smaller."""
     side = math.sqrt(1 - kept)
     half_height, half_width = round(height * side) // 2, round(width * side) // 2

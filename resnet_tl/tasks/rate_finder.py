@@ -50,7 +50,7 @@ def find_rate(
     Raises:
         RunError: the loss never fell.
     """
-    twin, pictures = copy.deepcopy(task), _twin(data)
+    twin, images = copy.deepcopy(task), _twin(data)
     alone = replace(phase, epochs=None, restart=False, until="epochs")
     twin.tuning = replace(task.tuning, phases=[alone], ema=None, recalibrate=0, cache="off", allow_untrained=True)
     rising = _Rising([lowest * (highest / lowest) ** (step / (steps - 1)) for step in range(steps)])
@@ -60,7 +60,7 @@ def find_rate(
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
             use_distributed_sampler=False, callbacks=[rising],
         )  # fmt: skip
-        run.fit(twin, pictures)
+        run.fit(twin, images)
     return _curve(rising.rates[: len(rising.losses)], rising.losses)
 
 
@@ -101,7 +101,7 @@ def _smooth(losses: list[float], momentum: float = 0.9) -> list[float]:
 
 
 def _twin(data: LightningDataModule) -> LightningDataModule:
-    """The same pictures and settings without a Trainer; the lists that loaders are noted in are its own."""
+    """The same images and settings without a Trainer; the lists that loaders are noted in are its own."""
     twin = copy.copy(data)
     for name, value in vars(data).items():
         if isinstance(value, list):

@@ -69,12 +69,12 @@ class Segmentation(Task):
                 self.segmenter.set_class_counts(data.class_counts())
 
     @property
-    def shows_pictures_once(self) -> bool:
-        """Whether validation shows the network each picture once and as it is, so that its features can be kept."""
+    def shows_images_once(self) -> bool:
+        """Whether validation shows the network each image once and as it is, so that its features can be kept."""
         return self.inference == replace(Inference(), overlap=self.inference.overlap)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Probabilities `[N, K, H, W]` of pictures `[N, C, H, W]` (bytes)."""
+        """Probabilities `[N, K, H, W]` of images `[N, C, H, W]` (bytes)."""
         return segment(self.network, images, None, self.inference).softmax(1)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -84,7 +84,7 @@ class Segmentation(Task):
         return loss
 
     def calibration_step(self, batch: Batch) -> None:
-        """What training computes of a batch's pictures."""
+        """What training computes of a batch's images."""
         self.network(batch.images, batch.sizes)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -95,7 +95,7 @@ class Segmentation(Task):
         self._evaluate(batch)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
-        """Of the batch's pictures, fillers left out: their indices `[n]` in the listing, masks `[n, H, W]` uint8."""
+        """Of the batch's images, fillers left out: their indices `[n]` in the listing, masks `[n, H, W]` uint8."""
         keep = batch.indices >= 0
         return batch.indices[keep], self._logits(batch).argmax(1)[keep].to(torch.uint8)
 
@@ -108,9 +108,9 @@ class Segmentation(Task):
         logits, keep = self._logits(batch), batch.indices >= 0
         said = logits.argmax(1)
         fitting = self.trainer.state.fn == TrainerFn.FITTING
-        # Boundaries take longer than the rest of a picture's evaluation.
+        # Boundaries take longer than the rest of an image's evaluation.
         self.metrics.update(said, batch.targets, keep, boundaries=not fitting)
-        with alone():  # a picture at a time, so that the mean is one of pictures, whatever their batches and processes
+        with alone():  # an image at a time, so that the mean is one of images, whatever their batches and processes
             for number in keep.nonzero().flatten().tolist():
                 outputs = PixelLogits(logits[number, None], None)
                 losses = self.segmenter.loss(outputs, batch.targets[number, None])

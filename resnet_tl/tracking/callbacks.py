@@ -9,8 +9,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from resnet_tl.tracking.checkpoints import best
 from resnet_tl.tracking.finite import FiniteLoss
 from resnet_tl.tracking.last import Last
-from resnet_tl.tracking.loggers.box_images import BoxPictures
-from resnet_tl.tracking.loggers.mask_images import MaskPictures
+from resnet_tl.tracking.loggers.box_images import BoxImages
+from resnet_tl.tracking.loggers.mask_images import MaskImages
 from resnet_tl.tracking.pace import Pace
 from resnet_tl.tracking.preemption import Preemption
 from resnet_tl.tracking.progress import Progress
@@ -34,8 +34,8 @@ def callbacks(run: RunFolder, monitor: str, checkpoint_every: int | None = None)
         last,
         Preemption(last),
         FiniteLoss(),
-        MaskPictures(),
-        BoxPictures(),
+        MaskImages(),
+        BoxImages(),
     ]
 
 

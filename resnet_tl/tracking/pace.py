@@ -64,7 +64,7 @@ class Pace(Callback):
         if self._unsettled:
             self._unsettled -= 1
         elif self._since is not None:
-            self._images += pictures_in(batch) * trainer.world_size
+            self._images += images_in(batch) * trainer.world_size
             self._seconds += now - self._since
             self._batches += 1
         self._since = now
@@ -84,8 +84,8 @@ class Pace(Callback):
         self._batches, self._earlier = state_dict["batches"], state_dict["run"]
 
 
-def pictures_in(batch: Any) -> int:
-    """Of our `Batch`, or of the usual tuple of pictures and targets."""
+def images_in(batch: Any) -> int:
+    """Of our `Batch`, or of the usual tuple of images and targets."""
     return len(batch[0]) if isinstance(batch, (list, tuple)) else len(batch)
 
 

@@ -1,6 +1,6 @@
-"""Keeping what the frozen prefix makes of the pictures, computed once: later epochs neither open nor decode any.
+"""Keeping what the frozen prefix makes of the source, computed once: later epochs neither open nor decode any.
 
-What a data module must offer for it is `FixedPictures` by split, and `features`, from which its loaders take batches;
+What a data module must offer for it is `CacheableImages` by split, and `features`, from which its loaders take batches;
 `resnet_tl.data.base` does.
 """
 
@@ -33,8 +33,8 @@ DIGITS = 16
 """Of the hash in a file's name."""
 
 
-class FixedPictures(Protocol):
-    """The pictures of a split, in the order of their listing, as every epoch shows them."""
+class CacheableImages(Protocol):
+    """The images of a split, in the order of their listing, as every epoch shows them."""
 
     name: str
     folder: Path
@@ -52,7 +52,7 @@ class FixedPictures(Protocol):
 class How:
     """In which way features are computed and kept.
 
-    views: fixed ones of each picture.
+    views: fixed ones of each image.
     wait: called after every batch, lets the other processes know that it goes on.
     """
 
@@ -65,7 +65,7 @@ class How:
 
 
 def keep(trainer: Any, module: nn.Module, tuning: Tuning, epochs: int, say: Say) -> None:
-    """Let the data module's loaders give features instead of pictures in a phase of `epochs`, where they can be kept.
+    """Let the data module's loaders give features instead of images in a phase of `epochs`, where they can be kept.
 
     One process of a machine computes and writes them, the others wait.
 
@@ -81,32 +81,32 @@ def keep(trainer: Any, module: nn.Module, tuning: Tuning, epochs: int, say: Say)
             say(f"features are not kept: {reason}")
         return
     splits = {"train": max(tuning.views, 1)}
-    if trainer.enable_validation and getattr(module, "shows_pictures_once", True):
+    if trainer.enable_validation and getattr(module, "shows_images_once", True):
         splits["val"] = 1
     strategy, computing = trainer.strategy, trainer.precision_plugin.forward_context
     for split, views in splits.items():
         wait = partial(strategy.reduce_boolean_decision, True, all=False)
         how = How(tuning, views, trainer.precision, strategy.root_device, computing, wait)
-        file = _kept(networks[0], data.fixed_pictures(split), how, trainer, say)
+        file = _kept(networks[0], data.fixed_images(split), how, trainer, say)
         if file is None:
             return
         data.features[split] = file
 
 
 def release(trainer: Any) -> None:
-    """Pictures again."""
+    """Images again."""
     getattr(trainer.datamodule, "features", {}).clear()
 
 
-def _kept(network: Any, pictures: FixedPictures, how: How, trainer: Any, say: Say) -> FeatureFile | None:
+def _kept(network: Any, source: CacheableImages, how: How, trainer: Any, say: Say) -> FeatureFile | None:
     """The file with these features, computed first where it is not there; None after a warning where the disk has no
     room. Its name is a hash of all that they depend on, so that a change in any means another file."""
     reason = ""
     if trainer.local_rank == 0:
-        path = _path(network, pictures, how)
+        path = _path(network, source, how)
         try:
             if not path.exists():
-                _write(path, network, pictures, how, say)
+                _write(path, network, source, how, say)
         except OSError as error:
             reason = error.strerror or str(error)
         except DataError as error:
@@ -116,7 +116,7 @@ def _kept(network: Any, pictures: FixedPictures, how: How, trainer: Any, say: Sa
     # One answer a batch instead of a barrier: no process waits for another longer than processes are allowed to.
     while trainer.strategy.reduce_boolean_decision(False, all=False):
         pass
-    path = _path(network, pictures, how)  # by the contents noted, in the other processes
+    path = _path(network, source, how)  # by the contents noted, in the other processes
     return FeatureFile(path) if path.exists() else None
 
 
@@ -129,8 +129,8 @@ def obstacle(tuning: Tuning, module: Any, data: Any, networks: list[Any], epochs
     if tuning.cache == "off":
         return "tuning.cache is off"
     reason = _random_before(tuning, module, data)
-    if len(networks) != 1 or not hasattr(data, "fixed_pictures"):
-        reason = "it takes one network, and a data module that knows fixed pictures"
+    if len(networks) != 1 or not hasattr(data, "fixed_images"):
+        reason = "it takes one network, and a data module that knows fixed images"
     if reason and tuning.cache == "on":
         raise RecipeError(f"tuning.cache is on, but {reason}")
     if reason is None and tuning.cache == "auto" and epochs <= max(tuning.views, 1):
@@ -140,23 +140,23 @@ def obstacle(tuning: Tuning, module: Any, data: Any, networks: list[Any], epochs
 
 def _random_before(tuning: Tuning, module: Any, data: Any) -> str | None:
     if hasattr(module, "mixes") and (mixing := module.mixes()):
-        return f"{mixing} blends the pictures of a batch"
+        return f"{mixing} blends the images of a batch"
     if hasattr(data, "composes") and (composing := data.composes()):
-        return f"{composing} puts pictures together from several"
+        return f"{composing} puts images together from several"
     if not tuning.views and hasattr(data, "augments") and (augmented := data.augments()):
-        return f"{augmented} shows other pictures in every epoch (tuning.views: 4 would keep four fixed views of each)"
+        return f"{augmented} shows other images in every epoch (tuning.views: 4 would keep four fixed views of each)"
     return None
 
 
-def _write(path: Path, network: Any, pictures: FixedPictures, how: How, say: Say) -> None:
-    computed = _computed(network, pictures, how)
+def _write(path: Path, network: Any, source: CacheableImages, how: How, say: Say) -> None:
+    computed = _computed(network, source, how)
     first = next(computed)
-    layout = layout_of(*first, how.views * len(pictures), views=how.views, half=how.tuning.cache_half)
+    layout = layout_of(*first, how.views * len(source), views=how.views, half=how.tuning.cache_half)
     path.parent.mkdir(parents=True, exist_ok=True)
     _check_room(path, layout, how.tuning.cache)
     times = f" in {how.views} views" if how.views > 1 else ""
     say(
-        f"keeping what the stages up to {layout.after} make of {len(pictures):,} pictures{times}: "
+        f"keeping what the stages up to {layout.after} make of {len(source):,} images{times}: "
         f"{_size(layout.nbytes)} in {path}"
     )
     others = [other for other in path.parent.glob(f"{path.stem[:-DIGITS]}*.features") if other != path]
@@ -167,9 +167,9 @@ def _write(path: Path, network: Any, pictures: FixedPictures, how: How, say: Say
         fill(file, layout, chain([first], computed))
 
 
-def _computed(network: Any, pictures: FixedPictures, how: How) -> Iterator[tuple[Features, Batch]]:
+def _computed(network: Any, source: CacheableImages, how: How) -> Iterator[tuple[Features, Batch]]:
     for view in range(how.views):
-        for batch in pictures.batches(view):
+        for batch in source.batches(view):
             moved = batch.to(how.device)
             with torch.no_grad(), how.computing():
                 images = network.normalise(moved.images, _padded(moved))
@@ -184,8 +184,8 @@ def _padded(batch: Batch) -> Tensor | None:
     return batch.sizes if (batch.sizes != batch.sizes.new_tensor([height, width])).any() else None
 
 
-def _path(network: Any, pictures: FixedPictures, how: How) -> Path:
-    """Named by the split, the stage, and 16 hex digits of the prefix's weights, the pictures, and how they are computed
+def _path(network: Any, source: CacheableImages, how: How) -> Path:
+    """Named by the split, the stage, and 16 hex digits of the prefix's weights, the source, and how they are computed
     and kept."""
     digest = hashlib.sha256()
     for name, tensor in network.prefix.state().items():
@@ -193,8 +193,8 @@ def _path(network: Any, pictures: FixedPictures, how: How) -> Path:
         digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
     stage = network.prefix.stage
     rest = [MAGIC.decode(), stage, network.condensed_behind(stage), how.precision, how.tuning.cache_half, how.views]
-    digest.update(json.dumps([*rest, pictures.key()]).encode())
-    return pictures.folder / f"{pictures.name}-{stage}-{digest.hexdigest()[:DIGITS]}.features"
+    digest.update(json.dumps([*rest, source.key()]).encode())
+    return source.folder / f"{source.name}-{stage}-{digest.hexdigest()[:DIGITS]}.features"
 
 
 def _check_room(path: Path, layout: Layout, mode: str) -> None:

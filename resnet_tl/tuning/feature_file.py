@@ -1,4 +1,4 @@
-"""The maps of many pictures in one memory-mapped file: a block of bytes a level, a row a picture."""
+"""The maps of many images in one memory-mapped file: a block of bytes a level, a row an image."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Layout:
-    """rows: pictures x kept views of each; `after`, `input_size`: see `Features`."""
+    """rows: images x kept views of each; `after`, `input_size`: see `Features`."""
 
     rows: int
     views: int
@@ -76,7 +76,7 @@ def fill(file: BinaryIO, layout: Layout, batches: Iterable[tuple[Features, Batch
     for features, batch in batches:
         if features.input_size != layout.input_size:
             one, other = (f"{width} x {height}" for height, width in (layout.input_size, features.input_size))
-            raise DataError(f"pictures of different sizes: {one} and {other} pixels")
+            raise DataError(f"images of different sizes: {one} and {other} pixels")
         values = _rows(features, batch)
         for block in layout.blocks:
             stored = values[block.name].to("cpu", getattr(torch, block.stored)).contiguous()
@@ -112,10 +112,10 @@ class FeatureFile:
         }
 
     def take(self, draws: Sequence[Draw]) -> tuple[Features, dict[str, Tensor]]:
-        """Features, and what else was kept of a batch, by its names: `indices` `[N]` (-1: a filler, or a picture that
+        """Features, and what else was kept of a batch, by its names: `indices` `[N]` (-1: a filler, or an image that
         could not be decoded), `sizes`, `original_sizes` `[N, 2]`, and `targets` where they are those of pixels."""
-        pictures = self.layout.rows // self.layout.views
-        rows = np.array([self.shown(draw).epoch * pictures + max(draw.index, 0) for draw in draws])
+        images = self.layout.rows // self.layout.views
+        rows = np.array([self.shown(draw).epoch * images + max(draw.index, 0) for draw in draws])
         taken = {block.name: self._take(block, rows) for block in self.layout.blocks}
         indices, original_sizes, sizes = taken.pop(NUMBERS).split([1, 2, 2], 1)
         filler = torch.tensor([draw.index < 0 for draw in draws])
@@ -126,7 +126,7 @@ class FeatureFile:
         return Features(maps, self.layout.input_size, self.layout.after), rest
 
     def shown(self, draw: Draw) -> Draw:
-        """The draw whose picture was kept for this one."""
+        """The draw whose image was kept for this one."""
         return Draw((draw.epoch + draw.repeat) % self.layout.views, draw.index)
 
     def _take(self, block: Block, rows: np.ndarray) -> Tensor:
@@ -135,7 +135,7 @@ class FeatureFile:
 
 
 def _rows(features: Features, batch: Batch) -> dict[str, Tensor]:
-    """A row a picture of each block: maps `[N, V, H, W, C]`, as channels-last maps lie in memory."""
+    """A row an image of each block: maps `[N, V, H, W, C]`, as channels-last maps lie in memory."""
     maps = {
         name: value.detach().permute(0, 2, 3, 1).unflatten(0, (len(batch), -1)) for name, value in features.maps.items()
     }

@@ -17,7 +17,7 @@ def freeze(modules: Iterable[nn.Module]) -> None:
     Gradients already there are dropped: an optimizer with momentum or decay moves whatever has one, zeros included.
 
     Raises:
-        RecipeError: a norm that has no running statistics, so that even in eval mode a picture depends on its batch.
+        RecipeError: a norm that has no running statistics, so that even in eval mode an image depends on its batch.
     """
     for module in modules:
         for parameter in module.parameters():

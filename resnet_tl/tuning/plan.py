@@ -63,9 +63,9 @@ class Tuning:
             anew at the end of the run, before its last validation; with `ema` those of the averaged weights. 0: never.
         allow_untrained: let a plan freeze a stage whose weights were neither loaded nor trained.
         compile: run the stages frozen from the input on through torch.compile.
-        cache: keep on disk what these stages make of the pictures, computed once: `auto` where nothing random precedes
+        cache: keep on disk what these stages make of the images, computed once: `auto` where nothing random precedes
             them and it saves time, `on` (an error where it cannot be), `off`.
-        views: keep so many fixed augmented views of each picture, one an epoch in turn; 0: every epoch draws its own.
+        views: keep so many fixed augmented views of each image, one an epoch in turn; 0: every epoch draws its own.
         cache_half: keep them in 16 bits.
     """
 

@@ -85,11 +85,11 @@ class Prefix:
         self._run: Callable[[str, Tensor], dict[str, Tensor]]
 
     def __call__(self, images: Tensor) -> Features:
-        """Normalised pictures `[N, C, H, W]` -> the maps that later stages read."""
+        """Normalised images `[N, C, H, W]` -> the maps that later stages read."""
         with torch.inference_mode(False), torch.no_grad():
             self._follow()
-            pictures = images.clone() if images.is_inference() else images  # one kind of tensor: compiled once
-            maps = self._run(self.stage, pictures)
+            inputs = images.clone() if images.is_inference() else images  # one kind of tensor: compiled once
+            maps = self._run(self.stage, inputs)
         return Features(maps, (images.shape[-2], images.shape[-1]), self.stage)
 
     def __str__(self) -> str:

@@ -156,9 +156,9 @@ def staircase(steps: int, supports: Sequence[int]) -> Callable[[int], float]:
     return factor
 
 
-def bit_rule(pictures: int) -> str:
-    """The overlay with BiT's length, rate and mixup for a set of so many training pictures (arXiv:1912.11370)."""
-    return "bit_small" if pictures < 20_000 else "bit_medium" if pictures < 500_000 else "bit_large"
+def bit_rule(images: int) -> str:
+    """The overlay with BiT's length, rate and mixup for a set of so many training images (arXiv:1912.11370)."""
+    return "bit_small" if images < 20_000 else "bit_medium" if images < 500_000 else "bit_large"
 
 
 def _timm_optimizer(optimizer: Optimizer, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:

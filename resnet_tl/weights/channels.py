@@ -1,10 +1,10 @@
-"""Weights for pictures with another number of channels.
+"""Weights for images with another number of channels.
 
-Input channel `c` of the old pictures is read from channel `c` of the new ones, and beyond the end the count starts at
+Input channel `c` of the old images is read from channel `c` of the new ones, and beyond the end the count starts at
 the first again: more channels share a weight evenly, fewer sum the weights that fall on them. So each filter's weights
 keep their sum, and the same normalised grey in all channels gives the same response before and after.
 
-Mean and std go the same way. Where the new pictures have more channels, a grey in raw pixels, too, gives the same
+Mean and std go the same way. Where the new images have more channels, a grey in raw pixels, too, gives the same
 response. Where they have fewer, the folded channels share the average of their means, and a raw grey differs by as much
 as those means differ: ImageNet's by 0.08, a sixth of its mean.
 """
@@ -20,7 +20,7 @@ from resnet_tl.structures.records import Preprocessing
 
 
 def over_channels(weight: Tensor, channels: int) -> Tensor:
-    """A convolution's weight `[O, I, kh, kw]` for pictures with `channels` channels: `[O, channels, kh, kw]`."""
+    """A convolution's weight `[O, I, kh, kw]` for images with `channels` channels: `[O, channels, kh, kw]`."""
     inputs = weight.shape[1]
     if channels < inputs:
         folded = weight.new_zeros(weight.shape[0], channels, *weight.shape[2:])

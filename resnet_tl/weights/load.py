@@ -141,7 +141,7 @@ def _notes(record: WeightRecord, layout: Layout) -> list[str]:
 
 
 def _for_module(record: WeightRecord, module: nn.Module, trunk: Mapping[str, Shape]) -> WeightRecord:
-    """The record with the preprocessing that this module's pictures need."""
+    """The record with the preprocessing that this module's images need."""
     preprocessing = record.preprocessing
     if not record.stated:
         default = getattr(module, "preprocessing", preprocessing)

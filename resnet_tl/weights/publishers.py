@@ -67,7 +67,7 @@ def timm_file(name: str) -> tuple[Path, WeightRecord]:
 
 def timm_record(source: str, cfg: Mapping[str, Any]) -> WeightRecord:
     """The record in a pretrained configuration of timm's, or in the config.json that timm's hub files have beside them:
-    pictures as in training. A file that is no such thing gives the source alone."""
+    images as in training. A file that is no such thing gives the source alone."""
     cfg = {**cfg, **cfg.get("pretrained_cfg", {})}
     if "mean" not in cfg:
         return WeightRecord(source)
@@ -121,9 +121,7 @@ def _torchvision_preprocessing(transforms: Any) -> Preprocessing:
     if not hasattr(transforms, "resize_size"):  # a detector resizes and normalises by itself, by default like this
         return Preprocessing(size=800, crop=1.0)
     resized = transforms.resize_size[0]
-    size = (
-        transforms.crop_size[0] if hasattr(transforms, "crop_size") else resized
-    )  # segmentation sees all of a picture
+    size = transforms.crop_size[0] if hasattr(transforms, "crop_size") else resized  # segmentation sees all of an image
     return Preprocessing(
         mean=tuple(transforms.mean),
         std=tuple(transforms.std),

@@ -13,12 +13,12 @@ from resnet_tl.structures.records import Preprocessing
 
 @dataclass(frozen=True)
 class WeightRecord:
-    """Where weights come from, how they want their pictures, what they know and what one may do with them.
+    """Where weights come from, how they want their images, what they know and what one may do with them.
 
     Args:
         source: the name they were asked for, or the file's path.
         sha256: of the file, 64 hex digits; None where it has not been written yet.
-        preprocessing: how they want their pictures; of a file that says nothing, what its network expects by default.
+        preprocessing: how they want their images; of a file that says nothing, what its network expects by default.
         stated: the file itself, or its publisher, states `preprocessing`.
         classes: names in the order of the classifier's outputs; None where nobody knows. Of torchvision's detectors the
             91 entries of COCO's table by category id, which begins with `__background__` and has gaps called `N/A`.

@@ -1,4 +1,4 @@
-"""A few pictures, a small recipe, and the command called in this process."""
+"""A few images, a small recipe, and the command called in this process."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ class Done(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`{train,val}/{blue,red}/*.png`: 6 and 4 pictures a class."""
-    root, draw = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`{train,val}/{blue,red}/*.png`: 6 and 4 images a class."""
+    root, draw = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
     for split, count in (("train", 6), ("val", 4)):
         for name, channel in (("blue", 0), ("red", 2)):
             folder = root / split / name
             folder.mkdir(parents=True)
             for number in range(count):
-                picture = draw.integers(0, 60, (20, 20, 3), np.uint8)
-                picture[..., channel] += 150
-                cv2.imwrite(str(folder / f"{number}.png"), picture)
+                image = draw.integers(0, 60, (20, 20, 3), np.uint8)
+                image[..., channel] += 150
+                cv2.imwrite(str(folder / f"{number}.png"), image)
     return root
 
 

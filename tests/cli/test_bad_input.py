@@ -25,15 +25,15 @@ class Evil:
 
 
 @pytest.fixture
-def world(here: Path, pictures: Path) -> Path:
+def world(here: Path, images: Path) -> Path:
     """A folder of everything that can be wrong."""
-    shutil.copytree(pictures, here / "photos")
+    shutil.copytree(images, here / "photos")
     for name in ("empty", "hollow/cat", "hollow/dog"):
         (here / name).mkdir(parents=True)
-    shutil.copytree(pictures / "train" / "red", here / "single" / "red")
-    shutil.copytree(pictures / "train" / "red", here / "gap" / "red")
+    shutil.copytree(images / "train" / "red", here / "single" / "red")
+    shutil.copytree(images / "train" / "red", here / "gap" / "red")
     (here / "gap" / "blue").mkdir()
-    shutil.copytree(pictures / "train", here / "broken")
+    shutil.copytree(images / "train", here / "broken")
     for number in range(6):
         (here / "broken" / "red" / f"{number}.png").write_bytes(b"\x89PNG\r\n\x1a\nnot really")
     (here / "no_label.csv").write_text("path,klass\nphotos/train/red/0.png,red\n")

@@ -55,31 +55,31 @@ def test_a_run_is_trained_and_scored(run: Path, resnet_tl: Callable[..., Any], h
     assert {"class", "objects", "map", "map50", "mask_map", "mask_map50"} == scores["per_class"][0].keys()
 
 
-def test_what_is_found_comes_as_files_and_pictures(run: Path, resnet_tl: Callable[..., Any], here: Path) -> None:
-    pictures = sorted((SAMPLES / "images").glob("val_*.png"))
+def test_what_is_found_comes_as_files_and_images(run: Path, resnet_tl: Callable[..., Any], here: Path) -> None:
+    images = sorted((SAMPLES / "images").glob("val_*.png"))
     done = resnet_tl("predict {} {} --out found --draw --score 0.02", run, SAMPLES / "images" / "val_*.png")
     assert done.code == 0, done.err
-    assert sorted(path.stem for path in (here / "found/drawn").iterdir()) == [path.stem for path in pictures]
+    assert sorted(path.stem for path in (here / "found/drawn").iterdir()) == [path.stem for path in images]
     with Image.open(here / "found/drawn/val_00.jpg") as image:
-        assert image.size == (600, 480), "small pictures are enlarged"
-    check_files(here / "found", pictures)
+        assert image.size == (600, 480), "small images are enlarged"
+    check_files(here / "found", images)
     assert resnet_tl("predict {} {} --out found", run, SAMPLES / "images").code == 2, "nothing is overwritten"
 
 
 def test_a_score_of_zero_draws_all_that_is_found(run: Path, resnet_tl: Callable[..., Any], here: Path) -> None:
-    picture = SAMPLES / "images" / "val_00.png"
-    assert resnet_tl("predict {} {} --out sure --draw", run, picture).code == 0
-    assert resnet_tl("predict {} {} --out all --draw --score 0", run, picture).code == 0
+    image = SAMPLES / "images" / "val_00.png"
+    assert resnet_tl("predict {} {} --out sure --draw", run, image).code == 0
+    assert resnet_tl("predict {} {} --out all --draw --score 0", run, image).code == 0
     sure, everything = (here / out / "drawn/val_00.jpg" for out in ("sure", "all"))
     assert sure.read_bytes() != everything.read_bytes()
 
 
-def check_files(found: Path, pictures: list[Path]) -> None:
+def check_files(found: Path, images: list[Path]) -> None:
     """The json is COCO's, with the category ids of the samples; the table says the same."""
     content = COCO(str(found / "objects.json"))
     annotated = COCO(str(SAMPLES / "instances_val.json"))
     assert {c["id"]: c["name"] for c in content.cats.values()} == {c["id"]: c["name"] for c in annotated.cats.values()}
-    assert [image["file_name"] for image in content.imgs.values()] == [str(path) for path in pictures]
+    assert [image["file_name"] for image in content.imgs.values()] == [str(path) for path in images]
     assert len(content.anns) > 0
     for annotation in content.anns.values():
         assert content.annToMask(annotation).sum() == annotation["area"]
@@ -91,19 +91,19 @@ def check_files(found: Path, pictures: list[Path]) -> None:
 
 
 def test_one_file_and_from_python(run: Path, resnet_tl: Callable[..., Any], here: Path) -> None:
-    picture = SAMPLES / "images" / "val_00.png"
-    assert resnet_tl("predict {} {} --out a.json", run, picture).code == 0
-    assert resnet_tl("predict {} {} --out a.csv --score 0.02", run, picture).code == 0
+    image = SAMPLES / "images" / "val_00.png"
+    assert resnet_tl("predict {} {} --out a.json", run, image).code == 0
+    assert resnet_tl("predict {} {} --out a.csv --score 0.02", run, image).code == 0
     assert len(json.loads((here / "a.json").read_text())["images"]) == 1
-    (found,) = package.load(run).predict(picture, score=0.02)
+    (found,) = package.load(run).predict(image, score=0.02)
     rows = list(csv.DictReader((here / "a.csv").open()))
     assert [row["label"] for row in rows] == found.classes
     assert [float(row["x1"]) for row in rows] == pytest.approx(found.boxes[:, 0].tolist(), abs=0.01)
-    done = resnet_tl("predict {} {} --out b.json --draw", run, picture)
+    done = resnet_tl("predict {} {} --out b.json --draw", run, image)
     assert done == (2, "", "error: --draw needs a folder to write to: --out b\n")
 
 
-def test_pictures_of_other_classes_are_one_sentence(run: Path, resnet_tl: Callable[..., Any], here: Path) -> None:
+def test_images_of_other_classes_are_one_sentence(run: Path, resnet_tl: Callable[..., Any], here: Path) -> None:
     content = json.loads((SAMPLES / "instances_val.json").read_text())
     content["categories"][0]["name"] = "zebra"
     (here / "other").mkdir()

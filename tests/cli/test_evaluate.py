@@ -21,10 +21,10 @@ from tests.cli.conftest import RECIPE
 
 
 @pytest.fixture(scope="module")
-def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     (folder / "photos.yaml").write_text(RECIPE)
-    fit = ["fit", "-c", str(folder / "photos.yaml"), "--data.root", str(pictures), "--run", str(folder / "run")]
+    fit = ["fit", "-c", str(folder / "photos.yaml"), "--data.root", str(images), "--run", str(folder / "run")]
     assert main([*fit, "--trainer.max_epochs", "6"]) == 0
     return folder / "run"
 
@@ -37,12 +37,12 @@ def test_a_run_scores_as_it_did_in_training(resnet_tl: Callable[..., Any], here:
     for name in ("val/acc", "val/loss"):
         assert scores["metrics"][name] == pytest.approx(best[name], abs=1e-6)
     assert scores["headline"] == "acc"
-    assert scores["pictures"] == 8
+    assert scores["images"] == 8
     assert scores["classes"] == ["blue", "red"]
     assert scores["interval"][0] <= scores["metrics"]["val/acc"] <= scores["interval"][1]
     assert sum(map(sum, scores["confusion"])) == 8
     assert f"val/acc   {best['val/acc']:.4f}  (95 % interval " in done.out
-    assert ", 8 pictures)" in done.out
+    assert ", 8 images)" in done.out
 
 
 @pytest.mark.slow
@@ -72,21 +72,21 @@ def test_what_was_written_is_not_written_over(resnet_tl: Callable[..., Any], her
     assert (here / "scores.json").read_text() == "mine"
 
 
-def test_a_checkpoint_alone_scores_on_other_pictures(
-    resnet_tl: Callable[..., Any], here: Path, run: Path, pictures: Path
+def test_a_checkpoint_alone_scores_on_other_images(
+    resnet_tl: Callable[..., Any], here: Path, run: Path, images: Path
 ) -> None:
     shutil.copy(run / "checkpoints" / "last.ckpt", here / "mine.ckpt")
-    shutil.copytree(pictures / "val", here / "others")
+    shutil.copytree(images / "val", here / "others")
     done = resnet_tl("test mine.ckpt --data.root others --data.val_fraction 1 --data.crops 10")
     assert done.code == 0, done.err
     assert "test/acc" in done.out
-    assert ", 8 pictures)" in done.out
+    assert ", 8 images)" in done.out
 
 
 def test_other_classes_than_the_checkpoints_are_refused(
-    resnet_tl: Callable[..., Any], here: Path, run: Path, pictures: Path
+    resnet_tl: Callable[..., Any], here: Path, run: Path, images: Path
 ) -> None:
-    shutil.copytree(pictures / "val", here / "others")
+    shutil.copytree(images / "val", here / "others")
     (here / "others" / "red").rename(here / "others" / "green")
     done = resnet_tl("validate {} --data.root others", run)
     assert done.code == 2
@@ -95,7 +95,7 @@ def test_other_classes_than_the_checkpoints_are_refused(
 
 
 def test_published_weights_are_scored_by_their_own_classifier(
-    resnet_tl: Callable[..., Any], here: Path, run: Path, pictures: Path
+    resnet_tl: Callable[..., Any], here: Path, run: Path, images: Path
 ) -> None:
     ours = checkpoint.read(run / "checkpoints" / "last.ckpt")
     network = build(Backbone("resnet_tiny"), None, LinearHead, ours.classes)
@@ -103,10 +103,10 @@ def test_published_weights_are_scored_by_their_own_classifier(
     public = public_keys(network)
     torch.save({public[key]: value for key, value in network.state_dict().items() if key in public}, here / "a.pth")
     line = "validate -c photos.yaml --data.root {} --model.backbone.weights a.pth --data.batch_size 3"
-    refused = resnet_tl(line, pictures)
+    refused = resnet_tl(line, images)
     assert refused.code == 2
     assert refused.err.splitlines()[-1].startswith("error: validate would score a random classifier: ")
-    done = resnet_tl(line + " --model.backbone.keep_classifier true --out scores.json", pictures)
+    done = resnet_tl(line + " --model.backbone.keep_classifier true --out scores.json", images)
     assert done.code == 0, done.err
     final = json.loads((run / "summary.json").read_text())["final"]
     scores = json.loads((here / "scores.json").read_text())["metrics"]

@@ -1,4 +1,4 @@
-"""`resnet-tl fit`, for real, on a few small pictures."""
+"""`resnet-tl fit`, for real, on a few small images."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class MyHead(LinearHead):
 """
 
 
-def test_a_run_folder_holds_what_the_run_was(resnet_tl: Callable[..., Any], here: Path, pictures: Path) -> None:
-    done = resnet_tl("fit -c photos.yaml --data.root {} --model.head.dropout 0.1", pictures)
+def test_a_run_folder_holds_what_the_run_was(resnet_tl: Callable[..., Any], here: Path, images: Path) -> None:
+    done = resnet_tl("fit -c photos.yaml --data.root {} --model.head.dropout 0.1", images)
     assert done.code == 0, done.err
     (run,) = (here / "runs" / "photos").iterdir()
     assert f"the run: {run.relative_to(here)}" in done.out
@@ -42,23 +42,23 @@ def test_a_run_folder_holds_what_the_run_was(resnet_tl: Callable[..., Any], here
     }  # fmt: skip
     recipe = compose([str(run / "recipe.yaml")], [])
     assert recipe["model"]["init_args"]["head"]["init_args"]["dropout"] == 0.1
-    assert recipe["data"]["init_args"]["root"] == str(pictures)
+    assert recipe["data"]["init_args"]["root"] == str(images)
     assert checkpoint.read(run).recipe == recipe
     assert checkpoint.read(run).classes == ["blue", "red"]
     assert json.loads((run / "summary.json").read_text())["finished"]
 
 
 def test_two_runs_of_a_recipe_are_equal_and_an_interrupted_one_goes_on_as_if_nothing_were(
-    resnet_tl: Callable[..., Any], here: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+    resnet_tl: Callable[..., Any], here: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (here / "stopper.py").write_text(STOPPER)
     line = (
         "fit -c photos.yaml --data.root {} --trainer.max_epochs 4 --model.head stopper.MyHead --model.head.scale 2 "
         '--trainer.callbacks "[{{class_path: stopper.Stop}}]" --run {}'
     )
-    assert resnet_tl(line, pictures, "whole").code == 0
+    assert resnet_tl(line, images, "whole").code == 0
     monkeypatch.setenv("STOP", "1")
-    stopped = resnet_tl(line, pictures, "broken")
+    stopped = resnet_tl(line, images, "broken")
     assert (stopped.code, stopped.err.splitlines()[-1]) == (130, "stopped")
     monkeypatch.delenv("STOP")
     assert resnet_tl("fit --resume broken").code == 0
@@ -82,18 +82,18 @@ def test_two_runs_of_a_recipe_are_equal_and_an_interrupted_one_goes_on_as_if_not
     assert checkpoint.read(here / "broken" / "checkpoints" / "last.ckpt").epoch == 4
 
 
-def test_a_mistake_found_late_leaves_no_folder(resnet_tl: Callable[..., Any], here: Path, pictures: Path) -> None:
+def test_a_mistake_found_late_leaves_no_folder(resnet_tl: Callable[..., Any], here: Path, images: Path) -> None:
     line = 'fit -c photos.yaml --data.root {} --model.tuning.phases "[{{train: [hed]}}]" --run new'
-    done = resnet_tl(line, pictures)
+    done = resnet_tl(line, images)
     assert done.code == 2
     assert done.err.splitlines()[-1].endswith("did you mean 'head'?")
     assert not (here / "new").exists()
 
 
-def test_a_folder_in_use_is_left_as_it_is(resnet_tl: Callable[..., Any], here: Path, pictures: Path) -> None:
+def test_a_folder_in_use_is_left_as_it_is(resnet_tl: Callable[..., Any], here: Path, images: Path) -> None:
     (here / "taken").mkdir()
     (here / "taken" / "notes.txt").write_text("mine")
-    done = resnet_tl("fit -c photos.yaml --data.root {} --run taken", pictures)
+    done = resnet_tl("fit -c photos.yaml --data.root {} --run taken", images)
     assert (done.code, done.err) == (
         2, "error: --run taken: the folder is not empty; nothing was written: name a new or an empty folder\n"
     )  # fmt: skip

@@ -25,7 +25,7 @@ class Broken:
         return 1
 
     def __getitem__(self, index: int) -> Any:
-        raise DataError("photos/a: b.jpg: not a picture")
+        raise DataError("photos/a: b.jpg: not an image")
 
 
 @pytest.mark.parametrize("line", ["", "--help", "-h"])
@@ -94,7 +94,7 @@ def test_an_error_from_a_worker_is_its_sentence_alone() -> None:
     with pytest.raises(DataError) as error:
         next(iter(DataLoader(Broken(), num_workers=1)))  # type: ignore[arg-type]
     assert "Original Traceback" in str(error.value)
-    assert command.sentence(error.value) == "photos/a: b.jpg: not a picture"
+    assert command.sentence(error.value) == "photos/a: b.jpg: not an image"
 
 
 def test_a_class_beside_the_user_can_be_imported(tmp_path: Path) -> None:

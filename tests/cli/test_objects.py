@@ -1,4 +1,4 @@
-"""Sets of pictures with objects under the command: faulty ones, and runs on them that are killed and go on."""
+"""Sets of images with objects under the command: faulty ones, and runs on them that are killed and go on."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_every_planted_fault_is_named_in_one_report_and_none_in_the_clean_set(
         "instances_train.json: two images have the id 10",
         "instances_train.json: annotation 1 has the category 77, which is not listed",
         "instances_train.json: image 2 (train_01.png): annotation 4 (cat) has the box",
-        f"instances_train.json: annotation {runs + 1} has a mask of [64, 80] (h, w), but its picture is [128, 160]",
+        f"instances_train.json: annotation {runs + 1} has a mask of [64, 80] (h, w), but its image is [128, 160]",
         "instances_train.json: annotation 6 has an id that another one has",
         "instances_train.json: annotation 900 is of image 555, which is not listed",
         "instances_val.json: is no valid json",

@@ -8,23 +8,23 @@ from pathlib import Path
 from typing import Any
 
 
-def test_the_plan_is_printed_and_nothing_is_written(resnet_tl: Callable[..., Any], here: Path, pictures: Path) -> None:
-    done = resnet_tl("plan -c photos.yaml --data.root {} --model.tuning.layer_decay 1", pictures)
+def test_the_plan_is_printed_and_nothing_is_written(resnet_tl: Callable[..., Any], here: Path, images: Path) -> None:
+    done = resnet_tl("plan -c photos.yaml --data.root {} --model.tuning.layer_decay 1", images)
     assert done.code == 2
     done = resnet_tl(
-        "plan -c photos.yaml --data.root {} --model.tuning.phases lpft --model.tuning.allow_untrained true", pictures
+        "plan -c photos.yaml --data.root {} --model.tuning.phases lpft --model.tuning.allow_untrained true", images
     )
     assert done.code == 0
     lines = done.out.splitlines()
     assert re.split(r" {2,}", lines[0]) == ["stage", "parameters", "epoch 0", "epoch 1"]
     assert re.search(r"^stem +[\d,]+ +frozen +lr 0.002, norms train$", done.out, re.MULTILINE)
     assert re.search(r"^compute saved +\d\d% +0%$", done.out, re.MULTILINE)
-    assert lines[-1] == "BiT's rule for 12 training pictures: -c overlays/bit_small"
+    assert lines[-1] == "BiT's rule for 12 training images: -c overlays/bit_small"
     assert [path.name for path in here.iterdir()] == ["photos.yaml"]
 
 
-def test_a_rate_is_suggested(resnet_tl: Callable[..., Any], here: Path, pictures: Path) -> None:
-    done = resnet_tl("plan -c photos.yaml --data.root {} --find-lr", pictures)
+def test_a_rate_is_suggested(resnet_tl: Callable[..., Any], here: Path, images: Path) -> None:
+    done = resnet_tl("plan -c photos.yaml --data.root {} --find-lr", images)
     assert done.code == 0
     suggested = re.search(r"--model.optimizer.lr (\S+) \(phase 0\)", done.out)
     assert suggested is not None
@@ -32,11 +32,11 @@ def test_a_rate_is_suggested(resnet_tl: Callable[..., Any], here: Path, pictures
     assert [path.name for path in here.iterdir()] == ["photos.yaml"]
 
 
-def test_mistakes_are_sentences(resnet_tl: Callable[..., Any], here: Path, pictures: Path) -> None:
+def test_mistakes_are_sentences(resnet_tl: Callable[..., Any], here: Path, images: Path) -> None:
     assert resnet_tl("plan").err == (
         "error: plan needs a recipe: -c RECIPE, a file or a name that `resnet-tl recipes list` shows\n"
     )
-    done = resnet_tl("plan -c photos.yaml --data.root {} --find-lr --phase 3", pictures)
+    done = resnet_tl("plan -c photos.yaml --data.root {} --find-lr --phase 3", images)
     assert done.err.endswith("error: --phase 3: the plan has 1 phases, counted from 0\n")
-    done = resnet_tl("plan -c photos.yaml --data.root {} --trainer.max_epochs null", pictures)
+    done = resnet_tl("plan -c photos.yaml --data.root {} --trainer.max_epochs null", images)
     assert "trainer.max_epochs is None, expected the epochs that the plan is laid over" in done.err

@@ -35,25 +35,25 @@ def network_classes() -> list[str]:
 
 
 def test_predictions_go_to_csv_json_and_the_terminal(
-    resnet_tl: Callable[..., Any], here: Path, pictures: Path, checkpoint: Path
+    resnet_tl: Callable[..., Any], here: Path, images: Path, checkpoint: Path
 ) -> None:
     line = "predict some.ckpt {} --top 2 --batch-size 3"
     for out in ("a.csv", "a.json"):
-        assert resnet_tl(f"{line} --out {out}", pictures / "val" / "red").code == 0
+        assert resnet_tl(f"{line} --out {out}", images / "val" / "red").code == 0
     rows = list(csv.DictReader((here / "a.csv").read_text().splitlines()))
     entries = json.loads((here / "a.json").read_text())
     assert [Path(row["path"]).name for row in rows] == ["0.png", "1.png", "2.png", "3.png"]
     assert [[row["label"], row["label_2"]] for row in rows] == [entry["labels"] for entry in entries]
-    printed = resnet_tl(line, pictures / "val" / "red").out.splitlines()
+    printed = resnet_tl(line, images / "val" / "red").out.splitlines()
     assert len(printed) == 4
     assert printed[0].split("  ")[1].startswith(f"{rows[0]['label']} ")
 
 
 def test_a_file_is_never_written_over(
-    resnet_tl: Callable[..., Any], here: Path, pictures: Path, checkpoint: Path
+    resnet_tl: Callable[..., Any], here: Path, images: Path, checkpoint: Path
 ) -> None:
     (here / "a.csv").write_text("mine")
-    done = resnet_tl("predict some.ckpt {} --out a.csv", pictures)
+    done = resnet_tl("predict some.ckpt {} --out a.csv", images)
     assert done == (2, "", "error: --out a.csv: exists already, and nothing is overwritten\n")
     assert (here / "a.csv").read_text() == "mine"
 
@@ -61,8 +61,8 @@ def test_a_file_is_never_written_over(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("predict", "predict needs a run folder or checkpoint, and pictures: resnet-tl predict RUN photos"),
-        ("predict some.ckpt", "predict needs a run folder or checkpoint, and pictures: resnet-tl predict RUN photos"),
+        ("predict", "predict needs a run folder or checkpoint, and images: resnet-tl predict RUN photos"),
+        ("predict some.ckpt", "predict needs a run folder or checkpoint, and images: resnet-tl predict RUN photos"),
         ("predict nowhere x", "no run folder or checkpoint at 'nowhere'"),
         ("predict some.ckpt x --out a.txt", "--out a.txt: expected a name that ends in .csv or .json"),
         ("predict some.ckpt x --top 0", "--top and --batch-size need a number of at least 1"),

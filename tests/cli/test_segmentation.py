@@ -95,7 +95,7 @@ def test_masks_in_colours_are_read_and_painted_by_the_class_file(resnet_tl: Call
         assert image.getpalette()[:6] == [10, 20, 30, 255, 200, 0]
 
 
-def test_grey_pictures_of_many_sizes_and_a_lone_last_one(resnet_tl: Callable[..., Any], masks: Path) -> None:
+def test_grey_images_of_many_sizes_and_a_lone_last_one(resnet_tl: Callable[..., Any], masks: Path) -> None:
     draw = np.random.default_rng(0)
     (masks / "set/images").mkdir(parents=True)
     (masks / "set/masks").mkdir()

@@ -108,14 +108,14 @@ Process = Callable[..., BaseProcess]
 
 
 @pytest.fixture
-def here(tmp_path: Path, pictures: Path) -> Path:
+def here(tmp_path: Path, images: Path) -> Path:
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     (tmp_path / "at.py").write_text(AT)
-    (tmp_path / "pictures").symlink_to(pictures)
+    (tmp_path / "images").symlink_to(images)
     return tmp_path
 
 
-LINE = "fit -c recipe.yaml --data.root pictures"
+LINE = "fit -c recipe.yaml --data.root images"
 
 
 def finished(begun: BaseProcess) -> int | None:
@@ -240,16 +240,14 @@ def test_a_loss_of_one_process_that_is_no_number_ends_all_by_its_files(both: Any
     assert both(f"{TWO} --run run", POISON="3") == [2, 2]
     said = [line for line in (here / "said.txt").read_text().splitlines() if line.startswith("error: ")]
     assert len(set(said)) == 1
-    assert said[0].count("pictures/train/") == 2  # of the batch of that process alone
+    assert said[0].count("images/train/") == 2  # of the batch of that process alone
     assert all(value.isfinite().all() for value in last(here / "run")["state_dict"].values())
 
 
 def test_a_loss_that_is_no_number_ends_the_run_by_the_files_of_its_batch(process: Process, here: Path) -> None:
     assert finished(process(f"{LINE} --run run", here, POISON="5")) == 2
     (sentence,) = (line for line in (here / "said.txt").read_text().splitlines() if line.startswith("error: "))
-    assert sentence.startswith(
-        "error: the loss of step 5 is not a number (NaN or infinite); its batch: pictures/train/"
-    )
+    assert sentence.startswith("error: the loss of step 5 is not a number (NaN or infinite); its batch: images/train/")
     saved = last(here / "run")
     assert saved["global_step"] == 4
     assert all(value.isfinite().all() for value in saved["state_dict"].values())

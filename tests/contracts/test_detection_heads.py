@@ -51,17 +51,17 @@ def eager(head: Head) -> Head:
     return head
 
 
-def maps(pictures: int, height: int = 64, width: int = 64, requires_grad: bool = False) -> dict[str, Tensor]:
+def maps(images: int, height: int = 64, width: int = 64, requires_grad: bool = False) -> dict[str, Tensor]:
     return {
-        name: torch.randn(pictures, channels, -(-height // stride), -(-width // stride), requires_grad=requires_grad)
+        name: torch.randn(images, channels, -(-height // stride), -(-width // stride), requires_grad=requires_grad)
         for name, channels, stride in LEVELS
     }
 
 
 def objects(each: list[list[list[float]]], side: int = 64) -> Boxes:
-    """Boxes of pictures, of the classes in turn, with masks over their upper halves."""
+    """Boxes of images, of the classes in turn, with masks over their upper halves."""
 
-    def picture(boxes: list[list[float]]) -> Boxes:
+    def image(boxes: list[list[float]]) -> Boxes:
         count = torch.arange(len(boxes))
         masks = []
         for x0, y0, x1, y1 in boxes:
@@ -71,7 +71,7 @@ def objects(each: list[list[list[float]]], side: int = 64) -> Boxes:
         corners = torch.tensor(boxes).reshape(-1, 4)
         return Boxes(corners, count % len(CLASSES), count * 0, count < 0, count.float(), masks)
 
-    return Boxes.join([picture(boxes) for boxes in each])
+    return Boxes.join([image(boxes) for boxes in each])
 
 
 SOME = [[[4.0, 6.0, 30.0, 40.0], [20.0, 20.0, 60.0, 62.0]], [], [[0.0, 0.0, 64.0, 64.0]]]
@@ -82,15 +82,15 @@ def total(terms: dict[str, Tensor]) -> Tensor:
     return torch.stack(list(terms.values())).sum()
 
 
-@pytest.mark.parametrize(("pictures", "height", "width"), [(1, 32, 32), (3, 65, 97), (2, 33, 320)])
-def test_odd_sizes_and_lone_pictures(head: Head, pictures: int, height: int, width: int) -> None:
-    sizes = torch.tensor([[height - 3, width - 5]] * pictures)
-    outputs = head(maps(pictures, height, width), sizes, (height, width))
-    for term in head.loss(outputs, objects([[[2.0, 3.0, 25.0, 28.0]]] * pictures)).values():
+@pytest.mark.parametrize(("images", "height", "width"), [(1, 32, 32), (3, 65, 97), (2, 33, 320)])
+def test_odd_sizes_and_lone_images(head: Head, images: int, height: int, width: int) -> None:
+    sizes = torch.tensor([[height - 3, width - 5]] * images)
+    outputs = head(maps(images, height, width), sizes, (height, width))
+    for term in head.loss(outputs, objects([[[2.0, 3.0, 25.0, 28.0]]] * images)).values():
         assert term.shape == ()
         assert term.isfinite()
     found = head.predict(outputs)
-    assert len(found.boxes) == pictures
+    assert len(found.boxes) == images
     assert_in_order(found, sizes)
 
 

@@ -19,23 +19,23 @@ CLASSES = ["ant", "bee", "cat", "dog"]
 
 
 class Case(NamedTuple):
-    """A head and what its task's targets look like for n pictures."""
+    """A head and what its task's targets look like for n images."""
 
     build: Callable[[], Head]
     targets: Callable[[int], Tensor]
 
 
-def indices(pictures: int) -> Tensor:
-    return torch.arange(pictures) % len(CLASSES)
+def indices(images: int) -> Tensor:
+    return torch.arange(images) % len(CLASSES)
 
 
-def multi_hot(pictures: int) -> Tensor:
-    """The first picture has no class at all, the second one class, ..."""
-    return (torch.arange(len(CLASSES)) < torch.arange(pictures)[:, None] % (len(CLASSES) + 1)).float()
+def multi_hot(images: int) -> Tensor:
+    """The first image has no class at all, the second one class, ..."""
+    return (torch.arange(len(CLASSES)) < torch.arange(images)[:, None] % (len(CLASSES) + 1)).float()
 
 
-def soft(pictures: int) -> Tensor:
-    return (torch.arange(pictures)[:, None] * torch.arange(len(CLASSES))).float().softmax(1)
+def soft(images: int) -> Tensor:
+    return (torch.arange(images)[:, None] * torch.arange(len(CLASSES))).float().softmax(1)
 
 
 CASES = {
@@ -60,28 +60,28 @@ def case(request: pytest.FixtureRequest) -> Case:
     return CASES[request.param]
 
 
-def maps(pictures: int, height: int = 64, width: int = 64, requires_grad: bool = False) -> dict[str, Tensor]:
+def maps(images: int, height: int = 64, width: int = 64, requires_grad: bool = False) -> dict[str, Tensor]:
     """The levels' maps of a batch, an odd side rounded up, as after a ReLU."""
     return {
-        level.name: torch.randn(pictures, level.channels, -(-height // level.stride), -(-width // level.stride))
+        level.name: torch.randn(images, level.channels, -(-height // level.stride), -(-width // level.stride))
         .relu()
         .requires_grad_(requires_grad)
         for level in LEVELS
     }
 
 
-def run(head: Head, pictures: int = 3, height: int = 64, width: int = 64) -> Tensor:
-    return head(maps(pictures, height, width), torch.tensor([[height, width]] * pictures), (height, width))
+def run(head: Head, images: int = 3, height: int = 64, width: int = 64) -> Tensor:
+    return head(maps(images, height, width), torch.tensor([[height, width]] * images), (height, width))
 
 
-@pytest.mark.parametrize(("pictures", "height", "width"), [(1, 32, 32), (3, 65, 97), (2, 33, 640)])
-def test_odd_sizes_and_lone_pictures_have_outputs_predictions_and_a_loss(
-    case: Case, pictures: int, height: int, width: int
+@pytest.mark.parametrize(("images", "height", "width"), [(1, 32, 32), (3, 65, 97), (2, 33, 640)])
+def test_odd_sizes_and_lone_images_have_outputs_predictions_and_a_loss(
+    case: Case, images: int, height: int, width: int
 ) -> None:
     head = case.build()
-    outputs = run(head, pictures, height, width)
-    assert outputs.shape == head.predict(outputs).shape == (pictures, len(CLASSES))
-    for name, term in head.loss(outputs, case.targets(pictures)).items():
+    outputs = run(head, images, height, width)
+    assert outputs.shape == head.predict(outputs).shape == (images, len(CLASSES))
+    for name, term in head.loss(outputs, case.targets(images)).items():
         assert isinstance(name, str)
         assert term.shape == ()
         assert term.isfinite()
@@ -101,7 +101,7 @@ def test_every_parameter_gets_a_gradient_from_any_batch(case: Case) -> None:
     head = case.build().eval()
     seen = maps(3, requires_grad=True)
     sum(head.loss(head(seen, None, (64, 64)), case.targets(3)).values()).backward()
-    assert all(p.grad.any() for p in head.parameters()), "on real pictures, gradients are not all zero"
+    assert all(p.grad.any() for p in head.parameters()), "on real images, gradients are not all zero"
     assert seen["c5"].grad.any(), "the trunk learns from the head"
 
 
@@ -159,6 +159,6 @@ def test_it_exports(case: Case, moving: bool) -> None:
         head, (seen, None, (64, 64)), dynamic_shapes=(shapes, None, (None, None)) if moving else None
     )
     exported = program.module()
-    for pictures in (3, 5) if moving else (3,):
-        seen = maps(pictures)
+    for images in (3, 5) if moving else (3,):
+        seen = maps(images)
         torch.testing.assert_close(exported(seen, None, (64, 64)), head(seen, None, (64, 64)))

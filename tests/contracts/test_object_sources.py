@@ -1,4 +1,4 @@
-"""What every source of pictures with objects promises, whatever its files are like."""
+"""What every source of images with objects promises, whatever its files are like."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAN = float("nan")
 
 @dataclass
 class Shot:
-    """A picture as it is planted: (w, h) of the file, its objects (label, x1, y1, x2, y2) on pixel edges."""
+    """An image as it is planted: (w, h) of the file, its objects (label, x1, y1, x2, y2) on pixel edges."""
 
     size: tuple[int, int] = (40, 30)
     objects: list[tuple[Any, ...]] = field(default_factory=list)
@@ -64,9 +64,9 @@ def plain() -> Shots:
 
 def coco(root: Path, shots: Shots) -> None:
     number = 100
-    for split, pictures in shots.items():
+    for split, shots_of_split in shots.items():
         images, annotations = [], []
-        for i, (name, shot) in enumerate(pictures.items()):
+        for i, (name, shot) in enumerate(shots_of_split.items()):
             shot.write(root / "images" / f"{name}.jpg")
             width, height = shot.said
             images.append({"id": 7 * i, "file_name": f"{name}.jpg", "width": width, "height": height})
@@ -94,16 +94,16 @@ def xml(shot: Shot) -> str:
 def voc(root: Path, shots: Shots) -> None:
     for folder in ("ImageSets/Main", "Annotations"):
         (root / folder).mkdir(parents=True)
-    for split, pictures in shots.items():
-        (root / "ImageSets" / "Main" / f"{split}.txt").write_text("\n".join(pictures) + "\n")
-        for name, shot in pictures.items():
+    for split, images in shots.items():
+        (root / "ImageSets" / "Main" / f"{split}.txt").write_text("\n".join(images) + "\n")
+        for name, shot in images.items():
             shot.write(root / "JPEGImages" / f"{name}.jpg")
             (root / "Annotations" / f"{name}.xml").write_text(xml(shot))
 
 
 def voc_beside(root: Path, shots: Shots) -> None:
-    for split, pictures in shots.items():
-        for name, shot in pictures.items():
+    for split, images in shots.items():
+        for name, shot in images.items():
             shot.write(root / split / f"{name}.jpg")
             (root / split / f"{name}.xml").write_text(xml(shot))
 
@@ -121,8 +121,8 @@ def yolo_splits(root: Path, shots: Shots) -> None:
 
 
 def _labels(root: Path, shots: Shots, path: str) -> None:
-    for split, pictures in shots.items():
-        for name, shot in pictures.items():
+    for split, images in shots.items():
+        for name, shot in images.items():
             shot.write(root / f"{path.format(folder='images', split=split, name=name)}.jpg")
             width, height = shot.size if shot.orientation < 5 else shot.size[::-1]
             lines = [
@@ -139,8 +139,8 @@ def table(root: Path, shots: Shots) -> None:
     with open(root / "boxes.csv", "w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax", "split"])
-        for split, pictures in shots.items():
-            for name, shot in pictures.items():
+        for split, images in shots.items():
+            for name, shot in images.items():
                 shot.write(root / f"{name}.jpg")
                 for label, *box in shot.objects or [("", "", "", "", "")]:
                     rows.writerow([f"{name}.jpg", *shot.said, label, *box, split])
@@ -175,9 +175,9 @@ def read(kind: str, tmp_path: Path) -> Callable[..., BoxSet]:
     return call
 
 
-def found(pictures: BoxSet, split: str) -> dict[str, list[tuple[Any, ...]]]:
-    """The objects of a split by the pictures' names: label, x1, y1, x2, y2."""
-    listing = pictures.splits[split]
+def found(images: BoxSet, split: str) -> dict[str, list[tuple[Any, ...]]]:
+    """The objects of a split by the images' names: label, x1, y1, x2, y2."""
+    listing = images.splits[split]
     assert isinstance(listing, BoxListing)
     answer = {}
     for i, key in enumerate(listing.keys()):
@@ -185,7 +185,7 @@ def found(pictures: BoxSet, split: str) -> dict[str, list[tuple[Any, ...]]]:
         assert not crowd.any()
         assert area.tolist() == pytest.approx(((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).tolist())
         lines = [
-            (pictures.classes[label], *np.round(box.astype(float), 3))
+            (images.classes[label], *np.round(box.astype(float), 3))
             for label, box in zip(labels.tolist(), boxes, strict=True)
         ]
         answer[Path(key).stem] = lines
@@ -194,28 +194,28 @@ def found(pictures: BoxSet, split: str) -> dict[str, list[tuple[Any, ...]]]:
 
 def test_a_clean_set_is_read_without_a_word(read: Callable[..., BoxSet], kind: str, tmp_path: Path) -> None:
     shots = plain()
-    pictures = read(shots)
-    assert pictures.notes == []
-    assert pictures.classes == CLASSES
-    assert pictures.codes == ([3, 90] if kind == "coco" else [0, 1])
+    images = read(shots)
+    assert images.notes == []
+    assert images.classes == CLASSES
+    assert images.codes == ([3, 90] if kind == "coco" else [0, 1])
     for split, planted in shots.items():
-        assert found(pictures, split) == {name: shot.objects for name, shot in planted.items()}
-        listing = pictures.splits[split]
+        assert found(images, split) == {name: shot.objects for name, shot in planted.items()}
+        listing = images.splits[split]
         for i, sample in enumerate(listing):
             assert Path(sample.path).is_file()
             assert sample.path == f"{tmp_path}/{sample.key}"
             assert listing.size(i) == planted[Path(sample.key).stem].size[::-1]
-    assert pictures.splits["train"].class_counts(2).tolist() == [1, 2]
+    assert images.splits["train"].class_counts(2).tolist() == [1, 2]
 
 
 def test_boxes_are_clipped_and_degenerate_ones_left_out_by_name(read: Callable[..., BoxSet]) -> None:
     shots = plain()
     shots["train"]["a"].objects += [("cat", -6, 4, 9, 34), ("dog", 5, 5, 5, 9), ("cat", 50, 2, 60, 9)]
     shots["val"]["d"].objects += [("cat", 9, 9, 4, 12)]
-    pictures = read(shots)
-    assert found(pictures, "train")["a"] == [*plain()["train"]["a"].objects, ("cat", 0, 4, 9, 30)]
-    assert found(pictures, "val")["d"] == plain()["val"]["d"].objects
-    clipped, degenerate = pictures.notes
+    images = read(shots)
+    assert found(images, "train")["a"] == [*plain()["train"]["a"].objects, ("cat", 0, 4, 9, 30)]
+    assert found(images, "val")["d"] == plain()["val"]["d"].objects
+    clipped, degenerate = images.notes
     assert "clipped (1): " in clipped
     assert "degenerate boxes, left out (3): " in degenerate
     assert clipped.count("(cat)") == 1
@@ -226,13 +226,13 @@ def test_boxes_are_clipped_and_degenerate_ones_left_out_by_name(read: Callable[.
 def test_a_box_that_is_rounded_over_the_edge_is_clipped_without_a_word(read: Callable[..., BoxSet]) -> None:
     shots = plain()
     shots["train"]["c"].objects = [("dog", -0.4, 0, 40.6, 30)]
-    pictures = read(shots)
-    assert pictures.notes == []
-    assert found(pictures, "train")["c"] == [("dog", 0, 0, 40, 30)]
+    images = read(shots)
+    assert images.notes == []
+    assert found(images, "train")["c"] == [("dog", 0, 0, 40, 30)]
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
-def test_what_is_annotated_before_the_exif_rotation_turns_with_the_picture(
+def test_what_is_annotated_before_the_exif_rotation_turns_with_the_image(
     read: Callable[..., BoxSet], kind: str, orientation: int
 ) -> None:
     """Orientations from 5 on exchange the sides, which says what was annotated; the others go with those."""
@@ -240,29 +240,29 @@ def test_what_is_annotated_before_the_exif_rotation_turns_with_the_picture(
     objects = [("cat", 4, 5, 20, 25)]
     shots["train"]["a"] = Shot((40, 30), objects, orientation=orientation)
     shots["train"]["b"] = Shot((40, 30), objects, orientation=6)
-    pictures = read(shots)
-    listing = pictures.splits["train"]
+    images = read(shots)
+    listing = images.splits["train"]
     sizes = {Path(key).stem: listing.size(i) for i, key in enumerate(listing.keys())}
     assert sizes["a"] == ((40, 30) if orientation >= 5 else (30, 40))
     if kind not in SAYS_SIZES:
-        assert found(pictures, "train")["a"] == objects, "what no size is said of is annotated upright"
+        assert found(images, "train")["a"] == objects, "what no size is said of is annotated upright"
         return
     pixels = np.zeros((30, 40), np.uint8)
     pixels[5:25, 4:20] = 255
     image = Image.fromarray(pixels)
     image.getexif()[274] = orientation
     rows, columns = np.nonzero(np.asarray(ImageOps.exif_transpose(image)))
-    assert found(pictures, "train")["a"] == [("cat", columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)]
-    (note,) = pictures.notes
+    assert found(images, "train")["a"] == [("cat", columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)]
+    (note,) = images.notes
     assert "turned by their EXIF data, their annotations with them (2)" in note
 
 
 def test_what_is_annotated_upright_stays(read: Callable[..., BoxSet]) -> None:
     shots = plain()
     shots["train"]["a"] = Shot((30, 40), [("cat", 4, 5, 20, 25)], annotated=(40, 30), orientation=6)
-    pictures = read(shots)
-    assert pictures.notes == []
-    assert found(pictures, "train")["a"] == [("cat", 4, 5, 20, 25)]
+    images = read(shots)
+    assert images.notes == []
+    assert found(images, "train")["a"] == [("cat", 4, 5, 20, 25)]
 
 
 def test_every_fault_of_a_set_is_named_at_once(read: Callable[..., BoxSet], kind: str) -> None:
@@ -284,13 +284,13 @@ def test_every_fault_of_a_set_is_named_at_once(read: Callable[..., BoxSet], kind
     assert any("is 40 x 30 pixels, but annotated as 44 x 30" in fault for fault in faults) == (kind in SAYS_SIZES)
 
 
-def test_pictures_in_two_splits_are_told(read: Callable[..., BoxSet], kind: str) -> None:
+def test_images_in_two_splits_are_told(read: Callable[..., BoxSet], kind: str) -> None:
     if kind not in ("coco", "voc"):
         pytest.skip("its splits are folders, or a column")
     shots = plain()
     shots["val"]["a"] = shots["train"]["a"]
     (note,) = read(shots).notes
-    assert "pictures both in train and in val (1): " in note
+    assert "images both in train and in val (1): " in note
     assert note.endswith("/a.jpg")
 
 
@@ -299,11 +299,11 @@ def test_a_zip_of_a_set_is_read_in_place(read: Callable[..., BoxSet], kind: str,
         pytest.skip("the CSV lies outside")
     expected = read(plain())
     archive = shutil.make_archive(str(tmp_path / "set"), "zip", tmp_path)
-    pictures = SOURCES[kind][1](Path(archive))
-    assert {split: found(pictures, split) for split in pictures.splits} == {
+    images = SOURCES[kind][1](Path(archive))
+    assert {split: found(images, split) for split in images.splits} == {
         split: found(expected, split) for split in expected.splits
     }
-    assert pictures.splits["train"][0].path.startswith(f"{archive}/")
+    assert images.splits["train"][0].path.startswith(f"{archive}/")
 
 
 def test_a_set_without_a_box_is_refused(read: Callable[..., BoxSet]) -> None:
@@ -313,9 +313,9 @@ def test_a_set_without_a_box_is_refused(read: Callable[..., BoxSet]) -> None:
 
 def test_a_checkpoints_classes_give_the_order_and_must_be_known(read: Callable[..., BoxSet], kind: str) -> None:
     shots = plain()
-    pictures = read(shots, classes=CLASSES[::-1])
-    assert pictures.classes == ["dog", "cat"]
-    assert found(pictures, "val") == {name: shot.objects for name, shot in shots["val"].items()}
-    assert pictures.codes == {"coco": [90, 3], "yolo": [1, 0], "yolo splits": [1, 0]}.get(kind, [0, 1])
+    images = read(shots, classes=CLASSES[::-1])
+    assert images.classes == ["dog", "cat"]
+    assert found(images, "val") == {name: shot.objects for name, shot in shots["val"].items()}
+    assert images.codes == {"coco": [90, 3], "yolo": [1, 0], "yolo splits": [1, 0]}.get(kind, [0, 1])
     with pytest.raises(DataError, match="dog"):
-        SOURCES[kind][1](Path(pictures.splits["train"].root), classes=["cat", "bird"])
+        SOURCES[kind][1](Path(images.splits["train"].root), classes=["cat", "bird"])

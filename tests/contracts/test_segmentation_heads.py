@@ -48,19 +48,19 @@ def build(name: str) -> Head:
     return head(levels, CLASSES)
 
 
-def maps(name: str, pictures: int, size: tuple[int, int] = (64, 64), requires_grad: bool = False) -> dict[str, Tensor]:
+def maps(name: str, images: int, size: tuple[int, int] = (64, 64), requires_grad: bool = False) -> dict[str, Tensor]:
     """The levels' maps of a batch, an odd side rounded up, as after a ReLU."""
     return {
-        level: torch.randn(pictures, channels, -(-size[0] // stride), -(-size[1] // stride))
+        level: torch.randn(images, channels, -(-size[0] // stride), -(-size[1] // stride))
         .relu()
         .requires_grad_(requires_grad)
         for level, channels, stride in CASES[name][0]
     }
 
 
-def truth(pictures: int, size: tuple[int, int] = (64, 64)) -> Tensor:
+def truth(images: int, size: tuple[int, int] = (64, 64)) -> Tensor:
     """Halves of two classes, a band that is ignored."""
-    mask = torch.zeros(pictures, *size, dtype=torch.uint8)
+    mask = torch.zeros(images, *size, dtype=torch.uint8)
     mask[:, size[0] // 2 :] = 1
     mask[:, :3] = IGNORE
     return mask
@@ -70,14 +70,14 @@ def total(terms: dict[str, Tensor]) -> Tensor:
     return torch.stack(list(terms.values())).sum()
 
 
-@pytest.mark.parametrize(("pictures", "size"), [(1, (32, 32)), (3, (65, 97)), (2, (33, 320))])
-def test_odd_sizes_and_lone_pictures(name: str, pictures: int, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("images", "size"), [(1, (32, 32)), (3, (65, 97)), (2, (33, 320))])
+def test_odd_sizes_and_lone_images(name: str, images: int, size: tuple[int, int]) -> None:
     head = build(name)
-    outputs = head(maps(name, pictures, size), None, size)
+    outputs = head(maps(name, images, size), None, size)
     probabilities = head.predict(outputs)
-    assert outputs.main.shape == probabilities.shape == (pictures, len(CLASSES), *size)
-    torch.testing.assert_close(probabilities.sum(1), torch.ones(pictures, *size))
-    for term in head.loss(outputs, truth(pictures, size)).values():
+    assert outputs.main.shape == probabilities.shape == (images, len(CLASSES), *size)
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(images, *size))
+    for term in head.loss(outputs, truth(images, size)).values():
         assert term.shape == ()
         assert term.isfinite()
 
@@ -167,6 +167,6 @@ def test_it_exports_for_any_batch(name: str) -> None:
     whole, seen = Whole(build(name)).eval(), maps(name, 3)
     shapes = ({level: {0: torch.export.Dim("n", max=64)} for level in seen},)
     exported = torch.export.export(whole, (seen,), dynamic_shapes=shapes).module()
-    for pictures in (3, 5):
-        seen = maps(name, pictures)
+    for images in (3, 5):
+        seen = maps(name, images)
         torch.testing.assert_close(exported(seen), whole(seen))

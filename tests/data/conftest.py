@@ -1,4 +1,4 @@
-"""Pictures that the tests of this folder write to files."""
+"""Images that the tests of this folder write to files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 
 @pytest.fixture(scope="session")
 def smooth() -> Callable[..., np.ndarray]:
-    """`smooth(height, width, channels, dtype, seed)`: a picture without sharp edges (JPEG keeps it), all of whose
+    """`smooth(height, width, channels, dtype, seed)`: an image without sharp edges (JPEG keeps it), all of whose
     corners and channels differ: `[H, W, C]`."""
 
     def draw(height: int = 60, width: int = 80, channels: int = 3, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
@@ -28,11 +28,11 @@ def smooth() -> Callable[..., np.ndarray]:
 
 @pytest.fixture(scope="session")
 def encoded() -> Callable[..., bytes]:
-    """`encoded(picture, "JPEG", quality=95)`: a file's bytes as Pillow writes them."""
+    """`encoded(image, "JPEG", quality=95)`: a file's bytes as Pillow writes them."""
 
-    def write(picture: np.ndarray | Image.Image, kind: str, **options: Any) -> bytes:
+    def write(array: np.ndarray | Image.Image, kind: str, **options: Any) -> bytes:
         buffer = io.BytesIO()
-        image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+        image = array if isinstance(array, Image.Image) else Image.fromarray(array)
         image.save(buffer, kind, **options)
         return buffer.getvalue()
 

@@ -1,4 +1,4 @@
-"""Data modules: batches that depend on nothing but seed, epoch and picture; splits; what they say of themselves."""
+"""Data modules: batches that depend on nothing but seed, epoch and image; splits; what they say of themselves."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from resnet_tl.structures.records import Batch
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes of 12, 8 and 5 pictures, each of one brightness, so that a batch tells which pictures it holds."""
+    """Three classes of 12, 8 and 5 images, each of one brightness, so that a batch tells which images it holds."""
     root = tmp_path_factory.mktemp("photos")
     shade = 0
     for name, count in {"cat": 12, "dog": 8, "emu": 5}.items():
         (root / name).mkdir()
         for i in range(count):
             shade += 9
-            picture = np.full((40 + i, 50, 3), shade, np.uint8)
-            picture[:, : 5 + i] //= 2
-            cv2.imwrite(str(root / name / f"{i}.png"), picture)
+            image = np.full((40 + i, 50, 3), shade, np.uint8)
+            image[:, : 5 + i] //= 2
+            cv2.imwrite(str(root / name / f"{i}.png"), image)
     return root
 
 
@@ -71,7 +71,7 @@ def test_a_folder_becomes_batches(photos: Path) -> None:
 
 
 @pytest.mark.parametrize(("start", "numbers"), [("fork", (1, 2)), ("spawn", (2,))])
-def test_any_number_of_workers_gives_the_same_pictures_anew_in_each_epoch(
+def test_any_number_of_workers_gives_the_same_images_anew_in_each_epoch(
     photos: Path, start: str, numbers: tuple[int, ...]
 ) -> None:
     def two_epochs(workers: int) -> list[list[Batch]]:
@@ -135,7 +135,7 @@ def test_seeds_split_and_folds(photos: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert sorted(chain(*folds)) == [f"{p.parent.name}/{p.name}" for p in sorted(photos.glob("*/*"))]
 
 
-def test_the_written_split_holds_every_picture(photos: Path, tmp_path: Path) -> None:
+def test_the_written_split_holds_every_image(photos: Path, tmp_path: Path) -> None:
     data = folder(photos)
     data.write_split(tmp_path / "split.csv")
     lines = (tmp_path / "split.csv").read_text().splitlines()
@@ -151,7 +151,7 @@ def test_a_test_split_alone_serves_validation_and_test_but_not_training(photos: 
     for loader in (data.val_dataloader(), data.test_dataloader(), data.predict_dataloader()):
         assert sum(len(batch) for batch in loader) == 25
     assert data.notes[-1] == f"{tmp_path}/set: 25 test; no val split: test stands in"
-    with pytest.raises(DataError, match="has no pictures in a split train; it has test only"):
+    with pytest.raises(DataError, match="has no images in a split train; it has test only"):
         data.train_dataloader()
 
 
@@ -164,7 +164,7 @@ def test_notes_tell_which_classes_a_split_lacks(photos: Path, tmp_path: Path) ->
     for split, names in {"train": ["cat", "dog", "emu"], "val": ["dog"]}.items():
         for name in names:
             shutil.copytree(photos / name, tmp_path / split / name)
-    assert folder(tmp_path).notes[1:] == [f"{tmp_path}: no picture in val shows cat, emu"]
+    assert folder(tmp_path).notes[1:] == [f"{tmp_path}: no image in val shows cat, emu"]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -181,9 +181,9 @@ def test_own_transforms_take_the_presets_place(photos: Path) -> None:
 
 
 def spoil(photos: Path, copy: Path) -> None:
-    """The same pictures, but one."""
+    """The same images, but one."""
     shutil.copytree(photos, copy, dirs_exist_ok=True)
-    (copy / "cat" / "3.png").write_bytes(b"no picture")
+    (copy / "cat" / "3.png").write_bytes(b"no image")
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -196,16 +196,16 @@ def test_the_cache_is_written_once_and_shows_evaluation_the_same(
     data = folder(copy, cache="resized", cache_dir=str(tmp_path / "cache"), num_workers=workers)
     assert not (tmp_path / "cache").exists()
     assert same(epoch_of(data.val_dataloader()), plain)
-    assert len(list((tmp_path / "cache").glob("*.pictures"))) == 1
-    assert capsys.readouterr().out.startswith("Writing 25 resized pictures")
+    assert len(list((tmp_path / "cache").glob("*.images"))) == 1
+    assert capsys.readouterr().out.startswith("Writing 25 resized images")
     first, second = epoch_of(data.train_dataloader(), 0), epoch_of(data.train_dataloader(), 1)
     assert not same(first, second)
     folder(copy, cache="resized", cache_dir=str(tmp_path / "cache")).prepare_data()
-    assert len(list((tmp_path / "cache").glob("*.pictures"))) == 1
+    assert len(list((tmp_path / "cache").glob("*.images"))) == 1
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_broken_picture_is_named_or_skipped(photos: Path, tmp_path: Path, workers: int) -> None:
+def test_a_broken_image_is_named_or_skipped(photos: Path, tmp_path: Path, workers: int) -> None:
     spoil(photos, tmp_path)
     with pytest.raises(DataError) as caught:
         epoch_of(folder(tmp_path, num_workers=workers, val_fraction=1.0).val_dataloader())
@@ -215,7 +215,7 @@ def test_a_broken_picture_is_named_or_skipped(photos: Path, tmp_path: Path, work
     assert sorted(index for index in indices if index >= 0) == [i for i in range(25) if i != 5]
 
 
-def test_skipped_pictures_are_told(photos: Path, tmp_path: Path) -> None:
+def test_skipped_images_are_told(photos: Path, tmp_path: Path) -> None:
     spoil(photos, tmp_path)
     data = folder(tmp_path, num_workers=1, on_error="skip", val_fraction=0.01)
     assert data.skipped() == []
@@ -297,7 +297,7 @@ def test_lightning_must_not_shard_what_is_sharded(photos: Path) -> None:
 def test_construction_decodes_nothing(tmp_path: Path) -> None:
     for name in ("cat/1.jpg", "cat/2.jpg", "dog/1.jpg", "dog/2.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(b"no picture")
+        (tmp_path / name).write_bytes(b"no image")
     assert folder(tmp_path).class_counts().tolist() == [1, 1]
 
 

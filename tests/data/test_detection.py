@@ -26,9 +26,9 @@ def assert_in_order(batch: Batch, data: DetectionData) -> None:
     assert batch.images.dtype == torch.uint8
     assert (height % 32, width % 32) == (0, 0)
     assert (sizes <= torch.tensor([height, width])).all()
-    for picture, (h, w) in zip(batch.images, sizes.tolist(), strict=True):
-        assert not picture[:, h:].any()
-        assert not picture[:, :, w:].any()
+    for image, (h, w) in zip(batch.images, sizes.tolist(), strict=True):
+        assert not image[:, h:].any()
+        assert not image[:, :, w:].any()
     assert targets.boxes.dtype == targets.area.dtype == torch.float32
     assert targets.labels.dtype == targets.image.dtype == torch.int64
     assert (targets.image.diff() >= 0).all()
@@ -79,7 +79,7 @@ def test_coco_itself(shared_data: Path) -> None:
     assert_in_order(batch, data)
     assert len(batch.targets) == 939
     assert batch.targets.crowd.sum() == 10
-    assert len(set(batch.targets.image.tolist())) == 126, "two pictures show nothing"
+    assert len(set(batch.targets.image.tolist())) == 126, "two images show nothing"
     with pytest.raises(Exception, match="checkpoint"):
         CocoDetection(str(shared_data / "coco128"), classes=["cat"])
 
@@ -150,7 +150,7 @@ def test_listed_transforms_take_the_presets_place() -> None:
         assert (batch.sizes == torch.tensor([48, 80])).all()
 
 
-def test_evaluation_says_how_it_shows_pictures() -> None:
+def test_evaluation_says_how_it_shows_images() -> None:
     shown = samples(image_size=80).shown(Preprocessing(mean=(0.1,), std=(0.2,)))
     assert shown == Preprocessing(mean=(0.1,), std=(0.2,), size=80, max_size=133, crop=1.0)
     assert samples(image_size=80, max_size=90).shown(Preprocessing()).max_size == 90
@@ -165,7 +165,7 @@ def test_evaluation_says_how_it_shows_pictures() -> None:
         ({"mosaic": 1.5}, "data.mosaic is 1.5; expected a share"),
         ({"copy_paste": -1}, "data.copy_paste is -1; expected a share"),
         ({"augment": "lots"}, "data.augment is 'lots'; expected one of none, light, medium, strong"),
-        ({"eval_transforms": []}, "data.eval_transforms: objects are looked for in whole pictures"),
+        ({"eval_transforms": []}, "data.eval_transforms: objects are looked for in whole images"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any], says: str) -> None:
@@ -182,7 +182,7 @@ def test_objects_without_masks_cannot_be_pasted(tmp_path: Path) -> None:
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Path:
-    """The samples, two training pictures damaged behind their headers."""
+    """The samples, two training images damaged behind their headers."""
     shutil.copytree(SAMPLES, tmp_path / "set")
     for name in ("train_03", "train_07"):
         path = tmp_path / "set" / "images" / f"{name}.png"
@@ -191,7 +191,7 @@ def broken(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("mosaic", [0.0, 1.0])
-def test_a_broken_picture_is_named_or_replaced(broken: Path, mosaic: float) -> None:
+def test_a_broken_image_is_named_or_replaced(broken: Path, mosaic: float) -> None:
     options = {"image_size": 64, "batch_size": 6, "num_workers": 0, "mosaic": mosaic}
     with pytest.raises(DataError, match=r"train_0[37]\.png"):
         list(CocoDetection(str(broken), **options).train_dataloader())
@@ -202,7 +202,7 @@ def test_a_broken_picture_is_named_or_replaced(broken: Path, mosaic: float) -> N
     assert [name in "".join(data.skipped()) for name in ("train_03", "train_07")] == [True, True]
 
 
-def test_in_evaluation_a_broken_picture_is_a_filler_without_objects(broken: Path) -> None:
+def test_in_evaluation_a_broken_image_is_a_filler_without_objects(broken: Path) -> None:
     (broken / "instances_val.json").write_text((broken / "instances_train.json").read_text())
     data = CocoDetection(str(broken), image_size=64, batch_size=24, num_workers=0, on_error="skip")
     (batch,) = data.val_dataloader()
@@ -211,7 +211,7 @@ def test_in_evaluation_a_broken_picture_is_a_filler_without_objects(broken: Path
     assert_in_order(batch, data)
 
 
-def test_a_picture_that_changes_its_size_meanwhile_is_named(broken: Path) -> None:
+def test_an_image_that_changes_its_size_meanwhile_is_named(broken: Path) -> None:
     data = CocoDetection(str(broken), image_size=64, batch_size=8, num_workers=0)
     Image.new("RGB", (161, 128)).save(broken / "images" / "val_02.png")
     with pytest.raises(DataError, match=r"val_02.png: is 161 x 128 pixels, but was 160 x 128 when the annotations"):
@@ -235,7 +235,7 @@ def test_without_a_split_a_stratified_share_is_parted_and_written(broken: Path, 
     assert CocoDetection(str(broken), folds=4, fold=1).listings["val"].keys() != data.listings["val"].keys()
 
 
-def test_boxes_turn_with_a_picture_that_its_exif_data_turn(tmp_path: Path) -> None:
+def test_boxes_turn_with_an_image_that_its_exif_data_turn(tmp_path: Path) -> None:
     pixels = np.zeros((40, 80, 3), np.uint8)
     pixels[5:15, 20:60] = 255
     exif = Image.Exif()

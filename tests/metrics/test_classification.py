@@ -1,4 +1,4 @@
-"""Scores equal a reference that is slow and plain: one picture, one class, one threshold at a time."""
+"""Scores equal a reference that is slow and plain: one image, one class, one threshold at a time."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ def measure(probabilities: Tensor, targets: Tensor, multi_label: bool = False, b
 
 @st.composite
 def multi_class(draw: st.DrawFn) -> Drawn:
-    """Few pictures, some classes without any; coarse probabilities, so that many are equal."""
-    classes, pictures = draw(st.integers(2, 8)), draw(st.integers(1, 12))
+    """Few images, some classes without any; coarse probabilities, so that many are equal."""
+    classes, images = draw(st.integers(2, 8)), draw(st.integers(1, 12))
     coarse = st.lists(st.integers(0, 3), min_size=classes, max_size=classes)
-    logits = torch.tensor(draw(st.lists(coarse, min_size=pictures, max_size=pictures))).float()
-    targets = draw(st.lists(st.integers(0, classes - 1), min_size=pictures, max_size=pictures))
+    logits = torch.tensor(draw(st.lists(coarse, min_size=images, max_size=images))).float()
+    targets = draw(st.lists(st.integers(0, classes - 1), min_size=images, max_size=images))
     return logits.softmax(1), torch.tensor(targets)
 
 
 @st.composite
 def multi_label(draw: st.DrawFn) -> Drawn:
-    classes, pictures = draw(st.integers(2, 5)), draw(st.integers(1, 12))
+    classes, images = draw(st.integers(2, 5)), draw(st.integers(1, 12))
 
     def table(highest: int) -> Tensor:
         row = st.lists(st.integers(0, highest), min_size=classes, max_size=classes)
-        return torch.tensor(draw(st.lists(row, min_size=pictures, max_size=pictures))).float()
+        return torch.tensor(draw(st.lists(row, min_size=images, max_size=images))).float()
 
     return table(8) / 8, table(1)
 
@@ -69,19 +69,19 @@ def mean(values: list[float | None]) -> float:
 
 def multi_class_by_hand(probabilities: Tensor, targets: Tensor) -> dict[str, float]:
     rows, true = probabilities.numpy(), targets.tolist()
-    classes, pictures = rows.shape[1], len(true)
+    classes, images = rows.shape[1], len(true)
     ranked = [sorted(range(classes), key=lambda k, row=row: (-row[k], k)) for row in rows]
     said = [order[0] for order in ranked]
     right = [s == t for s, t in zip(said, true, strict=True)]
-    scores = {"acc": sum(right) / pictures}
+    scores = {"acc": sum(right) / images}
     if classes > 5:
-        scores["top5"] = sum(t in order[:5] for order, t in zip(ranked, true, strict=True)) / pictures
+        scores["top5"] = sum(t in order[:5] for order, t in zip(ranked, true, strict=True)) / images
     scores["f1"] = mean([f1_by_hand([s == k for s in said], [t == k for t in true]) for k in range(classes)])
     confidence = [row[s] for row, s in zip(rows, said, strict=True)]
     scores["ece"] = 0.0
     for b in range(15):
         inside = [i for i, c in enumerate(confidence) if b < np.float32(c * np.float32(15)) <= b + 1]
-        scores["ece"] += abs(sum(right[i] for i in inside) - sum(float(confidence[i]) for i in inside)) / pictures
+        scores["ece"] += abs(sum(right[i] for i in inside) - sum(float(confidence[i]) for i in inside)) / images
     return scores
 
 
@@ -110,7 +110,7 @@ def test_confusion_and_per_class_ratios_are_those_counted_by_hand(drawn: Drawn) 
     pairs = list(zip(true, said, strict=True))
     assert tables["confusion"] == [[pairs.count((t, s)) for s in range(classes)] for t in range(classes)]
     for k, row in enumerate(tables["per_class"]):
-        assert (row["class"], row["pictures"]) == (f"class {k}", true.count(k))
+        assert (row["class"], row["images"]) == (f"class {k}", true.count(k))
         assert row["recall"] == (pairs.count((k, k)) / true.count(k) if k in true else None)
         assert row["precision"] == (pairs.count((k, k)) / said.count(k) if k in said else None)
         assert row["f1"] == pytest.approx(f1_by_hand([s == k for s in said], [t == k for t in true]))
@@ -128,7 +128,7 @@ def test_multi_label_scores_are_those_counted_by_hand(drawn: Drawn, threshold: f
         scores, true = probabilities[:, k].tolist(), targets[:, k].tolist()
         assert row["ap"] == pytest.approx(average_precision_by_hand(scores, true), abs=1e-6)
         assert row["f1"] == pytest.approx(f1_by_hand([s >= thresholds[k] for s in scores], [t == 1 for t in true]))
-        assert row["pictures"] == sum(true)
+        assert row["images"] == sum(true)
     for score, column in (("map", "ap"), ("f1", "f1")):
         known = [row[column] for row in rows if row[column] is not None]
         expected = sum(known) / len(known) if known else math.nan
@@ -170,7 +170,7 @@ def test_a_class_nobody_saw_or_said_is_left_out_of_the_mean() -> None:
     metrics = measure(torch.eye(3)[[0, 1]], torch.tensor([0, 1]))
     assert metrics.compute()["f1"] == 1
     absent = metrics.tables()["per_class"][2]
-    assert absent == {"class": "class 2", "pictures": 0, "precision": None, "recall": None, "f1": None}
+    assert absent == {"class": "class 2", "images": 0, "precision": None, "recall": None, "f1": None}
 
 
 def test_labels_that_never_occur_leave_nothing_to_average() -> None:
@@ -216,11 +216,11 @@ def test_an_update_never_waits_for_the_device(multi_label: bool) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(multi_label(), st.integers(0, 2**31))
-def test_resampled_average_precision_is_that_of_the_pictures_written_out(drawn: Drawn, seed: int) -> None:
+def test_resampled_average_precision_is_that_of_the_images_written_out(drawn: Drawn, seed: int) -> None:
     scores, true = drawn[0][:, 0].numpy(), drawn[1][:, 0].bool().numpy()
     assume(true.any())
-    pictures = len(true)
-    counts = np.random.default_rng(seed).multinomial(pictures, np.full(pictures, 1 / pictures), 3).T.astype(np.int32)
+    images = len(true)
+    counts = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), 3).T.astype(np.int32)
     found = weighted_average_precision(scores, true, counts)
     for value, count in zip(found, counts.T, strict=True):
         expected = average_precision_by_hand(scores.repeat(count).tolist(), true.repeat(count).tolist())
@@ -240,9 +240,9 @@ def test_the_map_interval_covers_the_truth_as_often_as_it_says() -> None:
     """95 % of 60 sets drawn from one source; that fewer than 50 of 60 cover it has a chance below 1 in 10,000."""
     generator = torch.Generator().manual_seed(0)
 
-    def draw(pictures: int) -> Drawn:
-        true = (torch.rand(pictures, 2, generator=generator) < 0.4).float()
-        return (true + 1.2 * torch.randn(pictures, 2, generator=generator)).sigmoid(), true
+    def draw(images: int) -> Drawn:
+        true = (torch.rand(images, 2, generator=generator) < 0.4).float()
+        return (true + 1.2 * torch.randn(images, 2, generator=generator)).sigmoid(), true
 
     truth = measure(*draw(100_000), multi_label=True, batch=100_000).compute()["map"]
     covered = 0
@@ -253,7 +253,7 @@ def test_the_map_interval_covers_the_truth_as_often_as_it_says() -> None:
 
 
 def shard(rank: int, multi_label: bool) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Batches of rank 0 (7 pictures, 1 filler) and of rank 1 (a picture and fillers only)."""
+    """Batches of rank 0 (7 images, 1 filler) and of rank 1 (an image and fillers only)."""
     torch.manual_seed(rank)
     batches = []
     for kept in ((4, 3), (1, 0))[rank]:

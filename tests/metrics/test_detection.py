@@ -1,4 +1,4 @@
-"""COCO's twelve numbers against pycocotools', and against pictures dealt out otherwise."""
+"""COCO's twelve numbers against pycocotools', and against images dealt out otherwise."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from resnet_tl.structures.records import Boxes, Detections
 CLASSES = [f"class {number}" for number in range(8)]
 
 
-def answers(pictures: int, most: int, classes: int, found: int, seed: int = 0) -> tuple[Detections, Boxes]:
-    """Objects of all sizes, some crowds, some pictures without any; detections near them, elsewhere and twice."""
+def answers(images: int, most: int, classes: int, found: int, seed: int = 0) -> tuple[Detections, Boxes]:
+    """Objects of all sizes, some crowds, some images without any; detections near them, elsewhere and twice."""
     generator = torch.Generator().manual_seed(seed)
-    counts = torch.randint(0, most + 1, (pictures,), generator=generator)
+    counts = torch.randint(0, most + 1, (images,), generator=generator)
     counts[::5] = 0
-    image = torch.arange(pictures).repeat_interleave(counts)
+    image = torch.arange(images).repeat_interleave(counts)
     total = len(image)
     corner = torch.rand(total, 2, generator=generator) * 400
     side = 4 + torch.rand(total, 2, generator=generator) ** 3 * 236
@@ -38,18 +38,18 @@ def answers(pictures: int, most: int, classes: int, found: int, seed: int = 0) -
     labels = torch.randint(0, classes, (total,), generator=generator)
     crowd = torch.rand(total, generator=generator) < 0.1
     area = side.prod(1) * (0.5 + 0.5 * torch.rand(total, generator=generator))
-    near = torch.randn(pictures, found, 4, generator=generator) * 6
-    guess = torch.rand(pictures, found, 4, generator=generator) * 200
+    near = torch.randn(images, found, 4, generator=generator) * 6
+    guess = torch.rand(images, found, 4, generator=generator) * 200
     guess[..., 2:] += guess[..., :2] + 4
-    said = torch.randint(0, classes, (pictures, found), generator=generator)
-    for number in range(pictures):
+    said = torch.randint(0, classes, (images, found), generator=generator)
+    for number in range(images):
         here = (image == number).nonzero()[:, 0]
         if len(here):
             chosen = here[torch.randint(len(here), (found // 2,), generator=generator)]
             guess[number, : found // 2] = boxes[chosen] + near[number, : found // 2]
             said[number, : found // 2] = labels[chosen]
     guess[..., 2:] = torch.maximum(guess[..., 2:], guess[..., :2] + 1)
-    scores = torch.rand(pictures, found, generator=generator).sort(1, descending=True).values
+    scores = torch.rand(images, found, generator=generator).sort(1, descending=True).values
     said[:, -1] = -1
     return Detections(guess, scores, said), Boxes(boxes, labels, image, crowd, area)
 
@@ -71,7 +71,7 @@ def with_masks(detections: Detections, targets: Boxes, seed: int = 1) -> tuple[D
 
 def twelve_numbers(detections: Detections, targets: Boxes, classes: int, kind: str = "bbox") -> list[float]:
     """pycocotools', of annotations as a json file has them."""
-    pictures = len(detections.labels)
+    images = len(detections.labels)
     annotations = [
         {
             "id": number + 1,
@@ -87,14 +87,14 @@ def twelve_numbers(detections: Detections, targets: Boxes, classes: int, kind: s
     results = [
         {"image_id": n, "category_id": int(label), "score": float(score)}
         | ({"bbox": to_xywh(box).tolist()} if kind == "bbox" else {"segmentation": pasted(detections.masks[n, d], box)})
-        for n in range(pictures)
+        for n in range(images)
         for d, (box, score, label) in enumerate(zip(*(part[n] for part in detections[:3]), strict=True))
         if label >= 0
     ]
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
         truth.dataset = {
-            "images": [{"id": n, "height": SIDE, "width": SIDE} for n in range(pictures)],
+            "images": [{"id": n, "height": SIDE, "width": SIDE} for n in range(images)],
             "annotations": annotations,
             "categories": [{"id": k} for k in range(classes)],
         }
@@ -122,7 +122,7 @@ SIDE = 700
 
 
 def part(detections: Detections, targets: Boxes, chosen: list[int]) -> tuple[Detections, Boxes, Tensor, Tensor]:
-    """A batch of the pictures `chosen`."""
+    """A batch of the images `chosen`."""
     found = Detections(*(None if value is None else value[chosen] for value in detections))
     true = Boxes.join([targets.where(targets.image == number) for number in chosen])
     return found, true, torch.tensor(chosen), torch.full((len(chosen), 2), SIDE)
@@ -160,8 +160,8 @@ def test_all_twelve_of_masks_are_pycocotools() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bbox", "segm"])
-def test_all_twelve_of_500_pictures(kind: str) -> None:
-    """100 detections a picture, 80 classes. `pytest -m slow -s tests/metrics/test_detection.py` prints the seconds."""
+def test_all_twelve_of_500_images(kind: str) -> None:
+    """100 detections an image, 80 classes. `pytest -m slow -s tests/metrics/test_detection.py` prints the seconds."""
     detections, targets = answers(500, 20, 80, 100)
     if kind == "segm":
         detections, targets = with_masks(detections, targets)

@@ -1,4 +1,4 @@
-"""Scores and losses are those of one process, however many the pictures of a pass were dealt out to."""
+"""Scores and losses are those of one process, however many the images of a pass were dealt out to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CLASSES = list("abcdefg")
 
 
 def judged(count: int, ranks: int, multi_label: bool) -> tuple[dict[str, float], float]:
-    """Scores and mean loss of `count` pictures over so many ranks, in batches of 2, fillers among them."""
+    """Scores and mean loss of `count` images over so many ranks, in batches of 2, fillers among them."""
     torch.manual_seed(count)
     logits = torch.randn(count + 1, len(CLASSES))  # the last one is a filler's
     several = torch.rand(count + 1, len(CLASSES)) < 0.3

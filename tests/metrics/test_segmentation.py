@@ -24,11 +24,11 @@ def reference(said: np.ndarray, true: np.ndarray, classes: int) -> tuple[float, 
 
 
 def test_iou_is_exactly_numpys_on_500_random_cases() -> None:
-    """Absent classes, ignored pixels, pictures of a single class, several batches, fillers."""
+    """Absent classes, ignored pixels, images of a single class, several batches, fillers."""
     draw = np.random.default_rng(0)
     for case in range(500):
-        classes, pictures = int(draw.integers(2, 8)), int(draw.integers(1, 5))
-        kinds = [draw.integers(0, int(draw.integers(1, classes + 1)), (pictures, 6, 7)) for _ in range(2)]
+        classes, images = int(draw.integers(2, 8)), int(draw.integers(1, 5))
+        kinds = [draw.integers(0, int(draw.integers(1, classes + 1)), (images, 6, 7)) for _ in range(2)]
         said, true = kinds[0], kinds[1].copy()
         true[draw.random(true.shape) < draw.choice([0.0, 0.3])] = IGNORE
         if case % 5 == 0:
@@ -44,7 +44,7 @@ def test_iou_is_exactly_numpys_on_500_random_cases() -> None:
         assert [row["iou"] for row in metrics.tables()["per_class"]] == ious
 
 
-def test_it_is_not_the_mean_of_each_pictures_iou() -> None:
+def test_it_is_not_the_mean_of_each_images_iou() -> None:
     said = torch.tensor([[[0, 0, 1, 1]], [[0, 1, 1, 1]]])
     true = torch.tensor([[[0, 0, 1, 1]], [[0, 0, 0, 0]]])
     metrics = SegmentationMetrics(["a", "b"])
@@ -54,8 +54,8 @@ def test_it_is_not_the_mean_of_each_pictures_iou() -> None:
     assert float(theirs(said, true)) != pytest.approx(metrics.compute()["miou"])
 
 
-def test_how_pictures_are_dealt_out_to_processes_changes_nothing() -> None:
-    """What `dist_reduce_fx` says, done by hand: sums of counts, pictures one after another."""
+def test_how_images_are_dealt_out_to_processes_changes_nothing() -> None:
+    """What `dist_reduce_fx` says, done by hand: sums of counts, images one after another."""
     draw = torch.Generator().manual_seed(0)
     said, true = (torch.randint(0, 4, (6, 9, 8), generator=draw) for _ in range(2))
     keep = torch.ones(6, dtype=torch.bool)
@@ -65,7 +65,7 @@ def test_how_pictures_are_dealt_out_to_processes_changes_nothing() -> None:
         metrics.update(said[part], true[part], keep[part], boundaries=True)
     for name in ("confusion", "edges"):
         setattr(first.seen, name, getattr(first.seen, name) + getattr(second.seen, name))
-    first.seen.pictures += second.seen.pictures
+    first.seen.images += second.seen.images
     assert first.compute() == alone.compute()
     assert first.tables() == alone.tables()
 

@@ -1,4 +1,4 @@
-"""Whole pictures, tiles, mirrored pictures and scales."""
+"""Whole images, tiles, mirrored images and scales."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resnet_tl.models.inference import GRID, Inference, _starts, segment
 
 
 class Pixels(nn.Module):
-    """A network that sees single pixels: its logits are the picture's channels."""
+    """A network that sees single pixels: its logits are the image's channels."""
 
     def normalise(self, images: Tensor, sizes: Tensor | None = None) -> Tensor:
         return images.float()
@@ -40,8 +40,8 @@ def test_tiles_are_as_few_as_can_be_and_evenly_apart(side: int, tile: int, overl
     assert len(starts) == 1 + -(-max(-(-(side - tile) // GRID), 0) // ((tile - overlap) // GRID or 1))
 
 
-def test_a_tile_ends_with_the_picture() -> None:
-    """What is made up beyond would be seen by the last pixels, which the whole picture's never see."""
+def test_a_tile_ends_with_the_image() -> None:
+    """What is made up beyond would be seen by the last pixels, which the whole image's never see."""
     seen = []
 
     class Recording(Pixels):

@@ -1,4 +1,4 @@
-"""Target assignment for a whole batch, against torchvision's picture by picture and against the definition."""
+"""Target assignment for a whole batch, against torchvision's image by image and against the definition."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def test_overlap_is_torchvisions(counts: list[int], seed: int) -> None:
     anchors = torch.cat(Anchors(LEVELS, [[16], [32], [64]])(GRIDS, (128, 128)))
     match = match_by_overlap(pad(targets, len(counts)), anchors, low=0.4, high=0.5)
     matcher = Matcher(0.5, 0.4, allow_low_quality_matches=True)
-    for found, picture in zip(match, targets.split(len(counts)), strict=True):
+    for found, image in zip(match, targets.split(len(counts)), strict=True):
         expected = torch.full_like(found, NONE)
-        if len(picture):
-            expected = matcher(box_iou(picture.boxes, anchors))
+        if len(image):
+            expected = matcher(box_iou(image.boxes, anchors))
         assert torch.equal(found, expected)
 
 
@@ -70,8 +70,8 @@ def test_centres_find_what_the_paper_says(counts: list[int], seed: int) -> None:
         for row in range(rows)
         for column in range(columns)
     ]
-    for found, picture in zip(match, targets.split(len(counts)), strict=True):
-        assert found.tolist() == [smallest(picture.boxes, *point) for point in points]
+    for found, image in zip(match, targets.split(len(counts)), strict=True):
+        assert found.tolist() == [smallest(image.boxes, *point) for point in points]
 
 
 def smallest(boxes: Tensor, point: tuple[int, int], stride: int, between: tuple[float, float]) -> int:
@@ -84,7 +84,7 @@ def smallest(boxes: Tensor, point: tuple[int, int], stride: int, between: tuple[
     return min(fitting)[1] if fitting else NONE
 
 
-def test_pictures_are_padded_side_by_side_without_crowds() -> None:
+def test_images_are_padded_side_by_side_without_crowds() -> None:
     targets = batch([2, 0, 3], 0)
     targets.crowd[3] = True
     boxes, labels, there = pad(targets, 3)

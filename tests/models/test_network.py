@@ -31,7 +31,7 @@ def test_normalise_is_mean_and_std_of_0_to_1(network: Network) -> None:
     torch.testing.assert_close(network.normalise(images.float()), expected)
 
 
-def test_16_bit_pictures_keep_their_depth(network: Network) -> None:
+def test_16_bit_images_keep_their_depth(network: Network) -> None:
     images = torch.randint(0, 65536, (1, 3, 8, 8)).to(torch.uint16)
     expected = network.normalise(images.float() / 257)
     torch.testing.assert_close(network.normalise(images), expected)

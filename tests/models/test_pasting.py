@@ -1,4 +1,4 @@
-"""Masks over boxes as pixels of pictures, against torchvision's."""
+"""Masks over boxes as pixels of images, against torchvision's."""
 
 from __future__ import annotations
 

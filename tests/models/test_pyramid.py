@@ -19,9 +19,9 @@ LEVELS = [Level("c2", 8, 4), Level("c3", 12, 8), Level("c4", 16, 16), Level("c5"
 RETINANET = ("p3", "p4", "p5", "p6", "p7")
 
 
-def maps(height: int, width: int, levels: list[Level] = LEVELS, pictures: int = 2) -> dict[str, Tensor]:
+def maps(height: int, width: int, levels: list[Level] = LEVELS, images: int = 2) -> dict[str, Tensor]:
     return {
-        name: torch.randn(pictures, channels, -(-height // stride), -(-width // stride))
+        name: torch.randn(images, channels, -(-height // stride), -(-width // stride))
         for name, channels, stride in levels
     }
 
@@ -100,10 +100,10 @@ def test_it_sits_on_our_trunk_alone() -> None:
 @pytest.mark.parametrize("neck", [FPN, PAN])
 def test_it_exports_for_any_batch(neck: type) -> None:
     module = neck(LEVELS, channels=16, outputs=RETINANET).eval()
-    seen = maps(64, 96, pictures=3)
+    seen = maps(64, 96, images=3)
     shapes = {name: {0: torch.export.Dim("n", max=64)} for name in seen}
     program = torch.export.export(module, (seen,), dynamic_shapes=(shapes,))
-    seen = maps(64, 96, pictures=5)
+    seen = maps(64, 96, images=5)
     torch.testing.assert_close(program.module()(seen), module(seen))
 
 

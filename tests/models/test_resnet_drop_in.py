@@ -40,7 +40,7 @@ def test_torchvisions_faster_rcnn_trains_and_predicts_on_it() -> None:
 
 
 class UNetDecoder(nn.Module):
-    """In segmentation_models.pytorch's manner: from the encoder's list of maps, the picture first, to one map of its
+    """In segmentation_models.pytorch's manner: from the encoder's list of maps, the image first, to one map of its
     size."""
 
     def __init__(self, encoder_channels: Sequence[int], decoder_channels: Sequence[int]) -> None:

@@ -19,11 +19,11 @@ from resnet_tl.prediction.detection import BoxPrediction
 def found(index: int, path: str | None, objects: int = 2, masks: bool = False, channels: int = 3) -> BoxPrediction:
     boxes = np.array([[1, 2, 11, 22], [0, 0, 30.5, 40]], np.float32)[:objects]
     cutouts = [Cutout(np.ones((5, 4), bool), 2, 1), Cutout(np.ones((2, 2), bool), 38, 28)][:objects]
-    picture = np.zeros((40, 31, channels), np.uint16 if channels > 3 else np.uint8)
+    image = np.zeros((40, 31, channels), np.uint16 if channels > 3 else np.uint8)
     scores, labels = np.array([0.9, 0.3], np.float32)[:objects], np.array([1, 0])[:objects]
     names = ["cell", "dust"]
     return BoxPrediction(
-        index, path, picture, boxes, scores, labels, [names[k] for k in labels], cutouts if masks else None
+        index, path, image, boxes, scores, labels, [names[k] for k in labels], cutouts if masks else None
     )
 
 
@@ -42,7 +42,7 @@ def test_cocos_format_with_the_sets_own_ids(tmp_path: Path) -> None:
     assert [entry["image_id"] for entry in content["annotations"]] == [1, 1, 3]
 
 
-def test_pictures_called_by_numbers_have_them_as_ids(tmp_path: Path) -> None:
+def test_images_called_by_numbers_have_them_as_ids(tmp_path: Path) -> None:
     content = coco(tmp_path / "a.json", found(0, "p/000000000139.jpg"), found(1, "p/000000000285.jpg"))
     assert [image["id"] for image in content["images"]] == [139, 285]
     assert {entry["image_id"] for entry in content["annotations"]} == {139, 285}

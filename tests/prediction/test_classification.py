@@ -100,7 +100,7 @@ def assert_as_validation(predictor: Predictor, expected: dict[str, torch.Tensor]
     assert [prediction.path for prediction in predictions] == list(expected)
     found = torch.from_numpy(np.stack([prediction.probabilities for prediction in predictions]))
     torch.testing.assert_close(found, torch.stack(list(expected.values())), rtol=0, atol=1e-5)
-    assert found.std(0).max() > 1e-3, "all pictures look the same to this network: the test proves nothing"
+    assert found.std(0).max() > 1e-3, "all images look the same to this network: the test proves nothing"
 
 
 def test_predictions_are_validations_own(run: tuple[Path, Classification], photos: Path) -> None:
@@ -178,7 +178,7 @@ def test_multi_label_names_what_reaches_its_threshold(photos: Path, tmp_path: Pa
         assert prediction.scores == sorted(prediction.scores, reverse=True)
 
 
-def test_a_damaged_picture_is_named_or_left_out(run: tuple[Path, Classification], photos: Path, tmp_path: Path) -> None:
+def test_a_damaged_image_is_named_or_left_out(run: tuple[Path, Classification], photos: Path, tmp_path: Path) -> None:
     predictor = Predictor.from_path(run[0], batch_size=2)
     good = sorted(str(path) for path in photos.rglob("*.png"))[:3]
     bad = tmp_path / "cut.png"
@@ -268,7 +268,7 @@ SEVERAL = [
 ]
 
 
-def test_csv_has_a_line_a_picture(tmp_path: Path) -> None:
+def test_csv_has_a_line_an_image(tmp_path: Path) -> None:
     assert write_csv(iter(PREDICTIONS), tmp_path / "one.csv") == 2
     assert list(csv.reader((tmp_path / "one.csv").read_text().splitlines())) == [
         ["path", "label", "score", "label_2", "score_2"],
@@ -279,7 +279,7 @@ def test_csv_has_a_line_a_picture(tmp_path: Path) -> None:
     assert (tmp_path / "several.csv").read_text() == "path,label,score\na.jpg,ant|bee,0.750000|0.500000\nb.jpg,,\n"
 
 
-def test_json_has_an_entry_a_picture(tmp_path: Path) -> None:
+def test_json_has_an_entry_an_image(tmp_path: Path) -> None:
     assert write_json(iter(SEVERAL), tmp_path / "p.json") == 2
     assert json.loads((tmp_path / "p.json").read_text()) == [
         {"path": "a.jpg", "labels": ["ant", "bee"], "scores": [0.75, 0.5]},

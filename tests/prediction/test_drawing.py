@@ -1,4 +1,4 @@
-"""Pictures with boxes, words and masks."""
+"""Images with boxes, words and masks."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from resnet_tl.prediction.drawing import colour_of, draw
 
 @pytest.mark.parametrize(("height", "width"), [(16, 24), (128, 160), (600, 900), (1500, 1000)])
 def test_words_are_readable_at_any_size(height: int, width: int) -> None:
-    """A plate of words stands on the box: its height is a share of the picture's."""
-    picture = np.full((height, width, 3), 90, np.uint8)
+    """A plate of words stands on the box: its height is a share of the image's."""
+    plain = np.full((height, width, 3), 90, np.uint8)
     box = np.array([[0.2 * width, 0.4 * height, 0.8 * width, 0.9 * height]], np.float32)
-    image = np.asarray(draw(picture, box, [3], ["cat 97 %"]))
+    image = np.asarray(draw(plain, box, [3], ["cat 97 %"]))
     short = min(image.shape[:2])
     assert short == max(480, min(height, width))
     coloured = (abs(image.astype(int) - colour_of(3)) <= 2).all(2)
@@ -26,9 +26,9 @@ def test_words_are_readable_at_any_size(height: int, width: int) -> None:
 
 
 def test_a_mask_is_seen_through_and_has_a_rim() -> None:
-    picture = np.full((480, 480, 3), 100, np.uint8)
+    plain = np.full((480, 480, 3), 100, np.uint8)
     mask = Cutout(np.ones((100, 80), bool), 200, 150)
-    image = np.asarray(draw(picture, np.array([[150, 200, 230, 300]], np.float32), [1], [""], [mask])).astype(int)
+    image = np.asarray(draw(plain, np.array([[150, 200, 230, 300]], np.float32), [1], [""], [mask])).astype(int)
     tinted = (np.array(colour_of(1)) * 0.45 + 100 * 0.55).astype(int)
     assert abs(image[250, 190] - tinted).max() <= 2
     assert (image[400, 400] == 100).all()
@@ -36,21 +36,21 @@ def test_a_mask_is_seen_through_and_has_a_rim() -> None:
 
 def test_words_hide_no_other_words_where_there_is_room() -> None:
     """Two boxes that begin at one corner."""
-    picture = np.zeros((500, 500, 3), np.uint8)
+    plain = np.zeros((500, 500, 3), np.uint8)
     boxes = np.array([[100, 100, 400, 400], [100, 100, 300, 300]], np.float32)
-    both = np.asarray(draw(picture, boxes, [0, 1], ["first", "second"])).astype(int)
+    both = np.asarray(draw(plain, boxes, [0, 1], ["first", "second"])).astype(int)
     plates = [(abs(both - colour_of(label)) <= 2).all(2).sum() for label in (0, 1)]
     alone = [
-        (abs(np.asarray(draw(picture, boxes[[n]], [n], [word])).astype(int) - colour_of(n)) <= 2).all(2).sum()
+        (abs(np.asarray(draw(plain, boxes[[n]], [n], [word])).astype(int) - colour_of(n)) <= 2).all(2).sum()
         for n, word in enumerate(["first", "second"])
     ]
     assert plates[0] > 0.9 * alone[0]
 
 
-def test_the_picture_given_stays_as_it_is() -> None:
-    picture = np.zeros((500, 500, 3), np.uint8)
-    draw(picture, np.array([[1, 1, 9, 9]], np.float32), [0], ["a"], [Cutout(np.ones((8, 8), bool), 1, 1)])
-    assert not picture.any()
+def test_the_image_given_stays_as_it_is() -> None:
+    plain = np.zeros((500, 500, 3), np.uint8)
+    draw(plain, np.array([[1, 1, 9, 9]], np.float32), [0], ["a"], [Cutout(np.ones((8, 8), bool), 1, 1)])
+    assert not plain.any()
 
 
 def test_colours_of_near_labels_differ() -> None:

@@ -84,8 +84,8 @@ class Task:
 
 
 class Data:
-    def __init__(self, pictures: list[str], *, batch_size: int = 32, weights: list[float] | None = None) -> None:
-        self.pictures, self.batch_size, self.weights = pictures, batch_size, weights
+    def __init__(self, images: list[str], *, batch_size: int = 32, weights: list[float] | None = None) -> None:
+        self.images, self.batch_size, self.weights = images, batch_size, weights
 
 
 class Folder(Data):

@@ -23,7 +23,7 @@ def test_mappings_lists_tuples_and_objects(world: SimpleNamespace) -> None:
     assert optimizer == world.Optimizer(name="x", betas=(0.1, 0.2))
     assert instantiate(list[world.Phase], [{"epochs": 2}, {}]) == [world.Phase(2), world.Phase()]
     spec = {"class_path": "Folder", "init_args": {"root": "photos", "batch_size": 4}}
-    assert vars(instantiate(world.Data, spec)) == {"pictures": ["photos"], "batch_size": 4, "weights": None}
+    assert vars(instantiate(world.Data, spec)) == {"images": ["photos"], "batch_size": 4, "weights": None}
 
 
 def test_a_callable_waits_for_its_arguments(world: SimpleNamespace) -> None:

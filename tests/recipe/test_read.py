@@ -84,9 +84,9 @@ def test_what_is_no_recipe_is_one_line_with_its_place(written: Any, text: str, m
 
 
 def test_a_binary_file_and_a_folder_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "picture.yaml").write_bytes(b"\x89PNG\xff\xfe")
-    with pytest.raises(RecipeError, match=r"picture\.yaml: not a recipe: a recipe is YAML, text in UTF-8"):
-        read(tmp_path / "picture.yaml")
+    (tmp_path / "image.yaml").write_bytes(b"\x89PNG\xff\xfe")
+    with pytest.raises(RecipeError, match=r"image\.yaml: not a recipe: a recipe is YAML, text in UTF-8"):
+        read(tmp_path / "image.yaml")
     with pytest.raises(RecipeError, match="cannot be read: Is a directory"):
         read(tmp_path)
 

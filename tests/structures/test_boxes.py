@@ -72,13 +72,13 @@ def test_decoding_undoes_encoding_and_never_overflows() -> None:
     assert bx.decode(torch.full((30, 4), 1e4), anchors).isfinite().all()
 
 
-def test_boxes_are_clipped_to_their_own_picture() -> None:
+def test_boxes_are_clipped_to_their_own_image() -> None:
     boxes = torch.tensor([[-5.0, -5.0, 500.0, 500.0]]).expand(2, 1, 4)
     clipped = bx.clip(boxes, torch.tensor([[10, 20], [30, 40]]))
     assert clipped.tolist() == [[[0, 0, 20, 10]], [[0, 0, 40, 30]]]
 
 
-def test_boxes_follow_their_resized_picture() -> None:
+def test_boxes_follow_their_resized_image() -> None:
     boxes = torch.tensor([[[2.0, 3.0, 4.0, 6.0]]])
     assert bx.rescale(boxes, torch.tensor([[10, 10]]), torch.tensor([[20, 40]])).tolist() == [[[8, 6, 16, 12]]]
 
@@ -121,20 +121,20 @@ def test_a_polygon_over_the_edge_is_cut_off() -> None:
     assert to_pixels([np.array([[-9, -9], [99, -9], [99, 99], [-9, 99]], np.float32)], 4, 5).all()
 
 
-def picture(count: int) -> Boxes:
+def image(count: int) -> Boxes:
     zeros = torch.zeros(count, dtype=torch.int64)
     masks = [[some_boxes(1).view(2, 2).numpy()] for _ in range(count)]
     return Boxes(some_boxes(count), torch.arange(count), zeros, zeros == 1, torch.rand(count), masks)
 
 
-def test_pictures_join_and_split() -> None:
-    each = [picture(2), picture(0), picture(3)]
+def test_images_join_and_split() -> None:
+    each = [image(2), image(0), image(3)]
     joined = Boxes.join(each)
     assert joined.image.tolist() == [0, 0, 2, 2, 2]
     back = joined.split(3)
     assert [len(boxes) for boxes in back] == [2, 0, 3]
     assert all(torch.equal(a.boxes, b.boxes) and a.masks == b.masks for a, b in zip(back, each, strict=True))
-    assert len(Boxes.join([picture(0)])) == 0
+    assert len(Boxes.join([image(0)])) == 0
     joined.crowd[3] = True
     assert joined.objects().labels.tolist() == [0, 1, 0, 2]
     assert joined.to("cpu").masks is joined.masks

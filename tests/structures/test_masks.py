@@ -1,4 +1,4 @@
-"""Masks as polygons, run lengths and pixels, and what happens to them with their picture."""
+"""Masks as polygons, run lengths and pixels, and what happens to them with their image."""
 
 from __future__ import annotations
 

@@ -47,13 +47,13 @@ def trainer(folder: Path, **options: Any) -> Trainer:
 
 
 def fit(
-    folder: Path, pictures: ImageFolder | None = None, epochs: int = 1, **options: Any
+    folder: Path, images: ImageFolder | None = None, epochs: int = 1, **options: Any
 ) -> tuple[Classification, Trainer]:
-    pictures = pictures or data()
+    images = images or data()
     torch.manual_seed(0)
-    task = Classification(pictures.classes, backbone=TINY, optimizer=Optimizer(lr=0.05), **options)
+    task = Classification(images.classes, backbone=TINY, optimizer=Optimizer(lr=0.05), **options)
     run = trainer(folder, max_epochs=epochs)
-    run.fit(task, pictures)
+    run.fit(task, images)
     return task, run
 
 
@@ -66,18 +66,16 @@ def test_three_lines_train_evaluate_and_log(tmp_path: Path) -> None:
 
 
 def test_learning_lowers_the_loss(tmp_path: Path) -> None:
-    pictures = data(augment="none")
-    before = _train_loss(Classification(pictures.classes, backbone=TINY), pictures)
-    task, _ = fit(tmp_path, pictures, epochs=8)
-    assert _train_loss(task, pictures) < before - 0.1
+    images = data(augment="none")
+    before = _train_loss(Classification(images.classes, backbone=TINY), images)
+    task, _ = fit(tmp_path, images, epochs=8)
+    assert _train_loss(task, images) < before - 0.1
 
 
-def _train_loss(task: Classification, pictures: ImageFolder) -> float:
+def _train_loss(task: Classification, images: ImageFolder) -> float:
     task.eval()
     with torch.no_grad():
-        losses = [
-            task.network.head.loss(task.network(b.images), b.targets)["loss"] for b in pictures.train_dataloader()
-        ]
+        losses = [task.network.head.loss(task.network(b.images), b.targets)["loss"] for b in images.train_dataloader()]
     return float(torch.stack(losses).mean())
 
 
@@ -116,21 +114,21 @@ def test_a_task_from_python_tells_all_its_options() -> None:
 
 
 def test_views_are_averaged(tmp_path: Path) -> None:
-    pictures = data(crops=10, image_size=24, batch_size=8)
-    task = Classification(pictures.classes, backbone=TINY)
-    (logged,) = trainer(tmp_path).validate(task, pictures, verbose=False)
+    images = data(crops=10, image_size=24, batch_size=8)
+    task = Classification(images.classes, backbone=TINY)
+    (logged,) = trainer(tmp_path).validate(task, images, verbose=False)
     assert 0 <= logged["val/acc"] <= 1
-    batch = next(iter(pictures.val_dataloader()))
+    batch = next(iter(images.val_dataloader()))
     assert len(batch.images) == 10 * len(batch)
 
 
 def test_frozen_stages_stand_still_and_the_head_learns(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    pictures = data()
+    images = data()
     tuning = Tuning([Phase(["head"])], allow_untrained=True)
-    task = Classification(pictures.classes, backbone=TINY, tuning=tuning, optimizer=Optimizer(lr=0.1))
+    task = Classification(images.classes, backbone=TINY, tuning=tuning, optimizer=Optimizer(lr=0.1))
     before = {key: value.clone() for key, value in task.network.state_dict().items()}
-    trainer(tmp_path).fit(task, pictures)
+    trainer(tmp_path).fit(task, images)
     for key, value in task.network.state_dict().items():
         assert torch.equal(before[key], value) == (not key.startswith("head.fc"))
 
@@ -153,9 +151,9 @@ def test_a_multi_label_head_on_single_labels_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["resnet20_cifar"])
 def test_published_weights_are_scored_without_training(name: str, shared_data: Path, tmp_path: Path) -> None:
     weights = shared_data / "weights" / "resnet20-12fca82f.th"
-    pictures = ImageFolder(shared_data / "cifar10" / "test.zip", image_size=32, crop=1.0, batch_size=100, num_workers=0)
-    task = Classification(pictures.classes, backbone=Backbone(name, str(weights), keep_classifier=True))
-    (logged,) = trainer(tmp_path, limit_val_batches=10).validate(task, pictures, verbose=False)
+    images = ImageFolder(shared_data / "cifar10" / "test.zip", image_size=32, crop=1.0, batch_size=100, num_workers=0)
+    task = Classification(images.classes, backbone=Backbone(name, str(weights), keep_classifier=True))
+    (logged,) = trainer(tmp_path, limit_val_batches=10).validate(task, images, verbose=False)
     assert logged["val/acc"] > 0.85
     assert set(task.loaded_stages) == set(task.stages())
 
@@ -167,15 +165,15 @@ def test_a_schedule_of_the_recipe_reaches_the_optimizer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ema", [None, 0.5])
 def test_multi_label_thresholds_are_chosen_on_validation_and_saved(ema: float | None, tmp_path: Path) -> None:
-    table = tmp_path / "pictures.csv"
+    table = tmp_path / "images.csv"
     listed = {name: sorted((SAMPLES / "train" / name).iterdir()) for name in LABELS}
     rows = [f"{path},{LABELS[name]}" for name, paths in listed.items() for path in paths]
     table.write_text("path,label\n" + "\n".join(rows) + "\n")
-    pictures = ImageTable(table, image_size=32, crop=1.0, batch_size=30, num_workers=0, seed=3)
+    images = ImageTable(table, image_size=32, crop=1.0, batch_size=30, num_workers=0, seed=3)
     head = functools.partial(LinearHead, multi_label=True, thresholds="auto")
-    task = Classification(pictures.classes, backbone=TINY, head=head, tuning=Tuning(ema=ema))
+    task = Classification(images.classes, backbone=TINY, head=head, tuning=Tuning(ema=ema))
     run = trainer(tmp_path)
-    run.fit(task, pictures)
+    run.fit(task, images)
     assert {"val/map", "val/f1"} <= set(run.callback_metrics)
     chosen = task.network.head.thresholds
     assert not torch.equal(chosen, torch.full_like(chosen, 0.5))

@@ -24,7 +24,7 @@ from resnet_tl.structures.records import Batch, Boxes, Detections
 from resnet_tl.tasks.detection import Detection
 from resnet_tl.tuning.rates import Optimizer, Schedule
 
-SIDE, PICTURES = 64, 6
+SIDE, IMAGES = 64, 6
 CLASSES = ["square", "disc"]
 HEADS: dict[str, Any] = {
     "retinanet": functools.partial(RetinaNet, convs=1, norm="group", detections=10),
@@ -34,7 +34,7 @@ HEADS: dict[str, Any] = {
 }
 
 
-def picture(index: int) -> tuple[Tensor, Boxes]:
+def scene(index: int) -> tuple[Tensor, Boxes]:
     """One thing on a dark ground, or none on the last; pixels `[3, SIDE, SIDE]`."""
     draw = np.random.default_rng(index)
     image = draw.integers(0, 60, (3, SIDE, SIDE))
@@ -45,7 +45,7 @@ def picture(index: int) -> tuple[Tensor, Boxes]:
     if label:
         inside &= (rows - y - side / 2) ** 2 + (columns - x - side / 2) ** 2 < side**2 / 4
     boxes, masks = [[x, y, x + side, y + side]], [to_run_lengths(inside)]
-    if index == PICTURES - 1:
+    if index == IMAGES - 1:
         boxes, masks = [], []
     else:
         image[:, inside] += 150 if label else 100
@@ -58,7 +58,7 @@ def picture(index: int) -> tuple[Tensor, Boxes]:
 
 def batch_of(indices: list[int]) -> Batch:
     """-1 is a filler."""
-    images, objects = zip(*(picture(index if index >= 0 else PICTURES - 1) for index in indices), strict=True)
+    images, objects = zip(*(scene(index if index >= 0 else IMAGES - 1) for index in indices), strict=True)
     sizes = torch.full((len(indices), 2), SIDE)
     return Batch(torch.stack(images), Boxes.join(objects), sizes, sizes, torch.tensor(indices))
 
@@ -158,7 +158,7 @@ def test_a_trained_checkpoint_is_enough_to_predict(tmp_path: Path) -> None:
     run = trainer(tmp_path, max_epochs=1, enable_checkpointing=True)
     run.fit(seen, loader([0, 1]))
     run.save_checkpoint(tmp_path / "a.ckpt")
-    image = picture(1)[0].permute(1, 2, 0).numpy()
+    image = scene(1)[0].permute(1, 2, 0).numpy()
     (found,) = load(tmp_path / "a.ckpt").predict(image)
     assert len(found.boxes) == len(found.scores) == len(found.masks) > 0
     assert (np.diff(found.scores) <= 0).all()

@@ -13,13 +13,13 @@ from resnet_tl.structures.records import Level
 from resnet_tl.tasks.mixing import blend, box, mix, paste, share
 
 
-def flat_pictures(values: list[float], size: tuple[int, int] = (8, 6)) -> Tensor:
-    """One picture a value, that value in each of its pixels."""
+def flat_images(values: list[float], size: tuple[int, int] = (8, 6)) -> Tensor:
+    """One image a value, that value in each of its pixels."""
     return torch.tensor(values)[:, None, None, None].expand(-1, 3, *size).contiguous()
 
 
-def test_mixup_blends_pictures_and_targets_alike() -> None:
-    images, targets = flat_pictures([1.0, 2.0, 4.0]), torch.eye(3)
+def test_mixup_blends_images_and_targets_alike() -> None:
+    images, targets = flat_images([1.0, 2.0, 4.0]), torch.eye(3)
     mixed, soft = blend(images, targets, 0.75)
     torch.testing.assert_close(mixed[:, 0, 0, 0], torch.tensor([0.75 * 1 + 0.25 * 4, 1.75, 3.5]))
     torch.testing.assert_close(soft, torch.tensor([[0.75, 0.0, 0.25], [0.25, 0.75, 0.0], [0.0, 0.25, 0.75]]))
@@ -30,9 +30,9 @@ def test_mixup_blends_pictures_and_targets_alike() -> None:
 @given(st.integers(1, 9), st.integers(1, 9), st.floats(0, 1), st.integers(0, 2**31))
 def test_cutmix_targets_hold_the_true_share_of_pixels(height: int, width: int, kept: float, seed: int) -> None:
     torch.manual_seed(seed)
-    images, targets = flat_pictures([0.0, 1.0], (height, width)), torch.eye(2)
+    images, targets = flat_images([0.0, 1.0], (height, width)), torch.eye(2)
     mixed, soft = paste(images, targets, box(height, width, kept))
-    pixels = mixed[:, 0].mean((1, 2))  # of picture 1 in either picture
+    pixels = mixed[:, 0].mean((1, 2))  # of image 1 in either image
     torch.testing.assert_close(soft[:, 1], pixels)
     torch.testing.assert_close(soft.sum(1), torch.ones(2))
 
@@ -41,7 +41,7 @@ def test_a_box_in_the_middle_has_the_area_asked_for() -> None:
     areas = []
     for seed in range(200):
         torch.manual_seed(seed)
-        top, bottom, left, right = box(100, 50, 0.64)  # sides of 60 % of the picture's
+        top, bottom, left, right = box(100, 50, 0.64)  # sides of 60 % of the image's
         assert 0 <= top <= bottom <= 100
         assert 0 <= left <= right <= 50
         areas.append((bottom - top) * (right - left))
@@ -73,11 +73,11 @@ def test_without_either_only_the_targets_change_their_form() -> None:
 
 
 def test_multi_label_targets_blend_class_by_class() -> None:
-    _, soft = blend(flat_pictures([0.0, 1.0]), torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]]), 0.75)
+    _, soft = blend(flat_images([0.0, 1.0]), torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]]), 0.75)
     torch.testing.assert_close(soft, torch.tensor([[0.75, 1.0, 0.0], [0.25, 1.0, 0.0]]))
 
 
-def test_a_lone_picture_is_its_own_partner() -> None:
+def test_a_lone_image_is_its_own_partner() -> None:
     torch.manual_seed(0)
     images = torch.randn(1, 3, 8, 8)
     for alphas in ({"mixup": 1.0, "cutmix": 0.0}, {"mixup": 0.0, "cutmix": 1.0}):
@@ -99,7 +99,7 @@ def test_draws_follow_torchs_generator() -> None:
 
 def test_with_both_each_is_drawn_about_half_of_the_time() -> None:
     torch.manual_seed(0)
-    images = flat_pictures([0.0, 1.0], (16, 16))
+    images = flat_images([0.0, 1.0], (16, 16))
     blended = 0
     for _ in range(200):
         mixed, _ = mix(images, torch.tensor([0, 1]), 2, mixup=1.0, cutmix=1.0)

@@ -37,7 +37,7 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, (list, tuple)) else repr(value)
 
 
-def everything(task: Classification, pictures: ImageFolder, trainer: Trainer) -> dict[str, str]:
+def everything(task: Classification, images: ImageFolder, trainer: Trainer) -> dict[str, str]:
     """sha256 of all that must not change."""
     loader: Any = trainer.train_dataloader
     return {
@@ -50,26 +50,24 @@ def everything(task: Classification, pictures: ImageFolder, trainer: Trainer) ->
         "schedule": digest(trainer.lr_scheduler_configs[0].scheduler.state_dict()),
         "generators": digest([random.getstate(), np.random.get_state(), torch.get_rng_state()]),
         "loader": digest([loader.generator.get_state(), list(loader.sampler)]),
-        "data": digest([len(pictures._datasets), id(pictures.trainer), pictures.image_size]),
+        "data": digest([len(images._datasets), id(images.trainer), images.image_size]),
         "task": digest([id(task.trainer), task.tuning]),
     }
 
 
 def test_nothing_is_touched_and_a_rate_that_learns_is_found(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    pictures = ImageFolder(SAMPLES, image_size=16, crop=1.0, batch_size=20, num_workers=0, seed=3)
+    images = ImageFolder(SAMPLES, image_size=16, crop=1.0, batch_size=20, num_workers=0, seed=3)
     tuning = Tuning([Phase(["head"])], allow_untrained=True, ema=0.9)
-    task = Classification(
-        pictures.classes, backbone=Backbone("resnet_tiny"), tuning=tuning, optimizer=Optimizer(lr=0.1)
-    )
+    task = Classification(images.classes, backbone=Backbone("resnet_tiny"), tuning=tuning, optimizer=Optimizer(lr=0.1))
     trainer = Trainer(
         max_epochs=1, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
         enable_checkpointing=False, default_root_dir=tmp_path, limit_val_batches=1, num_sanity_val_steps=0,
     )  # fmt: skip
-    trainer.fit(task, pictures)
-    before = everything(task, pictures, trainer)
-    curve = find_rate(task, pictures, Phase(), steps=60, accelerator="cpu", default_root_dir=tmp_path)
-    assert everything(task, pictures, trainer) == before
+    trainer.fit(task, images)
+    before = everything(task, images, trainer)
+    curve = find_rate(task, images, Phase(), steps=60, accelerator="cpu", default_root_dir=tmp_path)
+    assert everything(task, images, trainer) == before
     assert len(curve.rates) == len(curve.losses) <= 60
     assert 1e-3 < curve.suggestion < 1
     assert min(curve.losses) < curve.losses[0]

@@ -32,15 +32,15 @@ HEADS = {
 
 @pytest.fixture
 def masks(tmp_path: Path) -> Path:
-    """Six pictures to train on and three to validate on, 40 x 56, which show their masks' three classes."""
+    """Six images to train on and three to validate on, 40 x 56, which show their masks' three classes."""
     draw = np.random.default_rng(0)
     for split, count in (("train", 6), ("val", 3)):
         for kind in ("images", "masks"):
             (tmp_path / "set" / split / kind).mkdir(parents=True)
         for number in range(count):
             mask = np.kron(draw.integers(0, 3, (5, 7), np.uint8), np.ones((8, 8), np.uint8))
-            picture = np.repeat(mask[..., None] * 80, 3, axis=2) + draw.integers(0, 60, (40, 56, 3), np.uint8)
-            Image.fromarray(picture).save(tmp_path / "set" / split / "images" / f"{number}.png")
+            image = np.repeat(mask[..., None] * 80, 3, axis=2) + draw.integers(0, 60, (40, 56, 3), np.uint8)
+            Image.fromarray(image).save(tmp_path / "set" / split / "images" / f"{number}.png")
             Image.fromarray(mask).save(tmp_path / "set" / split / "masks" / f"{number}.png")
     (tmp_path / "set" / "classes.txt").write_text("sky\nroad\ncar\n")
     return tmp_path / "set"
@@ -62,11 +62,11 @@ class Watch(Callback):
 
 def fit(masks: Path, tuning: Tuning, kind: str = "unet", epochs: int = 2, **data: Any) -> SimpleNamespace:
     options = {"image_size": (32, 64), "batch_size": 2, "num_workers": 0, "seed": 3, "augment": "none"}
-    pictures = MaskFolder(str(masks), **{**options, "cache_dir": str(masks.parent / "kept"), **data})
+    images = MaskFolder(str(masks), **{**options, "cache_dir": str(masks.parent / "kept"), **data})
     torch.manual_seed(0)
     tuning.allow_untrained = True
     task = Segmentation(
-        pictures.classes, Backbone("resnet_tiny", zero_init_last=False), tuning=tuning, optimizer=Optimizer(lr=0.05),
+        images.classes, Backbone("resnet_tiny", zero_init_last=False), tuning=tuning, optimizer=Optimizer(lr=0.05),
         **HEADS[kind],
     )  # fmt: skip
     watch, before = Watch(), {name: value.clone() for name, value in task.state_dict().items()}
@@ -74,10 +74,10 @@ def fit(masks: Path, tuning: Tuning, kind: str = "unet", epochs: int = 2, **data
         max_epochs=epochs, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
         enable_checkpointing=False, default_root_dir=masks.parent, num_sanity_val_steps=0, callbacks=[watch],
     )  # fmt: skip
-    run.fit(task, pictures)
+    run.fit(task, images)
     metrics = {name: float(value) for name, value in run.callback_metrics.items()}
     kept = sorted((masks.parent / "kept").glob("*.features"))
-    return SimpleNamespace(task=task, before=before, metrics=metrics, watch=watch, data=pictures, kept=kept)
+    return SimpleNamespace(task=task, before=before, metrics=metrics, watch=watch, data=images, kept=kept)
 
 
 def weights(run: SimpleNamespace) -> Tensor:
@@ -100,7 +100,7 @@ def assert_same_training(cached: SimpleNamespace, plain: SimpleNamespace) -> Non
 def test_what_is_frozen_stands_still_and_a_cached_run_is_the_uncached_one(
     masks: Path, kind: str, trained: list[str]
 ) -> None:
-    """Pictures that every epoch shows alike, by `augment: none`."""
+    """Images that every epoch shows alike, by `augment: none`."""
     phase = Phase(trained)
     cached, plain = (fit(masks, Tuning([phase], cache=cache), kind) for cache in ("on", "off"))
     assert_same_training(cached, plain)

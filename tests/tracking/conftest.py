@@ -47,9 +47,9 @@ class Tiny(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def loader(pictures: int = 16) -> DataLoader:
+def loader(count: int = 16) -> DataLoader:
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(pictures, 3, 2, 2, generator=generator)
+    images = torch.randn(count, 3, 2, 2, generator=generator)
     return DataLoader(TensorDataset(images, (images.mean((1, 2, 3)) > 0).long()), batch_size=4)
 
 

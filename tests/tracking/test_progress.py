@@ -104,7 +104,7 @@ def test_warm_up_first_batches_and_validation_do_not_count_as_speed(monkeypatch:
     pace.on_train_start(clock, None)
     clock.epoch(pace, [9.0, 7.0, 7.0] + [0.5] * 7, validation=11.0)
     clock.epoch(pace, [5.0] + [0.5] * 9, validation=11.0)
-    assert pace.images_per_second == pytest.approx(8 * 2 / 0.5), "8 pictures on each of 2 ranks in half a second"
+    assert pace.images_per_second == pytest.approx(8 * 2 / 0.5), "8 images on each of 2 ranks in half a second"
     assert pace.seconds == clock.now
 
 

@@ -70,8 +70,8 @@ class Case:
         return cls(network, norm, None if ema == "None" else float(ema), precision)
 
 
-class Pictures(Dataset):
-    """Noise with rare labels: one picture in six shows a class, so that some rank's batch has no positive at all."""
+class Images(Dataset):
+    """Noise with rare labels: one image in six shows a class, so that some rank's batch has no positive at all."""
 
     def __init__(self, count: int = COUNT) -> None:
         self.count = count
@@ -95,7 +95,7 @@ def batch_of(items: list[tuple[Tensor, Tensor, int]]) -> Batch:
 
 
 def masks_of(items: list[tuple[Tensor, Tensor, int]]) -> Batch:
-    """Classes of pixels; five pictures in six are ignored, of the others a part."""
+    """Classes of pixels; five images in six are ignored, of the others a part."""
     batch = batch_of(items)
     masks = torch.full((len(items), 32, 32), IGNORE, dtype=torch.uint8)
     for mask, index in zip(masks, batch.indices.tolist(), strict=True):
@@ -105,7 +105,7 @@ def masks_of(items: list[tuple[Tensor, Tensor, int]]) -> Batch:
 
 
 def objects_of(items: list[tuple[Tensor, Tensor, int]]) -> Batch:
-    """One object with a mask on one picture in six, and a crowd on one in twelve."""
+    """One object with a mask on one image in six, and a crowd on one in twelve."""
     batch, each = batch_of(items), []
     for index in batch.indices.tolist():
         corners = [[4, 2, 20, 26], [0, 16, 30, 32]][: (index % 6 == 0) + (index % 12 == 0)]
@@ -123,7 +123,7 @@ def loaders(ranks: int, rank: int, collate: Callable[..., Batch] = batch_of) -> 
     batch_size = GLOBAL_BATCH // ranks
     train = TrainSampler(COUNT, seed=1, batch_size=batch_size, ranks=ranks, rank=rank)
     evaluate = EvaluationSampler(COUNT, ranks=ranks, rank=rank)
-    return [DataLoader(Pictures(), batch_size, sampler=s, collate_fn=collate) for s in (train, evaluate)]
+    return [DataLoader(Images(), batch_size, sampler=s, collate_fn=collate) for s in (train, evaluate)]
 
 
 class Plain(LightningModule):
@@ -240,13 +240,13 @@ EVALUATED = (1, 5, 7, 16)
 
 
 def classes_of(items: list[tuple[Tensor, Tensor, int]]) -> Batch:
-    """One class a picture instead of several."""
+    """One class an image instead of several."""
     batch = batch_of(items)
     return replace(batch, targets=batch.indices.clamp(min=0) % CLASSES)
 
 
 def evaluate(ranks: int, rank: int, folder: Path) -> dict[str, Any]:
-    """Scores of validation and test, and the indices predicted on this rank, by kind of task and number of pictures."""
+    """Scores of validation and test, and the indices predicted on this rank, by kind of task and number of images."""
     found: dict[str, Any] = {}
     for kind, collate in (("classes", classes_of), ("labels", batch_of), *COLLATES.items()):
         torch.manual_seed(0)
@@ -255,7 +255,7 @@ def evaluate(ranks: int, rank: int, folder: Path) -> dict[str, Any]:
         task = segmentation_or_detection(kind) or classification
         for count in EVALUATED:
             sampler = EvaluationSampler(count, ranks=ranks, rank=rank)
-            loader = DataLoader(Pictures(count), 2, sampler=sampler, collate_fn=collate)
+            loader = DataLoader(Images(count), 2, sampler=sampler, collate_fn=collate)
             trainer = Trainer(
                 accelerator="cpu", devices=ranks, strategy="ddp" if ranks > 1 else "auto", logger=False,
                 enable_progress_bar=False, use_distributed_sampler=False, default_root_dir=folder,
@@ -278,7 +278,7 @@ def segmentation_or_detection(kind: str) -> LightningModule | None:
     return task
 
 
-def draw_pictures(folder: Path) -> None:
+def draw_images(folder: Path) -> None:
     """Noise of two classes, in `photos`."""
     generator = np.random.default_rng(0)
     for number in range(COUNT):
@@ -288,7 +288,7 @@ def draw_pictures(folder: Path) -> None:
 
 
 class Seen(Callback):
-    """The pictures of each training batch, and whether they came as features."""
+    """The images of each training batch, and whether they came as features."""
 
     def __init__(self) -> None:
         self.batches: list[tuple[list[int], bool]] = []

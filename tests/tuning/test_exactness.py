@@ -95,7 +95,7 @@ class Watch(Callback):
         self.look(pl_module)
 
 
-def pictures(count: int) -> list[tuple[Tensor, Tensor, int]]:
+def samples(count: int) -> list[tuple[Tensor, Tensor, int]]:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
     return [(image, torch.eye(CLASSES)[i % CLASSES], i) for i, image in enumerate(images)]
@@ -106,7 +106,7 @@ def fit(network: str, optimizer: str, tuning: Tuning, precision: str, folder: Pa
     net, stages = NETS[network]()
     module, callback = Restless(net, optimizer), FineTuning(tuning, stages)
     watch = Watch(callback)
-    train, val = (DataLoader(pictures(n), 4, collate_fn=batch_of) for n in (40, 4))
+    train, val = (DataLoader(samples(n), 4, collate_fn=batch_of) for n in (40, 4))
     Trainer(
         max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, precision=precision, callbacks=[callback, watch], default_root_dir=folder,
@@ -158,7 +158,7 @@ def check_maps(module: Restless) -> None:
     _, stages = NETS["ours" if hasattr(module.net, "trunk") else "timm"]()
     maps: list[Tensor] = []
     stages_of(module, stages)["layer2"][0].register_forward_hook(lambda part, inputs, output: maps.append(output))
-    images = torch.stack([image for image, _, _ in pictures(8)]).float() / 255
+    images = torch.stack([image for image, _, _ in samples(8)]).float() / 255
     with torch.no_grad():
         for mode, split in ((True, [8]), (False, [8]), (True, [2, 4, 2])):
             module.train(mode)

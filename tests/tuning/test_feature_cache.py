@@ -34,11 +34,11 @@ HEAD, DEEP = Phase(["head"]), Phase(["layer3", "head"])
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Two classes of six pictures."""
+    """Two classes of six images."""
     for kind in ("cat", "ship"):
         (tmp_path / "photos" / kind).mkdir(parents=True)
-        for picture in sorted((SAMPLES / kind).iterdir())[:6]:
-            shutil.copy(picture, tmp_path / "photos" / kind)
+        for image in sorted((SAMPLES / kind).iterdir())[:6]:
+            shutil.copy(image, tmp_path / "photos" / kind)
     return tmp_path / "photos"
 
 
@@ -52,7 +52,7 @@ def fit(
     **model: Any,
 ) -> SimpleNamespace:
     options = {"image_size": 32, "crop": 1.0, "batch_size": 4, "num_workers": 0, "seed": 3, "augment": "none"}
-    pictures = ImageFolder(str(photos), **{**options, "cache_dir": str(photos.parent / "kept"), **(data or {})})
+    images = ImageFolder(str(photos), **{**options, "cache_dir": str(photos.parent / "kept"), **(data or {})})
     torch.manual_seed(0)
     model = {
         "backbone": CIFAR,
@@ -60,9 +60,9 @@ def fit(
         "optimizer": Optimizer(lr=0.05),
         **model,
     }
-    task = Classification(pictures.classes, tuning=tuning, **model)
-    watch, metrics = fit_watched(task, pictures, photos.parent, **{"max_epochs": epochs, **(trainer or {})})
-    return SimpleNamespace(task=task, metrics=metrics, watch=watch, data=pictures, kept=sorted(kept_in(photos)))
+    task = Classification(images.classes, tuning=tuning, **model)
+    watch, metrics = fit_watched(task, images, photos.parent, **{"max_epochs": epochs, **(trainer or {})})
+    return SimpleNamespace(task=task, metrics=metrics, watch=watch, data=images, kept=sorted(kept_in(photos)))
 
 
 def kept_in(photos: Path) -> list[Path]:
@@ -90,8 +90,8 @@ def test_kept_features_are_the_networks(photos: Path) -> None:
     run = fit(photos, Tuning([DEEP], cache="on"), epochs=1)
     plain = fit(photos, Tuning([DEEP], cache="off"), epochs=1)
     network = run.task.network.eval()
-    for kept, pictures in zip(run.watch.batches, plain.watch.batches, strict=True):
-        expected = network.maps_behind("layer2", network.normalise(pictures.images))["c3"]
+    for kept, images in zip(run.watch.batches, plain.watch.batches, strict=True):
+        expected = network.maps_behind("layer2", network.normalise(images.images))["c3"]
         difference = (kept.images.maps["c3"] - expected).abs().max() / expected.abs().max()
         assert difference < 1e-5
         assert kept.images.maps["c3"].is_contiguous(memory_format=torch.channels_last)
@@ -104,7 +104,7 @@ def test_of_a_frozen_trunk_only_the_pooled_map_is_kept(photos: Path) -> None:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Paths of pictures that were opened."""
+    """Paths of images that were opened."""
     paths: list[str] = []
     for module in (dataset, contents):
         read = module.read_bytes
@@ -112,7 +112,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return paths
 
 
-def test_a_kept_picture_is_neither_opened_nor_decoded(photos: Path, opened: list[str]) -> None:
+def test_a_kept_image_is_neither_opened_nor_decoded(photos: Path, opened: list[str]) -> None:
     first = fit(photos, Tuning([HEAD], cache="on"), epochs=3)
     assert len(opened) == 2 * 12  # for the hash and for the features, once each
     opened.clear()
@@ -122,7 +122,7 @@ def test_a_kept_picture_is_neither_opened_nor_decoded(photos: Path, opened: list
     assert torch.equal(weights(first), weights(second))
 
 
-def _another_picture(photos: Path) -> dict[str, Any]:
+def _another_image(photos: Path) -> dict[str, Any]:
     path = photos / "cat" / "000.png"
     times = path.stat()
     shutil.copy(photos / "ship" / "000.png", path)
@@ -131,7 +131,7 @@ def _another_picture(photos: Path) -> dict[str, Any]:
 
 
 CHANGES = {
-    "content": _another_picture,
+    "content": _another_image,
     "crop": lambda photos: {"data": {"crop": 0.8}},
     "size": lambda photos: {"data": {"image_size": 40}},
     "weights": lambda photos: {"backbone": Backbone("resnet20_cifar"), "tuning": {"allow_untrained": True}},
@@ -149,7 +149,7 @@ def test_a_change_in_anything_means_another_file(photos: Path, change: str) -> N
     tuning = Tuning([options.pop("phase", HEAD)], cache="on", **options.pop("tuning", {}))
     after = fit(photos, tuning, epochs=1, **options).kept
     assert len(before) == 2
-    # the training and validation pictures are the folder's own two classes, parted: a picture is in one of them
+    # the training and validation images are the folder's own two classes, parted: an image is in one of them
     assert len(after) == (3 if change == "content" else 4)
 
 
@@ -177,7 +177,7 @@ def test_fixed_views_are_those_of_the_first_epochs_in_turn(photos: Path) -> None
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"data": {"augment": "light"}}, "data.augment: light shows other pictures.*tuning.views"),
+        ({"data": {"augment": "light"}}, "data.augment: light shows other images.*tuning.views"),
         ({"mixup": 0.2}, "model.mixup blends"),
     ],
 )
@@ -201,7 +201,7 @@ def test_what_is_written_is_said_before(photos: Path, caplog: pytest.LogCaptureF
     assert all(str(path) in "\n".join(told) for path in run.kept)
 
 
-def test_phases_switch_between_features_and_pictures(photos: Path) -> None:
+def test_phases_switch_between_features_and_images(photos: Path) -> None:
     plan = [Phase(["head"], epochs=2), Phase(["layer3", "head"], epochs=1), Phase("all")]
     run = fit(photos, Tuning(plan), epochs=5, data={"num_workers": 2})
     steps = len(run.watch.kinds) // 5
@@ -265,24 +265,24 @@ def test_bf16_is_kept_as_it_is(photos: Path) -> None:
     assert cached.metrics["val/loss"] == pytest.approx(plain.metrics["val/loss"], rel=1e-2)
 
 
-def test_ten_crops_of_a_validation_picture_stay_together(photos: Path) -> None:
+def test_ten_crops_of_a_validation_image_stay_together(photos: Path) -> None:
     crops = {"crop": 0.8, "crops": 10}
     cached, plain = (fit(photos, Tuning([HEAD], cache=cache), data=crops) for cache in ("on", "off"))  # type: ignore[arg-type]
     assert isinstance(cached.watch.validated[0].images, Features)
     assert cached.metrics["val/loss"] == pytest.approx(plain.metrics["val/loss"], rel=1e-4)
 
 
-def test_several_labels_a_picture(photos: Path) -> None:
+def test_several_labels_an_image(photos: Path) -> None:
     named = [f"{path.parent.name}/{path.name},{path.parent.name}|it" for path in sorted(photos.glob("*/*"))]
     rows = ["path,label", *named]
     (photos / "table.csv").write_text("\n".join(rows))
     options: dict[str, Any] = {"image_size": 32, "crop": 1.0, "num_workers": 0, "augment": "none"}
-    pictures = ImageTable(str(photos / "table.csv"), cache_dir=str(photos.parent / "kept"), **options)
-    loader = pictures.train_dataloader()
+    images = ImageTable(str(photos / "table.csv"), cache_dir=str(photos.parent / "kept"), **options)
+    loader = images.train_dataloader()
     expected = next(iter(loader))
     maps = {"c4": torch.arange(100.0)[:, None, None, None]}
     rest = {name: getattr(expected, name) for name in ("indices", "sizes", "original_sizes")}
-    pictures.features["train"] = SimpleNamespace(take=lambda draws: (Features(maps, (32, 32), "layer3"), dict(rest)))
+    images.features["train"] = SimpleNamespace(take=lambda draws: (Features(maps, (32, 32), "layer3"), dict(rest)))
     got = next(iter(loader))
     assert torch.equal(got.targets, expected.targets)
     assert got.targets.dtype == torch.float32

@@ -12,7 +12,7 @@ from resnet_tl.structures.records import Batch, Draw, Features
 from resnet_tl.tuning.feature_file import FeatureFile, fill, layout_of
 
 
-def test_fillers_and_pictures_that_cannot_be_decoded_count_nowhere(tmp_path: Path) -> None:
+def test_fillers_and_images_that_cannot_be_decoded_count_nowhere(tmp_path: Path) -> None:
     features = Features({"c4": torch.rand(2, 3, 4, 5)}, (64, 80), "layer3")
     sizes, original = torch.tensor([[64, 80], [60, 80]]), torch.tensor([[9, 8], [7, 6]])
     batch = Batch(features, torch.zeros(2), sizes, original, torch.tensor([0, -1]))
@@ -26,7 +26,7 @@ def test_fillers_and_pictures_that_cannot_be_decoded_count_nowhere(tmp_path: Pat
     assert (taken.input_size, taken.after) == ((64, 80), "layer3")
 
 
-def test_masks_are_kept_with_their_view_and_pictures_of_one_size_alone(tmp_path: Path) -> None:
+def test_masks_are_kept_with_their_view_and_images_of_one_size_alone(tmp_path: Path) -> None:
     def kept(height: int, width: int) -> tuple[Features, Batch]:
         features = Features({"c4": torch.rand(2, 3, 4, 4)}, (height, width), "layer3")
         sizes = torch.tensor([[height, width]] * 2)
@@ -39,5 +39,5 @@ def test_masks_are_kept_with_their_view_and_pictures_of_one_size_alone(tmp_path:
         fill(file, layout_of(*upright, 2), [upright])
     _, rest = FeatureFile(path).take([Draw(0, 1), Draw(0, 0)])
     assert torch.equal(rest["targets"], upright[1].targets.flip(0))
-    with pytest.raises(DataError, match="pictures of different sizes: 30 x 40 and 40 x 30"), open(path, "wb") as file:
+    with pytest.raises(DataError, match="images of different sizes: 30 x 40 and 40 x 30"), open(path, "wb") as file:
         fill(file, layout_of(*upright, 4), [upright, lying])

@@ -1,4 +1,4 @@
-"""Kept features of pictures with masks: the crop of a mask is kept with the maps of its picture's crop."""
+"""Kept features of images with masks: the crop of a mask is kept with the maps of its image's crop."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_cached_run_is_the_uncached_one(tmp_path: Path) -> None:
         torch.testing.assert_close(value, plain.task.state_dict()[key], rtol=1e-4, atol=1e-5)
 
 
-def test_validation_by_parts_of_pictures_is_not_kept(tmp_path: Path) -> None:
+def test_validation_by_parts_of_images_is_not_kept(tmp_path: Path) -> None:
     run = fit(tmp_path, "on", inference=Inference(flip=True))
     assert all(run.watch.kinds)
     assert not any(isinstance(batch.images, Features) for batch in run.watch.validated)

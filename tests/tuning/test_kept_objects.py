@@ -1,4 +1,4 @@
-"""Kept features of pictures with objects: these are changed again as they were with the kept pictures."""
+"""Kept features of images with objects: these are changed again as they were with the kept images."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def test_a_cached_run_is_the_uncached_one(head: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("views", "options", "reason"),
     [
-        (0, {}, "random mirroring shows other pictures in every epoch"),
-        (0, {"augment": "none", "scale": (0.5, 2.0)}, "data.scale shows other pictures"),
-        (2, {"mosaic": 0.5}, "data.mosaic puts pictures together"),
+        (0, {}, "random mirroring shows other images in every epoch"),
+        (0, {"augment": "none", "scale": (0.5, 2.0)}, "data.scale shows other images"),
+        (2, {"mosaic": 0.5}, "data.mosaic puts images together"),
     ],
 )
-def test_nothing_is_kept_behind_what_changes_or_joins_pictures(
+def test_nothing_is_kept_behind_what_changes_or_joins_images(
     views: int, options: dict, reason: str, tmp_path: Path
 ) -> None:
     with pytest.raises(RecipeError, match=reason):

@@ -69,7 +69,7 @@ def network(head: Any = LinearHead, neck: Any = None, frozen: tuple[str, ...] = 
     return made
 
 
-PICTURES = torch.randn(5, 3, 40, 48, generator=torch.Generator().manual_seed(1))
+IMAGES = torch.randn(5, 3, 40, 48, generator=torch.Generator().manual_seed(1))
 
 
 def relative(one: Tensor, other: Tensor) -> float:
@@ -80,17 +80,17 @@ def relative(one: Tensor, other: Tensor) -> float:
 @pytest.mark.parametrize(("head", "neck"), [(LinearHead, None), (Everything, None), (LinearHead, Pyramid)])
 def test_the_outputs_are_those_of_the_stages_it_stands_for(depth: int, head: Any, neck: Any) -> None:
     made = network(head, neck, TRUNK[:depth]).eval()
-    expected = made.run(PICTURES)
+    expected = made.run(IMAGES)
     assert prefix.install(made) is not None
     assert made.prefix.stage == TRUNK[depth - 1]
-    assert relative(made.run(PICTURES), expected) < 1e-5
+    assert relative(made.run(IMAGES), expected) < 1e-5
 
 
 def test_only_maps_that_are_read_are_kept() -> None:
     def kept(**how: Any) -> list[str]:
         made = network(**how)
         prefix.install(made)
-        return list(made.prefix(PICTURES).maps)
+        return list(made.prefix(IMAGES).maps)
 
     assert kept() == ["c4"]
     assert kept(frozen=TRUNK) == ["c5"]
@@ -101,10 +101,10 @@ def test_only_maps_that_are_read_are_kept() -> None:
 
 def test_a_neck_gets_what_it_reads_with_and_without_a_prefix() -> None:
     made = network(neck=Pyramid)
-    made.run(PICTURES)
+    made.run(IMAGES)
     assert made.neck.seen == ["c3", "c5"]
     prefix.install(made)
-    made.run(PICTURES)
+    made.run(IMAGES)
     assert made.neck.seen == ["c3", "c5"]
 
 
@@ -113,9 +113,9 @@ def test_train_and_eval_give_the_same_maps_bit_for_bit(precision: torch.dtype) -
     made = network()
     prefix.install(made)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
-        in_training = made.train().prefix(PICTURES).maps["c4"]
+        in_training = made.train().prefix(IMAGES).maps["c4"]
         with torch.inference_mode():
-            in_evaluation = made.eval().prefix(PICTURES.clone()).maps["c4"]
+            in_evaluation = made.eval().prefix(IMAGES.clone()).maps["c4"]
     assert torch.equal(in_training, in_evaluation)
     assert in_training.dtype == precision
 
@@ -123,8 +123,8 @@ def test_train_and_eval_give_the_same_maps_bit_for_bit(precision: torch.dtype) -
 def test_batch_mates_change_nothing() -> None:
     made = network().train()
     prefix.install(made)
-    whole = made.prefix(PICTURES).maps["c4"]
-    parts = torch.cat([made.prefix(part).maps["c4"] for part in (PICTURES[:1], PICTURES[1:])])
+    whole = made.prefix(IMAGES).maps["c4"]
+    parts = torch.cat([made.prefix(part).maps["c4"] for part in (IMAGES[:1], IMAGES[1:])])
     assert relative(parts, whole) < 1e-5
 
 
@@ -133,7 +133,7 @@ def test_no_graph_and_nothing_saved_inside_but_the_rest_is_trained() -> None:
     prefix.install(made)
     saved: list[Tensor] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor) or tensor, lambda tensor: tensor):
-        features = made.prefix(PICTURES.clone().requires_grad_())
+        features = made.prefix(IMAGES.clone().requires_grad_())
         assert saved == []
         made.run_from(features).square().sum().backward()
     assert not features.maps["c4"].requires_grad
@@ -144,7 +144,7 @@ def test_no_graph_and_nothing_saved_inside_but_the_rest_is_trained() -> None:
 def test_norms_are_folded_and_the_maps_stay_channels_last() -> None:
     made = network()
     prefix.install(made)
-    maps = made.prefix(PICTURES.contiguous(memory_format=torch.channels_last)).maps
+    maps = made.prefix(IMAGES.contiguous(memory_format=torch.channels_last)).maps
     assert maps["c4"].is_contiguous(memory_format=torch.channels_last)
     assert not any("running_mean" in name for name in made.prefix.state())
 
@@ -153,7 +153,7 @@ def test_it_is_registered_nowhere() -> None:
     made = network()
     names, parameters = list(made.state_dict()), len(list(made.parameters()))
     prefix.install(made)
-    made.run(PICTURES)
+    made.run(IMAGES)
     assert list(made.state_dict()) == names
     assert len(list(made.parameters())) == parameters
     assert copy.deepcopy(made).prefix is None
@@ -165,7 +165,7 @@ def test_a_copy_trains_what_it_likes() -> None:
     prefix.install(made)
     twin = copy.deepcopy(made)
     unfreeze(twin.stages()["stem"])
-    twin.run(PICTURES).sum().backward()
+    twin.run(IMAGES).sum().backward()
     assert twin.trunk.conv1.weight.grad is not None
 
 
@@ -190,37 +190,37 @@ def _move(made: Network) -> None:
 def test_it_follows_the_weights(change: Any) -> None:
     made = network().eval()
     prefix.install(made)
-    before = made.prefix(PICTURES).maps["c4"]
+    before = made.prefix(IMAGES).maps["c4"]
     change(made)
-    pictures = PICTURES.to(made.mean.dtype)
-    after = made.prefix(pictures).maps["c4"]
-    assert relative(after, made.trunk(pictures, levels=["c4"])["c4"]) < 1e-5
-    assert after.dtype == pictures.dtype
+    images = IMAGES.to(made.mean.dtype)
+    after = made.prefix(images).maps["c4"]
+    assert relative(after, made.trunk(images, levels=["c4"])["c4"]) < 1e-5
+    assert after.dtype == images.dtype
     assert change is _move or relative(before, after) > 1e-3
 
 
 def test_buffers_written_with_what_they_were_cost_no_folding() -> None:
     made = network()
     prefix.install(made)
-    made.prefix(PICTURES)
+    made.prefix(IMAGES)
     weight = made.prefix._folded.trunk.conv1.weight
     version = weight._version
     with torch.no_grad():
         made.trunk.bn1.running_mean.copy_(made.trunk.bn1.running_mean)
-    made.prefix(PICTURES)
+    made.prefix(IMAGES)
     assert weight._version == version
 
 
 def test_removed_without_a_trace() -> None:
     made = network()
     state = {key: value.clone() for key, value in made.state_dict().items()}
-    expected = made.eval().run(PICTURES)
+    expected = made.eval().run(IMAGES)
     prefix.install(made)
-    made.run(PICTURES)
+    made.run(IMAGES)
     prefix.remove(made)
     assert made.prefix is None
     assert all(torch.equal(value, state[key]) for key, value in made.state_dict().items())
-    assert torch.equal(made.run(PICTURES), expected)
+    assert torch.equal(made.run(IMAGES), expected)
 
 
 def test_what_is_not_frozen_from_the_input_on_runs_as_ever() -> None:
@@ -259,10 +259,10 @@ def test_a_trunk_that_cannot_be_cut_is_a_prefix_as_a_whole() -> None:
         freeze(made.stages()[stage])
     assert prefix.install(made) is None
     freeze(made.stages()["layer4"])
-    expected = made.run(PICTURES)
+    expected = made.run(IMAGES)
     prefix.install(made)
     assert made.prefix.stage == "layer4"
-    assert relative(made.run(PICTURES), expected) < 1e-5
+    assert relative(made.run(IMAGES), expected) < 1e-5
 
 
 def test_of_foreign_modules_it_says_what_is_left_out() -> None:
@@ -281,10 +281,10 @@ def test_features_travel_with_their_batch() -> None:
 @pytest.mark.slow
 def test_compiled_it_is_the_same_and_survives_new_weights() -> None:
     made = network(functools.partial(LinearHead))
-    expected = made.eval().run(PICTURES)
+    expected = made.eval().run(IMAGES)
     prefix.install(made, compiled=True)
-    assert relative(made.run(PICTURES), expected) < 1e-5
+    assert relative(made.run(IMAGES), expected) < 1e-5
     _load(made)
-    compiled = made.run(PICTURES)
+    compiled = made.run(IMAGES)
     prefix.remove(made)
-    assert relative(compiled, made.run(PICTURES)) < 1e-5
+    assert relative(compiled, made.run(IMAGES)) < 1e-5

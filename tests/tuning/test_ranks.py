@@ -71,7 +71,7 @@ EXACT = {"norm": "frozen", "precision": "64-true"}
 
 
 def test_two_ranks_are_one(launch: Launch, tmp_path: Path) -> None:
-    probe.draw_pictures(tmp_path)
+    probe.draw_images(tmp_path)
     cases = [probe.Case("ours", ema=0.9), *(probe.Case(network, **EXACT) for network in ("ours", "masks", "objects"))]
     cases.append(probe.Case("regions"))
     found = launch(2, *cases, "keep")
@@ -86,9 +86,9 @@ def test_two_ranks_are_one(launch: Launch, tmp_path: Path) -> None:
 
 
 def check_kept(found: list[dict[str, Any]], folder: Path) -> None:
-    """One process writes, all read, each its own pictures; afterwards they are equal."""
+    """One process writes, all read, each its own images; afterwards they are equal."""
     first, second = found
-    assert len(set(first["written"])) == 4  # training and validation pictures, in either phase
+    assert len(set(first["written"])) == 4  # training and validation images, in either phase
     assert second["written"] == []
     assert sorted(path.name for path in (folder / "kept").glob("*.features")) == sorted(first["written"])
     assert (first["weights"], first["loss"]) == (second["weights"], second["loss"])
@@ -119,7 +119,7 @@ def test_several_ranks_are_one_for_any_network(ranks: int, network: str, launch:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("ranks", [2, 3])
-def test_every_picture_is_judged_and_predicted_once(ranks: int, launch: Launch, tmp_path: Path) -> None:
+def test_every_image_is_judged_and_predicted_once(ranks: int, launch: Launch, tmp_path: Path) -> None:
     alone = probe.evaluate(1, 0, tmp_path)
     found = [rank["evaluate"] for rank in launch(ranks, "evaluate")]
     for name, one in alone.items():

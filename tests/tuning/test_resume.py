@@ -199,8 +199,8 @@ def test_an_ordinary_loader_goes_on_exactly_after_epochs_and_says_when_it_cannot
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def loader() -> DataLoader:
-        pictures = torch.randn(4 * BATCHES, 3, 8, 8, generator=torch.Generator().manual_seed(3))
-        return DataLoader(pictures, batch_size=4, shuffle=True)
+        images = torch.randn(4 * BATCHES, 3, 8, 8, generator=torch.Generator().manual_seed(3))
+        return DataLoader(images, batch_size=4, shuffle=True)
 
     torch.manual_seed(5)
     whole = fit(tmp_path / "whole", SaveAt(tmp_path / "whole", BATCHES), loader=loader())

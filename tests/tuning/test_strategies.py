@@ -12,7 +12,7 @@ from lightning import Trainer
 from lightning.pytorch.plugins import TorchSyncBatchNorm
 from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, SingleDeviceStrategy, Strategy
 from ranks_probe import Plain, batch_of, conv_net, digest
-from test_exactness import pictures
+from test_exactness import samples
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -57,7 +57,7 @@ def test_norms_that_a_strategy_puts_in_place_are_frozen_too(tmp_path: Path) -> N
         max_epochs=2, strategy=Converting(device="cpu"), logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, callbacks=[FineTuning(plan, stages)],
         default_root_dir=tmp_path,
-    ).fit(module, DataLoader(pictures(8), 4, collate_fn=batch_of))  # fmt: skip
+    ).fit(module, DataLoader(samples(8), 4, collate_fn=batch_of))  # fmt: skip
     assert isinstance(net[0][1], nn.SyncBatchNorm)
     before = digest([*net[:3].parameters(), *net[:3].buffers()])
     module.train()

@@ -1,4 +1,4 @@
-"""A grey picture in all channels gives the response that it gave as RGB."""
+"""A grey image in all channels gives the response that it gave as RGB."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resnet_tl.weights.channels import over_channels, preprocessing_over_channel
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 6, 7, 13])
 @pytest.mark.parametrize("inputs", [1, 3, 4])
-def test_a_grey_picture_gives_the_same_response(inputs: int, channels: int) -> None:
+def test_a_grey_image_gives_the_same_response(inputs: int, channels: int) -> None:
     weight = torch.randn(8, inputs, 5, 5, dtype=torch.float64)
     grey = torch.randn(2, 1, 12, 12, dtype=torch.float64)
     before = conv2d(grey.expand(-1, inputs, -1, -1), weight, padding=2)
@@ -44,7 +44,7 @@ def test_the_same_number_of_channels_changes_nothing() -> None:
     assert preprocessing_over_channels(Preprocessing(), 3) == Preprocessing()
 
 
-def test_grey_pictures_take_the_average_of_mean_and_std() -> None:
+def test_grey_images_take_the_average_of_mean_and_std() -> None:
     grey = preprocessing_over_channels(Preprocessing(mean=(0.2, 0.4, 0.9), std=(0.1, 0.2, 0.6)), 1)
     assert grey.mean == pytest.approx((0.5,))
     assert grey.std == pytest.approx((0.3,))

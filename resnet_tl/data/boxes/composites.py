@@ -1,4 +1,4 @@
-"""Training pictures put together from several."""
+"""Training images put together from several."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from resnet_tl.structures import masks
 from resnet_tl.structures.masks import Mask
 
 GREY = 114
-"""Of 255: what is between the pictures of a mosaic, as in YOLO."""
+"""Of 255: what is between the images of a mosaic, as in YOLO."""
 
 
 class Composites:
-    """Some of the pictures as mosaics of four (arXiv:2004.10934, section 3.3), some with objects of another one pasted
+    """Some of the images as mosaics of four (arXiv:2004.10934, section 3.3), some with objects of another one pasted
     in (arXiv:2012.07177); every part is moved by `jitter`, and the colours are changed at the end.
 
     Args:
-        mosaic, copy_paste: shares of the pictures, 0...1.
+        mosaic, copy_paste: shares of the images, 0...1.
     """
 
     def __init__(self, jitter: Jitter, mosaic: float, copy_paste: float) -> None:
@@ -39,26 +39,26 @@ class Composites:
             scene = self.jitter(scene, rng)
         if rng.random() < self.copy_paste:
             scene = pasted(scene, self.jitter(another(rng), rng), rng)
-        return scene._replace(picture=self.jitter.colours(scene.picture, rng))
+        return scene._replace(image=self.jitter.colours(scene.image, rng))
 
 
 def four_in_one(four: Sequence[Scene], jitter: Jitter, rng: np.random.Generator) -> Scene:
     """A canvas of the first one's ordinary size, parted at a random point near its middle: in each part a piece of one
-    picture, at half to the whole of its ordinary size."""
+    image, at half to the whole of its ordinary size."""
     height, width = shown_size(*four[0].size, jitter.fit.short, jitter.fit.longest)
     y, x = (max(1, min(side - 1, round(side * rng.uniform(0.3, 0.7)))) for side in (height, width))
     rooms = [(y, x), (y, width - x), (height - y, x), (height - y, width - x)]
     parts = [
         jitter(scene, rng, room=room, factor=rng.uniform(0.5, 1.0)) for scene, room in zip(four, rooms, strict=True)
     ]
-    pictures = as_one_dtype([part.picture for part in parts])
-    grey = GREY if pictures[0].dtype == np.uint8 else GREY * 257
-    canvas = np.full((height, width, pictures[0].shape[2]), grey, pictures[0].dtype)
+    images = as_one_dtype([part.image for part in parts])
+    grey = GREY if images[0].dtype == np.uint8 else GREY * 257
+    canvas = np.full((height, width, images[0].shape[2]), grey, images[0].dtype)
     objects = NOTHING
-    for number, (part, picture) in enumerate(zip(parts, pictures, strict=True)):
+    for number, (part, image) in enumerate(zip(parts, images, strict=True)):
         h, w = part.size
         top, left = (y if number >= 2 else y - h), (x if number % 2 else x - w)
-        canvas[top : top + h, left : left + w] = picture
+        canvas[top : top + h, left : left + w] = image
         objects = objects.join(scenes.placed(part, (top, left), (height, width)))
     return Scene(canvas, objects)
 
@@ -78,9 +78,9 @@ def pasted(scene: Scene, other: Scene, rng: np.random.Generator) -> Scene:
     cover = np.zeros(scene.size, bool)
     for mask in new.masks or []:
         cover |= masks.to_pixels(mask, *scene.size)
-    picture, source = as_one_dtype([scene.picture.copy(), other.picture])
-    picture[:height, :width][cover[:height, :width]] = source[cover[:height, :width]]
-    return Scene(picture, uncovered(scene.objects, cover).join(new))
+    image, source = as_one_dtype([scene.image.copy(), other.image])
+    image[:height, :width][cover[:height, :width]] = source[cover[:height, :width]]
+    return Scene(image, uncovered(scene.objects, cover).join(new))
 
 
 def uncovered(objects: Objects, cover: np.ndarray) -> Objects:

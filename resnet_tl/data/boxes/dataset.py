@@ -1,4 +1,4 @@
-"""Pictures with objects: decoded, changed together, padded to batches."""
+"""Images with objects: decoded, changed together, padded to batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resnet_tl.data.boxes.listing import NOTHING, BoxListing, Objects
 from resnet_tl.data.boxes.scenes import Scene
 from resnet_tl.data.boxes.transforms import SceneTransform
 from resnet_tl.data.images.archive import hash64
-from resnet_tl.data.images.dataset import Item, KeptFeatures, PictureDataset
+from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset, Item
 from resnet_tl.data.images.decode import decode
 from resnet_tl.data.loading.collate import as_one_dtype
 from resnet_tl.errors import DataError
@@ -22,13 +22,13 @@ MULTIPLE = 32
 """Of which a batch's sides are: what all strides of a pyramid divide, and fewer different shapes."""
 
 
-class BoxDataset(PictureDataset):
-    """A `PictureDataset` whose targets are the objects of the picture; a filler has none.
+class BoxDataset(ImageDataset):
+    """A `ImageDataset` whose targets are the objects of the image; a filler has none.
 
     Args:
-        listing: pictures and objects.
+        listing: images and objects.
         scene_transform: (scene, seed, another scene) -> scene.
-        options: of `PictureDataset`.
+        options: of `ImageDataset`.
     """
 
     listing: BoxListing
@@ -37,8 +37,8 @@ class BoxDataset(PictureDataset):
         super().__init__(listing, scene_transform, **options)  # type: ignore[arg-type]
         self.scene_transform = scene_transform
 
-    def batch_of(self, features: KeptFeatures, draws: Sequence[Draw]) -> Batch:
-        """The objects are changed as they were with the kept pictures, over black ones."""
+    def batch_of(self, features: CachedFeatures, draws: Sequence[Draw]) -> Batch:
+        """The objects are changed as they were with the kept images, over black ones."""
         kept, rest = features.take(draws)
         pairs = zip(draws, rest["indices"].tolist(), strict=True)
         targets = [as_boxes(self._objects(features.shown(draw), index)) for draw, index in pairs]
@@ -59,22 +59,22 @@ class BoxDataset(PictureDataset):
         return self.scene_transform(scene, seed, self._another)
 
     def _another(self, rng: np.random.Generator) -> Scene:
-        """A picture drawn at random, or the next that can be decoded."""
+        """An image drawn at random, or the next that can be decoded."""
         scene = self._first(int(rng.integers(len(self))), self._scene)
         assert scene is not None, "training replaces, it does not skip"
         return scene
 
     def _scene(self, index: int) -> Scene:
-        """The whole picture, as the file has it."""
+        """The whole image, as the file has it."""
         path = self.listing[index].path
-        picture = decode(path, self.channels)
+        image = decode(path, self.channels)
         size = self.listing.size(index)
-        if picture.shape[:2] != size:
+        if image.shape[:2] != size:
             raise DataError(
-                f"{path}: is {picture.shape[1]} x {picture.shape[0]} pixels, but was {size[1]} x {size[0]} when the "
+                f"{path}: is {image.shape[1]} x {image.shape[0]} pixels, but was {size[1]} x {size[0]} when the "
                 "annotations were read"
             )
-        return Scene(picture, self.listing.objects(index))
+        return Scene(image, self.listing.objects(index))
 
     def _filler(self) -> Item:
         black = np.zeros((MULTIPLE, MULTIPLE, self.channels), np.uint8)
@@ -89,7 +89,7 @@ class BoxDataset(PictureDataset):
 
 
 def collate_boxes(items: Sequence[Item]) -> Batch:
-    """N pictures of any sizes -> a `Batch` whose targets are `Boxes`, each picture at the upper left of a batch large
+    """N images of any sizes -> a `Batch` whose targets are `Boxes`, each image at the upper left of a batch large
     enough for all, its sides multiples of 32."""
     views = as_one_dtype([item.views for item in items])
     height, width = (-(-max(view.shape[axis] for view in views) // MULTIPLE) * MULTIPLE for axis in (1, 2))
@@ -106,7 +106,7 @@ def collate_boxes(items: Sequence[Item]) -> Batch:
 
 
 def _item(scene: Scene, original_size: tuple[int, int], row: int) -> Item:
-    return Item(scene.picture[None], as_boxes(scene.objects), original_size, row)
+    return Item(scene.image[None], as_boxes(scene.objects), original_size, row)
 
 
 def as_boxes(objects: Objects) -> Boxes:

@@ -1,4 +1,4 @@
-"""Which pictures there are and what is annotated in them, in flat arrays."""
+"""Which images there are and what is annotated in them, in flat arrays."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from resnet_tl.data.sources.listing import Listing, PictureSet
+from resnet_tl.data.sources.listing import ImageSet, Listing
 from resnet_tl.data.sources.rows import Rows, ranges
 from resnet_tl.structures.masks import Mask, RunLengths
 
 
 class Objects(NamedTuple):
-    """M objects of one picture, in its pixels.
+    """M objects of one image, in its pixels.
 
     boxes: `[M, 4]` float32 x1, y1, x2, y2. labels: `[M]` int64. crowd: `[M]` bool. area: `[M]` float32, of the object.
     masks: M of them; None where the set has none.
@@ -51,7 +51,7 @@ class PackedMasks:
     """Masks of M objects: polygons or run lengths.
 
     polygons: a row each of corners x, y, x, y ..., float32; those of object m are number starts[m] to starts[m + 1].
-    runs: a row an object of int32 run lengths, of the picture's size; empty where it has polygons.
+    runs: a row an object of int32 run lengths, of the image's size; empty where it has polygons.
     """
 
     polygons: Rows
@@ -78,7 +78,7 @@ class PackedMasks:
 
 @dataclass(frozen=True)
 class PackedObjects:
-    """Objects of N pictures, M in all, those of a picture together: number starts[n] to starts[n + 1].
+    """Objects of N images, M in all, those of an image together: number starts[n] to starts[n + 1].
 
     boxes `[M, 4]` float32, labels `[M]` int32, crowd `[M]` bool, area `[M]` float32, see `Objects`.
     """
@@ -95,15 +95,15 @@ class PackedObjects:
         return sum(values.nbytes for values in self.arrays())
 
     def of(self, index: int, size: tuple[int, int]) -> Objects:
-        """Of the picture at `index`, which is of `size` (h, w)."""
+        """Of the image at `index`, which is of `size` (h, w)."""
         those = slice(self.starts[index], self.starts[index + 1])
         masks = None if self.masks is None else [self.masks.of(i, size) for i in range(those.start, those.stop)]
         labels = self.labels[those].astype(np.int64)
         return Objects(self.boxes[those], labels, self.crowd[those], self.area[those], masks)
 
-    def select(self, pictures: np.ndarray) -> PackedObjects:
-        lengths = np.diff(self.starts)[pictures]
-        objects = ranges(self.starts[pictures], lengths)
+    def select(self, images: np.ndarray) -> PackedObjects:
+        lengths = np.diff(self.starts)[images]
+        objects = ranges(self.starts[images], lengths)
         parts = {name: getattr(self, name)[objects] for name in NUMBERS}
         return PackedObjects(_offsets(lengths), **parts, masks=self.masks and self.masks.select(objects))
 
@@ -119,19 +119,19 @@ class PackedObjects:
         return [self.starts, *(getattr(self, name) for name in NUMBERS), *masks]
 
     def classes(self) -> Rows:
-        """Of each picture the classes that it shows, each once."""
+        """Of each image the classes that it shows, each once."""
         owner = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
         shown = np.unique(np.stack([owner, self.labels], 1), axis=0)
         return Rows(shown[:, 1].astype(np.int32), _offsets(np.bincount(shown[:, 0], minlength=len(self.starts) - 1)))
 
 
 class BoxListing(Listing):
-    """Pictures with objects. A sample's target is the classes that it shows, by which a set is parted.
+    """Images with objects. A sample's target is the classes that it shows, by which a set is parted.
 
     Costs the bytes of the key and 32 each, 4 a class shown, and the numbers of the objects.
 
     Attributes:
-        sizes: `[N, 2]` int32 (h, w), of the upright picture.
+        sizes: `[N, 2]` int32 (h, w), of the upright image.
     """
 
     def __init__(self, root: str, keys: Rows, sizes: np.ndarray, packed: PackedObjects) -> None:
@@ -143,11 +143,11 @@ class BoxListing(Listing):
         return height, width
 
     def objects(self, index: int) -> Objects:
-        """In pixels of the whole, upright picture."""
+        """In pixels of the whole, upright image."""
         return self.packed.of(index, self.size(index))
 
     def meaning(self) -> dict[str, Any]:
-        """What there is in the pictures, beside the files, as plain Python."""
+        """What there is in the images, beside the files, as plain Python."""
         digest = blake2b(digest_size=16)
         for values in self.packed.arrays():
             digest.update(np.ascontiguousarray(values).tobytes())
@@ -175,8 +175,8 @@ class BoxListing(Listing):
 
 
 @dataclass(frozen=True)
-class BoxSet(PictureSet):
-    """Pictures with objects.
+class BoxSet(ImageSet):
+    """Images with objects.
 
     codes: the set's own category id of each class.
     """

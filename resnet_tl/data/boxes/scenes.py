@@ -1,4 +1,4 @@
-"""Pictures and what is in them, changed together."""
+"""Images and what is in them, changed together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from resnet_tl.data.boxes.listing import Objects
 from resnet_tl.data.images import crops
-from resnet_tl.data.images.decode import Picture
+from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.data.images.resize import Interpolation, resize, resize_fast
 from resnet_tl.structures import masks
 from resnet_tl.structures.masks import Mask
@@ -18,14 +18,14 @@ LEAST = 0.1
 
 
 class Scene(NamedTuple):
-    """picture `[H, W, C]`, and its objects in its pixels."""
+    """image `[H, W, C]`, and its objects in its pixels."""
 
-    picture: Picture
+    image: ImageArray
     objects: Objects
 
     @property
     def size(self) -> tuple[int, int]:
-        return self.picture.shape[0], self.picture.shape[1]
+        return self.image.shape[0], self.image.shape[1]
 
 
 def resized(
@@ -34,13 +34,13 @@ def resized(
     """To (h, w). fast: see `resize_fast`, for training."""
     if scene.size == size:
         return scene
-    picture = (resize_fast if fast else resize)(scene.picture, *size, interpolation)
+    image = (resize_fast if fast else resize)(scene.image, *size, interpolation)
     down, right = size[0] / scene.size[0], size[1] / scene.size[1]
     boxes, labels, crowd, area, shapes = scene.objects
     boxes = boxes * np.array([right, down, right, down], np.float32)
     if shapes is not None:
         shapes = [masks.scaled(mask, scene.size, size) for mask in shapes]
-    return Scene(picture, Objects(clipped(boxes, size), labels, crowd, area * np.float32(down * right), shapes))
+    return Scene(image, Objects(clipped(boxes, size), labels, crowd, area * np.float32(down * right), shapes))
 
 
 def mirrored(scene: Scene) -> Scene:
@@ -50,14 +50,14 @@ def mirrored(scene: Scene) -> Scene:
     boxes[:, [2, 0]] = scene.size[1] - boxes[:, [0, 2]]
     if shapes is not None:
         shapes = [masks.turned(mask, scene.size, 2) for mask in shapes]
-    return Scene(crops.mirrored(scene.picture), Objects(boxes, labels, crowd, area, shapes))
+    return Scene(crops.mirrored(scene.image), Objects(boxes, labels, crowd, area, shapes))
 
 
 def cut(scene: Scene, top: int, left: int, height: int, width: int) -> Scene:
     """That part of it; objects of which too little is left are left out."""
     if (top, left, height, width) == (0, 0, *scene.size):
         return scene
-    picture = scene.picture[top : top + height, left : left + width]
+    image = scene.image[top : top + height, left : left + width]
     before, labels, crowd, areas, shapes = scene.objects
     boxes = clipped(before - np.array([left, top, left, top], np.float32), (height, width))
     share = area(boxes) / area(before)
@@ -65,11 +65,11 @@ def cut(scene: Scene, top: int, left: int, height: int, width: int) -> Scene:
         shapes = [masks.cut(mask, scene.size, (top, left, height, width)) for mask in shapes]
         for index in np.flatnonzero((share > 0) & (share < 1)):
             boxes[index], share[index] = _within(boxes[index], shapes[index], scene.objects.masks[index])  # type: ignore[index]
-    return Scene(picture, Objects(boxes, labels, crowd, areas * share, shapes).where(share >= LEAST))
+    return Scene(image, Objects(boxes, labels, crowd, areas * share, shapes).where(share >= LEAST))
 
 
 def placed(scene: Scene, at: tuple[int, int], canvas: tuple[int, int]) -> Objects:
-    """The objects as they lie when the picture is laid on a canvas (h, w), its corner `at` (top, left)."""
+    """The objects as they lie when the image is laid on a canvas (h, w), its corner `at` (top, left)."""
     boxes, labels, crowd, area, shapes = scene.objects
     if shapes is not None:
         shapes = [masks.placed(mask, scene.size, at, canvas) for mask in shapes]
@@ -87,7 +87,7 @@ def _within(box: np.ndarray, part: Mask, whole: Mask) -> tuple[np.ndarray, float
 
 
 def clipped(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Boxes `[M, 4]` cut off at the edges of a picture of `size` (h, w)."""
+    """Boxes `[M, 4]` cut off at the edges of an image of `size` (h, w)."""
     return boxes.clip(0, np.array([size[1], size[0]] * 2, boxes.dtype))
 
 

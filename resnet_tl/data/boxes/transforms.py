@@ -1,6 +1,6 @@
-"""What happens to a picture and its objects before they join a batch.
+"""What happens to an image and its objects before they join a batch.
 
-Every draw comes from one generator, seeded for one picture in one epoch.
+Every draw comes from one generator, seeded for one image in one epoch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from resnet_tl.errors import RecipeError
 from resnet_tl.structures.masks import to_pixels, to_run_lengths
 
 Another: TypeAlias = Callable[[np.random.Generator], Scene]
-"""Draws another picture of the same listing, whole."""
+"""Draws another image of the same listing, whole."""
 
 
 class SceneTransform(Protocol):
@@ -31,7 +31,7 @@ class SceneTransform(Protocol):
 
 
 class Fit:
-    """The whole picture, its short side resized to `short` pixels, its long side to `longest` at most.
+    """The whole image, its short side resized to `short` pixels, its long side to `longest` at most.
 
     Args:
         fast: resize as training does, see `resize_fast`.
@@ -77,7 +77,7 @@ class Jitter:
 
 
 class Listed:
-    """The transforms that a recipe lists, over picture, boxes and masks."""
+    """The transforms that a recipe lists, over image, boxes and masks."""
 
     def __init__(self, steps: Sequence[dict[str, Any]], key: str) -> None:
         # Boxes carry their row's number: labels themselves would come back as floats.
@@ -90,19 +90,19 @@ class Listed:
         shapes = {}
         if objects.masks:
             shapes["masks"] = [to_pixels(mask, *scene.size).astype(np.uint8) for mask in objects.masks]
-        own = scene.picture.copy()  # some transforms write in place
+        own = scene.image.copy()  # some transforms write in place
         rows = np.arange(len(objects.boxes))
         rng = np.random.default_rng(seed)
         changed = applied(self.compose, rng, image=own, bboxes=objects.boxes, rows=rows, **shapes)
-        picture = changed["image"]
-        if picture.dtype != scene.picture.dtype or picture.ndim != 3:
+        image = changed["image"]
+        if image.dtype != scene.image.dtype or image.ndim != 3:
             raise RecipeError(
-                f"{self.key} turn {scene.picture.dtype} pictures into {picture.dtype} of shape {picture.shape}; "
+                f"{self.key} turn {scene.image.dtype} images into {image.dtype} of shape {image.shape}; "
                 "expected the same dtype, height x width x channels"
             )
         boxes = np.asarray(changed["bboxes"], np.float32).reshape(-1, 4)
         rows = np.asarray(changed["rows"]).round().astype(np.int64)
-        return Scene(picture, _kept(objects, rows, boxes, changed.get("masks")))
+        return Scene(image, _kept(objects, rows, boxes, changed.get("masks")))
 
 
 def _kept(objects: Objects, rows: np.ndarray, boxes: np.ndarray, pixels: Any) -> Objects:

@@ -1,15 +1,15 @@
-"""Where a picture is cut: at random for training, at fixed places for evaluation."""
+"""Where an image is cut: at random for training, at fixed places for evaluation."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from resnet_tl.data.images.decode import Picture
+from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.data.images.resize import Interpolation, resize_short
 
 Seed = tuple[int, ...]
-"""(seed, epoch, hash64(key), repeat): what a picture's augmentation is a function of."""
+"""(seed, epoch, hash64(key), repeat): what an image's augmentation is a function of."""
 
 
 class Views:
@@ -20,27 +20,27 @@ class Views:
     ) -> None:
         self.size, self.shorts, self.interpolation, self.crops = size, shorts or (size,), interpolation, crops
 
-    def __call__(self, picture: Picture, original: tuple[int, int], seed: Seed) -> Picture:
+    def __call__(self, image: ImageArray, original: tuple[int, int], seed: Seed) -> ImageArray:
         cut = self._centre if self.crops == 1 else self._ten
-        views = [view for short in self.shorts for view in cut(resize_short(picture, short, self.interpolation))]
+        views = [view for short in self.shorts for view in cut(resize_short(image, short, self.interpolation))]
         return views[0][None] if len(views) == 1 else np.stack(views)
 
     def reduction(self, original: tuple[int, int], seed: Seed) -> int:
         return reduction(min(original), max(self.shorts))
 
-    def _centre(self, picture: Picture) -> list[Picture]:
-        height, width = picture.shape[:2]
-        return [self._at(picture, round((height - self.size) / 2), round((width - self.size) / 2))]
+    def _centre(self, image: ImageArray) -> list[ImageArray]:
+        height, width = image.shape[:2]
+        return [self._at(image, round((height - self.size) / 2), round((width - self.size) / 2))]
 
-    def _ten(self, picture: Picture) -> list[Picture]:
-        bottom, right = picture.shape[0] - self.size, picture.shape[1] - self.size
+    def _ten(self, image: ImageArray) -> list[ImageArray]:
+        bottom, right = image.shape[0] - self.size, image.shape[1] - self.size
         views = []
-        for side in (picture, mirrored(picture)):
+        for side in (image, mirrored(image)):
             views += [self._at(side, top, left) for top in (0, bottom) for left in (0, right)] + self._centre(side)
         return views
 
-    def _at(self, picture: Picture, top: int, left: int) -> Picture:
-        return picture[top : top + self.size, left : left + self.size]
+    def _at(self, image: ImageArray, top: int, left: int) -> ImageArray:
+        return image[top : top + self.size, left : left + self.size]
 
 
 def random_area(
@@ -62,9 +62,9 @@ def random_area(
     return (height - h) // 2, (width - w) // 2, h, w
 
 
-def mirrored(picture: Picture) -> Picture:
-    """The picture with left and right exchanged, as a copy (numpy copies a reversed view thirty times slower)."""
-    return cv2.flip(picture, 1).reshape(picture.shape)
+def mirrored(image: ImageArray) -> ImageArray:
+    """The image with left and right exchanged, as a copy (numpy copies a reversed view thirty times slower)."""
+    return cv2.flip(image, 1).reshape(image.shape)
 
 
 def reduction(have: int, need: int) -> int:

@@ -1,4 +1,4 @@
-"""A listing's pictures, decoded and augmented: a function of (seed, epoch, sample, repeat), in whatever process."""
+"""A listing's images, decoded and augmented: a function of (seed, epoch, sample, repeat), in whatever process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from resnet_tl.data.images.archive import hash64
 from resnet_tl.data.images.cache import ImageCache
-from resnet_tl.data.images.decode import Picture, decode_bytes, jpeg_size, read_bytes
+from resnet_tl.data.images.decode import ImageArray, decode_bytes, jpeg_size, read_bytes
 from resnet_tl.data.images.transforms import Transform
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Batch, Draw, Features, Sample, Target
@@ -20,14 +20,14 @@ T = TypeVar("T")
 
 
 class Item(NamedTuple):
-    """A picture on its way into a batch.
+    """An image on its way into a batch.
 
     views: `[V, H, W, C]`; target: class index, multi-hot `[K]` float32, mask `[H, W]` uint8, or `Boxes`;
     original_size: (h, w) of the file; row: of the listing, -1 for a filler; size: (h, w) of what is not padding, None
     where nothing is.
     """
 
-    views: Picture
+    views: ImageArray
     target: Any
     original_size: tuple[int, int]
     row: int
@@ -40,29 +40,29 @@ class Samples(Protocol):
     def __getitem__(self, index: int) -> Sample: ...
 
 
-class KeptFeatures(Protocol):
+class CachedFeatures(Protocol):
     def take(self, draws: Sequence[Draw]) -> tuple[Features, dict[str, torch.Tensor]]:
-        """Features of N pictures, and what else of their batch was kept, by its names; targets may be left out."""
+        """Features of N images, and what else of their batch was kept, by its names; targets may be left out."""
 
     def shown(self, draw: Draw) -> Draw:
-        """The draw whose picture was kept for this one."""
+        """The draw whose image was kept for this one."""
 
 
-class PictureDataset(Dataset[Item]):
-    """`dataset[Draw(epoch, index, repeat)]` is an `Item`; index -1 gives a filler, a black picture of the same size.
+class ImageDataset(Dataset[Item]):
+    """`dataset[Draw(epoch, index, repeat)]` is an `Item`; index -1 gives a filler, a black image of the same size.
 
     Args:
         listing: the samples.
-        transform: picture -> views.
-        channels: of every picture: 3 RGB, 1 grey, others as stored.
-        multi_label_classes: K; targets become multi-hot `[K]`. None: one class a picture.
+        transform: image -> views.
+        channels: of every image: 3 RGB, 1 grey, others as stored.
+        multi_label_classes: K; targets become multi-hot `[K]`. None: one class an image.
         seed: of the augmentation.
-        on_error: what a picture that cannot be decoded does. error: raise its `DataError`. replace (for training):
+        on_error: what an image that cannot be decoded does. error: raise its `DataError`. replace (for training):
             the next sample of the listing that can be decoded takes its place. skip (for evaluation): a filler does.
             `failures()` tells which they were.
         reduce: decode JPEGs at 1/2, 1/4 or 1/8 of their size where the crop still has the pixels it needs: cheaper,
             and a little softer.
-        cache: where the pictures are taken from instead of decoding; those that are not in it are decoded.
+        cache: where the images are taken from instead of decoding; those that are not in it are decoded.
     """
 
     def __init__(
@@ -91,15 +91,15 @@ class PictureDataset(Dataset[Item]):
         found = self._first(draw.index, lambda index: self._load(draw, index))
         return self._filler() if found is None else found
 
-    def batch_of(self, features: KeptFeatures, draws: Sequence[Draw]) -> Batch:
-        """The batch of these draws with features in place of pictures: no file is opened."""
+    def batch_of(self, features: CachedFeatures, draws: Sequence[Draw]) -> Batch:
+        """The batch of these draws with features in place of images: no file is opened."""
         kept, rest = features.take(draws)
         if "targets" not in rest:
             rest["targets"] = torch.as_tensor(np.array([self._target_at(i) for i in rest["indices"].tolist()]))
         return Batch(kept, **rest)
 
     def failures(self) -> list[str]:
-        """One sentence for each picture that could not be decoded so far, in this process or its workers."""
+        """One sentence for each image that could not be decoded so far, in this process or its workers."""
         return [sentence for index in self._failed.nonzero().flatten().tolist() for sentence in self._reason(index)]
 
     def _first(self, index: int, load: Callable[[int], T]) -> T | None:
@@ -114,7 +114,7 @@ class PictureDataset(Dataset[Item]):
                     self._failed[candidate] = True
         if self.on_error == "skip":
             return None
-        raise DataError(f"none of the {len(self)} pictures can be decoded; the first: {self.failures()[0]}")
+        raise DataError(f"none of the {len(self)} images can be decoded; the first: {self.failures()[0]}")
 
     def _candidates(self, index: int) -> Iterator[int]:
         """The sample, and those that may take its place, in order."""
@@ -127,8 +127,8 @@ class PictureDataset(Dataset[Item]):
         sample = self.listing[index]
         seed = (self.seed, draw.epoch, hash64(sample.key), draw.repeat)
         found = self.cache.get(sample.key) if self.cache else None
-        picture, original = found or decode_for(self.transform, sample.path, self.channels, seed, self.reduce)
-        return Item(self.transform(picture, original, seed), self._target(sample.target), original, index)
+        image, original = found or decode_for(self.transform, sample.path, self.channels, seed, self.reduce)
+        return Item(self.transform(image, original, seed), self._target(sample.target), original, index)
 
     def _target_at(self, index: int) -> int | np.ndarray:
         none: Target = () if self.multi_label_classes else 0
@@ -156,14 +156,14 @@ class PictureDataset(Dataset[Item]):
 
 def decode_for(
     transform: Transform, path: str, channels: int, seed: tuple[int, ...], reduce: bool
-) -> tuple[Picture, tuple[int, int]]:
-    """A picture for this transform, and the file's (h, w).
+) -> tuple[ImageArray, tuple[int, int]]:
+    """An image for this transform, and the file's (h, w).
 
     reduce: decode a JPEG at 1/2, 1/4 or 1/8 of its size, where the transform says that this is enough.
     """
     data = read_bytes(path)
     size = jpeg_size(data) if reduce else None
     if size is None:
-        picture = decode_bytes(data, path, channels)
-        return picture, picture.shape[:2]
+        image = decode_bytes(data, path, channels)
+        return image, image.shape[:2]
     return decode_bytes(data, path, channels, transform.reduction(size, seed)), size

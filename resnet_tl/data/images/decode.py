@@ -1,4 +1,4 @@
-"""A file's bytes as a picture: `[H, W, C]` uint8 or uint16, RGB, upright; the path in every error."""
+"""A file's bytes as an image: `[H, W, C]` uint8 or uint16, RGB, upright; the path in every error."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ import numpy.typing as npt
 from resnet_tl.data.images.archive import open_archive, split_path
 from resnet_tl.errors import DataError
 
-Picture = npt.NDArray[Any]
+ImageArray = npt.NDArray[Any]
 """`[H, W, C]`, uint8 (0...255) or uint16 (0...65535)."""
 
 REDUCED = {1: 0, 2: 16, 4: 32, 8: 64}
 """OpenCV's bits of IMREAD_REDUCED_*: libjpeg then decodes 1/2, 1/4, 1/8 of the size."""
 
 
-def decode(path: str, channels: int = 3, reduce: int = 1) -> Picture:
-    """Read a picture from a file, or from a member of a zip (`photos.zip/cat/1.jpg`).
+def decode(path: str, channels: int = 3, reduce: int = 1) -> ImageArray:
+    """Read an image from a file, or from a member of a zip (`photos.zip/cat/1.jpg`).
 
     Args:
         path: JPEG, PNG, WebP, GIF (its first frame), BMP, TIFF, PNM, JPEG 2000, AVIF (where OpenCV has it), or `.npy`.
@@ -34,7 +34,7 @@ def decode(path: str, channels: int = 3, reduce: int = 1) -> Picture:
     Files of 16 bits stay 16 bits. The EXIF rotation is applied. Transparency is dropped (TIFF: laid over black).
 
     Raises:
-        DataError: the file is missing, empty, cut off, no picture, or of another number of channels.
+        DataError: the file is missing, empty, cut off, no image, or of another number of channels.
     """
     return decode_bytes(read_bytes(path), path, channels, reduce)
 
@@ -51,26 +51,26 @@ def read_bytes(path: str, first: int = -1, *, allow_empty: bool = False) -> byte
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({os.strerror(error.errno or 0).lower()})") from error
     if not data and not allow_empty:
-        raise DataError(f"{path}: the file is empty; expected a picture")
+        raise DataError(f"{path}: the file is empty; expected an image")
     return data
 
 
-def decode_bytes(data: bytes, path: str, channels: int = 3, reduce: int = 1) -> Picture:
+def decode_bytes(data: bytes, path: str, channels: int = 3, reduce: int = 1) -> ImageArray:
     """`decode` for bytes that were read already; `path` stands in the errors."""
     if data.startswith(b"\x93NUMPY"):
-        picture = _from_numpy(data, path)
+        image = _from_numpy(data, path)
     elif channels in (1, 3):
-        picture = _from_picture(data, path, channels, reduce)
+        image = _from_image(data, path, channels, reduce)
     else:
-        picture = _as_stored(data, path, channels)
-    if picture.ndim == 2:
-        picture = picture[..., None]
-    if picture.ndim != 3 or picture.shape[2] != channels:
-        raise DataError(f"{path}: has the shape {picture.shape}; expected height x width x {channels} channels")
-    picture = picture.astype(picture.dtype.newbyteorder("="), copy=False)
-    if picture.dtype not in (np.uint8, np.uint16):
-        raise DataError(f"{path}: holds {picture.dtype} values; expected pictures of 8 or 16 bits (uint8, uint16)")
-    return picture
+        image = _as_stored(data, path, channels)
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[2] != channels:
+        raise DataError(f"{path}: has the shape {image.shape}; expected height x width x {channels} channels")
+    image = image.astype(image.dtype.newbyteorder("="), copy=False)
+    if image.dtype not in (np.uint8, np.uint16):
+        raise DataError(f"{path}: holds {image.dtype} values; expected images of 8 or 16 bits (uint8, uint16)")
+    return image
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
@@ -87,22 +87,20 @@ def _read_file(path: str, first: int) -> bytes:
         return file.readall() if first < 0 else file.read(first)
 
 
-def _from_picture(data: bytes, path: str, channels: int, reduce: int) -> Picture:
+def _from_image(data: bytes, path: str, channels: int, reduce: int) -> ImageArray:
     if data.startswith(b"\xff\xd8"):
         flags = REDUCED[reduce] | (cv2.IMREAD_COLOR_RGB if channels == 3 else cv2.IMREAD_GRAYSCALE)
-        picture = _opencv(data, flags) if _jpeg_ends(data) else None
+        image = _opencv(data, flags) if _jpeg_ends(data) else None
     elif _needs_pillow(data):
-        picture = None
+        image = None
     else:
-        picture = _opencv(data, cv2.IMREAD_ANYDEPTH | (cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE))
-        if (
-            picture is not None and channels == 3
-        ):  # OpenCV 5 scrambles a TIFF of 16 bits when it is asked for RGB itself
-            picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=picture)
-    return _from_pillow(data, path, channels) if picture is None else picture
+        image = _opencv(data, cv2.IMREAD_ANYDEPTH | (cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE))
+        if image is not None and channels == 3:  # OpenCV 5 scrambles a TIFF of 16 bits when it is asked for RGB itself
+            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+    return _from_pillow(data, path, channels) if image is None else image
 
 
-def _opencv(data: bytes, flags: int) -> Picture | None:
+def _opencv(data: bytes, flags: int) -> ImageArray | None:
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
@@ -114,7 +112,7 @@ def _needs_pillow(data: bytes) -> bool:
     return data.startswith(b"GIF8") or (data[8:16] == b"WEBPVP8X" and bool(data[20] & 0x08))
 
 
-def _from_pillow(data: bytes, path: str, channels: int) -> Picture:
+def _from_pillow(data: bytes, path: str, channels: int) -> ImageArray:
     """The second opinion, on the formats that never exceed 8 bits; its message is the reason in ours."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -125,37 +123,37 @@ def _from_pillow(data: bytes, path: str, channels: int) -> Picture:
     except UnidentifiedImageError:
         raise _undecodable(data, path) from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: a damaged picture ({error})") from error
+        raise DataError(f"{path}: a damaged image ({error})") from error
 
 
 def _undecodable(data: bytes, path: str) -> DataError:
     if data.startswith((b"\x89PNG", b"BM", *TIFF)):
-        return DataError(f"{path}: a damaged picture")
-    return DataError(f"{path}: not a picture, or a damaged one (it starts with {data[:8]!r})")
+        return DataError(f"{path}: a damaged image")
+    return DataError(f"{path}: not an image, or a damaged one (it starts with {data[:8]!r})")
 
 
-def _from_numpy(data: bytes, path: str) -> Picture:
+def _from_numpy(data: bytes, path: str) -> ImageArray:
     try:
         return np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise DataError(f"{path}: not a readable .npy array ({error})") from error
 
 
-def _as_stored(data: bytes, path: str, channels: int) -> Picture:
+def _as_stored(data: bytes, path: str, channels: int) -> ImageArray:
     if data[:4] in TIFF:
         return _from_tiff(data, path, channels)
-    picture = _opencv(data, cv2.IMREAD_UNCHANGED)
-    if picture is None:
+    image = _opencv(data, cv2.IMREAD_UNCHANGED)
+    if image is None:
         raise _undecodable(data, path)
-    if picture.ndim == 3 and picture.shape[2] == 4:
-        return cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA, dst=picture)
-    return picture
+    if image.ndim == 3 and image.shape[2] == 4:
+        return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA, dst=image)
+    return image
 
 
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def _from_tiff(data: bytes, path: str, channels: int) -> Picture:
+def _from_tiff(data: bytes, path: str, channels: int) -> ImageArray:
     """OpenCV reads at most 4 channels of a TIFF; satellites and microscopes write more."""
     try:
         import tifffile
@@ -164,18 +162,18 @@ def _from_tiff(data: bytes, path: str, channels: int) -> Picture:
             f"{path}: a TIFF of {channels} channels needs tifffile: pip install 'resnet-tl[tiff]'"
         ) from error
     try:
-        picture = tifffile.imread(io.BytesIO(data))
+        image = tifffile.imread(io.BytesIO(data))
     except (ValueError, OSError, IndexError, struct.error, zlib.error) as error:
-        raise DataError(f"{path}: a damaged picture ({error})") from error
-    planes_first = picture.ndim == 3 and picture.shape[0] == channels != picture.shape[2]
-    return np.moveaxis(picture, 0, 2) if planes_first else picture
+        raise DataError(f"{path}: a damaged image ({error})") from error
+    planes_first = image.ndim == 3 and image.shape[0] == channels != image.shape[2]
+    return np.moveaxis(image, 0, 2) if planes_first else image
 
 
 def _jpeg_ends(data: bytes) -> bool:
     """Whether the end-of-image marker follows the pixels (some OpenCVs fill up a cut file without a word).
 
     Looked for behind the first scan, because a thumbnail in the header has such a marker too, and anywhere behind it,
-    because cameras append videos and second pictures.
+    because cameras append videos and second images.
     """
     if data.endswith(b"\xff\xd9"):
         return True

@@ -1,4 +1,4 @@
-"""The size of a picture and how its EXIF data turn it, from the file's header where that tells them."""
+"""The size of an image and how its EXIF data turn it, from the file's header where that tells them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCAN = b"\xda"
 
 
 class Header(NamedTuple):
-    """height, width: upright, as the picture is decoded. orientation: EXIF's, 1 (upright) to 8."""
+    """height, width: upright, as the image is decoded. orientation: EXIF's, 1 (upright) to 8."""
 
     height: int
     width: int
@@ -28,7 +28,7 @@ def read_header(path: str, channels: int = 3) -> Header:
     """Of a file, or of a member of a zip; one whose header does not tell is decoded.
 
     Raises:
-        DataError: missing, or no picture.
+        DataError: missing, or no image.
     """
     told = _told(read_bytes(path, FIRST))
     if told is None:
@@ -38,10 +38,10 @@ def read_header(path: str, channels: int = 3) -> Header:
 
 
 def size_of(path: str, channels: int = 3) -> tuple[int, int]:
-    """(h, w) of a picture after its EXIF rotation.
+    """(h, w) of an image after its EXIF rotation.
 
     Raises:
-        DataError: missing, or no picture.
+        DataError: missing, or no image.
     """
     header = read_header(path, channels)
     return header.height, header.width

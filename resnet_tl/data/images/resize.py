@@ -1,5 +1,5 @@
-"""Resizing as Pillow does it: a filter that widens as the picture shrinks, so that fine patterns do not turn into
-others. Published weights were trained on such pictures; OpenCV's linear resize reads only 2 x 2 pixels for each.
+"""Resizing as Pillow does it: a filter that widens as the image shrinks, so that fine patterns do not turn into
+others. Published weights were trained on such images; OpenCV's linear resize reads only 2 x 2 pixels for each.
 
 torch's antialiased kernels do the same, four times as fast (uint8 with AVX2): of random bytes 0.5 % differ by 1.
 """
@@ -13,41 +13,41 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from resnet_tl.data.images.decode import Picture
+from resnet_tl.data.images.decode import ImageArray
 
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 
 
-def resize(picture: Picture, height: int, width: int, interpolation: Interpolation = "bilinear") -> Picture:
+def resize(image: ImageArray, height: int, width: int, interpolation: Interpolation = "bilinear") -> ImageArray:
     """`[H, W, C]` uint8 or uint16 -> `[height, width, C]`, of the same dtype."""
-    if picture.shape[:2] == (height, width):
-        return picture
+    if image.shape[:2] == (height, width):
+        return image
     if interpolation == "nearest":
-        rows, columns = _nearest(picture.shape[0], height), _nearest(picture.shape[1], width)
-        return picture[rows[:, None], columns]
-    if picture.dtype == np.uint8:
-        return _antialiased(picture, height, width, interpolation)
-    result = _antialiased(picture.astype(np.float32), height, width, interpolation)
-    return result.round().clip(0, np.iinfo(picture.dtype).max).astype(picture.dtype)
+        rows, columns = _nearest(image.shape[0], height), _nearest(image.shape[1], width)
+        return image[rows[:, None], columns]
+    if image.dtype == np.uint8:
+        return _antialiased(image, height, width, interpolation)
+    result = _antialiased(image.astype(np.float32), height, width, interpolation)
+    return result.round().clip(0, np.iinfo(image.dtype).max).astype(image.dtype)
 
 
-def resize_fast(picture: Picture, height: int, width: int, interpolation: Interpolation = "bilinear") -> Picture:
+def resize_fast(image: ImageArray, height: int, width: int, interpolation: Interpolation = "bilinear") -> ImageArray:
     """`resize` in half the time, for training: down to half the size OpenCV's linear resize still reads every pixel."""
-    if interpolation != "bilinear" or picture.shape[0] > 2 * height or picture.shape[1] > 2 * width:
-        return resize(picture, height, width, interpolation)
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, -1)
+    if interpolation != "bilinear" or image.shape[0] > 2 * height or image.shape[1] > 2 * width:
+        return resize(image, height, width, interpolation)
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, -1)
 
 
-def resize_short(picture: Picture, short: int, interpolation: Interpolation = "bilinear") -> Picture:
-    """The same picture with a short side of `short` pixels; the long one rounds down, as torchvision's Resize does."""
-    height, width = picture.shape[:2]
+def resize_short(image: ImageArray, short: int, interpolation: Interpolation = "bilinear") -> ImageArray:
+    """The same image with a short side of `short` pixels; the long one rounds down, as torchvision's Resize does."""
+    height, width = image.shape[:2]
     if height <= width:
-        return resize(picture, short, int(short * width / height), interpolation)
-    return resize(picture, int(short * height / width), short, interpolation)
+        return resize(image, short, int(short * width / height), interpolation)
+    return resize(image, int(short * height / width), short, interpolation)
 
 
-def _antialiased(picture: Picture, height: int, width: int, mode: str) -> Picture:
-    batch = torch.from_numpy(picture)[None].permute(0, 3, 1, 2)  # in this order torch sees that it is channels-last
+def _antialiased(image: ImageArray, height: int, width: int, mode: str) -> ImageArray:
+    batch = torch.from_numpy(image)[None].permute(0, 3, 1, 2)  # in this order torch sees that it is channels-last
     return F.interpolate(batch, (height, width), mode=mode, antialias=True).permute(0, 2, 3, 1)[0].numpy()
 
 

@@ -1,7 +1,7 @@
-"""What happens to a decoded picture before it joins a batch: presets for training, views for evaluation, and pipelines
-that a recipe lists. Pictures stay uint8 or uint16 here; the network normalises them.
+"""What happens to a decoded image before it joins a batch: presets for training, views for evaluation, and pipelines
+that a recipe lists. Images stay uint8 or uint16 here; the network normalises them.
 
-Every draw comes from one generator, seeded for one picture in one epoch. (albumentations' own `set_random_seed` starts
+Every draw comes from one generator, seeded for one image in one epoch. (albumentations' own `set_random_seed` starts
 every transform of a pipeline at the same state: a flip and a blur of p=0.5 would always happen together.)
 """
 
@@ -22,7 +22,7 @@ import albumentations as A
 import cv2
 
 from resnet_tl.data.images.crops import Seed, Views, mirrored, random_area, reduction
-from resnet_tl.data.images.decode import Picture
+from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.data.images.resize import Interpolation, resize_fast, resize_short
 from resnet_tl.errors import RecipeError, did_you_mean
 
@@ -30,10 +30,10 @@ Strength = Literal["none", "light", "medium", "strong"]
 
 
 class Transform(Protocol):
-    def __call__(self, picture: Picture, original: tuple[int, int], seed: Seed) -> Picture:
+    def __call__(self, image: ImageArray, original: tuple[int, int], seed: Seed) -> ImageArray:
         """`[H, W, C]` -> its views `[V, size, size, C]`, of the same dtype.
 
-        `original` is the file's (h, w); a picture decoded or cached at a reduced size is smaller.
+        `original` is the file's (h, w); an image decoded or cached at a reduced size is smaller.
         """
 
     def reduction(self, original: tuple[int, int], seed: Seed) -> int:
@@ -45,7 +45,7 @@ def training(strength: Strength, size: int, interpolation: Interpolation = "bili
 
     Args:
         strength:
-            none: the short side resized, the centre cut out; every epoch shows the same picture.
+            none: the short side resized, the centre cut out; every epoch shows the same image.
             light: a random crop of 35 to 100 % of the area, mirrored every other time; see `Augment`.
             medium: the same of 20 to 100 %, brightness, contrast and colour changed a little.
             strong: the same of 8 to 100 %, turned, sheared, blurred or sharpened, grey at times, a part erased; for
@@ -70,7 +70,7 @@ def evaluation(
     crops: int = 1,
     scales: Sequence[int] = (),
 ) -> Transform:
-    """The centre `size` x `size` of the picture with its short side resized to `size / crop`.
+    """The centre `size` x `size` of the image with its short side resized to `size / crop`.
 
     Args:
         crops: 10: the four corners and the centre, and the same mirrored (He et al. 2015, section 3.4).
@@ -94,7 +94,7 @@ def pipeline(steps: Sequence[dict[str, Any]], key: str = "transforms") -> Transf
     """The transforms that a recipe lists: `[{class_path: HorizontalFlip, init_args: {p: 0.5}}, ...]`.
 
     A class path is a name of albumentations, or the import path of a transform of one's own; transforms that take
-    others (`OneOf`) list them the same way. They get the whole picture, and must end in one size.
+    others (`OneOf`) list them the same way. They get the whole image, and must end in one size.
 
     Raises:
         RecipeError: an unknown transform, a wrong argument, or one that normalises or makes tensors; it begins with
@@ -122,11 +122,11 @@ class Augment:
     """A random crop, resized to `size`, mirrored every other time, then changed by `anything` and, if it is RGB of 8
     bits, by `rgb`.
 
-    A picture that is about `size` already (both sides within a quarter) has no room for random areas and aspects: it is
+    An image that is about `size` already (both sides within a quarter) has no room for random areas and aspects: it is
     padded by an eighth, mirrored at the edge, and a square of `size` is cut at random (32 pixels: 4, as in He et al.
     2015, section 4.2). From others a part of a random area and aspect (3:4 to 4:3) is cut (Szegedy et al. 2014).
 
-    Crops are drawn in the file's own pixels, so that a picture decoded or cached at a reduced size shows the same.
+    Crops are drawn in the file's own pixels, so that an image decoded or cached at a reduced size shows the same.
     """
 
     def __init__(
@@ -141,17 +141,17 @@ class Augment:
         self.size, self.scale, self.interpolation = size, scale, interpolation
         self.anything, self.rgb = (A.Compose(list(more)) if more else None for more in (anything, (*anything, *rgb)))
 
-    def __call__(self, picture: Picture, original: tuple[int, int], seed: Seed) -> Picture:
+    def __call__(self, image: ImageArray, original: tuple[int, int], seed: Seed) -> ImageArray:
         rng = np.random.default_rng(seed)
         if self._is_near(original):
-            picture = self._shift(picture, rng)
+            image = self._shift(image, rng)
         else:
-            picture = self._cut(picture, original, rng)
+            image = self._cut(image, original, rng)
         if rng.random() < 0.5:
-            picture = mirrored(picture)
-        is_rgb = picture.dtype == np.uint8 and picture.shape[2] == 3
+            image = mirrored(image)
+        is_rgb = image.dtype == np.uint8 and image.shape[2] == 3
         more = self.rgb if is_rgb else self.anything
-        return (applied(more, rng, image=picture)["image"] if more else picture)[None]
+        return (applied(more, rng, image=image)["image"] if more else image)[None]
 
     def reduction(self, original: tuple[int, int], seed: Seed) -> int:
         if min(original) < 2 * self.size:  # whatever is cut from it has fewer pixels still
@@ -162,19 +162,19 @@ class Augment:
     def _is_near(self, original: tuple[int, int]) -> bool:
         return 0.8 * self.size <= min(original) and max(original) <= 1.25 * self.size
 
-    def _shift(self, picture: Picture, rng: np.random.Generator) -> Picture:
-        picture = resize_short(picture, self.size, self.interpolation)
+    def _shift(self, image: ImageArray, rng: np.random.Generator) -> ImageArray:
+        image = resize_short(image, self.size, self.interpolation)
         pad = self.size // 8
-        top, left = (int(rng.integers(side + 2 * pad - self.size + 1)) for side in picture.shape[:2])
-        padded = cv2.copyMakeBorder(picture, pad, pad, pad, pad, cv2.BORDER_REFLECT_101)
+        top, left = (int(rng.integers(side + 2 * pad - self.size + 1)) for side in image.shape[:2])
+        padded = cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_REFLECT_101)
         return padded[top : top + self.size, left : left + self.size].reshape(self.size, self.size, -1)
 
-    def _cut(self, picture: Picture, original: tuple[int, int], rng: np.random.Generator) -> Picture:
+    def _cut(self, image: ImageArray, original: tuple[int, int], rng: np.random.Generator) -> ImageArray:
         top, left, height, width = random_area(*original, self.scale, rng)
-        down, right = picture.shape[0] / original[0], picture.shape[1] / original[1]
+        down, right = image.shape[0] / original[0], image.shape[1] / original[1]
         rows = slice(int(top * down), max(int(top * down) + 1, round((top + height) * down)))
         columns = slice(int(left * right), max(int(left * right) + 1, round((left + width) * right)))
-        return resize_fast(picture[rows, columns], self.size, self.size, self.interpolation)
+        return resize_fast(image[rows, columns], self.size, self.size, self.interpolation)
 
 
 class Pipeline:
@@ -183,12 +183,12 @@ class Pipeline:
     def __init__(self, compose: A.Compose) -> None:
         self.compose = compose
 
-    def __call__(self, picture: Picture, original: tuple[int, int], seed: Seed) -> Picture:
-        own = picture.copy()  # some transforms write in place, and the picture may lie in a cache
+    def __call__(self, image: ImageArray, original: tuple[int, int], seed: Seed) -> ImageArray:
+        own = image.copy()  # some transforms write in place, and the image may lie in a cache
         result = applied(self.compose, np.random.default_rng(seed), image=own)["image"]
-        if result.dtype != picture.dtype or result.ndim != 3:
+        if result.dtype != image.dtype or result.ndim != 3:
             raise RecipeError(
-                f"the listed transforms turn {picture.dtype} pictures into {result.dtype} of shape {result.shape}; "
+                f"the listed transforms turn {image.dtype} images into {result.dtype} of shape {result.shape}; "
                 "expected the same dtype, height x width x channels"
             )
         return result[None]
@@ -198,17 +198,17 @@ class Pipeline:
 
 
 class Colours:
-    """What a strength changes of a picture whose content stays where it is: light, colours, sharpness."""
+    """What a strength changes of an image whose content stays where it is: light, colours, sharpness."""
 
     def __init__(self, strength: Strength) -> None:
         _, anything, rgb = PRESETS[strength] if strength != "none" else (1.0, list, list)
         plain = [step for step in anything() if not isinstance(step, A.Affine | A.CoarseDropout)]
         self.anything, self.rgb = (A.Compose(list(more)) if more else None for more in (plain, [*plain, *rgb()]))
 
-    def __call__(self, picture: Picture, rng: np.random.Generator) -> Picture:
-        is_rgb = picture.dtype == np.uint8 and picture.shape[2] == 3
+    def __call__(self, image: ImageArray, rng: np.random.Generator) -> ImageArray:
+        is_rgb = image.dtype == np.uint8 and image.shape[2] == 3
         more = self.rgb if is_rgb else self.anything
-        return applied(more, rng, image=picture)["image"] if more else picture
+        return applied(more, rng, image=image)["image"] if more else image
 
 
 def _medium() -> list[A.BasicTransform]:
@@ -237,7 +237,7 @@ PRESETS = {
     "medium": (0.2, _medium, _medium_rgb),
     "strong": (0.08, _strong, _strong_rgb),
 }
-"""Strength -> (smallest share of the area, transforms for any picture, more for 8-bit RGB)."""
+"""Strength -> (smallest share of the area, transforms for any image, more for 8-bit RGB)."""
 
 
 UNWANTED = {"Normalize", "ToTensorV2", "ToTensor3D", "ToFloat", "FromFloat"}
@@ -268,7 +268,7 @@ def _find(name: str) -> Any:
     """A transform of albumentations, or one named by its import path."""
     module, _, attribute = name.rpartition(".")
     if attribute in UNWANTED:
-        raise RecipeError(f"{name} is not wanted: pictures stay as bytes and the network normalises them; leave it out")
+        raise RecipeError(f"{name} is not wanted: images stay as bytes and the network normalises them; leave it out")
     try:
         found = getattr(importlib.import_module(module) if module else A, attribute, None)
     except ImportError as error:

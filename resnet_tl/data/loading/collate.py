@@ -8,24 +8,24 @@ import numpy as np
 import torch
 
 from resnet_tl.data.images.dataset import Item
-from resnet_tl.data.images.decode import Picture
+from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Batch
 
 
 def collate(items: Sequence[Item]) -> Batch:
-    """N items of V views -> a `Batch` of `[N*V, C, H, W]` pictures whose memory is N*V, H, W, C.
+    """N items of V views -> a `Batch` of `[N*V, C, H, W]` images whose memory is N*V, H, W, C.
 
-    uint8 pictures beside uint16 ones are spread to 16 bits (times 257).
+    uint8 images beside uint16 ones are spread to 16 bits (times 257).
 
     Raises:
-        DataError: the pictures differ in size or channels, because the listed transforms do not end in one size.
+        DataError: the images differ in size or channels, because the listed transforms do not end in one size.
     """
     views = as_one_dtype([item.views for item in items])
     shapes = {view.shape[1:] for view in views}
     if len(shapes) > 1:
         raise DataError(
-            f"the transforms leave pictures of different shapes in one batch, {sorted(shapes)}; "
+            f"the transforms leave images of different shapes in one batch, {sorted(shapes)}; "
             "end them with a transform to one size, as Resize or CenterCrop are"
         )
     images = torch.from_numpy(np.concatenate(views)).permute(0, 3, 1, 2)
@@ -42,8 +42,8 @@ def collate(items: Sequence[Item]) -> Batch:
     )
 
 
-def as_one_dtype(views: list[Picture]) -> list[Picture]:
-    """uint8 pictures beside uint16 ones spread to 16 bits."""
+def as_one_dtype(views: list[ImageArray]) -> list[ImageArray]:
+    """uint8 images beside uint16 ones spread to 16 bits."""
     if len({view.dtype for view in views}) == 1:
         return views
     return [view if view.dtype == np.uint16 else view.astype(np.uint16) * 257 for view in views]

@@ -1,4 +1,4 @@
-"""Features in place of pictures: which pictures are the same in every epoch, and the loader that leaves them out."""
+"""Features in place of images: which images are the same in every epoch, and the loader that leaves them out."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from resnet_tl.data.images.dataset import KeptFeatures, PictureDataset
+from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset
 from resnet_tl.data.sources.content_digest import contents
 from resnet_tl.structures.records import Batch
 
 
-class PictureLoader(DataLoader[Batch]):
-    """Batches of pictures; or, in epochs that begin while `features` has its `split`, of features in the same order.
+class ImageLoader(DataLoader[Batch]):
+    """Batches of images; or, in epochs that begin while `features` has its `split`, of features in the same order.
 
     These come from memory in this process: decoding was all that workers were for.
     """
 
-    features: Mapping[str, KeptFeatures] = {}
+    features: Mapping[str, CachedFeatures] = {}
     split: str = ""
-    dataset: PictureDataset  # type: ignore[assignment]
+    dataset: ImageDataset  # type: ignore[assignment]
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         kept = self.features.get(self.split)  # looked up with the first batch, when the epoch has begun
@@ -36,8 +36,8 @@ class PictureLoader(DataLoader[Batch]):
 
 
 @dataclass(frozen=True)
-class FixedPictures:
-    """The pictures of a split, in the order of their listing, as every epoch shows them.
+class FixedImages:
+    """The images of a split, in the order of their listing, as every epoch shows them.
 
     name: of the split, for people.
     files: all that is read of them, by stable keys.

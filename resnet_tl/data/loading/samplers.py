@@ -15,7 +15,7 @@ from resnet_tl.structures.records import Draw
 class TrainSampler:
     """Every sample once an epoch, shuffled; or, with `weights`, about as often as its weight says.
 
-    All ranks share one order, of which rank r takes every `ranks`-th draw from r on. So the pictures of a step are the
+    All ranks share one order, of which rank r takes every `ranks`-th draw from r on. So the images of a step are the
     same for any number of ranks that makes the same global batch. At the epoch's end, draws that do not go evenly
     round the ranks are left out, and so is a last batch of one, by which batch norm could not normalise (unless
     `batch_size` is 1). What was left out differs from epoch to epoch.
@@ -26,7 +26,7 @@ class TrainSampler:
         batch_size: of one rank.
         weights: `[count]` float; draws of an epoch are shared out in proportion, each sample getting its share rounded
             up or down (systematic sampling), at random from epoch to epoch.
-        groups: `[count]` int; the pictures of a step are of one group, but for a few steps of what is left of the
+        groups: `[count]` int; the images of a step are of one group, but for a few steps of what is left of the
             groups, neighbours together.
     """
 
@@ -42,7 +42,7 @@ class TrainSampler:
         groups: np.ndarray | None = None,
     ) -> None:
         if count < ranks:
-            raise DataError(f"{count} pictures to train on are too few for {ranks} devices; expected one each or more")
+            raise DataError(f"{count} images to train on are too few for {ranks} devices; expected one each or more")
         self.count, self.seed, self.batch_size, self.ranks, self.rank = count, seed, batch_size, ranks, rank
         self.weights, self.groups = weights, groups
         self.epoch = 0
@@ -135,7 +135,7 @@ def _grouped(order: np.ndarray, groups: np.ndarray, size: int, rng: np.random.Ge
     place = np.arange(len(order)) - np.repeat(counts.cumsum() - counts, counts)
     whole = place < np.repeat(counts // size * size, counts)
     left = order[~whole]
-    # From a random group on, so that not always the same one has its pictures in the last, smaller batch.
+    # From a random group on, so that not always the same one has its images in the last, smaller batch.
     order = np.concatenate([order[whole], np.roll(left, rng.integers(max(1, len(left))))])
     full = len(order) // size * size
     return np.concatenate([rng.permutation(order[:full].reshape(-1, size)).ravel(), order[full:]])

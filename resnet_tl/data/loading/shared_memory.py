@@ -1,8 +1,8 @@
 """Batches from workers to the main process through memory that is used again.
 
 PyTorch gives every batch shared memory of its own, whose pages are cleared, mapped and given back batch for batch. That
-takes as long as cutting the pictures from a cache. Here a worker keeps a few segments, which the main process maps once
-and gives back by a flag when the last tensor over a batch's pictures is gone.
+takes as long as cutting the images from a cache. Here a worker keeps a few segments, which the main process maps once
+and gives back by a flag when the last tensor over a batch's images is gone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _numbers = itertools.count()
 
 
 class Handover:
-    """`collate` for a DataLoader: the same batches; the pictures of those made in a worker arrive in its segments.
+    """`collate` for a DataLoader: the same batches; the images of those made in a worker arrive in its segments.
 
     A batch that is kept stays as it is: its segment is not written again before every tensor over it is gone.
     """
@@ -53,17 +53,17 @@ class Handover:
             return batch
         return self._lend(batch, batch.images.permute(0, 2, 3, 1).numpy())
 
-    def _lend(self, batch: Batch, pictures: np.ndarray) -> Any:
-        """The batch with its `pictures` `[N*V, H, W, C]` in a free segment, or as it is where there is none."""
-        place, is_new = self._place(pictures.nbytes)
+    def _lend(self, batch: Batch, images: np.ndarray) -> Any:
+        """The batch with its `images` `[N*V, H, W, C]` in a free segment, or as it is where there is none."""
+        place, is_new = self._place(images.nbytes)
         if place == SEGMENTS:
             return batch
         segment = self._mine[place]
-        _over(segment.numpy(), pictures.shape, pictures.dtype)[...] = pictures
+        _over(segment.numpy(), images.shape, images.dtype)[...] = images
         segment[-1] = True
         others = {name: _inline(value) for name, value in vars(batch).items() if name != "images"}
         key = (os.getpid(), place)
-        return _Lent(self._number, key, segment if is_new else None, pictures.shape, pictures.dtype, others)
+        return _Lent(self._number, key, segment if is_new else None, images.shape, images.dtype, others)
 
     def _place(self, size: int) -> tuple[int, bool]:
         """Where a segment of `size` bytes and its flag is free, and whether it is a new one; SEGMENTS: nowhere."""
@@ -82,11 +82,11 @@ class Handover:
             self._known = {key: segment for key, segment in self._known.items() if key[0] in workers}
             self._known[lent.key] = lent.segment.numpy()
         segment = self._known[lent.key]
-        pictures = _over(segment, lent.shape, lent.dtype)
+        images = _over(segment, lent.shape, lent.dtype)
         # torch keeps this very array until the last tensor over it is gone.
-        weakref.finalize(pictures, _give_back, segment, os.getpid()).atexit = False
+        weakref.finalize(images, _give_back, segment, os.getpid()).atexit = False
         others = {name: _as_tensor(value) for name, value in lent.others.items()}
-        return Batch(images=torch.from_numpy(pictures).permute(0, 3, 1, 2), **others)
+        return Batch(images=torch.from_numpy(images).permute(0, 3, 1, 2), **others)
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from resnet_tl.data.loading.image_loader import PictureLoader
+from resnet_tl.data.loading.image_loader import ImageLoader
 from resnet_tl.data.loading.samplers import TrainSampler
 from resnet_tl.structures.records import Batch
 
 
-class TrainLoader(PictureLoader):
+class TrainLoader(ImageLoader):
     """Over a `TrainSampler`. Its state is the epoch and how many batches of it were given out, those aside that workers
     have fetched ahead; a loader that takes the state over begins with the next."""
 

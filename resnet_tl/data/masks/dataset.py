@@ -1,4 +1,4 @@
-"""Pictures with masks: decoded, changed together, padded to batches."""
+"""Images with masks: decoded, changed together, padded to batches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from resnet_tl.data.images.archive import hash64
-from resnet_tl.data.images.dataset import Item, PictureDataset, Samples
+from resnet_tl.data.images.dataset import ImageDataset, Item, Samples
 from resnet_tl.data.images.decode import decode
 from resnet_tl.data.loading.collate import as_one_dtype
 from resnet_tl.data.masks.files import Mask
@@ -25,13 +25,13 @@ class MaskedSamples(Samples, Protocol):
         """What decides, beside the files, what a mask is, as plain Python."""
 
 
-class MaskDataset(PictureDataset):
-    """A `PictureDataset` whose targets are masks; a filler's is all ignored.
+class MaskDataset(ImageDataset):
+    """A `ImageDataset` whose targets are masks; a filler's is all ignored.
 
     Args:
-        listing: pictures and masks.
-        pair_transform: (picture, mask) -> pair.
-        options: of `PictureDataset`.
+        listing: images and masks.
+        pair_transform: (image, mask) -> pair.
+        options: of `ImageDataset`.
     """
 
     listing: MaskedSamples
@@ -42,14 +42,14 @@ class MaskDataset(PictureDataset):
 
     def _load(self, draw: Draw, index: int) -> Item:
         sample = self.listing[index]
-        picture, mask = decode(sample.path, self.channels), self.listing.mask(index)
-        if picture.shape[:2] != mask.shape:
-            raise DataError(f"{sample.path}: is {picture.shape[:2]} (h, w), but its mask {mask.shape}")
-        return self._item(picture, mask, (self.seed, draw.epoch, hash64(sample.key), draw.repeat), index)
+        image, mask = decode(sample.path, self.channels), self.listing.mask(index)
+        if image.shape[:2] != mask.shape:
+            raise DataError(f"{sample.path}: is {image.shape[:2]} (h, w), but its mask {mask.shape}")
+        return self._item(image, mask, (self.seed, draw.epoch, hash64(sample.key), draw.repeat), index)
 
-    def _item(self, picture: np.ndarray, mask: np.ndarray, seed: tuple[int, ...], index: int) -> Item:
-        pair = self.pair_transform(picture, mask, seed)
-        return Item(pair.picture[None], pair.mask, mask.shape, index, pair.size)
+    def _item(self, image: np.ndarray, mask: np.ndarray, seed: tuple[int, ...], index: int) -> Item:
+        pair = self.pair_transform(image, mask, seed)
+        return Item(pair.image[None], pair.mask, mask.shape, index, pair.size)
 
     def _filler(self) -> Item:
         black = np.zeros((64, 64, self.channels), np.uint8)
@@ -64,7 +64,7 @@ class MaskDataset(PictureDataset):
 
 
 def collate_masks(items: Sequence[Item]) -> Batch:
-    """N pictures of any sizes -> a `Batch`, each at the upper left of the largest; masks `[N, H, W]` uint8, padded with
+    """N images of any sizes -> a `Batch`, each at the upper left of the largest; masks `[N, H, W]` uint8, padded with
     `IGNORE`."""
     views = as_one_dtype([item.views for item in items])
     height, width = (max(view.shape[axis] for view in views) for axis in (1, 2))

@@ -35,7 +35,7 @@ def read_mask(path: str, coding: Coding) -> Mask:
     """A mask file as class indices.
 
     Raises:
-        DataError: missing, no picture, or with a value or colour that stands for no class.
+        DataError: missing, no image, or with a value or colour that stands for no class.
     """
     mask = coding.codes[read_values(path, coding)]
     if (mask == NO_CLASS).any():

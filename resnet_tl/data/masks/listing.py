@@ -1,4 +1,4 @@
-"""Which pictures there are and where their masks are, in flat arrays."""
+"""Which images there are and where their masks are, in flat arrays."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from resnet_tl.data.masks.files import Coding, Mask, read_mask
-from resnet_tl.data.sources.listing import Listing, PictureSet
+from resnet_tl.data.sources.listing import ImageSet, Listing
 from resnet_tl.data.sources.rows import Rows
 from resnet_tl.structures.records import Sample
 
 
 class MaskListing(Listing):
-    """Pictures with a mask file each, its path below `root`; a sample's target is the mask's path.
+    """Images with a mask file each, its path below `root`; a sample's target is the mask's path.
 
-    Costs the bytes of both paths and 20 each. All pictures are one class to whoever parts them.
+    Costs the bytes of both paths and 20 each. All images are one class to whoever parts them.
     """
 
     def __init__(self, root: str, keys: Rows, masks: Rows, coding: Coding) -> None:
@@ -49,8 +49,8 @@ class MaskListing(Listing):
 
 
 @dataclass(frozen=True)
-class MaskSet(PictureSet):
-    """Pictures whose pixels have classes; their listings give a `mask` by index.
+class MaskSet(ImageSet):
+    """Images whose pixels have classes; their listings give a `mask` by index.
 
     colours: `[K, 3]` uint8 RGB, in which masks are shown.
     pixels: `[K]` int64, of each class in the training masks (of a sample of them in a large set).

@@ -1,4 +1,4 @@
-"""What sets of pictures with objects share: pictures measured, objects checked and packed."""
+"""What sets of images with objects share: images measured, objects checked and packed."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import Mask, RunLengths, turned, turned_points
 
 SLACK = 1.0
-"""Pixels by which a box may reach out of its picture without a word: makers round, and count pixels from 0 or 1."""
+"""Pixels by which a box may reach out of its image without a word: makers round, and count pixels from 0 or 1."""
 HUGE = 1e9
 """Neither pixels nor an area."""
 NAMED = 20
 
 
 class Entry(NamedTuple):
-    """A picture that exists. key: its path below the root. size: (h, w) as annotated, None where nobody says.
+    """An image that exists. key: its path below the root. size: (h, w) as annotated, None where nobody says.
     name: what sentences about it begin with."""
 
     key: str
@@ -42,7 +42,7 @@ class Entry(NamedTuple):
 class Findings:
     """What is found out about a set: `faults` end it, `notes` are told.
 
-    root: the folder of its pictures. name: what it is called, where not `root`.
+    root: the folder of its images. name: what it is called, where not `root`.
     """
 
     root: str
@@ -61,15 +61,15 @@ class Findings:
 
 
 class Gathering:
-    """The pictures of a split, and their objects as they are read.
+    """The images of a split, and their objects as they are read.
 
     Every file's header is read. Where the annotated size is that of the file before its EXIF rotation, so are boxes and
-    masks, and they are turned with the picture. Where both sizes are one (mirrored, upside down, square) pictures are
+    masks, and they are turned with the image. Where both sizes are one (mirrored, upside down, square) images are
     like the others of the split, and otherwise annotated upright, as today's programs show them.
 
     Args:
         classes: K names.
-        channels: of the pictures.
+        channels: of the images.
     """
 
     def __init__(self, entries: Sequence[Entry], classes: Sequence[str], channels: int, findings: Findings) -> None:
@@ -87,7 +87,7 @@ class Gathering:
 
     def add(
         self,
-        picture: int,
+        image: int,
         label: int | None,
         box: Sequence[float],
         place: str,
@@ -96,7 +96,7 @@ class Gathering:
         area: float = float("nan"),
         mask: Mask | None = None,
     ) -> None:
-        """An object of a picture. A box that is none goes into the faults.
+        """An object of an image. A box that is none goes into the faults.
 
         Args:
             label: None: of no known class, which was said already; the rest is checked all the same.
@@ -105,7 +105,7 @@ class Gathering:
             area: NaN: that of the box.
         """
         if not all(map(math.isfinite, box)):
-            name = self._name(picture, label, place)
+            name = self._name(image, label, place)
             self.findings.faults.append(f"{name} has the box {_written(box)}; expected four finite numbers")
             return
         if label is None:
@@ -115,9 +115,9 @@ class Gathering:
             mask = [np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], np.float32)]
         else:
             self.masked += 1
-        if (orientation := self.turns[picture]) > 1:
-            box, mask = self._turned(picture, box, mask, orientation)
-        self.owners.append(picture)
+        if (orientation := self.turns[image]) > 1:
+            box, mask = self._turned(image, box, mask, orientation)
+        self.owners.append(image)
         self.labels.append(label)
         self.crowds.append(crowd)
         self.boxes.extend(box)
@@ -125,13 +125,13 @@ class Gathering:
         self.places.append(place)
         self._add_mask(mask)
 
-    def file_size(self, picture: int) -> tuple[int, int]:
-        """(h, w) of the picture as it was annotated."""
-        height, width = self.sizes[picture].tolist()
-        return (width, height) if self.turns[picture] >= 5 else (height, width)
+    def file_size(self, image: int) -> tuple[int, int]:
+        """(h, w) of the image as it was annotated."""
+        height, width = self.sizes[image].tolist()
+        return (width, height) if self.turns[image] >= 5 else (height, width)
 
     def listing(self, with_masks: bool) -> BoxListing:
-        """Boxes are clipped to their pictures, degenerate ones left out, both counted and named."""
+        """Boxes are clipped to their images, degenerate ones left out, both counted and named."""
         owners, boxes = np.array(self.owners, np.int64), np.array(self.boxes).reshape(-1, 4)
         limits = self.sizes[owners][:, [1, 0, 1, 0]]
         clipped = boxes.clip(0, limits).astype(np.float32)
@@ -176,16 +176,16 @@ class Gathering:
             self.polygons.append(polygon.size)
         self.parts.append(len(polygons))
 
-    def _turned(self, picture: int, box: Sequence[float], mask: Mask, orientation: int) -> tuple[Sequence[float], Mask]:
-        size = self.file_size(picture)
+    def _turned(self, image: int, box: Sequence[float], mask: Mask, orientation: int) -> tuple[Sequence[float], Mask]:
+        size = self.file_size(image)
         corners = turned_points(np.array(box, float).reshape(2, 2), size, orientation)
         return [*corners.min(0), *corners.max(0)], turned(mask, size, orientation)
 
-    def _name(self, picture: int, label: int | None, place: str) -> str:
-        return f"{self.entries[picture].name}: {place}{'' if label is None else f' ({self.classes[label]})'}"
+    def _name(self, image: int, label: int | None, place: str) -> str:
+        return f"{self.entries[image].name}: {place}{'' if label is None else f' ({self.classes[label]})'}"
 
     def _measure(self, channels: int) -> tuple[np.ndarray, list[int]]:
-        """`[N, 2]` int32 (h, w) of the upright pictures; the EXIF orientation by which each one's annotations turn."""
+        """`[N, 2]` int32 (h, w) of the upright images; the EXIF orientation by which each one's annotations turn."""
         with ThreadPoolExecutor() as pool:
             headers = list(pool.map(_header_of(self.findings.root, channels), self.entries))
         pairs = list(zip(self.entries, headers, strict=True))
@@ -202,8 +202,8 @@ class Gathering:
                     f"{entry.size[1]} x {entry.size[0]}"
                 )
         turned_ones = [entry.key for entry, turn in zip(self.entries, turns, strict=True) if turn > 1]
-        self.findings.note("pictures turned by their EXIF data, their annotations with them", turned_ones)
-        # A picture that cannot be read has its annotated size until it is drawn.
+        self.findings.note("images turned by their EXIF data, their annotations with them", turned_ones)
+        # An image that cannot be read has its annotated size until it is drawn.
         sizes = [header[:2] if header else entry.size or (1, 1) for entry, header in pairs]
         return np.array(sizes, np.int32).reshape(-1, 2), turns
 
@@ -217,13 +217,13 @@ def box_set(findings: Findings, gathered: dict[str, Gathering], classes: list[st
     parts = gathered.values()
     with_masks = any(part.masked for part in parts)
     splits: dict[str, Listing] = {split: part.listing(with_masks) for split, part in gathered.items()}
-    findings.note("boxes that reach out of their pictures, clipped", [name for part in parts for name in part.clipped])
+    findings.note("boxes that reach out of their images, clipped", [name for part in parts for name in part.clipped])
     findings.note("degenerate boxes, left out", [name for part in parts for name in part.degenerate])
     if with_masks and (bare := sum(len(part.owners) - part.masked for part in parts)):
         findings.notes.append(f"{findings.name}: objects without a mask, whose boxes stand in: {bare}")
     for one, other in combinations(splits, 2):
         both = sorted(set(splits[one].keys()) & set(splits[other].keys()))
-        findings.note(f"pictures both in {one} and in {other}", both)
+        findings.note(f"images both in {one} and in {other}", both)
     first = next((split for split in ("train", *splits) if split in splits), None)
     if first and not any(splits[first].class_counts(len(classes))):
         findings.faults.append(f"{findings.name}: {first} has no boxes at all")
@@ -256,7 +256,7 @@ def _header_of(root: str, channels: int) -> Callable[[Entry], Header | None]:
 
 
 def _frame(entry: Entry, header: Header | None) -> str:
-    """Which size was annotated: that of the `file` before its rotation, the `upright` picture's, `both`, `neither`."""
+    """Which size was annotated: that of the `file` before its rotation, the `upright` image's, `both`, `neither`."""
     if header is None or entry.size is None:
         return "upright"
     upright = (header.height, header.width)

@@ -1,4 +1,4 @@
-"""Boxes in a CSV: a line a box, or a line without a box for a picture that shows nothing."""
+"""Boxes in a CSV: a line a box, or a line without a box for an image that shows nothing."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ def read_box_table(
     table: str, root: str | None = None, classes: Sequence[str] | None = None, channels: int = 3
 ) -> BoxSet:
     """A CSV (UTF-8, fields parted by comma, semicolon or tab) with the columns path, label, x1, y1, x2, y2 and, if
-    wanted, split, width and height of the picture; see `HEADINGS` for other names.
+    wanted, split, width and height of the image; see `HEADINGS` for other names.
 
-    Corners are pixels from the picture's upper left, on pixel edges: a box over all of it is 0, 0, width, height. A
-    line with nothing but a path is a picture without objects.
+    Corners are pixels from the image's upper left, on pixel edges: a box over all of it is 0, 0, width, height. A
+    line with nothing but a path is an image without objects.
 
     Args:
         table: that file.
         root: folder or zip below which its paths lie; None: the CSV's own folder.
-        classes: a checkpoint's, among which the table's must be; None: the labels of the training pictures, sorted.
-        channels: of the pictures.
+        classes: a checkpoint's, among which the table's must be; None: the labels of the training images, sorted.
+        channels: of the images.
 
     Raises:
         DataError: one, with everything that is wrong with the set.
@@ -75,10 +75,10 @@ def read_box_table(
             by_split.setdefault(SPLITS[split], {}).setdefault(key, []).append(line)
     names = list(classes) if classes is not None else _classes(by_split)
     gathered = {}
-    for split, pictures in sorted(by_split.items()):
-        entries = [Entry(key, _size(table, some, findings), f"{table}: {key}") for key, some in pictures.items()]
+    for split, images in sorted(by_split.items()):
+        entries = [Entry(key, _size(table, some, findings), f"{table}: {key}") for key, some in images.items()]
         gathered[split] = Gathering(entries, names, channels, findings)
-        for row, some in enumerate(pictures.values()):
+        for row, some in enumerate(images.values()):
             _add(gathered[split], row, [line for line in some if line.has_box], findings)
     return box_set(findings, gathered, names, list(range(len(names))))
 
@@ -118,7 +118,7 @@ def _lines(table: str) -> list[Line]:
 
 
 def _size(table: str, lines: list[Line], findings: Findings) -> tuple[int, int] | None:
-    """(h, w) as the lines of a picture say it."""
+    """(h, w) as the lines of an image say it."""
     said = {(line.cells["height"], line.cells["width"]) for line in lines} - {("", "")}
     if not said:
         return None
@@ -127,7 +127,7 @@ def _size(table: str, lines: list[Line], findings: Findings) -> tuple[int, int] 
     except (ValueError, OverflowError):
         sizes = set()
     if len(sizes) != 1:
-        findings.faults.append(f"{table}: line {lines[0].number} and others of its picture say no size, or several")
+        findings.faults.append(f"{table}: line {lines[0].number} and others of its image say no size, or several")
         return None
     return sizes.pop()
 

@@ -1,4 +1,4 @@
-"""COCO's json: pictures, categories and objects with boxes, polygons or run lengths."""
+"""COCO's json: images, categories and objects with boxes, polygons or run lengths."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from resnet_tl.data.boxes.listing import BoxSet
 from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.data.sources.annotations import HUGE, Entry, Findings, Gathering, box_set, in_order_of
-from resnet_tl.data.sources.coco_layout import annotation_files, joined, picture_folder
+from resnet_tl.data.sources.coco_layout import annotation_files, image_folder, joined
 from resnet_tl.data.sources.faults import raise_if_any
 from resnet_tl.data.sources.tree import walk
 from resnet_tl.errors import DataError
@@ -32,9 +32,9 @@ def read_coco(
         root: that folder.
         annotations: the json of each split (`train`, `val`, `test`), below `root` or anywhere; None: the files whose
             names, or whose folders' names, say a split, `instances*.json` first; a lone file of another name is all.
-        images: the folder below `root` that the file names start from; None: where the pictures are.
+        images: the folder below `root` that the file names start from; None: where the images are.
         classes: a checkpoint's, which must be the set's; None: the set's own.
-        channels: of the pictures.
+        channels: of the images.
 
     Classes are the categories in the order of their ids; those ids are the set's `codes`.
 
@@ -56,7 +56,7 @@ def read_coco(
     for split in list(documents):
         document = documents.pop(split)  # as Python objects it is large
         reader = _Reader(files[split], document, findings)
-        folder = images if images is not None else picture_folder(tree, split, files[split], document["images"])
+        folder = images if images is not None else image_folder(tree, split, files[split], document["images"])
         gathered[split] = reader.read(folder, there, names, codes, channels)
     return box_set(findings, gathered, names, codes)
 
@@ -250,7 +250,7 @@ def _polygons(segmentation: Any) -> Mask | None:
 def _run_lengths(segmentation: dict[str, Any], size: tuple[int, int]) -> RunLengths:
     counts, said = segmentation.get("counts"), segmentation.get("size")
     if said != list(size):
-        raise ValueError(f"has a mask of {said} (h, w), but its picture is {list(size)}")
+        raise ValueError(f"has a mask of {said} (h, w), but its image is {list(size)}")
     try:
         mask = decompressed(counts, size) if isinstance(counts, str) else RunLengths(np.array(counts, np.int64), size)
     except (TypeError, ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Where a set in COCO's format has its json files and its pictures."""
+"""Where a set in COCO's format has its json files and its images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resnet_tl.data.sources.tree import Tree, other_reader
 from resnet_tl.errors import DataError
 
 PROBED = 50
-"""File names by which the folder of the pictures is found."""
+"""File names by which the folder of the images is found."""
 
 
 def annotation_files(tree: Tree) -> dict[str, str]:
@@ -54,7 +54,7 @@ def _split_in(file: str) -> str | None:
     return next((SPLITS[word] for word in reversed(words) if word in SPLITS), None)
 
 
-def picture_folder(tree: Tree, split: str, file: str, images: Sequence[dict[str, Any]]) -> str:
+def image_folder(tree: Tree, split: str, file: str, images: Sequence[dict[str, Any]]) -> str:
     """The folder below which most of the file names exist; of several, the json's own or the split's."""
     names = [name for image in images[:PROBED] if isinstance(name := image.get("file_name"), str)]
     there = set(tree.files)
@@ -67,5 +67,5 @@ def picture_folder(tree: Tree, split: str, file: str, images: Sequence[dict[str,
 
 
 def joined(folder: str, file_name: str) -> str:
-    """The path of a picture below the root."""
+    """The path of an image below the root."""
     return posixpath.normpath(posixpath.join(folder, file_name.replace("\\", "/")))

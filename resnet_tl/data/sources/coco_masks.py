@@ -21,7 +21,7 @@ BACKGROUND = "background"
 
 
 class PaintedListing(BoxListing):
-    """Pictures whose masks are painted from their objects. `labels` count from 1: 0 is the background."""
+    """Images whose masks are painted from their objects. `labels` count from 1: 0 is the background."""
 
     @classmethod
     def of_objects(cls, listing: BoxListing) -> PaintedListing:

@@ -1,4 +1,4 @@
-"""Pictures in folders named after their classes, or in a zip of such folders, read in place."""
+"""Images in folders named after their classes, or in a zip of such folders, read in place."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 
-from resnet_tl.data.sources.listing import Listing, PictureSet
-from resnet_tl.data.sources.tree import Tree, is_picture, walk
+from resnet_tl.data.sources.listing import ImageSet, Listing
+from resnet_tl.data.sources.tree import Tree, is_image, walk
 from resnet_tl.errors import DataError, did_you_mean
 
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
-def read_folder(root: str, classes: Sequence[str] | None = None) -> PictureSet:
+def read_folder(root: str, classes: Sequence[str] | None = None) -> ImageSet:
     """List `root/<class>/...` or `root/{train,val,test}/<class>/...`; `root` is a folder or a zip of one.
 
     Classes are sorted by name, unless `classes` (a checkpoint's) gives them: then the folders must be just these.
-    Hidden and system files are passed over, other files that are no pictures counted in the notes.
+    Hidden and system files are passed over, other files that are no images counted in the notes.
 
     Raises:
         DataError: no such folder, none of the layouts, an empty class, fewer than two, classes that do not agree.
     """
     tree = _unwrapped(walk(root))
-    pictures = sorted(filter(is_picture, tree.files))
-    if not pictures:
-        raise DataError(f"{tree.root} holds no pictures{_endings(tree.files)}; expected {_layout(tree.root)}")
+    images = sorted(filter(is_image, tree.files))
+    if not images:
+        raise DataError(f"{tree.root} holds no images{_endings(tree.files)}; expected {_layout(tree.root)}")
     notes = []
-    if len(pictures) < len(tree.files):
-        notes.append(f"{tree.root}: left out files that are no pictures{_endings(tree.files)}")
-    prefixes = _split_prefixes(tree.root, pictures, notes)
-    found = {split: _by_class(tree, pictures, prefix, notes) for split, prefix in prefixes.items()}
+    if len(images) < len(tree.files):
+        notes.append(f"{tree.root}: left out files that are no images{_endings(tree.files)}")
+    prefixes = _split_prefixes(tree.root, images, notes)
+    found = {split: _by_class(tree, images, prefix, notes) for split, prefix in prefixes.items()}
     names = _agree(tree.root, found, classes)
     index = {name: i for i, name in enumerate(names)}
     splits = {}
@@ -38,21 +38,21 @@ def read_folder(root: str, classes: Sequence[str] | None = None) -> PictureSet:
         keys = [key for keys in by_class.values() for key in keys]
         targets = [index[name] for name, keys in by_class.items() for _ in keys]
         splits[split] = Listing.of(tree.root, keys, targets)
-    return PictureSet(tree.root, names, splits, notes=notes)
+    return ImageSet(tree.root, names, splits, notes=notes)
 
 
 def _unwrapped(tree: Tree) -> Tree:
     """A zip is often made of a folder and not of its content: the tree in that single top folder, if so.
 
-    A top folder that is a split, or holds pictures itself and so is a class, stays.
+    A top folder that is a split, or holds images itself and so is a class, stays.
     """
     if not tree.root.endswith(".zip"):
         return tree
     top = ""
-    pictures = list(filter(is_picture, tree.files))
-    while len(firsts := {name[len(top) :].partition("/")[0] for name in pictures}) == 1:
+    images = list(filter(is_image, tree.files))
+    while len(firsts := {name[len(top) :].partition("/")[0] for name in images}) == 1:
         (first,) = firsts
-        if first.lower() in SPLITS or any("/" not in name[len(top + first) + 1 :] for name in pictures):
+        if first.lower() in SPLITS or any("/" not in name[len(top + first) + 1 :] for name in images):
             break
         top += first + "/"
     files = [name[len(top) :] for name in tree.files if name.startswith(top)]
@@ -60,17 +60,17 @@ def _unwrapped(tree: Tree) -> Tree:
     return Tree(f"{tree.root}/{top}".rstrip("/"), files, folders)
 
 
-def _split_prefixes(root: str, pictures: list[str], notes: list[str]) -> dict[str, str]:
+def _split_prefixes(root: str, images: list[str], notes: list[str]) -> dict[str, str]:
     """`{"train": "train/", "val": "valid/"}`, or `{"train": ""}` when the classes lie directly under the root."""
-    tops = {path.partition("/")[0] for path in pictures if "/" in path}
+    tops = {path.partition("/")[0] for path in images if "/" in path}
     named = sorted(top for top in tops if top.lower() in SPLITS)
     others = sorted(tops - set(named))
-    holding = {path.partition("/")[0] for path in pictures if path.count("/") == 1}
+    holding = {path.partition("/")[0] for path in images if path.count("/") == 1}
     if not named or (others and holding.issuperset(named)):  # a class may well be called "train"
         return {"train": ""}
     if others and len(named) == 1:
         raise DataError(
-            f"{root} holds the split {named[0]!r} beside other folders of pictures ({_some(others)}); "
+            f"{root} holds the split {named[0]!r} beside other folders of images ({_some(others)}); "
             f"expected {_layout(root)}"
         )
     if others:
@@ -81,12 +81,12 @@ def _split_prefixes(root: str, pictures: list[str], notes: list[str]) -> dict[st
     return prefixes
 
 
-def _by_class(tree: Tree, pictures: list[str], prefix: str, notes: list[str]) -> dict[str, list[str]]:
-    """Class name to the keys of its pictures, for the part of the tree under `prefix`."""
+def _by_class(tree: Tree, images: list[str], prefix: str, notes: list[str]) -> dict[str, list[str]]:
+    """Class name to the keys of its images, for the part of the tree under `prefix`."""
     start = len(prefix)
     classes: dict[str, list[str]] = {}
     strays = []
-    for key in pictures:
+    for key in images:
         if not key.startswith(prefix):
             continue
         name, slash, _ = key[start:].partition("/")
@@ -96,12 +96,12 @@ def _by_class(tree: Tree, pictures: list[str], prefix: str, notes: list[str]) ->
             strays.append(key)
     if not classes:
         where = f"{tree.root}/{prefix}".rstrip("/")
-        raise DataError(f"{where} holds pictures ({len(strays)}) but no class folders; expected {where}/<class>/*.jpg")
+        raise DataError(f"{where} holds images ({len(strays)}) but no class folders; expected {where}/<class>/*.jpg")
     if strays:
-        notes.append(f"{tree.root}: left out pictures in no class folder ({len(strays)}, first {strays[0]})")
+        notes.append(f"{tree.root}: left out images in no class folder ({len(strays)}, first {strays[0]})")
     folders = {path[start:] for path in tree.folders if path.startswith(prefix) and "/" not in path[start:]}
     if empty := sorted(folders - classes.keys() - {""}):
-        raise DataError(f"the class folder {tree.root}/{prefix}{empty[0]} holds no pictures; fill it or remove it")
+        raise DataError(f"the class folder {tree.root}/{prefix}{empty[0]} holds no images; fill it or remove it")
     return dict(sorted(classes.items()))
 
 
@@ -134,7 +134,7 @@ def check_known(root: str, found: set[str], known: Sequence[str]) -> None:
         )
     if lacking := [name for name in known if name not in found]:
         raise DataError(
-            f"{root} has no pictures of {len(lacking)} of the checkpoint's {len(known)} classes ({_some(lacking)})"
+            f"{root} has no images of {len(lacking)} of the checkpoint's {len(known)} classes ({_some(lacking)})"
         )
 
 
@@ -149,8 +149,8 @@ def _layout(root: str) -> str:
 
 
 def _endings(files: list[str]) -> str:
-    """` (.txt 3, .heic 1)`: the endings of the files that are no pictures."""
-    endings = Counter(os.path.splitext(path)[1].lower() or "no ending" for path in files if not is_picture(path))
+    """` (.txt 3, .heic 1)`: the endings of the files that are no images."""
+    endings = Counter(os.path.splitext(path)[1].lower() or "no ending" for path in files if not is_image(path))
     return f" ({', '.join(f'{ending} {n}' for ending, n in endings.most_common(5))})" if endings else ""
 
 

@@ -1,4 +1,4 @@
-"""Which pictures there are, in flat arrays: a list of Python objects would grow in every worker (Lightning #17257)."""
+"""Which images there are, in flat arrays: a list of Python objects would grow in every worker (Lightning #17257)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from resnet_tl.structures.records import Sample
 
 
 @dataclass(frozen=True)
-class PictureSet:
+class ImageSet:
     """What a source found under `root` (a folder, a zip, a CSV): the classes and the listings of its own splits.
 
-    splits: some of `train`, `val`, `test`; pictures that nobody has split are all `train`.
+    splits: some of `train`, `val`, `test`; images that nobody has split are all `train`.
     notes: sentences about what was left out or assumed.
     """
 
@@ -32,7 +32,7 @@ class PictureSet:
 class Listing:
     """N samples: `listing[i]` is a `Sample`. Costs the bytes of its key and 12 each (multi-label: 16 and 4 a class).
 
-    A picture's key is its path below `root`, with `/`, and so the same on every machine; its path is `root/key`.
+    An image's key is its path below `root`, with `/`, and so the same on every machine; its path is `root/key`.
     """
 
     def __init__(self, root: str, keys: Rows, targets: np.ndarray | Rows) -> None:
@@ -84,7 +84,7 @@ class Listing:
         return self._keys.nbytes + self.targets.nbytes
 
     def class_counts(self, classes: int) -> np.ndarray:
-        """How many pictures show each of K classes: `[K]` int64."""
+        """How many images show each of K classes: `[K]` int64."""
         flat = self.targets.values if isinstance(self.targets, Rows) else self.targets
         return np.bincount(flat, minlength=classes)
 

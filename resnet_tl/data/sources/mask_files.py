@@ -1,4 +1,4 @@
-"""Pictures and masks side by side: a plain layout, Pascal VOC's and Cityscapes'; all faults of a set in one error."""
+"""Images and masks side by side: a plain layout, Pascal VOC's and Cityscapes'; all faults of a set in one error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from resnet_tl.data.masks.listing import MaskListing, MaskSet
 from resnet_tl.data.sources.faults import raise_if_any
 from resnet_tl.data.sources.folder import SPLITS
 from resnet_tl.data.sources.rows import Rows
-from resnet_tl.data.sources.tree import Tree, is_picture, walk
+from resnet_tl.data.sources.tree import Tree, is_image, walk
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import IGNORE
 
@@ -45,12 +45,12 @@ class ClassList:
 
 
 def read_mask_folder(root: str, class_file: str | None, ignore: Sequence[int], channels: int) -> MaskSet:
-    """`root/{train,val,test}/{images,masks}/`, or `root/{images,masks}/` unsplit; a mask has its picture's stem.
+    """`root/{train,val,test}/{images,masks}/`, or `root/{images,masks}/` unsplit; a mask has its image's stem.
 
     Args:
         class_file: names, see `read_classes`; None: `classes.csv` or `classes.txt` in `root`.
         ignore: values of pixels that count nowhere.
-        channels: of the pictures.
+        channels: of the images.
 
     Raises:
         DataError: one, with everything that is wrong with the set.
@@ -85,12 +85,12 @@ def read_cityscapes(root: str, channels: int) -> MaskSet:
     faults: list[str] = []
     splits = {}
     for split in ("train", "val"):
-        pictures = sorted(Path(root, "leftImg8bit", split).glob("*/*_leftImg8bit.png"))
-        if not pictures:
+        images = sorted(Path(root, "leftImg8bit", split).glob("*/*_leftImg8bit.png"))
+        if not images:
             raise DataError(
                 f"{root}/leftImg8bit/{split} holds no <city>/*_leftImg8bit.png; expected Cityscapes' layout"
             )
-        keys = [picture.relative_to(root).as_posix() for picture in pictures]
+        keys = [image.relative_to(root).as_posix() for image in images]
         splits[split] = [
             (key, key.replace("leftImg8bit/", "gtFine/").replace("_leftImg8bit", "_gtFine_labelIds")) for key in keys
         ]
@@ -149,7 +149,7 @@ def palette(count: int) -> np.ndarray:
 
 
 Pairs = list[tuple[str, str]]
-"""A picture's and its mask's path below the root."""
+"""An image's and its mask's path below the root."""
 
 
 def _prefixes(tree: Tree) -> dict[str, str]:
@@ -165,23 +165,23 @@ def _prefixes(tree: Tree) -> dict[str, str]:
 
 def _pairs(tree: Tree, prefix: str, faults: list[str]) -> Pairs:
     """Of a split, by stem; what has no partner goes into `faults`."""
-    pictures, masks = (_by_stem(tree, f"{prefix}{folder}/", faults) for folder in ("images", "masks"))
+    images, masks = (_by_stem(tree, f"{prefix}{folder}/", faults) for folder in ("images", "masks"))
     faults += [
-        f"{tree.root}/{pictures[stem]}: has no mask {prefix}masks/{stem}.png"
-        for stem in sorted(pictures.keys() - masks.keys())
+        f"{tree.root}/{images[stem]}: has no mask {prefix}masks/{stem}.png"
+        for stem in sorted(images.keys() - masks.keys())
     ]
     faults += [
-        f"{tree.root}/{masks[stem]}: is a mask without a picture in {prefix}images"
-        for stem in sorted(masks.keys() - pictures.keys())
+        f"{tree.root}/{masks[stem]}: is a mask without an image in {prefix}images"
+        for stem in sorted(masks.keys() - images.keys())
     ]
-    if not pictures:
-        faults.append(f"{tree.root}/{prefix}images holds no pictures")
-    return [(pictures[stem], masks[stem]) for stem in sorted(pictures.keys() & masks.keys())]
+    if not images:
+        faults.append(f"{tree.root}/{prefix}images holds no images")
+    return [(images[stem], masks[stem]) for stem in sorted(images.keys() & masks.keys())]
 
 
 def _by_stem(tree: Tree, folder: str, faults: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for path in sorted(path for path in tree.files if path.startswith(folder) and is_picture(path)):
+    for path in sorted(path for path in tree.files if path.startswith(folder) and is_image(path)):
         stem = os.path.splitext(path.removeprefix(folder))[0]
         if stem in found:
             faults.append(f"{tree.root}/{path}: has the stem of {found[stem]}")
@@ -219,7 +219,7 @@ def _checked(
             if len(chosen) == len(there):
                 empty = [name for name, count in zip(classes.names, found.pixels, strict=True) if not count]
                 faults += [
-                    f"{root}: no training mask shows the class {name!r}; remove it or add pictures" for name in empty
+                    f"{root}: no training mask shows the class {name!r}; remove it or add images" for name in empty
                 ]
         found.splits[split] = MaskListing(
             root, Rows.of_text([a for a, _ in pairs]), Rows.of_text([b for _, b in pairs]), coding
@@ -242,16 +242,16 @@ def _scan(root: str, pairs: Pairs, coding: Coding, channels: int, faults: list[s
     return total
 
 
-def _look(picture: str, mask: str, coding: Coding, channels: int) -> tuple[np.ndarray, list[str]]:
+def _look(image: str, mask: str, coding: Coding, channels: int) -> tuple[np.ndarray, list[str]]:
     try:
-        values, size = read_values(mask, coding), size_of(picture, channels)
+        values, size = read_values(mask, coding), size_of(image, channels)
     except DataError as error:
         return np.zeros(256, np.int64), [str(error)]
     counts = np.bincount(values.ravel(), minlength=256)
     wrong = []
     if values.shape != size:
         (h, w), (height, width) = values.shape, size
-        wrong.append(f"{mask}: is {w} x {h} pixels, but its picture {width} x {height}")
+        wrong.append(f"{mask}: is {w} x {h} pixels, but its image {width} x {height}")
     if (counts[coding.codes == NO_CLASS] > 0).any():
         wrong.append(f"{mask}: {strange_values(values, coding)}")
     return counts, wrong

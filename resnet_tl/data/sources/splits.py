@@ -32,11 +32,11 @@ def part(own: Mapping[str, Listing], *, fraction: float, folds: int | None, fold
         chosen = deal(pool, folds, seed) == fold
     else:
         raise RecipeError(
-            f"data.folds is {folds} and data.fold {fold}; expected 2 to {len(pool)} folds (as many as pictures), "
+            f"data.folds is {folds} and data.fold {fold}; expected 2 to {len(pool)} folds (as many as images), "
             f"and a fold from 0 to folds - 1"
         )
     if not chosen.any():
-        raise DataError(f"{pool.root} has too few pictures to validate on some of them ({len(pool)})")
+        raise DataError(f"{pool.root} has too few images to validate on some of them ({len(pool)})")
     parts = {"train": pool.select(np.flatnonzero(~chosen)), "val": pool.select(np.flatnonzero(chosen))}
     return {name: listing for name, listing in {**own, **parts}.items() if len(listing)}
 
@@ -44,7 +44,7 @@ def part(own: Mapping[str, Listing], *, fraction: float, folds: int | None, fold
 def holdout(listing: Listing, fraction: float, seed: int) -> np.ndarray:
     """Which samples to validate on: `[N]` bool, about `fraction` (0...1) of every class.
 
-    A class of two pictures or more has one at least in each part; a single picture is trained on. Multi-label pictures
+    A class of two images or more has one at least in each part; a single image is trained on. Multi-label images
     are dealt out by iterative stratification, where this can miss for a class that hardly occurs alone.
     """
     if fraction == 1.0:
@@ -59,9 +59,9 @@ def holdout(listing: Listing, fraction: float, seed: int) -> np.ndarray:
 
 
 def deal(listing: Listing, count: int, seed: int) -> np.ndarray:
-    """The fold in which each sample is validated: `[N]` in 0...count-1, or `TRAIN` for a class's single picture.
+    """The fold in which each sample is validated: `[N]` in 0...count-1, or `TRAIN` for a class's single image.
 
-    Folds differ by one picture at most, and by one of each class (multi-label: about so).
+    Folds differ by one image at most, and by one of each class (multi-label: about so).
     """
     if isinstance(listing.targets, Rows):
         return _iterative(listing.targets, np.full(count, 1 / count), _shuffled(listing, seed))
@@ -73,7 +73,7 @@ def deal(listing: Listing, count: int, seed: int) -> np.ndarray:
 
 
 def write_split(path: str | Path, listings: Mapping[str, Listing], classes: list[str]) -> None:
-    """One line a picture: key, class (`a|b` for several), split; sorted by key."""
+    """One line an image: key, class (`a|b` for several), split; sorted by key."""
     rows = sorted(
         (key, "|".join(classes[index] for index in _indices(listing, i)), split)
         for split, listing in listings.items()
@@ -91,7 +91,7 @@ def _indices(listing: Listing, index: int) -> Iterable[int]:
 
 
 def _shuffled(listing: Listing, seed: int) -> np.ndarray:
-    """Indices in the order of their keys' hashes: a picture keeps its place when others are added or removed."""
+    """Indices in the order of their keys' hashes: an image keeps its place when others are added or removed."""
 
     def digest(key: str) -> bytes:
         return hashlib.blake2b(key.encode(), digest_size=8, key=str(seed).encode()).digest()

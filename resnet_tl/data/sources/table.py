@@ -1,4 +1,4 @@
-"""Pictures and their labels in a CSV: one line a picture, one label or several (`cat|indoors`)."""
+"""Images and their labels in a CSV: one line an image, one label or several (`cat|indoors`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from resnet_tl.data.sources.folder import SPLITS, check_known
-from resnet_tl.data.sources.listing import Listing, PictureSet
+from resnet_tl.data.sources.listing import ImageSet, Listing
 from resnet_tl.data.sources.tree import missing, walk
 from resnet_tl.errors import DataError, did_you_mean
 
@@ -29,8 +29,8 @@ def read_table(
     multi_label: bool | None = None,
     separator: str = "|",
     classes: Sequence[str] | None = None,
-) -> PictureSet:
-    """List the pictures of a CSV (UTF-8, fields parted by comma, semicolon or tab, a header line).
+) -> ImageSet:
+    """List the images of a CSV (UTF-8, fields parted by comma, semicolon or tab, a header line).
 
     Args:
         table: the CSV file.
@@ -41,7 +41,7 @@ def read_table(
         classes: a checkpoint's, with which the table's must agree; None: the labels found, sorted.
 
     Raises:
-        DataError: file, column or pictures missing, a line without label, a picture twice, an unknown split.
+        DataError: file, column or images missing, a line without label, an image twice, an unknown split.
     """
     rows = _read_rows(os.path.expanduser(table), columns)
     if multi_label is None:
@@ -63,7 +63,7 @@ def read_table(
         split: _listing(below, [keys[i] for i in members], [names[i] for i in members], index, multi_label)
         for split, members in sorted(parts.items())
     }
-    return PictureSet(table, known, splits, multi_label)
+    return ImageSet(table, known, splits, multi_label)
 
 
 class _Row(NamedTuple):
@@ -97,7 +97,7 @@ def read_lines(table: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
         if len(cells) != len(found):
             raise DataError(f"{table} line {line} has {len(cells)} cells; expected {len(found)} ({', '.join(found)})")
     if found and not lines:
-        raise DataError(f"{table} lists no pictures; expected a line for each below its header")
+        raise DataError(f"{table} lists no images; expected a line for each below its header")
     return found, lines
 
 
@@ -144,7 +144,7 @@ def _classes(
         if strange := [name for name in labels if name not in classes]:
             raise DataError(
                 f"{table} line {row.line} has the class {strange[0]!r} in the {row.split} split, but {first} has no "
-                f"picture of it{did_you_mean(strange[0], classes)}"
+                f"image of it{did_you_mean(strange[0], classes)}"
             )
     if len(classes) < (1 if multi_label else 2):
         raise DataError(f"{table} has only {len(classes)} class ({', '.join(classes)}); expected two or more")
@@ -157,7 +157,7 @@ def _keys(table: str, rows: list[_Row], root: str) -> tuple[str, list[str]]:
     tree_root, exists = existence(root)
     if lost := [row.path for row, key in zip(rows, keys, strict=True) if not exists(key)]:
         raise DataError(
-            f"{table} lists {len(lost)} pictures of {len(rows)} that do not exist below {root}: "
+            f"{table} lists {len(lost)} images of {len(rows)} that do not exist below {root}: "
             f"{', '.join(lost[:5])}{', ...' if len(lost) > 5 else ''}"
         )
     lines: dict[str, int] = {}
@@ -165,7 +165,7 @@ def _keys(table: str, rows: list[_Row], root: str) -> tuple[str, list[str]]:
         if lines.setdefault(key, row.line) != row.line:
             raise DataError(
                 f"{table} line {row.line} lists {row.path} again (first in line {lines[key]}); expected one line a "
-                f"picture, several classes as a|b"
+                f"image, several classes as a|b"
             )
     return tree_root, keys
 

@@ -1,4 +1,4 @@
-"""What lies under a folder or in a zip, and which of it are pictures."""
+"""What lies under a folder or in a zip, and which of it are images."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def walk(root: str) -> Tree:
         if found and os.path.exists(archive + ".zip"):
             return _zip_tree(archive + ".zip", inside)
         if os.path.exists(root):
-            raise DataError(f"{root} is a file; expected a folder of pictures or a .zip of one")
+            raise DataError(f"{root} is a file; expected a folder of images or a .zip of one")
         raise missing(root)
     except PermissionError as error:
         raise DataError(f"{error.filename or root} cannot be read: permission denied") from None
 
 
-def is_picture(path: str) -> bool:
+def is_image(path: str) -> bool:
     return path.lower().endswith(SUFFIXES)
 
 
@@ -92,7 +92,7 @@ def _zip_tree(archive: str, inside: str) -> Tree:
         with zipfile.ZipFile(archive) as file:
             names = file.namelist()
     except zipfile.BadZipFile:
-        raise DataError(f"{archive} is damaged or no zip; expected a folder of pictures or a zip of one") from None
+        raise DataError(f"{archive} is damaged or no zip; expected a folder of images or a zip of one") from None
     names = [name[len(inside) :] for name in names if name.startswith(inside) and name != inside]
     if not names:
         raise DataError(f"{archive} holds no folder {inside.rstrip('/')!r}")

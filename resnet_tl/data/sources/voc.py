@@ -1,4 +1,4 @@
-"""Pascal VOC's annotations: an XML file a picture."""
+"""Pascal VOC's annotations: an XML file an image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resnet_tl.data.boxes.listing import BoxSet
 from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.data.sources.annotations import Entry, Findings, Gathering, box_set
 from resnet_tl.data.sources.folder import SPLITS
-from resnet_tl.data.sources.tree import Tree, is_picture, other_reader, walk
+from resnet_tl.data.sources.tree import Tree, is_image, other_reader, walk
 from resnet_tl.errors import DataError, did_you_mean
 
 
@@ -32,11 +32,11 @@ class Document(NamedTuple):
 
 
 def read_voc_boxes(root: str, classes: Sequence[str] | None = None, channels: int = 3) -> BoxSet:
-    """`root/{JPEGImages,Annotations,ImageSets/Main/{train,val,test}.txt}`; or XML files beside their pictures, in
+    """`root/{JPEGImages,Annotations,ImageSets/Main/{train,val,test}.txt}`; or XML files beside their images, in
     `root` or in `root/{train,val,test}`.
 
     Boxes become x1 = xmin - 1 to x2 = xmax on pixel edges. `difficult` objects are as crowds: no targets, and no
-    mistakes to find. Classes are those of the training pictures, sorted, unless `classes` (a checkpoint's) are given.
+    mistakes to find. Classes are those of the training images, sorted, unless `classes` (a checkpoint's) are given.
 
     Raises:
         DataError: one, with everything that is wrong with the set.
@@ -73,9 +73,9 @@ def _add(gathering: Gathering, documents: Iterable[Document], index: dict[str, i
 
 
 def _listed(tree: Tree, findings: Findings) -> dict[str, list[tuple[str, str]]]:
-    """Of each split's list the pictures and their XML files, below the root."""
+    """Of each split's list the images and their XML files, below the root."""
     there = set(tree.files)
-    pictures = {_stem(file): file for file in sorted(there) if file.startswith("JPEGImages/") and is_picture(file)}
+    images = {_stem(file): file for file in sorted(there) if file.startswith("JPEGImages/") and is_image(file)}
     lists = {split: f"ImageSets/Main/{split}.txt" for split in ("train", "val", "test")}
     lists = {split: file for split, file in lists.items() if file in there}
     if not lists and "ImageSets/Main/trainval.txt" in there:
@@ -92,32 +92,32 @@ def _listed(tree: Tree, findings: Findings) -> dict[str, list[tuple[str, str]]]:
                 findings.faults.append(f"{tree.root}/{file}: lists {name} twice")
             elif xml not in there:
                 findings.faults.append(f"{tree.root}/{file}: lists {name}, but {tree.root}/{xml} does not exist")
-            elif name not in pictures:
-                findings.faults.append(f"{tree.root}/{xml}: its picture JPEGImages/{name}.jpg does not exist")
+            elif name not in images:
+                findings.faults.append(f"{tree.root}/{xml}: its image JPEGImages/{name}.jpg does not exist")
             else:
-                found[split].append((pictures[name], xml))
+                found[split].append((images[name], xml))
             seen.add(name)
     return found
 
 
 def _beside(tree: Tree, findings: Findings) -> dict[str, list[tuple[str, str]]]:
-    """The pictures and XML files of equal path but for the ending, by split."""
-    pictures = {file.rpartition(".")[0]: file for file in sorted(tree.files) if is_picture(file)}
+    """The images and XML files of equal path but for the ending, by split."""
+    images = {file.rpartition(".")[0]: file for file in sorted(tree.files) if is_image(file)}
     xmls = sorted(file for file in tree.files if file.endswith(".xml"))
     if not xmls:
         raise DataError(
             f"{tree.root} holds neither ImageSets/Main nor .xml files; expected Pascal VOC's layout, or XML files "
-            f"beside their pictures{other_reader(tree, 'VOCDetection')}"
+            f"beside their images{other_reader(tree, 'VOCDetection')}"
         )
     found: dict[str, list[tuple[str, str]]] = {}
     for xml in xmls:
         path = xml.removesuffix(".xml")
-        if path not in pictures:
-            findings.faults.append(f"{tree.root}/{xml}: its picture does not exist beside it")
+        if path not in images:
+            findings.faults.append(f"{tree.root}/{xml}: its image does not exist beside it")
             continue
-        found.setdefault(SPLITS.get(xml.partition("/")[0].lower(), "train"), []).append((pictures[path], xml))
-    left = sorted(pictures.keys() - {xml.removesuffix(".xml") for xml in xmls})
-    findings.note("pictures without an XML file, left out", [pictures[path] for path in left])
+        found.setdefault(SPLITS.get(xml.partition("/")[0].lower(), "train"), []).append((images[path], xml))
+    left = sorted(images.keys() - {xml.removesuffix(".xml") for xml in xmls})
+    findings.note("images without an XML file, left out", [images[path] for path in left])
     return found
 
 

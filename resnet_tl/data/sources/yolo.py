@@ -1,4 +1,4 @@
-"""YOLO's labels: a text file a picture, a line an object: class and box or polygon, in fractions of the picture."""
+"""YOLO's labels: a text file an image, a line an object: class and box or polygon, in fractions of the image."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from resnet_tl.data.boxes.listing import BoxSet
 from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.data.sources.annotations import Entry, Findings, Gathering, box_set, in_order_of
 from resnet_tl.data.sources.folder import SPLITS
-from resnet_tl.data.sources.tree import Tree, is_picture, other_reader, walk
+from resnet_tl.data.sources.tree import Tree, is_image, other_reader, walk
 from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import Polygon
 
 FAR = 2.0
-"""No fraction of a picture, but pixels."""
+"""No fraction of an image, but pixels."""
 NAME_FILES = ("classes.txt", "obj.names", "labels/classes.txt")
 
 
 def read_yolo(root: str, data: str | None = None, classes: Sequence[str] | None = None, channels: int = 3) -> BoxSet:
     """`root/images/{train,val}/*.jpg` with `root/labels/{train,val}/*.txt`, or `root/{train,val}/{images,labels}/`, or
-    labels beside their pictures.
+    labels beside their images.
 
     Args:
         root: that folder.
         data: the YAML below `root` with `names` and the splits' folders; None: `data.yaml` or another that has
             `names`, or `classes.txt` with a name a line and the folders above.
         classes: a checkpoint's, which must be the set's; None: the set's own, in their order.
-        channels: of the pictures.
+        channels: of the images.
 
-    A line is `class x y w h` (the box's centre and size) or `class x1 y1 x2 y2 x3 y3 ...` (a polygon). A picture
+    A line is `class x y w h` (the box's centre and size) or `class x1 y1 x2 y2 x3 y3 ...` (a polygon). An image
     without a label file shows nothing. A class's number is its own code.
 
     Raises:
@@ -44,8 +44,8 @@ def read_yolo(root: str, data: str | None = None, classes: Sequence[str] | None 
     names, folders = _described(tree, data)
     order, codes = in_order_of(tree.root, names, list(range(len(names))), classes)
     gathered = {}
-    for split, pictures in _pictures(tree, folders, findings).items():
-        entries = [Entry(key, None, f"{tree.root}/{key}") for key in pictures]
+    for split, images in _images(tree, folders, findings).items():
+        entries = [Entry(key, None, f"{tree.root}/{key}") for key in images]
         gathered[split] = Gathering(entries, order, channels, findings)
         index = {code: i for i, code in enumerate(codes)}
         _add_labels(tree, gathered[split], index, findings)
@@ -60,7 +60,7 @@ def _add_labels(tree: Tree, gathering: Gathering, index: Mapping[int, int], find
             bare.append(entry.key)
             continue
         if file in read:
-            findings.faults.append(f"{tree.root}/{file}: is the label file of two pictures, one of them {entry.key}")
+            findings.faults.append(f"{tree.root}/{file}: is the label file of two images, one of them {entry.key}")
         read.add(file)
         path = f"{tree.root}/{file}"
         for number, line in enumerate(_lines(path, findings), 1):
@@ -76,13 +76,13 @@ def _add_labels(tree: Tree, gathering: Gathering, index: Mapping[int, int], find
                 gathering.add(row, index.get(label), box, place)
             else:
                 gathering.add(row, index.get(label), box, place, area=_area(polygon), mask=[polygon])
-    findings.note("pictures without a label file, which show nothing then", bare)
+    findings.note("images without a label file, which show nothing then", bare)
     alone = {file for file in there - read if _may_be_labels(file, read)}
-    findings.faults += [f"{tree.root}/{file}: is a label file without a picture" for file in sorted(alone)]
+    findings.faults += [f"{tree.root}/{file}: is a label file without an image" for file in sorted(alone)]
 
 
 def _parsed(line: str, size: tuple[int, int]) -> tuple[int, list[float], Polygon | None]:
-    """Class, box and polygon in pixels of a picture of `size` (h, w)."""
+    """Class, box and polygon in pixels of an image of `size` (h, w)."""
     first, *rest = line.split()
     try:
         label, values = float(first), [float(text) for text in rest]
@@ -93,7 +93,7 @@ def _parsed(line: str, size: tuple[int, int]) -> tuple[int, list[float], Polygon
     if len(values) != 4 and (len(values) < 6 or len(values) % 2):
         raise ValueError(f"has {len(values)} numbers behind the class; expected 4, or x and y of 3 corners or more")
     if far := [value for value in values if abs(value) > FAR]:
-        raise ValueError(f"has the number {far[0]:g}; expected fractions of the picture, 0 to 1")
+        raise ValueError(f"has the number {far[0]:g}; expected fractions of the image, 0 to 1")
     scale = np.array([size[1], size[0]], np.float64)
     points = np.array(values).reshape(-1, 2) * scale
     if len(values) == 4:
@@ -110,7 +110,7 @@ def _area(polygon: Polygon) -> float:
 
 
 def _lines(path: str, findings: Findings) -> list[str]:
-    """An empty file is a picture that shows nothing."""
+    """An empty file is an image that shows nothing."""
     try:
         return [line for line in read_bytes(path, allow_empty=True).decode().splitlines() if line.strip()]
     except DataError as error:
@@ -121,7 +121,7 @@ def _lines(path: str, findings: Findings) -> list[str]:
 
 
 def _label_files(key: str) -> Iterable[str]:
-    """Where the labels of a picture may be: `images/` exchanged for `labels/`, or beside it."""
+    """Where the labels of an image may be: `images/` exchanged for `labels/`, or beside it."""
     before, found, after = f"/{key}".rpartition("/images/")
     stem = posixpath.splitext(key)[0]
     if found:
@@ -136,7 +136,7 @@ def _may_be_labels(file: str, read: set[str]) -> bool:
 
 
 def _described(tree: Tree, data: str | None) -> tuple[list[str], dict[str, Any]]:
-    """The class names, and where the pictures of each split are, where a YAML says."""
+    """The class names, and where the images of each split are, where a YAML says."""
     yamls = [data] if data is not None else sorted(file for file in tree.files if file.endswith((".yaml", ".yml")))
     for file in yamls:
         described = _yaml(f"{tree.root}/{file}")
@@ -181,21 +181,21 @@ def _folders(file: str, described: dict[str, Any]) -> dict[str, list[str]]:
     return folders
 
 
-def _pictures(tree: Tree, folders: dict[str, list[str]], findings: Findings) -> dict[str, list[str]]:
-    """The pictures of each split, below the root."""
-    pictures = sorted(filter(is_picture, tree.files))
+def _images(tree: Tree, folders: dict[str, list[str]], findings: Findings) -> dict[str, list[str]]:
+    """The images of each split, below the root."""
+    images = sorted(filter(is_image, tree.files))
     if not folders:
-        return _by_folder(tree, pictures)
+        return _by_folder(tree, images)
     found: dict[str, list[str]] = {}
     for split, paths in folders.items():
         chosen: set[str] = set()
         for path in paths:
             place = _place(tree, path)
             if place is None:
-                findings.faults.append(f"{tree.root}: the {split} pictures are in {path}, which does not exist")
+                findings.faults.append(f"{tree.root}: the {split} images are in {path}, which does not exist")
             elif place in tree.folders or not place:
                 prefix = f"{place}/" if place else ""
-                chosen.update(file for file in pictures if file.startswith(prefix))
+                chosen.update(file for file in images if file.startswith(prefix))
             else:
                 chosen.update(_from_list(tree, place, findings))
         found[split] = sorted(chosen)
@@ -210,7 +210,7 @@ def _place(tree: Tree, path: str) -> str | None:
 
 
 def _from_list(tree: Tree, file: str, findings: Findings) -> list[str]:
-    """The pictures that a text file lists, a line each."""
+    """The images that a text file lists, a line each."""
     found = []
     for line in _lines(f"{tree.root}/{file}", findings):
         place = _place(tree, line.strip())
@@ -221,12 +221,12 @@ def _from_list(tree: Tree, file: str, findings: Findings) -> list[str]:
     return found
 
 
-def _by_folder(tree: Tree, pictures: list[str]) -> dict[str, list[str]]:
+def _by_folder(tree: Tree, images: list[str]) -> dict[str, list[str]]:
     """By the split that a folder of their paths says; all `train` where none does."""
     found: dict[str, list[str]] = {}
-    for picture in pictures:
-        words = [SPLITS[part.lower()] for part in posixpath.dirname(picture).split("/") if part.lower() in SPLITS]
-        found.setdefault(words[0] if words else "train", []).append(picture)
+    for image in images:
+        words = [SPLITS[part.lower()] for part in posixpath.dirname(image).split("/") if part.lower() in SPLITS]
+        found.setdefault(words[0] if words else "train", []).append(image)
     if not found:
-        raise DataError(f"{tree.root} holds no pictures; expected {tree.root}/images/{{train,val}}/*.jpg")
+        raise DataError(f"{tree.root} holds no images; expected {tree.root}/images/{{train,val}}/*.jpg")
     return found

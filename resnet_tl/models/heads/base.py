@@ -32,7 +32,7 @@ class Head(nn.Module, ABC):
     def forward(self, maps: dict[str, Tensor], sizes: Tensor | None, input_size: tuple[int, int]) -> Any:
         """Raw outputs from the maps `{name: [N, C, H, W]}` of the levels.
 
-        `sizes` `[N, 2]` holds (h, w) of each picture before padding, None when nothing was padded; `input_size` is
+        `sizes` `[N, 2]` holds (h, w) of each image before padding, None when nothing was padded; `input_size` is
         (h, w) of the batch.
         """
 
@@ -53,20 +53,20 @@ class Head(nn.Module, ABC):
 class DetectorOutputs(Protocol):
     """What a head that finds objects makes of maps, for a batch."""
 
-    def picture(self, number: int) -> DetectorOutputs:
-        """Those of one picture of the batch, as a batch."""
+    def image(self, number: int) -> DetectorOutputs:
+        """Those of one image of the batch, as a batch."""
 
 
 class DetectionHead(Head):
-    """A head that finds objects. `forward` gives `DetectorOutputs`, so that pictures can be judged one by one."""
+    """A head that finds objects. `forward` gives `DetectorOutputs`, so that images can be judged one by one."""
 
     @abstractmethod
     def loss(self, outputs: Any, targets: Boxes) -> dict[str, Tensor]:
-        """As of every head; targets in pixels of the batch's pictures."""
+        """As of every head; targets in pixels of the batch's images."""
 
     @abstractmethod
     def predict(self, outputs: Any) -> Detections:
-        """Boxes, and masks if it finds any, in pixels of the batch's pictures."""
+        """Boxes, and masks if it finds any, in pixels of the batch's images."""
 
 
 def at_least_fp32(values: Tensor) -> Tensor:

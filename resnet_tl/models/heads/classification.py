@@ -1,4 +1,4 @@
-"""Heads that say what is on a picture: one of the classes, or any number of them."""
+"""Heads that say what is on an image: one of the classes, or any number of them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class LinearHead(Head):
         classes: K names.
         pool: how `[N, C, H, W]` becomes `[N, C]`: mean, maximum, the mean of both, or GeM (learnable, see `GeM`).
         dropout: share of pooled channels zeroed in training.
-        multi_label: any number of classes is true of a picture (sigmoid), instead of exactly one (softmax).
+        multi_label: any number of classes is true of an image (sigmoid), instead of exactly one (softmax).
         label_smoothing: share of a target's mass spread evenly over its possible answers: the K classes, or (multi-
             label) yes and no (arXiv:1512.00567, section 7).
-        class_weights: how much a picture of a class (multi-label: a yes) weighs in the loss; `auto` makes all classes
+        class_weights: how much an image of a class (multi-label: a yes) weighs in the loss; `auto` makes all classes
             weigh the same in total once `set_class_counts` told their counts.
         thresholds: of multi-label: a class is said to be there at this probability or above; one for all, one a class,
-            or `auto`: chosen on the validation pictures by `choose_thresholds`.
+            or `auto`: chosen on the validation images by `choose_thresholds`.
 
     Outputs are logits `[N, K]`, predictions are probabilities `[N, K]`. Buffers: `weight` `[K]` where there are class
     weights, `thresholds` `[K]` of multi-label; a plain head's state is that of `fc` alone.
@@ -72,7 +72,7 @@ class LinearHead(Head):
         self.register_buffer("thresholds", _one_each("thresholds", at, classes) if multi_label else None)
 
     def forward(self, maps: dict[str, Tensor], sizes: Tensor | None, input_size: tuple[int, int]) -> Tensor:
-        """Logits `[N, K]`. Pictures to classify are cut to one size, so `sizes` has nothing to say here."""
+        """Logits `[N, K]`. Images to classify are cut to one size, so `sizes` has nothing to say here."""
         return self.fc(self.dropout(self.features(maps)))
 
     def features(self, maps: dict[str, Tensor]) -> Tensor:
@@ -86,22 +86,22 @@ class LinearHead(Head):
         return {self.level: self.pool(maps[self.level])[:, :, None, None]}
 
     def loss(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Cross-entropy (binary cross-entropy, averaged over classes) a picture; 0 for no pictures.
+        """Cross-entropy (binary cross-entropy, averaged over classes) an image; 0 for no images.
 
         targets: class indices `[N]`, or `[N, K]` in 0...1: multi-hot, or soft (mixup).
         The sum is divided by N, never by the weights or labels in the batch: so accumulated batches and those of ranks,
         which are equally large, add up to the loss of one large batch.
         """
-        logits, pictures = at_least_fp32(outputs), max(len(outputs), 1)
+        logits, images = at_least_fp32(outputs), max(len(outputs), 1)
         if self.multi_label:
             soft = targets.to(logits.dtype) * (1 - self.label_smoothing) + self.label_smoothing / 2
             total = F.binary_cross_entropy_with_logits(logits, soft, pos_weight=self.weight, reduction="sum")
-            return {"loss": total / (pictures * logits.shape[1])}
+            return {"loss": total / (images * logits.shape[1])}
         soft = targets if targets.is_floating_point() else F.one_hot(targets, logits.shape[1])
         total = F.cross_entropy(
             logits, soft.to(logits.dtype), self.weight, reduction="sum", label_smoothing=self.label_smoothing
         )
-        return {"loss": total / pictures}
+        return {"loss": total / images}
 
     def predict(self, outputs: Tensor) -> Tensor:
         """Probabilities `[N, K]` in fp32 (fp64 of fp64); those of a multi-class head sum to 1 over K."""
@@ -111,7 +111,7 @@ class LinearHead(Head):
     def set_class_counts(self, counts: Sequence[int]) -> None:
         """For `class_weights: auto`: class k weighs n / (K * counts[k]), so the mean weight of a label is 1.
 
-        counts: training pictures of each class; n is their sum. A class without any keeps weight 1.
+        counts: training images of each class; n is their sum. A class without any keeps weight 1.
         """
         if self.auto_weights and self.weight is not None:
             count = torch.as_tensor(counts, dtype=torch.float32, device=self.weight.device)
@@ -131,16 +131,16 @@ class MLPHead(LinearHead):
 
 
 def choose_thresholds(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """The threshold of each class with the best F1 on these pictures: `[K]` fp32.
+    """The threshold of each class with the best F1 on these images: `[K]` fp32.
 
     probabilities `[N, K]`; targets `[N, K]` multi-hot. A threshold lies half-way between the last probability taken and
-    the first one left out; of equally good ones the highest counts; a class without any picture gets 0.5.
+    the first one left out; of equally good ones the highest counts; a class without any image gets 0.5.
     """
     p, order = probabilities.float().sort(dim=0, descending=True)
     true = targets.float().gather(0, order)
     f1 = 2 * true.cumsum(0) / (torch.arange(1, len(p) + 1, device=p.device)[:, None] + true.sum(0))
     below = torch.cat([p[1:], torch.zeros_like(p[:1])])
-    f1[:-1].masked_fill_(p[:-1] == p[1:], -1)  # no threshold parts pictures of equal probability
+    f1[:-1].masked_fill_(p[:-1] == p[1:], -1)  # no threshold parts images of equal probability
     best = f1.argmax(0, keepdim=True)
     last, first_out = p.gather(0, best)[0], below.gather(0, best)[0]
     middle = (last + first_out) / 2

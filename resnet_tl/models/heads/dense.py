@@ -39,8 +39,8 @@ class DenseOutputs(NamedTuple):
     anchors: list[Tensor]
     sizes: Tensor
 
-    def picture(self, number: int) -> DenseOutputs:
-        """Those of one picture of the batch, as a batch."""
+    def image(self, number: int) -> DenseOutputs:
+        """Those of one image of the batch, as a batch."""
         one = slice(number, number + 1)
         logits, regressed = ([level[one] for level in part] for part in (self.logits, self.regressed))
         return DenseOutputs(logits, regressed, self.anchors, self.sizes[one])
@@ -56,7 +56,7 @@ class DenseHead(DetectionHead):
         norm: `group` behind each of them, which training from random weights needs; None has none.
         score_threshold: what is less probable is no detection.
         nms_threshold: the IoU above which the less probable of two boxes of a class is dropped.
-        detections: at most, of a picture.
+        detections: at most, of an image.
     """
 
     def __init__(

@@ -28,8 +28,8 @@ class RetinaNet(DenseHead):
         box_loss: `l1` of the encoded boxes as in the paper, or `giou` of the boxes (arXiv:1902.09630).
         floor_strides: see `Anchors`.
 
-    Losses, in sums over a picture's anchors divided by the number of those that are to find an object, then averaged
-    over pictures as in the paper: `class` (focal) and `box`.
+    Losses, in sums over an image's anchors divided by the number of those that are to find an object, then averaged
+    over images as in the paper: `class` (focal) and `box`.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class RetinaNet(DenseHead):
         return at_least_fp32(logits).sigmoid()
 
     def loss(self, outputs: DenseOutputs, targets: Boxes) -> dict[str, Tensor]:
-        anchors, pictures = torch.cat(outputs.anchors), len(outputs.sizes)
-        objects = pad(targets, pictures)
+        anchors, images = torch.cat(outputs.anchors), len(outputs.sizes)
+        objects = pad(targets, images)
         match = match_by_overlap(objects, anchors, low=BACKGROUND, high=OBJECT)
         finding = match >= 0
-        batch = mean_over_ranks(torch.tensor(float(pictures), device=match.device))
+        batch = mean_over_ranks(torch.tensor(float(images), device=match.device))
         share = 1 / (finding.sum(1).clamp(min=1) * batch)
         weights = share[:, None] * (match != IGNORED)
         n, a = finding.nonzero(as_tuple=True)

@@ -1,4 +1,4 @@
-"""From many overlapping candidates to the best few of each picture, for the whole batch at once."""
+"""From many overlapping candidates to the best few of each image, for the whole batch at once."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def best_of(
 
     boxes `[N, C, 4]`; scores, labels `[N, C]`.
     """
-    pictures, candidates = scores.shape
-    group = labels + (labels.amax() + 1) * torch.arange(pictures, device=labels.device)[:, None]
+    images, candidates = scores.shape
+    group = labels + (labels.amax() + 1) * torch.arange(images, device=labels.device)[:, None]
     alive = scores > score_threshold
     if torch.compiler.is_compiling():
         kept = alive & _survivors_traced(boxes, scores.where(alive, -1), group, nms_threshold)

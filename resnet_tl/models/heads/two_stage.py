@@ -28,10 +28,10 @@ DEEPEST = 32
 
 
 class TwoStageOutputs(NamedTuple):
-    """A anchors a picture.
+    """A anchors an image.
 
-    maps: of all levels, by name. proposals: a picture `[P, 4]` fp32, the most promising first.
-    objectness `[N * A, 1]`, deltas `[N * A, 4]`: the first stage's answers, fp32. anchors: a picture `[A, 4]`.
+    maps: of all levels, by name. proposals: an image `[P, 4]` fp32, the most promising first.
+    objectness `[N * A, 1]`, deltas `[N * A, 4]`: the first stage's answers, fp32. anchors: an image `[A, 4]`.
     sizes: (h, w) before padding.
     """
 
@@ -42,10 +42,10 @@ class TwoStageOutputs(NamedTuple):
     anchors: list[Tensor]
     sizes: list[tuple[int, int]]
 
-    def picture(self, number: int) -> TwoStageOutputs:
-        """Those of one picture of the batch, as a batch."""
-        one, pictures = slice(number, number + 1), len(self.sizes)
-        objectness, deltas = (x.view(pictures, -1, x.shape[1])[number] for x in (self.objectness, self.deltas))
+    def image(self, number: int) -> TwoStageOutputs:
+        """Those of one image of the batch, as a batch."""
+        one, images = slice(number, number + 1), len(self.sizes)
+        objectness, deltas = (x.view(images, -1, x.shape[1])[number] for x in (self.objectness, self.deltas))
         maps = {name: value[one] for name, value in self.maps.items()}
         return TwoStageOutputs(maps, self.proposals[one], objectness, deltas, self.anchors[one], self.sizes[one])
 
@@ -58,13 +58,13 @@ class FasterRCNN(DetectionHead):
         classes: K names. The networks inside have a background before them: K + 1 outputs.
         score_threshold, nms_threshold, detections: as of the dense heads.
         floor_strides: see `Anchors`.
-        samples: regions of a picture that the second stage learns from, a quarter of them objects at most; fewer are
+        samples: regions of an image that the second stage learns from, a quarter of them objects at most; fewer are
             faster.
         v2: torchvision's second form (arXiv:2111.11429): another convolution before the proposals, four with batch norm
             before the classification, and batch norm in a head of masks.
 
     Losses: `objectness` and `rpn_box` of the first stage, `class` and `box` of the second; each a sum over samples
-    divided by their number. Pictures are sampled by torch's generator.
+    divided by their number. Images are sampled by torch's generator.
     """
 
     def __init__(
@@ -101,15 +101,15 @@ class FasterRCNN(DetectionHead):
     def forward(self, maps: dict[str, Tensor], sizes: Tensor | None, input_size: tuple[int, int]) -> TwoStageOutputs:
         read = {name: maps[name] for name in self.names}
         first = next(iter(read.values()))
-        pictures = [input_size] * len(first) if sizes is None else [(h, w) for h, w in sizes.tolist()]
+        images = [input_size] * len(first) if sizes is None else [(h, w) for h, w in sizes.tolist()]
         by_level = self.rpn.head(list(read.values()))
         per_level = self.anchors([(x.shape[-2], x.shape[-1]) for x in read.values()], input_size)
-        anchors = [torch.cat(per_level)] * len(pictures)
+        anchors = [torch.cat(per_level)] * len(images)
         objectness, deltas = (at_least_fp32(x) for x in concat_box_prediction_layers(*by_level))
-        boxes = self.rpn.box_coder.decode(deltas.detach(), anchors).view(len(pictures), -1, 4)
+        boxes = self.rpn.box_coder.decode(deltas.detach(), anchors).view(len(images), -1, 4)
         counts = [len(level) for level in per_level]
-        proposals, _ = self.rpn.filter_proposals(boxes, objectness, pictures, counts)
-        return TwoStageOutputs(read, proposals, objectness, deltas, anchors, pictures)
+        proposals, _ = self.rpn.filter_proposals(boxes, objectness, images, counts)
+        return TwoStageOutputs(read, proposals, objectness, deltas, anchors, images)
 
     def loss(self, outputs: TwoStageOutputs, targets: Boxes) -> dict[str, Tensor]:
         objects = self.objects(targets, outputs.sizes)
@@ -134,9 +134,9 @@ class FasterRCNN(DetectionHead):
         )
 
     def objects(self, targets: Boxes, sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
-        """A picture's targets as torchvision has them, counting classes from 1; crowds are none."""
-        pictures = targets.objects().split(len(sizes))
-        return [{"boxes": picture.boxes.float(), "labels": picture.labels + 1} for picture in pictures]
+        """An image's targets as torchvision has them, counting classes from 1; crowds are none."""
+        images = targets.objects().split(len(sizes))
+        return [{"boxes": image.boxes.float(), "labels": image.labels + 1} for image in images]
 
     def mask_loss(
         self,
@@ -150,7 +150,7 @@ class FasterRCNN(DetectionHead):
         return {}
 
     def masks(self, outputs: TwoStageOutputs, boxes: list[Tensor], labels: list[Tensor]) -> list[Tensor] | None:
-        """Of each picture's boxes: `[D, S, S]` probabilities."""
+        """Of each image's boxes: `[D, S, S]` probabilities."""
         return None
 
     def _first_stage_loss(self, outputs: TwoStageOutputs, objects: list[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -186,8 +186,8 @@ class MaskRCNN(FasterRCNN):
     def objects(self, targets: Boxes, sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
         """With the pixels of the masks."""
         objects = super().objects(targets, sizes)
-        for picture, (height, width), target in zip(targets.objects().split(len(sizes)), sizes, objects, strict=True):
-            pixels = [torch.from_numpy(to_pixels(mask, height, width)) for mask in picture.masks or []]
+        for image, (height, width), target in zip(targets.objects().split(len(sizes)), sizes, objects, strict=True):
+            pixels = [torch.from_numpy(to_pixels(mask, height, width)) for mask in image.masks or []]
             blank = torch.zeros(0, height, width, dtype=torch.bool)
             target["masks"] = (torch.stack(pixels) if pixels else blank).to(target["boxes"].device)
         return objects
@@ -262,5 +262,5 @@ def _over_ranks(mean: Tensor, count: Tensor) -> Tensor:
 
 
 def _stacked(each: list[Tensor], filling: float) -> Tensor:
-    """Pictures' `[D_n, ...]` side by side, the shorter ones filled up: `[N, D, ...]`."""
+    """Images' `[D_n, ...]` side by side, the shorter ones filled up: `[N, D, ...]`."""
     return nn.utils.rnn.pad_sequence(each, batch_first=True, padding_value=filling)

@@ -1,4 +1,4 @@
-"""Validation's pictures with boxes and masks of objects, for W&B."""
+"""Validation's images with boxes and masks of objects, for W&B."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor
 from resnet_tl.models.pasting import paste
 from resnet_tl.structures.masks import to_pixels
 from resnet_tl.structures.records import Batch, Boxes, Detections
-from resnet_tl.tracking.loggers.images import SHOWN, Pictures
+from resnet_tl.tracking.loggers.images import SHOWN, Images
 
 Overlay = dict[str, Any]
 """As `wandb.Image` takes it for `boxes` or `masks`."""
 
 
-class BoxPictures(Pictures):
+class BoxImages(Images):
     """True and found objects; a task that finds them returns `{"found": Detections}`, in pixels of the batch's
-    pictures, from its `validation_step`."""
+    images, from its `validation_step`."""
 
     key = "val/objects"
 
@@ -29,7 +29,7 @@ class BoxPictures(Pictures):
         boxes, masks = [], []
         for index, true in enumerate(batch.targets.split(len(batch))[:SHOWN]):
             size: tuple[int, int] = tuple(batch.sizes[index].tolist())
-            found = _of_picture(outputs["found"], index)
+            found = _of_image(outputs["found"], index)
             boxes.append({"prediction": _boxes(found, classes), "ground_truth": _boxes(true, classes)})
             if found.masks is not None:
                 said = [_whole(mask, box, size) for mask, box in zip(found.masks, found.boxes, strict=True)]
@@ -43,7 +43,7 @@ class BoxPictures(Pictures):
         return {"boxes": boxes, "masks": masks} if masks else {"boxes": boxes}
 
 
-def _of_picture(detections: Detections, index: int) -> Detections:
+def _of_image(detections: Detections, index: int) -> Detections:
     """Without what fills up."""
     there = detections.labels[index] >= 0
     boxes, scores, labels = (part[index][there].cpu() for part in detections[:3])

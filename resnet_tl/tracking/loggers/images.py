@@ -1,4 +1,4 @@
-"""Validation's first pictures, for W&B."""
+"""Validation's first images, for W&B."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from resnet_tl.tracking.loggers.build import Wandb
 SHOWN = 4
 
 
-class Pictures(Callback):
-    """Sends the first pictures of each validation to W&B, where there is such a logger, with what is true and what was
+class Images(Callback):
+    """Sends the first images of each validation to W&B, where there is such a logger, with what is true and what was
     answered over them.
 
     Attributes: `key`, what they are called.
@@ -40,9 +40,9 @@ class Pictures(Callback):
             return
         overlays = self.overlays(outputs, batch, pl_module.classes)  # type: ignore[arg-type]
         sizes = batch.sizes[:SHOWN].tolist()
-        pictures = [rgb(image[:, :height, :width]) for image, (height, width) in zip(batch.images, sizes, strict=False)]
+        images = [rgb(image[:, :height, :width]) for image, (height, width) in zip(batch.images, sizes, strict=False)]
         for logger in loggers:
-            logger.log_image(self.key, pictures, trainer.global_step, **overlays)
+            logger.log_image(self.key, images, trainer.global_step, **overlays)
 
     @abstractmethod
     def is_answer(self, outputs: Any) -> bool:
@@ -50,7 +50,7 @@ class Pictures(Callback):
 
     @abstractmethod
     def overlays(self, outputs: Any, batch: Batch, classes: list[str]) -> dict[str, list[Any]]:
-        """`boxes` or `masks`, or both, of the first `SHOWN` pictures, as `wandb.Image` takes them."""
+        """`boxes` or `masks`, or both, of the first `SHOWN` images, as `wandb.Image` takes them."""
 
 
 def rgb(image: Tensor) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Validation's pictures under their masks, for W&B."""
+"""Validation's images under their masks, for W&B."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 from torch import Tensor
 
 from resnet_tl.structures.records import IGNORE, Batch
-from resnet_tl.tracking.loggers.images import SHOWN, Pictures
+from resnet_tl.tracking.loggers.images import SHOWN, Images
 
 
-class MaskPictures(Pictures):
+class MaskImages(Images):
     """True and answered masks; a task that answers with them returns them, `[N, H, W]` class indices, from its
     `validation_step`."""
 

@@ -16,29 +16,29 @@ from resnet_tl.structures.masks import Mask, to_pixels, to_run_lengths
 
 
 def listing_of(labels: list[list[int]], *, with_masks: bool) -> BoxListing:
-    """Pictures of 20 x 30 with objects of these classes, polygons and run lengths by turns."""
+    """Images of 20 x 30 with objects of these classes, polygons and run lengths by turns."""
     entries = [Entry(f"in/{i}.jpg", (20, 30), f"{i}") for i in range(len(labels))]
     gathering = Gathering(entries, [str(i) for i in range(9)], 3, Findings("nowhere"))
-    for picture, those in reversed(list(enumerate(labels))):
+    for image, those in reversed(list(enumerate(labels))):
         for number, label in enumerate(those):
-            x, y = number % 10, picture % 9
+            x, y = number % 10, image % 9
             mask: Mask = [np.array([(x, y), (x + 9, y), (x + 9, y + 5 + label)], np.float32)]
             if number % 2:
                 mask = to_run_lengths(to_pixels(mask, 20, 30))
             box = [x, y, x + 9, y + 5 + label]
-            gathering.add(picture, label, box, "", crowd=label == 8, area=label, mask=mask if with_masks else None)
+            gathering.add(image, label, box, "", crowd=label == 8, area=label, mask=mask if with_masks else None)
     return gathering.listing(with_masks)
 
 
 def plain(listing: BoxListing) -> list[tuple[object, ...]]:
     """Everything in it."""
-    pictures = []
+    images = []
     for i, sample in enumerate(listing):
         boxes, labels, crowd, area, masks = listing.objects(i)
         pixels = None if masks is None else [to_pixels(mask, 20, 30).tobytes() for mask in masks]
         parts = [values.tolist() for values in (boxes, labels, crowd, area)]
-        pictures.append((sample, listing.size(i), *parts, pixels))
-    return pictures
+        images.append((sample, listing.size(i), *parts, pixels))
+    return images
 
 
 @settings(deadline=None, max_examples=30)

@@ -1,4 +1,4 @@
-"""Pictures and their objects changed together: every object stays on its own colour."""
+"""Images and their objects changed together: every object stays on its own colour."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ FIRST = 40
 
 
 def drawn(height: int = 48, width: int = 64, count: int = 3, seed: int = 0, *, first: int = FIRST) -> Scene:
-    """A black picture with objects in greys of their own, far apart: polygons and run lengths by turns."""
+    """A black image with objects in greys of their own, far apart: polygons and run lengths by turns."""
     rng = np.random.default_rng(seed)
-    picture = np.zeros((height, width, 3), np.uint8)
+    image = np.zeros((height, width, 3), np.uint8)
     boxes, shapes = [], []
     for number in range(count):
         left, right = number * width // count + 1, (number + 1) * width // count - 1
         top, bottom = sorted(rng.choice(np.arange(1, height - 1), 2, replace=False))
         bottom = max(bottom, top + 4)
-        picture[top:bottom, left:right] = first + 20 * number
+        image[top:bottom, left:right] = first + 20 * number
         boxes.append([left, top, right, min(bottom, height)])
         shapes.append(_shape(boxes[-1], height, width, polygon=number % 2 == 0))
     corners = np.array(boxes, np.float32).reshape(-1, 4)
-    return Scene(picture, Objects(corners, np.arange(count), np.zeros(count, bool), area(corners), shapes))
+    return Scene(image, Objects(corners, np.arange(count), np.zeros(count, bool), area(corners), shapes))
 
 
 def _shape(box: list[int], height: int, width: int, *, polygon: bool) -> Mask:
@@ -53,7 +53,7 @@ def assert_on_colours(scene: Scene, first: int = FIRST, *, edge: int = 2) -> Non
         assert 0 <= box[0] < box[2] <= width
         assert 0 <= box[1] < box[3] <= height
         pixels = to_pixels(mask, height, width)
-        shown = np.abs(scene.picture[..., 0].astype(int) - (first + 20 * label)) < 5
+        shown = np.abs(scene.image[..., 0].astype(int) - (first + 20 * label)) < 5
         inner = _eroded(pixels, edge)
         assert shown[inner].all()
         rows, columns = np.nonzero(pixels)
@@ -69,7 +69,7 @@ def _eroded(pixels: np.ndarray, by: int) -> np.ndarray:
 
 
 def nothing(rng: np.random.Generator) -> Scene:
-    raise AssertionError("no other picture was wanted")
+    raise AssertionError("no other image was wanted")
 
 
 def test_resizing_and_mirroring() -> None:
@@ -89,7 +89,7 @@ def test_cutting_leaves_out_what_is_hardly_seen(top: int, left: int, height: int
     part = cut(scene, top, left, height, width)
     assert part.size == (height, width)
     assert_on_colours(part, edge=0)
-    shown = [(part.picture[..., 0] == FIRST + 20 * label).sum() for label in range(3)]
+    shown = [(part.image[..., 0] == FIRST + 20 * label).sum() for label in range(3)]
     share = np.array(shown) / scene.objects.area
     assert part.objects.labels.tolist() == np.flatnonzero(share >= LEAST).tolist()
     assert part.objects.area.tolist() == pytest.approx(np.array(shown)[share >= LEAST].tolist())
@@ -113,7 +113,7 @@ def test_jitter_keeps_objects_on_their_colours(size: tuple[int, int], scale: tup
     assert_on_colours(moved._replace(objects=large), edge=2)
 
 
-def test_whole_pictures_keep_their_aspect() -> None:
+def test_whole_images_keep_their_aspect() -> None:
     fit = Fit(32, 50, "bilinear")
     for size, expected in (((48, 64), (32, 43)), ((64, 48), (43, 32)), ((20, 80), (12, 50)), ((320, 320), (32, 32))):
         assert fit(drawn(*size), (0,), nothing).size == expected
@@ -138,7 +138,7 @@ def test_four_in_one_keeps_objects_on_their_colours_and_inside_their_part() -> N
         outlines = np.zeros(whole.size, int)
         for mask in whole.objects.masks or []:
             outlines += to_pixels(mask, *whole.size)
-        assert outlines.max() <= 1, "no object reaches into another picture's part"
+        assert outlines.max() <= 1, "no object reaches into another image's part"
 
 
 def test_pasted_objects_cover_what_was_there() -> None:
@@ -151,11 +151,11 @@ def test_pasted_objects_cover_what_was_there() -> None:
         assert new.any()
         for label, mask, size in zip(whole.objects.labels, whole.objects.masks or [], whole.objects.area, strict=True):
             pixels = to_pixels(mask, *whole.size)
-            assert (pixels == (whole.picture[..., 0] == FIRST + 20 * label)).all()
+            assert (pixels == (whole.image[..., 0] == FIRST + 20 * label)).all()
             assert size == pytest.approx(pixels.sum(), rel=1e-4)
         lost = set(range(3)) - set(whole.objects.labels.tolist())
         for label in lost:
-            left = (whole.picture[..., 0] == FIRST + 20 * label).sum()
+            left = (whole.image[..., 0] == FIRST + 20 * label).sum()
             assert left < LEAST * scene.objects.area[label]
 
 
@@ -167,7 +167,7 @@ def test_what_is_covered_whole_is_gone_and_crowds_are_not_pasted() -> None:
     other = Scene(np.full((48, 64, 3), 180, np.uint8), all_over)
     whole = pasted(scene, other, np.random.default_rng(0))
     assert whole.objects.labels.tolist() == [7]
-    assert (whole.picture == 180).all()
+    assert (whole.image == 180).all()
     crowd = other._replace(objects=all_over._replace(crowd=np.array([True])))
     assert pasted(scene, crowd, np.random.default_rng(0)) is scene
 
@@ -180,9 +180,9 @@ def test_composites_are_a_function_of_the_seed() -> None:
     seen = set()
     for seed in range(12):
         scene, again = (composites(drawn(), (seed, 1), another) for _ in range(2))
-        assert (scene.picture == again.picture).all()
+        assert (scene.image == again.image).all()
         assert scene.objects.boxes.tolist() == again.objects.boxes.tolist()
-        seen.add(scene.picture.tobytes())
+        seen.add(scene.image.tobytes())
     assert len(seen) == 12
 
 
@@ -190,15 +190,15 @@ def test_composites_are_a_function_of_the_seed() -> None:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_any_number_of_channels_and_16_bits(dtype: type, channels: int) -> None:
     def another(rng: np.random.Generator) -> Scene:
-        picture = rng.integers(0, 255, (30, 40, channels), np.uint8)
-        return Scene(picture.astype(dtype), drawn(30, 40).objects)
+        image = rng.integers(0, 255, (30, 40, channels), np.uint8)
+        return Scene(image.astype(dtype), drawn(30, 40).objects)
 
     scene = another(np.random.default_rng(0))
     jitter = Jitter(Fit(24, 40, "bilinear"), (0.5, 2.0), "strong")
     for mosaic, copy_paste in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)):
         whole = Composites(jitter, mosaic, copy_paste)(scene, (0,), another)
-        assert whole.picture.dtype == dtype
-        assert whole.picture.shape[2] == channels
+        assert whole.image.dtype == dtype
+        assert whole.image.shape[2] == channels
 
 
 def test_sets_without_masks_have_none() -> None:
@@ -212,7 +212,7 @@ def test_sets_without_masks_have_none() -> None:
 
 
 class TestListed:
-    def test_objects_follow_the_picture(self) -> None:
+    def test_objects_follow_the_image(self) -> None:
         steps = [
             {"class_path": "HorizontalFlip", "init_args": {"p": 1.0}},
             {"class_path": "Affine", "init_args": {"translate_px": {"x": 6, "y": 4}, "p": 1.0}},
@@ -234,7 +234,7 @@ class TestListed:
         assert changed.area.tolist() == bare.objects.area[:2].tolist()
 
     @pytest.mark.parametrize("masked", [True, False])
-    def test_a_picture_without_objects(self, masked: bool) -> None:
+    def test_an_image_without_objects(self, masked: bool) -> None:
         scene = drawn(count=0)
         scene = scene if masked else scene._replace(objects=scene.objects._replace(masks=None))
         steps = [{"class_path": "HorizontalFlip", "init_args": {"p": 1.0}}]

@@ -1,4 +1,4 @@
-"""The cache of resized pictures: the pictures themselves, when it is rebuilt, and what never happens to it."""
+"""The cache of resized images: the images themselves, when it is rebuilt, and what never happens to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PIL import Image
 
 from resnet_tl.data.images import cache as image_cache
 from resnet_tl.data.images.cache import Form, ImageCache, cached
-from resnet_tl.data.images.dataset import PictureDataset
+from resnet_tl.data.images.dataset import ImageDataset
 from resnet_tl.data.images.decode import decode
 from resnet_tl.data.images.resize import resize_short
 from resnet_tl.data.images.transforms import evaluation, training
@@ -35,7 +35,7 @@ def silent(sentence: str) -> None:
 
 @pytest.fixture
 def photos(tmp_path: Path, smooth: Smooth) -> Path:
-    """Pictures larger and smaller than 32 pixels, one of 16 bits, and one that cannot be decoded (8)."""
+    """Images larger and smaller than 32 pixels, one of 16 bits, and one that cannot be decoded (8)."""
     root = tmp_path / "photos"
     (root / "class").mkdir(parents=True)
     for i, key in enumerate(KEYS[:7]):
@@ -60,7 +60,7 @@ def opened(root: Path, folder: Path, form: Form = Form(32), **options: Any) -> I
     return cache
 
 
-def test_pictures_are_kept_with_their_short_side_resized(photos: Path, folder: Path) -> None:
+def test_images_are_kept_with_their_short_side_resized(photos: Path, folder: Path) -> None:
     cache = opened(photos, folder)
     for key in KEYS[:8]:
         found = cache.get(key)
@@ -85,8 +85,7 @@ def test_each_form_has_a_cache_of_its_own(form: Form, photos: Path, folder: Path
 
 def test_evaluation_sees_the_very_same_bytes(photos: Path, folder: Path) -> None:
     direct, through = (
-        PictureDataset(listed(photos), evaluation(32), cache=cache)
-        for cache in (None, opened(photos, folder, Form(36)))
+        ImageDataset(listed(photos), evaluation(32), cache=cache) for cache in (None, opened(photos, folder, Form(36)))
     )
     for index in range(8):
         first, second = direct[Draw(0, index)], through[Draw(0, index)]
@@ -96,15 +95,15 @@ def test_evaluation_sees_the_very_same_bytes(photos: Path, folder: Path) -> None
 
 def test_training_sees_the_same_part(photos: Path, folder: Path) -> None:
     cache = opened(photos, folder, Form(36))
-    direct, through = (PictureDataset(listed(photos), training("light", 24), cache=each) for each in (None, cache))
+    direct, through = (ImageDataset(listed(photos), training("light", 24), cache=each) for each in (None, cache))
     for index in range(8):
         first, second = (dataset[Draw(1, index)].views.astype(float) for dataset in (direct, through))
         assert np.abs(first - second).mean() < 0.05 * first.max()  # 0.2 between different parts
 
 
-def test_a_picture_that_cannot_be_decoded_is_told_when_it_is_asked_for(photos: Path, folder: Path) -> None:
-    dataset = PictureDataset(listed(photos), evaluation(32), cache=opened(photos, folder))
-    with pytest.raises(DataError, match=r"8\.png: not a picture"):
+def test_an_image_that_cannot_be_decoded_is_told_when_it_is_asked_for(photos: Path, folder: Path) -> None:
+    dataset = ImageDataset(listed(photos), evaluation(32), cache=opened(photos, folder))
+    with pytest.raises(DataError, match=r"8\.png: not an image"):
         dataset[Draw(0, 8)]
 
 
@@ -112,13 +111,13 @@ def test_it_is_written_once_and_its_size_said_before(photos: Path, folder: Path)
     said: list[str] = []
 
     def say(sentence: str) -> None:
-        assert not list(folder.glob("*.pictures"))
+        assert not list(folder.glob("*.images"))
         said.append(sentence)
 
     cache = opened(photos, folder, say=say)
     written = cache.path.stat()
     assert opened(photos, folder, say=say).path.stat().st_mtime_ns == written.st_mtime_ns
-    assert said == [f"Writing 9 resized pictures, about 0 MB, to {cache.path}"]
+    assert said == [f"Writing 9 resized images, about 0 MB, to {cache.path}"]
 
 
 def test_the_size_that_is_said_is_about_right(
@@ -182,7 +181,7 @@ def test_two_processes_may_write_it_at_once(photos: Path, folder: Path) -> None:
     for writer in writers:
         writer.join()
     assert first == second == opened(photos, folder).get(KEYS[5])[0].tobytes()  # type: ignore[index]
-    assert len(list(folder.glob("*.pictures"))) == 1
+    assert len(list(folder.glob("*.images"))) == 1
     assert not list(folder.glob(".*"))
 
 
@@ -226,9 +225,9 @@ def test_a_place_that_is_no_folder_is_a_warning(photos: Path, tmp_path: Path) ->
 def test_a_damaged_cache_is_told(photos: Path, folder: Path) -> None:
     path = opened(photos, folder).path
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(DataError, match="damaged, or no cache of pictures; delete it"):
+    with pytest.raises(DataError, match="damaged, or no cache of images; delete it"):
         opened(photos, folder)
 
 
-def test_most_of_a_row_is_its_picture() -> None:
+def test_most_of_a_row_is_its_image() -> None:
     assert 8 + image_cache.ROW.itemsize <= 48

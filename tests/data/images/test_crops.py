@@ -23,18 +23,18 @@ SEED = (0, 0, 0, 0)
 def test_the_centre_equals_torchvisions(
     size: tuple[int, int], interpolation: Literal["bilinear", "bicubic"], smooth: Smooth
 ) -> None:
-    picture = smooth(*size)
+    image = smooth(*size)
     theirs = T.Compose([T.Resize(256, T.InterpolationMode(interpolation)), T.CenterCrop(224)])
-    [view] = Views(224, (256,), interpolation)(picture, size, SEED)
-    assert np.abs(view - np.asarray(theirs(Image.fromarray(picture))).astype(int)).max() <= 2
+    [view] = Views(224, (256,), interpolation)(image, size, SEED)
+    assert np.abs(view - np.asarray(theirs(Image.fromarray(image))).astype(int)).max() <= 2
 
 
 def test_ten_crops_at_two_scales_equal_torchvisions(smooth: Smooth) -> None:
-    picture = smooth(90, 131)
-    views = Views(48, (64, 80), crops=10)(picture, (90, 131), SEED)
+    image = smooth(90, 131)
+    views = Views(48, (64, 80), crops=10)(image, (90, 131), SEED)
     assert views.shape == (20, 48, 48, 3)
     expected = [
-        np.asarray(crop) for short in (64, 80) for crop in T.TenCrop(48)(T.Resize(short)(Image.fromarray(picture)))
+        np.asarray(crop) for short in (64, 80) for crop in T.TenCrop(48)(T.Resize(short)(Image.fromarray(image)))
     ]
     assert np.abs(views - np.stack(expected).astype(int)).max() <= 2
 
@@ -56,7 +56,7 @@ def test_a_random_area_lies_inside_and_has_its_share_and_aspect(
         assert 0.7 <= w / h <= 1.43
 
 
-def test_random_areas_are_spread_over_the_picture() -> None:
+def test_random_areas_are_spread_over_the_image() -> None:
     rng = np.random.default_rng(0)
     drawn = np.array([random_area(300, 400, (0.35, 1.0), rng) for _ in range(2000)])
     share = drawn[:, 2] * drawn[:, 3] / (300 * 400)

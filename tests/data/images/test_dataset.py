@@ -1,4 +1,4 @@
-"""Datasets: the same picture in any process, in any order; files that cannot be decoded."""
+"""Datasets: the same image in any process, in any order; files that cannot be decoded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from resnet_tl.data.images.dataset import Item, PictureDataset
+from resnet_tl.data.images.dataset import ImageDataset, Item
 from resnet_tl.data.images.transforms import evaluation, pipeline, training
 from resnet_tl.data.loading.collate import collate
 from resnet_tl.data.sources.listing import Listing
@@ -49,7 +49,7 @@ def draws(epoch: int = 0) -> Iterator[Draw]:
     return (Draw(epoch, index) for index in range(len(KEYS)))
 
 
-def batches(dataset: PictureDataset, workers: int = 0, start: str | None = None, epoch: int = 0) -> list[Batch]:
+def batches(dataset: ImageDataset, workers: int = 0, start: str | None = None, epoch: int = 0) -> list[Batch]:
     loader = DataLoader(
         dataset,
         batch_size=4,
@@ -62,8 +62,8 @@ def batches(dataset: PictureDataset, workers: int = 0, start: str | None = None,
 
 
 @pytest.mark.parametrize(("workers", "start"), [(1, "fork"), (2, "fork"), (2, "spawn")])
-def test_pictures_are_the_same_for_any_workers(workers: int, start: str, photos: str) -> None:
-    dataset = PictureDataset(listed(photos), training("strong", 32), seed=7)
+def test_images_are_the_same_for_any_workers(workers: int, start: str, photos: str) -> None:
+    dataset = ImageDataset(listed(photos), training("strong", 32), seed=7)
     alone, together = batches(dataset), batches(dataset, workers, start)
     for one, other in zip(alone, together, strict=True):
         for name, value in vars(one).items():
@@ -72,36 +72,36 @@ def test_pictures_are_the_same_for_any_workers(workers: int, start: str, photos:
 
 @settings(deadline=None, max_examples=25)
 @given(st.permutations(range(len(KEYS))), st.integers(0, 5), st.integers(0, 3))
-def test_order_changes_no_picture(photos: str, order: list[int], epoch: int, repeat: int) -> None:
-    first, second = (PictureDataset(listed(photos), training("light", 24), seed=1) for _ in range(2))
+def test_order_changes_no_image(photos: str, order: list[int], epoch: int, repeat: int) -> None:
+    first, second = (ImageDataset(listed(photos), training("light", 24), seed=1) for _ in range(2))
     for index in order:
         first[Draw(epoch, index, repeat)]
     last = Draw(epoch, order[0], repeat)
     np.testing.assert_array_equal(first[last].views, second[last].views)
 
 
-def test_a_picture_follows_its_key_not_its_place(photos: str) -> None:
-    """A fold or a split lists the same pictures at other places."""
-    whole = PictureDataset(listed(photos), training("light", 24), seed=1)
-    part = PictureDataset(listed(photos).select(np.array([7, 3])), training("light", 24), seed=1)
+def test_an_image_follows_its_key_not_its_place(photos: str) -> None:
+    """A fold or a split lists the same images at other places."""
+    whole = ImageDataset(listed(photos), training("light", 24), seed=1)
+    part = ImageDataset(listed(photos).select(np.array([7, 3])), training("light", 24), seed=1)
     np.testing.assert_array_equal(part[Draw(2, 0)].views, whole[Draw(2, 7)].views)
 
 
 def test_seed_epoch_and_repeat_change_it(photos: str) -> None:
-    first, second = (PictureDataset(listed(photos), training("light", 24), seed=seed) for seed in (1, 2))
+    first, second = (ImageDataset(listed(photos), training("light", 24), seed=seed) for seed in (1, 2))
     views = [first[Draw(0, 0)], first[Draw(1, 0)], first[Draw(0, 0, 1)], second[Draw(0, 0)]]
     assert len({item.views.tobytes() for item in views}) == 4
 
 
 def test_an_item_tells_its_target_size_and_row(photos: str) -> None:
-    item = PictureDataset(listed(photos), evaluation(24))[Draw(0, 5)]
+    item = ImageDataset(listed(photos), evaluation(24))[Draw(0, 5)]
     assert item[1:] == (2, (95, 120), 5, None)
     assert (item.views.shape, item.views.dtype) == ((1, 24, 24, 3), np.uint8)
 
 
 def test_labels_become_multi_hot(photos: str) -> None:
     listing = Listing.of(photos, KEYS[:3], [(0, 3), (), (1,)])
-    dataset = PictureDataset(listing, evaluation(24), multi_label_classes=4)
+    dataset = ImageDataset(listing, evaluation(24), multi_label_classes=4)
     targets = np.stack([dataset[Draw(0, i)].target for i in (0, 1, 2, -1)])
     assert targets.dtype == np.float32
     assert targets.tolist() == [[1, 0, 0, 1], [0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
@@ -111,7 +111,7 @@ def test_labels_become_multi_hot(photos: str) -> None:
     "transform", [evaluation(24), evaluation(24, crops=10, scales=(24, 30)), training("strong", 24)]
 )
 def test_a_filler_is_black_and_has_the_shape_of_the_others(transform: object, photos: str) -> None:
-    dataset = PictureDataset(listed(photos), transform, channels=1)  # type: ignore[arg-type]
+    dataset = ImageDataset(listed(photos), transform, channels=1)  # type: ignore[arg-type]
     filler, other = dataset[Draw(0, -1)], dataset[Draw(0, 0)]
     assert filler.views.shape == other.views.shape
     assert (filler.target, filler.row) == (0, -1)
@@ -123,7 +123,7 @@ def test_reduced_decoding_shows_the_same_part_and_tells_the_files_size(tmp_path:
     Image.fromarray(smooth(601, 803)).save(tmp_path / "0.jpg", quality=95, exif=exif)
     listing = listed(str(tmp_path), KEYS[:1])
     for transform in (training("light", 32), evaluation(32)):
-        whole, reduced = (PictureDataset(listing, transform, reduce=reduce) for reduce in (False, True))
+        whole, reduced = (ImageDataset(listing, transform, reduce=reduce) for reduce in (False, True))
         for epoch in range(5):
             first, second = whole[Draw(epoch, 0)], reduced[Draw(epoch, 0)]
             assert first.original_size == second.original_size == (803, 601)
@@ -134,17 +134,17 @@ def test_reduced_decoding_shows_the_same_part_and_tells_the_files_size(tmp_path:
 # Files that cannot be decoded
 
 
-def test_a_damaged_picture_is_an_error_that_names_it(faulty: str) -> None:
-    dataset = PictureDataset(listed(faulty), evaluation(24))
-    with pytest.raises(DataError, match=r"/2.jpg: a damaged picture"):
+def test_a_damaged_image_is_an_error_that_names_it(faulty: str) -> None:
+    dataset = ImageDataset(listed(faulty), evaluation(24))
+    with pytest.raises(DataError, match=r"/2.jpg: a damaged image"):
         batches(dataset)
-    with pytest.raises(DataError, match=r"/2.jpg: a damaged picture"):
+    with pytest.raises(DataError, match=r"/2.jpg: a damaged image"):
         batches(dataset, workers=1, start="fork")
 
 
 @pytest.mark.parametrize(("workers", "start"), [(0, None), (2, "fork"), (2, "spawn")])
-def test_in_training_the_next_picture_takes_its_place(workers: int, start: str | None, faulty: str) -> None:
-    dataset = PictureDataset(listed(faulty), training("light", 24), on_error="replace")
+def test_in_training_the_next_image_takes_its_place(workers: int, start: str | None, faulty: str) -> None:
+    dataset = ImageDataset(listed(faulty), training("light", 24), on_error="replace")
     rows = torch.cat([batch.indices for batch in batches(dataset, workers, start)])
     assert rows.tolist() == [0, 1, 4, 4, 4, 5, 6, 7, 8, 9, 10, 0]
     failures = dataset.failures()
@@ -154,7 +154,7 @@ def test_in_training_the_next_picture_takes_its_place(workers: int, start: str |
 
 @pytest.mark.parametrize(("workers", "start"), [(0, None), (2, "fork")])
 def test_in_evaluation_a_filler_takes_its_place(workers: int, start: str | None, faulty: str) -> None:
-    dataset = PictureDataset(listed(faulty), evaluation(24), on_error="skip")
+    dataset = ImageDataset(listed(faulty), evaluation(24), on_error="skip")
     found = batches(dataset, workers, start)
     rows = torch.cat([batch.indices for batch in found])
     assert rows.tolist() == [0, 1, -1, -1, 4, 5, 6, 7, 8, 9, 10, -1]
@@ -165,20 +165,18 @@ def test_in_evaluation_a_filler_takes_its_place(workers: int, start: str | None,
 def test_a_set_of_which_nothing_can_be_decoded_is_told(tmp_path: Path) -> None:
     for key in KEYS:
         (tmp_path / key).write_bytes(b"<html>")
-    dataset = PictureDataset(listed(str(tmp_path)), training("light", 24), on_error="replace")
-    with pytest.raises(DataError, match=r"none of the 12 pictures can be decoded; the first: .*/0.jpg: not a picture"):
+    dataset = ImageDataset(listed(str(tmp_path)), training("light", 24), on_error="replace")
+    with pytest.raises(DataError, match=r"none of the 12 images can be decoded; the first: .*/0.jpg: not an image"):
         dataset[Draw(0, 4)]
 
 
 def test_listed_transforms_must_end_in_one_size(photos: str) -> None:
-    dataset = PictureDataset(listed(photos), pipeline([{"class_path": "HorizontalFlip"}]))
+    dataset = ImageDataset(listed(photos), pipeline([{"class_path": "HorizontalFlip"}]))
     with pytest.raises(DataError, match="different shapes in one batch"):
         batches(dataset)
 
 
-def test_an_item_of_deep_pictures_is_deep(tmp_path: Path, smooth: Smooth) -> None:
+def test_an_item_of_deep_images_is_deep(tmp_path: Path, smooth: Smooth) -> None:
     np.save(tmp_path / "a.npy", smooth(40, 40, channels=5, dtype=np.uint16))
-    item: Item = PictureDataset(Listing.of(str(tmp_path), ["a.npy"], [0]), training("strong", 24), channels=5)[
-        Draw(0, 0)
-    ]
+    item: Item = ImageDataset(Listing.of(str(tmp_path), ["a.npy"], [0]), training("strong", 24), channels=5)[Draw(0, 0)]
     assert (item.views.dtype, item.views.shape) == (np.uint16, (1, 24, 24, 5))

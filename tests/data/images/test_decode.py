@@ -26,11 +26,11 @@ def pillow(data: bytes, mode: str = "RGB") -> np.ndarray:
     return np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert(mode))
 
 
-def variants(picture: np.ndarray, encoded: Encoded) -> dict[str, bytes]:
-    """The same picture in files of many kinds."""
-    rgb, alpha = Image.fromarray(picture), np.full(picture.shape[:2], 128, np.uint8)
+def variants(image: np.ndarray, encoded: Encoded) -> dict[str, bytes]:
+    """The same image in files of many kinds."""
+    rgb, alpha = Image.fromarray(image), np.full(image.shape[:2], 128, np.uint8)
     alpha[:30] = 0
-    rgba = Image.fromarray(np.dstack([picture, alpha]))
+    rgba = Image.fromarray(np.dstack([image, alpha]))
     other = rgb.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
     return {
         "rgb.jpg": encoded(rgb, "JPEG", quality=95),
@@ -61,11 +61,11 @@ KINDS = list(variants(np.zeros((60, 80, 3), np.uint8), lambda *_, **__: b""))
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_file_is_what_pillow_reads(kind: str, smooth: Smooth, encoded: Encoded, save: Save) -> None:
     data = variants(smooth(), encoded)[kind]
-    picture = decode(save(kind, data))
-    assert (picture.dtype, picture.shape) == (np.uint8, (60, 80, 3))
-    np.testing.assert_array_equal(picture, pillow(data))
+    image = decode(save(kind, data))
+    assert (image.dtype, image.shape) == (np.uint8, (60, 80, 3))
+    np.testing.assert_array_equal(image, pillow(data))
     if "grey" in kind:
-        assert (picture == picture[..., :1]).all()
+        assert (image == image[..., :1]).all()
 
 
 def test_cmyk_becomes_rgb(smooth: Smooth, encoded: Encoded, save: Save) -> None:
@@ -75,29 +75,29 @@ def test_cmyk_becomes_rgb(smooth: Smooth, encoded: Encoded, save: Save) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize(("kind", "options"), [("JPEG", {"quality": 95}), ("PNG", {}), ("WEBP", {"lossless": True})])
-def test_pictures_stand_upright(
+def test_images_stand_upright(
     orientation: int, kind: str, options: dict[str, int], smooth: Smooth, encoded: Encoded, save: Save
 ) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(smooth(), kind, exif=exif, **options)
-    picture = decode(save(f"turned.{kind}", data))
-    np.testing.assert_array_equal(picture, pillow(data))
+    image = decode(save(f"turned.{kind}", data))
+    np.testing.assert_array_equal(image, pillow(data))
     if kind == "JPEG":
-        assert jpeg_size(data) == picture.shape[:2]
+        assert jpeg_size(data) == image.shape[:2]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("kind", [".png", ".tiff"])
 @pytest.mark.parametrize("stored", [1, 3, 4])
 def test_sixteen_bits_stay_sixteen(channels: int, kind: str, stored: int, smooth: Smooth, save: Save) -> None:
-    picture = smooth(channels=stored, dtype=np.uint16)
-    reordered = picture if stored == 1 else picture[..., [2, 1, 0, *range(3, stored)]]
+    image = smooth(channels=stored, dtype=np.uint16)
+    reordered = image if stored == 1 else image[..., [2, 1, 0, *range(3, stored)]]
     decoded = decode(save(f"deep{kind}", cv2.imencode(kind, reordered)[1].tobytes()), channels)
     assert (decoded.dtype, decoded.shape) == (np.uint16, (60, 80, channels))
     assert len(np.unique(decoded)) > 256
     if channels == 3:
-        np.testing.assert_array_equal(decoded, np.repeat(picture, 3, axis=2) if stored == 1 else picture[..., :3])
+        np.testing.assert_array_equal(decoded, np.repeat(image, 3, axis=2) if stored == 1 else image[..., :3])
 
 
 def test_one_channel_is_grey(smooth: Smooth, encoded: Encoded, save: Save) -> None:
@@ -109,10 +109,10 @@ def test_one_channel_is_grey(smooth: Smooth, encoded: Encoded, save: Save) -> No
 
 @pytest.mark.parametrize(("channels", "dtype"), [(2, np.uint8), (4, np.uint16), (5, np.uint8), (12, np.uint16)])
 def test_any_number_of_channels_comes_as_stored(channels: int, dtype: type, smooth: Smooth, save: Save) -> None:
-    picture = smooth(channels=channels, dtype=dtype)
+    image = smooth(channels=channels, dtype=dtype)
     buffer = io.BytesIO()
-    np.save(buffer, picture)
-    np.testing.assert_array_equal(decode(save("many.npy", buffer.getvalue()), channels), picture)
+    np.save(buffer, image)
+    np.testing.assert_array_equal(decode(save("many.npy", buffer.getvalue()), channels), image)
 
 
 @pytest.mark.parametrize("planes", ["contig", "separate"])
@@ -121,14 +121,14 @@ def test_many_channels_of_a_tiff_come_as_stored(
     planes: str, channels: int, dtype: type, smooth: Smooth, tmp_path: Path
 ) -> None:
     tifffile = pytest.importorskip("tifffile")
-    picture, path = smooth(channels=channels, dtype=dtype), str(tmp_path / "bands.tiff")
-    stored = picture if planes == "contig" else np.ascontiguousarray(np.moveaxis(picture, 2, 0))
+    image, path = smooth(channels=channels, dtype=dtype), str(tmp_path / "bands.tiff")
+    stored = image if planes == "contig" else np.ascontiguousarray(np.moveaxis(image, 2, 0))
     for order in "><":
         how = {"photometric": "minisblack", "planarconfig": planes, "byteorder": order, "compression": "zlib"}
         tifffile.imwrite(path, stored, **how)
         decoded = decode(path, channels)
         assert decoded.dtype == dtype
-        np.testing.assert_array_equal(decoded, picture)
+        np.testing.assert_array_equal(decoded, image)
     assert "expected height x width x 7 channels" in fault(path, channels=7)
     data = Path(path).read_bytes()
     for share in (0.05, 0.5, 0.9):
@@ -144,23 +144,23 @@ def test_a_tiff_of_many_channels_names_the_library_that_reads_it(
 
 
 def test_four_channels_of_a_png_are_rgba(smooth: Smooth, encoded: Encoded, save: Save) -> None:
-    picture = smooth(channels=4)
-    np.testing.assert_array_equal(decode(save("rgba.png", encoded(picture, "PNG")), 4), picture)
+    image = smooth(channels=4)
+    np.testing.assert_array_equal(decode(save("rgba.png", encoded(image, "PNG")), 4), image)
 
 
 @pytest.mark.parametrize("reduce", [2, 4, 8])
 def test_a_jpeg_is_decoded_at_a_fraction(reduce: int, smooth: Smooth, encoded: Encoded, save: Save) -> None:
     path = save("photo.jpg", encoded(smooth(120, 160), "JPEG", quality=95))
-    picture = decode(path, reduce=reduce)
-    assert picture.shape == (120 // reduce, 160 // reduce, 3)
+    image = decode(path, reduce=reduce)
+    assert image.shape == (120 // reduce, 160 // reduce, 3)
     odd = save("odd.jpg", encoded(smooth(121, 163), "JPEG", quality=95))
     assert decode(odd, reduce=reduce).shape == (-(-121 // reduce), -(-163 // reduce), 3)
-    whole = cv2.resize(decode(path), picture.shape[1::-1], interpolation=cv2.INTER_AREA)
-    assert np.abs(picture.astype(int) - whole).mean() < 2
+    whole = cv2.resize(decode(path), image.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(image.astype(int) - whole).mean() < 2
 
 
 def test_other_files_are_not_reduced(smooth: Smooth, encoded: Encoded, save: Save) -> None:
-    assert decode(save("picture.png", encoded(smooth(), "PNG")), reduce=4).shape == (60, 80, 3)
+    assert decode(save("image.png", encoded(smooth(), "PNG")), reduce=4).shape == (60, 80, 3)
     assert jpeg_size(encoded(smooth(), "PNG")) is None
     assert jpeg_size(b"\xff\xd8 and no more") is None
 
@@ -215,17 +215,17 @@ def test_a_jpeg_without_its_last_two_bytes_is_what_pillow_makes_of_it(
 
 
 def test_what_is_wrong_with_a_file_is_said(save: Save, smooth: Smooth, encoded: Encoded) -> None:
-    folder = save("folder/picture.png", encoded(smooth(), "PNG")).rpartition("/")[0]
+    folder = save("folder/image.png", encoded(smooth(), "PNG")).rpartition("/")[0]
     assert "no such file" in fault(folder + "/other.png")
     assert "directory" in fault(folder)
     assert "is empty" in fault(save("empty.jpg", b""))
-    assert "not a picture" in fault(save("text.jpg", b"<html>404</html>"))
-    assert "not a picture" in fault(save("text.tiff", b"<html>404</html>"), channels=5)
+    assert "not an image" in fault(save("text.jpg", b"<html>404</html>"))
+    assert "not an image" in fault(save("text.tiff", b"<html>404</html>"), channels=5)
     assert "(60, 80, 3); expected height x width x 5" in fault(save("rgb.png", encoded(smooth(), "PNG")), channels=5)
     assert "float32" in fault(save("f.tiff", cv2.imencode(".tiff", smooth().astype(np.float32))[1].tobytes()))
 
 
-def test_an_array_file_that_is_no_picture_is_said(save: Save) -> None:
+def test_an_array_file_that_is_no_image_is_said(save: Save) -> None:
     def stored(array: np.ndarray) -> bytes:
         buffer = io.BytesIO()
         np.save(buffer, array, allow_pickle=True)

@@ -17,7 +17,7 @@ from resnet_tl.errors import DataError
 def test_every_format_has_its_decoded_size(
     smooth: Callable[..., np.ndarray], encoded: Callable[..., bytes], save: Callable[[str, bytes], str]
 ) -> None:
-    picture = smooth(40, 56)
+    image = smooth(40, 56)
     for kind, ending in (
         ("JPEG", "jpg"),
         ("PNG", "png"),
@@ -26,7 +26,7 @@ def test_every_format_has_its_decoded_size(
         ("WEBP", "webp"),
         ("TIFF", "tif"),
     ):
-        path = save(f"a.{ending}", encoded(picture, kind))
+        path = save(f"a.{ending}", encoded(image, kind))
         assert read_header(path) == (40, 56, 1)
 
 
@@ -67,8 +67,8 @@ def test_jpegs_and_pngs_are_not_decoded(
         assert read_header(save("a", encoded(smooth(400, 560), kind)[:20_000]))[:2] == (400, 560)
 
 
-def test_what_is_no_picture_is_named(save: Callable[[str, bytes], str]) -> None:
-    with pytest.raises(DataError, match=r"a.jpg: not a picture"):
+def test_what_is_no_image_is_named(save: Callable[[str, bytes], str]) -> None:
+    with pytest.raises(DataError, match=r"a.jpg: not an image"):
         read_header(save("a.jpg", b"hello"))
     with pytest.raises(DataError, match=r"lost\.jpg"):
         read_header("lost.jpg")

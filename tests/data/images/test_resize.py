@@ -21,9 +21,9 @@ FILTERS: dict[Interpolation, Image.Resampling] = {
 @pytest.mark.parametrize("interpolation", FILTERS)
 @pytest.mark.parametrize("size", [(256, 341), (48, 31), (400, 600), (375, 250)])
 def test_8_bits_are_as_pillow_resizes_them(interpolation: Interpolation, size: tuple[int, int]) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (375, 500, 3), np.uint8)  # the hardest: no two pixels alike
-    expected = np.asarray(Image.fromarray(picture).resize(size[::-1], FILTERS[interpolation])).astype(int)
-    apart = np.abs(resize(picture, *size, interpolation) - expected)
+    image = np.random.default_rng(0).integers(0, 256, (375, 500, 3), np.uint8)  # the hardest: no two pixels alike
+    expected = np.asarray(Image.fromarray(image).resize(size[::-1], FILTERS[interpolation])).astype(int)
+    apart = np.abs(resize(image, *size, interpolation) - expected)
     assert (apart > 0).mean() < (0.05 if interpolation == "nearest" else 0.01)  # nearest: one column, a tie
     assert apart.max() <= 2 or interpolation == "nearest"
 
@@ -46,7 +46,7 @@ def test_bicubic_overshoots_are_cut_off() -> None:
     assert set(np.unique(resize(edge, 40, 90, "bicubic")[:, :20])) == {0}
 
 
-def test_a_part_of_a_picture_is_resized_as_its_copy(smooth: Smooth) -> None:
+def test_a_part_of_an_image_is_resized_as_its_copy(smooth: Smooth) -> None:
     part = smooth(80, 90)[3:60, 5:88]
     result = resize(part, 32, 40)
     np.testing.assert_array_equal(result, resize(part.copy(), 32, 40))
@@ -62,6 +62,6 @@ def test_the_short_side_is_reached_and_the_long_one_rounded_down(
     assert resize_short(smooth(*size), 256).shape[:2] == expected
 
 
-def test_a_picture_of_the_right_size_is_untouched(smooth: Smooth) -> None:
-    picture = smooth(32, 32)
-    assert resize_short(picture, 32) is picture
+def test_an_image_of_the_right_size_is_untouched(smooth: Smooth) -> None:
+    image = smooth(32, 32)
+    assert resize_short(image, 32) is image

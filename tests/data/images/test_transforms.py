@@ -20,7 +20,7 @@ from resnet_tl.errors import RecipeError
 
 Smooth = Callable[..., np.ndarray]
 STRENGTHS = ["none", "light", "medium", "strong"]
-PICTURE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
 
 
 class Counting(A.ImageOnlyTransform):
@@ -39,11 +39,11 @@ class Counting(A.ImageOnlyTransform):
 
 @settings(deadline=None, max_examples=40)
 @given(st.sampled_from(STRENGTHS), st.integers(0, 2**32 - 1), st.integers(0, 1000), st.integers(0, 2**64 - 1))
-def test_a_picture_is_a_function_of_its_seed(strength: Any, seed: int, epoch: int, key: int) -> None:
+def test_an_image_is_a_function_of_its_seed(strength: Any, seed: int, epoch: int, key: int) -> None:
     first, second = (training(strength, 24) for _ in range(2))
-    second(PICTURE, (48, 64), (9, 9, 9, 9))  # what was drawn before changes nothing
+    second(IMAGE, (48, 64), (9, 9, 9, 9))  # what was drawn before changes nothing
     seeds = (seed, epoch, key, 0)
-    np.testing.assert_array_equal(first(PICTURE, (48, 64), seeds), second(PICTURE, (48, 64), seeds))
+    np.testing.assert_array_equal(first(IMAGE, (48, 64), seeds), second(IMAGE, (48, 64), seeds))
 
 
 @pytest.mark.parametrize("strength", STRENGTHS[1:])
@@ -51,7 +51,7 @@ def test_a_picture_is_a_function_of_its_seed(strength: Any, seed: int, epoch: in
 def test_seed_epoch_key_and_repeat_each_change_it(strength: Any, part: int) -> None:
     transform = training(strength, 24)
     seeds = [tuple(value if i == part else 1 for i in range(4)) for value in range(10)]
-    assert len({transform(PICTURE, (48, 64), seed).tobytes() for seed in seeds}) >= 9
+    assert len({transform(IMAGE, (48, 64), seed).tobytes() for seed in seeds}) >= 9
 
 
 def test_draws_of_different_transforms_are_independent() -> None:
@@ -67,21 +67,21 @@ def test_draws_of_different_transforms_are_independent() -> None:
 @pytest.mark.parametrize("channels", [1, 3, 5])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("size", [(32, 32), (80, 50)])
-def test_every_kind_of_picture_keeps_its_kind(
+def test_every_kind_of_image_keeps_its_kind(
     strength: Any, channels: int, dtype: type, size: tuple[int, int], smooth: Smooth
 ) -> None:
-    picture = smooth(*size, channels=channels, dtype=dtype)
-    before, transform = picture.copy(), training(strength, 32)
+    image = smooth(*size, channels=channels, dtype=dtype)
+    before, transform = image.copy(), training(strength, 32)
     for key in range(20):
-        views = transform(picture, size, (0, 0, key, 0))
+        views = transform(image, size, (0, 0, key, 0))
         assert (views.dtype, views.shape) == (dtype, (1, 32, 32, channels))
         assert views.max() > np.iinfo(dtype).max // 8  # 16 bits are used
-    np.testing.assert_array_equal(picture, before)
+    np.testing.assert_array_equal(image, before)
 
 
-def test_a_small_picture_is_shifted_by_up_to_an_eighth_and_mirrored(smooth: Smooth) -> None:
-    picture = smooth(32, 32)
-    padded = cv2.copyMakeBorder(picture, 4, 4, 4, 4, cv2.BORDER_REFLECT_101)
+def test_a_small_image_is_shifted_by_up_to_an_eighth_and_mirrored(smooth: Smooth) -> None:
+    image = smooth(32, 32)
+    padded = cv2.copyMakeBorder(image, 4, 4, 4, 4, cv2.BORDER_REFLECT_101)
     windows = {
         window[:, ::step].tobytes(): (top, left, step)
         for top in range(9)
@@ -90,20 +90,20 @@ def test_a_small_picture_is_shifted_by_up_to_an_eighth_and_mirrored(smooth: Smoo
         for step in (1, -1)
     }
     transform = training("light", 32)
-    seen = [windows[transform(picture, (32, 32), (0, 0, key, 0)).tobytes()] for key in range(1500)]
+    seen = [windows[transform(image, (32, 32), (0, 0, key, 0)).tobytes()] for key in range(1500)]
     assert len(set(seen)) == 9 * 9 * 2
     assert 650 < sum(step == 1 for _, _, step in seen) < 850
 
 
 @pytest.mark.parametrize("size", [(32, 32), (36, 40), (27, 30)])
-def test_which_pictures_are_about_the_size_already(size: tuple[int, int]) -> None:
-    """A bright frame: a shift keeps most of it in sight, a random area of a large picture seldom does."""
+def test_which_images_are_about_the_size_already(size: tuple[int, int]) -> None:
+    """A bright frame: a shift keeps most of it in sight, a random area of a large image seldom does."""
     flat = np.full((*size, 3), 100, np.uint8)
     assert (training("light", 32)(flat, size, (0, 0, 0, 0)) == 100).all()
     assert training("light", 32).reduction(size, (0, 0, 0, 0)) == 1
 
 
-def test_a_large_picture_is_cut_at_random(smooth: Smooth) -> None:
+def test_a_large_image_is_cut_at_random(smooth: Smooth) -> None:
     ramp = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None, None], (200, 200, 3)).copy()
     spans = []
     for key in range(300):
@@ -134,10 +134,10 @@ def test_a_reduction_leaves_the_crop_its_pixels() -> None:
 
 
 def test_none_shows_the_centre_in_every_epoch(smooth: Smooth) -> None:
-    picture = smooth(64, 96)
-    first, second = (training("none", 32)(picture, (64, 96), (0, epoch, 0, 0)) for epoch in range(2))
+    image = smooth(64, 96)
+    first, second = (training("none", 32)(image, (64, 96), (0, epoch, 0, 0)) for epoch in range(2))
     np.testing.assert_array_equal(first, second)
-    np.testing.assert_array_equal(first, evaluation(32, 1.0)(picture, (64, 96), (0,)))
+    np.testing.assert_array_equal(first, evaluation(32, 1.0)(image, (64, 96), (0,)))
 
 
 # Evaluation
@@ -145,15 +145,15 @@ def test_none_shows_the_centre_in_every_epoch(smooth: Smooth) -> None:
 
 @pytest.mark.parametrize(("crop", "short"), [(0.875, 256), (0.95, 235), (1.0, 224)])
 def test_the_short_side_is_the_size_by_the_crop(crop: float, short: int, smooth: Smooth) -> None:
-    picture = smooth(400, 500)
-    [wide] = evaluation(224, crop)(picture, (400, 500), (0,))
-    [exact] = evaluation(224, scales=[short])(picture, (400, 500), (0,))
+    image = smooth(400, 500)
+    [wide] = evaluation(224, crop)(image, (400, 500), (0,))
+    [exact] = evaluation(224, scales=[short])(image, (400, 500), (0,))
     np.testing.assert_array_equal(wide, exact)
 
 
-def test_a_32_pixel_picture_at_crop_1_is_untouched() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    np.testing.assert_array_equal(evaluation(32, 1.0)(picture, (32, 32), (0,))[0], picture)
+def test_a_32_pixel_image_at_crop_1_is_untouched() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    np.testing.assert_array_equal(evaluation(32, 1.0)(image, (32, 32), (0,))[0], image)
 
 
 @pytest.mark.parametrize(
@@ -186,25 +186,25 @@ def test_a_listed_pipeline_runs_as_listed() -> None:
             "init_args": {"transforms": [{"class_path": "VerticalFlip", "init_args": {"p": 1}}], "p": 1},
         },
     ]
-    expected = cv2.resize(PICTURE, (24, 20), interpolation=cv2.INTER_LINEAR)[::-1]
-    np.testing.assert_array_equal(pipeline(steps)(PICTURE, (48, 64), (0, 0, 0, 0))[0], expected)
+    expected = cv2.resize(IMAGE, (24, 20), interpolation=cv2.INTER_LINEAR)[::-1]
+    np.testing.assert_array_equal(pipeline(steps)(IMAGE, (48, 64), (0, 0, 0, 0))[0], expected)
 
 
 def test_a_transform_of_ones_own_is_named_by_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "my_transforms", sys.modules[__name__])
     steps = [{"class_path": "my_transforms.Counting", "init_args": {"by": 3}}]
-    np.testing.assert_array_equal(pipeline(steps)(PICTURE // 2, (48, 64), (0,))[0], PICTURE // 2 + 3)
+    np.testing.assert_array_equal(pipeline(steps)(IMAGE // 2, (48, 64), (0,))[0], IMAGE // 2 + 3)
 
 
-def test_nothing_writes_into_the_picture_that_came_in() -> None:
-    before = PICTURE.copy()
+def test_nothing_writes_into_the_image_that_came_in() -> None:
+    before = IMAGE.copy()
     steps = [
         {"class_path": name, "init_args": {"p": 1}}
         for name in ("CoarseDropout", "RandomBrightnessContrast", "GridDropout")
     ]
     for key in range(5):
-        pipeline(steps)(PICTURE, (48, 64), (0, 0, key, 0))
-    np.testing.assert_array_equal(PICTURE, before)
+        pipeline(steps)(IMAGE, (48, 64), (0, 0, key, 0))
+    np.testing.assert_array_equal(IMAGE, before)
 
 
 @pytest.mark.parametrize(
@@ -237,8 +237,8 @@ def test_a_wrong_step_is_told_in_one_line(step: Any, words: str) -> None:
 def test_a_pipeline_that_changes_the_dtype_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "my_transforms", sys.modules[__name__])
     monkeypatch.setattr(Counting, "apply", lambda self, img, **params: img / 255)
-    with pytest.raises(RecipeError, match="turn uint8 pictures into float64"):
-        pipeline([{"class_path": "my_transforms.Counting"}])(PICTURE, (48, 64), (0,))
+    with pytest.raises(RecipeError, match="turn uint8 images into float64"):
+        pipeline([{"class_path": "my_transforms.Counting"}])(IMAGE, (48, 64), (0,))
 
 
 def test_importing_asks_no_server() -> None:

@@ -12,10 +12,10 @@ from resnet_tl.errors import DataError
 
 
 def item(row: int, views: int = 1, size: int = 8, dtype: type = np.uint8, target: int | np.ndarray = 0) -> Item:
-    pictures = (
+    images = (
         np.full((views, size, size + 2, 3), row + 1, dtype) * np.arange(1, views + 1, dtype=dtype)[:, None, None, None]
     )
-    return Item(pictures, target, (100 + row, 200), row)
+    return Item(images, target, (100 + row, 200), row)
 
 
 def test_a_batch_is_channels_last_and_says_where_it_came_from() -> None:
@@ -31,7 +31,7 @@ def test_a_batch_is_channels_last_and_says_where_it_came_from() -> None:
     assert len(batch) == 3
 
 
-def test_views_of_a_picture_are_adjacent() -> None:
+def test_views_of_an_image_are_adjacent() -> None:
     batch = collate([item(row, views=3) for row in (0, 1)])
     assert batch.images[:, 0, 0, 0].tolist() == [1, 2, 3, 2, 4, 6]
     assert len(batch.targets) == len(batch.sizes) == 2
@@ -51,7 +51,7 @@ def test_16_bits_stay_and_8_bits_beside_them_are_spread() -> None:
     assert collate([item(0, dtype=np.uint16)]).images.dtype == torch.uint16
 
 
-def test_pictures_of_different_sizes_are_told() -> None:
+def test_images_of_different_sizes_are_told() -> None:
     with pytest.raises(
         DataError, match=r"different shapes in one batch, \[\(8, 10, 3\), \(9, 11, 3\)\]; end them with"
     ):

@@ -38,7 +38,7 @@ def test_ranks_share_one_order(count: int, ranks: int, batch_size: int, epoch: i
 
 
 @pytest.mark.parametrize("options", [{}, {"weights": np.arange(1, 49)}, {"groups": np.arange(48) // 13}])
-def test_a_step_sees_the_same_pictures_on_any_number_of_ranks(options: dict[str, np.ndarray]) -> None:
+def test_a_step_sees_the_same_images_on_any_number_of_ranks(options: dict[str, np.ndarray]) -> None:
     steps = {}
     for ranks in (1, 2, 4):
         per_rank = [
@@ -68,8 +68,8 @@ def test_a_last_batch_of_one_is_left_out(count: int, batch_size: int, drawn: int
     assert len(list(TrainSampler(count, seed=0, batch_size=batch_size))) == drawn
 
 
-def test_fewer_pictures_than_devices_are_an_error() -> None:
-    with pytest.raises(DataError, match="3 pictures to train on are too few for 4 devices"):
+def test_fewer_images_than_devices_are_an_error() -> None:
+    with pytest.raises(DataError, match="3 images to train on are too few for 4 devices"):
         TrainSampler(3, seed=0, batch_size=1, ranks=4)
 
 
@@ -118,7 +118,7 @@ def test_weighted_draws_are_the_share_rounded_up_or_down(weights: list[float], e
     ]
 
 
-def test_balanced_classes_come_equally_often_and_every_picture_gets_its_turn() -> None:
+def test_balanced_classes_come_equally_often_and_every_image_gets_its_turn() -> None:
     classes = np.repeat([0, 1, 2], [5, 45, 250])
     sampler = TrainSampler(300, seed=0, batch_size=8, weights=1 / np.bincount(classes)[classes])
     seen: Counter[int] = Counter()

@@ -19,7 +19,7 @@ from resnet_tl.structures.records import Batch
 
 
 class Plain(Dataset[Item]):
-    """Picture i is filled with i; `sizes[i % len]` is its side, `dtype` its type."""
+    """Image i is filled with i; `sizes[i % len]` is its side, `dtype` its type."""
 
     def __init__(self, count: int, sizes: Sequence[int] = (6,), dtype: type = np.uint8, target: Any = 3) -> None:
         self.count, self.sizes, self.dtype, self.target = count, sizes, dtype, target
@@ -60,7 +60,7 @@ def test_batches_that_are_kept_are_not_written_again() -> None:
     assert_equal(list(loader(dataset)), list(loader(dataset, num_workers=0)))
 
 
-def test_a_view_alone_keeps_its_pictures() -> None:
+def test_a_view_alone_keeps_its_images() -> None:
     corners = [batch.images[0, 0, 0, :1] for batch in loader(Plain(SEGMENTS - 3))]
     for batch in (batches := iter(loader(Plain(3 * SEGMENTS)))):
         corners.append(batch.images[0, 0, 0, :1])
@@ -94,7 +94,7 @@ def test_an_epoch_that_is_broken_off_loses_no_segment() -> None:
 
 @settings(max_examples=30)
 @given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5))
-def test_pictures_of_any_sizes_find_room(sizes: list[int]) -> None:
+def test_images_of_any_sizes_find_room(sizes: list[int]) -> None:
     """What a worker does, in this process: every batch is lent, taken and let go, the last one kept meanwhile."""
     handover, kept = Handover(collate), None
     for index, item in enumerate(Plain(12, sizes)[i] for i in range(12)):

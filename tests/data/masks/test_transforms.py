@@ -1,4 +1,4 @@
-"""Pictures and masks changed together."""
+"""Images and masks changed together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CODE = np.array([10, 60, 110, 160, 210], np.uint8)
 
 
 def scene(height: int = 40, width: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A picture that shows its mask: blocks of one class each."""
+    """An image that shows its mask: blocks of one class each."""
     mask = np.random.default_rng(seed).integers(0, 5, (-(-height // 10), -(-width // 10)), np.uint8)
     mask = np.kron(mask, np.ones((10, 10), np.uint8))[:height, :width]
     return np.repeat(CODE[mask][..., None], 3, axis=2), mask
@@ -34,35 +34,35 @@ def scene(height: int = 40, width: int = 60, seed: int = 0) -> tuple[np.ndarray,
 def test_crops_have_one_size_and_masks_stay_on_what_they_mean(
     height: int, width: int, size: tuple[int, int], balanced: float, short: int, seed: int
 ) -> None:
-    picture, mask = scene(height, width)
+    image, mask = scene(height, width)
     crop = RandomCrop(size, (0.5, 2.0), short, balanced, "light")
-    pair = crop(picture, mask, (seed, 0))
-    assert pair.picture.shape == (*size, 3)
+    pair = crop(image, mask, (seed, 0))
+    assert pair.image.shape == (*size, 3)
     assert pair.mask.shape == size
     assert set(np.unique(pair.mask)) <= {*np.unique(mask), IGNORE}
     h, w = pair.size
     assert (pair.mask[:h, :w] != IGNORE).all()
     assert (pair.mask[h:] == IGNORE).all()
     assert (pair.mask[:, w:] == IGNORE).all()
-    again = crop(picture, mask, (seed, 0))
-    assert (again.picture == pair.picture).all()
+    again = crop(image, mask, (seed, 0))
+    assert (again.image == pair.image).all()
     assert (again.mask == pair.mask).all()
 
 
-def test_picture_and_mask_move_together() -> None:
-    picture, mask = scene()
+def test_image_and_mask_move_together() -> None:
+    image, mask = scene()
     for seed in range(20):
-        pair = RandomCrop((24, 32), (1.0, 1.0), 0, 0.5, "light")(picture, mask, (seed,))
-        assert (pair.picture[..., 0] == CODE[pair.mask]).all()
+        pair = RandomCrop((24, 32), (1.0, 1.0), 0, 0.5, "light")(image, mask, (seed,))
+        assert (pair.image[..., 0] == CODE[pair.mask]).all()
 
 
 def test_balanced_crops_show_a_rare_class() -> None:
     mask = np.zeros((100, 100), np.uint8)
     mask[70:73, 20:23] = 4
-    picture = np.zeros((100, 100, 3), np.uint8)
+    image = np.zeros((100, 100, 3), np.uint8)
     shown = {
         balanced: sum(
-            bool((RandomCrop((20, 20), (1.0, 1.0), 0, balanced, "light")(picture, mask, (seed,)).mask == 4).any())
+            bool((RandomCrop((20, 20), (1.0, 1.0), 0, balanced, "light")(image, mask, (seed,)).mask == 4).any())
             for seed in range(100)
         )
         for balanced in (0.0, 1.0)
@@ -75,37 +75,37 @@ def test_balanced_crops_show_a_rare_class() -> None:
 @pytest.mark.parametrize("channels", [1, 3, 5])
 @pytest.mark.parametrize("strength", ["light", "medium", "strong"])
 def test_any_number_of_channels_and_16_bits(dtype: type, channels: int, strength: str) -> None:
-    picture = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (30, 40, channels), dtype)
-    pair = RandomCrop((16, 16), (0.5, 2.0), 0, 0.5, strength)(picture, np.zeros((30, 40), np.uint8), (0,))
-    assert pair.picture.shape == (16, 16, channels)
-    assert pair.picture.dtype == dtype
+    image = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (30, 40, channels), dtype)
+    pair = RandomCrop((16, 16), (0.5, 2.0), 0, 0.5, strength)(image, np.zeros((30, 40), np.uint8), (0,))
+    assert pair.image.shape == (16, 16, channels)
+    assert pair.image.dtype == dtype
 
 
-def test_whole_pictures_keep_their_size_or_get_a_short_side() -> None:
-    picture, mask = scene(40, 60)
-    assert (Whole(0)(picture, mask, ()).mask == mask).all()
-    assert Whole(20)(picture, mask, ()).mask.shape == (20, 30)
+def test_whole_images_keep_their_size_or_get_a_short_side() -> None:
+    image, mask = scene(40, 60)
+    assert (Whole(0)(image, mask, ()).mask == mask).all()
+    assert Whole(20)(image, mask, ()).mask.shape == (20, 30)
 
 
-def test_the_centre_is_the_same_for_every_draw_and_padded_where_the_picture_ends() -> None:
-    picture, mask = scene(40, 60)
-    pair = Centre((24, 70), 0)(picture, mask, (0,))
+def test_the_centre_is_the_same_for_every_draw_and_padded_where_the_image_ends() -> None:
+    image, mask = scene(40, 60)
+    pair = Centre((24, 70), 0)(image, mask, (0,))
     assert (pair.mask[:, :60] == mask[8:32]).all()
-    assert (pair.picture[:, :60] == picture[8:32]).all()
+    assert (pair.image[:, :60] == image[8:32]).all()
     assert (pair.mask[:, 60:] == IGNORE).all()
     assert pair.size == (24, 60)
-    assert (Centre((24, 70), 0)(picture, mask, (7,)).mask == pair.mask).all()
-    assert Centre((20, 20), 20)(picture, mask, ()).mask.tolist() == Whole(20)(picture, mask, ()).mask[:, 5:25].tolist()
+    assert (Centre((24, 70), 0)(image, mask, (7,)).mask == pair.mask).all()
+    assert Centre((20, 20), 20)(image, mask, ()).mask.tolist() == Whole(20)(image, mask, ()).mask[:, 5:25].tolist()
 
 
 def test_what_listed_transforms_fill_in_is_ignored() -> None:
-    picture, mask = scene(20, 20)
+    image, mask = scene(20, 20)
     steps = [{"class_path": "Affine", "init_args": {"translate_px": {"x": [8, 8], "y": [0, 0]}, "p": 1.0}}]
-    pair = Listed(steps, (24, 24), "data.train_transforms")(picture, mask, (0,))
+    pair = Listed(steps, (24, 24), "data.train_transforms")(image, mask, (0,))
     assert (pair.mask[:20, :8] == IGNORE).all()
     assert (pair.mask[:20, 8:20] == mask[:, :12]).all()
     assert pair.size == (20, 20)
     with pytest.raises(RecipeError, match=r"data.train_transforms leave 20 x 20 pixels"):
-        Listed(steps, (16, 16), "data.train_transforms")(picture, mask, (0,))
+        Listed(steps, (16, 16), "data.train_transforms")(image, mask, (0,))
     with pytest.raises(RecipeError, match=r"^data.train_transforms: 'Afine' is no transform"):
         Listed([{"class_path": "Afine"}], None, "data.train_transforms")

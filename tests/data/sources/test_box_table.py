@@ -13,7 +13,7 @@ from resnet_tl.errors import DataError
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     for name in ("a.png", "b.png"):
         Image.new("RGB", (12, 10)).save(tmp_path / name)
     return tmp_path
@@ -24,9 +24,9 @@ def write(folder: Path, text: str) -> str:
     return str(folder / "set.csv")
 
 
-def test_few_columns_are_enough_and_one_split_is_train(pictures: Path) -> None:
+def test_few_columns_are_enough_and_one_split_is_train(images: Path) -> None:
     found = read_box_table(
-        write(pictures, "path;label;x1;y1;x2;y2\na.png;dog;1;2;3.5;4\nb.png;;;;;\na.png;cat;0;0;9;9\n")
+        write(images, "path;label;x1;y1;x2;y2\na.png;dog;1;2;3.5;4\nb.png;;;;;\na.png;cat;0;0;9;9\n")
     )
     listing = found.splits["train"]
     assert isinstance(listing, BoxListing)
@@ -36,14 +36,14 @@ def test_few_columns_are_enough_and_one_split_is_train(pictures: Path) -> None:
     assert len(listing.objects(1).labels) == 0
 
 
-def test_pictures_may_lie_elsewhere(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_images_may_lie_elsewhere(images: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    table = write(elsewhere, f"path,label,x1,y1,x2,y2\n{pictures}/a.png,dog,1,2,3,4\nb.png,dog,1,2,3,4\n")
-    found = read_box_table(table, str(pictures))
-    assert [sample.path for sample in found.splits["train"]] == [f"{pictures}/a.png", f"{pictures}/b.png"]
+    table = write(elsewhere, f"path,label,x1,y1,x2,y2\n{images}/a.png,dog,1,2,3,4\nb.png,dog,1,2,3,4\n")
+    found = read_box_table(table, str(images))
+    assert [sample.path for sample in found.splits["train"]] == [f"{images}/a.png", f"{images}/b.png"]
 
 
-def test_every_faulty_line_is_named(pictures: Path) -> None:
+def test_every_faulty_line_is_named(images: Path) -> None:
     lines = (
         "a.png,dog,1,2,3,4,train,12,10",
         "a.png,dog,1,2,3,,train,12,10",
@@ -54,7 +54,7 @@ def test_every_faulty_line_is_named(pictures: Path) -> None:
         "b.png,dgo,1,2,3,4,val,12,10",
         "b.png,dog,1,2,3,4,val,12,11",
     )
-    table = write(pictures, "path,label,x1,y1,x2,y2,split,width,height\n" + "\n".join(lines) + "\n")
+    table = write(images, "path,label,x1,y1,x2,y2,split,width,height\n" + "\n".join(lines) + "\n")
     with pytest.raises(DataError) as caught:
         read_box_table(table)
     heading, *faults = str(caught.value).splitlines()
@@ -66,7 +66,7 @@ def test_every_faulty_line_is_named(pictures: Path) -> None:
         "line 6 has the split 'trian'; expected train, val or test",
         "line 7 has no path",
         "line 8 has the label 'dgo', which is no class; did you mean 'dog'?",
-        "line 8 and others of its picture say no size, or several",
+        "line 8 and others of its image say no size, or several",
     ):
         assert sum(fault in said for said in faults) == 1, fault
 
@@ -77,9 +77,9 @@ def test_every_faulty_line_is_named(pictures: Path) -> None:
         ("path,label,x1,y1,x2\na.png,dog,1,2,3\n", "has no column 'y2'"),
         ("paht,label,x1,y1,x2,y2\na.png,dog,1,2,3,4\n", r"has no column 'path'; did you mean 'paht'\?"),
         ("path,label,x1,y1,x2,y2\na.png,dog,1,2,3\n", "line 2 has 5 cells; expected 6"),
-        ("path,label,x1,y1,x2,y2\n", "lists no pictures"),
+        ("path,label,x1,y1,x2,y2\n", "lists no images"),
     ],
 )
-def test_a_faulty_table_is_one_sentence(pictures: Path, text: str, complaint: str) -> None:
+def test_a_faulty_table_is_one_sentence(images: Path, text: str, complaint: str) -> None:
     with pytest.raises(DataError, match=complaint):
-        read_box_table(write(pictures, text))
+        read_box_table(write(images, text))

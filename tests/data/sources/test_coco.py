@@ -85,7 +85,7 @@ def test_long_runs_and_falling_differences_in_the_text_of_run_lengths(tmp_path: 
     assert (to_pixels(found, 500, 400) == inside).all()
 
 
-def test_run_lengths_turn_with_the_picture(tmp_path: Path) -> None:
+def test_run_lengths_turn_with_the_image(tmp_path: Path) -> None:
     inside = np.zeros((20, 30), np.uint8)
     inside[2:9, 4:6] = inside[8:9, 4:20] = 1
     for orientation in (6, 7):
@@ -104,12 +104,12 @@ def test_run_lengths_turn_with_the_picture(tmp_path: Path) -> None:
         assert objects.boxes[0].tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
 
 
-def test_crowds_ids_and_pictures_without_objects(tmp_path: Path) -> None:
+def test_crowds_ids_and_images_without_objects(tmp_path: Path) -> None:
     images = [image(9, "9.png"), image(1)]
     Image.new("RGB", (30, 20)).save(tmp_path / "9.png")
-    pictures = read_coco(str(write(tmp_path, [thing(5, category=44, iscrowd=1), thing(6)], images)))
-    assert (pictures.classes, pictures.codes) == (["cat", "dog"], [2, 44])
-    listing = pictures.splits["train"]
+    found = read_coco(str(write(tmp_path, [thing(5, category=44, iscrowd=1), thing(6)], images)))
+    assert (found.classes, found.codes) == (["cat", "dog"], [2, 44])
+    listing = found.splits["train"]
     assert isinstance(listing, BoxListing)
     assert len(listing.objects(0).labels) == 0
     objects = listing.objects(1)
@@ -121,9 +121,9 @@ def test_crowds_ids_and_pictures_without_objects(tmp_path: Path) -> None:
 
 def test_boxes_stand_in_for_masks_that_lack(tmp_path: Path) -> None:
     lacking = [thing(2, segmentation=[]), thing(3, segmentation=[[1, 1, 2, 2]])]
-    pictures = read_coco(str(write(tmp_path, [thing(1), *lacking])))
-    assert pictures.notes == [f"{tmp_path}: objects without a mask, whose boxes stand in: 2"]
-    listing = pictures.splits["train"]
+    found = read_coco(str(write(tmp_path, [thing(1), *lacking])))
+    assert found.notes == [f"{tmp_path}: objects without a mask, whose boxes stand in: 2"]
+    listing = found.splits["train"]
     assert isinstance(listing, BoxListing)
     for mask in listing.objects(0).masks or []:
         assert to_pixels(mask, 20, 30)[4:14, 3:13].all()
@@ -177,7 +177,7 @@ def test_every_fault_is_named_with_file_and_id(tmp_path: Path) -> None:
         f"{path}: image 1 (1.png): annotation 13 (cat) has the box [1, 1, nan, 5]; expected four finite numbers",
         f"{path}: annotation 14 has the box [1, 1, null, 4]; expected four finite numbers",
         f"{path}: annotation 15 has the box [1, 1, 4]; expected four finite numbers",
-        f"{path}: annotation 16 has a mask of [21, 30] (h, w), but its picture is [20, 30]",
+        f"{path}: annotation 16 has a mask of [21, 30] (h, w), but its image is [20, 30]",
         f"{path}: annotation 17 has a mask whose run lengths are not those of 20 x 30 (h, w) pixels",
         f"{path}: annotation 18 has a mask that is neither run lengths nor COCO's text of them",
         f"{path}: annotation 19 has a polygon that is no list of x, y, x, y ...",
@@ -213,7 +213,7 @@ def test_broken_files_and_categories(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "pictures"),
+    ("files", "images"),
     [
         ({"train": "annotations/instances_train2017.json", "val": "annotations/instances_val2017.json"}, "{split}2017"),
         ({"train": "train/_annotations.coco.json", "val": "valid/_annotations.coco.json"}, "{own}"),
@@ -221,10 +221,10 @@ def test_broken_files_and_categories(tmp_path: Path) -> None:
         ({"train": "labels.json"}, "data"),
     ],
 )
-def test_layouts_are_found(tmp_path: Path, files: dict[str, str], pictures: str) -> None:
+def test_layouts_are_found(tmp_path: Path, files: dict[str, str], images: str) -> None:
     for split, file in files.items():
         write(tmp_path, [thing(1)], [image(1, "x.png")], file)
-        folder = tmp_path / pictures.format(split=split, own=Path(file).parent)
+        folder = tmp_path / images.format(split=split, own=Path(file).parent)
         folder.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (30, 20)).save(folder / "x.png")
     (tmp_path / "1.png").unlink()
@@ -233,7 +233,7 @@ def test_layouts_are_found(tmp_path: Path, files: dict[str, str], pictures: str)
         (tmp_path / "annotations" / "captions_train2017.json").write_text("{}")
     found = read_coco(str(tmp_path))
     assert {split: listing.keys() for split, listing in found.splits.items()} == {
-        split: [f"{pictures.format(split=split, own=Path(file).parent)}/x.png"] for split, file in files.items()
+        split: [f"{images.format(split=split, own=Path(file).parent)}/x.png"] for split, file in files.items()
     }
 
 

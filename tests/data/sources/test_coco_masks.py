@@ -29,7 +29,7 @@ def thing(number: int, category: int, at: tuple[int, int, int], **more: Any) -> 
 
 
 def write(root: Path, annotations: list[Any]) -> Path:
-    """Of two pictures, the second one empty."""
+    """Of two images, the second one empty."""
     categories = [{"id": 44, "name": "dog"}, {"id": 2, "name": "cat"}, {"id": 50, "name": "sofa"}]
     images = [{"id": n, "file_name": f"{n}.png", "width": 30, "height": 20} for n in (1, 2)]
     document = {"images": images, "annotations": annotations, "categories": categories}

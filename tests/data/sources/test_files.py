@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_tl.data.sources.files import find_pictures
+from resnet_tl.data.sources.files import find_images
 from resnet_tl.errors import DataError
 
 
@@ -40,8 +40,8 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 @pytest.mark.usefixtures("photos")
-def test_what_is_typed_becomes_pictures_in_order(given: list[str | Path], found: list[str]) -> None:
-    assert find_pictures(given) == found
+def test_what_is_typed_becomes_images_in_order(given: list[str | Path], found: list[str]) -> None:
+    assert find_images(given) == found
 
 
 @pytest.mark.parametrize(
@@ -50,12 +50,12 @@ def test_what_is_typed_becomes_pictures_in_order(given: list[str | Path], found:
         ("fotos", "fotos does not exist; did you mean 'photos'?"),
         ("photos/bb.jpg", "photos/bb.jpg does not exist; did you mean 'b.jpg'?"),
         ("photos/*.tif", "photos/*.tif matches no file (a glob through folders is written **/*.jpg)"),
-        ("photos/*.txt", "photos/*.txt matches 1 file, but no picture (a glob through folders is written **/*.jpg)"),
-        ("none", "none holds no pictures"),
+        ("photos/*.txt", "photos/*.txt matches 1 file, but no image (a glob through folders is written **/*.jpg)"),
+        ("none", "none holds no images"),
         ("set.zip/dogs", "set.zip holds no folder 'dogs'"),
     ],
 )
 @pytest.mark.usefixtures("photos")
 def test_nothing_there_is_one_sentence(given: str, sentence: str) -> None:
     with pytest.raises(DataError, match=f"^{re.escape(sentence)}$"):
-        find_pictures([given])
+        find_images([given])

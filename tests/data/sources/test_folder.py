@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from resnet_tl.data.sources.folder import read_folder
-from resnet_tl.data.sources.listing import PictureSet
+from resnet_tl.data.sources.listing import ImageSet
 from resnet_tl.errors import DataError
 
 CLASSES = ("cat/1.jpg", "cat/2.PNG", "dog/1.jpeg", "dog/old/2019/2.webp")
@@ -33,7 +33,7 @@ def pack(archive: Path, files: Iterable[str]) -> str:
     return str(archive)
 
 
-def layout(found: PictureSet) -> dict[str, list[tuple[str, str]]]:
+def layout(found: ImageSet) -> dict[str, list[tuple[str, str]]]:
     return {
         split: [(sample.key, found.classes[sample.target]) for sample in listing if isinstance(sample.target, int)]
         for split, listing in found.splits.items()
@@ -53,7 +53,7 @@ def want(prefix: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("as_zip", [False, True])
 class TestLayouts:
-    def read(self, tmp_path: Path, files: Iterable[str], as_zip: bool) -> PictureSet:
+    def read(self, tmp_path: Path, files: Iterable[str], as_zip: bool) -> ImageSet:
         root = pack(tmp_path / "set.zip", files) if as_zip else plant(tmp_path / "set", files)
         return read_folder(root)
 
@@ -80,15 +80,15 @@ class TestLayouts:
         assert layout(found) == {"train": WANT}
         root = str(tmp_path / ("set.zip" if as_zip else "set"))
         assert found.notes == [
-            f"{root}: left out files that are no pictures (.heic 2, .txt 1)",
-            f"{root}: left out pictures in no class folder (1, first cover.jpg)",
+            f"{root}: left out files that are no images (.heic 2, .txt 1)",
+            f"{root}: left out images in no class folder (1, first cover.jpg)",
         ]
 
-    def test_folders_without_pictures_beside_splits_do_not_matter(self, tmp_path: Path, as_zip: bool) -> None:
+    def test_folders_without_images_beside_splits_do_not_matter(self, tmp_path: Path, as_zip: bool) -> None:
         found = self.read(tmp_path, [*under("train/"), *under("val/"), "annotations/a.json"], as_zip)
         assert set(found.splits) == {"train", "val"}
 
-    def test_folders_of_pictures_beside_two_splits_are_left_out_and_said(self, tmp_path: Path, as_zip: bool) -> None:
+    def test_folders_of_images_beside_two_splits_are_left_out_and_said(self, tmp_path: Path, as_zip: bool) -> None:
         found = self.read(tmp_path, [*under("train/"), *under("val/"), "unlabelled/1.jpg"], as_zip)
         assert set(found.splits) == {"train", "val"}
         assert "left out the folders 'unlabelled' beside the splits 'train', 'val'" in found.notes[0]
@@ -154,20 +154,20 @@ class TestErrors:
 
     def test_neither_folder_nor_zip(self, tmp_path: Path) -> None:
         (tmp_path / "set.tar.gz").write_bytes(b"x")
-        self.refused(tmp_path / "set.tar.gz", "set.tar.gz is a file; expected a folder of pictures or a .zip of one")
+        self.refused(tmp_path / "set.tar.gz", "set.tar.gz is a file; expected a folder of images or a .zip of one")
         (tmp_path / "set.zip").write_bytes(b"x")
         self.refused(tmp_path / "set.zip", "set.zip is damaged or no zip")
 
-    def test_no_pictures(self, tmp_path: Path) -> None:
+    def test_no_images(self, tmp_path: Path) -> None:
         root = plant(tmp_path / "set", ["cat/a.txt", "dog/"])
-        self.refused(root, f"{root} holds no pictures (.txt 1); expected {root}/<class>/*.jpg or ")
+        self.refused(root, f"{root} holds no images (.txt 1); expected {root}/<class>/*.jpg or ")
 
     @pytest.mark.parametrize(
         ("files", "empty"), [([*CLASSES, "emu/"], "emu"), ([*under("train/"), "train/emu/notes/a.txt"], "train/emu")]
     )
     def test_empty_class(self, tmp_path: Path, files: list[str], empty: str) -> None:
         root = plant(tmp_path / "set", files)
-        self.refused(root, f"the class folder {root}/{empty} holds no pictures")
+        self.refused(root, f"the class folder {root}/{empty} holds no images")
 
     def test_one_class(self, tmp_path: Path) -> None:
         root = plant(tmp_path / "set", ["cat/1.jpg"])
@@ -177,15 +177,15 @@ class TestErrors:
 
     def test_no_class_folders(self, tmp_path: Path) -> None:
         root = plant(tmp_path / "flat", ["1.jpg", "2.jpg"])
-        self.refused(root, f"{root} holds pictures (2) but no class folders; expected {root}/<class>/*.jpg")
+        self.refused(root, f"{root} holds images (2) but no class folders; expected {root}/<class>/*.jpg")
         root = plant(tmp_path / "splits", ["train/1.jpg", "val/2.jpg"])
-        self.refused(root, f"{root}/train holds pictures (1) but no class folders; expected {root}/train/<class>/*.jpg")
+        self.refused(root, f"{root}/train holds images (1) but no class folders; expected {root}/train/<class>/*.jpg")
         root = plant(tmp_path / "half", [*under("train/"), "test/2.jpg"])
-        self.refused(root, f"{root}/test holds pictures (1) but no class folders")
+        self.refused(root, f"{root}/test holds images (1) but no class folders")
 
     def test_a_split_beside_classes(self, tmp_path: Path) -> None:
         root = plant(tmp_path / "set", [*under("train/"), *under("more/")])
-        self.refused(root, "holds the split 'train' beside other folders of pictures ('more')")
+        self.refused(root, "holds the split 'train' beside other folders of images ('more')")
 
     def test_one_split_twice(self, tmp_path: Path) -> None:
         root = plant(tmp_path / "set", [*under("train/"), *under("val/"), *under("valid/")])
@@ -198,7 +198,7 @@ class TestErrors:
     def test_classes_that_are_not_the_checkpoints(self, tmp_path: Path) -> None:
         root = plant(tmp_path / "set", under("test/"))
         self.refused(root, "classes that the checkpoint does not know ('dog')", ["cat", "emu"])
-        self.refused(root, "has no pictures of 1 of the checkpoint's 3 classes ('emu')", ["emu", "dog", "cat"])
+        self.refused(root, "has no images of 1 of the checkpoint's 3 classes ('emu')", ["emu", "dog", "cat"])
         assert read_folder(root, ["dog", "cat"]).classes == ["dog", "cat"]
         assert [sample.target for sample in read_folder(root, ["dog", "cat"]).splits["test"]] == [1, 1, 0, 0]
 

@@ -1,4 +1,4 @@
-"""Sets of pictures and masks: layouts, class files, and every fault of a set in one error."""
+"""Sets of images and masks: layouts, class files, and every fault of a set in one error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from resnet_tl.errors import DataError
 from resnet_tl.structures.records import IGNORE
 
 
-def picture(path: Path, size: tuple[int, int] = (12, 8)) -> None:
+def photo(path: Path, size: tuple[int, int] = (12, 8)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.zeros((size[1], size[0], 3), np.uint8)).save(path)
 
@@ -37,16 +37,16 @@ def mask(path: Path, values: list[int], size: tuple[int, int] = (12, 8), colours
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """`{train,val}/{images,masks}` of 3 and 1 pictures, classes sky, road and car."""
+    """`{train,val}/{images,masks}` of 3 and 1 images, classes sky, road and car."""
     (tmp_path / "classes.txt").write_text("sky\nroad\ncar\n")
     for split, count in (("train", 3), ("val", 1)):
         for number in range(count):
-            picture(tmp_path / split / "images" / f"{number}.jpg")
+            photo(tmp_path / split / "images" / f"{number}.jpg")
             mask(tmp_path / split / "masks" / f"{number}.png", [0, 1, 2, IGNORE], colours=number == 1)
     return tmp_path
 
 
-def test_pictures_and_masks_are_paired_by_stem_and_pixels_counted(folder: Path) -> None:
+def test_images_and_masks_are_paired_by_stem_and_pixels_counted(folder: Path) -> None:
     found = read_mask_folder(str(folder), None, [IGNORE], 3)
     assert found.classes == ["sky", "road", "car"]
     assert {split: len(listing) for split, listing in found.splits.items()} == {"train": 3, "val": 1}
@@ -61,8 +61,8 @@ def test_every_fault_of_a_set_is_named_at_once(folder: Path) -> None:
     (folder / "train/masks/0.png").unlink()
     mask(folder / "train/masks/1.png", [0, 9], (12, 8))
     mask(folder / "train/masks/2.png", [0, 1], (10, 8))
-    picture(folder / "train/masks/3.png")
-    picture(folder / "train/images/3.jpg")
+    photo(folder / "train/masks/3.png")
+    photo(folder / "train/images/3.jpg")
     mask(folder / "val/masks/alone.png", [0])
     with pytest.raises(DataError) as caught:
         read_mask_folder(str(folder), None, [IGNORE], 3)
@@ -71,9 +71,9 @@ def test_every_fault_of_a_set_is_named_at_once(folder: Path) -> None:
     for fault in (
         "train/images/0.jpg: has no mask train/masks/0.png",
         "train/masks/1.png: holds the value 9; expected 0 to 3 or 255 to ignore",
-        "train/masks/2.png: is 10 x 8 pixels, but its picture 12 x 8",
+        "train/masks/2.png: is 10 x 8 pixels, but its image 12 x 8",
         "train/masks/3.png: is a mask of mode RGB",
-        "val/masks/alone.png: is a mask without a picture",
+        "val/masks/alone.png: is a mask without an image",
         "no training mask shows the class 'car'",
         "no training mask shows the class 'tram'",
     ):
@@ -105,7 +105,7 @@ def test_masks_in_the_colours_of_the_class_file(folder: Path) -> None:
     assert found.classes == ["sky", "road", "car"]
     assert found.pixels.tolist() == [72, 72, 72]
     assert (found.splits["train"].mask(0) == values).all()
-    picture(path)
+    photo(path)
     with pytest.raises(DataError, match=r"0.png: holds the colour #000000, which the class file does not name"):
         read_mask_folder(str(folder), None, [IGNORE], 3)
 
@@ -128,7 +128,7 @@ def test_a_wrong_class_file_is_one_sentence(tmp_path: Path, content: str, compla
 
 def test_pascal_vocs_layout(tmp_path: Path) -> None:
     for split, name in (("train", "2007_1"), ("val", "2007_2")):
-        picture(tmp_path / "JPEGImages" / f"{name}.jpg")
+        photo(tmp_path / "JPEGImages" / f"{name}.jpg")
         mask(tmp_path / "SegmentationClass" / f"{name}.png", [*range(21), 255], colours=True)
         lists = tmp_path / "ImageSets" / "Segmentation"
         lists.mkdir(parents=True, exist_ok=True)
@@ -146,7 +146,7 @@ def test_pascal_vocs_layout(tmp_path: Path) -> None:
 
 def test_cityscapes_layout(tmp_path: Path) -> None:
     for split in ("train", "val"):
-        picture(tmp_path / "leftImg8bit" / split / "ulm" / "ulm_0_leftImg8bit.png")
+        photo(tmp_path / "leftImg8bit" / split / "ulm" / "ulm_0_leftImg8bit.png")
         mask(tmp_path / "gtFine" / split / "ulm" / "ulm_0_gtFine_labelIds.png", [*CITYSCAPES.values(), 0, 3])
     found = read_cityscapes(str(tmp_path), 3)
     assert found.classes[:2] == ["road", "sidewalk"]

@@ -68,7 +68,7 @@ def test_the_order_of_the_listing_changes_nothing(targets: list[Any], random: An
         assert chosen_keys(ordered, deal(ordered, 3, 1) == fold) == chosen_keys(shuffled, deal(shuffled, 3, 1) == fold)
 
 
-def test_the_seed_changes_the_choice_and_a_new_picture_hardly_does() -> None:
+def test_the_seed_changes_the_choice_and_a_new_image_hardly_does() -> None:
     many = listing([i % 4 for i in range(400)])
     first = chosen_keys(many, holdout(many, 0.2, 0))
     assert first == chosen_keys(many, holdout(many, 0.2, 0))
@@ -132,12 +132,12 @@ def test_folds_out_of_range_are_refused(folds: int, fold: int) -> None:
         part({"train": listing([0, 1] * 5)}, fraction=0.2, folds=folds, fold=fold, seed=0)
 
 
-def test_too_few_pictures_to_part_are_refused() -> None:
-    with pytest.raises(DataError, match="too few pictures"):
+def test_too_few_images_to_part_are_refused() -> None:
+    with pytest.raises(DataError, match="too few images"):
         part({"train": listing([0, 1])}, fraction=0.2, folds=None, fold=0, seed=0)
 
 
-def test_written_split_names_every_picture_once(tmp_path: Path) -> None:
+def test_written_split_names_every_image_once(tmp_path: Path) -> None:
     many = listing([(0, 2), (), (1,)])
     write_split(
         tmp_path / "split.csv",

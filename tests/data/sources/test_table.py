@@ -1,4 +1,4 @@
-"""CSVs of pictures: columns, several labels, splits, and what is said about faulty ones."""
+"""CSVs of images: columns, several labels, splits, and what is said about faulty ones."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def test_paths_lie_below_the_csvs_own_folder(photos: Path) -> None:
 
 
 @pytest.mark.parametrize("written", ["b.jpg", "./b.jpg", "in/../b.jpg", "in\\..\\b.jpg", "ABSOLUTE/b.jpg"])
-def test_a_picture_has_one_key_however_its_path_is_written(photos: Path, tmp_path: Path, written: str) -> None:
+def test_an_image_has_one_key_however_its_path_is_written(photos: Path, tmp_path: Path, written: str) -> None:
     table = write(tmp_path, f"path,label\n{written.replace('ABSOLUTE', str(photos))},dog\na.jpg,cat\n")
     assert read_table(table, str(photos)).splits["train"].keys() == ["a.jpg", "b.jpg"]
 
 
-def test_a_picture_elsewhere_keeps_its_absolute_path(photos: Path, tmp_path: Path) -> None:
+def test_an_image_elsewhere_keeps_its_absolute_path(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_bytes(b"")
     found = read_table(write(photos, f"path,label\n{tmp_path}/x.jpg,dog\na.jpg,cat\n"))
     assert [sample.path for sample in found.splits["train"]] == [f"{tmp_path}/x.jpg", f"{photos}/a.jpg"]
@@ -85,7 +85,7 @@ def test_dialects(photos: Path, text: str) -> None:
     assert read_table(write(photos, text)).splits["train"].keys() == ["a.jpg", "b.jpg"]
 
 
-def test_pictures_in_a_zip(photos: Path, tmp_path: Path) -> None:
+def test_images_in_a_zip(photos: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
         archive.write(photos / "a.jpg", "photos/in/a.jpg")
         archive.write(photos / "b.jpg", "photos/in/b.jpg")
@@ -104,18 +104,18 @@ def test_classes_of_a_checkpoint(photos: Path) -> None:
     [
         ("filename,label\na.jpg,cat\n", "no column 'path' (columns: filename, label; another can be named by data."),
         ("path,lable\na.jpg,cat\n", "has no column 'label'; did you mean 'lable'? (columns: path, lable; another"),
-        ("path,label\n", "lists no pictures"),
+        ("path,label\n", "lists no images"),
         ("", "has no column 'path'"),
         ("path,label\na.jpg,cat\nb.jpg\n", "line 3 has 1 cells; expected 2 (path, label)"),
         ("path,label\na.jpg,cat\nb.jpg,\n", "line 3 has no label in column 'label'"),
         ("path,label\n,cat\n", "line 2 has no path in column 'path'"),
-        ("path,label\na.jpg,cat\nx.jpg,dog\ny.jpg,dog\n", "lists 2 pictures of 3 that do not exist below"),
+        ("path,label\na.jpg,cat\nx.jpg,dog\ny.jpg,dog\n", "lists 2 images of 3 that do not exist below"),
         ("path,label\na.jpg,cat\nb.jpg,cat\n", "has only 1 class (cat); expected two or more"),
         ("path,label\na.jpg,cat\n./a.jpg,dog\n", "line 3 lists ./a.jpg again (first in line 2)"),
         ("path,label,split\na.jpg,cat,trian\n", "line 2 has the split 'trian'; expected train, val or test"),
         (
             "path,label,split\na.jpg,cat,train\nb.jpg,dog,train\nc.jpg,dgo,val\n",
-            "line 4 has the class 'dgo' in the val split, but train has no picture of it; did you mean 'dog'?",
+            "line 4 has the class 'dgo' in the val split, but train has no image of it; did you mean 'dog'?",
         ),
     ],
 )  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_tl.data.sources.tree import is_picture, missing, walk
+from resnet_tl.data.sources.tree import is_image, missing, walk
 
 FILES = ("a/b/1.jpg", "a/.hidden/2.jpg", "a/Thumbs.db", "a/b/c/notes.txt", "top.png", "__MACOSX/a/._1.jpg")
 
@@ -39,9 +39,9 @@ def test_the_home_folder_is_understood(tmp_path: Path, monkeypatch: pytest.Monke
     assert walk("~/set/").root == f"{tmp_path}/set"
 
 
-def test_endings_of_pictures_in_any_case() -> None:
-    assert all(map(is_picture, ["a.jpg", "b.JPEG", "c.Tif", "d/e.webp", "f.npy"]))
-    assert not any(map(is_picture, ["jpg", "a.txt", "b.jpg.part", "c.heic"]))
+def test_endings_of_images_in_any_case() -> None:
+    assert all(map(is_image, ["a.jpg", "b.JPEG", "c.Tif", "d/e.webp", "f.npy"]))
+    assert not any(map(is_image, ["jpg", "a.txt", "b.jpg.part", "c.heic"]))
 
 
 def test_what_is_missing_is_named_with_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ CAT = f"<object><name>cat</name>{BOX}</object>"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A set of one picture of 12 x 10, 2007_1."""
+    """A set of one image of 12 x 10, 2007_1."""
     for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
         (tmp_path / name).mkdir(parents=True)
     Image.new("RGB", (12, 10)).save(tmp_path / "JPEGImages" / "2007_1.jpg")
@@ -61,7 +61,7 @@ def test_every_fault_is_named(folder: Path) -> None:
         (
             "train.txt: lists 2007_1 twice",
             "train.txt: lists 2007_2, but",
-            "2007_3.xml: its picture JPEGImages/2007_3.jpg does not exist",
+            "2007_3.xml: its image JPEGImages/2007_3.jpg does not exist",
             "2007_1.xml: object 2 has no name",
             "2007_1.xml: object 3 (dog) has no bndbox of four numbers",
             "2007_1.xml: object 4 (cat) has no bndbox of four numbers",
@@ -72,15 +72,15 @@ def test_every_fault_is_named(folder: Path) -> None:
         assert expected in fault
 
 
-def test_pictures_without_an_xml_file_beside_them_are_left_out(tmp_path: Path) -> None:
+def test_images_without_an_xml_file_beside_them_are_left_out(tmp_path: Path) -> None:
     for name in ("a", "b"):
         Image.new("RGB", (12, 10)).save(tmp_path / f"{name}.png")
     (tmp_path / "a.xml").write_text(f"<annotation>{CAT}</annotation>")
     found = read_voc_boxes(str(tmp_path))
     assert found.splits["train"].keys() == ["a.png"]
-    assert found.notes == [f"{tmp_path}: pictures without an XML file, left out (1): b.png"]
+    assert found.notes == [f"{tmp_path}: images without an XML file, left out (1): b.png"]
     (tmp_path / "a.xml").unlink()
-    with pytest.raises(DataError, match=r"holds neither ImageSets/Main nor.* beside their pictures$"):
+    with pytest.raises(DataError, match=r"holds neither ImageSets/Main nor.* beside their images$"):
         read_voc_boxes(str(tmp_path))
 
 

@@ -13,15 +13,15 @@ from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import to_pixels
 
 
-def picture(path: Path) -> None:
+def image(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (40, 20)).save(path)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """One picture of 40 x 20 in images/, its labels in labels/."""
-    picture(tmp_path / "images" / "1.png")
+    """One image of 40 x 20 in images/, its labels in labels/."""
+    image(tmp_path / "images" / "1.png")
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / "1.txt").write_text("1 0.5 0.5 0.2 0.4\n")
     (tmp_path / "classes.txt").write_text("cat\ndog\n\n")
@@ -45,13 +45,13 @@ def test_polygons_are_masks_and_boxes(folder: Path) -> None:
     assert read_yolo(str(folder)).notes == [f"{folder}: objects without a mask, whose boxes stand in: 1"]
 
 
-def test_a_picture_without_labels_shows_nothing_and_is_named(folder: Path) -> None:
-    picture(folder / "images" / "2.png")
-    picture(folder / "images" / "3.png")
+def test_an_image_without_labels_shows_nothing_and_is_named(folder: Path) -> None:
+    image(folder / "images" / "2.png")
+    image(folder / "images" / "3.png")
     (folder / "labels" / "3.txt").write_text("")
     found = read_yolo(str(folder))
     assert len(found.splits["train"]) == 3
-    assert found.notes == [f"{folder}: pictures without a label file, which show nothing then (1): images/2.png"]
+    assert found.notes == [f"{folder}: images without a label file, which show nothing then (1): images/2.png"]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_picture_without_labels_shows_nothing_and_is_named(folder: Path) -> No
         ("dog 0.5 0.5 0.2 0.4", "line 1 is 'dog 0.5 0.5 0.2 0.4'; expected numbers"),
         ("0 0.5 0.5 0.2", "line 1 has 3 numbers behind the class; expected 4, or x and y of 3 corners or more"),
         ("0 0.5 0.5 0.2 0.4 0.9", "line 1 has 5 numbers behind the class"),
-        ("0 12 9 20 14", "line 1 has the number 12; expected fractions of the picture, 0 to 1"),
+        ("0 12 9 20 14", "line 1 has the number 12; expected fractions of the image, 0 to 1"),
         ("0 nan 0.5 0.2 0.4", "line 1 (cat) has the box [nan, 6, nan, 14]; expected four finite numbers"),
         ("0 nan 0.5 0.2 0.4 0.1 0.1", "line 1 has a corner that is no finite number"),
     ],
@@ -78,13 +78,13 @@ def test_a_faulty_line_is_named(folder: Path, line: str, complaint: str) -> None
     assert "1.png" in fault or "labels/1.txt" in fault
 
 
-def test_labels_without_a_picture_and_for_two(folder: Path) -> None:
+def test_labels_without_an_image_and_for_two(folder: Path) -> None:
     (folder / "labels" / "9.txt").write_text("")
-    picture(folder / "images" / "1.jpg")
+    image(folder / "images" / "1.jpg")
     with pytest.raises(DataError) as caught:
         read_yolo(str(folder))
-    assert "labels/1.txt: is the label file of two pictures, one of them images/1.png" in str(caught.value)
-    assert "labels/9.txt: is a label file without a picture" in str(caught.value)
+    assert "labels/1.txt: is the label file of two images, one of them images/1.png" in str(caught.value)
+    assert "labels/9.txt: is a label file without an image" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_splits_of_a_yaml(tmp_path: Path, text: str, path: str) -> None:
     (tmp_path / "data.yaml").write_text(text)
     (tmp_path / "train.txt").write_text("./images/train/1.png\n")
     for split in ("train", "valid", "elsewhere"):
-        picture(tmp_path / path.format(split=split))
+        image(tmp_path / path.format(split=split))
         labels = tmp_path / path.format(split=split).replace("images", "labels").replace(".png", ".txt")
         labels.parent.mkdir(parents=True, exist_ok=True)
         labels.write_text("0 0.5 0.5 0.2 0.4\n")
@@ -110,8 +110,8 @@ def test_splits_of_a_yaml(tmp_path: Path, text: str, path: str) -> None:
     }
 
 
-def test_labels_beside_their_pictures(tmp_path: Path) -> None:
-    picture(tmp_path / "a b.png")
+def test_labels_beside_their_images(tmp_path: Path) -> None:
+    image(tmp_path / "a b.png")
     (tmp_path / "a b.txt").write_text("0 0.5 0.5 0.2 0.4\n")
     (tmp_path / "classes.txt").write_text("cat\n")
     assert objects_of(tmp_path).labels.tolist() == [0]
@@ -123,7 +123,7 @@ def test_labels_beside_their_pictures(tmp_path: Path) -> None:
         ("data.yaml", "names: [cat, cat]", r"data.yaml: names is \['cat', 'cat'\]; expected a list of names"),
         ("data.yaml", "names: {1: cat}", r"data.yaml: names is \{1: 'cat'\}"),
         ("data.yaml", "names: [cat", "data.yaml: is no valid YAML"),
-        ("data.yaml", "names: [cat, dog]\ntrain: nowhere", "the train pictures are in nowhere, which does not exist"),
+        ("data.yaml", "names: [cat, dog]\ntrain: nowhere", "the train images are in nowhere, which does not exist"),
         ("other.txt", "cat", "has neither a data.yaml with names nor classes.txt"),
     ],
 )

@@ -87,7 +87,7 @@ def test_multi_label_loss_is_torchs_binary_cross_entropy() -> None:
     )
 
 
-def test_class_weights_multiply_a_picture_s_loss() -> None:
+def test_class_weights_multiply_an_image_s_loss() -> None:
     logits, targets = torch.randn(2, 3), torch.tensor([0, 2])
     each = F.cross_entropy(logits, targets, reduction="none")
     weighted = linear(class_weights=[2.0, 1.0, 0.5])

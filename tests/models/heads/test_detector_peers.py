@@ -92,7 +92,7 @@ def torchvisions(kind: Kind, trunk: str, size: int, eps: float, channels: int) -
 
 
 GAIN = {"bbox_pred": 0.3, "bbox_reg": 0.3}
-"""So that boxes are not all cut off at the picture's edges."""
+"""So that boxes are not all cut off at the image's edges."""
 
 
 def at_work(model: nn.Module) -> nn.Module:
@@ -136,7 +136,7 @@ def ours(kind: Kind, trunk: str, weights: str, channels: int) -> Network:
     return network.to(memory_format=torch.contiguous_format)
 
 
-def pictures(size: int) -> list[Tensor]:
+def random_images(size: int) -> list[Tensor]:
     """uint8 `[3, h, w]`, of three sizes; none is resized."""
     shapes = [(size, size + 56), (size + 32, size), (size, size)]
     generator = np.random.default_rng(0)
@@ -148,7 +148,7 @@ def pictures(size: int) -> list[Tensor]:
 
 
 def annotations(images: list[Tensor]) -> list[dict[str, Tensor]]:
-    """Four to six objects of many sizes, none on the last picture; labels are COCO's ids."""
+    """Four to six objects of many sizes, none on the last image; labels are COCO's ids."""
     generator = torch.Generator().manual_seed(2)
     targets = []
     for number, image in enumerate(images):
@@ -176,7 +176,7 @@ def our_targets(theirs: list[dict[str, Tensor]]) -> Boxes:
 
 
 def compare(kind: Kind, theirs: nn.Module, network: Network, size: int) -> None:
-    images, sizes, targets = pictures(size), [], annotations(pictures(size))
+    images, sizes, targets = random_images(size), [], annotations(random_images(size))
     sizes = torch.tensor([list(image.shape[1:]) for image in images])
     # In fp32, rounding decides now and then which of two regions that are equally good is kept.
     theirs, network = theirs.double(), network.double()
@@ -194,7 +194,7 @@ def compare(kind: Kind, theirs: nn.Module, network: Network, size: int) -> None:
     theirs.eval()
     with torch.no_grad():
         found = theirs([image.clone() for image in floats])
-    assert all(len(picture["boxes"]) >= 50 for picture in found)
+    assert all(len(each["boxes"]) >= 50 for each in found)
 
     ways = {
         "their tensor": lambda: network.run(padded.tensors, sizes),
@@ -204,7 +204,7 @@ def compare(kind: Kind, theirs: nn.Module, network: Network, size: int) -> None:
         network.train()
         torch.manual_seed(3)
         for _ in images:
-            torch.empty(1).uniform_()  # torchvision's transform draws the size of each picture, even of one
+            torch.empty(1).uniform_()  # torchvision's transform draws the size of each image, even of one
         terms = network.head.loss(run(), our_targets(targets))
         network.eval()
         with torch.no_grad():
@@ -217,7 +217,7 @@ def compare(kind: Kind, theirs: nn.Module, network: Network, size: int) -> None:
 
 
 def compare_detections(ours: Detections, theirs: list[dict[str, Tensor]]) -> tuple[float, float]:
-    """Largest differences of boxes (as shares of the picture's side) and of scores; each detection has its like, in
+    """Largest differences of boxes (as shares of the image's side) and of scores; each detection has its like, in
     whatever order scores that are equal to within rounding put them."""
     worst_box = worst_score = 0.0
     for number, expected in enumerate(theirs):
@@ -316,13 +316,13 @@ def test_second_forms_find_what_torchvisions_do(kind: str, tmp_path: Path) -> No
     assert report.unexpected == []
     if kind == "retinanet":
         network.head.detections = theirs.detections_per_img
-    images = pictures(size)
+    images = random_images(size)
     sizes = torch.tensor([list(image.shape[1:]) for image in images])
     with torch.no_grad():
         padded, _ = theirs.eval().transform([image / 255 for image in images])
         found = theirs([image / 255 for image in images])
         ours_ = network.to(memory_format=torch.contiguous_format).eval()
         detections = ours_.head.predict(ours_.run(padded.tensors, sizes))
-    assert all(len(picture["boxes"]) >= 50 for picture in found)
+    assert all(len(each["boxes"]) >= 50 for each in found)
     boxes, scores = compare_detections(detections, found)
     assert max(boxes, scores) <= 1e-4

@@ -1,4 +1,4 @@
-"""The best few detections of a batch, against picture by picture."""
+"""The best few detections of a batch, against image by image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resnet_tl.models.heads.suppression import best_of
 
 @pytest.mark.parametrize("candidates", [12, 900], ids=["few", "many"])
 @pytest.mark.parametrize("traced", [False, True])
-def test_it_is_nms_picture_by_picture(candidates: int, traced: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_nms_image_by_image(candidates: int, traced: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     boxes = torch.rand(3, candidates, 4) * 60
     boxes[..., 2:] += boxes[..., :2]

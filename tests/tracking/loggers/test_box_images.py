@@ -13,14 +13,14 @@ import torch
 
 from resnet_tl.structures.masks import to_run_lengths
 from resnet_tl.structures.records import Batch, Boxes, Detections
-from resnet_tl.tracking.loggers.box_images import BoxPictures
+from resnet_tl.tracking.loggers.box_images import BoxImages
 from resnet_tl.tracking.loggers.build import loggers
 from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.settings import Tracking
 
 
 def batch(index: int) -> Batch:
-    """A picture of 20 x 30 on 32 x 32 pixels, one object in its corner; and a filler."""
+    """An image of 20 x 30 on 32 x 32 pixels, one object in its corner; and a filler."""
     images = torch.full((2, 3, 32, 32), index, dtype=torch.uint8)
     mask = np.zeros((20, 30), bool)
     mask[:5, :4] = True
@@ -44,11 +44,11 @@ def sent(monkeypatch: pytest.MonkeyPatch, run: Path, outputs: Any) -> list[tuple
     trainer: Any = SimpleNamespace(loggers=[logger], global_step=7, sanity_checking=False)
     module: Any = SimpleNamespace(classes=["cat", "dog"])
     for index in range(3):
-        BoxPictures().on_validation_batch_end(trainer, module, outputs, batch(index), index)
+        BoxImages().on_validation_batch_end(trainer, module, outputs, batch(index), index)
     return told
 
 
-def test_the_first_pictures_with_both_overlays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_images_with_both_overlays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ((metrics, step),) = sent(monkeypatch, tmp_path / "run", {"found": found(True)})
     assert step == 7
     image, filler = metrics["val/objects"]

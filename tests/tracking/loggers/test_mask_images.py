@@ -10,7 +10,7 @@ import torch
 
 from resnet_tl.structures.records import IGNORE, Batch, Features
 from resnet_tl.tracking.loggers.build import Wandb
-from resnet_tl.tracking.loggers.mask_images import MaskPictures
+from resnet_tl.tracking.loggers.mask_images import MaskImages
 
 
 class Sent(Wandb):
@@ -29,18 +29,18 @@ def batch(channels: int, dtype: torch.dtype) -> Batch:
 
 
 @pytest.mark.parametrize(("channels", "dtype"), [(3, torch.uint8), (1, torch.uint8), (5, torch.uint16)])
-def test_the_first_pictures_are_sent_without_padding_with_both_masks(channels: int, dtype: torch.dtype) -> None:
+def test_the_first_images_are_sent_without_padding_with_both_masks(channels: int, dtype: torch.dtype) -> None:
     logger = Sent()
     trainer: Any = SimpleNamespace(loggers=[logger], sanity_checking=False, global_step=40)
     task: Any = SimpleNamespace(classes=["sky", "road"])
     said = torch.ones(6, 8, 12, dtype=torch.uint8)
-    shown = MaskPictures()
+    shown = MaskImages()
     for number in range(2):
         shown.on_validation_batch_end(trainer, task, said, batch(channels, dtype), number)
-    ((key, pictures, step, masks),) = logger.calls
+    ((key, images, step, masks),) = logger.calls
     assert (key, step) == ("val/masks", 40)
-    assert [picture.shape for picture in pictures] == [(8, 12, 3), (5, 9, 3), (8, 12, 3), (8, 12, 3)]
-    assert all((picture == 7).all() for picture in pictures)
+    assert [image.shape for image in images] == [(8, 12, 3), (5, 9, 3), (8, 12, 3), (8, 12, 3)]
+    assert all((image == 7).all() for image in images)
     assert masks[1]["prediction"]["mask_data"].tolist() == [[1] * 9] * 5
     assert masks[1]["ground_truth"]["mask_data"].tolist() == [[IGNORE] * 9] * 5
     assert masks[0]["prediction"]["class_labels"] == {0: "sky", 1: "road", IGNORE: "ignored"}
@@ -50,7 +50,7 @@ def test_nothing_is_sent_of_features_or_by_tasks_without_masks() -> None:
     logger = Sent()
     trainer: Any = SimpleNamespace(loggers=[logger], sanity_checking=False, global_step=40)
     kept = batch(3, torch.uint8)
-    MaskPictures().on_validation_batch_end(trainer, None, None, kept, 0)  # type: ignore[arg-type]
+    MaskImages().on_validation_batch_end(trainer, None, None, kept, 0)  # type: ignore[arg-type]
     kept.images = Features({}, (8, 12), "layer3")
-    MaskPictures().on_validation_batch_end(trainer, None, torch.ones(6, 8, 12), kept, 0)  # type: ignore[arg-type]
+    MaskImages().on_validation_batch_end(trainer, None, torch.ones(6, 8, 12), kept, 0)  # type: ignore[arg-type]
     assert logger.calls == []

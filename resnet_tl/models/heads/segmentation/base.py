@@ -46,7 +46,7 @@ class SegmentationHead(Head):
             section 3.3); 0: there is none.
 
     Targets are class indices `[N, H, W]`, `records.IGNORE` where nothing is known. Predictions are probabilities
-    `[N, K, H, W]`. Inputs of any size will do: maps cover a little more than the picture, which is cut off.
+    `[N, K, H, W]`. Inputs of any size will do: maps cover a little more than the image, which is cut off.
     """
 
     decoder: Decoder

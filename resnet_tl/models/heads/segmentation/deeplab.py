@@ -87,7 +87,7 @@ class PlusDecoder(nn.Module):
 
 
 class ASPP(nn.Module):
-    """Atrous spatial pyramid pooling: a 1x1 convolution, 3x3 ones of several dilations, and the picture's mean."""
+    """Atrous spatial pyramid pooling: a 1x1 convolution, 3x3 ones of several dilations, and the image's mean."""
 
     def __init__(
         self, inputs: int, channels: int, rates: tuple[int, ...], dropout: float, *, separable: bool = False

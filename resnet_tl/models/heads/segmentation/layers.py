@@ -46,7 +46,7 @@ class OnLevel(nn.Sequential):
 
 
 class PooledBranch(nn.Sequential):
-    """Average over `bins` x `bins` parts of the picture, a 1x1 convolution, and back to the map's size."""
+    """Average over `bins` x `bins` parts of the image, a 1x1 convolution, and back to the map's size."""
 
     def __init__(self, inputs: int, outputs: int, bins: int) -> None:
         super().__init__(nn.AdaptiveAvgPool2d(bins), *conv_norm_relu(inputs, outputs, 1))

@@ -21,7 +21,7 @@ class SemanticFPNHead(SegmentationHead):
     Args:
         levels, classes: see `SegmentationHead`; all levels are read.
         channels: of every branch.
-        norm: behind every convolution. `group`, as published, sees the whole picture, so that the same pixel in a tile
+        norm: behind every convolution. `group`, as published, sees the whole image, so that the same pixel in a tile
             is another; under `batch` it depends on its surroundings alone.
         dropout: share of whole channels of the sum zeroed in training.
         options: of `SegmentationHead`.

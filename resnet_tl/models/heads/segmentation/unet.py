@@ -43,7 +43,7 @@ class UNetDecoder(nn.Module):
         read = [level for level in reversed(levels) if level.stride >= stride]
         if stride not in (1, *(level.stride for level in levels[:-1])):
             raise RecipeError(f"head.stride is {stride}, expected 1 or one of a level that is not the deepest")
-        deep_first = [*read, Level("picture", 0, 1)] if stride == 1 else read
+        deep_first = [*read, Level("image", 0, 1)] if stride == 1 else read
         joined = [level.channels for level in deep_first[1:]]
         if len(channels) < len(joined):
             raise RecipeError(f"head.channels has {len(channels)} values, expected {len(joined)}, one a step")

@@ -43,7 +43,7 @@ def network(
 
 
 @pytest.mark.parametrize(("kind", "stride"), [*((kind, 32) for kind in HEADS), ("unet", 8), ("deeplabv3+", 16)])
-def test_a_picture_of_333_x_517_comes_back_in_its_own_size(kind: str, stride: int) -> None:
+def test_an_image_of_333_x_517_comes_back_in_its_own_size(kind: str, stride: int) -> None:
     net = network(kind, output_stride=stride).eval()
     with torch.no_grad():
         probabilities = net.head.predict(net(torch.randint(0, 256, (1, 3, 333, 517), dtype=torch.uint8)))
@@ -52,7 +52,7 @@ def test_a_picture_of_333_x_517_comes_back_in_its_own_size(kind: str, stride: in
 
 
 @pytest.mark.parametrize(("norm", "afar"), [("group", True), ("batch", False)])
-def test_semantic_fpn_sees_the_whole_picture_through_its_group_norm_alone(norm: str, afar: bool) -> None:
+def test_semantic_fpn_sees_the_whole_image_through_its_group_norm_alone(norm: str, afar: bool) -> None:
     head = network("semantic fpn", norm=norm).eval().head
     maps = {f"p{level}": torch.randn(1, 16, 256 >> level, 256 >> level) for level in (2, 3, 4, 5)}
     before = head(maps, None, (256, 256)).main
@@ -62,7 +62,7 @@ def test_semantic_fpn_sees_the_whole_picture_through_its_group_norm_alone(norm: 
 
 
 @pytest.mark.parametrize("kind", ["fcn", "deeplabv3+", "psp", "unet"])
-def test_the_nets_of_small_pictures_can_be_trained(kind: str) -> None:
+def test_the_nets_of_small_images_can_be_trained(kind: str) -> None:
     net = network(kind, "resnet20_cifar")
     outputs = net(torch.randint(0, 256, (2, 3, 33, 45), dtype=torch.uint8))
     assert outputs.main.shape == (2, 3, 33, 45)
@@ -70,7 +70,7 @@ def test_the_nets_of_small_pictures_can_be_trained(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["deeplabv3", "deeplabv3+", "psp"])
-def test_a_lone_picture_does_not_stop_a_norm_behind_pooling(kind: str) -> None:
+def test_a_lone_image_does_not_stop_a_norm_behind_pooling(kind: str) -> None:
     """torchvision #2151: 'Expected more than 1 value per channel when training'."""
     net = network(kind).train()
     outputs = net(torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8))

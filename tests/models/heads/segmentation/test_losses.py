@@ -43,9 +43,9 @@ def test_ignored_pixels_change_nothing_and_get_no_gradient(
 
 @pytest.mark.parametrize("kind", LOSSES)
 def test_nothing_to_learn_from_is_zero_with_zero_gradients(kind: type[PixelLoss]) -> None:
-    for pictures in (0, 2):
-        logits = torch.randn(pictures, 3, 4, 4, requires_grad=True)
-        loss = kind(CLASSES)(logits, torch.full((pictures, 4, 4), IGNORE))
+    for images in (0, 2):
+        logits = torch.randn(images, 3, 4, 4, requires_grad=True)
+        loss = kind(CLASSES)(logits, torch.full((images, 4, 4), IGNORE))
         loss.backward()
         assert float(loss.detach()) == 0
         assert logits.grad is not None

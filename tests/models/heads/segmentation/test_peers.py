@@ -2,7 +2,7 @@
 
 `pytest -m slow -s` on this file compares the published sizes (ResNet-50) and prints the largest difference of each,
 relative to the largest value of the reference. segmentation_models.pytorch enlarges by corners (align_corners) in its
-FPN, ours by pixels, which fits pictures of any size: its FPN is compared with that one thing changed.
+FPN, ours by pixels, which fits images of any size: its FPN is compared with that one thing changed.
 """
 
 from __future__ import annotations
