@@ -71,7 +71,7 @@ def detection(folder: Path, counts: dict[str, int], height: int = 128, width: in
             images.append({"id": i + 1, "file_name": file_name, "height": height, "width": width})
             for seen in things:
                 annotations.append({"id": len(annotations) + 1, "image_id": i + 1, **annotation(seen)})
-            write_png(folder / "images" / file_name, exposed(rng, canvas.image(), grain=0.004))
+            write_png(folder / "images" / file_name, exposed(rng, canvas.downsampled(), grain=0.004))
         categories = [{"id": k + 1, "name": name} for k, name in enumerate(CATEGORIES)]
         coco = {"images": images, "annotations": annotations, "categories": categories}
         (folder / f"instances_{split}.json").write_text(json.dumps(coco, separators=(",", ":")) + "\n")
@@ -134,7 +134,7 @@ def segmentation(folder: Path, counts: dict[str, int], side: int = 96) -> None:
                 x, y = side * rng.uniform(0.1, 0.9), side * rng.uniform(0.3, 0.8)
                 place(rng, canvas, thing, x, y, side * rng.uniform(0.12, 0.4))
             mask = np.where(canvas.mixed(), 255, canvas.centres(canvas.labels)).astype(np.uint8)
-            write_png(folder / split / "images" / f"{i:02d}.png", exposed(rng, canvas.image(), grain=0.004))
+            write_png(folder / split / "images" / f"{i:02d}.png", exposed(rng, canvas.downsampled(), grain=0.004))
             write_png(folder / split / "masks" / f"{i:02d}.png", mask)
     (folder / "classes.txt").write_text("\n".join(scenery.LABELS) + "\n")
 

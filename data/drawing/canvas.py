@@ -36,7 +36,7 @@ class Canvas:
         self.labels[window][hit] = label
         return covered
 
-    def image(self) -> np.ndarray:
+    def downsampled(self) -> np.ndarray:
         """`[H, W, 3]` 0...1: the mean over each pixel's points."""
         return self.image.reshape(self.height, FINE, self.width, FINE, 3).mean(axis=(1, 3))
 

@@ -59,7 +59,7 @@ def portrait(rng: Rng, name: str, side: int) -> np.ndarray:
     place(rng, canvas, thing, x, y, side * rng.uniform(0.28, 0.5))
     if rng.random() < 0.25:
         canvas.paint(_stray(rng, side, side * rng.uniform(0.06, 0.14)), thing.label)
-    return exposed(rng, canvas.image(), grain=0.02)
+    return exposed(rng, canvas.downsampled(), grain=0.02)
 
 
 def place(
