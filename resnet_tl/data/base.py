@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -87,8 +88,7 @@ class ImageData(L.LightningDataModule, ABC):
         """What to train on, validate on and test on: `train`, `val` and `test`, as far as they exist."""
         self.notes = [*images.notes, *self._told(images.splits)]
         """Sentences about what was left out or assumed."""
-        self.features: dict[str, CachedFeatures] = {}
-        """What the loaders of `train` and `val` give in place of images, while it is there."""
+        self._features: dict[str, CachedFeatures] = {}
         self._datasets: list[ImageDataset] = []
 
     @abstractmethod
@@ -130,6 +130,18 @@ class ImageData(L.LightningDataModule, ABC):
     def skipped(self) -> list[str]:
         """One sentence for each image that could not be decoded so far, under `on_error: skip`."""
         return sorted({sentence for dataset in self._datasets for sentence in dataset.failures()})
+
+    def use_features(self, split: Literal["train", "val"], features: CachedFeatures) -> None:
+        """The loaders of `split` return these features in place of images, from their next epoch on."""
+        self._features = {**self._features, split: features}
+
+    def use_images(self) -> None:
+        """All loaders return images again, from their next epoch on."""
+        self._features = {}
+
+    def cached_features(self, split: str) -> CachedFeatures | None:
+        """The features in use for `split`; None: its images are."""
+        return self._features.get(split)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         listing = self._listing("train")
@@ -223,7 +235,7 @@ class ImageData(L.LightningDataModule, ABC):
             # Of its own, so that starting an iterator draws nothing from the generator of mixup and dropout.
             generator=torch.Generator().manual_seed(self.seed),
         )
-        loader.features, loader.split = self.features, split
+        loader.cached_features = partial(self.cached_features, split)
         return loader
 
     def _told(self, own: Mapping[str, Listing]) -> list[str]:

@@ -1,7 +1,7 @@
 """Keeping what the frozen prefix makes of the source, computed once: later epochs neither open nor decode any.
 
-What a data module must offer for it is `CacheableImages` by split, and `features`, from which its loaders take batches;
-`resnet_tl.data.base` does.
+A data module takes part by `fixed_images(split)`, which are `CacheableImages`, `use_features(split, features)` and
+`use_images()`, as those of `resnet_tl.data` do.
 """
 
 from __future__ import annotations
@@ -90,12 +90,13 @@ def keep(trainer: Any, module: nn.Module, tuning: Tuning, epochs: int, say: Say)
         file = _kept(networks[0], data.fixed_images(split), how, trainer, say)
         if file is None:
             return
-        data.features[split] = file
+        data.use_features(split, file)
 
 
 def release(trainer: Any) -> None:
-    """Images again."""
-    getattr(trainer.datamodule, "features", {}).clear()
+    """Let the data module's loaders return images again."""
+    if hasattr(trainer.datamodule, "use_images"):
+        trainer.datamodule.use_images()
 
 
 def _kept(network: Any, source: CacheableImages, how: How, trainer: Any, say: Say) -> FeatureFile | None:

@@ -207,7 +207,7 @@ def test_phases_switch_between_features_and_images(photos: Path) -> None:
     steps = len(run.watch.kinds) // 5
     by_epoch = [run.watch.kinds[epoch * steps] for epoch in range(5)]
     assert by_epoch == [True, True, False, False, False]  # a phase of one epoch gains nothing
-    assert run.data.features == {}
+    assert run.data.cached_features("train") is run.data.cached_features("val") is None
     assert run.task.network.prefix is None
     assert isinstance(run.watch.validated[0].images, Features)
     assert isinstance(run.watch.validated[-1].images, Tensor)
@@ -282,7 +282,8 @@ def test_several_labels_an_image(photos: Path) -> None:
     expected = next(iter(loader))
     maps = {"c4": torch.arange(100.0)[:, None, None, None]}
     rest = {name: getattr(expected, name) for name in ("indices", "sizes", "original_sizes")}
-    images.features["train"] = SimpleNamespace(take=lambda draws: (Features(maps, (32, 32), "layer3"), dict(rest)))
+    features: Any = SimpleNamespace(take=lambda draws: (Features(maps, (32, 32), "layer3"), dict(rest)))
+    images.use_features("train", features)
     got = next(iter(loader))
     assert torch.equal(got.targets, expected.targets)
     assert got.targets.dtype == torch.float32

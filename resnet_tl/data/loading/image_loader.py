@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,22 +16,21 @@ from resnet_tl.structures.records import Batch
 
 
 class ImageLoader(DataLoader[Batch]):
-    """Batches of images; or, in epochs that begin while `features` has its `split`, of features in the same order.
+    """Batches of images; in epochs that begin while there are `cached_features`, of these in the same order.
 
-    These come from memory in this process: decoding was all that workers were for.
+    Features are read in this process, without workers: nothing has to be decoded.
     """
 
-    features: Mapping[str, CachedFeatures] = {}
-    split: str = ""
+    cached_features: Callable[[], CachedFeatures | None] = staticmethod(lambda: None)
     dataset: ImageDataset  # type: ignore[assignment]
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        kept = self.features.get(self.split)  # looked up with the first batch, when the epoch has begun
-        if kept is None:
+        features = self.cached_features()  # asked with the first batch, when the epoch has begun
+        if features is None:
             yield from super().__iter__()
             return
         for draws in self.batch_sampler:  # type: ignore[union-attr]
-            batch = self.dataset.batch_of(kept, draws)  # type: ignore[arg-type]
+            batch = self.dataset.batch_of(features, draws)  # type: ignore[arg-type]
             yield batch.pin_memory() if self.pin_memory else batch
 
 
