@@ -18,7 +18,7 @@ def backbone(name: str, weights: str | None = None, **options: Any) -> ResNet:
     """A ResNet without a classifier, ready to sit in any model.
 
     Args:
-        name: a variant, `resnet18` ... `resnet1202_cifar`; `resnet_tl.models.resnet.VARIANTS` lists them.
+        name: a variant, `resnet18` ... `resnet1202_cifar`; `resnet_tl.models.variants.VARIANTS` lists them.
         weights: what to load: a file, `builtin/...`, `timm/...`, `torchvision/...`, a URL; None leaves it random.
         options: of `resnet_tl.models.resnet.ResNet`: `in_channels`, `output_stride`, `levels`, `norm`, ...
 

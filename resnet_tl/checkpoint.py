@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from resnet_tl.errors import WeightsError
-from resnet_tl.files import nearest, replacing, writing
+from resnet_tl.files import as_run_error, atomic_write, did_you_mean_path
 from resnet_tl.structures.records import Preprocessing
 
 KEY = "resnet_tl"
@@ -70,7 +70,7 @@ def bundle(
         recipe: the other sections, where there are any.
         eval_transforms, colours, codes: of the data module, where it has any.
     """
-    return plain(
+    return to_plain(
         {
             "version": VERSION,
             "recipe": {**(recipe or {}), "model": model},
@@ -121,7 +121,7 @@ def locate(path: str | Path) -> Path:
     if path.is_file():
         return path
     if not path.exists():
-        raise WeightsError(f"no run folder or checkpoint at {str(path)!r}{nearest(path)}")
+        raise WeightsError(f"no run folder or checkpoint at {str(path)!r}{did_you_mean_path(path)}")
     for name in ("best.ckpt", "last.ckpt"):
         if (path / "checkpoints" / name).is_file():
             return path / "checkpoints" / name
@@ -157,9 +157,9 @@ def save_atomically(value: Any, path: Path) -> None:
     Raises:
         RunError: the folder cannot be written to, or its disk is full.
     """
-    with writing(path):
+    with as_run_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         try:
             torch.save(value, file)
         except RuntimeError as error:
@@ -168,7 +168,7 @@ def save_atomically(value: Any, path: Path) -> None:
             raise
 
 
-def plain(value: Any, at: str = "checkpoint") -> Any:
+def to_plain(value: Any, at: str = "checkpoint") -> Any:
     """`value` as tensors and plain Python, so that `load_safely` reads it: numpy becomes numbers and tensors, paths and
     enumerations become text, mappings become dicts.
 
@@ -180,12 +180,12 @@ def plain(value: Any, at: str = "checkpoint") -> Any:
     if isinstance(value, Tensor):
         return value.detach()
     if isinstance(value, Mapping):
-        return {plain(key, at): plain(item, f"{at}.{key}") for key, item in value.items()}
+        return {to_plain(key, at): to_plain(item, f"{at}.{key}") for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        items = [plain(item, f"{at}[{i}]") for i, item in enumerate(value)]
+        items = [to_plain(item, f"{at}[{i}]") for i, item in enumerate(value)]
         return items if isinstance(value, list) else tuple(items)
     if isinstance(value, set):
-        return {plain(item, at) for item in value}
+        return {to_plain(item, at) for item in value}
     if isinstance(value, np.ndarray):
         return torch.from_numpy(value.copy())
     if isinstance(value, np.generic):

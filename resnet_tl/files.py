@@ -15,7 +15,7 @@ from resnet_tl.errors import RunError
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """A file to write that takes the place of `path` when all of it lies on disk; until then, and on any error (a full
     disk, a kill), what was at `path` stays as it is.
 
@@ -25,7 +25,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         RunError: no permission, a full disk, a folder that is not there.
     """
     part = path.with_name(f".{path.name}.part")
-    with writing(path):
+    with as_run_error(path):
         try:
             with open(part, "wb") as file:
                 yield file
@@ -39,7 +39,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def adding(path: Path) -> Iterator[BinaryIO]:
+def atomic_create(path: Path) -> Iterator[BinaryIO]:
     """A file to write that gets the name `path` when all of it lies on disk, for names that say what is in the file.
 
     Any number of processes may write it at once: each has a part of its own, and whole ones only take the name. Who has
@@ -60,7 +60,7 @@ def adding(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def as_run_error(path: Path) -> Iterator[None]:
     """What the system refuses inside becomes one sentence about `path`."""
     try:
         yield
@@ -68,7 +68,7 @@ def writing(path: Path) -> Iterator[None]:
         raise RunError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def nearest(path: Path) -> str:
+def did_you_mean_path(path: Path) -> str:
     """`"; did you mean 'runs/cats'?"` for a path that is not there, from what lies beside its missing part."""
     missing = path
     while not missing.parent.exists():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from resnet_tl.checkpoint import bundle, load_safely, locate, plain, read, save_atomically
+from resnet_tl.checkpoint import bundle, load_safely, locate, read, save_atomically, to_plain
 from resnet_tl.errors import RunError, WeightsError
 from resnet_tl.structures.records import Preprocessing
 from tests.test_files import file_size_limit
@@ -117,7 +117,7 @@ def test_a_newer_format_says_how_to_read_it(tmp_path: Path) -> None:
         read(tmp_path / "x.ckpt")
 
 
-def test_plain_makes_everything_readable_again(tmp_path: Path) -> None:
+def test_to_plain_makes_everything_readable_again(tmp_path: Path) -> None:
     class Colour(str, enum.Enum):
         RED = "red"
 
@@ -130,7 +130,7 @@ def test_plain_makes_everything_readable_again(tmp_path: Path) -> None:
         "colour": Colour.RED,
         "nested": [{"t": torch.arange(3)}, (1, None, True), {4, 5}],
     }
-    save_atomically(plain(state), tmp_path / "x")
+    save_atomically(to_plain(state), tmp_path / "x")
     back = load_safely(tmp_path / "x")
     assert back["rng"] == state["rng"]
     assert np.array_equal(back["legacy rng"][1].numpy(), state["legacy rng"][1])
@@ -139,9 +139,9 @@ def test_plain_makes_everything_readable_again(tmp_path: Path) -> None:
     assert back["nested"][1:] == [(1, None, True), {4, 5}]
 
 
-def test_plain_names_the_key_of_what_it_cannot_keep() -> None:
+def test_to_plain_names_the_key_of_what_it_cannot_keep() -> None:
     with pytest.raises(TypeError, match=r"^checkpoint\.callbacks\.mine\[1\] is a object: "):
-        plain({"callbacks": {"mine": [1, object()]}})
+        to_plain({"callbacks": {"mine": [1, object()]}})
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_the_old_checkpoint(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from resnet_tl.errors import RunError
-from resnet_tl.files import adding, nearest, replacing
+from resnet_tl.files import atomic_create, atomic_write, did_you_mean_path
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def file_size_limit(size: int) -> Iterator[None]:
 
 
 def write(path: Path, content: bytes) -> None:
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(content)
 
 
@@ -40,7 +40,7 @@ def test_the_new_file_takes_the_old_ones_place(tmp_path: Path) -> None:
 
 def test_an_error_inside_leaves_the_old_file(tmp_path: Path) -> None:
     write(tmp_path / "a", b"old")
-    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a") as file:
+    with pytest.raises(ZeroDivisionError), atomic_write(tmp_path / "a") as file:
         file.write(b"half of the n" * (1 // 0))
     assert (tmp_path / "a").read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a"]
@@ -79,15 +79,15 @@ def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
 
 def test_nearest_names_the_neighbour_of_the_part_that_is_missing(tmp_path: Path) -> None:
     (tmp_path / "runs" / "cats").mkdir(parents=True)
-    assert nearest(tmp_path / "runs" / "cat" / "last.ckpt") == f"; did you mean '{tmp_path}/runs/cats'?"
-    assert nearest(tmp_path / "runs" / "zebra") == ""
+    assert did_you_mean_path(tmp_path / "runs" / "cat" / "last.ckpt") == f"; did you mean '{tmp_path}/runs/cats'?"
+    assert did_you_mean_path(tmp_path / "runs" / "zebra") == ""
 
 
 def test_parts_that_killed_writers_left_are_removed_and_those_in_use_are_not(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        with adding(tmp_path / "a") as file:
+        with atomic_create(tmp_path / "a") as file:
             file.write(b"a")
             file.flush()
             os.write(writer, b"!")
@@ -97,11 +97,11 @@ def test_parts_that_killed_writers_left_are_removed_and_those_in_use_are_not(tmp
     (tmp_path / ".last.ckpt.part").touch()
     for path in tmp_path.iterdir():
         os.utime(path, (0, 0))
-    with adding(tmp_path / "b"):
+    with atomic_create(tmp_path / "b"):
         pass
     assert part.exists()
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    with adding(tmp_path / "c"):
+    with atomic_create(tmp_path / "c"):
         pass
     assert sorted(os.listdir(tmp_path)) == [".last.ckpt.part", "b", "c"]

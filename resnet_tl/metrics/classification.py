@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from resnet_tl.metrics.multiclass import MultiClassAnswers, MultiClassCounts
-from resnet_tl.metrics.multilabel import MultiLabelAnswers, MultiLabelCollection
+from resnet_tl.metrics.multiclass import MultiClassCounts, MultiClassResults
+from resnet_tl.metrics.multilabel import MultiLabelCollection, MultiLabelResults
 
 
 class ClassificationMetrics(nn.Module):
@@ -39,28 +39,28 @@ class ClassificationMetrics(nn.Module):
 
         acc: share of images whose most probable class is the true one (of equally probable ones the first counts).
         top5: share whose true class is among the five most probable; with more than five classes.
-        f1: macro-F1, the mean over the classes that occur among truths or answers.
+        f1: macro-F1, the mean over the classes that occur among truths or results.
         ece: expected calibration error, 15 bins of equal width (lo, hi] (arXiv:1706.04599, section 2).
         map: mean over the classes that occur of the average precision, the step-wise area without interpolation.
         Multi-class has acc, top5, f1, ece; multi-label has map, f1.
         """
-        answers = self.answers()
-        return answers.scores() if isinstance(answers, MultiClassAnswers) else answers.scores(thresholds)
+        results = self.results()
+        return results.scores() if isinstance(results, MultiClassResults) else results.scores(thresholds)
 
     def tables(self, thresholds: Tensor | None = None) -> dict[str, Any]:
         """`per_class`: one dict a class with its name, its number of images, precision, recall (a class's accuracy)
         and f1; multi-label also ap and threshold. What would be 0/0, as the recall of a class without images, is
         None. Multi-class also `confusion`: `[K][K]` counts, a row a true class, a column an answer."""
-        answers = self.answers()
-        if isinstance(answers, MultiClassAnswers):
-            return {"per_class": answers.per_class(self.classes), "confusion": answers.confusion.tolist()}
-        return {"per_class": answers.per_class(self.classes, thresholds)}
+        results = self.results()
+        if isinstance(results, MultiClassResults):
+            return {"per_class": results.per_class(self.classes), "confusion": results.confusion.tolist()}
+        return {"per_class": results.per_class(self.classes, thresholds)}
 
     def interval(self) -> tuple[float, float]:
         """The headline's 95 % bootstrap interval (percentiles of 1,000 seeded resamples of the images)."""
-        return self.answers().interval()
+        return self.results().interval()
 
-    def answers(self) -> MultiClassAnswers | MultiLabelAnswers:
+    def results(self) -> MultiClassResults | MultiLabelResults:
         """What all processes saw, on the CPU; multi-label's has `probabilities` and `targets` `[N, K]`."""
         return self.seen.compute()
 

@@ -51,7 +51,7 @@ def evaluate(
     return CocoScores(numbers, evaluation.eval["precision"][:, :, :, 0, -1])
 
 
-def encoded(mask: Mask, height: int, width: int) -> bytes:
+def encode(mask: Mask, height: int, width: int) -> bytes:
     """COCO's compressed run lengths; of polygons as COCO itself fills them."""
     if isinstance(mask, RunLengths):
         rle = coco_masks.frPyObjects({"size": list(mask.size), "counts": mask.counts.tolist()}, *mask.size)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from resnet_tl.metrics.coco import Annotation, CocoScores, area, encoded, evaluate
+from resnet_tl.metrics.coco import Annotation, CocoScores, area, encode, evaluate
 from resnet_tl.metrics.per_class import rows
 from resnet_tl.models.pasting import paste
 from resnet_tl.structures.boxes import area as box_area
@@ -141,12 +141,12 @@ def _found_masks(masks: Tensor, boxes: Tensor, sizes: Tensor) -> list[bytes]:
     """Of probabilities `[M, S, S]` over boxes `[M, 4]` on images of `sizes` `[M, 2]`."""
     each = zip(masks.cpu(), boxes.cpu(), sizes.tolist(), strict=True)
     cut = ((paste(mask, box, (height, width)), (height, width)) for mask, box, (height, width) in each)
-    return [encoded(to_run_lengths(pixels, (top, left), size), *size) for (pixels, top, left), size in cut]
+    return [encode(to_run_lengths(pixels, (top, left), size), *size) for (pixels, top, left), size in cut]
 
 
 def _true_masks(targets: Boxes, sizes: Tensor) -> list[bytes]:
     of = sizes[targets.image].tolist()
-    return [encoded(mask, height, width) for mask, (height, width) in zip(targets.masks or [], of, strict=True)]
+    return [encode(mask, height, width) for mask, (height, width) in zip(targets.masks or [], of, strict=True)]
 
 
 def _rows(*columns: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ UNIT = 2**30
 """Confidences are summed as integers of 1 / UNIT: the sum is the same in any order, on any device and rank."""
 
 
-class MultiClassAnswers(NamedTuple):
+class MultiClassResults(NamedTuple):
     """Counts of images. confusion `[K, K]`: (true, said); top5 `[]`; bins `[BINS, 3]`: images, right ones,
     confidence in 1 / UNIT."""
 
@@ -70,8 +70,8 @@ class MultiClassCounts(Metric):
         seen = torch.stack([torch.ones_like(said), (said == targets).long(), (confidence * UNIT).round().long()], 1)
         self.bins = self.bins.index_add(0, bins, seen * counted[:, None])
 
-    def compute(self) -> MultiClassAnswers:
-        return MultiClassAnswers(self.confusion.cpu(), self.top5.cpu(), self.bins.cpu())
+    def compute(self) -> MultiClassResults:
+        return MultiClassResults(self.confusion.cpu(), self.top5.cpu(), self.bins.cpu())
 
 
 def _rank(probabilities: Tensor, targets: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from resnet_tl.metrics.bootstrap import mean_average_precision_interval
 from resnet_tl.metrics.per_class import Ratios, mean_of_known, rows
 
 
-class MultiLabelAnswers(NamedTuple):
+class MultiLabelResults(NamedTuple):
     """probabilities `[N, K]` fp32 and multi-hot targets `[N, K]` bool of the N images."""
 
     probabilities: Tensor
@@ -72,8 +72,8 @@ class MultiLabelCollection(Metric):
         self.targets.append(targets.bool())
         self.keep.append(keep)
 
-    def compute(self) -> MultiLabelAnswers:
+    def compute(self) -> MultiLabelResults:
         probabilities, targets, keep = (
             dim_zero_cat(part).cpu() for part in (self.probabilities, self.targets, self.keep)
         )
-        return MultiLabelAnswers(probabilities[keep], targets[keep])
+        return MultiLabelResults(probabilities[keep], targets[keep])

@@ -53,34 +53,34 @@ class SegmentationMetrics(nn.Module):
         self.seen.update(said, targets, keep, boundaries)
 
     def compute(self) -> dict[str, float]:
-        answers = self.answers()
-        scores = {"miou": mean_of_known(answers.iou()), "pixel_acc": answers.pixel_accuracy()}
-        if answers.edges.any():
-            scores["boundary_f1"] = mean_of_known(answers.boundary_f1())
+        results = self.results()
+        scores = {"miou": mean_of_known(results.iou()), "pixel_acc": results.pixel_accuracy()}
+        if results.edges.any():
+            scores["boundary_f1"] = mean_of_known(results.boundary_f1())
         return scores
 
     def tables(self) -> dict[str, Any]:
         """`per_class`: a dict a class with its name, true pixels, iou, recall (a class's accuracy), precision, and
         boundary_f1 where it was asked for; `confusion`: `[K][K]` pixels, a row a true class. 0/0 is None."""
-        answers = self.answers()
-        both, true, said = np.diag(answers.confusion), answers.confusion.sum(1), answers.confusion.sum(0)
-        columns: dict[str, Any] = {"iou": answers.iou(), "recall": _ratio(both, true), "precision": _ratio(both, said)}
-        if answers.edges.any():
-            columns["boundary_f1"] = answers.boundary_f1()
-        return {"per_class": rows(self.classes, pixels=true, **columns), "confusion": answers.confusion.tolist()}
+        results = self.results()
+        both, true, said = np.diag(results.confusion), results.confusion.sum(1), results.confusion.sum(0)
+        columns: dict[str, Any] = {"iou": results.iou(), "recall": _ratio(both, true), "precision": _ratio(both, said)}
+        if results.edges.any():
+            columns["boundary_f1"] = results.boundary_f1()
+        return {"per_class": rows(self.classes, pixels=true, **columns), "confusion": results.confusion.tolist()}
 
     def interval(self) -> tuple[float, float]:
         """miou's 95 % bootstrap interval (percentiles of 1,000 seeded resamples of the images)."""
-        return self.answers().interval()
+        return self.results().interval()
 
-    def answers(self) -> PixelAnswers:
+    def results(self) -> PixelResults:
         return self.seen.compute()
 
     def reset(self) -> None:
         self.seen.reset()
 
 
-class PixelAnswers(NamedTuple):
+class PixelResults(NamedTuple):
     """confusion `[K, K]`: pixels by (true, said); images `[N, 3, K]`: each image's pixels of a class that are
     right, true, said; edges `[K, 4]`: boundary pixels of answers near a true one, and all; the same of truths."""
 
@@ -143,14 +143,14 @@ class PixelCounts(Metric):
             for one, true in zip(said, targets, strict=True):
                 self.edges = self.edges + boundary_counts(one, true, classes)
 
-    def compute(self) -> PixelAnswers:
+    def compute(self) -> PixelResults:
         images = dim_zero_cat(self.images).cpu().numpy()
         kept = images[images[:, 3, 0] == 1][:, :3]
-        return PixelAnswers(self.confusion.cpu().numpy(), kept, self.edges.cpu().numpy())
+        return PixelResults(self.confusion.cpu().numpy(), kept, self.edges.cpu().numpy())
 
 
 def boundary_counts(said: Tensor, true: Tensor, classes: int) -> Tensor:
-    """`[K, 4]` of one image, see `PixelAnswers.edges`; said, true: `[H, W]`, IGNORE in `true`."""
+    """`[K, 4]` of one image, see `PixelResults.edges`; said, true: `[H, W]`, IGNORE in `true`."""
     counted = true != IGNORE
     reach = max(1, round(TOLERANCE * float(true.shape[0] ** 2 + true.shape[1] ** 2) ** 0.5))
     edges = [_boundaries(mask.where(counted, IGNORE), classes) & counted for mask in (said, true)]

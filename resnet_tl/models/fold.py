@@ -16,16 +16,16 @@ from resnet_tl.models.norms import FrozenBatchNorm
 FOLDABLE = (nn.BatchNorm2d, nn.SyncBatchNorm, FrozenBatchNorm)
 
 
-def fold(module: nn.Module, leave_out: Iterable[nn.Module] = ()) -> Any:
+def fold(module: nn.Module, exclude: Iterable[nn.Module] = ()) -> Any:
     """A copy of `module` in eval mode, without gradients, channels-last, its batch norms folded into convolutions.
 
     It computes what `module` computes in eval mode, up to rounding. Folded are the pairs that a module publishes as
     `conv_norm_pairs`, by its children's names, and the neighbours within an `nn.Sequential`; in modules that are not
     ours nothing else can be known without running them, and it stays as it is.
 
-    leave_out: parts in whose place the copy has None; it can be run as far as it does not need them.
+    exclude: parts in whose place the copy has None; it can be run as far as it does not need them.
     """
-    folded = copy.deepcopy(module, {id(part): None for part in leave_out}).eval().requires_grad_(False)
+    folded = copy.deepcopy(module, {id(part): None for part in exclude}).eval().requires_grad_(False)
     places = Counter(id(part) for _, part in folded.named_modules(remove_duplicate=False))
     for parent in list(folded.modules()):
         for conv, name in _pairs(parent):

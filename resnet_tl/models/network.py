@@ -20,7 +20,7 @@ from resnet_tl.structures.records import Features, Level, Preprocessing
 class Trunk(Protocol):
     """What a network asks of its trunk, a `ResNet` or one of your own (an `nn.Module`).
 
-    One that has `level_behind` too, and whose `forward` takes `levels` and `after`, as a `ResNet`'s does, can be cut
+    One that has `level_after` too, and whose `forward` takes `levels` and `after`, as a `ResNet`'s does, can be cut
     behind any stage; others run whole.
     """
 
@@ -46,7 +46,7 @@ class Backbone:
     """The trunk of a recipe.
 
     Args:
-        name: a variant of `resnet_tl.models.resnet.VARIANTS`, or the import path of a trunk of your own.
+        name: a variant of `resnet_tl.models.variants.VARIANTS`, or the import path of a trunk of your own.
         weights: a file, `builtin/...`, `timm/...`, `torchvision/...` or a URL; None starts from random weights.
         sha256: of the file behind a URL.
         keep_classifier: keep the weights' own classifier though the class names could not be compared.
@@ -92,9 +92,9 @@ class Network(nn.Module):
         self._read: list[str] = [level.name for level in trunk.feature_info] if reads is None else list(reads)
         self.register_buffer("mean", torch.empty(0))
         self.register_buffer("std", torch.empty(0))
-        self.preprocess_as(trunk.preprocessing)
+        self.set_preprocessing(trunk.preprocessing)
 
-    def preprocess_as(self, preprocessing: Preprocessing) -> None:
+    def set_preprocessing(self, preprocessing: Preprocessing) -> None:
         """Take over how the weights want their images; grey or many-channelled trunks take the mean over RGB."""
         channels = self.trunk.in_channels
         self.preprocessing = preprocessing
@@ -119,16 +119,16 @@ class Network(nn.Module):
             return self.run_from(self.prefix(images), sizes)
         last = list(self.trunk.stages())[-1]
         size = (images.shape[-2], images.shape[-1])
-        return self.run_from(Features(self.maps_behind(last, images), size, last), sizes)
+        return self.run_from(Features(self.maps_after(last, images), size, last), sizes)
 
-    def maps_behind(self, stage: str, images: Tensor) -> dict[str, Tensor]:
+    def maps_after(self, stage: str, images: Tensor) -> dict[str, Tensor]:
         """What the stages up to `stage`, one of `cuts()`, make of normalised images: every map that is read later."""
         if stage == "neck":
-            return self.neck(self.maps_behind(self.cuts()[-2], images))  # type: ignore[misc]
-        if not hasattr(self.trunk, "level_behind"):
+            return self.neck(self.maps_after(self.cuts()[-2], images))  # type: ignore[misc]
+        if not hasattr(self.trunk, "level_after"):
             return self.trunk(images)
-        levels = list(self.trunk.level_behind.values())
-        depth = levels.index(self.trunk.level_behind[stage])
+        levels = list(self.trunk.level_after.values())
+        depth = levels.index(self.trunk.level_after[stage])
         is_read = [level in self._read for level in levels]
         kept = [level for level, read in zip(levels[:depth], is_read, strict=False) if read]
         return self.trunk(images, levels=[*kept, *([levels[depth]] if any(is_read[depth:]) else [])])
@@ -136,9 +136,9 @@ class Network(nn.Module):
     def run_from(self, features: Features, sizes: Tensor | None = None) -> Any:
         """The head's outputs for what the stages up to `features.after` made of images."""
         maps, after = features.maps, features.after
-        if after != "neck" and hasattr(self.trunk, "level_behind"):
+        if after != "neck" and hasattr(self.trunk, "level_after"):
             if missing := [level for level in self._read if level not in maps]:
-                maps = {**maps, **self.trunk(maps[self.trunk.level_behind[after]], levels=missing, after=after)}
+                maps = {**maps, **self.trunk(maps[self.trunk.level_after[after]], levels=missing, after=after)}
             maps = {level: maps[level] for level in self._read}
         if self.neck is not None and after != "neck":
             maps = self.neck(maps)
@@ -146,25 +146,25 @@ class Network(nn.Module):
 
     def condense(self, features: Features) -> Features:
         """Features worth keeping: what the head makes smaller without a loss, where it comes next."""
-        if not self.condensed_behind(features.after):
+        if not self.condensed_after(features.after):
             return features
         return replace(features, maps=self.head.condense(features.maps))
 
-    def condensed_behind(self, stage: str) -> str:
+    def condensed_after(self, stage: str) -> str:
         """What `condense` does to features behind `stage`: a name, "" for nothing."""
         return self.head.condensed if stage == self.cuts()[-1] else ""
 
     def cuts(self) -> list[str]:
-        """The stages behind which the network can be cut in two, `maps_behind` and `run_from`; input to output."""
+        """The stages behind which the network can be cut in two, `maps_after` and `run_from`; input to output."""
         trunk = list(self.trunk.stages())
         neck = [] if self.neck is None else ["neck"]
-        return [*(trunk if hasattr(self.trunk, "level_behind") else trunk[-1:]), *neck]
+        return [*(trunk if hasattr(self.trunk, "level_after") else trunk[-1:]), *neck]
 
     def folded_until(self, stage: str) -> Network:
-        """A copy with its batch norms folded, good for `maps_behind(stage, ...)` alone: later stages are left out."""
+        """A copy with its batch norms folded, good for `maps_after(stage, ...)` alone: later stages are left out."""
         stages = self.stages()
         later = list(stages)[list(stages).index(stage) + 1 :]
-        return fold(self, leave_out=[module for name in later for module in stages[name]])
+        return fold(self, exclude=[module for name in later for module in stages[name]])
 
     @overload
     def normalise(self, images: Tensor, sizes: Tensor | None = None) -> Tensor: ...

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 import torch
 import torch.distributed as dist
 
-_alone = ContextVar("alone", default=False)
+_counts_are_local = ContextVar("local_counts", default=False)
 
 
 def mean_over_ranks(count: torch.Tensor) -> torch.Tensor:
@@ -18,7 +18,7 @@ def mean_over_ranks(count: torch.Tensor) -> torch.Tensor:
     DistributedDataParallel averages gradients, so a sum divided by the mean count is the sum over all processes divided
     by the count of all: the loss of one process with the whole batch, also where a process has nothing to count.
     """
-    if _alone.get() or not (dist.is_available() and dist.is_initialized()):
+    if _counts_are_local.get() or not (dist.is_available() and dist.is_initialized()):
         return count.detach()
     total = count.detach().clone()
     dist.all_reduce(total)
@@ -26,10 +26,10 @@ def mean_over_ranks(count: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
+def local_counts() -> Iterator[None]:
     """Every process counts for itself: for losses of single images, which it matters to nobody else to know."""
-    token = _alone.set(True)
+    token = _counts_are_local.set(True)
     try:
         yield
     finally:
-        _alone.reset(token)
+        _counts_are_local.reset(token)

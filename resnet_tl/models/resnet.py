@@ -8,73 +8,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnet_tl.errors import RecipeError, did_you_mean
+from resnet_tl.models.blocks import BasicBlock, Block, Bottleneck, Place, conv
 from resnet_tl.models.checkpointing import run_in_segments
 from resnet_tl.models.norms import Norm, NormKind, norm_of
+from resnet_tl.models.variants import VARIANTS, Variant
 from resnet_tl.structures.records import Level, Preprocessing
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A line of the table: what makes one ResNet differ from another.
-
-    Args:
-        block: two 3x3 convolutions ("basic"), or 1x1, 3x3, 1x1 ("bottleneck", whose output is 4 x as wide).
-        depths: blocks in each stage.
-        widths: channels of each stage, before the bottleneck's factor of 4.
-        stem: channels of the stem's convolutions: one of 7x7, or three of 3x3 (the "deep" stem of -D and -T nets).
-        groups, group_width: of a bottleneck's 3x3 convolution: it has `width * group_width / 64` channels a group.
-        average_down: shortcuts that halve the map average 2x2 pixels first (-D; He et al., arXiv 1812.01187, 4.2).
-        squeeze_excite: every block weighs its channels (Hu et al., arXiv 1709.01507).
-        small_images: the CIFAR form (the paper's section 4.2): a 3x3 stem that keeps the size, no max-pooling, and
-            shortcuts without parameters.
-    """
-
-    block: Literal["basic", "bottleneck"]
-    depths: tuple[int, ...]
-    widths: tuple[int, ...] = (64, 128, 256, 512)
-    stem: tuple[int, ...] = (64,)
-    groups: int = 1
-    group_width: int = 64
-    average_down: bool = False
-    squeeze_excite: bool = False
-    small_images: bool = False
-
-
-_18 = Variant("basic", (2, 2, 2, 2))
-_34 = Variant("basic", (3, 4, 6, 3))
-_50 = Variant("bottleneck", (3, 4, 6, 3))
-_101 = Variant("bottleneck", (3, 4, 23, 3))
-_152 = Variant("bottleneck", (3, 8, 36, 3))
-_PLAIN = {"resnet18": _18, "resnet34": _34, "resnet50": _50, "resnet101": _101, "resnet152": _152}
-_DEEP_STEM: dict[str, Any] = {"stem": (32, 32, 64), "average_down": True}
-_TIERED_STEM: dict[str, Any] = {"stem": (24, 32, 64), "average_down": True}
-
-VARIANTS: dict[str, Variant] = {
-    **_PLAIN,
-    "resnet200": Variant("bottleneck", (3, 24, 36, 3)),
-    "resnext50_32x4d": replace(_50, groups=32, group_width=4),
-    "resnext101_32x8d": replace(_101, groups=32, group_width=8),
-    "resnext101_64x4d": replace(_101, groups=64, group_width=4),
-    "wide_resnet50_2": replace(_50, group_width=128),
-    "wide_resnet101_2": replace(_101, group_width=128),
-    **{f"{name}d": replace(plain, **_DEEP_STEM) for name, plain in _PLAIN.items()},
-    **{f"se{name}": replace(plain, squeeze_excite=True) for name, plain in _PLAIN.items()},
-    "resnet10t": Variant("basic", (1, 1, 1, 1), **_TIERED_STEM),
-    "resnet14t": Variant("bottleneck", (1, 1, 1, 1), **_TIERED_STEM),
-    **{
-        f"resnet{depth}_cifar": Variant("basic", ((depth - 2) // 6,) * 3, (16, 32, 64), (16,), small_images=True)
-        for depth in (20, 32, 44, 56, 110, 1202)
-    },
-    "resnet_tiny": Variant("basic", (1, 1, 1, 1), (8, 16, 24, 32), (8,)),
-}
 
 
 def resnet(name: str, **options: Any) -> ResNet:
@@ -125,7 +71,7 @@ class ResNet(nn.Module):
 
     Attributes:
         feature_info: the levels that `forward` returns, with channels and stride.
-        level_behind: stage -> the level that it leaves, of all stages that were built.
+        level_after: stage -> the level that it leaves, of all stages that were built.
         preprocessing: how the weights want their images.
     """
 
@@ -165,7 +111,7 @@ class ResNet(nn.Module):
                 built[f"layer{number}"] = Level(level, stage[-1].out_channels, stage[-1].map_stride)
 
         self.feature_info = [level for level in built.values() if level.name in wanted]
-        self.level_behind = {stage: level.name for stage, level in built.items()}
+        self.level_after = {stage: level.name for stage, level in built.items()}
         _initialise(self, zero_init_last and norm != "frozen")  # a frozen norm would stay at zero
         self.to(memory_format=torch.channels_last)
 
@@ -182,12 +128,12 @@ class ResNet(nn.Module):
         """
         wanted = [level.name for level in self.feature_info]
         if levels is not None:
-            wanted = _checked(levels, list(self.level_behind.values()))
-        stages = list(self.level_behind)
+            wanted = _checked(levels, list(self.level_after.values()))
+        stages = list(self.level_after)
         start = 0 if after is None else stages.index(after) + 1
         maps: dict[str, Tensor] = {}
         for stage in stages[start:]:
-            level = self.level_behind[stage]
+            level = self.level_after[stage]
             if level > max(wanted):
                 break
             x = self._run(stage, x)
@@ -197,7 +143,7 @@ class ResNet(nn.Module):
 
     def stages(self) -> dict[str, list[nn.Module]]:
         """Input to output, every parameter in exactly one."""
-        deeper = {stage: [self.get_submodule(stage)] for stage in self.level_behind if stage != "stem"}
+        deeper = {stage: [self.get_submodule(stage)] for stage in self.level_after if stage != "stem"}
         return {"stem": [self.conv1, self.bn1], **deeper}
 
     def _run(self, stage: str, x: Tensor) -> Tensor:
@@ -224,21 +170,6 @@ def _checked(levels: Sequence[str], offered: Sequence[str]) -> list[str]:
         if level not in offered:
             raise RecipeError(f"there is no level {level!r} in this network; it has {' '.join(offered)}")
     return list(levels)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a block stands: its channels, and its share of the network's strides, dilations and drop-path rates."""
-
-    in_channels: int
-    width: int
-    out_channels: int
-    stride: int
-    stride_first: bool
-    first_dilation: int
-    dilation: int
-    drop_path: float
-    map_stride: int
 
 
 def _places(variant: Variant, output_stride: int, drop_path: float, stride_first: bool) -> dict[str, list[Place]]:
@@ -268,131 +199,15 @@ def _places(variant: Variant, output_stride: int, drop_path: float, stride_first
 def _stem(variant: Variant, in_channels: int, norm: Norm) -> nn.Module:
     """The stem's convolutions. Its last norm stands outside, as in timm's deep stems."""
     if variant.small_images:
-        return _conv(in_channels, variant.stem[0], 3)
+        return conv(in_channels, variant.stem[0], 3)
     if len(variant.stem) == 1:
-        return _conv(in_channels, variant.stem[0], 7, stride=2)
+        return conv(in_channels, variant.stem[0], 7, stride=2)
     first, second, last = variant.stem
     return nn.Sequential(
-        *(_conv(in_channels, first, 3, stride=2), norm(first), nn.ReLU(inplace=True)),
-        *(_conv(first, second, 3), norm(second), nn.ReLU(inplace=True)),
-        _conv(second, last, 3),
+        *(conv(in_channels, first, 3, stride=2), norm(first), nn.ReLU(inplace=True)),
+        *(conv(first, second, 3), norm(second), nn.ReLU(inplace=True)),
+        conv(second, last, 3),
     )
-
-
-class Block(nn.Module):
-    """What the two kinds of block share: `relu(branch(x) + shortcut(x))`."""
-
-    conv_norm_pairs: ClassVar[tuple[tuple[str, str], ...]]
-
-    def __init__(self, variant: Variant, place: Place, norm: Norm) -> None:
-        super().__init__()
-        self.se = SqueezeExcite(place.out_channels) if variant.squeeze_excite else nn.Identity()
-        self.drop_path = DropPath(place.drop_path) if place.drop_path else nn.Identity()
-        self.downsample = _shortcut(variant, place, norm)
-
-    def branch(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.drop_path(self.se(self.branch(x)))
-        y += self.downsample(x)
-        return F.relu(y, inplace=True)
-
-
-class BasicBlock(Block):
-    conv_norm_pairs: ClassVar = (("conv1", "bn1"), ("conv2", "bn2"))
-
-    def __init__(self, variant: Variant, place: Place, norm: Norm) -> None:
-        super().__init__(variant, place, norm)
-        self.conv1 = _conv(place.in_channels, place.width, 3, stride=place.stride, dilation=place.first_dilation)
-        self.bn1 = norm(place.width)
-        self.conv2 = _conv(place.width, place.width, 3, dilation=place.dilation)
-        self.bn2 = norm(place.width)
-
-    def branch(self, x: Tensor) -> Tensor:
-        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        return self.bn2(self.conv2(x))
-
-
-class Bottleneck(Block):
-    """As in torchvision and timm it strides in the 3x3 convolution ("V1.5"); by `stride_first` as in the paper."""
-
-    conv_norm_pairs: ClassVar = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
-
-    def __init__(self, variant: Variant, place: Place, norm: Norm) -> None:
-        super().__init__(variant, place, norm)
-        inner = place.width * variant.group_width // 64 * variant.groups
-        first, second = (place.stride, 1) if place.stride_first else (1, place.stride)
-        self.conv1 = _conv(place.in_channels, inner, 1, stride=first)
-        self.bn1 = norm(inner)
-        self.conv2 = _conv(inner, inner, 3, stride=second, dilation=place.first_dilation, groups=variant.groups)
-        self.bn2 = norm(inner)
-        self.conv3 = _conv(inner, place.out_channels, 1)
-        self.bn3 = norm(place.out_channels)
-
-    def branch(self, x: Tensor) -> Tensor:
-        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        x = F.relu(self.bn2(self.conv2(x)), inplace=True)
-        return self.bn3(self.conv3(x))
-
-
-def _shortcut(variant: Variant, place: Place, norm: Norm) -> nn.Module:
-    new_channels = place.out_channels - place.in_channels
-    if place.stride == 1 and new_channels == 0:
-        return nn.Identity()
-    if variant.small_images:
-        return PaddedShortcut(new_channels, place.stride)
-    if not variant.average_down:
-        conv = _conv(place.in_channels, place.out_channels, 1, stride=place.stride)
-        return nn.Sequential(conv, norm(place.out_channels))
-    pool: nn.Module = nn.Identity()
-    if place.stride > 1:
-        pool = nn.AvgPool2d(2, place.stride, ceil_mode=True, count_include_pad=False)
-    elif place.dilation > 1:  # timm keeps the averaging where dilation took the stride away
-        pool = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.AvgPool2d(2, 1))
-    return nn.Sequential(pool, _conv(place.in_channels, place.out_channels, 1), norm(place.out_channels))
-
-
-class PaddedShortcut(nn.Module):
-    """The paper's option A (section 3.3): every `stride`-th pixel, the new channels zero, half on either side."""
-
-    def __init__(self, new_channels: int, stride: int) -> None:
-        super().__init__()
-        self.before = new_channels // 2
-        self.behind = new_channels - self.before
-        self.subsample = nn.AvgPool2d(1, stride)  # a slice would lose channels-last where the size is odd
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.pad(self.subsample(x), (0, 0, 0, 0, self.before, self.behind))
-
-
-class SqueezeExcite(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        squeezed = max(channels // 16, 8)
-        self.fc1 = nn.Conv2d(channels, squeezed, 1)
-        self.fc2 = nn.Conv2d(squeezed, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        squeezed = F.relu(self.fc1(x.mean((2, 3), keepdim=True)), inplace=True)
-        return x * self.fc2(squeezed).sigmoid()
-
-
-class DropPath(nn.Module):
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return x
-        keep = 1 - self.rate
-        return x * x.new_empty(len(x), 1, 1, 1).bernoulli_(keep).div_(keep)
-
-
-def _conv(inputs: int, outputs: int, size: int, *, stride: int = 1, dilation: int = 1, groups: int = 1) -> nn.Conv2d:
-    padding = dilation * (size // 2)
-    return nn.Conv2d(inputs, outputs, size, stride, padding, dilation, groups, bias=False)
 
 
 def _initialise(trunk: ResNet, zero_last: bool) -> None:

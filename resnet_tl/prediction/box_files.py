@@ -126,10 +126,10 @@ def _annotations(found: BoxPrediction, codes: Sequence[int]) -> Iterator[dict[st
     for number, (label, score, box, covered) in enumerate(values):
         entry = {"category_id": codes[label], "bbox": [round(side, 2) for side in box], "area": round(covered, 2)}
         if found.masks is not None:
-            from resnet_tl.metrics.coco import encoded
+            from resnet_tl.metrics.coco import encode
 
             mask = found.masks[number]
-            counts = encoded(to_run_lengths(mask.pixels, (mask.top, mask.left), size), *size).decode()
+            counts = encode(to_run_lengths(mask.pixels, (mask.top, mask.left), size), *size).decode()
             entry |= {"segmentation": {"size": list(size), "counts": counts}, "area": int(mask.pixels.sum())}
         yield {**entry, "iscrowd": 0, "score": round(float(score), 6)}
 

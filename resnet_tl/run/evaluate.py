@@ -51,7 +51,7 @@ def score_run(verb: str, configs: Sequence[str], overrides: Overrides, path: str
     seed_everything(recipe["seed_everything"], workers=True, verbose=False)
     data = build_data(recipe)
     task = build_task(recipe, data.classes)
-    task.network.preprocess_as(bundle.preprocessing)
+    task.network.set_preprocessing(bundle.preprocessing)
     task.network.load_state_dict(bundle.state_dict)
     say(f"{bundle.path}: epoch {bundle.epoch}, step {bundle.step}")
     return _evaluate(verb, recipe, task, data)

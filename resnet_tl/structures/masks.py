@@ -51,7 +51,7 @@ def to_run_lengths(
     return RunLengths(np.diff(at, prepend=0), (height, width))
 
 
-def decompressed(text: str, size: tuple[int, int]) -> RunLengths:
+def decompress(text: str, size: tuple[int, int]) -> RunLengths:
     """COCO's compressed run lengths, as text: each number in groups of 5 bits, the lowest first, a 6th bit that says
     whether more follow; from the fourth on, its difference from the last but one (cocoapi, `rleFrString`).
 
@@ -71,7 +71,7 @@ def decompressed(text: str, size: tuple[int, int]) -> RunLengths:
     return RunLengths(numbers, size)
 
 
-def scaled(mask: Mask, size: tuple[int, int], to_size: tuple[int, int]) -> Mask:
+def resize(mask: Mask, size: tuple[int, int], to_size: tuple[int, int]) -> Mask:
     """As it lies when its image of `size` (h, w) is resized to `to_size`."""
     if isinstance(mask, RunLengths):
         rows, columns = (
@@ -82,14 +82,14 @@ def scaled(mask: Mask, size: tuple[int, int], to_size: tuple[int, int]) -> Mask:
     return [polygon * factors for polygon in mask]
 
 
-def turned(mask: Mask, size: tuple[int, int], orientation: int) -> Mask:
+def orient(mask: Mask, size: tuple[int, int], orientation: int) -> Mask:
     """As it lies when its image of `size` (h, w) is set upright, by its EXIF orientation (1 to 8; 2: mirrored)."""
     if isinstance(mask, RunLengths):
-        return to_run_lengths(turned_pixels(to_pixels(mask, *size), orientation))
-    return [turned_points(polygon, size, orientation) for polygon in mask]
+        return to_run_lengths(orient_pixels(to_pixels(mask, *size), orientation))
+    return [orient_points(polygon, size, orientation) for polygon in mask]
 
 
-def turned_points(points: npt.NDArray[Any], size: tuple[int, int], orientation: int) -> npt.NDArray[Any]:
+def orient_points(points: npt.NDArray[Any], size: tuple[int, int], orientation: int) -> npt.NDArray[Any]:
     """Points `[..., 2]` (x, y) of an image of `size` (h, w), when it is set upright (EXIF 2.32, tag 274)."""
     x, y = points[..., 0], points[..., 1]
     height, width = size
@@ -98,14 +98,14 @@ def turned_points(points: npt.NDArray[Any], size: tuple[int, int], orientation: 
     return np.stack([y, x] if orientation >= 5 else [x, y], -1)
 
 
-def turned_pixels(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+def orient_pixels(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
     """An image `[H, W, ...]` set upright."""
     pixels = pixels[:, ::-1] if orientation in (2, 3, 7, 8) else pixels
     pixels = pixels[::-1] if orientation in (3, 4, 6, 7) else pixels
     return pixels.swapaxes(0, 1) if orientation >= 5 else pixels
 
 
-def cut(mask: Mask, size: tuple[int, int], window: tuple[int, int, int, int]) -> Mask:
+def crop(mask: Mask, size: tuple[int, int], window: tuple[int, int, int, int]) -> Mask:
     """Its part in a window (top, left, height, width) of its image of `size`, counted from the window's corner."""
     top, left, height, width = window
     if isinstance(mask, RunLengths):
@@ -132,7 +132,7 @@ def bounds(mask: Mask) -> npt.NDArray[np.float32]:
     return np.concatenate([corners.min(0), corners.max(0)])
 
 
-def placed(mask: Mask, size: tuple[int, int], at: tuple[int, int], canvas: tuple[int, int]) -> Mask:
+def place(mask: Mask, size: tuple[int, int], at: tuple[int, int], canvas: tuple[int, int]) -> Mask:
     """As it lies when its image of `size` is laid on a canvas (h, w), the corner `at` (top, left)."""
     if isinstance(mask, RunLengths):
         pixels = np.zeros(canvas, bool)

@@ -157,7 +157,7 @@ class Task(LightningModule):
             keep_classifier=self.backbone.keep_classifier,
             candidates=shapes_by_variant,
         )
-        self.network.preprocess_as(record.preprocessing)
+        self.network.set_preprocessing(record.preprocessing)
         self.preprocessing = record.preprocessing
         self.loaded_stages = _stages_loaded(self.network, report, keys)
         rank_zero_info(str(report))

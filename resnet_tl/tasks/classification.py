@@ -116,7 +116,7 @@ class Classification(Task):
     def _log_metrics(self, split: str) -> None:
         head, fitting = self.classifier, self.trainer.state.fn == TrainerFn.FITTING
         if fitting and head.auto_thresholds and head.thresholds is not None:
-            answers = self.metrics.answers()
+            answers = self.metrics.results()
             head.thresholds.copy_(choose_thresholds(answers.probabilities, answers.targets))
         values = {"loss": self.mean_loss.compute(), **self.metrics.compute(head.thresholds)}
         self.log_dict({f"{split}/{name}": value for name, value in values.items()})

@@ -19,9 +19,9 @@ from resnet_tl.models.heads.retinanet import RetinaNet  # noqa: F401  known by n
 from resnet_tl.models.heads.two_stage import FasterRCNN, MaskRCNN  # noqa: F401
 from resnet_tl.models.network import Backbone, HeadFactory, NeckFactory
 from resnet_tl.models.pyramid import FPN
-from resnet_tl.models.ranks import alone
+from resnet_tl.models.ranks import local_counts
 from resnet_tl.structures.boxes import rescale
-from resnet_tl.structures.masks import scaled
+from resnet_tl.structures.masks import resize as resize_mask
 from resnet_tl.structures.records import Batch, Boxes, Detections
 from resnet_tl.tasks.base import Task
 from resnet_tl.tuning.plan import Tuning
@@ -113,7 +113,7 @@ class Detection(Task):
         boxes = rescale(targets.boxes[:, None], sizes, originals)[:, 0]
         area = targets.area * originals.prod(1) / sizes.prod(1)
         each = zip(targets.masks or [], sizes.tolist(), originals.tolist(), strict=False)
-        return replace(targets, boxes=boxes, area=area, masks=[scaled(*mask) for mask in each])
+        return replace(targets, boxes=boxes, area=area, masks=[resize_mask(*mask) for mask in each])
 
     def _evaluate(self, batch: Batch, split: str) -> Detections:
         outputs = self.network(batch.images, batch.sizes)
@@ -122,7 +122,7 @@ class Detection(Task):
         self.metrics.update(_in_files(found, batch), truth, batch.indices, originals)
         each = batch.targets.split(len(batch))
         devices = [self.device] if self.device.type == "cuda" else []
-        with alone(), torch.random.fork_rng(devices):
+        with local_counts(), torch.random.fork_rng(devices):
             for number, index in enumerate(batch.indices.tolist()):
                 if index >= 0:
                     torch.manual_seed(index)

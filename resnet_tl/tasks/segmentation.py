@@ -20,7 +20,7 @@ from resnet_tl.models.heads.segmentation.unet import UNetHead
 from resnet_tl.models.inference import Inference, segment
 from resnet_tl.models.network import Backbone, HeadFactory, NeckFactory
 from resnet_tl.models.pyramid import FPN, PAN  # noqa: F401
-from resnet_tl.models.ranks import alone
+from resnet_tl.models.ranks import local_counts
 from resnet_tl.structures.records import Batch
 from resnet_tl.tasks.base import Task
 from resnet_tl.tuning.plan import Tuning
@@ -110,7 +110,9 @@ class Segmentation(Task):
         fitting = self.trainer.state.fn == TrainerFn.FITTING
         # Boundaries take longer than the rest of an image's evaluation.
         self.metrics.update(said, batch.targets, keep, boundaries=not fitting)
-        with alone():  # an image at a time, so that the mean is one of images, whatever their batches and processes
+        with (
+            local_counts()
+        ):  # an image at a time, so that the mean is one of images, whatever their batches and processes
             for number in keep.nonzero().flatten().tolist():
                 outputs = PixelLogits(logits[number, None], None)
                 losses = self.segmenter.loss(outputs, batch.targets[number, None])

@@ -8,14 +8,14 @@ from typing import Any
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from resnet_tl.checkpoint import load_safely, plain, save_atomically
+from resnet_tl.checkpoint import load_safely, save_atomically, to_plain
 
 
 class SafeCheckpointIO(CheckpointIO):
     """`Trainer(plugins=[SafeCheckpointIO()])`: reads with `weights_only=True`, whatever the caller asks for."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        save_atomically(plain(checkpoint), Path(path))
+        save_atomically(to_plain(checkpoint), Path(path))
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None

@@ -11,7 +11,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from resnet_tl.files import replacing
+from resnet_tl.files import atomic_write
 from resnet_tl.tracking.loggers.build import Wandb
 from resnet_tl.tracking.loggers.metrics_csv import MetricsCsv
 from resnet_tl.tracking.pace import Pace
@@ -77,7 +77,7 @@ class Summary(Callback):
             "finished": finished,
             **self._made_with,
         }
-        with replacing(self.run.summary) as file:
+        with atomic_write(self.run.summary) as file:
             file.write(json.dumps(_finite(content), indent=2).encode() + b"\n")
 
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from resnet_tl.errors import DataError, RecipeError
-from resnet_tl.files import adding
+from resnet_tl.files import atomic_create
 from resnet_tl.structures.records import Batch, Features
 from resnet_tl.tuning.feature_file import MAGIC, FeatureFile, Layout, fill, layout_of
 from resnet_tl.tuning.plan import Tuning
@@ -164,7 +164,7 @@ def _write(path: Path, network: Any, source: CacheableImages, how: How, say: Say
     if others:
         size = _size(sum(other.stat().st_size for other in others))
         say(f"{path.parent} has other features of this name, {size} in {len(others)} files: delete what is outdated")
-    with adding(path) as file:
+    with atomic_create(path) as file:
         fill(file, layout, chain([first], computed))
 
 
@@ -193,7 +193,7 @@ def _path(network: Any, source: CacheableImages, how: How) -> Path:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
     stage = network.prefix.stage
-    rest = [MAGIC.decode(), stage, network.condensed_behind(stage), how.precision, how.tuning.cache_half, how.views]
+    rest = [MAGIC.decode(), stage, network.condensed_after(stage), how.precision, how.tuning.cache_half, how.views]
     digest.update(json.dumps([*rest, source.key()]).encode())
     return source.folder / f"{source.name}-{stage}-{digest.hexdigest()[:DIGITS]}.features"
 

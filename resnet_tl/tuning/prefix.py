@@ -1,7 +1,7 @@
 """The stages frozen from a network's input on, run for what they are: a constant function.
 
 In their place runs a copy whose batch norms are folded into the convolutions, without an autograd graph, compiled on
-request. What a network must offer for it: `stages()`, `cuts()`, `maps_behind()`, `folded_until()` and a `prefix` that
+request. What a network must offer for it: `stages()`, `cuts()`, `maps_after()`, `folded_until()` and a `prefix` that
 it runs when there is one, as `resnet_tl.models.network.Network` does.
 """
 
@@ -125,7 +125,7 @@ class Prefix:
             self._folded.load_state_dict(fresh.state_dict())  # in place: what is compiled stays good
             return
         self._folded = fresh
-        self._run = self._compile(fresh.maps_behind) if self.compiled else fresh.maps_behind
+        self._run = self._compile(fresh.maps_after) if self.compiled else fresh.maps_after
 
     def _compile(self, run: Callable[..., Any]) -> Callable[..., Any]:
         fast = torch.compile(run)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from resnet_tl.checkpoint import load_safely
 from resnet_tl.errors import WeightsError
-from resnet_tl.files import replacing
+from resnet_tl.files import atomic_write
 from resnet_tl.weights.records import WeightRecord, to_metadata
 
 
@@ -44,7 +44,7 @@ def save_weights(state_dict: Mapping[str, Tensor], record: WeightRecord, path: P
     if path.exists():
         raise WeightsError(f"{path}: is there already, and weights are never overwritten")
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in state_dict.items()}
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(safetensors.torch.save(tensors, to_metadata(record)))
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlparse
 import torch
 
 from resnet_tl.errors import WeightsError, did_you_mean
-from resnet_tl.files import writing
+from resnet_tl.files import as_run_error
 from resnet_tl.structures.records import Preprocessing
 from resnet_tl.weights.detectors import NORM_EPS
 from resnet_tl.weights.records import WeightRecord
@@ -94,7 +94,7 @@ def download(url: str, path: Path, sha256: str) -> None:
     Raises:
         WeightsError: no network, nothing there, or not the file that was meant.
     """
-    with writing(path):
+    with as_run_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
         torch.hub.download_url_to_file(url, str(path), hash_prefix=sha256, progress=sys.stderr.isatty())

@@ -14,7 +14,7 @@ import torch
 
 from resnet_tl.checkpoint import KEY, locate
 from resnet_tl.errors import WeightsError, did_you_mean
-from resnet_tl.files import nearest
+from resnet_tl.files import did_you_mean_path
 from resnet_tl.weights.files import read_content, read_json, sha256_of
 from resnet_tl.weights.publishers import HUB_FILES, download, timm_file, timm_record, torchvision_file
 from resnet_tl.weights.records import WeightRecord, from_metadata, preprocessing_from
@@ -94,7 +94,7 @@ def _local(path: Path) -> Path:
         return next((path / file for file in HUB_FILES if (path / file).is_file()), None) or locate(path)
     if not path.exists():
         kinds = "a file, a run folder, a URL, torchvision/..., timm/... or builtin/..."
-        raise WeightsError(f"there are no weights at {str(path)!r}; expected {kinds}{nearest(path)}")
+        raise WeightsError(f"there are no weights at {str(path)!r}; expected {kinds}{did_you_mean_path(path)}")
     return path
 
 

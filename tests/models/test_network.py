@@ -67,7 +67,7 @@ def test_a_head_keeps_what_torchvision_has_not() -> None:
 
 
 def test_mean_and_std_travel_with_the_state(network: Network) -> None:
-    network.preprocess_as(Preprocessing(mean=(0.1, 0.2, 0.3), std=(0.5, 0.5, 0.5)))
+    network.set_preprocessing(Preprocessing(mean=(0.1, 0.2, 0.3), std=(0.5, 0.5, 0.5)))
     twin = build(TINY, None, LinearHead, ["a", "b", "c"])
     twin.load_state_dict(network.state_dict())
     assert torch.equal(twin.mean, torch.tensor([0.1, 0.2, 0.3]))

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from resnet_tl.errors import RecipeError
-from resnet_tl.models.resnet import VARIANTS, Block, DropPath, ResNet, resnet, shapes_by_variant
+from resnet_tl.models.blocks import Block, DropPath
+from resnet_tl.models.resnet import ResNet, resnet, shapes_by_variant
+from resnet_tl.models.variants import VARIANTS
 
 ONE_OF_A_KIND = ["resnet_tiny", "resnet10t", "resnet14t", "seresnet18", "resnet20_cifar"]
 

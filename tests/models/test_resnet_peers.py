@@ -14,7 +14,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from resnet_tl.models.resnet import VARIANTS, ResNet, resnet
+from resnet_tl.models.resnet import ResNet, resnet
+from resnet_tl.models.variants import VARIANTS
 
 IMAGENET = [name for name in VARIANTS if timm.is_model(name)]
 EVERYDAY = ["resnet18", "resnet14t", "seresnet18", "resnext50_32x4d"]

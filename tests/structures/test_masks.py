@@ -13,14 +13,14 @@ from resnet_tl.structures.masks import (
     RunLengths,
     area,
     bounds,
-    cut,
-    decompressed,
-    placed,
-    scaled,
+    crop,
+    decompress,
+    orient,
+    orient_pixels,
+    place,
+    resize,
     to_pixels,
     to_run_lengths,
-    turned,
-    turned_pixels,
 )
 
 
@@ -42,7 +42,7 @@ def test_compressed_run_lengths_are_read_as_pycocotools_writes_them(
 ) -> None:
     pixels = blobs(height, width, seed, share)
     text = pycocotools.encode(np.asfortranarray(pixels.astype(np.uint8)))["counts"].decode()
-    mask = decompressed(text, (height, width))
+    mask = decompress(text, (height, width))
     assert mask.counts.tolist() == to_run_lengths(pixels).counts.tolist()
     assert (to_pixels(mask, height, width) == pixels).all()
     assert area(mask) == pixels.sum()
@@ -53,22 +53,22 @@ def test_numbers_of_many_groups_of_bits() -> None:
     pixels[:, 300:] = True
     pixels[1500, 350:400] = False
     text = pycocotools.encode(np.asfortranarray(pixels.astype(np.uint8)))["counts"].decode()
-    assert decompressed(text, (3000, 700)).counts.tolist() == to_run_lengths(pixels).counts.tolist()
+    assert decompress(text, (3000, 700)).counts.tolist() == to_run_lengths(pixels).counts.tolist()
 
 
 @pytest.mark.parametrize("text", ["~", "0P", "é", "\x20"])
 def test_other_text_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        decompressed(text, (4, 4))
+        decompress(text, (4, 4))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_polygons_and_run_lengths_turn_alike(orientation: int) -> None:
     polygon = box(3, 2, 9, 13) + box(11, 1, 12, 4)
     pixels = to_pixels(polygon, 16, 20)
-    upright = turned_pixels(pixels, orientation)
-    assert (to_pixels(turned(polygon, (16, 20), orientation), *upright.shape) == upright).all()
-    assert (to_pixels(turned(to_run_lengths(pixels), (16, 20), orientation), *upright.shape) == upright).all()
+    upright = orient_pixels(pixels, orientation)
+    assert (to_pixels(orient(polygon, (16, 20), orientation), *upright.shape) == upright).all()
+    assert (to_pixels(orient(to_run_lengths(pixels), (16, 20), orientation), *upright.shape) == upright).all()
 
 
 @settings(deadline=None)
@@ -77,9 +77,9 @@ def test_a_part_placed_elsewhere_is_the_same_pixels(top: int, left: int, height:
     corners = np.random.default_rng(seed).uniform(-6, 26, (7, 2)).astype(np.float32)
     for mask in ([corners], to_run_lengths(to_pixels([corners], 16, 20))):
         pixels = to_pixels(mask, 16, 20)[top : top + height, left : left + width]
-        part = cut(mask, (16, 20), (top, left, height, width))
+        part = crop(mask, (16, 20), (top, left, height, width))
         assert (to_pixels(part, height, width) == pixels).all()
-        moved = placed(part, (height, width), (5, 7), (30, 40))
+        moved = place(part, (height, width), (5, 7), (30, 40))
         expected = np.zeros((30, 40), bool)
         expected[5 : 5 + height, 7 : 7 + width] = pixels
         assert (to_pixels(moved, 30, 40) == expected).all()
@@ -101,9 +101,9 @@ def test_a_pixel_is_inside_a_polygon_if_its_centre_is(corners: int, seed: int) -
 
 def test_scaling_by_whole_numbers_repeats_pixels() -> None:
     pixels = blobs(6, 8, 0)
-    mask = scaled(to_run_lengths(pixels), (6, 8), (12, 24))
+    mask = resize(to_run_lengths(pixels), (6, 8), (12, 24))
     assert (to_pixels(mask, 12, 24) == pixels.repeat(2, 0).repeat(3, 1)).all()
-    (corners,) = scaled(box(1, 2, 3, 4), (6, 8), (12, 24))
+    (corners,) = resize(box(1, 2, 3, 4), (6, 8), (12, 24))
     assert corners.tolist() == [[3, 4], [9, 4], [9, 8], [3, 8]]
 
 

@@ -91,7 +91,7 @@ def test_kept_features_are_the_networks(photos: Path) -> None:
     plain = fit(photos, Tuning([DEEP], cache="off"), epochs=1)
     network = run.task.network.eval()
     for kept, images in zip(run.watch.batches, plain.watch.batches, strict=True):
-        expected = network.maps_behind("layer2", network.normalise(images.images))["c3"]
+        expected = network.maps_after("layer2", network.normalise(images.images))["c3"]
         difference = (kept.images.maps["c3"] - expected).abs().max() / expected.abs().max()
         assert difference < 1e-5
         assert kept.images.maps["c3"].is_contiguous(memory_format=torch.channels_last)

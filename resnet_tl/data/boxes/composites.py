@@ -94,7 +94,7 @@ def uncovered(objects: Objects, cover: np.ndarray) -> Objects:
         above = cover[y1:y2, x1:x2]
         if not above.any():
             continue
-        own = masks.to_pixels(masks.cut(mask, size, (y1, x1, y2 - y1, x2 - x1)), y2 - y1, x2 - x1)
+        own = masks.to_pixels(masks.crop(mask, size, (y1, x1, y2 - y1, x2 - x1)), y2 - y1, x2 - x1)
         seen = own & ~above
         share[index] = seen.sum() / max(1, own.sum())
         if 0 < share[index] < 1:

@@ -39,7 +39,7 @@ def resized(
     boxes, labels, crowd, area, shapes = scene.objects
     boxes = boxes * np.array([right, down, right, down], np.float32)
     if shapes is not None:
-        shapes = [masks.scaled(mask, scene.size, size) for mask in shapes]
+        shapes = [masks.resize(mask, scene.size, size) for mask in shapes]
     return Scene(image, Objects(clipped(boxes, size), labels, crowd, area * np.float32(down * right), shapes))
 
 
@@ -49,7 +49,7 @@ def mirrored(scene: Scene) -> Scene:
     boxes = boxes.copy()
     boxes[:, [2, 0]] = scene.size[1] - boxes[:, [0, 2]]
     if shapes is not None:
-        shapes = [masks.turned(mask, scene.size, 2) for mask in shapes]
+        shapes = [masks.orient(mask, scene.size, 2) for mask in shapes]
     return Scene(crops.mirrored(scene.image), Objects(boxes, labels, crowd, area, shapes))
 
 
@@ -62,7 +62,7 @@ def cut(scene: Scene, top: int, left: int, height: int, width: int) -> Scene:
     boxes = clipped(before - np.array([left, top, left, top], np.float32), (height, width))
     share = area(boxes) / area(before)
     if shapes is not None:
-        shapes = [masks.cut(mask, scene.size, (top, left, height, width)) for mask in shapes]
+        shapes = [masks.crop(mask, scene.size, (top, left, height, width)) for mask in shapes]
         for index in np.flatnonzero((share > 0) & (share < 1)):
             boxes[index], share[index] = _within(boxes[index], shapes[index], scene.objects.masks[index])  # type: ignore[index]
     return Scene(image, Objects(boxes, labels, crowd, areas * share, shapes).where(share >= LEAST))
@@ -72,7 +72,7 @@ def placed(scene: Scene, at: tuple[int, int], canvas: tuple[int, int]) -> Object
     """The objects as they lie when the image is laid on a canvas (h, w), its corner `at` (top, left)."""
     boxes, labels, crowd, area, shapes = scene.objects
     if shapes is not None:
-        shapes = [masks.placed(mask, scene.size, at, canvas) for mask in shapes]
+        shapes = [masks.place(mask, scene.size, at, canvas) for mask in shapes]
     return Objects(boxes + np.array([at[1], at[0]] * 2, np.float32), labels, crowd, area, shapes)
 
 

@@ -25,7 +25,7 @@ from resnet_tl.data.images.decode import ImageArray, decode_bytes, read_bytes
 from resnet_tl.data.images.resize import Interpolation, resize_short
 from resnet_tl.data.sources.content_digest import contents
 from resnet_tl.errors import DataError
-from resnet_tl.files import adding
+from resnet_tl.files import atomic_create
 from resnet_tl.structures.records import Sample
 
 MAGIC = b"resnet_tl images 1\n"
@@ -130,7 +130,7 @@ def _announce(path: Path, paths: dict[str, str], form: Form, say: Callable[[str]
 
 
 def _write(path: Path, paths: dict[str, str], form: Form) -> None:
-    with adding(path) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with atomic_create(path) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
         _fill(file, paths, form, pool)
 
 

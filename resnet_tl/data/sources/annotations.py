@@ -20,7 +20,7 @@ from resnet_tl.data.sources.folder import check_known
 from resnet_tl.data.sources.listing import Listing
 from resnet_tl.data.sources.rows import Rows
 from resnet_tl.errors import DataError
-from resnet_tl.structures.masks import Mask, RunLengths, turned, turned_points
+from resnet_tl.structures.masks import Mask, RunLengths, orient, orient_points
 
 SLACK = 1.0
 """Pixels by which a box may reach out of its image without a word: makers round, and count pixels from 0 or 1."""
@@ -178,8 +178,8 @@ class Gathering:
 
     def _turned(self, image: int, box: Sequence[float], mask: Mask, orientation: int) -> tuple[Sequence[float], Mask]:
         size = self.file_size(image)
-        corners = turned_points(np.array(box, float).reshape(2, 2), size, orientation)
-        return [*corners.min(0), *corners.max(0)], turned(mask, size, orientation)
+        corners = orient_points(np.array(box, float).reshape(2, 2), size, orientation)
+        return [*corners.min(0), *corners.max(0)], orient(mask, size, orientation)
 
     def _name(self, image: int, label: int | None, place: str) -> str:
         return f"{self.entries[image].name}: {place}{'' if label is None else f' ({self.classes[label]})'}"

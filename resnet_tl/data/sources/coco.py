@@ -16,7 +16,7 @@ from resnet_tl.data.sources.coco_layout import annotation_files, image_folder, j
 from resnet_tl.data.sources.faults import raise_if_any
 from resnet_tl.data.sources.tree import walk
 from resnet_tl.errors import DataError
-from resnet_tl.structures.masks import Mask, RunLengths, decompressed
+from resnet_tl.structures.masks import Mask, RunLengths, decompress
 
 
 def read_coco(
@@ -252,7 +252,7 @@ def _run_lengths(segmentation: dict[str, Any], size: tuple[int, int]) -> RunLeng
     if said != list(size):
         raise ValueError(f"has a mask of {said} (h, w), but its image is {list(size)}")
     try:
-        mask = decompressed(counts, size) if isinstance(counts, str) else RunLengths(np.array(counts, np.int64), size)
+        mask = decompress(counts, size) if isinstance(counts, str) else RunLengths(np.array(counts, np.int64), size)
     except (TypeError, ValueError, OverflowError):
         raise ValueError("has a mask that is neither run lengths nor COCO's text of them") from None
     if mask.counts.sum() != size[0] * size[1] or (mask.counts < 0).any():

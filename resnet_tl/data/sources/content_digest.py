@@ -11,7 +11,7 @@ from pathlib import Path
 from resnet_tl.data.images.archive import split_path
 from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.errors import DataError
-from resnet_tl.files import adding
+from resnet_tl.files import atomic_create
 
 
 def contents(paths: Mapping[str, str], folder: Path) -> str:
@@ -27,7 +27,7 @@ def contents(paths: Mapping[str, str], folder: Path) -> str:
         digest.update(f"{key}\n".encode() + blake2b(_content(path), digest_size=16).digest())
     with suppress(OSError):  # then they are read the next time, too
         folder.mkdir(parents=True, exist_ok=True)
-        with adding(noted) as file:
+        with atomic_create(noted) as file:
             file.write(digest.hexdigest().encode())
     return digest.hexdigest()
 

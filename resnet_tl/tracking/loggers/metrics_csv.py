@@ -11,7 +11,7 @@ from typing import Any
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from resnet_tl.files import replacing, writing
+from resnet_tl.files import as_run_error, atomic_write
 
 FIRST_COLUMNS = ("epoch", "step", "phase", "train/loss", "val/loss")
 WHOLE_NUMBERS = {"epoch", "step", "phase"}
@@ -54,7 +54,7 @@ class MetricsCsv(Logger):
         else:
             self._last_at = self.path.stat().st_size
         self._last = row
-        with writing(self.path), open(self.path, "r+b") as file:
+        with as_run_error(self.path), open(self.path, "r+b") as file:
             file.seek(self._last_at)
             file.write(_line(columns, row))
             file.truncate()
@@ -91,7 +91,7 @@ class MetricsCsv(Logger):
 
     def _rewrite(self, columns: list[str], rows: Iterator[dict[str, str]]) -> list[str]:
         self._last = {}
-        with replacing(self.path) as file:
+        with atomic_write(self.path) as file:
             file.write(_line(columns, dict(zip(columns, columns, strict=True))))
             for row in rows:
                 self._last, self._last_at = row, file.tell()

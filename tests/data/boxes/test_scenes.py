@@ -257,9 +257,9 @@ class TestListed:
 
 def test_polygons_are_cut_at_the_sides() -> None:
     triangle = [np.array([(-10, 10), (10, -10), (30, 30)], np.float32)]
-    (inside,) = masks.cut(triangle, (40, 40), (0, 0, 20, 20))
+    (inside,) = masks.crop(triangle, (40, 40), (0, 0, 20, 20))
     assert inside.min() >= 0
     assert inside.max() <= 20
     whole = to_pixels(triangle, 20, 20)
     assert (to_pixels([inside], 20, 20) == whole).all()
-    assert masks.cut(triangle, (40, 40), (35, 0, 5, 5)) == []
+    assert masks.crop(triangle, (40, 40), (35, 0, 5, 5)) == []

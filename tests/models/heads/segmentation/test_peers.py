@@ -27,7 +27,7 @@ from resnet_tl.models.heads.segmentation.semantic_fpn import SemanticFPNHead
 from resnet_tl.models.heads.segmentation.unet import UNetHead
 from resnet_tl.models.network import Backbone, Network, build, public_keys
 from resnet_tl.models.pyramid import FPN
-from resnet_tl.models.resnet import VARIANTS, Variant
+from resnet_tl.models.variants import VARIANTS, Variant
 from resnet_tl.weights.load import load_weights
 
 CLASSES = [f"class {k}" for k in range(21)]

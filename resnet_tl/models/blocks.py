@@ -1,0 +1,146 @@
+"""The residual blocks that a ResNet's stages are made of.
+
+Their parameters have torchvision's and timm's names: published weights fit as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from resnet_tl.models.norms import Norm
+from resnet_tl.models.variants import Variant
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a block stands: its channels, and its share of the network's strides, dilations and drop-path rates."""
+
+    in_channels: int
+    width: int
+    out_channels: int
+    stride: int
+    stride_first: bool
+    first_dilation: int
+    dilation: int
+    drop_path: float
+    map_stride: int
+
+
+class Block(nn.Module):
+    """What the two kinds of block share: `relu(branch(x) + shortcut(x))`."""
+
+    conv_norm_pairs: ClassVar[tuple[tuple[str, str], ...]]
+
+    def __init__(self, variant: Variant, place: Place, norm: Norm) -> None:
+        super().__init__()
+        self.se = SqueezeExcite(place.out_channels) if variant.squeeze_excite else nn.Identity()
+        self.drop_path = DropPath(place.drop_path) if place.drop_path else nn.Identity()
+        self.downsample = _shortcut(variant, place, norm)
+
+    def branch(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.drop_path(self.se(self.branch(x)))
+        y += self.downsample(x)
+        return F.relu(y, inplace=True)
+
+
+class BasicBlock(Block):
+    conv_norm_pairs: ClassVar = (("conv1", "bn1"), ("conv2", "bn2"))
+
+    def __init__(self, variant: Variant, place: Place, norm: Norm) -> None:
+        super().__init__(variant, place, norm)
+        self.conv1 = conv(place.in_channels, place.width, 3, stride=place.stride, dilation=place.first_dilation)
+        self.bn1 = norm(place.width)
+        self.conv2 = conv(place.width, place.width, 3, dilation=place.dilation)
+        self.bn2 = norm(place.width)
+
+    def branch(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        return self.bn2(self.conv2(x))
+
+
+class Bottleneck(Block):
+    """As in torchvision and timm it strides in the 3x3 convolution ("V1.5"); by `stride_first` as in the paper."""
+
+    conv_norm_pairs: ClassVar = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
+
+    def __init__(self, variant: Variant, place: Place, norm: Norm) -> None:
+        super().__init__(variant, place, norm)
+        inner = place.width * variant.group_width // 64 * variant.groups
+        first, second = (place.stride, 1) if place.stride_first else (1, place.stride)
+        self.conv1 = conv(place.in_channels, inner, 1, stride=first)
+        self.bn1 = norm(inner)
+        self.conv2 = conv(inner, inner, 3, stride=second, dilation=place.first_dilation, groups=variant.groups)
+        self.bn2 = norm(inner)
+        self.conv3 = conv(inner, place.out_channels, 1)
+        self.bn3 = norm(place.out_channels)
+
+    def branch(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        x = F.relu(self.bn2(self.conv2(x)), inplace=True)
+        return self.bn3(self.conv3(x))
+
+
+def _shortcut(variant: Variant, place: Place, norm: Norm) -> nn.Module:
+    new_channels = place.out_channels - place.in_channels
+    if place.stride == 1 and new_channels == 0:
+        return nn.Identity()
+    if variant.small_images:
+        return PaddedShortcut(new_channels, place.stride)
+    if not variant.average_down:
+        projection = conv(place.in_channels, place.out_channels, 1, stride=place.stride)
+        return nn.Sequential(projection, norm(place.out_channels))
+    pool: nn.Module = nn.Identity()
+    if place.stride > 1:
+        pool = nn.AvgPool2d(2, place.stride, ceil_mode=True, count_include_pad=False)
+    elif place.dilation > 1:  # timm keeps the averaging where dilation took the stride away
+        pool = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.AvgPool2d(2, 1))
+    return nn.Sequential(pool, conv(place.in_channels, place.out_channels, 1), norm(place.out_channels))
+
+
+class PaddedShortcut(nn.Module):
+    """The paper's option A (section 3.3): every `stride`-th pixel, the new channels zero, half on either side."""
+
+    def __init__(self, new_channels: int, stride: int) -> None:
+        super().__init__()
+        self.before = new_channels // 2
+        self.behind = new_channels - self.before
+        self.subsample = nn.AvgPool2d(1, stride)  # a slice would lose channels-last where the size is odd
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(self.subsample(x), (0, 0, 0, 0, self.before, self.behind))
+
+
+class SqueezeExcite(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        squeezed = max(channels // 16, 8)
+        self.fc1 = nn.Conv2d(channels, squeezed, 1)
+        self.fc2 = nn.Conv2d(squeezed, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        squeezed = F.relu(self.fc1(x.mean((2, 3), keepdim=True)), inplace=True)
+        return x * self.fc2(squeezed).sigmoid()
+
+
+class DropPath(nn.Module):
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        keep = 1 - self.rate
+        return x * x.new_empty(len(x), 1, 1, 1).bernoulli_(keep).div_(keep)
+
+
+def conv(inputs: int, outputs: int, size: int, *, stride: int = 1, dilation: int = 1, groups: int = 1) -> nn.Conv2d:
+    padding = dilation * (size // 2)
+    return nn.Conv2d(inputs, outputs, size, stride, padding, dilation, groups, bias=False)
