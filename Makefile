@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/ready
 
-.PHONY: quickstart test test-slow check clean
+.PHONY: quickstart test test-slow check docs clean
 
 quickstart: $(READY)
 	$(BIN)/resnet-tl fit -c quickstart
@@ -21,12 +21,20 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The documentation as a site: open site/index.html, or serve it (its search needs that): python3 -m http.server -d site
+docs: $(VENV)/ready-docs
+	NO_MKDOCS_2_WARNING=1 NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/mkdocs build --strict
+
 # What was made here; runs/ is yours and stays.
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -e '.[dev]'
+	touch $@
+
+$(VENV)/ready-docs: $(READY)
+	$(BIN)/python -m pip install -e '.[docs]'
 	touch $@
