@@ -27,6 +27,7 @@ from resnet_tl.data.loading.train_loader import TrainLoader
 from resnet_tl.data.sources import splits
 from resnet_tl.data.sources.listing import ImageSet, Listing
 from resnet_tl.errors import DataError, RecipeError
+from resnet_tl.lightning_internals import replaces_samplers
 from resnet_tl.structures.records import Batch, Draw, Preprocessing, Sample
 
 OnError = Literal["error", "replace", "skip"]
@@ -263,7 +264,7 @@ def _start_worker(worker: int) -> None:
 
 def _check_trainer(trainer: L.Trainer) -> None:
     """That Lightning will not shard or reorder what the samplers have sharded and ordered."""
-    sharded_twice = trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler
+    sharded_twice = trainer.world_size > 1 and replaces_samplers(trainer)
     check(not sharded_twice, "several devices need Trainer(use_distributed_sampler=False): the data shards itself")
     overfit = trainer.overfit_batches  # type: ignore[attr-defined]
     check(not overfit, f"trainer.overfit_batches is {overfit}, which replaces the samplers; try limit_train_batches")

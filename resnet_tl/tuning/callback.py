@@ -11,6 +11,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
+from resnet_tl import lightning_internals
 from resnet_tl.errors import RecipeError, did_you_mean
 from resnet_tl.tuning import feature_cache, prefix, schedule
 from resnet_tl.tuning.anchor import Anchor
@@ -128,13 +129,13 @@ class FineTuning(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if pl_module.automatic_optimization:  # the step of loggers, which Lightning miscounts by one on some restarts
-            trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
+            lightning_internals.set_logged_step(trainer, trainer.global_step)
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         # Where it is going to be written: logging a rate a stage takes longer than a step of a head on kept features.
-        if not trainer.loggers or trainer._logger_connector.should_update_logs:
+        if not trainer.loggers or lightning_internals.writes_logs(trainer):
             rates = {f"lr/{stage}": _exact(rate) for parted in self.parted for stage, rate in parted.rates().items()}
             pl_module.log_dict({**rates, "phase": float(self.course.phase)})
         self._stepped = True
@@ -274,7 +275,7 @@ def _check_strategy(trainer: Trainer, plan: Plan) -> None:
             "frozen at first would be lost; use strategy: ddp, or a plan of one phase"
         )
     on_cpu = strategy.root_device.type == "cpu"
-    if isinstance(strategy, DDPStrategy) and strategy._layer_sync is not None and on_cpu:
+    if isinstance(strategy, DDPStrategy) and on_cpu and lightning_internals.converts_batch_norms(strategy):
         raise RecipeError("trainer.sync_batchnorm is true, but torch's SyncBatchNorm works on GPUs alone; leave it out")
 
 
@@ -282,8 +283,8 @@ def _wrap_anew(trainer: Trainer) -> None:
     """DistributedDataParallel reduces the gradients of what was trainable when it wrapped."""
     strategy = trainer.strategy
     if isinstance(strategy, DDPStrategy):
-        strategy.model = strategy._setup_model(trainer.lightning_module)
-        strategy._register_ddp_hooks()
+        strategy.model = trainer.lightning_module
+        strategy.configure_ddp()
 
 
 def _exact(rate: float) -> Tensor:

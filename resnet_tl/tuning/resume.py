@@ -1,15 +1,14 @@
-"""Where a run is between two batches, as a dict of tensors and plain Python, and back.
+"""The position of a run between two batches, as a dict of tensors and plain Python, and back.
 
-Lightning's checkpoint knows weights, optimizers, schedulers and counters. What it leaves out is here: the states of all
-random generators, how far the training loaders are, gradients gathered so far (within an accumulation window), and what
-was logged for the epoch so far. With these a run goes on bit for bit as the one that was not stopped.
+Lightning's checkpoint holds weights, optimizers, schedulers and counters. Here is what it leaves out: the states of all
+random generators, how far the training loaders are, gradients accumulated so far, and what was logged for the epoch so
+far. With these a resumed run equals the uninterrupted one bit for bit.
 """
 
 from __future__ import annotations
 
-import builtins
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,72 +16,81 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torchmetrics import Metric
 
+from resnet_tl import lightning_internals
+from resnet_tl.errors import RunError
+
+if TYPE_CHECKING:
+    from lightning import Trainer
+
 State = dict[str, Any]
 
 ORDINARY_LOADER = (
-    "The training loader has no state_dict and load_state_dict: this run went on in the middle of an epoch, whose "
-    "remaining batches are drawn anew; with such a loader a run goes on exactly from the end of an epoch only."
+    "The training loader has no state_dict and load_state_dict: this run resumed in the middle of an epoch, whose "
+    "remaining batches are drawn again; with such a loader a run resumes exactly from the end of an epoch only."
 )
 
 
 class Position:
-    """Of a Trainer. `mark` it after every batch, before the next one is fetched; a checkpoint may be written at any
-    time until the next mark, also when a batch was fetched that was not trained on, or within a validation."""
+    """Where a Trainer is within its run.
+
+    Call `mark` after every batch, before the next one is fetched. A checkpoint may be written at any time until the
+    next `mark`, even if a batch was fetched that is not trained on yet, or within a validation.
+    """
 
     def __init__(self) -> None:
         self.random: State | None = None
         self.loaders: list[State] = []
 
-    def mark(self, trainer: Any) -> None:
+    def mark(self, trainer: Trainer) -> None:
         self.random = random_state(trainer.strategy.root_device)
-        self.loaders = trainer.fit_loop._combined_loader._state_dicts()
+        self.loaders = [loader.state_dict() for loader in _stateful_loaders(trainer)]
 
-    def rewind(self, trainer: Any) -> None:
-        """Undo what was drawn since."""
+    def rewind(self, trainer: Trainer) -> None:
+        """Sets the random generators back to the last `mark`."""
         if self.random is not None:
             set_random_state(self.random, trainer.strategy.root_device)
 
-    def state(self, trainer: Any, module: nn.Module) -> list[State]:
-        """On rank 0 a state for every rank; all ranks must ask."""
+    def state(self, trainer: Trainer, module: nn.Module) -> list[State]:
+        """Returns, on rank 0, the state of every rank; all ranks must call this."""
         mine: State = {"random": self.random, "loaders": self.loaders}
         if _inside_epoch(trainer):
-            mine["logged"] = logged(trainer)
+            mine["logged"] = _on_cpu(lightning_internals.epoch_logs(trainer))
             mine["metrics"] = {} if trainer.validating else metrics(module)
             mine["gradients"] = gradients(module) if _inside_window(trainer) else {}
-        mine["callback_metrics"] = _on_cpu(trainer._logger_connector._callback_metrics)
+        mine["callback_metrics"] = _on_cpu(lightning_internals.callback_metrics(trainer))
         if not (dist.is_available() and dist.is_initialized()):
             return [mine]
         states: list[Any] | None = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
         dist.gather_object(mine, states)
         return states or []
 
-    def restore(self, trainer: Any, module: nn.Module, states: list[State]) -> str | None:
-        """At the start of training, when loaders and their workers exist; a sentence about what cannot be exact.
+    def restore(self, trainer: Trainer, module: nn.Module, states: list[State]) -> str | None:
+        """Restores the position at the start of training, when loaders and their workers exist.
 
-        A rank that the saved run had not (it goes on with more devices) takes over rank 0's state.
+        A rank that the saved run did not have (it resumes with more devices) takes rank 0's state.
+        Returns a warning if the run cannot resume exactly.
         """
         mine = states[trainer.global_rank] if trainer.global_rank < len(states) else states[0]
-        loop = trainer.fit_loop
-        midway = loop.restarted_mid_epoch
-        if not midway:  # the epoch's iterators draw their seeds as they would have
-            set_random_state(mine["random"], trainer.strategy.root_device)
+        device, mid_epoch = trainer.strategy.root_device, trainer.fit_loop.restarted_mid_epoch
+        if not mid_epoch:  # before the epoch's iterators draw their seeds
+            set_random_state(mine["random"], device)
         elif mine["loaders"]:
-            loop._combined_loader._load_state_dicts(mine["loaders"])
-        # Lightning has made iterators before it knew where the run was, and their workers began to fetch.
-        _set_epoch(loop)
-        iter(loop._data_fetcher)
-        set_logged_metrics(trainer, mine["callback_metrics"])
-        if midway:
+            _load_loaders(trainer, mine["loaders"])
+        # Lightning made iterators before the position was known, and their workers began to fetch.
+        _set_epoch(trainer)
+        lightning_internals.restart_iterators(trainer)
+        lightning_internals.callback_metrics(trainer).update(_on_device(mine["callback_metrics"], device))
+        if mid_epoch:
             set_gradients(module, mine["gradients"])
-            set_logged(trainer, mine["logged"])
+            lightning_internals.set_epoch_logs(trainer, _on_device(mine["logged"], device))
             set_metrics(module, mine["metrics"])
-            set_random_state(mine["random"], trainer.strategy.root_device)
+            set_random_state(mine["random"], device)
         self.random, self.loaders = mine["random"], mine["loaders"]
-        return ORDINARY_LOADER if midway and not mine["loaders"] else None
+        return ORDINARY_LOADER if mid_epoch and not mine["loaders"] else None
 
 
 def random_state(device: torch.device) -> State:
-    """Of Python's, NumPy's and torch's global generators, and of the device's own."""
+    """Returns the states of Python's, NumPy's and torch's global generators, and of the device's."""
     version, numbers, gauss = random.getstate()
     kind, words, position, has_gauss, cached = np.random.get_state(legacy=True)
     state = {
@@ -110,7 +118,7 @@ def set_random_state(state: State, device: torch.device) -> None:
 
 
 def gradients(module: nn.Module) -> State:
-    """What was gathered so far."""
+    """Returns the gradients accumulated so far, by parameter name."""
     return {name: p.grad.detach().cpu() for name, p in module.named_parameters() if p.grad is not None}
 
 
@@ -120,9 +128,9 @@ def set_gradients(module: nn.Module, state: State) -> None:
 
 
 def metrics(module: nn.Module) -> State:
-    """torchmetrics' objects that have seen something, by name: their states are no part of a state dict."""
-    found = {name: m for name, m in module.named_modules() if isinstance(m, Metric) and m._update_count}
-    return {name: [m._update_count, _on_cpu(m.metric_state)] for name, m in found.items()}
+    """Returns the states of torchmetrics' objects that were updated, by name: a state dict does not hold them."""
+    updated = {name: m for name, m in module.named_modules() if isinstance(m, Metric) and m._update_count}
+    return {name: [m._update_count, _on_cpu(m.metric_state)] for name, m in updated.items()}
 
 
 def set_metrics(module: nn.Module, state: State) -> None:
@@ -133,65 +141,47 @@ def set_metrics(module: nn.Module, state: State) -> None:
         metric._update_count, metric._computed = updates, None
 
 
-def logged(trainer: Any) -> list[State]:
-    """What training steps have logged in this epoch so far: sums that become means at its end, and last values."""
-    results = trainer.fit_loop.epoch_loop._results
-    return [_result(metric) for metric in results.values() if metric.is_tensor and not metric.has_reset]
+def _inside_epoch(trainer: Trainer) -> bool:
+    """Whether some but not all batches of the epoch were trained on."""
+    epochs: Any = trainer.fit_loop.epoch_progress.current
+    return epochs.started > epochs.processed and _batches_done(trainer) > 0
 
 
-def set_logged(trainer: Any, state: list[State]) -> None:
-    results = trainer.fit_loop.epoch_loop._results
-    for saved in state:
-        call = {**saved["call"], "reduce_fx": _reduction(saved["call"]["reduce_fx"])}
-        start = _on_device(saved["values"]["value"], trainer.strategy.root_device)
-        results.log(**call, value=start, sync_dist_fn=trainer.strategy.reduce, batch_size=1)
-        metric = results[f"{call['fx']}.{call['name']}"]
-        vars(metric).update(_on_device(saved["values"], trainer.strategy.root_device), _computed=None)
-    if state:  # the next batch is not the epoch's first, at which Lightning would set all of this to zero
-        trainer._logger_connector._first_loop_iter = True
-
-
-def set_logged_metrics(trainer: Any, state: State) -> None:
-    """The values that callbacks see (`trainer.callback_metrics`): of the last validation, among others."""
-    trainer._logger_connector._callback_metrics.update(_on_device(state, trainer.strategy.root_device))
-
-
-def _result(metric: Any) -> State:
-    meta = metric.meta
-    flags = ("fx", "name", "prog_bar", "logger", "on_step", "on_epoch", "enable_graph", "add_dataloader_idx")
-    call = {flag: getattr(meta, flag) for flag in flags}
-    call |= {"sync_dist": meta.sync.should, "rank_zero_only": meta.sync.rank_zero_only}
-    call["reduce_fx"] = ("builtins." if meta.reduce_fx is builtins.sum else "torch.") + meta.reduce_fx.__name__
-    names = ("value", "cumulated_batch_size", "_forward_cache", "_update_count")
-    values = {name: vars(metric)[name] for name in names if vars(metric).get(name) is not None}
-    return {"call": call, "values": _on_cpu(values)}
-
-
-def _reduction(name: str) -> Any:
-    module, _, function = name.partition(".")
-    return getattr(builtins if module == "builtins" else torch, function)
-
-
-def _inside_epoch(trainer: Any) -> bool:
-    """Whether batches of an epoch that is not over were trained on."""
-    progress = trainer.fit_loop.epoch_progress.current
-    return progress.started > progress.processed and trainer.fit_loop.epoch_loop.batch_progress.current.processed > 0
-
-
-def _inside_window(trainer: Any) -> bool:
-    """Whether gradients are gathered for a step that was not made yet."""
-    loop = trainer.fit_loop.epoch_loop
-    window_over = loop.batch_progress.current.processed % trainer.accumulate_grad_batches == 0
+def _inside_window(trainer: Trainer) -> bool:
+    """Whether gradients are accumulated for a step that was not taken yet."""
+    window_over = _batches_done(trainer) % trainer.accumulate_grad_batches == 0
     return not (window_over or trainer.validating)
 
 
-def _set_epoch(loop: Any) -> None:
-    """As Lightning does when the epoch begins, which is too late for workers that fetch ahead."""
-    for loader in loop._combined_loader.flattened:
+def _batches_done(trainer: Trainer) -> int:
+    batches: Any = trainer.fit_loop.epoch_loop.batch_progress.current
+    return batches.processed
+
+
+def _stateful_loaders(trainer: Trainer) -> list[Any]:
+    loaders = lightning_internals.training_loaders(trainer)
+    return [loader for loader in loaders if hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")]
+
+
+def _load_loaders(trainer: Trainer, states: list[State]) -> None:
+    loaders = _stateful_loaders(trainer)
+    if len(loaders) != len(states):
+        raise RunError(
+            f"the checkpoint holds the states of {len(states)} training loaders, but {len(loaders)} have a state_dict "
+            "now; resume with the loaders that it was written with"
+        )
+    for loader, state in zip(loaders, states, strict=True):
+        loader.load_state_dict(state)
+
+
+def _set_epoch(trainer: Trainer) -> None:
+    """Sets the samplers' epoch, as Lightning does when the epoch begins: too late for workers that fetch ahead."""
+    epochs: Any = trainer.fit_loop.epoch_progress.current
+    for loader in lightning_internals.training_loaders(trainer):
         for owner in (loader, getattr(loader, "batch_sampler", None)):
             set_epoch = getattr(getattr(owner, "sampler", None), "set_epoch", None)
             if callable(set_epoch):
-                set_epoch(loop.epoch_progress.current.processed)
+                set_epoch(epochs.processed)
 
 
 def _on_cpu(value: Any) -> Any:
@@ -199,9 +189,9 @@ def _on_cpu(value: Any) -> Any:
 
 
 def _on_device(value: Any, device: torch.device) -> Any:
-    """A copy: what is saved must not change with what goes on."""
+    """Returns a copy: what is saved must not change while training continues."""
     if isinstance(value, Tensor):
-        if device.type == "mps" and value.dtype == torch.float64:  # as rates are logged, on the CPU: MPS has none
+        if device.type == "mps" and value.dtype == torch.float64:  # rates are logged in float64, which MPS lacks
             return value.detach().clone()
         return value.detach().to(device, copy=True)
     if isinstance(value, dict):

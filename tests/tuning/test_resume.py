@@ -43,7 +43,7 @@ def draws() -> tuple[float, ...]:
 
 
 class Loader:
-    """A user's own, which can go on anywhere: batches of an order drawn anew every epoch."""
+    """A custom loader that can resume anywhere: batches in an order drawn again every epoch."""
 
     def __init__(self) -> None:
         self.sampler, self.start, self.given = self, 0, 0
@@ -195,7 +195,7 @@ def test_lightnings_own_checkpoints_within_an_epoch_serve_too(tmp_path: Path) ->
     assert_equal(resumed[:2], whole[:2])
 
 
-def test_an_ordinary_loader_goes_on_exactly_after_epochs_and_says_when_it_cannot(
+def test_an_ordinary_loader_resumes_exactly_after_epochs_and_warns_within_them(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def loader() -> DataLoader:
@@ -208,5 +208,5 @@ def test_an_ordinary_loader_goes_on_exactly_after_epochs_and_says_when_it_cannot
     resumed = fit(tmp_path / "part", Callback(), resume=tmp_path / "whole" / "last.ckpt", loader=loader())
     assert_equal(resumed[:2], whole[:2])
     fit(tmp_path / "midway", SaveAt(tmp_path / "midway", BATCHES + 3), loader=loader())
-    with pytest.warns(UserWarning, match="goes on exactly from the end of an epoch only"):
+    with pytest.warns(UserWarning, match="resumes exactly from the end of an epoch only"):
         fit(tmp_path / "midway", Callback(), resume=tmp_path / "midway" / "last.ckpt", loader=loader())

@@ -1,0 +1,100 @@
+"""Every private attribute of Lightning's Trainer that is read or set, each behind a function that says why.
+
+`make test-lightning` runs what depends on them with the oldest and the newest Lightning that pyproject.toml allows.
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from lightning import Trainer
+    from lightning.pytorch.strategies import DDPStrategy
+    from torch import Tensor
+
+Log = dict[str, Any]
+"""What was logged under one name: the arguments of `self.log` (`call`), and the values accumulated since (`values`)."""
+
+
+def replaces_samplers(trainer: Trainer) -> bool:
+    """The Trainer's `use_distributed_sampler`, for which it has no public attribute."""
+    return trainer._accelerator_connector.use_distributed_sampler
+
+
+def converts_batch_norms(strategy: DDPStrategy) -> bool:
+    """The Trainer's `sync_batchnorm`: only the strategy knows it, and has no public attribute for it."""
+    return strategy._layer_sync is not None
+
+
+def training_loaders(trainer: Trainer) -> list[Any]:
+    """The training loaders, out of whatever collection they are in. This is public API."""
+    from lightning.pytorch.utilities import CombinedLoader
+
+    return CombinedLoader(trainer.train_dataloader).flattened
+
+
+def restart_iterators(trainer: Trainer) -> None:
+    """Makes the iterators of the training loaders again, those that the epoch takes its batches from.
+
+    Lightning makes them before `on_train_start`, the first hook that knows where the run resumes. Iterating the public
+    `trainer.train_dataloader` would make others.
+    """
+    assert trainer.fit_loop._data_fetcher is not None
+    iter(trainer.fit_loop._data_fetcher)
+
+
+def set_logged_step(trainer: Trainer, step: int) -> None:
+    """Sets the step that loggers receive. The public way, logging a metric named `step`, would need every `log` call
+    to do so; and on some restarts Lightning miscounts by one."""
+    trainer.fit_loop.epoch_loop._batches_that_stepped = step
+
+
+def writes_logs(trainer: Trainer) -> bool:
+    """Whether loggers receive what this step logs. `log_every_n_steps` is public, the count that it divides is not."""
+    return trainer._logger_connector.should_update_logs
+
+
+def callback_metrics(trainer: Trainer) -> dict[str, Tensor]:
+    """`trainer.callback_metrics` as they were last updated: reading the public property computes those of the epoch
+    so far, which over several ranks waits for all of them."""
+    return trainer._logger_connector._callback_metrics
+
+
+def epoch_logs(trainer: Trainer) -> list[Log]:
+    """What training steps have logged in this epoch so far: sums that become means at its end, and last values.
+
+    Lightning's checkpoint leaves them out, and no public API reads them.
+    """
+    results = trainer.fit_loop.epoch_loop._results
+    return [_log_of(metric) for metric in results.values() if metric.is_tensor and not metric.has_reset]
+
+
+def set_epoch_logs(trainer: Trainer, logs: list[Log]) -> None:
+    """Continues from `epoch_logs`, whose tensors are on the strategy's device."""
+    results = trainer.fit_loop.epoch_loop._results
+    for saved in logs:
+        call = {**saved["call"], "reduce_fx": _reduction(saved["call"]["reduce_fx"])}
+        value = saved["values"]["value"].clone()
+        results.log(**call, value=value, sync_dist_fn=trainer.strategy.reduce, batch_size=1)
+        metric = results[f"{call['fx']}.{call['name']}"]
+        vars(metric).update(saved["values"], _computed=None)
+    if logs:  # the next batch is not the epoch's first, at which Lightning would set all of this to zero
+        trainer._logger_connector._first_loop_iter = True
+
+
+def _log_of(metric: Any) -> Log:
+    meta = metric.meta
+    flags = ("fx", "name", "prog_bar", "logger", "on_step", "on_epoch", "enable_graph", "add_dataloader_idx")
+    call = {flag: getattr(meta, flag) for flag in flags}
+    call |= {"sync_dist": meta.sync.should, "rank_zero_only": meta.sync.rank_zero_only}
+    call["reduce_fx"] = ("builtins." if meta.reduce_fx is builtins.sum else "torch.") + meta.reduce_fx.__name__
+    names = ("value", "cumulated_batch_size", "_forward_cache", "_update_count")
+    return {"call": call, "values": {name: vars(metric)[name] for name in names if vars(metric).get(name) is not None}}
+
+
+def _reduction(name: str) -> Any:
+    module, _, function = name.partition(".")
+    return getattr(builtins if module == "builtins" else torch, function)
