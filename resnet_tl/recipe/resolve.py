@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from resnet_tl.errors import RecipeError, did_you_mean
-from resnet_tl.recipe.read import Node, lay
+from resnet_tl.recipe.node import Node, overlay
 from resnet_tl.recipe.schema import (
     REQUIRED,
     Factory,
@@ -123,7 +123,7 @@ def _over_default(node: Node | None, field: Field, where: str) -> Node:
         return as_node(None if field.default is REQUIRED else field.default, where)
     if field.default is REQUIRED or (mapping_of(field.hint) is None and factory_of(field.hint) is None):
         return node
-    return lay(as_node(field.default, where), node)
+    return overlay(as_node(field.default, where), node)
 
 
 class _Opened(NamedTuple):
@@ -153,7 +153,7 @@ def _open(node: Node, factory: Factory, at: Place) -> _Opened:
         init_args = Node({}, init_args.where)
     if not isinstance(init_args.value, dict):
         raise RecipeError(f"{init_args.where}: {'.'.join(at)}.init_args must be a mapping, got {show(init_args)}")
-    return _Opened(kind, fields, lay(init_args, Node(others, node.where)))
+    return _Opened(kind, fields, overlay(init_args, Node(others, node.where)))
 
 
 def _kind(name: Node | None, node: Node, factory: Factory, at: Place) -> Any:

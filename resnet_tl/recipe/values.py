@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from resnet_tl.recipe.read import Node, plain
+from resnet_tl.recipe.node import Node, plain
 from resnet_tl.recipe.schema import arms, factory_of, fields_of, import_path, mapping_of
 
 

@@ -18,7 +18,8 @@ import resnet_tl.tasks.segmentation  # noqa: F401  makes tasks, heads and data k
 from resnet_tl.data.base import ImageData
 from resnet_tl.recipe import shipped
 from resnet_tl.recipe.build import instantiate
-from resnet_tl.recipe.read import Node, lay, override, read
+from resnet_tl.recipe.node import Node, overlay
+from resnet_tl.recipe.read import override, read
 from resnet_tl.recipe.resolve import resolve
 from resnet_tl.recipe.schema import Field, Section, fields_of
 from resnet_tl.tasks.base import Task
@@ -54,10 +55,10 @@ def sections() -> Section:
 
 
 def tree_of(configs: Iterable[str], overrides: Overrides) -> Node:
-    """Recipes, by file or shipped name, laid over each other in order, the options on top."""
+    """Recipes, by file or shipped name, overlaid in order, the options on top."""
     layers = [read(shipped.find(name), _label(name)) for name in configs]
     layers += [override(key, text) for key, text in overrides]
-    return reduce(lay, layers, Node({}, "the recipe"))
+    return reduce(overlay, layers, Node({}, "the recipe"))
 
 
 def compose(configs: Iterable[str], overrides: Overrides) -> Recipe:

@@ -12,7 +12,7 @@ from resnet_tl import checkpoint
 from resnet_tl.data.base import ImageData
 from resnet_tl.errors import RecipeError, WeightsError
 from resnet_tl.recipe.build import foreign_code
-from resnet_tl.recipe.read import lay
+from resnet_tl.recipe.node import overlay
 from resnet_tl.recipe.resolve import resolve
 from resnet_tl.recipe.values import as_node
 from resnet_tl.run.build import Overrides, Recipe, build_data, build_task, compose, sections, tree_of
@@ -69,7 +69,7 @@ def _recipe_of(bundle: checkpoint.Bundle, configs: Sequence[str], overrides: Ove
         "data": data,
         "seed_everything": saved.get("seed_everything", 1),
     }
-    return resolve(lay(as_node(base, str(bundle.path)), tree_of(configs, overrides)), sections())
+    return resolve(overlay(as_node(base, str(bundle.path)), tree_of(configs, overrides)), sections())
 
 
 def _data_like(bundle: checkpoint.Bundle) -> dict[str, Any]:

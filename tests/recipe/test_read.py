@@ -1,4 +1,4 @@
-"""Reading recipes, laying them over each other, writing them back."""
+"""Reading recipes, overlaying them, writing them back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from resnet_tl.errors import RecipeError
-from resnet_tl.recipe.read import Node, lay, override, plain, read, write
+from resnet_tl.recipe.node import Node, overlay, plain
+from resnet_tl.recipe.read import override, read, write
 from resnet_tl.recipe.shipped import shipped, shipped_root
 
 
@@ -67,12 +68,12 @@ def test_anchors_and_merged_mappings_work(written: Any) -> None:
     [
         ("a: 1\nb: [1, 2\n", r"^photos.yaml:3: not valid YAML: "),
         ("a:\n\tb: 1\n", r"^photos.yaml:2: not valid YAML: .*\(indent with spaces\)$"),
-        ("a: 1\nb: 2\na: 3\n", r"^photos.yaml:3: key 'a' stands twice, first on line 1$"),
+        ("a: 1\nb: 2\na: 3\n", r"^photos.yaml:3: duplicate key 'a', first on line 1$"),
         ("- a\n- b\n", r"^photos.yaml: not a recipe: .* got a list$"),
         ("just words\n", r"^photos.yaml: not a recipe: .* got 'just words'$"),
         ("a: !!python/object:os.system {}\n", r"^photos.yaml:1: not valid YAML: unknown tag .*os.system'"),
         ("? [a, b]\n: 1\n", r"^photos.yaml:1: not a recipe: a key must be a word"),
-        ("a: \x07\n", r"^photos.yaml: not valid YAML: "),
+        ("a: \x07\n", r"^photos.yaml:1: not valid YAML: character U\+0007 is not text$"),
         ("a: *nothing\n", r"^photos.yaml:1: not valid YAML: found undefined alias"),
         ("a: 1\n---\nb: 2\n", r"^photos.yaml:2: not valid YAML: "),
     ],
@@ -125,18 +126,18 @@ def refusal(path: Path) -> str | None:
 def test_mappings_are_merged_and_the_rest_replaced(written: Any) -> None:
     under = written("a: {x: 1, y: [1, 2]}\nb: 1\n")
     over = written("a: {y: [3]}\nc: 2\n")
-    assert plain(lay(under, over)) == {"a": {"x": 1, "y": [3]}, "b": 1, "c": 2}
+    assert plain(overlay(under, over)) == {"a": {"x": 1, "y": [3]}, "b": 1, "c": 2}
     assert plain(under) == {"a": {"x": 1, "y": [1, 2]}, "b": 1}
 
 
 def test_null_replaces_a_mapping(written: Any) -> None:
-    assert plain(lay(written("a: {x: 1}"), override("a", "null"))) == {"a": None}
+    assert plain(overlay(written("a: {x: 1}"), override("a", "null"))) == {"a": None}
 
 
 def test_another_class_leaves_the_old_ones_options_behind(written: Any) -> None:
     under = written("head: {class_path: Linear, init_args: {dropout: 0.1}}")
-    same = lay(under, written("head: {class_path: Linear, init_args: {pool: max}}"))
-    other = lay(under, written("head: {class_path: MLP, init_args: {pool: max}}"))
+    same = overlay(under, written("head: {class_path: Linear, init_args: {pool: max}}"))
+    other = overlay(under, written("head: {class_path: MLP, init_args: {pool: max}}"))
     left = {key: node.left_over for key, node in other.value["head"].value["init_args"].value.items()}
     assert left == {"dropout": True, "pool": False}
     assert not same.value["head"].value["init_args"].value["dropout"].left_over
@@ -144,7 +145,7 @@ def test_another_class_leaves_the_old_ones_options_behind(written: Any) -> None:
 
 def test_a_word_upon_an_object_names_its_class(written: Any) -> None:
     under = written("head: {class_path: Linear, init_args: {dropout: 0.1}}")
-    assert plain(lay(under, override("head", "MLP")))["head"]["class_path"] == "MLP"
+    assert plain(overlay(under, override("head", "MLP")))["head"]["class_path"] == "MLP"
 
 
 def test_an_option_keeps_what_was_typed() -> None:

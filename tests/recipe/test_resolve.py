@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from resnet_tl.errors import RecipeError
-from resnet_tl.recipe.read import lay, override, read, write
+from resnet_tl.recipe.node import overlay
+from resnet_tl.recipe.read import override, read, write
 from resnet_tl.recipe.resolve import option_name, options, resolve
 from resnet_tl.recipe.schema import Section
 
@@ -43,7 +44,7 @@ def resolved(tmp_path: Path, section: Section) -> Any:
     def compose(text: str = RECIPE, **overrides: str) -> dict[str, Any]:
         (tmp_path / "photos.yaml").write_text(text)
         layers = [override(key.replace("__", "."), value) for key, value in overrides.items()]
-        return resolve(reduce(lay, layers, read(tmp_path / "photos.yaml", "photos.yaml")), section)
+        return resolve(reduce(overlay, layers, read(tmp_path / "photos.yaml", "photos.yaml")), section)
 
     return compose
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from resnet_tl.recipe.read import Node
+from resnet_tl.recipe.node import Node
 from resnet_tl.recipe.values import as_plain, describe, parse, show
 
 

@@ -1,0 +1,66 @@
+"""Recipes as trees whose every value knows where it was written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Node:
+    """A value of a recipe.
+
+    value: a dict of nodes, a list of nodes, or a scalar.
+    where: `photos.yaml:7`, or the option that set it: `--data.batch_size`.
+    text: what was typed after an option; the key's type decides how it is read (`2024` is a fine name of a folder).
+    left_over: it belonged to a class that a later layer replaced, and counts only if the new class takes it.
+    """
+
+    value: Any
+    where: str
+    text: str | None = None
+    left_over: bool = False
+
+    @property
+    def from_command(self) -> bool:
+        return self.where.startswith("--")
+
+
+def overlay(under: Node, over: Node) -> Node:
+    """`over` on top of `under`: mappings are merged key by key, anything else is replaced.
+
+    Where `over` names another class, the options of the old one stay as far as the new one takes them.
+    """
+    if (
+        isinstance(under.value, str)
+        and isinstance(over.value, dict)
+        and (over.from_command or "init_args" in over.value)
+    ):
+        under = Node({"class_path": under}, under.where)  # `head: MLPHead` below, its options above
+    if not isinstance(under.value, dict):
+        return over
+    named = isinstance(over.value, str) and "class_path" in under.value
+    new = {"class_path": over} if named else over.value
+    if not isinstance(new, dict):
+        return over
+    merged = dict(under.value)
+    if "class_path" in new and "class_path" in merged and new["class_path"].value != merged["class_path"].value:
+        merged = {key: _left_over(node) if key == "init_args" else node for key, node in merged.items()}
+    for key, node in new.items():
+        merged[key] = overlay(merged[key], node) if key in merged else node
+    return Node(merged, under.where if over.from_command else over.where)
+
+
+def plain(node: Node) -> Any:
+    """The tree as dicts, lists and scalars."""
+    if isinstance(node.value, dict):
+        return {key: plain(child) for key, child in node.value.items()}
+    if isinstance(node.value, list):
+        return [plain(child) for child in node.value]
+    return node.value
+
+
+def _left_over(init_args: Node) -> Node:
+    if not isinstance(init_args.value, dict):
+        return init_args
+    return Node({key: replace(node, left_over=True) for key, node in init_args.value.items()}, init_args.where)
