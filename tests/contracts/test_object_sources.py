@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tool_exports
 from PIL import Image, ImageOps
 
 from resnet_tl.data.boxes.listing import BoxListing, BoxSet
 from resnet_tl.data.sources.box_table import read_box_table
 from resnet_tl.data.sources.coco import read_coco
+from resnet_tl.data.sources.tools.export import read_tool_export
 from resnet_tl.data.sources.voc import read_voc_boxes
 from resnet_tl.data.sources.yolo import read_yolo
 from resnet_tl.errors import DataError
@@ -153,9 +155,17 @@ SOURCES: dict[str, tuple[Write, Callable[..., BoxSet]]] = {
     "voc beside": (voc_beside, lambda root, **how: read_voc_boxes(str(root), **how)),
     "yolo": (yolo, lambda root, **how: read_yolo(str(root), **how)),
     "yolo splits": (yolo_splits, lambda root, **how: read_yolo(str(root), **how)),
+    **{
+        tool: (getattr(tool_exports, tool), lambda root, **how: read_tool_export(str(root), **how))
+        for tool in ("labelme", "via", "label_studio", "cvat", "supervisely")
+    },
     "table": (table, lambda root, **how: read_box_table(str(root / "boxes.csv"), **how)),
 }
-SAYS_SIZES = ("coco", "voc", "voc beside", "table")
+SAYS_SIZES = ("coco", "voc", "voc beside", "table", "labelme", "label_studio", "cvat", "supervisely")
+
+
+ANY_CORNERS = ("labelme", "supervisely")
+"""Where the corners of a box are in any order."""
 
 
 @pytest.fixture(params=SOURCES)
@@ -208,18 +218,22 @@ def test_a_clean_set_is_read_without_a_word(read: Callable[..., BoxSet], kind: s
     assert images.splits["train"].class_counts(2).tolist() == [1, 2]
 
 
-def test_boxes_are_clipped_and_degenerate_ones_left_out_by_name(read: Callable[..., BoxSet]) -> None:
+def test_boxes_are_clipped_and_degenerate_ones_left_out_by_name(read: Callable[..., BoxSet], kind: str) -> None:
     shots = plain()
-    shots["train"]["a"].objects += [("cat", -6, 4, 9, 34), ("dog", 5, 5, 5, 9), ("cat", 50, 2, 60, 9)]
-    shots["val"]["d"].objects += [("cat", 9, 9, 4, 12)]
+    shots["train"]["a"].objects += [("cat", -6, 4, 9, 34), ("cat", 50, 2, 60, 9)]
+    if kind != "supervisely":  # where a box covers one pixel at least
+        shots["train"]["a"].objects += [("dog", 5, 5, 5, 9)]
+    if kind not in ANY_CORNERS:
+        shots["val"]["d"].objects += [("cat", 9, 9, 4, 12)]
+    counts = [2 - (kind in ANY_CORNERS), 1 - (kind == "supervisely")]
     images = read(shots)
     assert found(images, "train")["a"] == [*plain()["train"]["a"].objects, ("cat", 0, 4, 9, 30)]
     assert found(images, "val")["d"] == plain()["val"]["d"].objects
     clipped, degenerate = images.notes
     assert "clipped (1): " in clipped
-    assert "degenerate boxes, left out (3): " in degenerate
+    assert f"degenerate boxes, left out ({sum(counts)}): " in degenerate
     assert clipped.count("(cat)") == 1
-    assert [degenerate.count(f"({name})") for name in CLASSES] == [2, 1]
+    assert [degenerate.count(f"({name})") for name in CLASSES] == counts
     assert "a." in clipped
 
 

@@ -1,0 +1,133 @@
+"""Exports of annotation tools as sets of images with objects: labelme, VIA, Label Studio, CVAT, Supervisely."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from resnet_tl.data.boxes.listing import BoxSet
+from resnet_tl.data.sources.annotations import Entry, Findings, Gathering, box_set
+from resnet_tl.data.sources.folder import SPLITS
+from resnet_tl.data.sources.tools import cvat, label_studio, labelme, supervisely, via
+from resnet_tl.data.sources.tools.document import Document, ImageFinder, Reading, json_files
+from resnet_tl.data.sources.tree import Tree, other_reader, walk
+from resnet_tl.errors import DataError, did_you_mean
+
+
+class Tool(NamedTuple):
+    """name: as people know it. read: from its files to documents."""
+
+    name: str
+    read: Callable[[Reading], None]
+
+
+TOOLS = {
+    "labelme": Tool("labelme", labelme.read),
+    "via": Tool("VGG Image Annotator", via.read),
+    "label_studio": Tool("Label Studio", label_studio.read),
+    "cvat": Tool("CVAT for images 1.1", cvat.read),
+    "supervisely": Tool("Supervisely", supervisely.read),
+}
+
+
+def read_tool_export(
+    root: str, tool: str | None = None, classes: Sequence[str] | None = None, channels: int = 3
+) -> BoxSet:
+    """A folder or zip of images with the export of an annotation tool anywhere in it.
+
+    The split is what the tool says, or a folder of the image's path called train, val or test, or else all `train`.
+    Classes are the labels of the training images, sorted. Masks are kept where an object has one.
+
+    Args:
+        root: that folder.
+        tool: a key of `TOOLS`; None: found by what the files hold.
+        classes: a checkpoint's class names, among which the set's must be.
+        channels: of the images.
+
+    Raises:
+        DataError: one, with everything that is wrong with the set.
+    """
+    tree = walk(root)
+    findings = Findings(tree.root)
+    reading = Reading(tree, findings)
+    found = TOOLS[tool or tool_of(tree)]
+    found.read(reading)
+    if not reading.documents and not findings.faults:
+        raise DataError(f"{tree.root} holds no export of {found.name}")
+    if reading.skipped:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(reading.skipped.items()))
+        findings.notes.append(f"{tree.root}: shapes that are neither boxes nor regions, skipped: {kinds}")
+    by_split = _by_split(reading)
+    names = list(classes) if classes is not None else _labels(by_split)
+    gathered = {}
+    for split, documents in by_split.items():
+        entries = [Entry(key, document.size, document.source) for key, document in documents.items()]
+        gathered[split] = Gathering(entries, names, channels, findings)
+        _add(gathered[split], documents.values(), names, findings)
+    return box_set(findings, gathered, names, list(range(len(names))))
+
+
+def tool_of(tree: Tree) -> str:
+    """The tool whose export lies in a folder.
+
+    Raises:
+        DataError: none does.
+    """
+    if any(posixpath.basename(posixpath.dirname(file)) == "ann" for file in json_files(tree)):
+        return "supervisely"
+    probe = Reading(tree, Findings(tree.root))
+    for file in json_files(tree):
+        content = probe.json(file)
+        for name, module in (("labelme", labelme), ("label_studio", label_studio), ("via", via)):
+            if module.is_export(content):
+                return name
+    for file in (file for file in sorted(tree.files) if file.lower().endswith(".xml")):
+        document = cvat.parse(f"{tree.root}/{file}")
+        if document is not None and cvat.is_export(document):
+            return "cvat"
+    known = ", ".join(tool.name for tool in TOOLS.values())
+    raise DataError(f"{tree.root} holds no export of {known}{other_reader(tree, 'ToolDetection')}")
+
+
+def _by_split(reading: Reading) -> dict[str, dict[str, Document]]:
+    """The documents of each split by the keys of their images; what cannot be placed goes into the faults."""
+    finder, faults = ImageFinder(reading.tree), reading.findings.faults
+    placed: dict[str, Document] = {}
+    by_split: dict[str, dict[str, Document]] = {}
+    for document in reading.documents:
+        folder = posixpath.dirname(document.source.removeprefix(f"{reading.tree.root}/").partition(": ")[0])
+        try:
+            key = finder.find(document.image, folder)
+        except ValueError as error:
+            faults.append(f"{document.source}: its image {error}")
+            continue
+        if key is None:
+            faults.append(f"{document.source}: its image {document.image} does not exist below {reading.tree.root}")
+        elif key in placed:
+            faults.append(f"{document.source}: its image {key} is annotated twice, also in {placed[key].source}")
+        else:
+            placed[key] = document
+            by_split.setdefault(document.split or _split_in(key), {})[key] = document
+    reading.findings.note("images without annotations, skipped", finder.unused(set(placed)))
+    return by_split
+
+
+def _split_in(key: str) -> str:
+    words = [SPLITS[part.lower()] for part in posixpath.dirname(key).split("/") if part.lower() in SPLITS]
+    return words[0] if words else "train"
+
+
+def _labels(by_split: dict[str, dict[str, Document]]) -> list[str]:
+    first = "train" if "train" in by_split else next(iter(by_split), "")
+    return sorted({drawn.label for document in by_split.get(first, {}).values() for drawn in document.drawn})
+
+
+def _add(gathering: Gathering, documents: Iterable[Document], names: Sequence[str], findings: Findings) -> None:
+    index = {name: i for i, name in enumerate(names)}
+    for row, document in enumerate(documents):
+        for label, shape, place in document.drawn:
+            if label not in index:
+                near = did_you_mean(label, index)
+                findings.faults.append(f"{document.source}: {place} is a {label!r}, which is not a class{near}")
+            gathering.add(row, index.get(label), shape.box, place, mask=shape.mask)

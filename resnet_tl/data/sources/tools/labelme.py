@@ -1,0 +1,83 @@
+"""labelme: a JSON file an image, with polygons, rectangles, circles and masks (labelme 5)."""
+
+from __future__ import annotations
+
+import base64
+import posixpath
+from typing import Any
+
+from resnet_tl.data.sources.tools.document import Document, Made, Reading, json_files
+from resnet_tl.data.sources.tools.shapes import Shape, between, bitmap, ellipse, png_bitmap, polygon
+
+
+def is_export(content: Any) -> bool:
+    return isinstance(content, dict) and "shapes" in content and "imagePath" in content
+
+
+def read(reading: Reading) -> None:
+    """Shapes of one label and `group_id` are parts of one object, as labelme's own converters have it."""
+    for file in json_files(reading.tree):
+        content = reading.json(file)
+        if is_export(content):
+            _read_document(reading, file, content)
+
+
+def _read_document(reading: Reading, file: str, content: dict[str, Any]) -> None:
+    source = f"{reading.tree.root}/{file}"
+    height, width = content.get("imageHeight"), content.get("imageWidth")
+    size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
+    document = Document(_image(reading, file, str(content["imagePath"])), source, size)
+    shapes = content["shapes"]
+    if not isinstance(shapes, list):
+        reading.findings.faults.append(f"{source}: shapes must be a list")
+        return
+    groups: dict[tuple[str, Any], list[int]] = {}
+    for number, shape in enumerate(shapes, 1):
+        before = len(document.drawn)
+        reading.draw(document, f"shape {number}", _shape, shape, size)
+        if len(document.drawn) > before and shape.get("group_id") is not None:
+            groups.setdefault((document.drawn[-1].label, shape["group_id"]), []).append(before)
+    _join_groups(document, list(groups.values()))
+    reading.documents.append(document)
+
+
+def _image(reading: Reading, file: str, name: str) -> str:
+    """As the JSON says, or the file of the JSON's own name, where images were converted or renamed with it."""
+    stem = posixpath.splitext(file)[0]
+    own = [other for other in reading.tree.files if posixpath.splitext(other)[0] == stem and other != file]
+    return f"/{own[0]}" if len(own) == 1 and posixpath.basename(name) not in {posixpath.basename(own[0])} else name
+
+
+def _shape(reading: Reading, shape: dict[str, Any], size: tuple[int, int] | None) -> Made:
+    label, kind, points = str(shape["label"]), shape.get("shape_type", "polygon"), shape["points"]
+    if kind == "polygon":
+        return label, polygon(points)
+    if kind == "rectangle":
+        return label, between(points[0], points[1] if len(points) == 2 else points[2])
+    if kind == "circle":
+        (x, y), (edge_x, edge_y) = points
+        radius = ((x - edge_x) ** 2 + (y - edge_y) ** 2) ** 0.5
+        return label, ellipse(x, y, radius, radius)
+    if kind == "mask":
+        if size is None:
+            raise ValueError("has a mask, but the file has no imageHeight and imageWidth")
+        pixels = png_bitmap(base64.b64decode(shape["mask"]), size)
+        return label, bitmap(pixels, round(points[0][0]), round(points[0][1]), size)
+    reading.skipped[str(kind)] += 1
+    return None
+
+
+def _join_groups(document: Document, groups: list[list[int]]) -> None:
+    """Polygons of a group become one object with several; other shapes stay on their own."""
+    joined: set[int] = set()
+    for members in groups:
+        masks = [document.drawn[index].shape.mask for index in members]
+        if len(members) < 2 or not all(isinstance(mask, list) for mask in masks):
+            continue
+        first, boxes = document.drawn[members[0]], [document.drawn[index].shape.box for index in members]
+        lows, highs = zip(*((box[:2], box[2:]) for box in boxes), strict=True)
+        box = [*map(min, zip(*lows, strict=True)), *map(max, zip(*highs, strict=True))]
+        parts = [part for mask in masks if isinstance(mask, list) for part in mask]
+        document.drawn[members[0]] = first._replace(shape=Shape(box, parts))
+        joined.update(members[1:])
+    document.drawn = [drawn for index, drawn in enumerate(document.drawn) if index not in joined]
