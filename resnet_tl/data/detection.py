@@ -18,6 +18,7 @@ from resnet_tl.data.loading.image_loader import FixedImages
 from resnet_tl.data.sources.box_table import read_box_table
 from resnet_tl.data.sources.coco import read_coco
 from resnet_tl.data.sources.listing import Listing
+from resnet_tl.data.sources.tools.export import read_tool_export
 from resnet_tl.data.sources.voc import read_voc_boxes
 from resnet_tl.data.sources.yolo import read_yolo
 from resnet_tl.structures.records import Boxes, Preprocessing
@@ -211,3 +212,25 @@ class BoxTable(DetectionData):
         **options: Any,
     ) -> None:
         super().__init__(read_box_table(csv, root, classes, channels), channels=channels, **options)
+
+
+class ToolDetection(DetectionData):
+    """Exports of annotation tools: labelme, VGG Image Annotator, Label Studio (JSON), CVAT for images 1.1, Supervisely.
+
+    Args:
+        root: the folder or zip of the images and the export.
+        tool: whose export it is; None: found by what the files hold.
+        classes: a checkpoint's class names, among which the set's must be; None: the set's own, sorted.
+        options: of `DetectionData`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        tool: Literal["labelme", "via", "label_studio", "cvat", "supervisely"] | None = None,
+        classes: list[str] | None = None,
+        channels: int = 3,
+        **options: Any,
+    ) -> None:
+        super().__init__(read_tool_export(root, tool, classes, channels), channels=channels, **options)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from resnet_tl.data.detection import BoxTable, CocoDetection, DetectionData, VOCDetection, YoloDetection
+from resnet_tl.data.detection import BoxTable, CocoDetection, DetectionData, ToolDetection, VOCDetection, YoloDetection
 from resnet_tl.errors import DataError, UserError
 from resnet_tl.recipe.shipped import shipped_root
 from resnet_tl.structures.records import Batch, Preprocessing
@@ -270,3 +270,17 @@ def test_yolo_as_batches(tmp_path: Path) -> None:
     assert batch.targets.boxes.tolist() == [[16, 12, 24, 18]] * 4
     assert batch.targets.labels.tolist() == [1] * 4
     assert "shows cat" in "".join(data.notes)
+
+
+def test_an_export_of_a_tool_as_batches(tmp_path: Path) -> None:
+    """Polygons of labelme: two images with a triangle each."""
+    for name in ("a", "b"):
+        Image.new("RGB", (60, 40)).save(tmp_path / f"{name}.png")
+        shape = {"label": "cat", "points": [[10, 5], [40, 5], [10, 35]], "shape_type": "polygon"}
+        content = {"shapes": [shape], "imagePath": f"{name}.png", "imageHeight": 40, "imageWidth": 60}
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    data = ToolDetection(str(tmp_path), image_size=40, batch_size=1, num_workers=0, augment="none", val_fraction=0.5)
+    assert data.classes == ["cat"]
+    (batch,) = data.val_dataloader()
+    assert batch.targets.boxes.tolist() == [[10, 5, 40, 35]]
+    assert batch.targets.masks is not None
