@@ -1,6 +1,6 @@
 """The bundle inside a checkpoint: weights, recipe, class names and preprocessing. Enough to predict; safe to read.
 
-A checkpoint is a Lightning checkpoint made of tensors and plain Python alone, with one more key, `resnet_tl`.
+A checkpoint is a Lightning checkpoint that holds only tensors and plain Python, with one extra key, `resnet_tl`.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Bundle:
-    """What a checkpoint says.
+    """The content of a checkpoint.
 
     state_dict: of the `Network`: the weights that validation used.
     recipe: resolved; `recipe["model"]` is `{class_path, init_args}` with full import paths.
     classes: K names, in the order of the head's outputs.
-    preprocessing: of the images that validation saw.
-    eval_transforms: the pipeline of one's own that took its resizing's place, as a recipe lists it; else None.
-    colours: of the classes in masks, `[K][3]` RGB 0...255; None where they have none.
-    codes: of the classes, the training set's own numbers (COCO's category ids); None where it has none.
-    epoch, step: epochs begun (counted from 0), optimizer steps taken.
+    preprocessing: the evaluation preprocessing.
+    eval_transforms: the custom pipeline that replaced its resizing, as a recipe lists it; else None.
+    colours: of the classes in masks, `[K][3]` RGB 0...255; None if they have none.
+    codes: the training set's numbers for the classes (COCO's category ids); None if it has none.
+    epoch, step: epochs started (counted from 0), optimizer steps taken.
     """
 
     path: Path
@@ -63,12 +63,12 @@ def bundle(
     colours: list[list[int]] | None = None,
     codes: Sequence[int] | None = None,
 ) -> dict[str, Any]:
-    """What a task puts into its checkpoint under `KEY`.
+    """Builds the dictionary that a task stores in its checkpoint under `KEY`.
 
     Args:
         model: the recipe's `model` section, resolved: `{class_path, init_args}`.
-        recipe: the other sections, where there are any.
-        eval_transforms, colours, codes: of the data module, where it has any.
+        recipe: the other sections, if any.
+        eval_transforms, colours, codes: of the data module, if it has them.
     """
     return to_plain(
         {
@@ -85,10 +85,10 @@ def bundle(
 
 
 def read(path: str | Path) -> Bundle:
-    """The bundle of a run folder (its best checkpoint, else its last) or of a checkpoint.
+    """Reads the bundle of a run folder (its best checkpoint, else its last) or of a checkpoint file.
 
     Raises:
-        WeightsError: nothing there, a file that would run code, a file that is no checkpoint of ours.
+        WeightsError: the path does not exist, the file would run code, or it is not a resnet_tl checkpoint.
     """
     path = locate(path)
     checkpoint = load_safely(path)
@@ -109,14 +109,14 @@ def read(path: str | Path) -> Bundle:
         preprocessing=Preprocessing(**ours["preprocessing"]),
         eval_transforms=ours["eval_transforms"],
         colours=ours["colours"],
-        codes=ours.get("codes"),  # younger than the format
+        codes=ours.get("codes"),  # added after version 1 of the format
         epoch=checkpoint["epoch"],
         step=checkpoint["global_step"],
     )
 
 
 def locate(path: str | Path) -> Path:
-    """The checkpoint file meant by a run folder or a checkpoint's own path."""
+    """Returns the checkpoint file of a run folder, or `path` itself if it is a file."""
     path = Path(path)
     if path.is_file():
         return path
@@ -131,18 +131,18 @@ def locate(path: str | Path) -> Path:
 
 
 def load_safely(path: Path, *, mmap: bool = False) -> Any:
-    """What `torch.save` wrote, on the CPU, if it is tensors and plain Python; nothing in the file is ever run.
+    """Loads a `torch.save` file of tensors and plain Python onto the CPU. Never runs code from the file.
 
     Args:
-        mmap: leave tensors on disk until they are read, where the file is a zip (torch 1.6 and later).
+        mmap: leave tensors on disk until they are read, if the file is a zip (torch 1.6 and later).
 
     Raises:
-        WeightsError: the file would run code, or is no file of `torch.save`, or cannot be read.
+        WeightsError: the file would run code, is not a `torch.save` file, or cannot be read.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on protocols that foreign pickles use: the refusal says enough
-            # training scripts store their parsed arguments: a Namespace holds values and runs nothing
+            warnings.simplefilter("ignore")  # about the protocols of foreign pickles: the error below says enough
+            # Training scripts store their parsed arguments: a Namespace holds values and runs no code.
             with torch.serialization.safe_globals([Namespace]):
                 return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap and zipfile.is_zipfile(path))
     except OSError as error:
@@ -152,10 +152,10 @@ def load_safely(path: Path, *, mmap: bool = False) -> Any:
 
 
 def save_atomically(value: Any, path: Path) -> None:
-    """Write tensors and plain Python. On a full disk, as on a kill, the file that was at `path` stays whole.
+    """Writes tensors and plain Python. If the disk fills up or the process is killed, the old file stays intact.
 
     Raises:
-        RunError: the folder cannot be written to, or its disk is full.
+        RunError: the folder is not writable, or its disk is full.
     """
     with as_run_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -163,17 +163,17 @@ def save_atomically(value: Any, path: Path) -> None:
         try:
             torch.save(value, file)
         except RuntimeError as error:
-            if isinstance(error.__context__, OSError):  # torch closes its archive all the same and complains about that
+            if isinstance(error.__context__, OSError):  # torch still closes its archive, and that error hides the cause
                 raise error.__context__ from None
             raise
 
 
 def to_plain(value: Any, at: str = "checkpoint") -> Any:
-    """`value` as tensors and plain Python, so that `load_safely` reads it: numpy becomes numbers and tensors, paths and
-    enumerations become text, mappings become dicts.
+    """Converts `value` to tensors and plain Python, which `load_safely` can read: numpy becomes numbers and tensors,
+    paths and enum members become text, mappings become dicts.
 
     Raises:
-        TypeError: `value` holds anything else; the message says at which key.
+        TypeError: `value` holds anything else; the message names the key.
     """
     if value is None or type(value) in (bool, int, float, complex, str, bytes):
         return value
@@ -199,26 +199,26 @@ def to_plain(value: Any, at: str = "checkpoint") -> Any:
 
 
 def _kind(content: Any) -> str:
-    """What a file holds that is not ours, and what it is good for."""
+    """Describes a file that is not a resnet_tl checkpoint, and what it can be used for."""
     if not isinstance(content, dict):
         return f"a {type(content).__name__}"
     if "pytorch-lightning_version" in content:
         return "a Lightning checkpoint of another project: it names no classes and no preprocessing"
     tensors = sum(isinstance(value, Tensor) for value in content.values())
     if tensors or "state_dict" in content or "model" in content:
-        return "weights alone, without class names and recipe; they can start a training as model.backbone.weights"
+        return "weights without class names and recipe; use them to start training, as model.backbone.weights"
     return f"a dict of {', '.join(map(repr, list(content)[:3]))}"
 
 
 def _refusal(path: Path, reason: str) -> str:
-    """One sentence for what `torch.load` says in a page."""
+    """Shortens the page-long message of `torch.load` to one sentence."""
     code = re.search(r"GLOBAL ([\w.]+)", reason)
     if code:
-        return f"refused, because reading it would run code ({code[1]}); expected tensors and plain Python only"
+        return f"refused, because reading it would run code ({code[1]}); expected only tensors and plain Python"
     with open(path, "rb") as file:
         if file.read(1) == pickle.PROTO:
-            return "refused, because reading this pickle may run code; expected a file of torch.save with tensors only"
-    return "not a file of torch.save, or cut off or damaged"
+            return "refused, because reading this pickle may run code; expected a torch.save file with only tensors"
+    return "not a torch.save file, or cut off or damaged"
 
 
 def _runs_inside(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and names for those that do not."""
+"""Writes files atomically, and suggests names for paths that do not exist."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from resnet_tl.errors import RunError
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of `path` when all of it lies on disk; until then, and on any error (a full
-    disk, a kill), what was at `path` stays as it is.
+    """Opens a file that replaces `path` once it is completely on disk. Until then, and after any error (a full disk, a
+    kill), the old content of `path` stays untouched.
 
-    One writer a path: the file grows beside it as `.NAME.part`, and what a kill left there the next writer replaces.
+    Supports one writer per path: the data goes to `.NAME.part` in the same folder, and the next writer overwrites a
+    part left by a killed process.
 
     Raises:
-        RunError: no permission, a full disk, a folder that is not there.
+        RunError: missing permission, full disk or missing folder.
     """
     part = path.with_name(f".{path.name}.part")
     with as_run_error(path):
@@ -40,17 +41,17 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def atomic_create(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that gets the name `path` when all of it lies on disk, for names that say what is in the file.
+    """Opens a file that appears as `path` once it is completely on disk; for names derived from the content.
 
-    Any number of processes may write it at once: each has a part of its own, and whole ones only take the name. Who has
-    an earlier one mapped keeps it. What the system refuses is an OSError. Parts that killed processes left in the
-    folder are removed.
+    Any number of processes may write the same path at once: each writes a part of its own, and only complete files take
+    the name. A process that has memory-mapped an earlier file keeps it. System errors stay `OSError`s. Parts left in the
+    folder by killed processes are removed.
     """
     _remove_abandoned(path.parent)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         with open(part, "xb") as file:
-            _held(file)
+            _lock(file)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -61,7 +62,7 @@ def atomic_create(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def as_run_error(path: Path) -> Iterator[None]:
-    """What the system refuses inside becomes one sentence about `path`."""
+    """Turns an `OSError` raised inside into a `RunError` about `path`."""
     try:
         yield
     except OSError as error:
@@ -69,7 +70,8 @@ def as_run_error(path: Path) -> Iterator[None]:
 
 
 def did_you_mean_path(path: Path) -> str:
-    """`"; did you mean 'runs/cats'?"` for a path that is not there, from what lies beside its missing part."""
+    """Returns `"; did you mean 'runs/cats'?"` for a path that does not exist, from the siblings of its first missing
+    part."""
     missing = path
     while not missing.parent.exists():
         missing = missing.parent
@@ -80,28 +82,30 @@ def did_you_mean_path(path: Path) -> str:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Parts that no process holds any more; those of the last minute may not be held yet."""
+    """Deletes parts that no process has locked. Spares those of the last minute: their writer may not hold the lock
+    yet."""
     for part in folder.glob(f".*.{'[0-9a-f]' * 32}.part"):
         with suppress(OSError):
             if time.time() - part.stat().st_mtime > 60:
                 with open(part, "r+b") as file:
-                    if _held(file):
+                    if _lock(file):
                         part.unlink()
 
 
-def _held(file: BinaryIO) -> bool:
-    """Lock the file for as long as it is open; whether this process has it now. Nobody has where there are no locks."""
+def _lock(file: BinaryIO) -> bool:
+    """Locks the file for as long as it is open. Returns whether this process holds the lock; False where the system has
+    no locks."""
     try:
         import fcntl
 
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (ImportError, OSError):  # Windows; held by another process, or a file system that knows no locks
+    except (ImportError, OSError):  # Windows; locked by another process, or a file system without locks
         return False
     return True
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name itself durable, where folders can be opened (not on Windows)."""
+    """Makes the rename itself durable, where folders can be opened (not on Windows)."""
     if hasattr(os, "O_DIRECTORY"):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -37,7 +37,7 @@ class RunsCode:
         return os.mkdir, (str(self.marker),)
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_read_returns_what_was_saved(tmp_path: Path) -> None:
     save_atomically(checkpoint(), tmp_path / "x.ckpt")
     ours = read(tmp_path / "x.ckpt")
     assert (ours.path, ours.classes, ours.epoch, ours.step) == (tmp_path / "x.ckpt", ["ant", "bee"], 2, 30)
@@ -49,20 +49,20 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("there", "expected"), [(["best", "last"], "best"), (["last"], "last")], ids=["best", "last when no best"]
 )
-def test_a_run_folder_means_its_best_checkpoint(tmp_path: Path, there: list[str], expected: str) -> None:
+def test_a_run_folder_stands_for_its_best_checkpoint(tmp_path: Path, there: list[str], expected: str) -> None:
     (tmp_path / "checkpoints").mkdir()
     for name in there:
         (tmp_path / "checkpoints" / f"{name}.ckpt").touch()
     assert locate(tmp_path) == tmp_path / "checkpoints" / f"{expected}.ckpt"
 
 
-def test_nothing_there_names_the_nearest(tmp_path: Path) -> None:
+def test_a_missing_path_suggests_the_closest_one(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     with pytest.raises(WeightsError, match=r"^no run folder or checkpoint at '.*/fotos'; did you mean '.*/photos'\?$"):
         locate(tmp_path / "fotos")
 
 
-def test_a_folder_of_runs_names_the_newest(tmp_path: Path) -> None:
+def test_a_folder_of_runs_suggests_the_newest(tmp_path: Path) -> None:
     for run in ("2026-01-01", "2026-01-02"):
         save_atomically({}, tmp_path / run / "checkpoints" / "last.ckpt")
     with pytest.raises(WeightsError, match=r"no run in this folder: .*the newest run inside is '.*2026-01-02'$"):
@@ -70,7 +70,7 @@ def test_a_folder_of_runs_names_the_newest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["zip", "legacy", "pickle"])
-def test_code_is_refused_and_never_run(tmp_path: Path, form: str) -> None:
+def test_files_with_code_are_refused_and_never_run(tmp_path: Path, form: str) -> None:
     marker, path = tmp_path / "ran", tmp_path / "x.ckpt"
     content = checkpoint(callbacks=RunsCode(marker))
     if form == "pickle":
@@ -81,10 +81,10 @@ def test_code_is_refused_and_never_run(tmp_path: Path, form: str) -> None:
         read(path)
     assert not marker.exists()
     torch.load(path, weights_only=False) if form != "pickle" else pickle.loads(path.read_bytes())
-    assert marker.exists(), "the file was harmless: the test proves nothing"
+    assert marker.exists(), "the file holds no code: the test proves nothing"
 
 
-def test_files_that_are_no_checkpoint_are_named_for_what_they_are(tmp_path: Path) -> None:
+def test_other_files_are_described(tmp_path: Path) -> None:
     contents = {
         "weights": {"conv1.weight": torch.ones(1)},
         "foreign": {"pytorch-lightning_version": "2.0", "state_dict": {}},
@@ -97,19 +97,19 @@ def test_files_that_are_no_checkpoint_are_named_for_what_they_are(tmp_path: Path
     (tmp_path / "text").write_text("epoch,step\n")
     (tmp_path / "empty").touch()
     expected = {
-        "weights": "weights alone",
+        "weights": "weights without class names",
         "foreign": "a Lightning checkpoint of another project",
         "tensor": "a Tensor",
         "cut": "cut off or damaged",
-        "text": "not a file of torch.save",
-        "empty": "not a file of torch.save",
+        "text": "not a torch.save file",
+        "empty": "not a torch.save file",
     }
     for name, words in expected.items():
         with pytest.raises(WeightsError, match=rf"{name}: [^\n]*{words}[^\n]*$"):
             read(tmp_path / name)
 
 
-def test_a_newer_format_says_how_to_read_it(tmp_path: Path) -> None:
+def test_a_newer_format_asks_for_an_upgrade(tmp_path: Path) -> None:
     newer = checkpoint()
     newer["resnet_tl"]["version"] = 99
     save_atomically(newer, tmp_path / "x.ckpt")
@@ -117,7 +117,7 @@ def test_a_newer_format_says_how_to_read_it(tmp_path: Path) -> None:
         read(tmp_path / "x.ckpt")
 
 
-def test_to_plain_makes_everything_readable_again(tmp_path: Path) -> None:
+def test_to_plain_makes_everything_loadable(tmp_path: Path) -> None:
     class Colour(str, enum.Enum):
         RED = "red"
 
@@ -139,7 +139,7 @@ def test_to_plain_makes_everything_readable_again(tmp_path: Path) -> None:
     assert back["nested"][1:] == [(1, None, True), {4, 5}]
 
 
-def test_to_plain_names_the_key_of_what_it_cannot_keep() -> None:
+def test_to_plain_names_the_key_of_an_unsupported_value() -> None:
     with pytest.raises(TypeError, match=r"^checkpoint\.callbacks\.mine\[1\] is a object: "):
         to_plain({"callbacks": {"mine": [1, object()]}})
 

@@ -17,7 +17,7 @@ from resnet_tl.files import atomic_create, atomic_write, did_you_mean_path
 
 @contextmanager
 def file_size_limit(size: int) -> Iterator[None]:
-    """What a full disk does to a writer: the system refuses bytes in the middle of the file."""
+    """Fails writes in the middle of a file, as a full disk does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -31,7 +31,7 @@ def write(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def test_the_new_file_takes_the_old_ones_place(tmp_path: Path) -> None:
+def test_the_new_file_replaces_the_old_one(tmp_path: Path) -> None:
     write(tmp_path / "a", b"old")
     write(tmp_path / "a", b"new")
     assert (tmp_path / "a").read_bytes() == b"new"
@@ -77,13 +77,13 @@ def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
         assert path.read_bytes() in versions
 
 
-def test_nearest_names_the_neighbour_of_the_part_that_is_missing(tmp_path: Path) -> None:
+def test_a_wrong_path_suggests_the_sibling_of_its_missing_part(tmp_path: Path) -> None:
     (tmp_path / "runs" / "cats").mkdir(parents=True)
     assert did_you_mean_path(tmp_path / "runs" / "cat" / "last.ckpt") == f"; did you mean '{tmp_path}/runs/cats'?"
     assert did_you_mean_path(tmp_path / "runs" / "zebra") == ""
 
 
-def test_parts_that_killed_writers_left_are_removed_and_those_in_use_are_not(tmp_path: Path) -> None:
+def test_parts_of_killed_writers_are_removed_and_parts_in_use_are_kept(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

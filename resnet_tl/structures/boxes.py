@@ -1,6 +1,6 @@
-"""Boxes as numbers. Everywhere `[..., 4]` floats x1, y1, x2, y2 on pixel edges: 0 <= x1 <= x2 <= width of the image.
+"""Box arithmetic. Boxes are `[..., 4]` floats x1, y1, x2, y2 on pixel edges: 0 <= x1 <= x2 <= width of the image.
 
-The letters: N images, M boxes, G boxes an image, A anchors.
+Letters in shapes: N images, M boxes, G boxes per image, A anchors.
 """
 
 from __future__ import annotations
@@ -11,52 +11,54 @@ import torch
 from torch import Tensor
 
 LARGEST_LOG = math.log(1000 / 16)
-"""A regressed width or height is at most 62.5 anchors: no `exp` overflows."""
+"""Limits a regressed width or height to 62.5 anchors, so that `exp` cannot overflow."""
 
 TINY = 1e-7
+"""Keeps quotients finite for boxes without area."""
 
 
 def from_xywh(boxes: Tensor) -> Tensor:
-    """From COCO's form: x1, y1, width, height."""
+    """Converts COCO's form `[..., 4]` (x1, y1, width, height) to corners `[..., 4]`."""
     return torch.cat([boxes[..., :2], boxes[..., :2] + boxes[..., 2:]], -1)
 
 
 def to_xywh(boxes: Tensor) -> Tensor:
+    """Converts corners `[..., 4]` to COCO's form `[..., 4]` (x1, y1, width, height)."""
     return torch.cat([boxes[..., :2], boxes[..., 2:] - boxes[..., :2]], -1)
 
 
 def from_centre(boxes: Tensor) -> Tensor:
-    """From YOLO's form: the centre's x and y, width, height."""
+    """Converts YOLO's form `[..., 4]` (centre x, centre y, width, height) to corners `[..., 4]`."""
     half = boxes[..., 2:] / 2
     return torch.cat([boxes[..., :2] - half, boxes[..., :2] + half], -1)
 
 
 def to_centre(boxes: Tensor) -> Tensor:
+    """Converts corners `[..., 4]` to YOLO's form `[..., 4]` (centre x, centre y, width, height)."""
     return torch.cat([(boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]], -1)
 
 
 def area(boxes: Tensor) -> Tensor:
-    """`[...]`, in square pixels."""
+    """Returns the areas `[...]` of boxes `[..., 4]` in square pixels."""
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 
 def clip(boxes: Tensor, sizes: Tensor) -> Tensor:
-    """Boxes `[N, M, 4]` cut off at their images' edges; sizes `[N, 2]` (h, w)."""
+    """Clips boxes `[N, M, 4]` to images of `sizes` `[N, 2]` (h, w)."""
     limits = sizes[:, [1, 0, 1, 0]].to(boxes.dtype)[:, None]
     return boxes.clamp(min=0).minimum(limits)
 
 
 def rescale(boxes: Tensor, sizes: Tensor, to_sizes: Tensor) -> Tensor:
-    """Boxes `[N, M, 4]` of images of `sizes` `[N, 2]` (h, w), as they lie when those are resized to `to_sizes`."""
+    """Moves boxes `[N, M, 4]` with their images, which are resized from `sizes` `[N, 2]` (h, w) to `to_sizes`."""
     factors = to_sizes.to(boxes.dtype) / sizes.to(boxes.dtype)
     return boxes * factors[:, [1, 0, 1, 0]][:, None]
 
 
 def pairwise_iou(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """Intersection over union of every box `[..., G, 4]` with every anchor `[A, 4]`: `[..., G, A]`; 0 for empty ones.
-
-    Side by side rather than corner by corner, in place: the largest tensors of target assignment are made here.
-    """
+    """Computes the IoU `[..., G, A]` of every box `[..., G, 4]` with every anchor `[A, 4]`; 0 for empty boxes."""
+    # One side at a time and in place: these are the largest tensors of target assignment, and stacked corners
+    # `[..., G, A, 2]` would double them.
     first, second = boxes[..., None, :], anchors
     width = first[..., 2].minimum(second[..., 2]).sub_(first[..., 0].maximum(second[..., 0])).clamp_(min=0)
     height = first[..., 3].minimum(second[..., 3]).sub_(first[..., 1].maximum(second[..., 1])).clamp_(min=0)
@@ -66,7 +68,7 @@ def pairwise_iou(boxes: Tensor, anchors: Tensor) -> Tensor:
 
 
 def giou(boxes: Tensor, others: Tensor) -> Tensor:
-    """Generalised IoU of pairs `[M, 4]`, -1...1 (arXiv:1902.09630): `[M]`."""
+    """Computes the generalised IoU `[M]`, -1...1, of pairs of boxes `[M, 4]` (arXiv:1902.09630)."""
     low, high = boxes[..., :2].maximum(others[..., :2]), boxes[..., 2:].minimum(others[..., 2:])
     overlap = (high - low).clamp(min=0).prod(-1)
     union = area(boxes) + area(others) - overlap
@@ -76,14 +78,15 @@ def giou(boxes: Tensor, others: Tensor) -> Tensor:
 
 
 def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """Boxes relative to their anchors (arXiv:1311.2524, appendix C): the centres' distance in anchors, log of sizes."""
+    """Encodes boxes `[..., 4]` relative to their anchors `[..., 4]` (arXiv:1311.2524, appendix C): the offset of the
+    centres in units of the anchor's size, and the logarithm of the ratio of sizes."""
     centre, size = to_centre(boxes).split(2, -1)
     anchor_centre, anchor_size = to_centre(anchors).split(2, -1)
     return torch.cat([(centre - anchor_centre) / anchor_size, (size / anchor_size).log()], -1)
 
 
 def decode(deltas: Tensor, anchors: Tensor) -> Tensor:
-    """The boxes that `encode` made `deltas` `[..., 4]` of."""
+    """Inverts `encode`: deltas `[..., 4]` to boxes `[..., 4]`."""
     anchor_centre, anchor_size = to_centre(anchors).split(2, -1)
     shift, log_size = deltas.split(2, -1)
     centre = anchor_centre + shift * anchor_size
@@ -91,12 +94,13 @@ def decode(deltas: Tensor, anchors: Tensor) -> Tensor:
 
 
 def encode_sides(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """How far left, up, right and down of the anchor's centre the box's sides are, in anchors (arXiv:1904.01355)."""
+    """Encodes boxes `[..., 4]` as the distances of their left, upper, right and lower side from the anchor's centre, in
+    units of the anchor's size (arXiv:1904.01355)."""
     centre, size = to_centre(anchors).split(2, -1)
     return torch.cat([(centre - boxes[..., :2]) / size, (boxes[..., 2:] - centre) / size], -1)
 
 
 def decode_sides(sides: Tensor, anchors: Tensor) -> Tensor:
-    """The boxes that `encode_sides` made `sides` `[..., 4]` of."""
+    """Inverts `encode_sides`: sides `[..., 4]` to boxes `[..., 4]`."""
     centre, size = to_centre(anchors).split(2, -1)
     return torch.cat([centre - sides[..., :2] * size, centre + sides[..., 2:] * size], -1)

@@ -1,4 +1,4 @@
-"""Instance masks as annotations hold them, polygons or run lengths, and as pixels where a loss needs these."""
+"""Instance masks: polygons or run lengths, as annotations store them, and pixels where a loss needs them."""
 
 from __future__ import annotations
 
@@ -9,26 +9,29 @@ import numpy as np
 import numpy.typing as npt
 
 Polygon: TypeAlias = npt.NDArray[np.float32]
-"""Corners `[P, 2]` (x, y) in pixels; the last is joined to the first."""
+"""Corners `[P, 2]` (x, y) in pixels; the last one connects to the first."""
 
 
 class RunLengths(NamedTuple):
-    """COCO's uncompressed run lengths: `counts` of pixels outside, inside, outside ... down the columns, left to right,
-    of an image of `size` (h, w)."""
+    """COCO's uncompressed run lengths of an image of `size` (h, w): `counts` of pixels outside, inside, outside ...,
+    down the columns from left to right."""
 
     counts: npt.NDArray[np.int64]
     size: tuple[int, int]
 
 
 Mask: TypeAlias = "list[Polygon] | RunLengths"
-"""An instance is inside any of its polygons."""
+"""An instance covers the union of its polygons."""
 
 
 def to_pixels(mask: Mask, height: int, width: int) -> npt.NDArray[np.bool_]:
-    """`[height, width]`, True inside. Of polygons a pixel is inside if its centre is (even-odd rule); run lengths of a
-    smaller image lie in the upper left corner, as padding leaves them."""
+    """Renders a mask to `[height, width]` bool, True inside.
+
+    A pixel is inside a polygon if its centre is (even-odd rule). Run lengths of a smaller image fill the upper left
+    corner, where padding leaves the image.
+    """
     if isinstance(mask, RunLengths):
-        return _unrolled(mask, height, width)
+        return _expand_runs(mask, height, width)
     inside = np.zeros((height, width), bool)
     for polygon in mask:
         _fill(inside, polygon)
@@ -38,13 +41,14 @@ def to_pixels(mask: Mask, height: int, width: int) -> npt.NDArray[np.bool_]:
 def to_run_lengths(
     pixels: npt.NDArray[np.bool_], corner: tuple[int, int] = (0, 0), size: tuple[int, int] | None = None
 ) -> RunLengths:
-    """The run lengths of pixels `[h, w]` whose upper left is at `corner` (row, column) of an image of `size` (h, w),
-    which they do not leave; None: they are the image."""
+    """Computes the run lengths of pixels `[h, w]` that lie at `corner` (row, column) of an image of `size` (h, w). They
+    must fit into the image; None: they are the image."""
     height, width = size or pixels.shape
     columns = np.pad(pixels, ((1, 1), (0, 0))).T  # every column begins and ends outside
     changes = (columns[:, 1:] != columns[:, :-1]).nonzero()
     at = (corner[1] + changes[0]) * height + corner[0] + changes[1]
-    twice = np.flatnonzero(at[1:] == at[:-1])  # a run that goes on from the foot of a column to the head of the next
+    # A run that continues from the foot of one column to the head of the next ends and begins at the same place.
+    twice = np.flatnonzero(at[1:] == at[:-1])
     at = np.delete(at, np.concatenate([twice, twice + 1]))
     if not len(at) or at[-1] < height * width:
         at = np.append(at, height * width)
@@ -52,11 +56,13 @@ def to_run_lengths(
 
 
 def decompress(text: str, size: tuple[int, int]) -> RunLengths:
-    """COCO's compressed run lengths, as text: each number in groups of 5 bits, the lowest first, a 6th bit that says
-    whether more follow; from the fourth on, its difference from the last but one (cocoapi, `rleFrString`).
+    """Decodes COCO's compressed run lengths of an image of `size` (h, w) (cocoapi, `rleFrString`).
+
+    The text holds each number in groups of 5 bits, lowest first, with a 6th bit set if more groups follow; from the
+    fourth number on, the difference from the last but one.
 
     Raises:
-        ValueError: no such text.
+        ValueError: the text is not of this form.
     """
     codes = np.frombuffer(text.encode("ascii"), np.uint8).astype(np.int64) - 48
     ends = (codes & 0x20) == 0
@@ -65,14 +71,14 @@ def decompress(text: str, size: tuple[int, int]) -> RunLengths:
     first = np.flatnonzero(np.concatenate([[True], ends]))[:-1]
     place = np.arange(len(codes)) - np.repeat(first, np.diff(first, append=len(codes)))
     numbers = np.add.reduceat((codes & 0x1F) << 5 * place, first) if len(first) else codes
-    negative = (codes[ends] & 0x10) > 0
+    negative = (codes[ends] & 0x10) > 0  # the highest bit of the last group is the sign, in two's complement
     numbers -= np.where(negative, 1 << 5 * (place[ends] + 1), 0)
     numbers[1::2], numbers[2::2] = numbers[1::2].cumsum(), numbers[2::2].cumsum()
     return RunLengths(numbers, size)
 
 
 def resize(mask: Mask, size: tuple[int, int], to_size: tuple[int, int]) -> Mask:
-    """As it lies when its image of `size` (h, w) is resized to `to_size`."""
+    """Resizes a mask with its image, from `size` (h, w) to `to_size`."""
     if isinstance(mask, RunLengths):
         rows, columns = (
             ((np.arange(new) + 0.5) * old / new).astype(np.int64) for old, new in zip(size, to_size, strict=True)
@@ -83,14 +89,14 @@ def resize(mask: Mask, size: tuple[int, int], to_size: tuple[int, int]) -> Mask:
 
 
 def orient(mask: Mask, size: tuple[int, int], orientation: int) -> Mask:
-    """As it lies when its image of `size` (h, w) is set upright, by its EXIF orientation (1 to 8; 2: mirrored)."""
+    """Turns a mask upright with its image of `size` (h, w), by the EXIF orientation (1...8; 2 mirrors)."""
     if isinstance(mask, RunLengths):
         return to_run_lengths(orient_pixels(to_pixels(mask, *size), orientation))
     return [orient_points(polygon, size, orientation) for polygon in mask]
 
 
 def orient_points(points: npt.NDArray[Any], size: tuple[int, int], orientation: int) -> npt.NDArray[Any]:
-    """Points `[..., 2]` (x, y) of an image of `size` (h, w), when it is set upright (EXIF 2.32, tag 274)."""
+    """Turns points `[..., 2]` (x, y) upright with their image of `size` (h, w) (EXIF 2.32, tag 274)."""
     x, y = points[..., 0], points[..., 1]
     height, width = size
     x = width - x if orientation in (2, 3, 7, 8) else x
@@ -99,31 +105,31 @@ def orient_points(points: npt.NDArray[Any], size: tuple[int, int], orientation: 
 
 
 def orient_pixels(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
-    """An image `[H, W, ...]` set upright."""
+    """Turns an image `[H, W, ...]` upright."""
     pixels = pixels[:, ::-1] if orientation in (2, 3, 7, 8) else pixels
     pixels = pixels[::-1] if orientation in (3, 4, 6, 7) else pixels
     return pixels.swapaxes(0, 1) if orientation >= 5 else pixels
 
 
 def crop(mask: Mask, size: tuple[int, int], window: tuple[int, int, int, int]) -> Mask:
-    """Its part in a window (top, left, height, width) of its image of `size`, counted from the window's corner."""
+    """Crops a mask of an image of `size` (h, w) to a window (top, left, height, width), whose corner becomes 0, 0."""
     top, left, height, width = window
     if isinstance(mask, RunLengths):
         return to_run_lengths(to_pixels(mask, *size)[top : top + height, left : left + width])
     corner = np.array([left, top], np.float32)
-    clipped = [_clipped(polygon - corner, height, width) for polygon in mask]
+    clipped = [_clip(polygon - corner, height, width) for polygon in mask]
     return [polygon for polygon in clipped if len(polygon) > 2]
 
 
 def area(mask: Mask) -> float:
-    """In square pixels, parts of polygons that overlap counted twice."""
+    """Returns the area in square pixels; where polygons overlap, the overlap counts twice."""
     if isinstance(mask, RunLengths):
         return float(mask.counts[1::2].sum())
     return float(sum(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) for x, y in _columns(mask)) / 2)
 
 
 def bounds(mask: Mask) -> npt.NDArray[np.float32]:
-    """The box `[4]` (x1, y1, x2, y2) around a mask that is not empty."""
+    """Returns the bounding box `[4]` (x1, y1, x2, y2) of a mask, which must not be empty."""
     if isinstance(mask, RunLengths):
         pixels = to_pixels(mask, *mask.size)
         rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
@@ -133,7 +139,7 @@ def bounds(mask: Mask) -> npt.NDArray[np.float32]:
 
 
 def place(mask: Mask, size: tuple[int, int], at: tuple[int, int], canvas: tuple[int, int]) -> Mask:
-    """As it lies when its image of `size` is laid on a canvas (h, w), the corner `at` (top, left)."""
+    """Moves a mask with its image of `size` (h, w), which is placed on a canvas (h, w) at `at` (top, left)."""
     if isinstance(mask, RunLengths):
         pixels = np.zeros(canvas, bool)
         pixels[at[0] : at[0] + size[0], at[1] : at[1] + size[1]] = to_pixels(mask, *size)
@@ -145,8 +151,9 @@ def _columns(mask: list[Polygon]) -> list[npt.NDArray[np.float64]]:
     return [polygon.astype(np.float64).T for polygon in mask]
 
 
-def _clipped(polygon: Polygon, height: int, width: int) -> Polygon:
-    """What of it lies in 0...width, 0...height, side by side (Sutherland and Hodgman, 1974)."""
+def _clip(polygon: Polygon, height: int, width: int) -> Polygon:
+    """Clips a polygon to 0...width, 0...height (Sutherland and Hodgman, 1974)."""
+    # The window's sides one after another: drop the corners beyond a side, add the points where edges cross it.
     for axis, limit, sign in ((0, 0, -1), (0, width, 1), (1, 0, -1), (1, height, 1)):
         inside = sign * (polygon[:, axis] - limit) <= 0
         if inside.all():
@@ -160,7 +167,7 @@ def _clipped(polygon: Polygon, height: int, width: int) -> Polygon:
     return polygon
 
 
-def _unrolled(mask: RunLengths, height: int, width: int) -> npt.NDArray[np.bool_]:
+def _expand_runs(mask: RunLengths, height: int, width: int) -> npt.NDArray[np.bool_]:
     rows, columns = mask.size
     values = np.arange(len(mask.counts)) % 2 == 1
     pixels = np.repeat(values, mask.counts).reshape(columns, rows).T
@@ -170,13 +177,15 @@ def _unrolled(mask: RunLengths, height: int, width: int) -> npt.NDArray[np.bool_
 
 
 def _fill(inside: npt.NDArray[np.bool_], polygon: Polygon) -> None:
-    """Every edge flips all pixels right of where it crosses a row's middle, within the polygon's own window."""
+    """Fills a polygon `[P, 2]` in place. Works within the polygon's bounding box only."""
     x, y = polygon.astype(np.float64).T
     top, left = (max(0, math.ceil(side.min() - 0.5)) for side in (y, x))
     bottom, right = (min(limit, math.ceil(side.max() - 0.5)) for side, limit in zip((y, x), inside.shape, strict=True))
     if top >= bottom or left >= right:
         return
     next_x, next_y = np.roll(x, -1), np.roll(y, -1)
+    # Even-odd rule: each edge flips all pixels to the right of where it crosses a row's middle; a pixel flipped an odd
+    # number of times is inside.
     middle = np.arange(top, bottom)[:, None] + 0.5
     row, edge = np.nonzero((y <= middle) != (next_y <= middle))
     at = x[edge] + (row + top + 0.5 - y[edge]) / (next_y - y)[edge] * (next_x - x)[edge]

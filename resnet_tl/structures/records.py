@@ -1,6 +1,6 @@
-"""What crosses borders between packages.
+"""The records that packages exchange: levels, samples, batches, features, boxes, detections.
 
-The letters: N images in a batch, C channels, H height, W width, K classes, V views of one image.
+Letters in shapes: N images in a batch, C channels, H height, W width, K classes, V views of one image.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from resnet_tl.structures.masks import Mask
 
 Target: TypeAlias = "int | tuple[int, ...] | str"
-"""A class index (multi-class), the indices of all true classes, possibly none (multi-label), or a mask's path."""
+"""A class index (multi-class), the indices of all true classes, possibly none (multi-label), or the path of a mask."""
 
 IGNORE = 255
-"""The value of mask pixels that count nowhere: not in a loss, not in a score."""
+"""The value of mask pixels that no loss and no metric counts."""
 
 
 class Level(NamedTuple):
-    """A named map of a trunk or neck: its channels, and the pixels of the input that one of its cells spans."""
+    """A named feature map of a trunk or neck: its channels, and its stride in input pixels per cell."""
 
     name: str
     channels: int
@@ -33,10 +33,10 @@ class Level(NamedTuple):
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How weights want their images: resize the short side to `size / crop`, cut the centre `size` x `size`,
-    scale to 0...1, subtract `mean`, divide by `std` (one value a channel).
+    """The preprocessing that weights expect: resize the short side to `size / crop` pixels, crop the centre
+    `size` x `size`, scale to 0...1, subtract `mean`, divide by `std` (one value per channel).
 
-    max_size: for detection, that resizes whole images: pixels that the long side has at most; None: any number.
+    max_size: upper limit of the long side in pixels, for detection, which resizes whole images; None: no limit.
     """
 
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
@@ -48,7 +48,7 @@ class Preprocessing:
 
 
 class Sample(NamedTuple):
-    """One line of a listing. `key` is stable: the same image has it on every machine, in every fold."""
+    """One entry of a listing. `key` is stable: an image has the same key on every machine and in every fold."""
 
     path: str
     target: Target
@@ -56,22 +56,22 @@ class Sample(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """What a sampler yields: sample `index` in `epoch`, its `repeat`-th time within the epoch (0 at first).
+    """An item of a sampler: sample `index` in `epoch`, drawn for the `repeat`-th time within the epoch (from 0).
 
-    `index` -1 fills up an evaluation batch: it passes through the network and counts nowhere.
+    `index` -1 is a filler that completes an evaluation batch: it passes through the network and counts nowhere.
     """
 
     epoch: int
-    index: int  # type: ignore[assignment]  # it hides `tuple.index`
+    index: int  # type: ignore[assignment]  # shadows the method `tuple.index`, which nobody calls on a draw
     repeat: int = 0
 
 
 @dataclass(frozen=True)
 class Features:
-    """What a network's first stages made of images `[N, C, H, W]`.
+    """The output of a network's first stages for images `[N, C, H, W]`.
 
-    maps: `{level: [N, C', H', W']}`, every map that is read behind these stages.
-    input_size: (h, w) of the images.
+    maps: `{level: [N, C', H', W']}`, every map that later stages read.
+    input_size: (h, w) of the images, in pixels.
     after: the last stage that has run.
     """
 
@@ -79,8 +79,8 @@ class Features:
     input_size: tuple[int, int]
     after: str
 
-    def to(self, device: torch.device | str, **how: Any) -> Features:
-        return replace(self, maps={level: value.to(device, **how) for level, value in self.maps.items()})
+    def to(self, device: torch.device | str, **options: Any) -> Features:
+        return replace(self, maps={level: value.to(device, **options) for level, value in self.maps.items()})
 
     def pin_memory(self) -> Features:
         return replace(self, maps={level: value.pin_memory() for level, value in self.maps.items()})
@@ -88,13 +88,13 @@ class Features:
 
 @dataclass
 class Batch:
-    """Images on their way to the device.
+    """A batch of images with their targets.
 
     images: uint8 (0...255) or uint16 (0...65535), `[N*V, C, H, W]`, channels-last, the V views of an image adjacent;
-        or the kept features of as many.
+        or the cached features of these images.
     targets: class indices `[N]` int64, multi-hot `[N, K]` float32, class indices of pixels `[N, H, W]` uint8; or
         `Boxes`.
-    sizes, original_sizes: `[N, 2]` int64, (h, w) before padding, and of the file after EXIF rotation.
+    sizes, original_sizes: `[N, 2]` int64, (h, w) in pixels before padding, and of the file after EXIF rotation.
     indices: `[N]` int64 into the listing; -1 marks a filler.
     """
 
@@ -107,8 +107,8 @@ class Batch:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def to(self, device: torch.device | str, **how: Any) -> Batch:
-        return replace(self, **{name: value.to(device, **how) for name, value in vars(self).items()})
+    def to(self, device: torch.device | str, **options: Any) -> Batch:
+        return replace(self, **{name: value.to(device, **options) for name, value in vars(self).items()})
 
     def pin_memory(self) -> Batch:
         return replace(self, **{name: value.pin_memory() for name, value in vars(self).items()})
@@ -116,13 +116,13 @@ class Batch:
 
 @dataclass
 class Boxes:
-    """The objects of a batch of images, one after another, those of an image together and images in order.
+    """The objects of a batch, in one flat list, grouped by image in the order of the batch.
 
     boxes: `[M, 4]` float32 x1, y1, x2, y2 on pixel edges of the batch's images: 0 <= x1 < x2 <= w.
     labels: `[M]` int64, class indices; 0 is a class.
-    image: `[M]` int64, the image within the batch, ascending. An image without objects does not occur.
-    crowd: `[M]` bool, a region of many objects: no target, and no mistake to find something in it.
-    area: `[M]` float32, of the object in square pixels (of its mask where there is one), as COCO's scores sort by it.
+    image: `[M]` int64, the image's position in the batch, ascending. Images without objects do not appear.
+    crowd: `[M]` bool, a region of many objects: not a target, and detections inside it are not errors.
+    area: `[M]` float32, of the object in square pixels (of its mask if it has one); COCO's metrics group by it.
     masks: M polygons or run lengths in pixels of the image, or None.
     """
 
@@ -136,29 +136,29 @@ class Boxes:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def to(self, device: torch.device | str, **how: Any) -> Boxes:
-        """The masks stay where they are: they are no tensors yet."""
-        return replace(self, **{name: value.to(device, **how) for name, value in self._tensors().items()})
+    def to(self, device: torch.device | str, **options: Any) -> Boxes:
+        """Moves the tensors; masks are not tensors yet and stay where they are."""
+        return replace(self, **{name: value.to(device, **options) for name, value in self._tensors().items()})
 
     def pin_memory(self) -> Boxes:
         return replace(self, **{name: value.pin_memory() for name, value in self._tensors().items()})
 
     def where(self, chosen: Tensor) -> Boxes:
-        """Those where `chosen` `[M]` is True."""
+        """Selects the objects for which `chosen` `[M]` is True."""
         masks = self.masks and [mask for mask, keep in zip(self.masks, chosen.tolist(), strict=True) if keep]
         return Boxes(**{name: value[chosen] for name, value in self._tensors().items()}, masks=masks)
 
     def objects(self) -> Boxes:
-        """All that are single objects, not crowds."""
+        """Selects the single objects, without crowds."""
         return self.where(~self.crowd)
 
     def split(self, images: int) -> list[Boxes]:
-        """Those of each of the batch's `images`."""
+        """Splits the batch into one `Boxes` for each of its `images`."""
         return [self.where(self.image == index) for index in range(images)]
 
     @staticmethod
     def join(each: Sequence[Boxes]) -> Boxes:
-        """A batch of the images' boxes; `image` is counted anew, and masks are kept where all have them."""
+        """Joins the images' boxes to a batch: numbers `image` again, and keeps masks only if all images have them."""
         import torch
 
         names = ("boxes", "labels", "crowd", "area")
@@ -173,10 +173,10 @@ class Boxes:
 
 
 class Detections(NamedTuple):
-    """What a detector found, the best first; an image with fewer than D objects is filled up with score 0, label -1.
+    """The predictions of a detector, best first; images with fewer than D objects are padded with score 0, label -1.
 
     boxes: `[N, D, 4]` float32 in pixels of the batch's images. scores: `[N, D]`, 0...1. labels: `[N, D]` int64.
-    masks: `[N, D, S, S]` probabilities over each box, or None.
+    masks: `[N, D, S, S]` probabilities 0...1 over each box, or None.
     """
 
     boxes: Tensor

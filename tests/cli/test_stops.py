@@ -261,7 +261,7 @@ def test_a_damaged_checkpoint_is_one_sentence(process: Process, here: Path) -> N
         assert finished(process(line, here)) == 2
     said = (here / "said.txt").read_text().splitlines()[-2:]
     assert [line.partition(": ")[2] for line in said] == [
-        "run/checkpoints/last.ckpt: not a file of torch.save, or cut off or damaged"
+        "run/checkpoints/last.ckpt: not a torch.save file, or cut off or damaged"
     ] * 2
 
 

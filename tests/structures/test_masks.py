@@ -1,4 +1,4 @@
-"""Masks as polygons, run lengths and pixels, and what happens to them with their image."""
+"""Masks as polygons, run lengths and pixels; how they follow the transforms of their image."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ sides = st.integers(1, 40)
 
 @settings(deadline=None)
 @given(sides, sides, st.integers(0, 99), st.sampled_from([0.0, 0.02, 0.5, 1.0]))
-def test_compressed_run_lengths_are_read_as_pycocotools_writes_them(
+def test_compressed_run_lengths_of_pycocotools_decode(
     height: int, width: int, seed: int, share: float
 ) -> None:
     pixels = blobs(height, width, seed, share)
@@ -48,7 +48,7 @@ def test_compressed_run_lengths_are_read_as_pycocotools_writes_them(
     assert area(mask) == pixels.sum()
 
 
-def test_numbers_of_many_groups_of_bits() -> None:
+def test_large_numbers_decode() -> None:
     pixels = np.zeros((3000, 700), bool)
     pixels[:, 300:] = True
     pixels[1500, 350:400] = False
@@ -57,13 +57,13 @@ def test_numbers_of_many_groups_of_bits() -> None:
 
 
 @pytest.mark.parametrize("text", ["~", "0P", "é", "\x20"])
-def test_other_text_is_refused(text: str) -> None:
+def test_invalid_text_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         decompress(text, (4, 4))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_polygons_and_run_lengths_turn_alike(orientation: int) -> None:
+def test_polygons_and_run_lengths_orient_alike(orientation: int) -> None:
     polygon = box(3, 2, 9, 13) + box(11, 1, 12, 4)
     pixels = to_pixels(polygon, 16, 20)
     upright = orient_pixels(pixels, orientation)
@@ -73,7 +73,7 @@ def test_polygons_and_run_lengths_turn_alike(orientation: int) -> None:
 
 @settings(deadline=None)
 @given(st.integers(0, 12), st.integers(0, 15), st.integers(1, 4), st.integers(1, 5), st.integers(0, 9))
-def test_a_part_placed_elsewhere_is_the_same_pixels(top: int, left: int, height: int, width: int, seed: int) -> None:
+def test_cropping_and_placing_keep_the_pixels(top: int, left: int, height: int, width: int, seed: int) -> None:
     corners = np.random.default_rng(seed).uniform(-6, 26, (7, 2)).astype(np.float32)
     for mask in ([corners], to_run_lengths(to_pixels([corners], 16, 20))):
         pixels = to_pixels(mask, 16, 20)[top : top + height, left : left + width]
@@ -99,7 +99,7 @@ def test_a_pixel_is_inside_a_polygon_if_its_centre_is(corners: int, seed: int) -
     assert (to_pixels([polygon], 16, 20) == expected).all()
 
 
-def test_scaling_by_whole_numbers_repeats_pixels() -> None:
+def test_resizing_by_whole_factors_repeats_pixels() -> None:
     pixels = blobs(6, 8, 0)
     mask = resize(to_run_lengths(pixels), (6, 8), (12, 24))
     assert (to_pixels(mask, 12, 24) == pixels.repeat(2, 0).repeat(3, 1)).all()
@@ -115,3 +115,41 @@ def test_area_and_bounds() -> None:
     assert area(runs) == 10
     assert bounds(runs).tolist() == [1, 1, 8, 4]
     assert area([]) == area(RunLengths(np.array([120]), (10, 12))) == 0
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 7), st.integers(1, 9), st.integers(0, 2**32 - 1))
+def test_run_lengths_round_trip_to_pixels(height: int, width: int, seed: int) -> None:
+    pixels = np.random.default_rng(seed).random((height, width)) < 0.5
+    lengths = to_run_lengths(pixels)
+    assert lengths.counts.sum() == height * width
+    assert (lengths.counts[1:] > 0).all()
+    assert np.array_equal(to_pixels(lengths, height, width), pixels)
+    padded = to_pixels(lengths, height + 2, width + 3)
+    assert np.array_equal(padded[:height, :width], pixels)
+    assert padded.sum() == pixels.sum()
+
+
+def test_run_lengths_go_down_the_columns_as_in_coco() -> None:
+    assert to_pixels(RunLengths(np.array([1, 2, 3]), (2, 3)), 2, 3).tolist() == [
+        [False, True, False],
+        [True, False, False],
+    ]
+
+
+def test_a_polygon_fills_the_pixels_whose_centre_it_contains() -> None:
+    rectangle = np.array([[1, 2], [4, 2], [4, 5], [1, 5]], np.float32)
+    pixels = to_pixels([rectangle], 6, 6)
+    assert pixels.sum() == 9
+    assert pixels[2:5, 1:4].all()
+    triangle = np.array([[0, 0], [8, 0], [0, 8]], np.float32)
+    filled = to_pixels([triangle], 8, 8)
+    y, x = np.mgrid[:8, :8] + 0.5
+    inside = x + y < 8
+    assert (filled[x + y != 8] == inside[x + y != 8]).all()
+    both = to_pixels([rectangle, triangle], 8, 8)
+    assert np.array_equal(both, to_pixels([rectangle], 8, 8) | filled)
+
+
+def test_a_polygon_beyond_the_image_is_clipped() -> None:
+    assert to_pixels([np.array([[-9, -9], [99, -9], [99, 99], [-9, 99]], np.float32)], 4, 5).all()
