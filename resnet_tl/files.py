@@ -44,8 +44,8 @@ def atomic_create(path: Path) -> Iterator[BinaryIO]:
     """Opens a file that appears as `path` once it is completely on disk; for names derived from the content.
 
     Any number of processes may write the same path at once: each writes a part of its own, and only complete files take
-    the name. A process that has memory-mapped an earlier file keeps it. System errors stay `OSError`s. Parts left in the
-    folder by killed processes are removed.
+    the name. A process that has memory-mapped an earlier file keeps it. System errors stay `OSError`s. Removes
+    parts that killed processes left in the folder.
     """
     _remove_abandoned(path.parent)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")

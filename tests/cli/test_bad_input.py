@@ -81,7 +81,7 @@ def world(here: Path, images: Path) -> Path:
         (FIT + "photos --run photos", r"--run photos: the folder is not empty; nothing was written: .*"),
         ("validate evil.pth", r"evil\.pth: refused, because .*code.*"),
         ("validate other.pth", r"other\.pth: not a checkpoint of resnet_tl but .*weights without class names .*"),
-        ("predict words.txt one.png", r"words\.txt: not a file of torch\.save, .*"),
+        ("predict words.txt one.png", r"words\.txt: not a torch\.save file, .*"),
         ("predict empty one.png", r"empty: no .* in this folder: expected .*"),
     ],
 )  # fmt: skip

@@ -37,9 +37,7 @@ sides = st.integers(1, 40)
 
 @settings(deadline=None)
 @given(sides, sides, st.integers(0, 99), st.sampled_from([0.0, 0.02, 0.5, 1.0]))
-def test_compressed_run_lengths_of_pycocotools_decode(
-    height: int, width: int, seed: int, share: float
-) -> None:
+def test_compressed_run_lengths_of_pycocotools_decode(height: int, width: int, seed: int, share: float) -> None:
     pixels = blobs(height, width, seed, share)
     text = pycocotools.encode(np.asfortranarray(pixels.astype(np.uint8)))["counts"].decode()
     mask = decompress(text, (height, width))
