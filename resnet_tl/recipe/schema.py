@@ -26,17 +26,22 @@ _VALUES = (str, int, float, dict, list, tuple, set, type(None), Path, timedelta,
 
 @dataclass(frozen=True)
 class Field:
-    """A key of a mapping: its type, and its default or `REQUIRED`."""
+    """A key of a mapping: its type, its default or `REQUIRED`, and what it is where no docstring says it."""
 
     hint: Any
     default: Any = REQUIRED
+    description: str = ""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A mapping whose keys are listed here instead of in a class: a type hint like any other."""
+    """A mapping whose keys are listed here instead of in a class: a type hint like any other.
+
+    source: the class whose docstring describes the keys, if any.
+    """
 
     fields: dict[str, Field]
+    source: Any = None
 
 
 @dataclass(frozen=True)

@@ -42,14 +42,14 @@ MAY_CHANGE = ("trainer.max_epochs", "trainer.devices", "data.root", "data.num_wo
 
 
 def sections() -> Section:
-    """What a recipe may say."""
+    """The keys of a recipe."""
     return Section(
         {
-            "seed_everything": Field(int, 1),
-            "model": Field(Callable[[list[str]], Task]),
-            "data": Field(ImageData),
-            "trainer": Field(Section(_trainer()), {}),
-            "tracking": Field(Tracking, Tracking()),
+            "seed_everything": Field(int, 1, "The seed of weights, order, augmentation and mixing."),
+            "model": Field(Callable[[list[str]], Task], description="The task: network, tuning, optimizer, schedule."),
+            "data": Field(ImageData, description="Where the images are, and how they become batches."),
+            "trainer": Field(Section(_trainer(), Trainer), {}, "Arguments of Lightning's Trainer."),
+            "tracking": Field(Tracking, Tracking(), "How often a run is saved, and which loggers it has."),
         }
     )
 
