@@ -32,12 +32,12 @@ from torchvision.transforms import v2
 
 from benchmarks.alternate import Seconds, alternate, quartiles, ratios
 from benchmarks.machine import machine
-from resnet_tl.data.images.cache import Form, cached
+from resnet_tl.data.images.augment import Augment
+from resnet_tl.data.images.cache import CacheFormat, open_cache
 from resnet_tl.data.images.dataset import ImageDataset
-from resnet_tl.data.images.transforms import Augment
+from resnet_tl.data.listings.listing import Listing
 from resnet_tl.data.loading.collate import collate
-from resnet_tl.data.loading.shared_memory import Handover
-from resnet_tl.data.sources.listing import Listing
+from resnet_tl.data.loading.shared_memory import SharedMemoryCollate
 from resnet_tl.structures.records import Draw
 
 SIZE = 224
@@ -108,10 +108,10 @@ def ours(root: Path, keys: list[str], folder: Path, passes: Passes) -> dict[str,
     sets = {
         "ours": dataset(),
         "ours, reduced": dataset(reduce=True),
-        "ours, cached": dataset(cache=cached([listing], Form(round(SIZE / 0.875)), folder)),
+        "ours, cached": dataset(cache=open_cache([listing], CacheFormat(round(SIZE / 0.875)), folder)),
     }
     draws = [Draw(0, index) for index in order(len(keys))]
-    return {name: passes(each, draws, Handover(collate)) for name, each in sets.items()}
+    return {name: passes(each, draws, SharedMemoryCollate(collate)) for name, each in sets.items()}
 
 
 def peers(root: Path, keys: list[str], passes: Passes) -> dict[str, Run]:

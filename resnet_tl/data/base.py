@@ -19,13 +19,13 @@ from torch.utils.data import DataLoader
 
 from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset, Item
 from resnet_tl.data.images.resize import Interpolation
+from resnet_tl.data.listings import splits
+from resnet_tl.data.listings.listing import ImageSet, Listing
 from resnet_tl.data.loading.collate import collate
 from resnet_tl.data.loading.image_loader import FixedImages, ImageLoader
 from resnet_tl.data.loading.samplers import EvaluationSampler, TrainSampler
-from resnet_tl.data.loading.shared_memory import Handover
+from resnet_tl.data.loading.shared_memory import SharedMemoryCollate
 from resnet_tl.data.loading.train_loader import TrainLoader
-from resnet_tl.data.sources import splits
-from resnet_tl.data.sources.listing import ImageSet, Listing
 from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.lightning_internals import replaces_samplers
 from resnet_tl.structures.records import Batch, Draw, Preprocessing, Sample
@@ -85,7 +85,9 @@ class ImageData(L.LightningDataModule, ABC):
         self.train_transforms, self.eval_transforms, self.on_error = train_transforms, eval_transforms, on_error
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self.root, self.cache_dir = images.root, cache_dir
-        self.listings = splits.part(images.splits, fraction=val_fraction, folds=folds, fold=fold, seed=self.seed)
+        self.listings = splits.split_listings(
+            images.splits, fraction=val_fraction, folds=folds, fold=fold, seed=self.seed
+        )
         """What to train on, validate on and test on: `train`, `val` and `test`, as far as they exist."""
         self.notes = [*images.notes, *self._told(images.splits)]
         """Sentences about what was left out or assumed."""
@@ -93,7 +95,7 @@ class ImageData(L.LightningDataModule, ABC):
         self._datasets: list[ImageDataset] = []
 
     @abstractmethod
-    def shown(self, wanted: Preprocessing) -> Preprocessing:
+    def evaluation_preprocessing(self, expected: Preprocessing) -> Preprocessing:
         """How evaluation shows images; the mean and std are those of `wanted`, which the weights ask for."""
 
     @abstractmethod
@@ -227,7 +229,7 @@ class ImageData(L.LightningDataModule, ABC):
             dataset,  # type: ignore[arg-type]
             batch_size=self.batch_size,
             sampler=sampler,  # type: ignore[arg-type]
-            collate_fn=Handover(self.collate),
+            collate_fn=SharedMemoryCollate(self.collate),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             worker_init_fn=_start_worker,

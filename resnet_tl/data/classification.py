@@ -8,13 +8,15 @@ from typing import Any, Literal
 import numpy as np
 
 from resnet_tl.data.base import ImageData, OnError, check
-from resnet_tl.data.images import transforms
-from resnet_tl.data.images.cache import Form, ImageCache, cached
+from resnet_tl.data.images.augment import Strength
+from resnet_tl.data.images.cache import CacheFormat, ImageCache, open_cache
 from resnet_tl.data.images.dataset import ImageDataset
+from resnet_tl.data.images.listed_transforms import ListedTransforms
+from resnet_tl.data.images.transforms import Transform, evaluation_transform, training_transform
+from resnet_tl.data.listings.listing import ImageSet, Listing
 from resnet_tl.data.loading.image_loader import FixedImages
 from resnet_tl.data.loading.samplers import class_weights
 from resnet_tl.data.sources.folder import read_folder
-from resnet_tl.data.sources.listing import ImageSet, Listing
 from resnet_tl.data.sources.table import Columns, read_table
 from resnet_tl.structures.records import Preprocessing
 
@@ -41,7 +43,7 @@ class ClassificationData(ImageData):
         images: ImageSet,
         *,
         image_size: int = 224,
-        augment: transforms.Strength = "light",
+        augment: Strength = "light",
         crop: float = 0.875,
         balanced: bool = False,
         cache: Literal["off", "resized"] = "off",
@@ -59,8 +61,8 @@ class ClassificationData(ImageData):
         self.cache = cache
         self._cache: ImageCache | None = None
 
-    def shown(self, wanted: Preprocessing) -> Preprocessing:
-        return replace(wanted, size=self.image_size, crop=self.crop, interpolation=self.interpolation)
+    def evaluation_preprocessing(self, expected: Preprocessing) -> Preprocessing:
+        return replace(expected, size=self.image_size, crop=self.crop, interpolation=self.interpolation)
 
     def class_counts(self) -> np.ndarray:
         """How many training images show each class: `[K]` int64."""
@@ -70,8 +72,8 @@ class ClassificationData(ImageData):
         """Write the cache, if there is to be one: Lightning calls this in one process a machine, before all others."""
         if self.cache == "resized" and self._cache is None:
             short = max(int(self.image_size / self.crop), *self.scales, 0)
-            form = Form(short, self.interpolation, self.channels)
-            self._cache = cached(self.listings.values(), form, self._cache_folder)
+            form = CacheFormat(short, self.interpolation, self.channels)
+            self._cache = open_cache(self.listings.values(), form, self._cache_folder)
 
     def augments(self) -> str | None:
         """What makes training images differ from epoch to epoch, if anything does."""
@@ -98,15 +100,15 @@ class ClassificationData(ImageData):
     def _weights(self, listing: Listing) -> np.ndarray | None:
         return class_weights(listing, len(self.classes)) if self.balanced else None
 
-    def _training_transform(self) -> transforms.Transform:
+    def _training_transform(self) -> Transform:
         if self.train_transforms is not None:
-            return transforms.pipeline(self.train_transforms, "data.train_transforms")
-        return transforms.training(self.augment, self.image_size, self.interpolation)
+            return ListedTransforms(self.train_transforms, "data.train_transforms")
+        return training_transform(self.augment, self.image_size, self.interpolation)
 
-    def _evaluation_transform(self) -> transforms.Transform:
+    def _evaluation_transform(self) -> Transform:
         if self.eval_transforms is not None:
-            return transforms.pipeline(self.eval_transforms, "data.eval_transforms")
-        return transforms.evaluation(self.image_size, self.crop, self.interpolation, self.crops, self.scales)
+            return ListedTransforms(self.eval_transforms, "data.eval_transforms")
+        return evaluation_transform(self.image_size, self.crop, self.interpolation, self.crops, self.scales)
 
 
 class ImageFolder(ClassificationData):

@@ -11,13 +11,13 @@ import numpy as np
 from resnet_tl.data.base import ImageData, OnError, check
 from resnet_tl.data.boxes.composites import Composites
 from resnet_tl.data.boxes.dataset import BoxDataset, as_boxes, collate_boxes
-from resnet_tl.data.boxes.listing import NOTHING, BoxListing, BoxSet
 from resnet_tl.data.boxes.transforms import Fit, Jitter, Listed, SceneTransform
-from resnet_tl.data.images.transforms import PRESETS, Strength
+from resnet_tl.data.images.augment import PRESETS, Strength
+from resnet_tl.data.listings.boxes import NO_OBJECTS, BoxListing, BoxSet
+from resnet_tl.data.listings.listing import Listing
 from resnet_tl.data.loading.image_loader import FixedImages
 from resnet_tl.data.sources.box_table import read_box_table
 from resnet_tl.data.sources.coco import read_coco
-from resnet_tl.data.sources.listing import Listing
 from resnet_tl.data.sources.tools.export import read_tool_export
 from resnet_tl.data.sources.voc import read_voc_boxes
 from resnet_tl.data.sources.yolo import read_yolo
@@ -34,7 +34,7 @@ class DetectionData(ImageData):
         scale: smallest and largest factor on a training image's size; what exceeds the ordinary size is cut off.
         augment: strength of changes of colour; `none` does not mirror either.
         mosaic: share (0...1) of the training images that are put together from four.
-        copy_paste: share of them into which objects of another one are pasted, by their masks.
+        copy_paste: share of them into which objects of another one are paste_objects, by their masks.
         grouped: batches of images of about one aspect ratio, which are padded less.
         options: of `ImageData`. Listed training transforms take the place of all this, and get boxes and masks.
 
@@ -77,15 +77,17 @@ class DetectionData(ImageData):
         self.image_size, self.max_size, self.scale, self.augment = image_size, longest, tuple(scale), augment
         self.mosaic, self.copy_paste, self.grouped, self.codes = mosaic, copy_paste, grouped, images.codes
 
-    def shown(self, wanted: Preprocessing) -> Preprocessing:
-        return replace(wanted, size=self.image_size, max_size=self.max_size, crop=1.0, interpolation=self.interpolation)
+    def evaluation_preprocessing(self, expected: Preprocessing) -> Preprocessing:
+        return replace(
+            expected, size=self.image_size, max_size=self.max_size, crop=1.0, interpolation=self.interpolation
+        )
 
     def truth(self, split: Literal["val", "test"], indices: Sequence[int]) -> Boxes:
         """What is annotated on these images, in pixels of the upright files, as scores want it: a batch's targets
         were resized. An index of -1 is an image without objects."""
         listing = self._listing(*(("val", "test") if split == "val" else ("test", "val")))
         assert isinstance(listing, BoxListing)
-        return Boxes.join([as_boxes(listing.objects(index) if index >= 0 else NOTHING) for index in indices])
+        return Boxes.join([as_boxes(listing.objects(index) if index >= 0 else NO_OBJECTS) for index in indices])
 
     def class_counts(self) -> np.ndarray:
         """How many training objects there are of each class: `[K]` int64."""
@@ -109,7 +111,7 @@ class DetectionData(ImageData):
         listing = self._listing("train")
         assert isinstance(listing, BoxListing)
         own = ["image_size", "max_size", "scale", "augment"]
-        return self._fixed(split, own, **listing.meaning())
+        return self._fixed(split, own, **listing.cache_key())
 
     def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> BoxDataset:
         assert isinstance(listing, BoxListing)

@@ -9,13 +9,13 @@ from typing import Any, Literal
 import numpy as np
 
 from resnet_tl.data.base import ImageData, OnError, check
-from resnet_tl.data.images.transforms import PRESETS, Strength
+from resnet_tl.data.images.augment import PRESETS, Strength
+from resnet_tl.data.listings.listing import Listing
+from resnet_tl.data.listings.masks import MaskListing, MaskSet
 from resnet_tl.data.loading.image_loader import FixedImages
 from resnet_tl.data.masks.dataset import MaskDataset, collate_masks
-from resnet_tl.data.masks.listing import MaskListing, MaskSet
 from resnet_tl.data.masks.transforms import Centre, Listed, PairTransform, RandomCrop, Whole
-from resnet_tl.data.sources.coco_masks import PaintedListing, read_coco_masks
-from resnet_tl.data.sources.listing import Listing
+from resnet_tl.data.sources.coco_masks import PaintedMaskListing, read_coco_masks
 from resnet_tl.data.sources.mask_files import read_cityscapes, read_mask_folder, read_voc
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Preprocessing, Sample
@@ -62,8 +62,8 @@ class SegmentationData(ImageData):
         self.short, self.scale, self.balanced, self.augment = short, tuple(scale), balanced, augment
         self.colours, self.pixels = images.colours, images.pixels
 
-    def shown(self, wanted: Preprocessing) -> Preprocessing:
-        return replace(wanted, size=self.short, crop=1.0, interpolation=self.interpolation)
+    def evaluation_preprocessing(self, expected: Preprocessing) -> Preprocessing:
+        return replace(expected, size=self.short, crop=1.0, interpolation=self.interpolation)
 
     def class_counts(self) -> np.ndarray:
         return self.pixels
@@ -80,7 +80,7 @@ class SegmentationData(ImageData):
     def fixed_images(self, split: Literal["train", "val"]) -> FixedImages:
         own = ["image_size", "scale", "balanced", "augment"] if split == "train" else []
         listing: Any = self._listing("train") if split == "train" else self._listing("val", "test")
-        return self._fixed(split, ["short", *own], **listing.meaning())
+        return self._fixed(split, ["short", *own], **listing.cache_key())
 
     def _files(self, sample: Sample) -> Iterator[tuple[str, str]]:
         yield sample.key, sample.path
@@ -88,7 +88,7 @@ class SegmentationData(ImageData):
             yield f"{sample.key} mask", sample.target
 
     def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> MaskDataset:
-        assert isinstance(listing, MaskListing | PaintedListing)
+        assert isinstance(listing, MaskListing | PaintedMaskListing)
         transform = self._training_transform() if training else self._evaluation_transform()
         return MaskDataset(listing, transform, channels=self.channels, seed=self.seed, on_error=on_error)
 

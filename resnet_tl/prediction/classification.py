@@ -22,10 +22,10 @@ from torch import Tensor
 from resnet_tl.checkpoint import Bundle, read
 from resnet_tl.data.images.dataset import Item, decode_for
 from resnet_tl.data.images.decode import ImageArray, decode
-from resnet_tl.data.images.resize import resize
-from resnet_tl.data.images.transforms import Transform, evaluation, pipeline
+from resnet_tl.data.images.listed_transforms import ListedTransforms
+from resnet_tl.data.images.resize import resize, resized_size
+from resnet_tl.data.images.transforms import Transform, evaluation_transform
 from resnet_tl.data.loading.collate import collate
-from resnet_tl.data.masks.transforms import shown_size
 from resnet_tl.data.sources.files import find_images
 from resnet_tl.errors import DataError, RunError, WeightsError
 from resnet_tl.models.network import Network, build
@@ -257,7 +257,7 @@ def images_of(
 def resized(image: ImageArray, network: Network) -> Tensor:
     """A whole image `[H, W, C]` as `[1, C, h, w]` on the network's device, of the size at which validation saw it."""
     wanted = network.preprocessing
-    height, width = shown_size(image.shape[0], image.shape[1], wanted.size, wanted.max_size)
+    height, width = resized_size(image.shape[0], image.shape[1], wanted.size, wanted.max_size)
     shown = resize(image, height, width, wanted.interpolation)  # type: ignore[arg-type]
     return torch.from_numpy(np.ascontiguousarray(shown)).permute(2, 0, 1)[None].to(network.mean.device)
 
@@ -275,8 +275,8 @@ def checked_array(array: ImageArray, index: int, channels: int) -> ImageArray:
 
 def _transform(preprocessing: Preprocessing, eval_transforms: list[dict[str, Any]] | None) -> Transform:
     if eval_transforms is not None:
-        return pipeline(eval_transforms)
-    return evaluation(preprocessing.size, preprocessing.crop, preprocessing.interpolation)  # type: ignore[arg-type]
+        return ListedTransforms(eval_transforms)
+    return evaluation_transform(preprocessing.size, preprocessing.crop, preprocessing.interpolation)  # type: ignore[arg-type]
 
 
 def device_called(name: str) -> torch.device:

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from resnet_tl.data.images.class_masks import ClassMask
 from resnet_tl.data.images.decode import ImageArray
-from resnet_tl.data.masks.files import Mask
 from resnet_tl.data.sources.mask_files import palette
 from resnet_tl.errors import RunError
 from resnet_tl.models.inference import Inference, segment
@@ -32,7 +32,7 @@ class MaskPrediction:
     index: int
     path: str | None
     image: ImageArray
-    mask: Mask
+    mask: ClassMask
 
 
 class MaskPredictor:
@@ -116,14 +116,14 @@ def write_masks(
     return count
 
 
-def save_mask(mask: Mask, colours: npt.NDArray[np.uint8], path: Path) -> None:
+def save_mask(mask: ClassMask, colours: npt.NDArray[np.uint8], path: Path) -> None:
     """Class indices as a palette PNG, which viewers show in colour."""
     image = Image.fromarray(mask)
     image.putpalette(colours.tobytes())
     image.save(path)
 
 
-def overlay(image: ImageArray, mask: Mask, colours: npt.NDArray[np.uint8], share: float = 0.5) -> Image.Image:
+def overlay(image: ImageArray, mask: ClassMask, colours: npt.NDArray[np.uint8], share: float = 0.5) -> Image.Image:
     """The image under its mask's colours; many-channelled ones by their first channel, 16 bits stretched to 8."""
     shown = image if image.dtype == np.uint8 else image / max(int(image.max()), 1) * 255
     shown = shown.reshape(*mask.shape, -1)

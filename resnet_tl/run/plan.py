@@ -21,7 +21,7 @@ from resnet_tl.tuning.rates import bit_rule
 def show(configs: Sequence[str], overrides: Overrides) -> str:
     """The table of the plan, and what BiT's rule says of as many images."""
     _, data, task, plan = _built(configs, overrides)
-    task.preprocessing = data.shown(task.preprocessing)
+    task.preprocessing = data.evaluation_preprocessing(task.preprocessing)
     shown = table(plan, task.stages(), task.tuning.norm, task.peak_rate, task.stage_macs())
     images = len(data.listings["train"])
     return f"{shown}\n\nBiT's rule for {images:,} training images: -c overlays/{bit_rule(images)}"

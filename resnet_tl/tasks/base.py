@@ -111,7 +111,7 @@ class Task(LightningModule):
                 "they must be equal"
             )
         wanted = self.network.preprocessing
-        used = data.shown(wanted)
+        used = data.evaluation_preprocessing(wanted)
         if used != wanted and self.backbone.weights is not None and self.preprocessing == wanted:
             rank_zero_info(_difference(wanted, used))
         self.preprocessing = used

@@ -115,7 +115,7 @@ class FeatureFile:
         """Features, and what else was kept of a batch, by its names: `indices` `[N]` (-1: a filler, or an image that
         could not be decoded), `sizes`, `original_sizes` `[N, 2]`, and `targets` where they are those of pixels."""
         images = self.layout.rows // self.layout.views
-        rows = np.array([self.shown(draw).epoch * images + max(draw.index, 0) for draw in draws])
+        rows = np.array([self.stored_draw(draw).epoch * images + max(draw.index, 0) for draw in draws])
         taken = {block.name: self._take(block, rows) for block in self.layout.blocks}
         indices, original_sizes, sizes = taken.pop(NUMBERS).split([1, 2, 2], 1)
         filler = torch.tensor([draw.index < 0 for draw in draws])
@@ -125,7 +125,7 @@ class FeatureFile:
         maps = {name: value.permute(0, 1, 4, 2, 3).flatten(0, 1) for name, value in taken.items()}
         return Features(maps, self.layout.input_size, self.layout.after), rest
 
-    def shown(self, draw: Draw) -> Draw:
+    def stored_draw(self, draw: Draw) -> Draw:
         """The draw whose image was kept for this one."""
         return Draw((draw.epoch + draw.repeat) % self.layout.views, draw.index)
 

@@ -15,7 +15,7 @@ import pytest
 import tool_exports
 from PIL import Image, ImageOps
 
-from resnet_tl.data.boxes.listing import BoxListing, BoxSet
+from resnet_tl.data.listings.boxes import BoxListing, BoxSet
 from resnet_tl.data.sources.box_table import read_box_table
 from resnet_tl.data.sources.coco import read_coco
 from resnet_tl.data.sources.tools.export import read_tool_export

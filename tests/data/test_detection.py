@@ -151,9 +151,9 @@ def test_listed_transforms_take_the_presets_place() -> None:
 
 
 def test_evaluation_says_how_it_shows_images() -> None:
-    shown = samples(image_size=80).shown(Preprocessing(mean=(0.1,), std=(0.2,)))
+    shown = samples(image_size=80).evaluation_preprocessing(Preprocessing(mean=(0.1,), std=(0.2,)))
     assert shown == Preprocessing(mean=(0.1,), std=(0.2,), size=80, max_size=133, crop=1.0)
-    assert samples(image_size=80, max_size=90).shown(Preprocessing()).max_size == 90
+    assert samples(image_size=80, max_size=90).evaluation_preprocessing(Preprocessing()).max_size == 90
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from resnet_tl.data.boxes import scenes
-from resnet_tl.data.boxes.listing import NOTHING, Objects
-from resnet_tl.data.boxes.scenes import LEAST, Scene
-from resnet_tl.data.boxes.transforms import Another, Jitter
+from resnet_tl.data.boxes.scenes import MIN_VISIBLE_SHARE, Scene
+from resnet_tl.data.boxes.transforms import Jitter, SceneSampler
+from resnet_tl.data.images.bit_depth import to_common_depth
 from resnet_tl.data.images.crops import Seed
-from resnet_tl.data.loading.collate import as_one_dtype
-from resnet_tl.data.masks.transforms import shown_size
+from resnet_tl.data.images.resize import resized_size
+from resnet_tl.data.listings.boxes import NO_OBJECTS, Objects
 from resnet_tl.structures import masks
 from resnet_tl.structures.masks import Mask
 
@@ -31,30 +31,30 @@ class Composites:
     def __init__(self, jitter: Jitter, mosaic: float, copy_paste: float) -> None:
         self.jitter, self.mosaic, self.copy_paste = jitter, mosaic, copy_paste
 
-    def __call__(self, scene: Scene, seed: Seed, another: Another) -> Scene:
+    def __call__(self, scene: Scene, seed: Seed, another: SceneSampler) -> Scene:
         rng = np.random.default_rng(seed)
         if rng.random() < self.mosaic:
-            scene = four_in_one([scene, *(another(rng) for _ in range(3))], self.jitter, rng)
+            scene = mosaic_of_four([scene, *(another(rng) for _ in range(3))], self.jitter, rng)
         else:
             scene = self.jitter(scene, rng)
         if rng.random() < self.copy_paste:
-            scene = pasted(scene, self.jitter(another(rng), rng), rng)
+            scene = paste_objects(scene, self.jitter(another(rng), rng), rng)
         return scene._replace(image=self.jitter.colours(scene.image, rng))
 
 
-def four_in_one(four: Sequence[Scene], jitter: Jitter, rng: np.random.Generator) -> Scene:
+def mosaic_of_four(four: Sequence[Scene], jitter: Jitter, rng: np.random.Generator) -> Scene:
     """A canvas of the first one's ordinary size, parted at a random point near its middle: in each part a piece of one
     image, at half to the whole of its ordinary size."""
-    height, width = shown_size(*four[0].size, jitter.fit.short, jitter.fit.longest)
+    height, width = resized_size(*four[0].size, jitter.fit.short, jitter.fit.longest)
     y, x = (max(1, min(side - 1, round(side * rng.uniform(0.3, 0.7)))) for side in (height, width))
     rooms = [(y, x), (y, width - x), (height - y, x), (height - y, width - x)]
     parts = [
         jitter(scene, rng, room=room, factor=rng.uniform(0.5, 1.0)) for scene, room in zip(four, rooms, strict=True)
     ]
-    images = as_one_dtype([part.image for part in parts])
+    images = to_common_depth([part.image for part in parts])
     grey = GREY if images[0].dtype == np.uint8 else GREY * 257
     canvas = np.full((height, width, images[0].shape[2]), grey, images[0].dtype)
-    objects = NOTHING
+    objects = NO_OBJECTS
     for number, (part, image) in enumerate(zip(parts, images, strict=True)):
         h, w = part.size
         top, left = (y if number >= 2 else y - h), (x if number % 2 else x - w)
@@ -63,7 +63,7 @@ def four_in_one(four: Sequence[Scene], jitter: Jitter, rng: np.random.Generator)
     return Scene(canvas, objects)
 
 
-def pasted(scene: Scene, other: Scene, rng: np.random.Generator) -> Scene:
+def paste_objects(scene: Scene, other: Scene, rng: np.random.Generator) -> Scene:
     """Every other object of `other`, one at least, over the scene, where it was; crowds are not pasted. What they
     cover is taken from the masks below, whose boxes become smaller."""
     height, width = (min(pair) for pair in zip(scene.size, other.size, strict=True))
@@ -78,7 +78,7 @@ def pasted(scene: Scene, other: Scene, rng: np.random.Generator) -> Scene:
     cover = np.zeros(scene.size, bool)
     for mask in new.masks or []:
         cover |= masks.to_pixels(mask, *scene.size)
-    image, source = as_one_dtype([scene.image.copy(), other.image])
+    image, source = to_common_depth([scene.image.copy(), other.image])
     image[:height, :width][cover[:height, :width]] = source[cover[:height, :width]]
     return Scene(image, uncovered(scene.objects, cover).join(new))
 
@@ -100,7 +100,9 @@ def uncovered(objects: Objects, cover: np.ndarray) -> Objects:
         if 0 < share[index] < 1:
             shapes[index], bounds = _redrawn(seen, (y1, x1), size)
             boxes[index] = [*np.maximum(boxes[index, :2], bounds[:2]), *np.minimum(boxes[index, 2:], bounds[2:])]
-    return objects._replace(boxes=boxes, area=area * share.astype(np.float32), masks=shapes).where(share >= LEAST)
+    return objects._replace(boxes=boxes, area=area * share.astype(np.float32), masks=shapes).where(
+        share >= MIN_VISIBLE_SHARE
+    )
 
 
 def _redrawn(pixels: np.ndarray, at: tuple[int, int], canvas: tuple[int, int]) -> tuple[Mask, list[int]]:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from resnet_tl.data.boxes.listing import NOTHING, BoxListing, Objects
 from resnet_tl.data.boxes.scenes import Scene
 from resnet_tl.data.boxes.transforms import SceneTransform
 from resnet_tl.data.images.archive import hash64
+from resnet_tl.data.images.bit_depth import to_common_depth
 from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset, Item
 from resnet_tl.data.images.decode import decode
-from resnet_tl.data.loading.collate import as_one_dtype
+from resnet_tl.data.listings.boxes import NO_OBJECTS, BoxListing, Objects
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Batch, Boxes, Draw
 
@@ -41,7 +41,7 @@ class BoxDataset(ImageDataset):
         """The objects are changed as they were with the kept images, over black ones."""
         kept, rest = features.take(draws)
         pairs = zip(draws, rest["indices"].tolist(), strict=True)
-        targets = [as_boxes(self._objects(features.shown(draw), index)) for draw, index in pairs]
+        targets = [as_boxes(self._objects(features.stored_draw(draw), index)) for draw, index in pairs]
         return Batch(kept, Boxes.join(targets), **rest)
 
     def _load(self, draw: Draw, index: int) -> Item:
@@ -50,7 +50,7 @@ class BoxDataset(ImageDataset):
 
     def _objects(self, draw: Draw, index: int) -> Objects:
         if index < 0:
-            return NOTHING
+            return NO_OBJECTS
         black = np.zeros((*self.listing.size(index), self.channels), np.uint8)
         return self._changed(Scene(black, self.listing.objects(index)), draw, index).objects
 
@@ -78,7 +78,7 @@ class BoxDataset(ImageDataset):
 
     def _filler(self) -> Item:
         black = np.zeros((MULTIPLE, MULTIPLE, self.channels), np.uint8)
-        return _item(Scene(black, NOTHING), (MULTIPLE, MULTIPLE), -1)
+        return _item(Scene(black, NO_OBJECTS), (MULTIPLE, MULTIPLE), -1)
 
     def _reason(self, index: int) -> list[str]:
         try:
@@ -91,7 +91,7 @@ class BoxDataset(ImageDataset):
 def collate_boxes(items: Sequence[Item]) -> Batch:
     """N images of any sizes -> a `Batch` whose targets are `Boxes`, each image at the upper left of a batch large
     enough for all, its sides multiples of 32."""
-    views = as_one_dtype([item.views for item in items])
+    views = to_common_depth([item.views for item in items])
     height, width = (-(-max(view.shape[axis] for view in views) // MULTIPLE) * MULTIPLE for axis in (1, 2))
     images = np.zeros((len(items), height, width, views[0].shape[3]), views[0].dtype)
     for image, view in zip(images, views, strict=True):

@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from resnet_tl.data.boxes.listing import Objects
 from resnet_tl.data.images import crops
 from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.data.images.resize import Interpolation, resize, resize_fast
+from resnet_tl.data.listings.boxes import Objects
 from resnet_tl.structures import masks
 from resnet_tl.structures.masks import Mask
 
-LEAST = 0.1
+MIN_VISIBLE_SHARE = 0.1
 """An object of whose box less than this share is left is left out: nobody could say what it is."""
 
 
@@ -65,7 +65,7 @@ def cut(scene: Scene, top: int, left: int, height: int, width: int) -> Scene:
         shapes = [masks.crop(mask, scene.size, (top, left, height, width)) for mask in shapes]
         for index in np.flatnonzero((share > 0) & (share < 1)):
             boxes[index], share[index] = _within(boxes[index], shapes[index], scene.objects.masks[index])  # type: ignore[index]
-    return Scene(image, Objects(boxes, labels, crowd, areas * share, shapes).where(share >= LEAST))
+    return Scene(image, Objects(boxes, labels, crowd, areas * share, shapes).where(share >= MIN_VISIBLE_SHARE))
 
 
 def placed(scene: Scene, at: tuple[int, int], canvas: tuple[int, int]) -> Objects:

@@ -13,21 +13,21 @@ import cv2
 import numpy as np
 
 from resnet_tl.data.boxes import scenes
-from resnet_tl.data.boxes.listing import Objects
-from resnet_tl.data.boxes.scenes import LEAST, Scene
+from resnet_tl.data.boxes.scenes import MIN_VISIBLE_SHARE, Scene
+from resnet_tl.data.images.augment import ColourAugment, Strength
 from resnet_tl.data.images.crops import Seed
-from resnet_tl.data.images.resize import Interpolation
-from resnet_tl.data.images.transforms import Colours, Strength, applied, composed
-from resnet_tl.data.masks.transforms import shown_size
+from resnet_tl.data.images.listed_transforms import apply, compose
+from resnet_tl.data.images.resize import Interpolation, resized_size
+from resnet_tl.data.listings.boxes import Objects
 from resnet_tl.errors import RecipeError
 from resnet_tl.structures.masks import to_pixels, to_run_lengths
 
-Another: TypeAlias = Callable[[np.random.Generator], Scene]
+SceneSampler: TypeAlias = Callable[[np.random.Generator], Scene]
 """Draws another image of the same listing, whole."""
 
 
 class SceneTransform(Protocol):
-    def __call__(self, scene: Scene, seed: Seed, another: Another) -> Scene: ...
+    def __call__(self, scene: Scene, seed: Seed, another: SceneSampler) -> Scene: ...
 
 
 class Fit:
@@ -40,12 +40,12 @@ class Fit:
     def __init__(self, short: int, longest: int | None, interpolation: Interpolation, *, fast: bool = False) -> None:
         self.short, self.longest, self.interpolation, self.fast = short, longest, interpolation, fast
 
-    def __call__(self, scene: Scene, seed: Seed, another: Another) -> Scene:
+    def __call__(self, scene: Scene, seed: Seed, another: SceneSampler) -> Scene:
         return self.scaled(scene, 1.0)
 
     def scaled(self, scene: Scene, factor: float) -> Scene:
         """At `factor` times that size."""
-        height, width = shown_size(*scene.size, self.short, self.longest)
+        height, width = resized_size(*scene.size, self.short, self.longest)
         size = max(1, round(height * factor)), max(1, round(width * factor))
         return scenes.resized(scene, size, self.interpolation, fast=self.fast)
 
@@ -62,13 +62,13 @@ class Jitter:
 
     def __init__(self, fit: Fit, scale: tuple[float, float], strength: Strength) -> None:
         self.fit, self.scale, self.strength = fit, scale, strength
-        self.colours = Colours(strength)
+        self.colours = ColourAugment(strength)
 
     def __call__(
         self, scene: Scene, rng: np.random.Generator, *, room: tuple[int, int] | None = None, factor: float = 1.0
     ) -> Scene:
         """`factor` times as large, cut to the `room` (h, w) there is; None: the ordinary size."""
-        room = room or shown_size(*scene.size, self.fit.short, self.fit.longest)
+        room = room or resized_size(*scene.size, self.fit.short, self.fit.longest)
         scene = self.fit.scaled(scene, factor * float(np.exp(rng.uniform(*np.log(self.scale)))))
         height, width = (min(pair) for pair in zip(scene.size, room, strict=True))
         top, left = (int(rng.integers(have - want + 1)) for have, want in zip(scene.size, (height, width), strict=True))
@@ -81,11 +81,11 @@ class Listed:
 
     def __init__(self, steps: Sequence[dict[str, Any]], key: str) -> None:
         # Boxes carry their row's number: labels themselves would come back as floats.
-        boxes = A.BboxParams("pascal_voc", label_fields=["rows"], min_visibility=LEAST, clip=True)
-        self.compose = composed(steps, key, bbox_params=boxes, mask_interpolation=cv2.INTER_NEAREST)
+        boxes = A.BboxParams("pascal_voc", label_fields=["rows"], min_visibility=MIN_VISIBLE_SHARE, clip=True)
+        self.compose = compose(steps, key, bbox_params=boxes, mask_interpolation=cv2.INTER_NEAREST)
         self.key = key
 
-    def __call__(self, scene: Scene, seed: Seed, another: Another) -> Scene:
+    def __call__(self, scene: Scene, seed: Seed, another: SceneSampler) -> Scene:
         objects = scene.objects
         shapes = {}
         if objects.masks:
@@ -93,7 +93,7 @@ class Listed:
         own = scene.image.copy()  # some transforms write in place
         rows = np.arange(len(objects.boxes))
         rng = np.random.default_rng(seed)
-        changed = applied(self.compose, rng, image=own, bboxes=objects.boxes, rows=rows, **shapes)
+        changed = apply(self.compose, rng, image=own, bboxes=objects.boxes, rows=rows, **shapes)
         image = changed["image"]
         if image.dtype != scene.image.dtype or image.ndim != 3:
             raise RecipeError(

@@ -21,9 +21,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from resnet_tl.data.images.archive import hash64
+from resnet_tl.data.images.content_digest import content_digest
 from resnet_tl.data.images.decode import ImageArray, decode_bytes, read_bytes
 from resnet_tl.data.images.resize import Interpolation, resize_short
-from resnet_tl.data.sources.content_digest import contents
 from resnet_tl.errors import DataError
 from resnet_tl.files import atomic_create
 from resnet_tl.structures.records import Sample
@@ -39,7 +39,7 @@ CHUNK = 256
 
 
 @dataclass(frozen=True)
-class Form:
+class CacheFormat:
     """What is kept of an image: its short side in pixels, how it was resized, its channels."""
 
     short: int
@@ -47,8 +47,8 @@ class Form:
     channels: int = 3
 
 
-def cached(
-    listings: Iterable[Iterable[Sample]], form: Form, folder: Path, say: Callable[[str], None] = print
+def open_cache(
+    listings: Iterable[Iterable[Sample]], form: CacheFormat, folder: Path, say: Callable[[str], None] = print
 ) -> ImageCache | None:
     """The cache of these images in `folder`, written first where it is not there.
 
@@ -60,7 +60,7 @@ def cached(
         The cache, or None after a warning where the disk has no room or the folder takes no files.
     """
     paths = dict(sorted((sample.key, sample.path) for listing in listings for sample in listing))
-    named = json.dumps([MAGIC.decode(), vars(form), contents(paths, folder)])
+    named = json.dumps([MAGIC.decode(), vars(form), content_digest(paths, folder)])
     path = folder / f"{hash64(named):016x}.images"
     try:
         if not path.exists():
@@ -107,7 +107,7 @@ class ImageCache:
         return image, (file_height, file_width)
 
 
-def _kept(path: str, form: Form) -> tuple[ImageArray, tuple[int, int]] | None:
+def _kept(path: str, form: CacheFormat) -> tuple[ImageArray, tuple[int, int]] | None:
     """An image as it is kept, and the file's (h, w)."""
     try:
         image = decode_bytes(read_bytes(path), path, form.channels)
@@ -119,7 +119,7 @@ def _kept(path: str, form: Form) -> tuple[ImageArray, tuple[int, int]] | None:
     return np.ascontiguousarray(image), original
 
 
-def _announce(path: Path, paths: dict[str, str], form: Form, say: Callable[[str], None]) -> None:
+def _announce(path: Path, paths: dict[str, str], form: CacheFormat, say: Callable[[str], None]) -> None:
     """The size before it is written, from 32 images of all; no room for it is an OSError."""
     every = list(paths.values())[:: max(1, len(paths) // 32)]
     sizes = [kept[0].nbytes for kept in (_kept(each, form) for each in every) if kept]
@@ -129,12 +129,12 @@ def _announce(path: Path, paths: dict[str, str], form: Form, say: Callable[[str]
     say(f"Writing {len(paths)} resized images, about {about / 1e6:.0f} MB, to {path}")
 
 
-def _write(path: Path, paths: dict[str, str], form: Form) -> None:
+def _write(path: Path, paths: dict[str, str], form: CacheFormat) -> None:
     with atomic_create(path) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
         _fill(file, paths, form, pool)
 
 
-def _fill(file: BinaryIO, paths: dict[str, str], form: Form, pool: ThreadPoolExecutor) -> None:
+def _fill(file: BinaryIO, paths: dict[str, str], form: CacheFormat, pool: ThreadPoolExecutor) -> None:
     rows = np.zeros(len(paths), ROW)
     every = list(paths.values())
     for start in range(0, len(every), CHUNK):

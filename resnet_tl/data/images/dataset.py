@@ -44,7 +44,7 @@ class CachedFeatures(Protocol):
     def take(self, draws: Sequence[Draw]) -> tuple[Features, dict[str, torch.Tensor]]:
         """Features of N images, and what else of their batch was kept, by its names; targets may be left out."""
 
-    def shown(self, draw: Draw) -> Draw:
+    def stored_draw(self, draw: Draw) -> Draw:
         """The draw whose image was kept for this one."""
 
 

@@ -37,7 +37,7 @@ def read_header(path: str, channels: int = 3) -> Header:
     return told
 
 
-def size_of(path: str, channels: int = 3) -> tuple[int, int]:
+def read_size(path: str, channels: int = 3) -> tuple[int, int]:
     """(h, w) of an image after its EXIF rotation.
 
     Raises:

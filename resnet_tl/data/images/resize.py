@@ -46,6 +46,16 @@ def resize_short(image: ImageArray, short: int, interpolation: Interpolation = "
     return resize(image, int(short * height / width), short, interpolation)
 
 
+def resized_size(height: int, width: int, short: int, longest: int | None = None) -> tuple[int, int]:
+    """Returns (h, w) with a short side of `short` (0: unchanged), reduced where the long one would exceed `longest`."""
+    if not short:
+        return height, width
+    factor = short / min(height, width)
+    if longest is not None:
+        factor = min(factor, longest / max(height, width))
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
 def _antialiased(image: ImageArray, height: int, width: int, mode: str) -> ImageArray:
     batch = torch.from_numpy(image)[None].permute(0, 3, 1, 2)  # in this order torch sees that it is channels-last
     return F.interpolate(batch, (height, width), mode=mode, antialias=True).permute(0, 2, 3, 1)[0].numpy()

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from resnet_tl.data.images.bit_depth import to_common_depth
 from resnet_tl.data.images.dataset import Item
-from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Batch
 
@@ -21,7 +21,7 @@ def collate(items: Sequence[Item]) -> Batch:
     Raises:
         DataError: the images differ in size or channels, because the listed transforms do not end in one size.
     """
-    views = as_one_dtype([item.views for item in items])
+    views = to_common_depth([item.views for item in items])
     shapes = {view.shape[1:] for view in views}
     if len(shapes) > 1:
         raise DataError(
@@ -40,10 +40,3 @@ def collate(items: Sequence[Item]) -> Batch:
         original_sizes=torch.tensor([item.original_size for item in items]),
         indices=torch.tensor([item.row for item in items]),
     )
-
-
-def as_one_dtype(views: list[ImageArray]) -> list[ImageArray]:
-    """uint8 images beside uint16 ones spread to 16 bits."""
-    if len({view.dtype for view in views}) == 1:
-        return views
-    return [view if view.dtype == np.uint16 else view.astype(np.uint16) * 257 for view in views]

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
+from resnet_tl.data.images.content_digest import content_digest
 from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset
-from resnet_tl.data.sources.content_digest import contents
 from resnet_tl.structures.records import Batch
 
 
@@ -57,4 +57,4 @@ class FixedImages:
 
     def key(self) -> str:
         """Says which files these are, what is in them, and what is done to them."""
-        return json.dumps([contents(self.files, self.folder), self.how])
+        return json.dumps([content_digest(self.files, self.folder), self.how])

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from resnet_tl.data.sources.listing import Listing
-from resnet_tl.data.sources.rows import Rows
+from resnet_tl.data.listings.listing import Listing
+from resnet_tl.data.listings.rows import Rows
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Draw
 

@@ -27,11 +27,11 @@ Collate = Callable[[Sequence[Item]], Batch]
 SEGMENTS = 8
 """That a worker keeps at most: those it has made ahead (two), the one in use, and some for who keeps batches longer."""
 
-_live: weakref.WeakValueDictionary[int, Handover] = weakref.WeakValueDictionary()
+_live: weakref.WeakValueDictionary[int, SharedMemoryCollate] = weakref.WeakValueDictionary()
 _numbers = itertools.count()
 
 
-class Handover:
+class SharedMemoryCollate:
     """`collate` for a DataLoader: the same batches; the images of those made in a worker arrive in its segments.
 
     A batch that is kept stays as it is: its segment is not written again before every tensor over it is gone.

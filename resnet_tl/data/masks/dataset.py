@@ -9,19 +9,19 @@ import numpy as np
 import torch
 
 from resnet_tl.data.images.archive import hash64
+from resnet_tl.data.images.bit_depth import to_common_depth
+from resnet_tl.data.images.class_masks import ClassMask
 from resnet_tl.data.images.dataset import ImageDataset, Item, Samples
 from resnet_tl.data.images.decode import decode
-from resnet_tl.data.loading.collate import as_one_dtype
-from resnet_tl.data.masks.files import Mask
 from resnet_tl.data.masks.transforms import PairTransform
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import IGNORE, Batch, Draw
 
 
-class MaskedSamples(Samples, Protocol):
-    def mask(self, index: int) -> Mask: ...
+class SamplesWithMasks(Samples, Protocol):
+    def mask(self, index: int) -> ClassMask: ...
 
-    def meaning(self) -> dict[str, Any]:
+    def cache_key(self) -> dict[str, Any]:
         """What decides, beside the files, what a mask is, as plain Python."""
 
 
@@ -34,9 +34,9 @@ class MaskDataset(ImageDataset):
         options: of `ImageDataset`.
     """
 
-    listing: MaskedSamples
+    listing: SamplesWithMasks
 
-    def __init__(self, listing: MaskedSamples, pair_transform: PairTransform, **options: Any) -> None:
+    def __init__(self, listing: SamplesWithMasks, pair_transform: PairTransform, **options: Any) -> None:
         super().__init__(listing, pair_transform, **options)  # type: ignore[arg-type]
         self.pair_transform = pair_transform
 
@@ -66,7 +66,7 @@ class MaskDataset(ImageDataset):
 def collate_masks(items: Sequence[Item]) -> Batch:
     """N images of any sizes -> a `Batch`, each at the upper left of the largest; masks `[N, H, W]` uint8, padded with
     `IGNORE`."""
-    views = as_one_dtype([item.views for item in items])
+    views = to_common_depth([item.views for item in items])
     height, width = (max(view.shape[axis] for view in views) for axis in (1, 2))
     images = np.zeros((len(items), height, width, views[0].shape[3]), views[0].dtype)
     masks = np.full((len(items), height, width), IGNORE, np.uint8)

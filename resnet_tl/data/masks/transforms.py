@@ -11,11 +11,12 @@ from typing import Any, NamedTuple, Protocol
 import cv2
 import numpy as np
 
+from resnet_tl.data.images.augment import ColourAugment, Strength
+from resnet_tl.data.images.class_masks import ClassMask
 from resnet_tl.data.images.crops import Seed, mirrored
 from resnet_tl.data.images.decode import ImageArray
-from resnet_tl.data.images.resize import Interpolation, resize, resize_fast
-from resnet_tl.data.images.transforms import Colours, Strength, applied, composed
-from resnet_tl.data.masks.files import Mask
+from resnet_tl.data.images.listed_transforms import apply, compose
+from resnet_tl.data.images.resize import Interpolation, resize, resize_fast, resized_size
 from resnet_tl.errors import RecipeError
 from resnet_tl.structures.records import IGNORE
 
@@ -24,12 +25,12 @@ class Pair(NamedTuple):
     """image `[H, W, C]`, mask `[H, W]`; size: (h, w) of what is not padding, at the upper left."""
 
     image: ImageArray
-    mask: Mask
+    mask: ClassMask
     size: tuple[int, int]
 
 
 class PairTransform(Protocol):
-    def __call__(self, image: ImageArray, mask: Mask, seed: Seed) -> Pair: ...
+    def __call__(self, image: ImageArray, mask: ClassMask, seed: Seed) -> Pair: ...
 
 
 class Whole:
@@ -38,8 +39,8 @@ class Whole:
     def __init__(self, short: int, interpolation: Interpolation = "bilinear") -> None:
         self.short, self.interpolation = short, interpolation
 
-    def __call__(self, image: ImageArray, mask: Mask, seed: Seed) -> Pair:
-        height, width = shown_size(mask.shape[0], mask.shape[1], self.short)
+    def __call__(self, image: ImageArray, mask: ClassMask, seed: Seed) -> Pair:
+        height, width = resized_size(mask.shape[0], mask.shape[1], self.short)
         mask = resize(mask[..., None], height, width, "nearest")[..., 0]
         return Pair(resize(image, height, width, self.interpolation), mask, (height, width))
 
@@ -51,7 +52,7 @@ class Centre:
     def __init__(self, size: tuple[int, int], short: int, interpolation: Interpolation = "bilinear") -> None:
         self.size, self.whole = size, Whole(short, interpolation)
 
-    def __call__(self, image: ImageArray, mask: Mask, seed: Seed) -> Pair:
+    def __call__(self, image: ImageArray, mask: ClassMask, seed: Seed) -> Pair:
         pair = self.whole(image, mask, seed)
         top, left = (max(0, have - want) // 2 for have, want in zip(pair.mask.shape, self.size, strict=True))
         part = (slice(top, top + self.size[0]), slice(left, left + self.size[1]))
@@ -80,9 +81,9 @@ class RandomCrop:
         interpolation: Interpolation = "bilinear",
     ) -> None:
         self.size, self.scale, self.short, self.balanced = size, scale, short, balanced
-        self.interpolation, self.colours = interpolation, Colours(strength)
+        self.interpolation, self.colours = interpolation, ColourAugment(strength)
 
-    def __call__(self, image: ImageArray, mask: Mask, seed: Seed) -> Pair:
+    def __call__(self, image: ImageArray, mask: ClassMask, seed: Seed) -> Pair:
         rng = np.random.default_rng(seed)
         low, high = np.log(self.scale)
         factor = float(np.exp(rng.uniform(low, high))) * (self.short / min(mask.shape) if self.short else 1.0)
@@ -97,7 +98,7 @@ class RandomCrop:
             image, mask = mirrored(image), np.ascontiguousarray(mask[:, ::-1])
         return padded(self.colours(image, rng), mask, self.size)
 
-    def _part(self, mask: Mask, factor: float, rng: np.random.Generator) -> tuple[slice, slice]:
+    def _part(self, mask: ClassMask, factor: float, rng: np.random.Generator) -> tuple[slice, slice]:
         """Rows and columns of the image that fill the crop at this scale, or all there are."""
         wanted = [max(1, min(side, round(crop / factor))) for side, crop in zip(mask.shape, self.size, strict=True)]
         row, column = _anchor(mask, rng) if rng.random() < self.balanced else (None, None)
@@ -109,12 +110,12 @@ class Listed:
     """The transforms that a recipe lists, over image and mask; what they fill in is ignored."""
 
     def __init__(self, steps: Sequence[dict[str, Any]], size: tuple[int, int] | None, key: str) -> None:
-        self.compose = composed(steps, key, mask_interpolation=cv2.INTER_NEAREST)
+        self.compose = compose(steps, key, mask_interpolation=cv2.INTER_NEAREST)
         self.size, self.key = size, key
 
-    def __call__(self, image: ImageArray, mask: Mask, seed: Seed) -> Pair:
+    def __call__(self, image: ImageArray, mask: ClassMask, seed: Seed) -> Pair:
         # Shifted by one, so that the 0 which transforms fill in means `IGNORE` (255 + 1) and not the first class.
-        changed = applied(self.compose, np.random.default_rng(seed), image=image.copy(), mask=mask + np.uint8(1))
+        changed = apply(self.compose, np.random.default_rng(seed), image=image.copy(), mask=mask + np.uint8(1))
         image, mask = changed["image"], changed["mask"] - np.uint8(1)
         if self.size is not None and (mask.shape[0] > self.size[0] or mask.shape[1] > self.size[1]):
             raise RecipeError(
@@ -123,7 +124,7 @@ class Listed:
         return padded(image, mask, self.size or (mask.shape[0], mask.shape[1]))
 
 
-def padded(image: ImageArray, mask: Mask, size: tuple[int, int]) -> Pair:
+def padded(image: ImageArray, mask: ClassMask, size: tuple[int, int]) -> Pair:
     """At the upper left of `size`; the rest is black, and to be ignored."""
     height, width = mask.shape
     if (height, width) == size:
@@ -133,17 +134,7 @@ def padded(image: ImageArray, mask: Mask, size: tuple[int, int]) -> Pair:
     return Pair(room, labels, (height, width))
 
 
-def shown_size(height: int, width: int, short: int, longest: int | None = None) -> tuple[int, int]:
-    """(h, w) with a short side of `short` (0: unchanged), or smaller where the long one would exceed `longest`."""
-    if not short:
-        return height, width
-    factor = short / min(height, width)
-    if longest is not None:
-        factor = min(factor, longest / max(height, width))
-    return max(1, round(height * factor)), max(1, round(width * factor))
-
-
-def _anchor(mask: Mask, rng: np.random.Generator) -> tuple[int | None, int | None]:
+def _anchor(mask: ClassMask, rng: np.random.Generator) -> tuple[int | None, int | None]:
     """A random pixel of a random class of the mask; (None, None) where all is ignored."""
     present = np.flatnonzero(np.bincount(mask.ravel(), minlength=256)[:IGNORE])
     if not len(present):

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from resnet_tl.data.boxes.listing import BoxListing, BoxSet, PackedMasks, PackedObjects
 from resnet_tl.data.images.headers import Header, read_header
+from resnet_tl.data.listings.boxes import BoxListing, BoxSet, PackedMasks, PackedObjects
+from resnet_tl.data.listings.listing import Listing
+from resnet_tl.data.listings.rows import Rows
 from resnet_tl.data.sources.faults import raise_if_any
 from resnet_tl.data.sources.folder import check_known
-from resnet_tl.data.sources.listing import Listing
-from resnet_tl.data.sources.rows import Rows
 from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import Mask, RunLengths, orient, orient_points
 
@@ -60,7 +60,7 @@ class Findings:
             self.notes.append(f"{self.name}: {what} ({len(names)}): {', '.join(names[:NAMED])}{more}")
 
 
-class Gathering:
+class BoxListingBuilder:
     """The images of a split, and their objects as they are read.
 
     Every file's header is read. Where the annotated size is that of the file before its EXIF rotation, so are boxes and
@@ -208,15 +208,15 @@ class Gathering:
         return np.array(sizes, np.int32).reshape(-1, 2), turns
 
 
-def box_set(findings: Findings, gathered: dict[str, Gathering], classes: list[str], codes: list[int]) -> BoxSet:
+def box_set(findings: Findings, builders: dict[str, BoxListingBuilder], classes: list[str], codes: list[int]) -> BoxSet:
     """The set, once everything in it is known to be in order.
 
     Raises:
         DataError: one, with everything that is wrong with the set.
     """
-    parts = gathered.values()
+    parts = builders.values()
     with_masks = any(part.masked for part in parts)
-    splits: dict[str, Listing] = {split: part.listing(with_masks) for split, part in gathered.items()}
+    splits: dict[str, Listing] = {split: part.listing(with_masks) for split, part in builders.items()}
     findings.note("boxes that reach out of their images, clipped", [name for part in parts for name in part.clipped])
     findings.note("degenerate boxes, left out", [name for part in parts for name in part.degenerate])
     if with_masks and (bare := sum(len(part.owners) - part.masked for part in parts)):

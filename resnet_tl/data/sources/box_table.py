@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from resnet_tl.data.boxes.listing import BoxSet
-from resnet_tl.data.sources.annotations import Entry, Findings, Gathering, box_set
+from resnet_tl.data.listings.boxes import BoxSet
+from resnet_tl.data.sources.annotations import BoxListingBuilder, Entry, Findings, box_set
 from resnet_tl.data.sources.folder import SPLITS
 from resnet_tl.data.sources.table import below, existence, read_lines
 from resnet_tl.errors import DataError, did_you_mean
@@ -74,17 +74,17 @@ def read_box_table(
         else:
             by_split.setdefault(SPLITS[split], {}).setdefault(key, []).append(line)
     names = list(classes) if classes is not None else _classes(by_split)
-    gathered = {}
+    builders = {}
     for split, images in sorted(by_split.items()):
         entries = [Entry(key, _size(table, some, findings), f"{table}: {key}") for key, some in images.items()]
-        gathered[split] = Gathering(entries, names, channels, findings)
+        builders[split] = BoxListingBuilder(entries, names, channels, findings)
         for row, some in enumerate(images.values()):
-            _add(gathered[split], row, [line for line in some if line.has_box], findings)
-    return box_set(findings, gathered, names, list(range(len(names))))
+            _add(builders[split], row, [line for line in some if line.has_box], findings)
+    return box_set(findings, builders, names, list(range(len(names))))
 
 
-def _add(gathering: Gathering, row: int, lines: list[Line], findings: Findings) -> None:
-    index = {name: i for i, name in enumerate(gathering.classes)}
+def _add(builder: BoxListingBuilder, row: int, lines: list[Line], findings: Findings) -> None:
+    index = {name: i for i, name in enumerate(builder.classes)}
     for number, cells in lines:
         label = cells["label"]
         try:
@@ -97,7 +97,7 @@ def _add(gathering: Gathering, row: int, lines: list[Line], findings: Findings) 
             findings.faults.append(
                 f"{findings.name}: line {number} has the label {label!r}, which is no class{did_you_mean(label, index)}"
             )
-        gathering.add(row, index.get(label), box, f"line {number}")
+        builder.add(row, index.get(label), box, f"line {number}")
 
 
 def _lines(table: str) -> list[Line]:

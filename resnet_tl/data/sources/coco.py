@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from resnet_tl.data.boxes.listing import BoxSet
 from resnet_tl.data.images.decode import read_bytes
-from resnet_tl.data.sources.annotations import HUGE, Entry, Findings, Gathering, box_set, in_order_of
+from resnet_tl.data.listings.boxes import BoxSet
+from resnet_tl.data.sources.annotations import HUGE, BoxListingBuilder, Entry, Findings, box_set, in_order_of
 from resnet_tl.data.sources.coco_layout import annotation_files, image_folder, joined
 from resnet_tl.data.sources.faults import raise_if_any
 from resnet_tl.data.sources.tree import walk
@@ -52,13 +52,13 @@ def read_coco(
     if not own:
         raise_if_any(tree.root, findings.faults)
     names, codes = in_order_of(tree.root, [categories[code] for code in own], own, classes)
-    there, gathered = set(tree.files), {}
+    there, builders = set(tree.files), {}
     for split in list(documents):
         document = documents.pop(split)  # as Python objects it is large
         reader = _Reader(files[split], document, findings)
         folder = images if images is not None else image_folder(tree, split, files[split], document["images"])
-        gathered[split] = reader.read(folder, there, names, codes, channels)
-    return box_set(findings, gathered, names, codes)
+        builders[split] = reader.read(folder, there, names, codes, channels)
+    return box_set(findings, builders, names, codes)
 
 
 T = TypeVar("T")
@@ -74,8 +74,8 @@ class _Reader:
 
     def read(
         self, folder: str, there: set[str], classes: Sequence[str], codes: Sequence[int], channels: int
-    ) -> Gathering:
-        self.gathering = Gathering(self._entries(folder, there), classes, channels, self.findings)
+    ) -> BoxListingBuilder:
+        self.builder = BoxListingBuilder(self._entries(folder, there), classes, channels, self.findings)
         index: dict[Any, int] = {code: i for i, code in enumerate(codes)}
         seen: set[Any] = set()
         for number, annotation in enumerate(self.document["annotations"]):
@@ -85,7 +85,7 @@ class _Reader:
                 self.fault(f"{name} has an id that another one has")
             seen.add(code)
             self._add(annotation, index, name)
-        return self.gathering
+        return self.builder
 
     def fault(self, sentence: str) -> None:
         self.findings.faults.append(f"{self.path}: {sentence}")
@@ -133,7 +133,7 @@ class _Reader:
         row = self.rows.get(image)
         if row is None or box is None:
             return
-        self.gathering.add(
+        self.builder.add(
             row,
             index.get(category),
             box,
@@ -153,7 +153,7 @@ class _Reader:
 
     def _mask(self, segmentation: Any, row: int) -> Mask | None:
         if isinstance(segmentation, dict):
-            size = self.gathering.entries[row].size or self.gathering.file_size(row)
+            size = self.builder.entries[row].size or self.builder.file_size(row)
             return _run_lengths(segmentation, size)
         if segmentation and not isinstance(segmentation, list):
             raise ValueError("has a segmentation that is neither polygons nor run lengths")

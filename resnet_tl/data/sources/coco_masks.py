@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from resnet_tl.data.boxes.listing import BoxListing, Objects
-from resnet_tl.data.masks.files import NO_CLASS, Mask
-from resnet_tl.data.masks.listing import MaskSet
+from resnet_tl.data.images.class_masks import NO_CLASS, ClassMask
+from resnet_tl.data.listings.boxes import BoxListing, Objects
+from resnet_tl.data.listings.listing import Listing
+from resnet_tl.data.listings.masks import MaskSet
 from resnet_tl.data.sources.coco import read_coco
-from resnet_tl.data.sources.listing import Listing
 from resnet_tl.data.sources.mask_files import SCANNED, palette
 from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import to_pixels
@@ -20,20 +20,20 @@ from resnet_tl.structures.records import IGNORE
 BACKGROUND = "background"
 
 
-class PaintedListing(BoxListing):
+class PaintedMaskListing(BoxListing):
     """Images whose masks are painted from their objects. `labels` count from 1: 0 is the background."""
 
     @classmethod
-    def of_objects(cls, listing: BoxListing) -> PaintedListing:
+    def of_objects(cls, listing: BoxListing) -> PaintedMaskListing:
         return cls(listing.root, listing._keys, listing.sizes, listing.packed)
 
-    def mask(self, index: int) -> Mask:
+    def mask(self, index: int) -> ClassMask:
         return paint(self.objects(index), self.size(index))
 
-    def select(self, indices: np.ndarray) -> PaintedListing:
+    def select(self, indices: np.ndarray) -> PaintedMaskListing:
         return self.of_objects(super().select(indices))
 
-    def join(self, other: Listing) -> PaintedListing:
+    def join(self, other: Listing) -> PaintedMaskListing:
         return self.of_objects(super().join(other))
 
 
@@ -60,13 +60,13 @@ def read_coco_masks(
         if not listing.has_masks:
             raise DataError(f"{root}: its objects have boxes alone; expected polygons or run lengths to segment by")
         listing.packed = replace(listing.packed, labels=listing.packed.labels + 1)
-        splits[split] = PaintedListing.of_objects(listing)
+        splits[split] = PaintedMaskListing.of_objects(listing)
     pixels = _count(splits, len(names))
     notes = [*found.notes, *_empty(found.root, names, pixels)]
     return MaskSet(found.root, names, splits, notes=notes, colours=palette(len(names)), pixels=pixels)
 
 
-def paint(objects: Objects, size: tuple[int, int]) -> Mask:
+def paint(objects: Objects, size: tuple[int, int]) -> ClassMask:
     """Class indices `[H, W]` uint8: 0 where there is no object, `IGNORE` in crowds; smaller objects lie over larger
     ones."""
     mask = np.zeros(size, np.uint8)
@@ -79,7 +79,7 @@ def paint(objects: Objects, size: tuple[int, int]) -> Mask:
 def _count(splits: Mapping[str, Listing], classes: int) -> np.ndarray:
     """Pixels of each class in the training masks, `[K]` int64; of a large split evenly many of them."""
     listing = splits.get("train", next(iter(splits.values())))
-    assert isinstance(listing, PaintedListing)
+    assert isinstance(listing, PaintedMaskListing)
     pixels = np.zeros(classes, np.int64)
     for index in range(0, len(listing), max(1, -(-len(listing) // SCANNED))):
         pixels += np.bincount(listing.mask(index).ravel(), minlength=256)[:classes]

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 
-from resnet_tl.data.sources.listing import ImageSet, Listing
+from resnet_tl.data.listings.listing import ImageSet, Listing
 from resnet_tl.data.sources.tree import Tree, is_image, walk
 from resnet_tl.errors import DataError, did_you_mean
 

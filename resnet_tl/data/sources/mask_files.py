@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from resnet_tl.data.images.headers import size_of
-from resnet_tl.data.masks.files import NO_CLASS, Coding, read_values, strange_values
-from resnet_tl.data.masks.listing import MaskListing, MaskSet
+from resnet_tl.data.images.class_masks import NO_CLASS, Coding, read_values, unknown_values
+from resnet_tl.data.images.headers import read_size
+from resnet_tl.data.listings.masks import MaskListing, MaskSet
+from resnet_tl.data.listings.rows import Rows
 from resnet_tl.data.sources.faults import raise_if_any
 from resnet_tl.data.sources.folder import SPLITS
-from resnet_tl.data.sources.rows import Rows
 from resnet_tl.data.sources.tree import Tree, is_image, walk
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import IGNORE
@@ -244,7 +244,7 @@ def _scan(root: str, pairs: Pairs, coding: Coding, channels: int, faults: list[s
 
 def _look(image: str, mask: str, coding: Coding, channels: int) -> tuple[np.ndarray, list[str]]:
     try:
-        values, size = read_values(mask, coding), size_of(image, channels)
+        values, size = read_values(mask, coding), read_size(image, channels)
     except DataError as error:
         return np.zeros(256, np.int64), [str(error)]
     counts = np.bincount(values.ravel(), minlength=256)
@@ -253,7 +253,7 @@ def _look(image: str, mask: str, coding: Coding, channels: int) -> tuple[np.ndar
         (h, w), (height, width) = values.shape, size
         wrong.append(f"{mask}: is {w} x {h} pixels, but its image {width} x {height}")
     if (counts[coding.codes == NO_CLASS] > 0).any():
-        wrong.append(f"{mask}: {strange_values(values, coding)}")
+        wrong.append(f"{mask}: {unknown_values(values, coding)}")
     return counts, wrong
 
 

@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from resnet_tl.data.listings.listing import ImageSet, Listing
 from resnet_tl.data.sources.folder import SPLITS, check_known
-from resnet_tl.data.sources.listing import ImageSet, Listing
 from resnet_tl.data.sources.tree import missing, walk
 from resnet_tl.errors import DataError, did_you_mean
 

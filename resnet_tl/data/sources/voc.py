@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from resnet_tl.data.boxes.listing import BoxSet
 from resnet_tl.data.images.decode import read_bytes
-from resnet_tl.data.sources.annotations import Entry, Findings, Gathering, box_set
+from resnet_tl.data.listings.boxes import BoxSet
+from resnet_tl.data.sources.annotations import BoxListingBuilder, Entry, Findings, box_set
 from resnet_tl.data.sources.folder import SPLITS
 from resnet_tl.data.sources.tree import Tree, is_image, other_reader, walk
 from resnet_tl.errors import DataError, did_you_mean
@@ -50,15 +50,15 @@ def read_voc_boxes(root: str, classes: Sequence[str] | None = None, channels: in
     }
     names = list(classes) if classes is not None else _classes(documents)
     index = {name: i for i, name in enumerate(names)}
-    gathered = {}
+    builders = {}
     for split, found in documents.items():
         entries = [Entry(key, document.size, document.path) for key, document in found.items()]
-        gathered[split] = Gathering(entries, names, channels, findings)
-        _add(gathered[split], found.values(), index, findings)
-    return box_set(findings, gathered, names, list(range(len(names))))
+        builders[split] = BoxListingBuilder(entries, names, channels, findings)
+        _add(builders[split], found.values(), index, findings)
+    return box_set(findings, builders, names, list(range(len(names))))
 
 
-def _add(gathering: Gathering, documents: Iterable[Document], index: dict[str, int], findings: Findings) -> None:
+def _add(builder: BoxListingBuilder, documents: Iterable[Document], index: dict[str, int], findings: Findings) -> None:
     for row, document in enumerate(documents):
         for number, (name, box, difficult) in enumerate(document.objects, 1):
             if name not in index:
@@ -69,7 +69,7 @@ def _add(gathering: Gathering, documents: Iterable[Document], index: dict[str, i
             if xmin < xmax and ymin < ymax:
                 xmin, ymin = xmin - 1, ymin - 1
             place = f"object {number}"
-            gathering.add(row, index.get(name), [xmin, ymin, xmax, ymax], place, crowd=difficult)
+            builder.add(row, index.get(name), [xmin, ymin, xmax, ymax], place, crowd=difficult)
 
 
 def _listed(tree: Tree, findings: Findings) -> dict[str, list[tuple[str, str]]]:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from resnet_tl.data.boxes.listing import BoxSet
 from resnet_tl.data.images.decode import read_bytes
-from resnet_tl.data.sources.annotations import Entry, Findings, Gathering, box_set, in_order_of
+from resnet_tl.data.listings.boxes import BoxSet
+from resnet_tl.data.sources.annotations import BoxListingBuilder, Entry, Findings, box_set, in_order_of
 from resnet_tl.data.sources.folder import SPLITS
 from resnet_tl.data.sources.tree import Tree, is_image, other_reader, walk
 from resnet_tl.errors import DataError
@@ -43,18 +43,18 @@ def read_yolo(root: str, data: str | None = None, classes: Sequence[str] | None 
     findings = Findings(tree.root)
     names, folders = _described(tree, data)
     order, codes = in_order_of(tree.root, names, list(range(len(names))), classes)
-    gathered = {}
+    builders = {}
     for split, images in _images(tree, folders, findings).items():
         entries = [Entry(key, None, f"{tree.root}/{key}") for key in images]
-        gathered[split] = Gathering(entries, order, channels, findings)
+        builders[split] = BoxListingBuilder(entries, order, channels, findings)
         index = {code: i for i, code in enumerate(codes)}
-        _add_labels(tree, gathered[split], index, findings)
-    return box_set(findings, gathered, order, codes)
+        _add_labels(tree, builders[split], index, findings)
+    return box_set(findings, builders, order, codes)
 
 
-def _add_labels(tree: Tree, gathering: Gathering, index: Mapping[int, int], findings: Findings) -> None:
+def _add_labels(tree: Tree, builder: BoxListingBuilder, index: Mapping[int, int], findings: Findings) -> None:
     there, read, bare = set(tree.files), set(), []
-    for row, entry in enumerate(gathering.entries):
+    for row, entry in enumerate(builder.entries):
         file = next((path for path in _label_files(entry.key) if path in there), None)
         if file is None:
             bare.append(entry.key)
@@ -65,7 +65,7 @@ def _add_labels(tree: Tree, gathering: Gathering, index: Mapping[int, int], find
         path = f"{tree.root}/{file}"
         for number, line in enumerate(_lines(path, findings), 1):
             try:
-                label, box, polygon = _parsed(line, gathering.file_size(row))
+                label, box, polygon = _parsed(line, builder.file_size(row))
             except ValueError as error:
                 findings.faults.append(f"{path}: line {number} {error}")
                 continue
@@ -73,9 +73,9 @@ def _add_labels(tree: Tree, gathering: Gathering, index: Mapping[int, int], find
                 findings.faults.append(f"{path}: line {number} has the class {label}; expected 0 to {len(index) - 1}")
             place = f"line {number}"
             if polygon is None:
-                gathering.add(row, index.get(label), box, place)
+                builder.add(row, index.get(label), box, place)
             else:
-                gathering.add(row, index.get(label), box, place, area=_area(polygon), mask=[polygon])
+                builder.add(row, index.get(label), box, place, area=_area(polygon), mask=[polygon])
     findings.note("images without a label file, which show nothing then", bare)
     alone = {file for file in there - read if _may_be_labels(file, read)}
     findings.faults += [f"{tree.root}/{file}: is a label file without an image" for file in sorted(alone)]

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnet_tl.data.boxes.composites import Composites, four_in_one, pasted
-from resnet_tl.data.boxes.listing import Objects
-from resnet_tl.data.boxes.scenes import LEAST, Scene, area, cut, mirrored, resized
+from resnet_tl.data.boxes.composites import Composites, mosaic_of_four, paste_objects
+from resnet_tl.data.boxes.scenes import MIN_VISIBLE_SHARE, Scene, area, cut, mirrored, resized
 from resnet_tl.data.boxes.transforms import Fit, Jitter, Listed
+from resnet_tl.data.listings.boxes import Objects
 from resnet_tl.errors import RecipeError
 from resnet_tl.structures import masks
 from resnet_tl.structures.masks import Mask, to_pixels, to_run_lengths
@@ -91,8 +91,8 @@ def test_cutting_leaves_out_what_is_hardly_seen(top: int, left: int, height: int
     assert_on_colours(part, edge=0)
     shown = [(part.image[..., 0] == FIRST + 20 * label).sum() for label in range(3)]
     share = np.array(shown) / scene.objects.area
-    assert part.objects.labels.tolist() == np.flatnonzero(share >= LEAST).tolist()
-    assert part.objects.area.tolist() == pytest.approx(np.array(shown)[share >= LEAST].tolist())
+    assert part.objects.labels.tolist() == np.flatnonzero(share >= MIN_VISIBLE_SHARE).tolist()
+    assert part.objects.area.tolist() == pytest.approx(np.array(shown)[share >= MIN_VISIBLE_SHARE].tolist())
 
 
 @settings(max_examples=40, deadline=None)
@@ -130,7 +130,7 @@ def test_four_in_one_keeps_objects_on_their_colours_and_inside_their_part() -> N
             scene._replace(objects=scene.objects._replace(labels=scene.objects.labels + 3 * i))
             for i, scene in enumerate(four)
         ]
-        whole = four_in_one(four, jitter, np.random.default_rng(seed))
+        whole = mosaic_of_four(four, jitter, np.random.default_rng(seed))
         assert whole.size == (60, 80)
         assert len(whole.objects.labels) > 0
         large = whole.objects.where(area(whole.objects.boxes) > 80)
@@ -145,7 +145,7 @@ def test_pasted_objects_cover_what_was_there() -> None:
     for seed in range(20):
         scene, other = drawn(seed=seed), drawn(40, 80, count=5, seed=seed + 50, first=140)
         other = other._replace(objects=other.objects._replace(labels=other.objects.labels + 5))
-        whole = pasted(scene, other, np.random.default_rng(seed))
+        whole = paste_objects(scene, other, np.random.default_rng(seed))
         assert_on_colours(whole, edge=0)
         new = whole.objects.labels >= 5
         assert new.any()
@@ -156,7 +156,7 @@ def test_pasted_objects_cover_what_was_there() -> None:
         lost = set(range(3)) - set(whole.objects.labels.tolist())
         for label in lost:
             left = (whole.image[..., 0] == FIRST + 20 * label).sum()
-            assert left < LEAST * scene.objects.area[label]
+            assert left < MIN_VISIBLE_SHARE * scene.objects.area[label]
 
 
 def test_what_is_covered_whole_is_gone_and_crowds_are_not_pasted() -> None:
@@ -165,11 +165,11 @@ def test_what_is_covered_whole_is_gone_and_crowds_are_not_pasted() -> None:
     shape: list[Mask] = [[np.array([(0, 0), (64, 0), (64, 48), (0, 48)], np.float32)]]
     all_over = Objects(corners, np.array([7]), np.array([False]), area(corners), shape)
     other = Scene(np.full((48, 64, 3), 180, np.uint8), all_over)
-    whole = pasted(scene, other, np.random.default_rng(0))
+    whole = paste_objects(scene, other, np.random.default_rng(0))
     assert whole.objects.labels.tolist() == [7]
     assert (whole.image == 180).all()
     crowd = other._replace(objects=all_over._replace(crowd=np.array([True])))
-    assert pasted(scene, crowd, np.random.default_rng(0)) is scene
+    assert paste_objects(scene, crowd, np.random.default_rng(0)) is scene
 
 
 def test_composites_are_a_function_of_the_seed() -> None:
@@ -251,7 +251,7 @@ class TestListed:
         assert Listed(steps, "data.train_transforms")(scene, (0,), nothing).objects.boxes.tolist() == [[0, 0, 64, 48]]
 
     def test_unknown_and_unfit_ones_are_named(self) -> None:
-        with pytest.raises(RecipeError, match=r"^data.train_transforms: 'Flop' is no transform"):
+        with pytest.raises(RecipeError, match=r"^data.train_transforms: 'Flop' is not a transform"):
             Listed([{"class_path": "Flop"}], "data.train_transforms")
 
 

@@ -16,12 +16,12 @@ import pytest
 from PIL import Image
 
 from resnet_tl.data.images import cache as image_cache
-from resnet_tl.data.images.cache import Form, ImageCache, cached
+from resnet_tl.data.images.cache import CacheFormat, ImageCache, open_cache
 from resnet_tl.data.images.dataset import ImageDataset
 from resnet_tl.data.images.decode import decode
 from resnet_tl.data.images.resize import resize_short
-from resnet_tl.data.images.transforms import evaluation, training
-from resnet_tl.data.sources.listing import Listing
+from resnet_tl.data.images.transforms import evaluation_transform, training_transform
+from resnet_tl.data.listings.listing import Listing
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Draw
 
@@ -54,8 +54,8 @@ def listed(root: Path) -> Listing:
     return Listing.of(str(root), KEYS, [0] * len(KEYS))
 
 
-def opened(root: Path, folder: Path, form: Form = Form(32), **options: Any) -> ImageCache:
-    cache = cached([listed(root)], form, folder, **{"say": silent, **options})
+def opened(root: Path, folder: Path, form: CacheFormat = CacheFormat(32), **options: Any) -> ImageCache:
+    cache = open_cache([listed(root)], form, folder, **{"say": silent, **options})
     assert cache is not None
     return cache
 
@@ -74,8 +74,8 @@ def test_images_are_kept_with_their_short_side_resized(photos: Path, folder: Pat
     assert len(cache) == 9
 
 
-@pytest.mark.parametrize("form", [Form(32, "bicubic"), Form(32, channels=1), Form(16)])
-def test_each_form_has_a_cache_of_its_own(form: Form, photos: Path, folder: Path) -> None:
+@pytest.mark.parametrize("form", [CacheFormat(32, "bicubic"), CacheFormat(32, channels=1), CacheFormat(16)])
+def test_each_form_has_a_cache_of_its_own(form: CacheFormat, photos: Path, folder: Path) -> None:
     assert opened(photos, folder).path != opened(photos, folder, form).path
     found = opened(photos, folder, form).get(KEYS[6])
     assert found is not None
@@ -85,7 +85,8 @@ def test_each_form_has_a_cache_of_its_own(form: Form, photos: Path, folder: Path
 
 def test_evaluation_sees_the_very_same_bytes(photos: Path, folder: Path) -> None:
     direct, through = (
-        ImageDataset(listed(photos), evaluation(32), cache=cache) for cache in (None, opened(photos, folder, Form(36)))
+        ImageDataset(listed(photos), evaluation_transform(32), cache=cache)
+        for cache in (None, opened(photos, folder, CacheFormat(36)))
     )
     for index in range(8):
         first, second = direct[Draw(0, index)], through[Draw(0, index)]
@@ -94,15 +95,17 @@ def test_evaluation_sees_the_very_same_bytes(photos: Path, folder: Path) -> None
 
 
 def test_training_sees_the_same_part(photos: Path, folder: Path) -> None:
-    cache = opened(photos, folder, Form(36))
-    direct, through = (ImageDataset(listed(photos), training("light", 24), cache=each) for each in (None, cache))
+    cache = opened(photos, folder, CacheFormat(36))
+    direct, through = (
+        ImageDataset(listed(photos), training_transform("light", 24), cache=each) for each in (None, cache)
+    )
     for index in range(8):
         first, second = (dataset[Draw(1, index)].views.astype(float) for dataset in (direct, through))
         assert np.abs(first - second).mean() < 0.05 * first.max()  # 0.2 between different parts
 
 
 def test_an_image_that_cannot_be_decoded_is_told_when_it_is_asked_for(photos: Path, folder: Path) -> None:
-    dataset = ImageDataset(listed(photos), evaluation(32), cache=opened(photos, folder))
+    dataset = ImageDataset(listed(photos), evaluation_transform(32), cache=opened(photos, folder))
     with pytest.raises(DataError, match=r"8\.png: not an image"):
         dataset[Draw(0, 8)]
 
@@ -125,7 +128,7 @@ def test_the_size_that_is_said_is_about_right(
 ) -> None:
     for i, key in enumerate(KEYS):
         Image.fromarray(smooth(700 + i, 900)).save(photos / key, compress_level=0)
-    path = opened(photos, folder, Form(600), say=print).path
+    path = opened(photos, folder, CacheFormat(600), say=print).path
     about = float(capsys.readouterr().out.split("about ")[1].split(" MB")[0])
     assert abs(about - path.stat().st_size / 1e6) <= 1
 
@@ -152,7 +155,7 @@ def test_a_changed_file_means_another_cache(photos: Path, folder: Path, smooth: 
 def test_splits_and_folds_of_a_set_share_one_cache(photos: Path, folder: Path) -> None:
     listing = listed(photos)
     parts = [listing.select(np.array(rows)) for rows in ([8, 1, 3, 5, 7], [0, 2, 4, 6])]
-    shared = cached(parts, Form(32), folder, silent)
+    shared = open_cache(parts, CacheFormat(32), folder, silent)
     assert shared is not None
     assert shared.path == opened(photos, folder).path
 
@@ -202,7 +205,7 @@ def test_a_full_disk_is_one_warning_and_no_cache(photos: Path, folder: Path, mon
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.warns(UserWarning, match="No space left on device.*decoded in every epoch") as caught:
-        assert cached([listed(photos)], Form(32), folder, silent) is None
+        assert open_cache([listed(photos)], CacheFormat(32), folder, silent) is None
     assert len(caught) == 1
     assert os.listdir(folder) == []
 
@@ -213,13 +216,13 @@ def test_too_little_room_is_seen_before_writing(photos: Path, folder: Path, monk
 
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1000))
     with pytest.warns(UserWarning, match=r"about 0 MB are needed"):
-        assert cached([listed(photos)], Form(32), folder, silent) is None
+        assert open_cache([listed(photos)], CacheFormat(32), folder, silent) is None
 
 
 def test_a_place_that_is_no_folder_is_a_warning(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.warns(UserWarning, match="Not a directory"):
-        assert cached([listed(photos)], Form(32), tmp_path / "file" / "cache", silent) is None
+        assert open_cache([listed(photos)], CacheFormat(32), tmp_path / "file" / "cache", silent) is None
 
 
 def test_a_damaged_cache_is_told(photos: Path, folder: Path) -> None:

@@ -14,9 +14,10 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from resnet_tl.data.images.dataset import ImageDataset, Item
-from resnet_tl.data.images.transforms import evaluation, pipeline, training
+from resnet_tl.data.images.listed_transforms import ListedTransforms
+from resnet_tl.data.images.transforms import evaluation_transform, training_transform
+from resnet_tl.data.listings.listing import Listing
 from resnet_tl.data.loading.collate import collate
-from resnet_tl.data.sources.listing import Listing
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Batch, Draw
 
@@ -63,7 +64,7 @@ def batches(dataset: ImageDataset, workers: int = 0, start: str | None = None, e
 
 @pytest.mark.parametrize(("workers", "start"), [(1, "fork"), (2, "fork"), (2, "spawn")])
 def test_images_are_the_same_for_any_workers(workers: int, start: str, photos: str) -> None:
-    dataset = ImageDataset(listed(photos), training("strong", 32), seed=7)
+    dataset = ImageDataset(listed(photos), training_transform("strong", 32), seed=7)
     alone, together = batches(dataset), batches(dataset, workers, start)
     for one, other in zip(alone, together, strict=True):
         for name, value in vars(one).items():
@@ -73,7 +74,7 @@ def test_images_are_the_same_for_any_workers(workers: int, start: str, photos: s
 @settings(deadline=None, max_examples=25)
 @given(st.permutations(range(len(KEYS))), st.integers(0, 5), st.integers(0, 3))
 def test_order_changes_no_image(photos: str, order: list[int], epoch: int, repeat: int) -> None:
-    first, second = (ImageDataset(listed(photos), training("light", 24), seed=1) for _ in range(2))
+    first, second = (ImageDataset(listed(photos), training_transform("light", 24), seed=1) for _ in range(2))
     for index in order:
         first[Draw(epoch, index, repeat)]
     last = Draw(epoch, order[0], repeat)
@@ -82,33 +83,34 @@ def test_order_changes_no_image(photos: str, order: list[int], epoch: int, repea
 
 def test_an_image_follows_its_key_not_its_place(photos: str) -> None:
     """A fold or a split lists the same images at other places."""
-    whole = ImageDataset(listed(photos), training("light", 24), seed=1)
-    part = ImageDataset(listed(photos).select(np.array([7, 3])), training("light", 24), seed=1)
+    whole = ImageDataset(listed(photos), training_transform("light", 24), seed=1)
+    part = ImageDataset(listed(photos).select(np.array([7, 3])), training_transform("light", 24), seed=1)
     np.testing.assert_array_equal(part[Draw(2, 0)].views, whole[Draw(2, 7)].views)
 
 
 def test_seed_epoch_and_repeat_change_it(photos: str) -> None:
-    first, second = (ImageDataset(listed(photos), training("light", 24), seed=seed) for seed in (1, 2))
+    first, second = (ImageDataset(listed(photos), training_transform("light", 24), seed=seed) for seed in (1, 2))
     views = [first[Draw(0, 0)], first[Draw(1, 0)], first[Draw(0, 0, 1)], second[Draw(0, 0)]]
     assert len({item.views.tobytes() for item in views}) == 4
 
 
 def test_an_item_tells_its_target_size_and_row(photos: str) -> None:
-    item = ImageDataset(listed(photos), evaluation(24))[Draw(0, 5)]
+    item = ImageDataset(listed(photos), evaluation_transform(24))[Draw(0, 5)]
     assert item[1:] == (2, (95, 120), 5, None)
     assert (item.views.shape, item.views.dtype) == ((1, 24, 24, 3), np.uint8)
 
 
 def test_labels_become_multi_hot(photos: str) -> None:
     listing = Listing.of(photos, KEYS[:3], [(0, 3), (), (1,)])
-    dataset = ImageDataset(listing, evaluation(24), multi_label_classes=4)
+    dataset = ImageDataset(listing, evaluation_transform(24), multi_label_classes=4)
     targets = np.stack([dataset[Draw(0, i)].target for i in (0, 1, 2, -1)])
     assert targets.dtype == np.float32
     assert targets.tolist() == [[1, 0, 0, 1], [0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
 
 
 @pytest.mark.parametrize(
-    "transform", [evaluation(24), evaluation(24, crops=10, scales=(24, 30)), training("strong", 24)]
+    "transform",
+    [evaluation_transform(24), evaluation_transform(24, crops=10, scales=(24, 30)), training_transform("strong", 24)],
 )
 def test_a_filler_is_black_and_has_the_shape_of_the_others(transform: object, photos: str) -> None:
     dataset = ImageDataset(listed(photos), transform, channels=1)  # type: ignore[arg-type]
@@ -122,7 +124,7 @@ def test_reduced_decoding_shows_the_same_part_and_tells_the_files_size(tmp_path:
     exif[0x0112] = 6  # a quarter turn
     Image.fromarray(smooth(601, 803)).save(tmp_path / "0.jpg", quality=95, exif=exif)
     listing = listed(str(tmp_path), KEYS[:1])
-    for transform in (training("light", 32), evaluation(32)):
+    for transform in (training_transform("light", 32), evaluation_transform(32)):
         whole, reduced = (ImageDataset(listing, transform, reduce=reduce) for reduce in (False, True))
         for epoch in range(5):
             first, second = whole[Draw(epoch, 0)], reduced[Draw(epoch, 0)]
@@ -135,7 +137,7 @@ def test_reduced_decoding_shows_the_same_part_and_tells_the_files_size(tmp_path:
 
 
 def test_a_damaged_image_is_an_error_that_names_it(faulty: str) -> None:
-    dataset = ImageDataset(listed(faulty), evaluation(24))
+    dataset = ImageDataset(listed(faulty), evaluation_transform(24))
     with pytest.raises(DataError, match=r"/2.jpg: a damaged image"):
         batches(dataset)
     with pytest.raises(DataError, match=r"/2.jpg: a damaged image"):
@@ -144,7 +146,7 @@ def test_a_damaged_image_is_an_error_that_names_it(faulty: str) -> None:
 
 @pytest.mark.parametrize(("workers", "start"), [(0, None), (2, "fork"), (2, "spawn")])
 def test_in_training_the_next_image_takes_its_place(workers: int, start: str | None, faulty: str) -> None:
-    dataset = ImageDataset(listed(faulty), training("light", 24), on_error="replace")
+    dataset = ImageDataset(listed(faulty), training_transform("light", 24), on_error="replace")
     rows = torch.cat([batch.indices for batch in batches(dataset, workers, start)])
     assert rows.tolist() == [0, 1, 4, 4, 4, 5, 6, 7, 8, 9, 10, 0]
     failures = dataset.failures()
@@ -154,7 +156,7 @@ def test_in_training_the_next_image_takes_its_place(workers: int, start: str | N
 
 @pytest.mark.parametrize(("workers", "start"), [(0, None), (2, "fork")])
 def test_in_evaluation_a_filler_takes_its_place(workers: int, start: str | None, faulty: str) -> None:
-    dataset = ImageDataset(listed(faulty), evaluation(24), on_error="skip")
+    dataset = ImageDataset(listed(faulty), evaluation_transform(24), on_error="skip")
     found = batches(dataset, workers, start)
     rows = torch.cat([batch.indices for batch in found])
     assert rows.tolist() == [0, 1, -1, -1, 4, 5, 6, 7, 8, 9, 10, -1]
@@ -165,18 +167,20 @@ def test_in_evaluation_a_filler_takes_its_place(workers: int, start: str | None,
 def test_a_set_of_which_nothing_can_be_decoded_is_told(tmp_path: Path) -> None:
     for key in KEYS:
         (tmp_path / key).write_bytes(b"<html>")
-    dataset = ImageDataset(listed(str(tmp_path)), training("light", 24), on_error="replace")
+    dataset = ImageDataset(listed(str(tmp_path)), training_transform("light", 24), on_error="replace")
     with pytest.raises(DataError, match=r"none of the 12 images can be decoded; the first: .*/0.jpg: not an image"):
         dataset[Draw(0, 4)]
 
 
 def test_listed_transforms_must_end_in_one_size(photos: str) -> None:
-    dataset = ImageDataset(listed(photos), pipeline([{"class_path": "HorizontalFlip"}]))
+    dataset = ImageDataset(listed(photos), ListedTransforms([{"class_path": "HorizontalFlip"}]))
     with pytest.raises(DataError, match="different shapes in one batch"):
         batches(dataset)
 
 
 def test_an_item_of_deep_images_is_deep(tmp_path: Path, smooth: Smooth) -> None:
     np.save(tmp_path / "a.npy", smooth(40, 40, channels=5, dtype=np.uint16))
-    item: Item = ImageDataset(Listing.of(str(tmp_path), ["a.npy"], [0]), training("strong", 24), channels=5)[Draw(0, 0)]
+    item: Item = ImageDataset(Listing.of(str(tmp_path), ["a.npy"], [0]), training_transform("strong", 24), channels=5)[
+        Draw(0, 0)
+    ]
     assert (item.views.dtype, item.views.shape) == (np.uint16, (1, 24, 24, 5))

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnet_tl.data.images.transforms import evaluation, pipeline, training
+from resnet_tl.data.images.listed_transforms import ListedTransforms
+from resnet_tl.data.images.transforms import evaluation_transform, training_transform
 from resnet_tl.errors import RecipeError
 
 Smooth = Callable[..., np.ndarray]
@@ -40,7 +41,7 @@ class Counting(A.ImageOnlyTransform):
 @settings(deadline=None, max_examples=40)
 @given(st.sampled_from(STRENGTHS), st.integers(0, 2**32 - 1), st.integers(0, 1000), st.integers(0, 2**64 - 1))
 def test_an_image_is_a_function_of_its_seed(strength: Any, seed: int, epoch: int, key: int) -> None:
-    first, second = (training(strength, 24) for _ in range(2))
+    first, second = (training_transform(strength, 24) for _ in range(2))
     second(IMAGE, (48, 64), (9, 9, 9, 9))  # what was drawn before changes nothing
     seeds = (seed, epoch, key, 0)
     np.testing.assert_array_equal(first(IMAGE, (48, 64), seeds), second(IMAGE, (48, 64), seeds))
@@ -49,7 +50,7 @@ def test_an_image_is_a_function_of_its_seed(strength: Any, seed: int, epoch: int
 @pytest.mark.parametrize("strength", STRENGTHS[1:])
 @pytest.mark.parametrize("part", range(4))
 def test_seed_epoch_key_and_repeat_each_change_it(strength: Any, part: int) -> None:
-    transform = training(strength, 24)
+    transform = training_transform(strength, 24)
     seeds = [tuple(value if i == part else 1 for i in range(4)) for value in range(10)]
     assert len({transform(IMAGE, (48, 64), seed).tobytes() for seed in seeds}) >= 9
 
@@ -59,7 +60,7 @@ def test_draws_of_different_transforms_are_independent() -> None:
     steps = [{"class_path": name, "init_args": {"p": 0.5}} for name in ("HorizontalFlip", "VerticalFlip")]
     corner = np.zeros((2, 2, 1), np.uint8)
     corner[0, 0] = 1
-    where = [int(pipeline(steps)(corner, (2, 2), (0, 0, key, 0)).argmax()) for key in range(400)]
+    where = [int(ListedTransforms(steps)(corner, (2, 2), (0, 0, key, 0)).argmax()) for key in range(400)]
     assert all(70 <= count <= 130 for count in np.bincount(where, minlength=4))
 
 
@@ -71,7 +72,7 @@ def test_every_kind_of_image_keeps_its_kind(
     strength: Any, channels: int, dtype: type, size: tuple[int, int], smooth: Smooth
 ) -> None:
     image = smooth(*size, channels=channels, dtype=dtype)
-    before, transform = image.copy(), training(strength, 32)
+    before, transform = image.copy(), training_transform(strength, 32)
     for key in range(20):
         views = transform(image, size, (0, 0, key, 0))
         assert (views.dtype, views.shape) == (dtype, (1, 32, 32, channels))
@@ -89,7 +90,7 @@ def test_a_small_image_is_shifted_by_up_to_an_eighth_and_mirrored(smooth: Smooth
         for window in [padded[top : top + 32, left : left + 32]]
         for step in (1, -1)
     }
-    transform = training("light", 32)
+    transform = training_transform("light", 32)
     seen = [windows[transform(image, (32, 32), (0, 0, key, 0)).tobytes()] for key in range(1500)]
     assert len(set(seen)) == 9 * 9 * 2
     assert 650 < sum(step == 1 for _, _, step in seen) < 850
@@ -99,15 +100,15 @@ def test_a_small_image_is_shifted_by_up_to_an_eighth_and_mirrored(smooth: Smooth
 def test_which_images_are_about_the_size_already(size: tuple[int, int]) -> None:
     """A bright frame: a shift keeps most of it in sight, a random area of a large image seldom does."""
     flat = np.full((*size, 3), 100, np.uint8)
-    assert (training("light", 32)(flat, size, (0, 0, 0, 0)) == 100).all()
-    assert training("light", 32).reduction(size, (0, 0, 0, 0)) == 1
+    assert (training_transform("light", 32)(flat, size, (0, 0, 0, 0)) == 100).all()
+    assert training_transform("light", 32).reduction(size, (0, 0, 0, 0)) == 1
 
 
 def test_a_large_image_is_cut_at_random(smooth: Smooth) -> None:
     ramp = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None, None], (200, 200, 3)).copy()
     spans = []
     for key in range(300):
-        [view] = training("light", 32)(ramp, (200, 200), (0, 0, key, 0))
+        [view] = training_transform("light", 32)(ramp, (200, 200), (0, 0, key, 0))
         spans.append(int(view[..., 0].max()) - int(view[..., 0].min()))
     assert min(spans) < 120  # sqrt(0.35 / (4 / 3)) of 200 is 102
     assert min(spans) > 90
@@ -119,25 +120,25 @@ def test_a_large_image_is_cut_at_random(smooth: Smooth) -> None:
 def test_a_smaller_copy_shows_the_same_part(strength: Any, factor: int, smooth: Smooth) -> None:
     large = smooth(512, 640)
     small = cv2.resize(large, (640 // factor, 512 // factor), interpolation=cv2.INTER_AREA)
-    transform = training(strength, 32) if strength != "strong" else training("light", 32)
+    transform = training_transform(strength, 32) if strength != "strong" else training_transform("light", 32)
     for key in range(10):
         first, second = (transform(each, (512, 640), (0, 0, key, 0)).astype(int) for each in (large, small))
         assert np.abs(first - second).mean() < 3
 
 
 def test_a_reduction_leaves_the_crop_its_pixels() -> None:
-    transform = training("light", 64)
+    transform = training_transform("light", 64)
     factors = [transform.reduction((600, 800), (0, 0, key, 0)) for key in range(200)]
     assert set(factors) == {4, 8}
-    assert evaluation(64, 1.0).reduction((600, 800), (0,)) == 8
-    assert evaluation(64, 1.0).reduction((500, 800), (0,)) == 4
+    assert evaluation_transform(64, 1.0).reduction((600, 800), (0,)) == 8
+    assert evaluation_transform(64, 1.0).reduction((500, 800), (0,)) == 4
 
 
 def test_none_shows_the_centre_in_every_epoch(smooth: Smooth) -> None:
     image = smooth(64, 96)
-    first, second = (training("none", 32)(image, (64, 96), (0, epoch, 0, 0)) for epoch in range(2))
+    first, second = (training_transform("none", 32)(image, (64, 96), (0, epoch, 0, 0)) for epoch in range(2))
     np.testing.assert_array_equal(first, second)
-    np.testing.assert_array_equal(first, evaluation(32, 1.0)(image, (64, 96), (0,)))
+    np.testing.assert_array_equal(first, evaluation_transform(32, 1.0)(image, (64, 96), (0,)))
 
 
 # Evaluation
@@ -146,14 +147,14 @@ def test_none_shows_the_centre_in_every_epoch(smooth: Smooth) -> None:
 @pytest.mark.parametrize(("crop", "short"), [(0.875, 256), (0.95, 235), (1.0, 224)])
 def test_the_short_side_is_the_size_by_the_crop(crop: float, short: int, smooth: Smooth) -> None:
     image = smooth(400, 500)
-    [wide] = evaluation(224, crop)(image, (400, 500), (0,))
-    [exact] = evaluation(224, scales=[short])(image, (400, 500), (0,))
+    [wide] = evaluation_transform(224, crop)(image, (400, 500), (0,))
+    [exact] = evaluation_transform(224, scales=[short])(image, (400, 500), (0,))
     np.testing.assert_array_equal(wide, exact)
 
 
 def test_a_32_pixel_image_at_crop_1_is_untouched() -> None:
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    np.testing.assert_array_equal(evaluation(32, 1.0)(image, (32, 32), (0,))[0], image)
+    np.testing.assert_array_equal(evaluation_transform(32, 1.0)(image, (32, 32), (0,))[0], image)
 
 
 @pytest.mark.parametrize(
@@ -167,12 +168,12 @@ def test_a_32_pixel_image_at_crop_1_is_untouched() -> None:
 )
 def test_impossible_views_are_told(options: dict[str, Any], words: str) -> None:
     with pytest.raises(RecipeError, match=words):
-        evaluation(32, **options)
+        evaluation_transform(32, **options)
 
 
 def test_an_unknown_strength_is_told() -> None:
     with pytest.raises(RecipeError, match="did you mean 'medium'"):
-        training("medum", 32)  # type: ignore[arg-type]
+        training_transform("medum", 32)  # type: ignore[arg-type]
 
 
 # Pipelines of a recipe
@@ -187,13 +188,13 @@ def test_a_listed_pipeline_runs_as_listed() -> None:
         },
     ]
     expected = cv2.resize(IMAGE, (24, 20), interpolation=cv2.INTER_LINEAR)[::-1]
-    np.testing.assert_array_equal(pipeline(steps)(IMAGE, (48, 64), (0, 0, 0, 0))[0], expected)
+    np.testing.assert_array_equal(ListedTransforms(steps)(IMAGE, (48, 64), (0, 0, 0, 0))[0], expected)
 
 
 def test_a_transform_of_ones_own_is_named_by_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "my_transforms", sys.modules[__name__])
     steps = [{"class_path": "my_transforms.Counting", "init_args": {"by": 3}}]
-    np.testing.assert_array_equal(pipeline(steps)(IMAGE // 2, (48, 64), (0,))[0], IMAGE // 2 + 3)
+    np.testing.assert_array_equal(ListedTransforms(steps)(IMAGE // 2, (48, 64), (0,))[0], IMAGE // 2 + 3)
 
 
 def test_nothing_writes_into_the_image_that_came_in() -> None:
@@ -203,7 +204,7 @@ def test_nothing_writes_into_the_image_that_came_in() -> None:
         for name in ("CoarseDropout", "RandomBrightnessContrast", "GridDropout")
     ]
     for key in range(5):
-        pipeline(steps)(IMAGE, (48, 64), (0, 0, key, 0))
+        ListedTransforms(steps)(IMAGE, (48, 64), (0, 0, key, 0))
     np.testing.assert_array_equal(IMAGE, before)
 
 
@@ -212,17 +213,17 @@ def test_nothing_writes_into_the_image_that_came_in() -> None:
     [
         (
             {"class_path": "HorizontalFlp"},
-            "'HorizontalFlp' is no transform of albumentations; did you mean 'HorizontalFlip'",
+            "'HorizontalFlp' is not a transform of albumentations; did you mean 'HorizontalFlip'",
         ),
         ({"class_path": "HorizontalFlip", "init_args": {"prob": 1}}, "no argument 'prob'; it takes p"),
         ({"class_path": "CoarseDropout", "init_args": {"max_holes": 8}}, "did you mean 'num_holes_range'"),
         ({"class_path": "HorizontalFlip", "init_args": {"p": 2}}, "p: Input should be less than or equal to 1, not 2"),
         ({"class_path": "RandomResizedCrop"}, "RandomResizedCrop: size: Field required"),
         ({"class_path": "OneOf", "init_args": {"transforms": [{"class_path": "Blurr"}]}}, "did you mean 'Blur'"),
-        ({"class_path": "Normalize"}, "Normalize is not wanted: .* the network normalises"),
-        ({"class_path": "albumentations.pytorch.ToTensorV2"}, "ToTensorV2 is not wanted"),
+        ({"class_path": "Normalize"}, "Normalize cannot be listed: .* the network normalises"),
+        ({"class_path": "albumentations.pytorch.ToTensorV2"}, "ToTensorV2 cannot be listed"),
         ({"class_path": "no_such_module.Flip"}, "no_such_module.Flip cannot be imported"),
-        ({"class_path": "os.path"}, "'os.path' is no transform"),
+        ({"class_path": "os.path"}, "'os.path' is not a transform"),
         ({"class_path": "HorizontalFlip", "init_args": [1]}, "expected names and values"),
         ({"HorizontalFlip": {"p": 1}}, "expected class_path and init_args"),
         ("HorizontalFlip", "expected class_path and init_args"),
@@ -230,7 +231,7 @@ def test_nothing_writes_into_the_image_that_came_in() -> None:
 )
 def test_a_wrong_step_is_told_in_one_line(step: Any, words: str) -> None:
     with pytest.raises(RecipeError, match=f"^data.train_transforms: .*{words}") as caught:
-        pipeline([step], "data.train_transforms")
+        ListedTransforms([step], "data.train_transforms")
     assert "\n" not in str(caught.value)
 
 
@@ -238,7 +239,7 @@ def test_a_pipeline_that_changes_the_dtype_is_told(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "my_transforms", sys.modules[__name__])
     monkeypatch.setattr(Counting, "apply", lambda self, img, **params: img / 255)
     with pytest.raises(RecipeError, match="turn uint8 images into float64"):
-        pipeline([{"class_path": "my_transforms.Counting"}])(IMAGE, (48, 64), (0,))
+        ListedTransforms([{"class_path": "my_transforms.Counting"}])(IMAGE, (48, 64), (0,))
 
 
 def test_importing_asks_no_server() -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resnet_tl.data.listings.listing import Listing
 from resnet_tl.data.loading.samplers import EvaluationSampler, TrainSampler, class_weights
-from resnet_tl.data.sources.listing import Listing
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Draw
 

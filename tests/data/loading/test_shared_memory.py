@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from resnet_tl.data.images.dataset import Item
 from resnet_tl.data.loading.collate import collate
-from resnet_tl.data.loading.shared_memory import SEGMENTS, Handover
+from resnet_tl.data.loading.shared_memory import SEGMENTS, SharedMemoryCollate
 from resnet_tl.structures.records import Batch
 
 
@@ -34,7 +34,7 @@ class Plain(Dataset[Item]):
 
 def loader(dataset: Dataset[Item], *, batch_size: int = 1, num_workers: int = 1, **options: Any) -> DataLoader[Batch]:
     workers = {"num_workers": num_workers, "persistent_workers": num_workers > 0}
-    return DataLoader(dataset, batch_size, collate_fn=Handover(collate), **workers, **options)
+    return DataLoader(dataset, batch_size, collate_fn=SharedMemoryCollate(collate), **workers, **options)
 
 
 def assert_equal(batches: list[Batch], expected: list[Batch]) -> None:
@@ -75,7 +75,7 @@ def test_batches_that_are_let_go_lie_in_few_segments() -> None:
 
 
 def test_two_iterators_of_one_loader_do_not_mix() -> None:
-    both = DataLoader(Plain(20), collate_fn=Handover(collate), num_workers=1)
+    both = DataLoader(Plain(20), collate_fn=SharedMemoryCollate(collate), num_workers=1)
     pairs = list(zip(both, both, strict=True))
     for index, pair in enumerate(pairs):
         assert [batch.indices.item() for batch in pair] == [index] * 2
@@ -96,7 +96,7 @@ def test_an_epoch_that_is_broken_off_loses_no_segment() -> None:
 @given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5))
 def test_images_of_any_sizes_find_room(sizes: list[int]) -> None:
     """What a worker does, in this process: every batch is lent, taken and let go, the last one kept meanwhile."""
-    handover, kept = Handover(collate), None
+    handover, kept = SharedMemoryCollate(collate), None
     for index, item in enumerate(Plain(12, sizes)[i] for i in range(12)):
         function, lent = handover._lend(collate([item]), item.views).__reduce__()
         batch = function(*lent)

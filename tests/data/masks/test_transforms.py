@@ -107,5 +107,5 @@ def test_what_listed_transforms_fill_in_is_ignored() -> None:
     assert pair.size == (20, 20)
     with pytest.raises(RecipeError, match=r"data.train_transforms leave 20 x 20 pixels"):
         Listed(steps, (16, 16), "data.train_transforms")(image, mask, (0,))
-    with pytest.raises(RecipeError, match=r"^data.train_transforms: 'Afine' is no transform"):
+    with pytest.raises(RecipeError, match=r"^data.train_transforms: 'Afine' is not a transform"):
         Listed([{"class_path": "Afine"}], None, "data.train_transforms")

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 from pycocotools import mask as pycocotools
 
-from resnet_tl.data.boxes.listing import BoxListing
+from resnet_tl.data.listings.boxes import BoxListing
 from resnet_tl.data.sources.coco import read_coco
 from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import to_pixels

@@ -61,7 +61,7 @@ def test_small_objects_lie_over_large_ones_and_crowds_count_nowhere(tmp_path: Pa
     assert found.notes[-1].endswith("no training mask shows sofa")
     assert (listing.select(np.array([1, 0])).mask(1) == expected).all()
     moved: Any = read_coco_masks(str(write(tmp_path, [thing(1, 44, (5, 4, 3)), *annotations[1:]]))).splits["train"]
-    assert listing.meaning() != moved.meaning()
+    assert listing.cache_key() != moved.cache_key()
 
 
 def test_boxes_alone_are_refused(tmp_path: Path) -> None:

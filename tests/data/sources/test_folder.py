@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from resnet_tl.data.listings.listing import ImageSet
 from resnet_tl.data.sources.folder import read_folder
-from resnet_tl.data.sources.listing import ImageSet
 from resnet_tl.errors import DataError
 
 CLASSES = ("cat/1.jpg", "cat/2.PNG", "dog/1.jpeg", "dog/old/2019/2.webp")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_tl.data.masks.files import NO_CLASS
+from resnet_tl.data.images.class_masks import NO_CLASS
 from resnet_tl.data.sources.mask_files import (
     CITYSCAPES,
     palette,

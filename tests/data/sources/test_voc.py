@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from resnet_tl.data.boxes.listing import BoxListing
+from resnet_tl.data.listings.boxes import BoxListing
 from resnet_tl.data.sources.coco import read_coco
 from resnet_tl.data.sources.voc import read_voc_boxes
 from resnet_tl.errors import DataError

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from resnet_tl.data.boxes.listing import BoxListing, Objects
+from resnet_tl.data.listings.boxes import BoxListing, Objects
 from resnet_tl.data.sources.yolo import read_yolo
 from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import to_pixels

@@ -6,8 +6,8 @@ import posixpath
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from resnet_tl.data.boxes.listing import BoxSet
-from resnet_tl.data.sources.annotations import Entry, Findings, Gathering, box_set
+from resnet_tl.data.listings.boxes import BoxSet
+from resnet_tl.data.sources.annotations import BoxListingBuilder, Entry, Findings, box_set
 from resnet_tl.data.sources.folder import SPLITS
 from resnet_tl.data.sources.tools import cvat, label_studio, labelme, supervisely, via
 from resnet_tl.data.sources.tools.document import Document, ImageFinder, Reading, json_files
@@ -60,12 +60,12 @@ def read_tool_export(
         findings.notes.append(f"{tree.root}: shapes that are neither boxes nor regions, skipped: {kinds}")
     by_split = _by_split(reading)
     names = list(classes) if classes is not None else _labels(by_split)
-    gathered = {}
+    builders = {}
     for split, documents in by_split.items():
         entries = [Entry(key, document.size, document.source) for key, document in documents.items()]
-        gathered[split] = Gathering(entries, names, channels, findings)
-        _add(gathered[split], documents.values(), names, findings)
-    return box_set(findings, gathered, names, list(range(len(names))))
+        builders[split] = BoxListingBuilder(entries, names, channels, findings)
+        _add(builders[split], documents.values(), names, findings)
+    return box_set(findings, builders, names, list(range(len(names))))
 
 
 def tool_of(tree: Tree) -> str:
@@ -123,11 +123,11 @@ def _labels(by_split: dict[str, dict[str, Document]]) -> list[str]:
     return sorted({drawn.label for document in by_split.get(first, {}).values() for drawn in document.drawn})
 
 
-def _add(gathering: Gathering, documents: Iterable[Document], names: Sequence[str], findings: Findings) -> None:
+def _add(builder: BoxListingBuilder, documents: Iterable[Document], names: Sequence[str], findings: Findings) -> None:
     index = {name: i for i, name in enumerate(names)}
     for row, document in enumerate(documents):
         for label, shape, place in document.drawn:
             if label not in index:
                 near = did_you_mean(label, index)
                 findings.faults.append(f"{document.source}: {place} is a {label!r}, which is not a class{near}")
-            gathering.add(row, index.get(label), shape.box, place, mask=shape.mask)
+            builder.add(row, index.get(label), shape.box, place, mask=shape.mask)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_tl.data.boxes.listing import BoxListing, BoxSet
+from resnet_tl.data.listings.boxes import BoxListing, BoxSet
 from resnet_tl.data.sources.tools.export import TOOLS, read_tool_export
 from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import to_pixels

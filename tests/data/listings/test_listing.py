@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnet_tl.data.sources.listing import Listing
-from resnet_tl.data.sources.rows import Rows
+from resnet_tl.data.listings.listing import Listing
+from resnet_tl.data.listings.rows import Rows
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Sample
 

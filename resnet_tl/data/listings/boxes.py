@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from resnet_tl.data.sources.listing import ImageSet, Listing
-from resnet_tl.data.sources.rows import Rows, ranges
+from resnet_tl.data.listings.listing import ImageSet, Listing
+from resnet_tl.data.listings.rows import Rows, ranges
 from resnet_tl.structures.masks import Mask, RunLengths
 
 
@@ -41,7 +41,7 @@ class Objects(NamedTuple):
 
 NUMBERS = ("boxes", "labels", "crowd", "area")
 
-NOTHING = Objects(
+NO_OBJECTS = Objects(
     np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0, np.float32), masks=[]
 )
 
@@ -146,7 +146,7 @@ class BoxListing(Listing):
         """In pixels of the whole, upright image."""
         return self.packed.of(index, self.size(index))
 
-    def meaning(self) -> dict[str, Any]:
+    def cache_key(self) -> dict[str, Any]:
         """What there is in the images, beside the files, as plain Python."""
         digest = blake2b(digest_size=16)
         for values in self.packed.arrays():

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnet_tl.data.sources.listing import Listing
-from resnet_tl.data.sources.splits import TRAIN, deal, holdout, part, write_split
+from resnet_tl.data.listings.listing import Listing
+from resnet_tl.data.listings.splits import TRAIN, assign_folds, holdout, split_listings, write_split
 from resnet_tl.errors import DataError, RecipeError
 
 
@@ -44,7 +44,7 @@ def test_holdout_takes_the_share_of_every_class(targets: list[int], fraction: fl
 @settings(deadline=None)
 @given(classes, st.integers(2, 6), st.integers(0, 3))
 def test_folds_are_even_over_all_and_over_each_class(targets: list[int], count: int, seed: int) -> None:
-    dealt = deal(listing(targets), count, seed)
+    dealt = assign_folds(listing(targets), count, seed)
     sizes = np.bincount(dealt[dealt != TRAIN], minlength=count)
     assert sizes.max() - sizes.min() <= 1
     for index in set(targets):
@@ -65,7 +65,9 @@ def test_the_order_of_the_listing_changes_nothing(targets: list[Any], random: An
     shuffled = ordered.select(np.array(order))
     assert chosen_keys(ordered, holdout(ordered, 0.3, 1)) == chosen_keys(shuffled, holdout(shuffled, 0.3, 1))
     for fold in range(3):
-        assert chosen_keys(ordered, deal(ordered, 3, 1) == fold) == chosen_keys(shuffled, deal(shuffled, 3, 1) == fold)
+        assert chosen_keys(ordered, assign_folds(ordered, 3, 1) == fold) == chosen_keys(
+            shuffled, assign_folds(shuffled, 3, 1) == fold
+        )
 
 
 def test_the_seed_changes_the_choice_and_a_new_image_hardly_does() -> None:
@@ -82,7 +84,7 @@ def test_the_seed_changes_the_choice_and_a_new_image_hardly_does() -> None:
 def test_multi_label_parts_are_a_partition_with_every_class_where_it_can_be(
     targets: list[tuple[int, ...]], count: int
 ) -> None:
-    dealt = deal(listing(targets), count, 0)
+    dealt = assign_folds(listing(targets), count, 0)
     assert ((dealt >= 0) & (dealt < count)).all()
     chosen = holdout(listing(targets), 0.3, 0)
     alone = [i for i, target in enumerate(targets) if len(target) == 1]
@@ -106,20 +108,20 @@ def test_multi_label_shares_are_kept_in_a_set_of_common_and_rare_classes() -> No
 def test_parts_of_a_source_without_splits_and_with() -> None:
     whole = listing([0, 1] * 50)
     options: dict[str, Any] = {"fraction": 0.2, "folds": None, "fold": 0, "seed": 0}
-    parts = part({"train": whole}, **options)
+    parts = split_listings({"train": whole}, **options)
     assert [len(parts["train"]), len(parts["val"])] == [80, 20]
     assert sorted([*parts["train"].keys(), *parts["val"].keys()]) == whole.keys()
     own = {"train": parts["train"], "val": parts["val"], "test": whole}
-    assert part(own, **options) == own
-    assert part({"test": whole}, **options) == {"test": whole}
-    assert list(part({"train": whole}, **{**options, "fraction": 1.0})) == ["val"]
+    assert split_listings(own, **options) == own
+    assert split_listings({"test": whole}, **options) == {"test": whole}
+    assert list(split_listings({"train": whole}, **{**options, "fraction": 1.0})) == ["val"]
 
 
 def test_folds_take_train_and_val_together_and_validate_on_everything_once() -> None:
     own = {"train": listing([0, 1] * 20), "val": Listing.of("photos", ["x.jpg", "y.jpg"], [0, 1])}
     validated = []
     for fold in range(4):
-        parts = part(own, fraction=0.2, folds=4, fold=fold, seed=0)
+        parts = split_listings(own, fraction=0.2, folds=4, fold=fold, seed=0)
         assert len(parts["train"]) + len(parts["val"]) == 42
         assert not set(parts["train"].keys()) & set(parts["val"].keys())
         validated += parts["val"].keys()
@@ -129,12 +131,12 @@ def test_folds_take_train_and_val_together_and_validate_on_everything_once() -> 
 @pytest.mark.parametrize(("folds", "fold"), [(1, 0), (5, 5), (5, -1), (11, 0)])
 def test_folds_out_of_range_are_refused(folds: int, fold: int) -> None:
     with pytest.raises(RecipeError, match=f"data.folds is {folds} and data.fold {fold}; expected 2 to 10 folds"):
-        part({"train": listing([0, 1] * 5)}, fraction=0.2, folds=folds, fold=fold, seed=0)
+        split_listings({"train": listing([0, 1] * 5)}, fraction=0.2, folds=folds, fold=fold, seed=0)
 
 
 def test_too_few_images_to_part_are_refused() -> None:
     with pytest.raises(DataError, match="too few images"):
-        part({"train": listing([0, 1])}, fraction=0.2, folds=None, fold=0, seed=0)
+        split_listings({"train": listing([0, 1])}, fraction=0.2, folds=None, fold=0, seed=0)
 
 
 def test_written_split_names_every_image_once(tmp_path: Path) -> None:

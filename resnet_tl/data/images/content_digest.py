@@ -14,7 +14,7 @@ from resnet_tl.errors import DataError
 from resnet_tl.files import atomic_create
 
 
-def contents(paths: Mapping[str, str], folder: Path) -> str:
+def content_digest(paths: Mapping[str, str], folder: Path) -> str:
     """32 hex digits of the keys and of what is in the files (key -> path); one that cannot be read counts as empty.
 
     They are noted in `folder` under the files' names, sizes and times of change, and read there as long as these stand.

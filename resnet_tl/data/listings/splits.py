@@ -9,15 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from resnet_tl.data.sources.listing import Listing
-from resnet_tl.data.sources.rows import Rows
+from resnet_tl.data.listings.listing import Listing
+from resnet_tl.data.listings.rows import Rows
 from resnet_tl.errors import DataError, RecipeError
 
 TRAIN = -1
-"""In `deal`: trained on in every fold."""
+"""In `assign_folds`: trained on in every fold."""
 
 
-def part(own: Mapping[str, Listing], *, fraction: float, folds: int | None, fold: int, seed: int) -> dict[str, Listing]:
+def split_listings(
+    own: Mapping[str, Listing], *, fraction: float, folds: int | None, fold: int, seed: int
+) -> dict[str, Listing]:
     """The listings to train on, validate on and test on, from a source's own splits (some of train, val, test).
 
     With `folds`, train and val are dealt out anew and part `fold` is validated on; else `fraction` of train is, where
@@ -29,7 +31,7 @@ def part(own: Mapping[str, Listing], *, fraction: float, folds: int | None, fold
     if folds is None:
         chosen = holdout(pool, fraction, seed)
     elif 2 <= folds <= len(pool) and 0 <= fold < folds:
-        chosen = deal(pool, folds, seed) == fold
+        chosen = assign_folds(pool, folds, seed) == fold
     else:
         raise RecipeError(
             f"data.folds is {folds} and data.fold {fold}; expected 2 to {len(pool)} folds (as many as images), "
@@ -58,7 +60,7 @@ def holdout(listing: Listing, fraction: float, seed: int) -> np.ndarray:
     return chosen
 
 
-def deal(listing: Listing, count: int, seed: int) -> np.ndarray:
+def assign_folds(listing: Listing, count: int, seed: int) -> np.ndarray:
     """The fold in which each sample is validated: `[N]` in 0...count-1, or `TRAIN` for a class's single image.
 
     Folds differ by one image at most, and by one of each class (multi-label: about so).

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from resnet_tl.data.masks.files import Coding, Mask, read_mask
-from resnet_tl.data.sources.listing import ImageSet, Listing
-from resnet_tl.data.sources.rows import Rows
+from resnet_tl.data.images.class_masks import ClassMask, Coding, read_mask
+from resnet_tl.data.listings.listing import ImageSet, Listing
+from resnet_tl.data.listings.rows import Rows
 from resnet_tl.structures.records import Sample
 
 
@@ -29,10 +29,10 @@ class MaskListing(Listing):
         mask = os.path.join(self.root, self.masks[index].tobytes().decode())
         return Sample(os.path.join(self.root, key), mask, key)
 
-    def mask(self, index: int) -> Mask:
+    def mask(self, index: int) -> ClassMask:
         return read_mask(str(self[index].target), self.coding)
 
-    def meaning(self) -> dict[str, Any]:
+    def cache_key(self) -> dict[str, Any]:
         """What decides, beside the files, what a mask is, as plain Python."""
         return {"codes": self.coding.codes.tolist(), "by_colour": self.coding.by_colour}
 

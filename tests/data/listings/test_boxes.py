@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnet_tl.data.boxes.listing import BoxListing
-from resnet_tl.data.sources.annotations import Entry, Findings, Gathering
-from resnet_tl.data.sources.rows import Rows
+from resnet_tl.data.listings.boxes import BoxListing
+from resnet_tl.data.listings.rows import Rows
+from resnet_tl.data.sources.annotations import BoxListingBuilder, Entry, Findings
 from resnet_tl.structures.masks import Mask, to_pixels, to_run_lengths
 
 
 def listing_of(labels: list[list[int]], *, with_masks: bool) -> BoxListing:
     """Images of 20 x 30 with objects of these classes, polygons and run lengths by turns."""
     entries = [Entry(f"in/{i}.jpg", (20, 30), f"{i}") for i in range(len(labels))]
-    gathering = Gathering(entries, [str(i) for i in range(9)], 3, Findings("nowhere"))
+    builder = BoxListingBuilder(entries, [str(i) for i in range(9)], 3, Findings("nowhere"))
     for image, those in reversed(list(enumerate(labels))):
         for number, label in enumerate(those):
             x, y = number % 10, image % 9
@@ -26,8 +26,8 @@ def listing_of(labels: list[list[int]], *, with_masks: bool) -> BoxListing:
             if number % 2:
                 mask = to_run_lengths(to_pixels(mask, 20, 30))
             box = [x, y, x + 9, y + 5 + label]
-            gathering.add(image, label, box, "", crowd=label == 8, area=label, mask=mask if with_masks else None)
-    return gathering.listing(with_masks)
+            builder.add(image, label, box, "", crowd=label == 8, area=label, mask=mask if with_masks else None)
+    return builder.listing(with_masks)
 
 
 def plain(listing: BoxListing) -> list[tuple[object, ...]]:

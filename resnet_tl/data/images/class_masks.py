@@ -1,4 +1,4 @@
-"""Mask files: a class index in every pixel."""
+"""ClassMask files: a class index in every pixel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import IGNORE
 
-Mask = npt.NDArray[np.uint8]
+ClassMask = npt.NDArray[np.uint8]
 """`[H, W]`: class indices and `IGNORE`."""
 
 NO_CLASS = 254
@@ -31,7 +31,7 @@ class Coding(NamedTuple):
     by_colour: dict[int, int]
 
 
-def read_mask(path: str, coding: Coding) -> Mask:
+def read_mask(path: str, coding: Coding) -> ClassMask:
     """A mask file as class indices.
 
     Raises:
@@ -39,11 +39,11 @@ def read_mask(path: str, coding: Coding) -> Mask:
     """
     mask = coding.codes[read_values(path, coding)]
     if (mask == NO_CLASS).any():
-        raise DataError(f"{path}: {strange_values(read_values(path, coding), coding)}")
+        raise DataError(f"{path}: {unknown_values(read_values(path, coding), coding)}")
     return mask
 
 
-def read_values(path: str, coding: Coding) -> Mask:
+def read_values(path: str, coding: Coding) -> ClassMask:
     """What the file holds, `[H, W]`: of a palette the indices, of RGB the values by colour."""
     data = read_bytes(path)
     try:
@@ -61,7 +61,7 @@ def read_values(path: str, coding: Coding) -> Mask:
     return _values_of(pixels, coding.by_colour, path)
 
 
-def strange_values(values: Mask, coding: Coding) -> str:
+def unknown_values(values: ClassMask, coding: Coding) -> str:
     """Which values of a mask are no class's, and what was expected."""
     codes = coding.codes
     found = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
@@ -73,7 +73,7 @@ def strange_values(values: Mask, coding: Coding) -> str:
     return f"holds the value {shown}; expected {known.min()} to {known.max()}{also}"
 
 
-def _values_of(pixels: npt.NDArray[np.uint8], by_colour: dict[int, int], path: str) -> Mask:
+def _values_of(pixels: npt.NDArray[np.uint8], by_colour: dict[int, int], path: str) -> ClassMask:
     """RGB `[H, W, 3]` -> the colours' values `[H, W]`."""
     known = np.array(sorted(by_colour))
     values = np.array([by_colour[colour] for colour in known.tolist()], np.uint8)

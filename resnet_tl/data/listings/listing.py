@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from resnet_tl.data.sources.rows import Rows
+from resnet_tl.data.listings.rows import Rows
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Sample
 

@@ -1,0 +1,139 @@
+"""The augmentation presets: random crops, mirroring, and changes of colour and geometry by strength."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing must not ask the network for a newer version
+import albumentations as A
+import cv2
+
+from resnet_tl.data.images.crops import Seed, mirrored, random_area, reduction
+from resnet_tl.data.images.decode import ImageArray
+from resnet_tl.data.images.listed_transforms import apply
+from resnet_tl.data.images.resize import Interpolation, resize_fast, resize_short
+
+Strength = Literal["none", "light", "medium", "strong"]
+
+
+class Augment:
+    """A random crop resized to `size`, mirrored with probability 0.5, then changed by the steps of a preset.
+
+    An image of about `size` already (both sides within a quarter) leaves no room for random areas and aspect ratios: it
+    is padded by an eighth, reflected at the edges, and a random `size` x `size` square is cut (for 32 pixels a padding
+    of 4, as in He et al. 2015, section 4.2). Larger images give a crop of random area and aspect ratio, 3:4 to 4:3
+    (Szegedy et al. 2014).
+
+    Crops are drawn in the file's own pixels, so an image decoded or cached at a reduced size shows the same part.
+
+    Args:
+        size: side of the square in pixels.
+        scale: smallest and largest share of the area to crop.
+        interpolation: of the resize.
+        anything: steps for every image.
+        rgb: further steps for 8-bit RGB images.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        scale: tuple[float, float],
+        interpolation: Interpolation,
+        *,
+        anything: Sequence[A.BasicTransform] = (),
+        rgb: Sequence[A.BasicTransform] = (),
+    ) -> None:
+        self.size, self.scale, self.interpolation = size, scale, interpolation
+        self.steps = _StepsByKind(anything, rgb)
+
+    def __call__(self, image: ImageArray, original: tuple[int, int], seed: Seed) -> ImageArray:
+        rng = np.random.default_rng(seed)
+        if self._is_near_size(original):
+            image = self._shift(image, rng)
+        else:
+            image = self._crop(image, original, rng)
+        if rng.random() < 0.5:
+            image = mirrored(image)
+        return self.steps(image, rng)[None]
+
+    def reduction(self, original: tuple[int, int], seed: Seed) -> int:
+        if min(original) < 2 * self.size:  # every crop is smaller still
+            return 1
+        _, _, height, width = random_area(*original, self.scale, np.random.default_rng(seed))
+        return reduction(min(height, width), self.size)
+
+    def _is_near_size(self, original: tuple[int, int]) -> bool:
+        return 0.8 * self.size <= min(original) and max(original) <= 1.25 * self.size
+
+    def _shift(self, image: ImageArray, rng: np.random.Generator) -> ImageArray:
+        image = resize_short(image, self.size, self.interpolation)
+        pad = self.size // 8
+        top, left = (int(rng.integers(side + 2 * pad - self.size + 1)) for side in image.shape[:2])
+        padded = cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_REFLECT_101)
+        return padded[top : top + self.size, left : left + self.size].reshape(self.size, self.size, -1)
+
+    def _crop(self, image: ImageArray, original: tuple[int, int], rng: np.random.Generator) -> ImageArray:
+        top, left, height, width = random_area(*original, self.scale, rng)
+        # From the file's pixels to those of an image that may have been decoded or cached at a reduced size.
+        down, right = image.shape[0] / original[0], image.shape[1] / original[1]
+        rows = slice(int(top * down), max(int(top * down) + 1, round((top + height) * down)))
+        columns = slice(int(left * right), max(int(left * right) + 1, round((left + width) * right)))
+        return resize_fast(image[rows, columns], self.size, self.size, self.interpolation)
+
+
+class ColourAugment:
+    """The steps of a preset that keep every pixel in place: brightness, colour, sharpness."""
+
+    def __init__(self, strength: Strength) -> None:
+        _, anything, rgb = PRESETS[strength] if strength != "none" else (1.0, list, list)
+        in_place = [step for step in anything() if not isinstance(step, A.Affine | A.CoarseDropout)]
+        self.steps = _StepsByKind(in_place, rgb())
+
+    def __call__(self, image: ImageArray, rng: np.random.Generator) -> ImageArray:
+        """`[H, W, C]` -> `[H, W, C]` of the same dtype."""
+        return self.steps(image, rng)
+
+
+class _StepsByKind:
+    """`anything` for every image, followed by `rgb` for 8-bit RGB images."""
+
+    def __init__(self, anything: Sequence[A.BasicTransform], rgb: Sequence[A.BasicTransform]) -> None:
+        self.anything, self.rgb = (A.Compose(list(steps)) if steps else None for steps in (anything, (*anything, *rgb)))
+
+    def __call__(self, image: ImageArray, rng: np.random.Generator) -> ImageArray:
+        is_rgb = image.dtype == np.uint8 and image.shape[2] == 3
+        steps = self.rgb if is_rgb else self.anything
+        return apply(steps, rng, image=image)["image"] if steps else image
+
+
+def _medium() -> list[A.BasicTransform]:
+    return [A.RandomBrightnessContrast(0.2, 0.2, p=0.8)]
+
+
+def _medium_rgb() -> list[A.BasicTransform]:
+    return [A.HueSaturationValue(hue_shift_limit=5, sat_shift_limit=30, val_shift_limit=0, p=0.5)]
+
+
+def _strong() -> list[A.BasicTransform]:
+    return [
+        A.Affine(rotate=(-15, 15), shear=(-10, 10), border_mode=cv2.BORDER_REFLECT_101, p=0.5),
+        A.RandomBrightnessContrast(0.4, 0.4, p=0.8),
+        A.OneOf([A.GaussianBlur((3, 7)), A.Sharpen()], p=0.2),
+        A.CoarseDropout((1, 1), (0.1, 0.4), (0.1, 0.4), fill="random_uniform", p=0.25),
+    ]
+
+
+def _strong_rgb() -> list[A.BasicTransform]:
+    return [A.HueSaturationValue(hue_shift_limit=15, sat_shift_limit=50, val_shift_limit=0, p=0.7), A.ToGray(p=0.1)]
+
+
+PRESETS = {
+    "light": (0.35, list, list),
+    "medium": (0.2, _medium, _medium_rgb),
+    "strong": (0.08, _strong, _strong_rgb),
+}
+"""Strength -> (smallest share of the area, steps for every image, further steps for 8-bit RGB)."""
