@@ -30,7 +30,7 @@ from resnet_tl.cli.command import split
 from resnet_tl.data.detection import VOCDetection
 from resnet_tl.metrics.detection import DetectionMetrics
 from resnet_tl.run.build import Recipe, build_data, build_task, compose
-from resnet_tl.run.trainer import build_trainer, settle_precision
+from resnet_tl.run.trainer import build_trainer, resolve_precision
 from resnet_tl.structures.boxes import rescale
 from resnet_tl.structures.records import Batch, Detections
 from resnet_tl.tasks.base import Task
@@ -120,7 +120,7 @@ def fit(recipe: Recipe, steps: int) -> Fitted:
     task, clock = build_task(recipe, data.classes), Clock()
     an_epoch = math.ceil(len(data.listings["train"]) / data.batch_size)
     ends = {"max_steps": steps, "max_epochs": math.ceil(steps / an_epoch), "limit_val_batches": 0}
-    settled, _ = settle_precision({**recipe["trainer"], **ends})
+    settled, _ = resolve_precision({**recipe["trainer"], **ends})
     trainer = build_trainer(settled, callbacks=[], loggers=[])
     trainer.callbacks.append(clock)
     trainer.fit(task, data)

@@ -37,7 +37,7 @@ from benchmarks.resnet import in_fresh_process
 from resnet_tl.data.classification import ImageFolder
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Backbone, build
-from resnet_tl.run.process import prepare
+from resnet_tl.run.process import configure_process
 from resnet_tl.run.trainer import build_trainer
 from resnet_tl.tasks.classification import Classification
 from resnet_tl.tracking.callbacks import callbacks
@@ -269,7 +269,7 @@ def _batch(setting: Setting, channels_last: bool) -> tuple[torch.Tensor, torch.T
 def _settle(setting: Setting) -> None:
     """As the command does, but for its malloc; it holds for the peers, too."""
     os.environ["RESNET_TL_MALLOPT"] = "1" if setting.allocator == "raised" else "0"
-    prepare()
+    configure_process()
     torch.set_num_threads(setting.threads)
     torch.manual_seed(0)
 

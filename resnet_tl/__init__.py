@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
     from resnet_tl.models.network import Network as Network
     from resnet_tl.models.resnet import ResNet
     from resnet_tl.prediction.load import AnyPredictor
+    from resnet_tl.run.finished import Run
     from resnet_tl.tuning.callback import FineTuning as FineTuning
 
 __version__ = "0.1.0"
-__all__ = ["FineTuning", "Network", "backbone", "load"]
+__all__ = ["FineTuning", "Network", "backbone", "evaluate", "fit", "load"]
 
 
 def backbone(name: str, weights: str | None = None, **options: Any) -> ResNet:
@@ -28,12 +32,75 @@ def backbone(name: str, weights: str | None = None, **options: Any) -> ResNet:
 
     trunk = resnet(name, **options)
     if weights is not None:
+        import logging
+
         from resnet_tl.weights.load import load_weights
 
         record, report = load_weights(trunk, weights, candidates=shapes_by_variant)
         trunk.preprocessing = record.preprocessing
-        print(report)
+        logging.getLogger("resnet_tl").info(report)
     return trunk
+
+
+def fit(
+    recipe: str | Path | Mapping[str, Any] | None = None,
+    *,
+    overlays: Sequence[str | Path | Mapping[str, Any]] = (),
+    run: str | Path | None = None,
+    resume: str | Path | None = None,
+    **overrides: Any,
+) -> Run:
+    """Trains by a recipe, as `resnet-tl fit` does, and returns the run: its folder, metrics and predictor.
+
+        run = resnet_tl.fit("classify/folder_resnet50_finetune", **{"data.root": "photos", "trainer.max_epochs": 5})
+        run.best["val/acc"], run.predictor().predict("new_photos")
+
+    Args:
+        recipe: a file, the name of a shipped recipe, or a dict of its sections.
+        overlays: recipes that override it, in order.
+        run: the run's folder; None: `runs/<recipe>/<date-time>`.
+        resume: a run folder, to resume it by its own recipe (then give none); `"auto"`: the recipe's newest unfinished
+            run, or a new one; None: a new run.
+        overrides: values by their keys, as Python values or as text that is read as on the command line.
+
+    Lines about the run go to the logger `resnet_tl`; without a handler of its own they are printed.
+
+    Raises:
+        UserError: a mistake in the recipe or the data, in one sentence.
+        Preempted: SIGTERM or SIGUSR1 stopped the run, which is saved. It is a `SystemExit`: a script that does not
+            catch it ends with the command's exit code.
+    """
+    from resnet_tl.run.fit import fit
+
+    recipes = [*([] if recipe is None else [recipe]), *overlays]
+    return fit(recipes, list(overrides.items()), run=run, resume=resume)
+
+
+def evaluate(
+    recipe_or_run: str | Path | Mapping[str, Any] | Run,
+    split: str = "val",
+    *,
+    overlays: Sequence[str | Path | Mapping[str, Any]] = (),
+    trust_code: bool = False,
+    **overrides: Any,
+) -> dict[str, Any]:
+    """Evaluates a run or a recipe's weights, as `resnet-tl validate` and `resnet-tl test` do.
+
+        resnet_tl.evaluate(run, "test")["metrics"]
+
+    Args:
+        recipe_or_run: a finished run, a run folder (its best checkpoint), a checkpoint, or a recipe whose weights are
+            evaluated as they are.
+        split: `"val"` or `"test"`.
+        overlays: recipes that override it, or the run's own recipe, in order.
+        trust_code: let a checkpoint name classes outside `resnet_tl`.
+        overrides: as of `fit`.
+
+    Returns `{metrics, headline, interval, images, classes, per_class, ...}`.
+    """
+    from resnet_tl.run.evaluate import evaluate
+
+    return evaluate(recipe_or_run, split, overlays, list(overrides.items()), trust_code=trust_code)
 
 
 def load(path: str, **options: Any) -> AnyPredictor:

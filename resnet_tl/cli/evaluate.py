@@ -1,4 +1,4 @@
-"""`resnet-tl validate` and `test`: score a run, a checkpoint, or a recipe's weights as they are."""
+"""`resnet-tl validate` and `test`: evaluate a run, a checkpoint, or a recipe's weights as they are."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from resnet_tl.errors import RecipeError, RunError
 HELP = """usage: resnet-tl {verb} RUN_OR_CHECKPOINT [--data.root PATH] [--out FILE.json] [--KEY VALUE ...]
        resnet-tl {verb} -c RECIPE [--out FILE.json] [--KEY VALUE ...]
 
-Score on the {split} images: a run (its best checkpoint), a checkpoint, or the weights that a recipe names, untrained.
+Evaluate on the {split} images: a run (its best checkpoint), a checkpoint, or the weights that a recipe names.
 
-  --data.root PATH                  other images than the run's own; its classes must be the same
-  --data.crops 10                   ten crops an image: corners and centre, mirrored
-  --data.scales "[224, 256, 288]"   several sizes an image
-  --out FILE.json                   metrics, their interval, per-class figures, confusion matrix; never overwritten
+  --data.root PATH                  images other than the run's; the classes must be the same
+  --data.crops 10                   ten crops per image: corners and centre, and their mirror images
+  --data.scales "[224, 256, 288]"   average over several sizes of each image
+  --out FILE.json                   metrics, interval, per-class metrics, confusion matrix; never overwritten
   --trust-code                      let a checkpoint name classes outside resnet_tl
 
-example, published weights by their own classifier:
+example, published weights with their own classifier:
   resnet-tl {verb} -c classify/cifar10_resnet20_scratch --data.root test.zip --data.val_fraction 1 \\
     --model.backbone.weights resnet20.th --model.backbone.keep_classifier true"""
 
@@ -38,14 +38,15 @@ def run(verb: str, command: Command) -> int:
         raise RecipeError(f"{verb} needs a run folder or a checkpoint, or a recipe: -c RECIPE")
     if options.out is not None and Path(options.out).exists():
         raise RunError(f"--out {options.out}: exists already, and nothing is overwritten")
-    from resnet_tl.run.evaluate import score, score_run
-
-    if options.run is None:
-        result = score(verb, command.configs, command.overrides)
-    else:
-        result = score_run(verb, command.configs, command.overrides, options.run, options.trust_code)
     from lightning.pytorch.utilities import rank_zero_only
 
+    from resnet_tl.run.evaluate import evaluate_recipe, evaluate_run
+
+    split, recipes = "test" if verb == "test" else "val", command.configs
+    if options.run is None:
+        result = evaluate_recipe(split, recipes, command.overrides)
+    else:
+        result = evaluate_run(split, options.run, recipes, command.overrides, trust_code=options.trust_code)
     if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
         print(_table(result))
         if options.out is not None:
@@ -55,7 +56,7 @@ def run(verb: str, command: Command) -> int:
 
 
 def _table(result: dict[str, Any]) -> str:
-    """The metrics, a line each; the headline with its interval."""
+    """One line per metric; the headline has its interval."""
     width = max(map(len, result["metrics"]))
     lines = [f"{name:<{width}}  {value:.4f}" for name, value in result["metrics"].items()]
     headline = next(i for i, name in enumerate(result["metrics"]) if name.endswith(f"/{result['headline']}"))

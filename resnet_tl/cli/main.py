@@ -1,4 +1,4 @@
-"""`resnet-tl VERB ...`: finds the verb, sets what holds for the whole process, turns mistakes into sentences."""
+"""`resnet-tl VERB ...`: configures the process, runs the verb, and prints a user's mistake as one sentence."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from importlib import import_module
 
 from resnet_tl.cli.command import Command, split
 from resnet_tl.errors import RecipeError, UserError, did_you_mean
-from resnet_tl.run.process import prepare
+from resnet_tl.run.process import configure_process
+from resnet_tl.tracking.terminal import terminal_log
 
 VERBS = {
     "fit": "train: fine-tune a network on your images",
-    "plan": "show what a recipe trains, when and how fast, or find a learning rate, without training",
-    "validate": "score a run, a checkpoint, or a recipe's weights on the validation images",
+    "plan": "show what a recipe trains, when and how fast, or suggest a learning rate",
+    "validate": "evaluate a run, a checkpoint, or a recipe's weights on the validation images",
     "test": "the same on the test images",
-    "predict": "what a run or checkpoint says of images, as CSV or JSON",
+    "predict": "predict images with a run or checkpoint: CSV, JSON, masks, drawn boxes",
     "recipes": "list, show and copy the recipes that come with the project",
 }
 _MODULES = {"validate": "evaluate", "test": "evaluate"}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a command and returns its exit code: 0, 2 for a user's mistake, 130 after Ctrl-C. A bug is a traceback."""
+    """Runs a command and returns its exit code: 0, 2 for a user's mistake, 130 after Ctrl-C. Bugs raise."""
     try:
         return _run(sys.argv[1:] if arguments is None else arguments)
     except UserError as error:
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of `| head` has gone
+    except BrokenPipeError:  # `| head` has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -43,10 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def sentence(error: UserError) -> str:
-    """What the user did wrong, without the traceback that torch puts before what a DataLoader's process raised."""
+    """The error on one line, without the traceback that torch prepends to errors from a DataLoader worker."""
     lines = str(error).strip().splitlines()
     if "Original Traceback" not in str(error):
-        return re.sub(r"\n(?!  )", " ", str(error).strip())  # the faults of a set, indented, stay a line each
+        return re.sub(r"\n(?!  )", " ", str(error).strip())  # a data set's faults, indented, keep a line each
     return lines[-1].partition(": ")[2]
 
 
@@ -64,13 +65,14 @@ def _refuse(text: str) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    prepare()
+    configure_process()
     command = split(arguments)
     verb = next((word for word in command.rest if word in VERBS), None)
     if verb is None:
         return _without_verb(command)
     command.rest.remove(verb)
-    return import_module(f"resnet_tl.cli.{_MODULES.get(verb, verb)}").run(verb, command)
+    with terminal_log():
+        return import_module(f"resnet_tl.cli.{_MODULES.get(verb, verb)}").run(verb, command)
 
 
 def _without_verb(command: Command) -> int:
@@ -84,12 +86,12 @@ def _without_verb(command: Command) -> int:
         return 0
     if command.configs or command.overrides or set(command.rest) - {"-h", "--help"}:
         raise RecipeError(f"which verb? expected one of {', '.join(VERBS)}: resnet-tl fit -c RECIPE")
-    verbs = "\n".join(f"  {verb:<10} {what}" for verb, what in VERBS.items())
+    verbs = "\n".join(f"  {verb:<10} {help_line}" for verb, help_line in VERBS.items())
     print(f"{_USAGE}\n\nverbs:\n{verbs}\n\n{_EXAMPLES}")
     return 0
 
 
-_USAGE = """usage: resnet-tl VERB ...       (resnet-tl VERB --help says more)
+_USAGE = """usage: resnet-tl VERB ...       (more: resnet-tl VERB --help)
 
 Fine-tune a ResNet on your own images."""
 

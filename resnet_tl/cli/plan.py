@@ -1,4 +1,4 @@
-"""`resnet-tl plan`: what a recipe will train, when and how fast, without training."""
+"""`resnet-tl plan`: shows what a recipe trains, when and how fast, without training."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from resnet_tl.errors import RecipeError
 
 HELP = """usage: resnet-tl plan -c RECIPE [-c OVERLAY ...] [--find-lr] [--phase N] [--KEY VALUE ...]
 
-Show a recipe's plan without training: each stage and phase, frozen or its learning rate, how its norms normalise, and
-the share of a full training step's compute that the phase saves.
+Show a recipe's plan without training: for each stage and phase, frozen or its learning rate, the mode of its norms, and
+how much of a full training step's compute the phase saves.
 
-  -c RECIPE                         the recipe, and overlays upon it
-  --find-lr                         try 100 rising rates on a copy, a batch each, and suggest one
-  --phase N                         the phase to try them in (from 0 on; default 0)
+  -c RECIPE                         the recipe, then any overlays
+  --find-lr                         try 100 rising rates on a copy, one batch each, and suggest one
+  --phase N                         the phase to try them in (counted from 0; default 0)
 
-Every value of a recipe can be given here too, as for `resnet-tl fit`.
+Any value of a recipe can be overridden, as for `resnet-tl fit`.
 
 example: resnet-tl plan -c classify/folder_resnet50_finetune --data.root photos --find-lr --phase 1"""
 
@@ -29,10 +29,10 @@ def run(verb: str, command: Command) -> int:
         return 0
     if not command.configs:
         raise RecipeError("plan needs a recipe: -c RECIPE, a file or a name that `resnet-tl recipes list` shows")
-    from resnet_tl.run.plan import find_lr, show
+    from resnet_tl.run.plan import find_lr, plan_text
 
     if options.find_lr:
         print(find_lr(command.configs, command.overrides, options.phase))
     else:
-        print(show(command.configs, command.overrides))
+        print(plan_text(command.configs, command.overrides))
     return 0

@@ -1,12 +1,13 @@
-"""From `-c` recipes and options to one resolved recipe, and from that to data and task."""
+"""From recipes and overrides to one resolved recipe, and from that to data and task."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from lightning.pytorch import Callback, Trainer
 
 import resnet_tl.data.classification
@@ -22,27 +23,33 @@ from resnet_tl.recipe.node import Node, overlay
 from resnet_tl.recipe.read import override, read
 from resnet_tl.recipe.resolve import resolve
 from resnet_tl.recipe.schema import Field, Section, fields_of
+from resnet_tl.recipe.values import as_node
 from resnet_tl.tasks.base import Task
 from resnet_tl.tracking.settings import Tracking
 
 Recipe = dict[str, Any]
-Overrides = Iterable[tuple[str, str]]
-"""Values by their keys: `("data.root", "photos")`."""
+"""Resolved: every default written out, every class by its full import path."""
 
-OURS = {
+RecipeSource = str | Path | Mapping[str, Any]
+"""A recipe's file, the name of a shipped one, or its sections as Python data."""
+
+Overrides = Iterable[tuple[str, Any]]
+"""Values by their keys, `("data.root", "photos")`; text is read as on the command line."""
+
+RESERVED = {
     "logger", "plugins", "default_root_dir", "use_distributed_sampler", "enable_checkpointing", "enable_progress_bar",
     "enable_model_summary", "enable_autolog_hparams", "fast_dev_run", "barebones", "reload_dataloaders_every_n_epochs",
     "model_registry",
 }  # fmt: skip
-"""What of the Trainer's arguments the command decides itself, or what would undo it."""
+"""The Trainer's arguments that a recipe cannot set: `build_trainer` sets them, or they would break resuming."""
 
-
-MAY_CHANGE = ("trainer.max_epochs", "trainer.devices", "data.root", "data.num_workers", "data.cache_dir")
-"""What a run may do differently when it goes on."""
+CHANGEABLE_ON_RESUME = (
+    "trainer.max_epochs", "trainer.devices", "data.root", "data.num_workers", "data.cache_dir"
+)  # fmt: skip
 
 
 def sections() -> Section:
-    """The keys of a recipe."""
+    """The keys that a recipe takes."""
     return Section(
         {
             "seed_everything": Field(int, 1, "The seed of weights, order, augmentation and mixing."),
@@ -54,16 +61,25 @@ def sections() -> Section:
     )
 
 
-def tree_of(configs: Iterable[str], overrides: Overrides) -> Node:
-    """Recipes, by file or shipped name, overlaid in order, the options on top."""
-    layers = [read(shipped.find(name), _label(name)) for name in configs]
-    layers += [override(key, text) for key, text in overrides]
+def tree_of(recipes: Iterable[RecipeSource], overrides: Overrides) -> Node:
+    """Overlays the recipes in order, and the overrides on top."""
+    layers = [_read(recipe) for recipe in recipes]
+    layers += [_override(key, value) for key, value in overrides]
     return reduce(overlay, layers, Node({}, "the recipe"))
 
 
-def compose(configs: Iterable[str], overrides: Overrides) -> Recipe:
-    """The resolved recipe; RecipeError in one sentence about what is wrong with it."""
-    return resolve(tree_of(configs, overrides), sections())
+def compose(recipes: Iterable[RecipeSource], overrides: Overrides = ()) -> Recipe:
+    """Returns the resolved recipe.
+
+    Raises:
+        RecipeError: in one sentence, the first fault.
+    """
+    return resolve(tree_of(recipes, overrides), sections())
+
+
+def label_of(recipe: RecipeSource) -> str:
+    """What a recipe is called; its last part names the folder of its runs."""
+    return "recipe" if isinstance(recipe, Mapping) else str(recipe)
 
 
 def build_data(recipe: Recipe) -> ImageData:
@@ -71,18 +87,31 @@ def build_data(recipe: Recipe) -> ImageData:
 
 
 def build_task(recipe: Recipe, classes: list[str]) -> Task:
-    """The task over the data's classes; it takes the whole recipe along into its checkpoints."""
+    """The task for the data's classes; it saves the whole recipe in its checkpoints."""
     task: Task = instantiate(sections().fields["model"].hint, recipe["model"])(classes)
     task.recipe = recipe
     return task
 
 
-def _label(name: str) -> str:
-    return name if Path(name).is_file() else f"{name.removesuffix('.yaml')}.yaml"
+def _read(recipe: RecipeSource) -> Node:
+    if isinstance(recipe, Mapping):
+        return as_node(dict(recipe), "the recipe")
+    name = label_of(recipe)
+    return read(shipped.find(name), name if Path(name).is_file() else f"{name.removesuffix('.yaml')}.yaml")
+
+
+def _override(key: str, value: Any) -> Node:
+    if isinstance(value, (str, Path)):
+        return override(key, str(value))
+    where = f"--{key}"
+    node = as_node(value.item() if isinstance(value, np.generic) else value, where)
+    for part in reversed(key.split(".")):
+        node = Node({part: node}, where)
+    return node
 
 
 def _trainer() -> dict[str, Field]:
-    fields = {name: field for name, field in fields_of(Trainer).items() if name not in OURS}
+    fields = {name: field for name, field in fields_of(Trainer).items() if name not in RESERVED}
     precision = fields["precision"].hint
     fields["precision"] = Field(Literal["auto"] | precision, "auto")  # type: ignore[valid-type]
     fields["callbacks"] = Field(list[Callback], [])

@@ -1,9 +1,10 @@
-"""Evaluation without training: of a recipe's weights, and of what a checkpoint holds."""
+"""Evaluates a run, a checkpoint, or the weights that a recipe names, without training."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import seed_everything
@@ -11,90 +12,145 @@ from lightning.pytorch import seed_everything
 from resnet_tl import checkpoint
 from resnet_tl.data.base import ImageData
 from resnet_tl.errors import RecipeError, WeightsError
+from resnet_tl.recipe import shipped
 from resnet_tl.recipe.build import foreign_code
 from resnet_tl.recipe.node import overlay
 from resnet_tl.recipe.resolve import resolve
 from resnet_tl.recipe.values import as_node
-from resnet_tl.run.build import Overrides, Recipe, build_data, build_task, compose, sections, tree_of
-from resnet_tl.run.trainer import build_trainer, guarded, settle_precision
+from resnet_tl.run.build import (
+    Overrides,
+    Recipe,
+    RecipeSource,
+    build_data,
+    build_task,
+    compose,
+    sections,
+    tree_of,
+)
+from resnet_tl.run.finished import Run
+from resnet_tl.run.trainer import build_trainer, resolve_precision, translate_errors
 from resnet_tl.tasks.base import Task
-from resnet_tl.tracking.log import say
+from resnet_tl.tracking.log import log_info
+from resnet_tl.tracking.terminal import terminal_log
 
 Result = dict[str, Any]
 """`{metrics, headline, interval, images, classes, per_class, ...}`, plain Python."""
 
+VERBS = {"val": "validate", "test": "test"}
 
-def score(verb: str, configs: Sequence[str], overrides: Overrides) -> Result:
-    """The weights that a recipe names, as they are. Raises RecipeError where the classifier would be random."""
-    recipe = compose(configs, overrides)
+
+def evaluate(
+    recipe_or_run: RecipeSource | Run,
+    split: str,
+    overlays: Sequence[RecipeSource],
+    overrides: Overrides,
+    *,
+    trust_code: bool = False,
+) -> Result:
+    """Evaluates a run or a recipe, whichever is given. See `resnet_tl.evaluate`."""
+    if split not in VERBS:
+        raise RecipeError(f"split is {split!r}; expected 'val' or 'test'")
+    if isinstance(recipe_or_run, Run):
+        recipe_or_run = recipe_or_run.path
+    if isinstance(recipe_or_run, Mapping) or _is_recipe(str(recipe_or_run)):
+        return evaluate_recipe(split, [recipe_or_run, *overlays], overrides)
+    return evaluate_run(split, recipe_or_run, overlays, overrides, trust_code=trust_code)
+
+
+def evaluate_recipe(split: str, recipes: Sequence[RecipeSource], overrides: Overrides) -> Result:
+    """Evaluates the weights that a recipe names, as they are.
+
+    Raises:
+        RecipeError: the classifier would be random.
+    """
+    with terminal_log():
+        recipe = compose(recipes, overrides)
+        data, task = _build(recipe)
+        if "head" not in task.loaded_stages:
+            raise RecipeError(
+                f"{VERBS[split]} would score a random classifier: no weights for it were loaded; name a run folder or "
+                "checkpoint, or weights with a classifier of these classes and "
+                "--model.backbone.keep_classifier true"
+            )
+        return _evaluate(split, recipe, task, data)
+
+
+def evaluate_run(
+    split: str, path: str | Path, recipes: Sequence[RecipeSource], overrides: Overrides, *, trust_code: bool = False
+) -> Result:
+    """Evaluates a run folder's best checkpoint, or a checkpoint, by the recipe inside it.
+
+    Args:
+        recipes, overrides: overlaid on the checkpoint's recipe.
+        trust_code: let the checkpoint name classes outside `resnet_tl`.
+
+    Raises:
+        WeightsError: no checkpoint, a damaged one, or one that names code that is not trusted.
+        DataError: the images' classes are not the checkpoint's.
+    """
+    with terminal_log():
+        bundle = checkpoint.read(path)
+        foreign = None if trust_code else foreign_code(bundle.recipe)
+        if foreign is not None:
+            raise WeightsError(
+                f"{bundle.path}: needs {foreign!r}, which is not part of resnet_tl: "
+                "add --trust-code if you trust that code"
+            )
+        recipe = _recipe_of(bundle, recipes, overrides)
+        data, task = _build(recipe)
+        task.network.set_preprocessing(bundle.preprocessing)
+        task.network.load_state_dict(bundle.state_dict)
+        log_info(f"{bundle.path}: epoch {bundle.epoch}, step {bundle.step}")
+        return _evaluate(split, recipe, task, data)
+
+
+def _is_recipe(name: str) -> bool:
+    """Whether it is a YAML file or the name of a shipped recipe, rather than a run folder or a checkpoint."""
+    if Path(name).exists():
+        return Path(name).suffix in (".yaml", ".yml")
+    return name.removesuffix(".yaml") in shipped.shipped()
+
+
+def _build(recipe: Recipe) -> tuple[ImageData, Task]:
     seed_everything(recipe["seed_everything"], workers=True, verbose=False)
     data = build_data(recipe)
-    task = build_task(recipe, data.classes)
-    if "head" not in task.loaded_stages:
-        raise RecipeError(
-            f"{verb} would score a random classifier: no weights for it were loaded; name a run folder or checkpoint, "
-            "or weights with a classifier of these classes and --model.backbone.keep_classifier true"
-        )
-    return _evaluate(verb, recipe, task, data)
+    return data, build_task(recipe, data.classes)
 
 
-def score_run(verb: str, configs: Sequence[str], overrides: Overrides, path: str, trust_code: bool) -> Result:
-    """A run folder's best checkpoint, or a checkpoint, by the recipe inside it; the command's recipes and options lie
-    upon that. Raises WeightsError, and DataError where the images' classes are not the checkpoint's."""
-    bundle = checkpoint.read(path)
-    foreign = None if trust_code else foreign_code(bundle.recipe)
-    if foreign is not None:
-        raise WeightsError(
-            f"{bundle.path}: needs {foreign!r}, which is not part of resnet_tl: add --trust-code if you trust that code"
-        )
-    recipe = _recipe_of(bundle, configs, overrides)
-    seed_everything(recipe["seed_everything"], workers=True, verbose=False)
-    data = build_data(recipe)
-    task = build_task(recipe, data.classes)
-    task.network.set_preprocessing(bundle.preprocessing)
-    task.network.load_state_dict(bundle.state_dict)
-    say(f"{bundle.path}: epoch {bundle.epoch}, step {bundle.step}")
-    return _evaluate(verb, recipe, task, data)
-
-
-def _recipe_of(bundle: checkpoint.Bundle, configs: Sequence[str], overrides: Overrides) -> Recipe:
+def _recipe_of(bundle: checkpoint.Bundle, recipes: Sequence[RecipeSource], overrides: Overrides) -> Recipe:
     """The bundle's recipe without what belongs to training on the machine it came from."""
     saved = bundle.recipe
     model = {**saved["model"], "init_args": {**saved["model"]["init_args"]}}
     model["init_args"]["backbone"] = {**model["init_args"]["backbone"], "weights": None}
-    data = saved.get("data") or _data_like(bundle)
+    data = saved.get("data") or _default_data(bundle)
     data = {**data, "init_args": {**data["init_args"], "classes": bundle.classes}}
-    base = {
-        "model": model,
-        "data": data,
-        "seed_everything": saved.get("seed_everything", 1),
-    }
-    return resolve(overlay(as_node(base, str(bundle.path)), tree_of(configs, overrides)), sections())
+    base = {"model": model, "data": data, "seed_everything": saved.get("seed_everything", 1)}
+    return resolve(overlay(as_node(base, str(bundle.path)), tree_of(recipes, overrides)), sections())
 
 
-def _data_like(bundle: checkpoint.Bundle) -> dict[str, Any]:
-    """A folder shown as the network saw its images: for a checkpoint trained from Python, without a recipe."""
+def _default_data(bundle: checkpoint.Bundle) -> dict[str, Any]:
+    """A folder of images with the checkpoint's preprocessing: for one trained from Python, without a recipe."""
     seen = asdict(bundle.preprocessing)
     init_args = {"image_size": seen["size"], "crop": seen["crop"], "interpolation": seen["interpolation"]}
     return {"class_path": "ImageFolder", "init_args": init_args}
 
 
-def _evaluate(verb: str, recipe: Recipe, task: Task, data: ImageData) -> Result:
+def _evaluate(split: str, recipe: Recipe, task: Task, data: ImageData) -> Result:
     options = recipe["trainer"]
-    if options["precision"] == "auto":  # the same score on every device, and `predict`'s own numbers
+    if options["precision"] == "auto":  # the same score on every device, equal to that of `predict`
         options = {**options, "precision": "32-true"}
-    options, precision = settle_precision(options)
+    options, precision = resolve_precision(options)
     for line in (*data.notes, precision):
-        say(line)
+        log_info(line)
     trainer = build_trainer(options, callbacks=[], loggers=[])
-    with guarded():
-        found = getattr(trainer, verb)(task, datamodule=data, verbose=False)
-    loader: Any = trainer.test_dataloaders if verb == "test" else trainer.val_dataloaders
+    with translate_errors():
+        results = getattr(trainer, VERBS[split])(task, datamodule=data, verbose=False)
+    loader: Any = trainer.test_dataloaders if split == "test" else trainer.val_dataloaders
     skipped = data.skipped()
     for sentence in skipped:
-        say(f"left out: {sentence}")
+        log_info(f"skipped: {sentence}")
     return {
-        "metrics": found[0],
+        "metrics": results[0],
         "headline": task.metrics.headline,
         "interval": task.interval and list(task.interval),
         "images": len(loader.dataset) - len(skipped),

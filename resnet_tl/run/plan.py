@@ -8,8 +8,8 @@ from lightning.pytorch import seed_everything
 
 from resnet_tl.data.base import ImageData
 from resnet_tl.errors import RecipeError
-from resnet_tl.run.build import Overrides, Recipe, build_data, build_task, compose
-from resnet_tl.run.trainer import guarded, settle_precision
+from resnet_tl.run.build import Overrides, Recipe, RecipeSource, build_data, build_task, compose
+from resnet_tl.run.trainer import resolve_precision, translate_errors
 from resnet_tl.tasks.base import Task
 from resnet_tl.tasks.rate_finder import find_rate
 from resnet_tl.tuning.freezing import kinds_in
@@ -18,37 +18,37 @@ from resnet_tl.tuning.plan_table import table
 from resnet_tl.tuning.rates import bit_rule
 
 
-def show(configs: Sequence[str], overrides: Overrides) -> str:
-    """The table of the plan, and what BiT's rule says of as many images."""
-    _, data, task, plan = _built(configs, overrides)
+def plan_text(recipes: Sequence[RecipeSource], overrides: Overrides) -> str:
+    """Returns the plan as a table, and the overlay that BiT's rule recommends for this number of images."""
+    _, data, task, plan = _build(recipes, overrides)
     task.preprocessing = data.evaluation_preprocessing(task.preprocessing)
-    shown = table(plan, task.stages(), task.tuning.norm, task.peak_rate, task.stage_macs())
+    text = table(plan, task.stages(), task.tuning.norm, task.peak_rate, task.stage_macs())
     images = len(data.listings["train"])
-    return f"{shown}\n\nBiT's rule for {images:,} training images: -c overlays/{bit_rule(images)}"
+    return f"{text}\n\nBiT's rule for {images:,} training images: -c overlays/{bit_rule(images)}"
 
 
-def find_lr(configs: Sequence[str], overrides: Overrides, phase: int) -> str:
-    """The curve of rates and losses in a phase, and what it suggests for `optimizer.lr`."""
-    recipe, data, task, plan = _built(configs, overrides)
+def find_lr(recipes: Sequence[RecipeSource], overrides: Overrides, phase: int) -> str:
+    """Returns the losses of rising rates in a phase as text, and the `optimizer.lr` that they suggest."""
+    recipe, data, task, plan = _build(recipes, overrides)
     if not 0 <= phase < len(plan.stretches):
         raise RecipeError(f"--phase {phase}: the plan has {len(plan.stretches)} phases, counted from 0")
-    options, _ = settle_precision(recipe["trainer"])
+    options, _ = resolve_precision(recipe["trainer"])
     trainer = {name: options[name] for name in ("accelerator", "precision")}
-    with guarded():
+    with translate_errors():
         curve = find_rate(task, data, plan.stretches[phase].phase, **trainer)
-    shown = range(0, len(curve.rates), 5)
-    lines = [f"{'rate':>8}  loss", *(f"{curve.rates[i]:8.1e}  {curve.losses[i]:.4f}" for i in shown)]
+    every_fifth = range(0, len(curve.rates), 5)
+    lines = [f"{'rate':>8}  loss", *(f"{curve.rates[i]:8.1e}  {curve.losses[i]:.4f}" for i in every_fifth)]
     lines += ["", f"the loss falls fastest at --model.optimizer.lr {curve.suggestion:.2g} (phase {phase})"]
     return "\n".join(lines)
 
 
-def _built(configs: Sequence[str], overrides: Overrides) -> tuple[Recipe, ImageData, Task, Plan]:
-    recipe = compose(configs, overrides)
+def _build(recipes: Sequence[RecipeSource], overrides: Overrides) -> tuple[Recipe, ImageData, Task, Plan]:
+    recipe = compose(recipes, overrides)
     seed_everything(recipe["seed_everything"], workers=True, verbose=False)
     data = build_data(recipe)
     task = build_task(recipe, data.classes)
     epochs, stages = recipe["trainer"]["max_epochs"], task.stages()
     if epochs is None or epochs < 1:
-        raise RecipeError(f"trainer.max_epochs is {epochs}, expected the epochs that the plan is laid over")
+        raise RecipeError(f"trainer.max_epochs is {epochs}; a plan needs at least 1 epoch")
     kinds = {stage: kinds_in(modules) for stage, modules in stages.items()}
     return recipe, data, task, resolve(task.tuning, list(stages), epochs, task.loaded_stages, kinds)

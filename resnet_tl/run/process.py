@@ -1,4 +1,4 @@
-"""What holds for the whole process: only the command sets it, an import never does."""
+"""Settings of the whole process: only the command makes them, never an import."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import sys
 import warnings
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_KEEP = 1 << 30
+_KEPT_BYTES = 1 << 30
 
-_NOISE = (
+_HIDDEN_MESSAGES = (
     "GPU available",
     "TPU available",
     "HPU available",
@@ -25,46 +25,46 @@ _NOISE = (
     "LOCAL_RANK:",
     "Loading `train_dataloader` to estimate",
 )
-_QUIET_WARNINGS = (
+_HIDDEN_WARNINGS = (
     ".*isinstance.treespec, LeafSpec.*",
     ".*does not have many workers.*",
     ".*The number of training batches .* is smaller than the logging interval.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*GPU available but not used.*",
     ".*Found .* module.* in eval mode at the start of training.*",
-    ".*recommended to use .self.log.*sync_dist=True.*",  # metrics are reduced over processes already
+    ".*recommended to use .self.log.*sync_dist=True.*",  # the metrics reduce over ranks themselves
 )
 
 
-def prepare() -> None:
-    """Before anything heavy is imported."""
+def configure_process() -> None:
+    """Call it before anything heavy is imported."""
     if "" not in sys.path:
-        sys.path.insert(0, "")  # a recipe may name a class in a file of the folder the user works in
+        sys.path.insert(0, "")  # a recipe may name a class in a file of the working folder
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     if "OMP_WAIT_POLICY" not in os.environ:
-        # GNU OpenMP's threads spin while they wait, on cores that the decoding processes need. After 10,000 rounds they
-        # sleep: on idle cores nothing is lost (steps of ResNet-20 and -50), on busy ones a run is several times faster.
+        # GNU OpenMP's threads spin while they wait, on cores that the data workers need. After 10,000 rounds they
+        # sleep: idle cores lose nothing (steps of ResNet-20 and -50), on busy ones a run is several times faster.
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # what it cannot decode is told by our own sentence
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # our own errors name the image that cannot be decoded
     if os.environ.get("RESNET_TL_MALLOPT", "1") != "0":
         keep_freed_memory()
-    for message in _QUIET_WARNINGS:
+    for message in _HIDDEN_WARNINGS:
         warnings.filterwarnings("ignore", message)
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_worth_reading)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_visible)
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep the memory of freed maps for the next step, instead of giving it back and zeroing new pages.
+    """Makes glibc keep freed memory for the next step, instead of returning it and zeroing new pages.
 
-    Elsewhere than on glibc it does nothing. RESNET_TL_MALLOPT=0 leaves it out.
+    Does nothing without glibc. RESNET_TL_MALLOPT=0 turns it off.
     """
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _KEEP)
-        mallopt(_M_TRIM_THRESHOLD, _KEEP)
+        mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
-def _is_worth_reading(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith(_NOISE)
+def _is_visible(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(_HIDDEN_MESSAGES)

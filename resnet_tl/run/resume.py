@@ -1,4 +1,4 @@
-"""`fit --resume auto`: which run goes on."""
+"""Finds the run that `resume="auto"` resumes."""
 
 from __future__ import annotations
 
@@ -11,55 +11,55 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_only
 
 from resnet_tl.errors import RecipeError
-from resnet_tl.run.build import MAY_CHANGE, Recipe, compose
-from resnet_tl.run.trainer import settle_precision
+from resnet_tl.run.build import CHANGEABLE_ON_RESUME, Recipe, compose
+from resnet_tl.run.trainer import resolve_precision
 from resnet_tl.tracking.last import epochs_done
 from resnet_tl.tracking.run_folder import RunFolder
 
-_CHOSEN = "RESNET_TL_GOES_ON"
+_RESUMED_RUN = "RESNET_TL_RESUMED_RUN"
+"""The environment variable by which rank 0 passes its choice to the ranks that Lightning starts from it."""
 
 
-def unfinished(recipe: Recipe, name: str, given: str | None = None, root: str = "runs") -> RunFolder | None:
-    """The newest run of this recipe that did not come to its end, one that was killed before its first checkpoint
-    included; None where there is none.
+def find_unfinished(recipe: Recipe, name: str, folder: Path | None = None, root: str = "runs") -> RunFolder | None:
+    """Returns the newest unfinished run of a recipe, or None; a run killed before its first checkpoint counts too.
 
     Args:
-        recipe: resolved; what may change between two parts of a run may differ from the run's own.
+        recipe: resolved; the keys in `CHANGEABLE_ON_RESUME` may differ from the run's own.
         name: of the recipe as typed; its last part names the folder of its runs.
-        given: `--run DIR`: only this one is asked.
+        folder: `--run DIR`: look at this one alone.
     """
-    if rank_zero_only.rank != 0 and _CHOSEN in os.environ:  # type: ignore[attr-defined]
-        chosen = os.environ[_CHOSEN]
+    if rank_zero_only.rank != 0 and _RESUMED_RUN in os.environ:  # type: ignore[attr-defined]
+        chosen = os.environ[_RESUMED_RUN]
         return RunFolder(Path(chosen)) if chosen else None
-    folders = [Path(given)] if given is not None else sorted(Path(root, Path(name).stem).glob("*"), reverse=True)
+    folders = [folder] if folder is not None else sorted(Path(root, Path(name).stem).glob("*"), reverse=True)
     run = next((run for run in map(RunFolder, folders) if _is_unfinished(run, recipe)), None)
-    os.environ[_CHOSEN] = str(run.path) if run is not None else ""  # for the processes that Lightning starts
+    os.environ[_RESUMED_RUN] = str(run.path) if run is not None else ""
     return run
 
 
 def _is_unfinished(run: RunFolder, recipe: Recipe) -> bool:
     try:
-        own = compose([str(run.recipe)], [])
-    except RecipeError:  # no run, or of another version of the project
+        saved = compose([run.recipe])
+    except RecipeError:  # not a run, or one of another version of the project
         return False
-    if _fixed(own) != _fixed(recipe):
+    if _without_changeable(saved) != _without_changeable(recipe):
         return False
     epochs = recipe["trainer"]["max_epochs"]
-    if _has_ended(run) and epochs == own["trainer"]["max_epochs"]:
+    if _has_finished(run) and epochs == saved["trainer"]["max_epochs"]:
         return False
     return not (run.last.is_file() and epochs is not None and epochs_done(run.last) >= epochs)
 
 
-def _has_ended(run: RunFolder) -> bool:
-    """By its plan, which may be before `max_epochs`."""
+def _has_finished(run: RunFolder) -> bool:
+    """Whether the plan has ended, which may be before `max_epochs`."""
     return run.summary.is_file() and json.loads(run.summary.read_text())["finished"]
 
 
-def _fixed(recipe: Recipe) -> Recipe:
-    """What must be the same in both parts of a run."""
-    fixed = copy.deepcopy({**recipe, "trainer": settle_precision(recipe["trainer"])[0]})
-    for key in MAY_CHANGE:
+def _without_changeable(recipe: Recipe) -> Recipe:
+    """The part of a recipe that must not change on resume."""
+    fixed = copy.deepcopy({**recipe, "trainer": resolve_precision(recipe["trainer"])[0]})
+    for key in CHANGEABLE_ON_RESUME:
         section, name = key.split(".")
-        within: dict[str, Any] = fixed[section]
-        within.get("init_args", within).pop(name, None)
+        values: dict[str, Any] = fixed[section]
+        values.get("init_args", values).pop(name, None)
     return fixed

@@ -1,4 +1,4 @@
-"""Lightning's Trainer from a recipe's `trainer` section, with sentences for what it refuses."""
+"""Builds Lightning's Trainer from a recipe's `trainer` section, and turns its errors into sentences."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from resnet_tl.run.precision import automatic, hardware_of
 from resnet_tl.tracking.checkpoints import SafeCheckpointIO
 
 
-def settle_precision(options: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """The resolved `trainer` section with `precision: auto` replaced, and the sentence that says by what and why.
+def resolve_precision(options: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Returns the resolved `trainer` section with `precision: auto` replaced, and a line with the choice and why.
 
-    Raises RunError for an accelerator that this machine has not.
+    Raises:
+        RunError: this machine lacks the accelerator.
     """
     device = _device(options["accelerator"], options["devices"])
     if options["precision"] != "auto":
@@ -33,9 +34,10 @@ def settle_precision(options: dict[str, Any]) -> tuple[dict[str, Any], str]:
 
 
 def build_trainer(options: dict[str, Any], *, callbacks: list[Callback], loggers: list[Logger]) -> Trainer:
-    """A Trainer by the resolved `trainer` section, whose own callbacks run before `callbacks`.
+    """Builds a Trainer from the resolved `trainer` section, whose own callbacks run before `callbacks`.
 
-    Raises RunError, in Lightning's words, for what this machine or Lightning cannot do.
+    Raises:
+        RunError: in Lightning's words, for options that this machine or Lightning does not support.
     """
     fields = sections().fields["trainer"].hint.fields
     values = {name: instantiate(fields[name].hint, value) for name, value in options.items()}
@@ -55,13 +57,13 @@ def build_trainer(options: dict[str, Any], *, callbacks: list[Callback], loggers
 
 
 def _cluster() -> list[Any]:
-    """SLURM as Lightning finds it, but for its own answer to signals."""
+    """SLURM as Lightning detects it, without Lightning's signal handlers: `Preemption` has its own."""
     return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
 
 
 @contextmanager
-def guarded() -> Iterator[None]:
-    """Around a Trainer's work: what it refuses and what the device cannot hold as sentences, Ctrl-C as Ctrl-C."""
+def translate_errors() -> Iterator[None]:
+    """Around a Trainer's work: its misconfiguration and out-of-memory errors become a RunError, Ctrl-C stays Ctrl-C."""
     try:
         yield
     except MisconfigurationException as error:
@@ -71,12 +73,12 @@ def guarded() -> Iterator[None]:
             "the device's memory is full: lower data.batch_size (and raise trainer.accumulate_grad_batches as much, to "
             "keep the global batch), data.image_size, or set model.backbone.checkpoint_segments"
         ) from error
-    except SystemExit as error:  # Lightning's answer to Ctrl-C
+    except SystemExit as error:  # Lightning turns Ctrl-C into this
         raise error.__context__ if isinstance(error.__context__, KeyboardInterrupt) else error from None
 
 
 def global_batch(batch_size: int, trainer: Trainer) -> str:
-    """The arithmetic that a learning rate is chosen for."""
+    """The line that shows how the global batch comes about: learning rates are chosen for it."""
     devices, accumulated = trainer.world_size, trainer.accumulate_grad_batches
     if devices * accumulated == 1:
         return f"global batch: {batch_size}"
@@ -85,14 +87,14 @@ def global_batch(batch_size: int, trainer: Trainer) -> str:
 
 
 def _device(accelerator: Any, devices: Any) -> str:
-    """`cuda`, `mps` or `cpu`: what the Trainer is going to choose."""
+    """`cuda`, `mps` or `cpu`: the device that the Trainer will choose."""
     cuda, mps = CUDAAccelerator.is_available(), MPSAccelerator.is_available()
     if (accelerator == "gpu" and not (cuda or mps)) or (accelerator == "cuda" and not cuda):
         raise RunError(f"trainer.accelerator is {accelerator!r}, but torch finds no GPU on this machine")
     if accelerator == "auto" and not (cuda or mps) and devices not in ("auto", 1, "1"):
         raise RunError(
             f"trainer.devices is {devices}, but torch finds no GPU on this machine; "
-            "for as many processes on its CPU: --trainer.accelerator cpu"
+            "to run that many processes on the CPU: --trainer.accelerator cpu"
         )
     if cuda and accelerator in ("auto", "gpu", "cuda"):
         return "cuda"

@@ -1,4 +1,4 @@
-"""What a run says: on the terminal, and with the time in its log.txt."""
+"""The lines a run reports, also kept with the time in its log.txt."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -17,48 +18,55 @@ log = logging.getLogger("resnet_tl")
 
 
 @rank_zero_only
-def say(text: str) -> None:
-    """A line for the user, on rank 0 alone."""
-    print(text, flush=True)
+def log_info(text: str) -> None:
+    """Reports a line to the user, from rank 0 alone."""
     log.info(text)
 
 
 @contextmanager
-def kept_log(path: Path) -> Iterator[None]:
-    """Append to `path`, while inside: what `say` says, what Lightning reports, warnings, and the error that ends it."""
+def log_file(path: Path) -> Iterator[None]:
+    """Appends to `path`, while inside, the lines of the run and of Lightning, warnings, and the error that ends it."""
     if rank_zero_only.rank != 0:  # type: ignore[attr-defined]
         yield
         return
     file = logging.FileHandler(path, encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s  %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
-    terminal = logging.StreamHandler(sys.stderr)
-    _attach(file, terminal)
+    warnings = logging.StreamHandler(sys.stderr)
+    before = log.level, log.propagate
+    _attach(file, warnings)
     try:
         yield
     except UserError as error:
-        log.error(f"error: {error}")
+        _write(file, f"error: {error}")
         raise
-    except SystemExit:  # on a signal, which was said
+    except SystemExit:  # on a signal, which has been reported
         raise
     except BaseException:
-        log.exception("stopped")
+        _write(file, "stopped", exc_info=sys.exc_info())
         raise
     finally:
-        _detach(file, terminal)
+        _detach(file, warnings)
+        log.setLevel(before[0])
+        log.propagate = before[1]
 
 
-def _attach(file: logging.Handler, terminal: logging.Handler) -> None:
+def _attach(file: logging.Handler, warnings: logging.Handler) -> None:
     log.setLevel(logging.INFO)
     log.propagate = False
     logging.captureWarnings(True)
-    logging.getLogger("py.warnings").addHandler(terminal)  # captured warnings no longer print themselves
+    logging.getLogger("py.warnings").addHandler(warnings)  # captured warnings no longer print themselves
     for name in LOGGERS:
         logging.getLogger(name).addHandler(file)
 
 
-def _detach(file: logging.Handler, terminal: logging.Handler) -> None:
+def _detach(file: logging.Handler, warnings: logging.Handler) -> None:
     logging.captureWarnings(False)
-    logging.getLogger("py.warnings").removeHandler(terminal)
+    logging.getLogger("py.warnings").removeHandler(warnings)
     for name in LOGGERS:
         logging.getLogger(name).removeHandler(file)
     file.close()
+
+
+def _write(file: logging.Handler, text: str, **attributes: Any) -> None:
+    """Writes a line to the file alone: the caller shows the error on the terminal."""
+    file.handle(logging.makeLogRecord({"msg": text, **attributes}))

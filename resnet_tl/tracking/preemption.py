@@ -13,13 +13,20 @@ import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from resnet_tl.tracking.last import Last
-from resnet_tl.tracking.log import say
+from resnet_tl.tracking.log import log_info
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1) if hasattr(signal, "SIGUSR1") else (signal.SIGTERM,)
 
 
 class Preempted(SystemExit):
-    """Raised by `Preemption` when the run is saved; `code` is the exit code: 128 + the signal, 0 after a requeue."""
+    """A signal has stopped the run, which is saved.
+
+    exit_code: 128 + the signal's number (143 after SIGTERM), 0 if SLURM has requeued the job.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
 
 
 class Preemption(Callback):
@@ -100,7 +107,7 @@ class Preemption(Callback):
         self._settle()
         self.last.save(trainer)
         name = signal.Signals(self._stop).name
-        say(f"{name}: saved at step {trainer.global_step}; to go on: --resume {self.last.path.parents[1]}")
+        log_info(f"{name}: saved at step {trainer.global_step}; to go on: --resume {self.last.path.parents[1]}")
         code = 128 + self._stop
         if name == "SIGUSR1" and "SLURM_JOB_ID" in os.environ and (not trainer.is_global_zero or requeue()):
             code = 0
@@ -119,7 +126,7 @@ def requeue() -> bool:
         reason = str(error)
     else:
         if answer.returncode == 0:
-            say(f"SLURM has put job {job} into its queue again")
+            log_info(f"SLURM has put job {job} into its queue again")
             return True
-    say(f"SLURM has not taken job {job} again: {' '.join(reason.split())}")
+    log_info(f"SLURM has not taken job {job} again: {' '.join(reason.split())}")
     return False

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
-from resnet_tl.tracking.log import say
+from resnet_tl.tracking.log import log_info
 from resnet_tl.tracking.pace import Pace, duration
 
 
@@ -52,7 +52,7 @@ class Progress(ProgressBar):
         self._shown.end()
         metrics = self._metrics(trainer, "val/loss", self.monitor)
         left = self.pace.seconds_left(trainer, int(trainer.num_training_batches))
-        say(f"{_epoch(trainer)}  {_line(metrics, self.pace, left)}")
+        log_info(f"{_epoch(trainer)}  {_line(metrics, self.pace, left)}")
         self._loss, self._batches = 0.0, 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -127,7 +127,7 @@ class Lines:
 
     def at(self, what: str, done: int, total: float, text: str) -> None:
         self._written = time.monotonic()
-        say(f"{what}  batch {done}/{total}  {text}")
+        log_info(f"{what}  batch {done}/{total}  {text}")
 
     def end(self) -> None:
         """Lines stay."""

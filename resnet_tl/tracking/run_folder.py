@@ -79,7 +79,7 @@ class RunFolder:
         self.path = Path(strategy.broadcast(str(self.path)))
 
 
-def start_run(recipe: str, given: str | None = None, root: str = "runs") -> RunFolder:
+def start_run(recipe: str, given: str | Path | None = None, root: str = "runs") -> RunFolder:
     """A new folder, made and empty.
 
     Args:

@@ -130,14 +130,14 @@ class Prefix:
     def _compile(self, run: Callable[..., Any]) -> Callable[..., Any]:
         fast = torch.compile(run)
 
-        def guarded(*arguments: Any) -> Any:
+        def translate_errors(*arguments: Any) -> Any:
             try:
                 return fast(*arguments)
             except torch._dynamo.exc.TorchDynamoException as error:
                 reason = str(error).strip().partition("\n")[0]
                 raise RunError(f"tuning.compile is true, but torch.compile fails here: {reason}") from error
 
-        return guarded
+        return translate_errors
 
 
 def _frozen_from_input(stages: Mapping[str, Sequence[nn.Module]]) -> Iterator[str]:

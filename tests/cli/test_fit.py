@@ -71,11 +71,11 @@ def test_two_runs_of_a_recipe_are_equal_and_an_interrupted_one_goes_on_as_if_not
     assert metrics[0] == metrics[1]
     again = resnet_tl("fit --resume broken")
     assert (again.code, again.err.splitlines()[-1]) == (
-        2, "error: --resume broken: the run has had its 4 epochs; more of them: --trainer.max_epochs N"
+        2, "error: --resume broken: the run has completed its 4 epochs; to train longer: --trainer.max_epochs N"
     )  # fmt: skip
     longer = resnet_tl("fit --resume broken --trainer.max_epochs 5")
     assert longer.code == 0
-    assert "broken goes on at step 12, in epoch 5; trainer.max_epochs is 5 instead of 4: the cosine" in longer.out
+    assert "broken resumes at step 12, in epoch 5; trainer.max_epochs is 5 instead of 4: the cosine" in longer.out
     with open("broken/metrics.csv", newline="") as file:
         *_, row = csv.DictReader(file)
     assert float(row["lr/head"]) == pytest.approx(0.02 * (1 + math.cos(math.pi * 14 / 15)) / 2, abs=1e-12)
@@ -104,8 +104,8 @@ def test_a_folder_in_use_is_left_as_it_is(resnet_tl: Callable[..., Any], here: P
     ("line", "message"),
     [
         ("fit", "fit needs a recipe: -c RECIPE, a file or a name that `resnet-tl recipes list` shows"),
-        ("fit --resume nowhere", "--resume nowhere: no run to go on with: expected nowhere/checkpoints/last.ckpt"),
-        ("fit --resume run -c photos.yaml", "--resume goes on by the run's own recipe, so -c means nothing beside it"),
+        ("fit --resume nowhere", "--resume nowhere: no run to resume: expected nowhere/checkpoints/last.ckpt"),
+        ("fit --resume run -c photos.yaml", "--resume run uses the run's own recipe, so no other can be given with it"),
         (
             "fit --resume run --model.optimizer.lr 3",
             "--model.optimizer.lr: a resumed run keeps its recipe; only trainer.max_epochs, trainer.devices, "

@@ -100,8 +100,8 @@ def test_an_error_from_a_worker_is_its_sentence_alone() -> None:
 def test_a_class_beside_the_user_can_be_imported(tmp_path: Path) -> None:
     """As `resnet-tl`, whose first import path is the folder of the script."""
     (tmp_path / "mine.py").write_text("class Head: ...\n")
-    script = "import sys; sys.path.remove(''); from resnet_tl.run.process import prepare; prepare(); import mine"
-    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    start = "import sys; sys.path.remove(''); from resnet_tl.run.process import configure_process"
+    subprocess.run([sys.executable, "-c", f"{start}; configure_process(); import mine"], cwd=tmp_path, check=True)
 
 
 def raising(error: BaseException) -> Callable[..., int]:

@@ -39,4 +39,4 @@ def test_mistakes_are_sentences(resnet_tl: Callable[..., Any], here: Path, image
     done = resnet_tl("plan -c photos.yaml --data.root {} --find-lr --phase 3", images)
     assert done.err.endswith("error: --phase 3: the plan has 1 phases, counted from 0\n")
     done = resnet_tl("plan -c photos.yaml --data.root {} --trainer.max_epochs null", images)
-    assert "trainer.max_epochs is None, expected the epochs that the plan is laid over" in done.err
+    assert "trainer.max_epochs is None; a plan needs at least 1 epoch" in done.err

@@ -14,7 +14,7 @@ from PIL import Image
 
 from resnet_tl.recipe.shipped import shipped, shipped_root
 from resnet_tl.run.build import Recipe, build_data, build_task, compose
-from resnet_tl.run.trainer import build_trainer, settle_precision
+from resnet_tl.run.trainer import build_trainer, resolve_precision
 from resnet_tl.tuning.plan import resolve
 
 FOLDER = Path(__file__).resolve().parents[2] / "recipes"
@@ -131,7 +131,7 @@ def test_a_recipe_builds_data_network_plan_and_trainer(recipe: Recipe) -> None:
     plan = resolve(task.tuning, list(task.stages()), recipe["trainer"]["max_epochs"])
     assert plan.stretches[-1].end == recipe["trainer"]["max_epochs"]
     here = {**recipe["trainer"], "accelerator": "cpu", "devices": 1, "num_nodes": 1}
-    options, said = settle_precision(here)
+    options, said = resolve_precision(here)
     assert said.startswith("precision: ")
     build_trainer(options, callbacks=[], loggers=[])
 

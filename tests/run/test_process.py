@@ -10,12 +10,12 @@ import sys
 
 import pytest
 
-from resnet_tl.run.process import prepare
+from resnet_tl.run.process import configure_process
 
 FAULTS = """
 import resource, sys
-from resnet_tl.run.process import prepare
-prepare()
+from resnet_tl.run.process import configure_process
+configure_process()
 import numpy as np
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 np.ones(16 << 20, np.uint8)
@@ -44,7 +44,10 @@ def page_faults(environment: dict[str, str]) -> int:
     ("given", "spins"), [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")]
 )
 def test_waiting_threads_leave_the_cores_to_others_unless_told_otherwise(given: dict[str, str], spins: str) -> None:
-    script = "from resnet_tl.run.process import prepare; prepare(); import os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    script = (
+        "from resnet_tl.run.process import configure_process; configure_process()\n"
+        "import os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    )
     environment = {
         name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
     }
@@ -55,7 +58,7 @@ def test_waiting_threads_leave_the_cores_to_others_unless_told_otherwise(given: 
 
 
 def test_lightnings_chatter_is_left_out_and_its_news_are_not(caplog: pytest.LogCaptureFixture) -> None:
-    prepare()
+    configure_process()
     logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
     with caplog.at_level(logging.INFO, logger.name):
         logger.addHandler(caplog.handler)

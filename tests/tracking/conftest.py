@@ -16,6 +16,7 @@ from resnet_tl.tracking.callbacks import callbacks
 from resnet_tl.tracking.checkpoints import SafeCheckpointIO
 from resnet_tl.tracking.loggers.metrics_csv import MetricsCsv
 from resnet_tl.tracking.run_folder import RunFolder
+from resnet_tl.tracking.terminal import terminal_log
 
 
 class Tiny(LightningModule):
@@ -80,7 +81,8 @@ def train(tmp_path: Path) -> Any:
             log_every_n_steps=1,
             **options,
         )
-        trainer.fit(module, loader(), loader(8), ckpt_path=resume)
+        with terminal_log():
+            trainer.fit(module, loader(), loader(8), ckpt_path=resume)
         return trainer
 
     return fit

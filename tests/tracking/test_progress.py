@@ -9,6 +9,7 @@ import torch
 
 from resnet_tl.tracking.pace import Pace, duration
 from resnet_tl.tracking.progress import Bar, Lines, Progress
+from resnet_tl.tracking.terminal import terminal_log
 
 
 def test_a_line_an_epoch_where_there_is_no_terminal(train: Any, tiny: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,10 +47,11 @@ def test_a_log_file_gets_a_line_a_minute_at_most(
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     lines = Lines()
-    for batch in range(200):
-        now += 1.0
-        if lines.due():
-            lines.at("epoch 1/2", batch, 200, "train/loss 0.5")
+    with terminal_log():
+        for batch in range(200):
+            now += 1.0
+            if lines.due():
+                lines.at("epoch 1/2", batch, 200, "train/loss 0.5")
     assert capsys.readouterr().out.splitlines() == [
         f"epoch 1/2  batch {batch}/200  train/loss 0.5" for batch in (60, 121, 182)
     ]

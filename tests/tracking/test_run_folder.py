@@ -90,13 +90,15 @@ from resnet_tl.tracking.callbacks import callbacks
 from resnet_tl.tracking.checkpoints import SafeCheckpointIO
 from resnet_tl.tracking.loggers.metrics_csv import MetricsCsv
 from resnet_tl.tracking.run_folder import start_run
+from resnet_tl.tracking.terminal import terminal_log
 
 run = start_run("probe", root={root!r})
 trainer = Trainer(
     max_epochs=1, accelerator="cpu", devices=2, strategy="ddp", logger=[MetricsCsv(run.metrics)],
     callbacks=callbacks(run, "val/acc"), plugins=[SafeCheckpointIO()], log_every_n_steps=1,
 )
-trainer.fit(Tiny(), loader(), loader(8))
+with terminal_log():
+    trainer.fit(Tiny(), loader(), loader(8))
 print("FOLDER", run.path)
 """
 

@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from resnet_tl.errors import RunError
-from resnet_tl.tracking.log import say
+from resnet_tl.tracking.log import log_info
 from resnet_tl.tracking.loggers.metrics_csv import MetricsCsv
 from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.settings import Tracking
@@ -49,7 +49,7 @@ def _wandb(tracking: Tracking, run: RunFolder, recipe: dict[str, Any] | None) ->
     if mode is None:
         mode = "online" if _has_key() else "offline"
         if mode == "offline":
-            say(f"W&B: no key, so the run stays offline; after `wandb login`: wandb sync {run.path}/wandb/offline-*")
+            log_info(f"W&B: no key, so the run is offline; after `wandb login`: wandb sync {run.path}/wandb/offline-*")
     return Wandb(
         save_dir=run.path,
         project=tracking.project,

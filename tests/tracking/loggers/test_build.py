@@ -12,6 +12,7 @@ from resnet_tl.errors import RunError
 from resnet_tl.tracking.loggers.build import Wandb, _has_key, loggers
 from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.settings import Tracking
+from resnet_tl.tracking.terminal import terminal_log
 
 
 @pytest.fixture
@@ -52,7 +53,8 @@ def test_without_a_key_wandb_stays_offline_says_so_and_keeps_its_run(
 
     ids = []
     for _ in range(2):
-        chosen = loggers(Tracking(wandb=True, tags=["probe"]), run, {"seed_everything": 1})
+        with terminal_log():
+            chosen = loggers(Tracking(wandb=True, tags=["probe"]), run, {"seed_everything": 1})
         trainer = Trainer(
             max_epochs=1, accelerator="cpu", logger=chosen, log_every_n_steps=1, enable_checkpointing=False,
             enable_progress_bar=False, enable_model_summary=False,

@@ -1,0 +1,69 @@
+"""Trains by a recipe, from the start or from where a run was stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from resnet_tl.errors import RecipeError, RunError
+from resnet_tl.run.build import CHANGEABLE_ON_RESUME, RecipeSource, compose, label_of
+from resnet_tl.run.finished import Run
+from resnet_tl.run.resume import find_unfinished
+from resnet_tl.run.train import train
+from resnet_tl.tracking.last import epochs_done
+from resnet_tl.tracking.run_folder import RunFolder, start_run
+from resnet_tl.tracking.terminal import terminal_log
+
+Override = tuple[str, Any]
+
+
+def fit(
+    recipes: Sequence[RecipeSource],
+    overrides: Sequence[Override] = (),
+    *,
+    run: str | Path | None = None,
+    resume: str | Path | None = None,
+) -> Run:
+    """Trains, and returns the finished run. See `resnet_tl.fit`.
+
+    Args:
+        recipes: a recipe, and overlays upon it in order.
+        overrides: keys and values, on top of them.
+    """
+    with terminal_log():
+        if resume is None or resume == "auto":
+            folder = None if run is None else Path(run)
+            return Run(_start(recipes, overrides, folder, look_for_one=resume == "auto").path)
+        return Run(_resume(Path(resume), recipes, overrides).path)
+
+
+def _start(
+    recipes: Sequence[RecipeSource], overrides: Sequence[Override], folder: Path | None, *, look_for_one: bool
+) -> RunFolder:
+    if not recipes:
+        raise RecipeError("fit needs a recipe: a file, or a name that `resnet-tl recipes list` shows")
+    recipe, name = compose(recipes, overrides), label_of(recipes[0])
+    unfinished = find_unfinished(recipe, name, folder) if look_for_one else None
+    if unfinished is None:
+        return train(recipe, lambda: start_run(name, folder))
+    return train(recipe, lambda: unfinished, unfinished.last if unfinished.last.is_file() else None)
+
+
+def _resume(folder: Path, recipes: Sequence[RecipeSource], overrides: Sequence[Override]) -> RunFolder:
+    run = RunFolder(folder)
+    if not run.last.is_file():
+        raise RunError(f"--resume {folder}: no run to resume: expected {run.last}")
+    if recipes:
+        raise RecipeError(f"--resume {folder} uses the run's own recipe, so no other can be given with it")
+    for key, _ in overrides:
+        if key not in CHANGEABLE_ON_RESUME:
+            allowed = ", ".join(CHANGEABLE_ON_RESUME)
+            raise RecipeError(f"--{key}: a resumed run keeps its recipe; only {allowed} may change")
+    recipe = compose([run.recipe], overrides)
+    epochs = recipe["trainer"]["max_epochs"]
+    if epochs is not None and epochs_done(run.last) >= epochs:
+        raise RunError(
+            f"--resume {folder}: the run has completed its {epochs} epochs; to train longer: --trainer.max_epochs N"
+        )
+    return train(recipe, lambda: run, run.last)

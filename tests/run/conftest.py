@@ -1,0 +1,7 @@
+"""The images and the small recipe of the command's tests."""
+
+from __future__ import annotations
+
+from tests.cli.conftest import here, images
+
+__all__ = ["here", "images"]
