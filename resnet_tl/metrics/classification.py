@@ -1,4 +1,4 @@
-"""How good a classifier's answers are, exactly, on any number of processes."""
+"""Exact metrics of classifiers, on any number of ranks."""
 
 from __future__ import annotations
 
@@ -7,62 +7,64 @@ from typing import Any
 from torch import Tensor, nn
 
 from resnet_tl.metrics.multiclass import MultiClassCounts, MultiClassResults
-from resnet_tl.metrics.multilabel import MultiLabelCollection, MultiLabelResults
+from resnet_tl.metrics.multilabel import MultiLabelResults, MultiLabelStore
 
 
 class ClassificationMetrics(nn.Module):
-    """Scores of one pass over a set: a module of the task, so that it follows the task's device.
+    """Scores of one pass over a set. A submodule of the task, so that it follows the task's device.
 
-    `update` stays on the device and waits for nothing. The first of `compute`, `tables`, `interval` and `answers` after
-    an update gathers from all processes, so every process calls it; the others then read what was gathered.
-    Counts are summed over processes, then divided: how images were dealt out to them changes nothing.
+    `update` never synchronises with the device. The first of `compute`, `tables`, `interval` and `results` after an
+    update gathers from all ranks, so every rank must call it; the others reuse what was gathered.
+    Counts are summed over ranks, then divided: the distribution of images over ranks does not change the scores.
 
     Args:
         classes: K names.
-        multi_label: any number of classes is true of an image.
+        multi_label: an image may have any number of classes.
 
-    `headline` is the key of the score that a run is judged by: `acc`, or `map` of multi-label.
+    `headline` is the key of the score that runs are compared by: `acc`, or `map` for multi-label.
     """
 
     def __init__(self, classes: list[str], multi_label: bool = False) -> None:
         super().__init__()
         self.classes = classes
         self.headline = "map" if multi_label else "acc"
-        self.seen = MultiLabelCollection() if multi_label else MultiClassCounts(len(classes))
+        self.metric = MultiLabelStore() if multi_label else MultiClassCounts(len(classes))
 
     def update(self, probabilities: Tensor, targets: Tensor, keep: Tensor) -> None:
-        """One batch: probabilities `[N, K]` fp32; targets `[N]` or multi-hot `[N, K]`; keep `[N]`, False at fillers."""
-        self.seen.update(probabilities, targets, keep)
+        """Adds a batch: probabilities `[N, K]` fp32, 0...1; targets `[N]` or multi-hot `[N, K]`; keep `[N]`, False for
+        fillers."""
+        self.metric.update(probabilities, targets, keep)
 
     def compute(self, thresholds: Tensor | None = None) -> dict[str, float]:
-        """The scores in 0...1; thresholds `[K]` of multi-label, 0.5 where None.
+        """Returns the scores, 0...1. `thresholds` `[K]` are those of multi-label; None: 0.5.
 
-        acc: share of images whose most probable class is the true one (of equally probable ones the first counts).
-        top5: share whose true class is among the five most probable; with more than five classes.
-        f1: macro-F1, the mean over the classes that occur among truths or results.
+        acc: share of images whose most probable class is the true one (of equally probable classes, the first counts).
+        top5: share of images whose true class is among the five most probable; only with more than five classes.
+        f1: macro-F1, the mean over the classes that occur in targets or predictions.
         ece: expected calibration error, 15 bins of equal width (lo, hi] (arXiv:1706.04599, section 2).
-        map: mean over the classes that occur of the average precision, the step-wise area without interpolation.
+        map: average precision (step-wise area, without interpolation), the mean over the classes that occur.
         Multi-class has acc, top5, f1, ece; multi-label has map, f1.
         """
         results = self.results()
         return results.scores() if isinstance(results, MultiClassResults) else results.scores(thresholds)
 
     def tables(self, thresholds: Tensor | None = None) -> dict[str, Any]:
-        """`per_class`: one dict a class with its name, its number of images, precision, recall (a class's accuracy)
-        and f1; multi-label also ap and threshold. What would be 0/0, as the recall of a class without images, is
-        None. Multi-class also `confusion`: `[K][K]` counts, a row a true class, a column an answer."""
+        """Returns `per_class`, one dict per class with its name, number of images, precision, recall (the accuracy of
+        the class) and f1, for multi-label also ap and threshold; None where it would be 0/0, as the recall of a class
+        without images. Multi-class adds `confusion`, `[K][K]` counts: rows are true classes, columns predictions."""
         results = self.results()
         if isinstance(results, MultiClassResults):
             return {"per_class": results.per_class(self.classes), "confusion": results.confusion.tolist()}
         return {"per_class": results.per_class(self.classes, thresholds)}
 
     def interval(self) -> tuple[float, float]:
-        """The headline's 95 % bootstrap interval (percentiles of 1,000 seeded resamples of the images)."""
+        """Returns the 95 % bootstrap interval of the headline (percentiles of 1,000 seeded resamples of the images)."""
         return self.results().interval()
 
     def results(self) -> MultiClassResults | MultiLabelResults:
-        """What all processes saw, on the CPU; multi-label's has `probabilities` and `targets` `[N, K]`."""
-        return self.seen.compute()
+        """Returns the results of all ranks, on the CPU; those of multi-label hold `probabilities` and `targets`
+        `[N, K]`."""
+        return self.metric.compute()
 
     def reset(self) -> None:
-        self.seen.reset()
+        self.metric.reset()

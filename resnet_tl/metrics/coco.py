@@ -1,4 +1,4 @@
-"""COCO's own evaluation, of boxes or of masks, by faster-coco-eval."""
+"""COCO's evaluation of boxes or masks, by faster-coco-eval."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ NAMES = (
     "map", "map50", "map75", "map_small", "map_medium", "map_large",
     "mar1", "mar10", "mar100", "mar_small", "mar_medium", "mar_large",
 )  # fmt: skip
-"""Our names of COCO's twelve numbers, in its order."""
+"""Names of COCO's twelve numbers, in COCO's order."""
 
 Annotation = dict[str, Any]
-"""As a COCO json has them, without `id`; detections with `score`, masks as compressed run lengths."""
+"""An entry of a COCO json file without `id`; detections have a `score`, masks are compressed run lengths."""
 
 
 class CocoScores(NamedTuple):
-    """numbers: by the names in `NAMES`, 0...1, or -1 where no object is of that kind. precision: `[10, 101, K]` by IoU
-    threshold (0.5, 0.55, ... 0.95), recall (0, 0.01, ... 1) and class; -1 of classes that have no object."""
+    """numbers: by the names in `NAMES`, 0...1, or -1 if there are no objects of that kind. precision: `[10, 101, K]` by
+    IoU threshold (0.5, 0.55, ... 0.95), recall (0, 0.01, ... 1) and class; -1 for classes without objects."""
 
     numbers: dict[str, float]
     precision: npt.NDArray[np.float64]
@@ -31,28 +31,29 @@ class CocoScores(NamedTuple):
 
 def evaluate(
     images: list[Annotation],
-    found: list[Annotation],
-    true: list[Annotation],
+    predictions: list[Annotation],
+    targets: list[Annotation],
     classes: int,
     kind: Literal["bbox", "segm"],
 ) -> CocoScores:
-    """
+    """Compares predictions with targets.
+
     Args:
-        images: `{id}`, of masks with `height` and `width`; those without objects or detections too.
-        found, true: on them. Their categories are 0 ... `classes` - 1.
-        kind: whether boxes overlap or masks.
+        images: `{id}`, for masks with `height` and `width`; includes images without objects or detections.
+        predictions, targets: on these images. Their categories are 0 ... `classes` - 1.
+        kind: compare boxes or masks.
     """
     categories = [{"id": number} for number in range(classes)]
-    truth, said = (_set_of(images, annotations, categories) for annotations in (true, found))
-    evaluation = COCOeval_faster(truth, said, kind)
-    evaluation.rle_iou_max_workers = 1  # the threads of 1.8.0 were seen to wait for each other for ever
+    truth, results = (_coco(images, annotations, categories) for annotations in (targets, predictions))
+    evaluation = COCOeval_faster(truth, results, kind)
+    evaluation.rle_iou_max_workers = 1  # the threads of version 1.8.0 can deadlock
     evaluation.run()
     numbers = dict(zip(NAMES, map(float, evaluation.stats), strict=True))
     return CocoScores(numbers, evaluation.eval["precision"][:, :, :, 0, -1])
 
 
 def encode(mask: Mask, height: int, width: int) -> bytes:
-    """COCO's compressed run lengths; of polygons as COCO itself fills them."""
+    """Encodes a mask as COCO's compressed run lengths; polygons are filled by COCO's own rule."""
     if isinstance(mask, RunLengths):
         rle = coco_masks.frPyObjects({"size": list(mask.size), "counts": mask.counts.tolist()}, *mask.size)
     else:
@@ -63,11 +64,11 @@ def encode(mask: Mask, height: int, width: int) -> bytes:
 
 
 def area(segmentation: dict[str, Any]) -> float:
-    """In pixels, of compressed run lengths."""
+    """Returns the area in pixels of compressed run lengths."""
     return float(coco_masks.area(segmentation))
 
 
-def _set_of(images: list[Annotation], annotations: list[Annotation], categories: list[Annotation]) -> COCO:
+def _coco(images: list[Annotation], annotations: list[Annotation], categories: list[Annotation]) -> COCO:
     numbered = [{"id": number, **annotation} for number, annotation in enumerate(annotations, start=1)]
     content = COCO()
     content.dataset = {"images": images, "annotations": numbered, "categories": categories}

@@ -1,4 +1,4 @@
-"""COCO's scores of found boxes and masks, exactly, on any number of processes."""
+"""COCO's metrics of boxes and masks, exact on any number of ranks."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from resnet_tl.structures.records import Boxes, Detections
 
 
 class DetectionMetrics(nn.Module):
-    """Scores of one pass over a set: a module of the task, so that it follows the task's device.
+    """Scores of one pass over a set. A submodule of the task, so that it follows the task's device.
 
-    The first of `compute` and `tables` after an update gathers from all processes, so every process calls it. How
-    images were dealt out changes nothing.
+    The first of `compute` and `tables` after an update gathers from all ranks, so every rank must call it. The
+    distribution of images over ranks does not change the scores.
 
     Args:
         classes: K names.
 
-    `headline` is the key of the score that a run is judged by.
+    `headline` is the key of the score that runs are compared by.
     """
 
     headline = "map"
@@ -37,116 +37,117 @@ class DetectionMetrics(nn.Module):
     def __init__(self, classes: list[str]) -> None:
         super().__init__()
         self.classes = classes
-        self.seen = Collection(len(classes))
+        self.metric = DetectionStore(len(classes))
 
     def update(self, detections: Detections, targets: Boxes, indices: Tensor, sizes: Tensor) -> None:
-        """One batch, in pixels of the original images: by their area, small, medium and large objects are told apart.
+        """Adds a batch, in pixels of the original images: COCO's small, medium and large objects differ by their area.
 
-        indices: `[N]`, the images' places in the listing; -1 marks a filler. sizes: `[N, 2]`, their (h, w).
+        indices: `[N]`, the images' positions in the listing; -1 marks a filler. sizes: `[N, 2]`, their (h, w).
         """
-        self.seen.update(detections, targets, indices, sizes)
+        self.metric.update(detections, targets, indices, sizes)
 
     def compute(self) -> dict[str, float]:
-        """COCO's twelve numbers of boxes, and where masks were found those of masks, as `mask_map` and so on: average
-        precision and recall in 0...1, -1 where no object is of that kind.
+        """Returns COCO's twelve numbers of boxes and, if masks were predicted, those of masks as `mask_map` and so on:
+        average precision and recall, 0...1, or -1 if there are no objects of that kind.
 
-        map: the mean over IoU thresholds 0.5, 0.55 ... 0.95 and over the classes that occur; map50, map75 at one
-        threshold; map_small, _medium, _large: of objects below 32², below 96², and above. mar1, mar10, mar100: recall
-        with so many detections an image; mar_small, _medium, _large: with 100. Crowds are neither hit nor missed.
+        map: the mean over IoU thresholds 0.5, 0.55 ... 0.95 and over the classes that occur; map50, map75: at one
+        threshold; map_small, _medium, _large: of objects below 32², below 96² and above, in pixels. mar1, mar10,
+        mar100: recall with that many detections per image; mar_small, _medium, _large: with 100. Crowds are neither
+        hits nor misses.
         """
-        found = self.seen.compute()
-        masks = {} if found.masks is None else {f"mask_{name}": value for name, value in found.masks.numbers.items()}
-        return {**found.boxes.numbers, **masks}
+        scores = self.metric.compute()
+        masks = {} if scores.masks is None else {f"mask_{name}": value for name, value in scores.masks.numbers.items()}
+        return {**scores.boxes.numbers, **masks}
 
     def tables(self) -> dict[str, Any]:
-        """`per_class`: one dict a class with its name, its number of objects, map and map50, and mask_map and
-        mask_map50 where masks were found; None without objects."""
-        found = self.seen.compute()
-        columns = {"objects": found.objects, **_by_class("", found.boxes)}
-        if found.masks is not None:
-            columns |= _by_class("mask_", found.masks)
+        """Returns `per_class`, one dict per class with its name, number of objects, map and map50, and mask_map and
+        mask_map50 if masks were predicted; None without objects."""
+        scores = self.metric.compute()
+        columns = {"objects": scores.objects, **_by_class("", scores.boxes)}
+        if scores.masks is not None:
+            columns |= _by_class("mask_", scores.masks)
         return {"per_class": rows(self.classes, **columns)}
 
     def reset(self) -> None:
-        self.seen.reset()
+        self.metric.reset()
 
 
 class Scores(NamedTuple):
-    """Of boxes, and of masks where any were asked for; `objects` `[K]`: how many there are, crowds left out."""
+    """Scores of boxes, and of masks if any were predicted; `objects` `[K]`: number of objects, without crowds."""
 
     boxes: CocoScores
     masks: CocoScores | None
     objects: NDArray[np.int64]
 
 
-class Collection(Metric):
-    """Every detection and every object of the pass, a row each, with its image's index. Fillers are left out.
+class DetectionStore(Metric):
+    """Stores every detection and every object of the pass as a row, with the index of its image; drops fillers.
 
-    Rows are in fp64, which holds an index, a label and a pixel exactly: images (index, h, w); found (index, label,
-    score, box, bytes of its mask); true (index, label, crowd, area, box, bytes of its mask). The masks lie one after
-    another in `found_masks` and `true_masks`, as COCO's compressed run lengths.
+    Rows are fp64, which holds indices, labels and pixels exactly: images (index, h, w); predictions (index, label,
+    score, box, bytes of the mask); targets (index, label, crowd, area, box, bytes of the mask). The masks follow one
+    another in `prediction_masks` and `target_masks`, as COCO's compressed run lengths: tensors are what ranks exchange.
     """
 
     full_state_update = False
     images: list[Tensor]
-    found: list[Tensor]
-    true: list[Tensor]
-    found_masks: list[Tensor]
-    true_masks: list[Tensor]
-    masks_seen: Tensor
+    predictions: list[Tensor]
+    targets: list[Tensor]
+    prediction_masks: list[Tensor]
+    target_masks: list[Tensor]
+    has_masks: Tensor
 
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.classes = classes
-        for name in ("images", "found", "true", "found_masks", "true_masks"):
+        for name in ("images", "predictions", "targets", "prediction_masks", "target_masks"):
             self.add_state(name, [], dist_reduce_fx="cat")
-        self.add_state("masks_seen", torch.tensor(False), dist_reduce_fx="max")
+        self.add_state("has_masks", torch.tensor(False), dist_reduce_fx="max")
 
     def update(self, detections: Detections, targets: Boxes, indices: Tensor, sizes: Tensor) -> None:
         real = indices >= 0
         n, d = ((detections.labels >= 0) & real[:, None]).nonzero(as_tuple=True)
         targets = targets.where(real[targets.image])
-        found_masks, true_masks = [b""] * len(n), [b""] * len(targets)
+        prediction_masks, target_masks = [b""] * len(n), [b""] * len(targets)
         if detections.masks is not None:
-            self.masks_seen = torch.ones_like(self.masks_seen)
-            found_masks = _found_masks(detections.masks[n, d], detections.boxes[n, d], sizes[n])
-            true_masks = _true_masks(targets, sizes)
-        scores, labels = detections.scores[n, d, None], detections.labels[n, d, None]
-        about = targets.labels[:, None], targets.crowd[:, None], targets.area[:, None], targets.boxes
+            self.has_masks = torch.ones_like(self.has_masks)
+            prediction_masks = _prediction_masks(detections.masks[n, d], detections.boxes[n, d], sizes[n])
+            target_masks = _target_masks(targets, sizes)
+        predicted = detections.labels[n, d, None], detections.scores[n, d, None], detections.boxes[n, d]
+        expected = targets.labels[:, None], targets.crowd[:, None], targets.area[:, None], targets.boxes
         self.images.append(_rows(indices[real, None], sizes[real]))
-        self.found.append(_rows(indices[n, None], labels, scores, detections.boxes[n, d], _lengths(found_masks)))
-        self.true.append(_rows(indices[targets.image, None], *about, _lengths(true_masks)))
-        self.found_masks.append(_bytes(found_masks).to(indices.device))
-        self.true_masks.append(_bytes(true_masks).to(indices.device))
+        self.predictions.append(_rows(indices[n, None], *predicted, _lengths(prediction_masks)))
+        self.targets.append(_rows(indices[targets.image, None], *expected, _lengths(target_masks)))
+        self.prediction_masks.append(_bytes(prediction_masks).to(indices.device))
+        self.target_masks.append(_bytes(target_masks).to(indices.device))
 
     def compute(self) -> Scores:
         images = dim_zero_cat(self.images).long().unique(dim=0).tolist()
-        found, true = dim_zero_cat(self.found).cpu(), dim_zero_cat(self.true).cpu()
+        predicted, expected = dim_zero_cat(self.predictions).cpu(), dim_zero_cat(self.targets).cpu()
         listed = [{"id": index, "height": height, "width": width} for index, height, width in images]
-        said = _annotations(found, score=found[:, 2], area=box_area(found[:, 3:7]))
-        there = _annotations(true, iscrowd=true[:, 2].long(), area=true[:, 3])
-        boxes = evaluate(listed, said, there, self.classes, "bbox")
+        predictions = _annotations(predicted, score=predicted[:, 2], area=box_area(predicted[:, 3:7]))
+        targets = _annotations(expected, iscrowd=expected[:, 2].long(), area=expected[:, 3])
+        boxes = evaluate(listed, predictions, targets, self.classes, "bbox")
         masks = None
-        if self.masks_seen:
+        if self.has_masks:
             sizes = {index: (height, width) for index, height, width in images}
-            said = _with_masks(said, found, dim_zero_cat(self.found_masks), sizes)
-            said = [{**each, "area": area(each["segmentation"])} for each in said]
-            there = _with_masks(there, true, dim_zero_cat(self.true_masks), sizes)
-            masks = evaluate(listed, said, there, self.classes, "segm")
-        single = true[true[:, 2] == 0, 1].long()
+            predictions = _with_masks(predictions, predicted, dim_zero_cat(self.prediction_masks), sizes)
+            predictions = [{**each, "area": area(each["segmentation"])} for each in predictions]
+            targets = _with_masks(targets, expected, dim_zero_cat(self.target_masks), sizes)
+            masks = evaluate(listed, predictions, targets, self.classes, "segm")
+        single = expected[expected[:, 2] == 0, 1].long()
         return Scores(boxes, masks, single.bincount(minlength=self.classes).numpy())
 
 
-def _found_masks(masks: Tensor, boxes: Tensor, sizes: Tensor) -> list[bytes]:
-    """Of probabilities `[M, S, S]` over boxes `[M, 4]` on images of `sizes` `[M, 2]`."""
+def _prediction_masks(masks: Tensor, boxes: Tensor, sizes: Tensor) -> list[bytes]:
+    """Encodes probabilities `[M, S, S]` over boxes `[M, 4]`, on images of `sizes` `[M, 2]` (h, w)."""
     each = zip(masks.cpu(), boxes.cpu(), sizes.tolist(), strict=True)
-    cut = ((paste(mask, box, (height, width)), (height, width)) for mask, box, (height, width) in each)
-    return [encode(to_run_lengths(pixels, (top, left), size), *size) for (pixels, top, left), size in cut]
+    cutouts = ((paste(mask, box, (height, width)), (height, width)) for mask, box, (height, width) in each)
+    return [encode(to_run_lengths(pixels, (top, left), size), *size) for (pixels, top, left), size in cutouts]
 
 
-def _true_masks(targets: Boxes, sizes: Tensor) -> list[bytes]:
-    of = sizes[targets.image].tolist()
-    return [encode(mask, height, width) for mask, (height, width) in zip(targets.masks or [], of, strict=True)]
+def _target_masks(targets: Boxes, sizes: Tensor) -> list[bytes]:
+    each = zip(targets.masks or [], sizes[targets.image].tolist(), strict=True)
+    return [encode(mask, height, width) for mask, (height, width) in each]
 
 
 def _rows(*columns: Tensor) -> Tensor:
@@ -162,7 +163,7 @@ def _bytes(masks: list[bytes]) -> Tensor:
 
 
 def _annotations(rows: Tensor, **columns: Tensor) -> list[Annotation]:
-    """COCO's, of rows (index, label, ..., box, bytes of the mask)."""
+    """Builds COCO's annotations from rows (index, label, ..., box, bytes of the mask)."""
     ids = {"image_id": rows[:, 0].long(), "category_id": rows[:, 1].long()}
     columns = {**ids, "bbox": to_xywh(rows[:, -5:-1]), **columns}
     names, values = list(columns), zip(*(column.tolist() for column in columns.values()), strict=True)
@@ -172,6 +173,7 @@ def _annotations(rows: Tensor, **columns: Tensor) -> list[Annotation]:
 def _with_masks(
     annotations: list[Annotation], rows: Tensor, masks: Tensor, sizes: dict[int, tuple[int, int]]
 ) -> list[Annotation]:
+    """Adds to each annotation its part of `masks`, the bytes of all masks in the order of `rows`."""
     content, ends = masks.cpu().numpy().tobytes(), rows[:, -1].long().cumsum(0).tolist()
     each = zip(annotations, [0, *ends], ends, strict=False)
     return [
@@ -181,6 +183,6 @@ def _with_masks(
 
 
 def _by_class(prefix: str, scores: CocoScores) -> dict[str, NDArray[np.float64]]:
-    """map and map50 of each class, `[K]`; NaN where there is no object."""
+    """Returns map and map50 by class, `[K]`; NaN for classes without objects."""
     precision = np.where(scores.precision > -1, scores.precision, np.nan)
     return {f"{prefix}map": precision.mean((0, 1)), f"{prefix}map50": precision[0].mean(0)}

@@ -1,4 +1,5 @@
-"""One true class an image: everything is a quotient of counts that add up over batches and processes."""
+"""Multi-class metrics: one true class per image. Every score is a quotient of counts that add up over batches and
+ranks."""
 
 from __future__ import annotations
 
@@ -14,11 +15,11 @@ from resnet_tl.metrics.per_class import Ratios, rows
 
 BINS = 15
 UNIT = 2**30
-"""Confidences are summed as integers of 1 / UNIT: the sum is the same in any order, on any device and rank."""
+"""Confidences are summed as integers, in units of 1 / UNIT: sums are the same in any order, on any device and rank."""
 
 
 class MultiClassResults(NamedTuple):
-    """Counts of images. confusion `[K, K]`: (true, said); top5 `[]`; bins `[BINS, 3]`: images, right ones,
+    """Counts of images. confusion `[K, K]`: (target, predicted); top5 `[]`; bins `[BINS, 3]`: images, correct images,
     confidence in 1 / UNIT."""
 
     confusion: Tensor
@@ -30,8 +31,8 @@ class MultiClassResults(NamedTuple):
         scores = {"acc": int(self.confusion.trace()) / images}
         if len(self.confusion) > 5:
             scores["top5"] = int(self.top5) / images
-        _, right, confidence = self.bins.double().T
-        error = (right - confidence / UNIT).abs().sum() / images
+        _, correct, confidence = self.bins.double().T
+        error = (correct - confidence / UNIT).abs().sum() / images
         return scores | {"f1": self._ratios().macro_f1(), "ece": float(error)}
 
     def per_class(self, classes: list[str]) -> list[dict[str, Any]]:
@@ -42,12 +43,12 @@ class MultiClassResults(NamedTuple):
 
     def _ratios(self) -> Ratios:
         counts = self.confusion.numpy()
-        return Ratios.of(right=np.diag(counts), said=counts.sum(0), true=counts.sum(1))
+        return Ratios.of(correct=np.diag(counts), predicted=counts.sum(0), targets=counts.sum(1))
 
 
 class MultiClassCounts(Metric):
-    """Counts on the device. torchmetrics' own multi-class metrics wait for the device in each update (`unique`,
-    `bincount`, boolean masks); its states and their exchange between processes are what is used here."""
+    """Counts on the device, with torchmetrics' states and their exchange between ranks. torchmetrics' multi-class
+    metrics synchronise with the device in every update (`unique`, `bincount`, boolean masks)."""
 
     full_state_update = False
     confusion: Tensor
@@ -60,22 +61,26 @@ class MultiClassCounts(Metric):
             self.add_state(name, torch.zeros(shape, dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, probabilities: Tensor, targets: Tensor, keep: Tensor) -> None:
+        # Shapes must not depend on values: a boolean mask would wait for the device. So fillers pass through with
+        # weight 0.
         classes, counted = probabilities.shape[1], keep.long()
         targets = targets.where(keep, 0)
-        confidence, said = probabilities.max(1)
-        cells = targets * classes + said
+        confidence, predicted = probabilities.max(1)
+        cells = targets * classes + predicted
         self.confusion = self.confusion.flatten().index_add(0, cells, counted).view(classes, classes)
         self.top5 = self.top5 + ((_rank(probabilities, targets) < 5) & keep).sum()
         bins = (confidence * BINS).ceil().long().clamp(1, BINS) - 1
-        seen = torch.stack([torch.ones_like(said), (said == targets).long(), (confidence * UNIT).round().long()], 1)
-        self.bins = self.bins.index_add(0, bins, seen * counted[:, None])
+        correct, confidence = (predicted == targets).long(), (confidence * UNIT).round().long()
+        images = torch.stack([torch.ones_like(predicted), correct, confidence], 1)
+        self.bins = self.bins.index_add(0, bins, images * counted[:, None])
 
     def compute(self) -> MultiClassResults:
         return MultiClassResults(self.confusion.cpu(), self.top5.cpu(), self.bins.cpu())
 
 
 def _rank(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """How many classes come before the true one, `[N]`: the more probable ones, and equal ones with a lower index."""
-    true = probabilities.gather(1, targets[:, None])
+    """Counts the classes that rank before the true one, `[N]`: more probable ones, and equally probable ones with a
+    lower index."""
+    of_target = probabilities.gather(1, targets[:, None])
     earlier = torch.arange(probabilities.shape[1], device=targets.device) < targets[:, None]
-    return ((probabilities > true) | ((probabilities == true) & earlier)).sum(1)
+    return ((probabilities > of_target) | ((probabilities == of_target) & earlier)).sum(1)

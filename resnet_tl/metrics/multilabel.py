@@ -1,4 +1,5 @@
-"""Any number of true classes an image: ranking needs every probability, so they are kept until the end of the pass."""
+"""Multi-label metrics: any number of true classes per image. Average precision ranks all probabilities, so they are
+stored until the end of the pass."""
 
 from __future__ import annotations
 
@@ -14,17 +15,17 @@ from torchmetrics.functional.classification import binary_average_precision
 from torchmetrics.utilities import dim_zero_cat
 
 from resnet_tl.metrics.bootstrap import mean_average_precision_interval
-from resnet_tl.metrics.per_class import Ratios, mean_of_known, rows
+from resnet_tl.metrics.per_class import Ratios, nanmean, rows
 
 
 class MultiLabelResults(NamedTuple):
-    """probabilities `[N, K]` fp32 and multi-hot targets `[N, K]` bool of the N images."""
+    """Probabilities `[N, K]` fp32 and multi-hot targets `[N, K]` bool of the N images."""
 
     probabilities: Tensor
     targets: Tensor
 
     def scores(self, thresholds: Tensor | None) -> dict[str, float]:
-        return {"map": mean_of_known(self._average_precision()), "f1": self._ratios(thresholds).macro_f1()}
+        return {"map": nanmean(self._average_precision()), "f1": self._ratios(thresholds).macro_f1()}
 
     def per_class(self, classes: list[str], thresholds: Tensor | None) -> list[dict[str, Any]]:
         return rows(
@@ -42,20 +43,24 @@ class MultiLabelResults(NamedTuple):
         return torch.full(self.targets.shape[1:], 0.5) if thresholds is None else thresholds.cpu()
 
     def _ratios(self, thresholds: Tensor | None) -> Ratios:
-        said, true = self.probabilities >= self._thresholds(thresholds), self.targets
-        return Ratios.of(*(marks.sum(0).numpy() for marks in (said & true, said, true)))
+        predicted, targets = self.probabilities >= self._thresholds(thresholds), self.targets
+        return Ratios.of(*(marks.sum(0).numpy() for marks in (predicted & targets, predicted, targets)))
 
     def _average_precision(self) -> NDArray[np.float64]:
-        """`[K]`, NaN for a class without images (torchmetrics has it as 0)."""
-        each = [
-            float(binary_average_precision(said, true.long(), validate_args=False)) if true.any() else math.nan
-            for said, true in zip(self.probabilities.T, self.targets.T, strict=True)
-        ]
-        return np.array(each)
+        """Returns the average precision `[K]`; NaN for a class without images (torchmetrics reports 0)."""
+        by_class = zip(self.probabilities.T, self.targets.T, strict=True)
+        return np.array(
+            [
+                float(binary_average_precision(scores, targets.long(), validate_args=False))
+                if targets.any()
+                else math.nan
+                for scores, targets in by_class
+            ]
+        )
 
 
-class MultiLabelCollection(Metric):
-    """Every answer of the pass, fillers too until `compute` leaves them out: N * K * 5 bytes on the device."""
+class MultiLabelStore(Metric):
+    """Stores all predictions of the pass, N * K * 5 bytes on the device; `compute` drops the fillers."""
 
     full_state_update = False
     probabilities: list[Tensor]

@@ -1,4 +1,4 @@
-"""Precision, recall and F1 of each class, and tables of them."""
+"""Precision, recall and F1 by class, and tables of them."""
 
 from __future__ import annotations
 
@@ -12,39 +12,40 @@ Counts = NDArray[np.int64]
 
 
 class Ratios(NamedTuple):
-    """`[K]` each; what would be 0/0 is NaN."""
+    """`[K]` each; NaN where it would be 0/0."""
 
     precision: Floats
     recall: Floats
     f1: Floats
 
     @classmethod
-    def of(cls, right: Counts, said: Counts, true: Counts) -> Ratios:
-        """From `[K]` counts of images of a class: said and true, said, true."""
-        return cls(_quotient(right, said), _quotient(right, true), _quotient(2 * right, said + true))
+    def of(cls, correct: Counts, predicted: Counts, targets: Counts) -> Ratios:
+        """From the number of images `[K]` that were predicted correctly as a class, predicted as it, and have it."""
+        return cls(quotient(correct, predicted), quotient(correct, targets), quotient(2 * correct, predicted + targets))
 
     def macro_f1(self) -> float:
-        """Over the classes that occur among truths or answers."""
-        return mean_of_known(self.f1)
+        """Averages F1 over the classes that occur in targets or predictions."""
+        return nanmean(self.f1)
 
 
-def mean_of_known(values: Floats) -> float:
-    """Without the NaNs; NaN when there is nothing else."""
+def nanmean(values: Floats) -> float:
+    """Returns the mean without NaNs, NaN if there is nothing else (numpy warns then)."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
 
 
 def rows(classes: list[str], **columns: NDArray[Any]) -> list[dict[str, Any]]:
-    """One dict a class of plain Python values, None for NaN."""
+    """Builds one dict per class from columns `[K]`, of plain Python values, None for NaN."""
     return [
         {"class": name, **{column: _plain(values[k]) for column, values in columns.items()}}
         for k, name in enumerate(classes)
     ]
 
 
-def _plain(value: Any) -> int | float | None:
-    return None if np.isnan(value) else value.item()
-
-
-def _quotient(above: Counts, below: Counts) -> Floats:
+def quotient(above: NDArray[Any], below: NDArray[Any]) -> Floats:
+    """Divides `[K]` by `[K]`; NaN where it would be 0/0."""
     return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+
+
+def _plain(value: np.generic) -> int | float | None:
+    return None if np.isnan(value) else value.item()

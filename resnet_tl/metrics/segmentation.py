@@ -1,4 +1,4 @@
-"""How good masks are: one confusion matrix over all pixels of a set, exactly, on any number of processes."""
+"""Metrics of semantic masks: one confusion matrix over all pixels of a set, exact on any number of ranks."""
 
 from __future__ import annotations
 
@@ -12,30 +12,28 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from resnet_tl.metrics.bootstrap import RESAMPLES, SEED, draw, middle
-from resnet_tl.metrics.per_class import mean_of_known, rows
+from resnet_tl.metrics.bootstrap import RESAMPLES, SEED, percentiles, resample
+from resnet_tl.metrics.per_class import nanmean, quotient, rows
 from resnet_tl.structures.records import IGNORE
 
 TOLERANCE = 0.0075
-"""Of boundaries, as a share of the image's diagonal (Csurka et al., BMVC 2013, section 3.1)."""
+"""Tolerance of boundaries, as a share of the image's diagonal (Csurka et al., BMVC 2013, section 3.1)."""
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
 class SegmentationMetrics(nn.Module):
-    """Scores of one pass over a set: a module of the task, so that it follows the task's device.
+    """Scores of one pass over a set. A submodule of the task, so that it follows the task's device.
 
     miou: the mean over classes of intersection / union, each summed over all pixels of the set (the data-set IoU of
-        Pascal VOC and Cityscapes). A class that occurs neither among truths nor answers is left out. torchmetrics'
-        `MeanIoU` takes the mean of every image's own IoU instead, in which small images of few classes weigh more:
-        it differs wherever images differ.
-    pixel_acc: share of the pixels that are right.
-    boundary_f1: the mean over classes of the F1 of boundary pixels that have one of the other mask's within 0.75 % of
-        the diagonal (in rows and in columns), their counts summed over the set; where `boundaries` are asked for.
+        Pascal VOC and Cityscapes), without the classes that occur in neither targets nor predictions. torchmetrics'
+        `MeanIoU` averages the IoU of single images instead, so that small images of few classes weigh more.
+    pixel_acc: share of pixels that are correct.
+    boundary_f1: the mean over classes of the F1 of boundary pixels, with counts summed over the set. A boundary pixel
+        matches if the other mask has one within 0.75 % of the diagonal (in rows and columns). Only with `boundaries`.
 
-    Pixels of `IGNORE` count nowhere, and are nobody's boundary. Counts are integers, summed over processes, then
-    divided.
+    `IGNORE` pixels count nowhere and form no boundaries. Counts are integers, summed over ranks, then divided.
 
     Args:
         classes: K names.
@@ -46,76 +44,85 @@ class SegmentationMetrics(nn.Module):
     def __init__(self, classes: list[str]) -> None:
         super().__init__()
         self.classes = classes
-        self.seen = PixelCounts(len(classes))
+        self.metric = PixelCounts(len(classes))
 
-    def update(self, said: Tensor, targets: Tensor, keep: Tensor, *, boundaries: bool = False) -> None:
-        """One batch: said `[N, H, W]` class indices; targets `[N, H, W]`; keep `[N]`, False at fillers."""
-        self.seen.update(said, targets, keep, boundaries)
+    def update(self, predicted: Tensor, targets: Tensor, keep: Tensor, *, boundaries: bool = False) -> None:
+        """Adds a batch: predicted and targets are class indices `[N, H, W]`; keep `[N]` is False for fillers."""
+        self.metric.update(predicted, targets, keep, boundaries)
 
     def compute(self) -> dict[str, float]:
         results = self.results()
-        scores = {"miou": mean_of_known(results.iou()), "pixel_acc": results.pixel_accuracy()}
+        scores = {"miou": nanmean(results.iou()), "pixel_acc": results.pixel_accuracy()}
         if results.edges.any():
-            scores["boundary_f1"] = mean_of_known(results.boundary_f1())
+            scores["boundary_f1"] = nanmean(results.boundary_f1())
         return scores
 
     def tables(self) -> dict[str, Any]:
-        """`per_class`: a dict a class with its name, true pixels, iou, recall (a class's accuracy), precision, and
-        boundary_f1 where it was asked for; `confusion`: `[K][K]` pixels, a row a true class. 0/0 is None."""
+        """Returns `per_class`, one dict per class with its name, true pixels, iou, recall (the accuracy of the class),
+        precision, and boundary_f1 if it was asked for; `confusion`, `[K][K]` pixels, rows are true classes. None where
+        it would be 0/0."""
         results = self.results()
-        both, true, said = np.diag(results.confusion), results.confusion.sum(1), results.confusion.sum(0)
-        columns: dict[str, Any] = {"iou": results.iou(), "recall": _ratio(both, true), "precision": _ratio(both, said)}
+        correct, targets, predicted = np.diag(results.confusion), results.confusion.sum(1), results.confusion.sum(0)
+        columns: dict[str, NDArray[Any]] = {
+            "pixels": targets,
+            "iou": results.iou(),
+            "recall": quotient(correct, targets),
+            "precision": quotient(correct, predicted),
+        }
         if results.edges.any():
             columns["boundary_f1"] = results.boundary_f1()
-        return {"per_class": rows(self.classes, pixels=true, **columns), "confusion": results.confusion.tolist()}
+        return {"per_class": rows(self.classes, **columns), "confusion": results.confusion.tolist()}
 
     def interval(self) -> tuple[float, float]:
-        """miou's 95 % bootstrap interval (percentiles of 1,000 seeded resamples of the images)."""
+        """Returns the 95 % bootstrap interval of miou (percentiles of 1,000 seeded resamples of the images)."""
         return self.results().interval()
 
     def results(self) -> PixelResults:
-        return self.seen.compute()
+        """Returns the counts of all ranks, on the CPU."""
+        return self.metric.compute()
 
     def reset(self) -> None:
-        self.seen.reset()
+        self.metric.reset()
 
 
 class PixelResults(NamedTuple):
-    """confusion `[K, K]`: pixels by (true, said); images `[N, 3, K]`: each image's pixels of a class that are
-    right, true, said; edges `[K, 4]`: boundary pixels of answers near a true one, and all; the same of truths."""
+    """confusion `[K, K]`: pixels by (target, predicted). images `[N, 3, K]`: pixels of each image by class: correct,
+    targets, predicted. edges `[K, 4]`: boundary pixels of predictions: near one of the targets, all; the same of
+    targets."""
 
     confusion: Counts
     images: Counts
     edges: Counts
 
     def iou(self) -> Floats:
-        """`[K]`; NaN for a class that does not occur."""
-        both = np.diag(self.confusion)
-        return _ratio(both, self.confusion.sum(0) + self.confusion.sum(1) - both)
+        """Returns the IoU `[K]`; NaN for classes that do not occur."""
+        correct = np.diag(self.confusion)
+        return quotient(correct, self.confusion.sum(0) + self.confusion.sum(1) - correct)
 
     def pixel_accuracy(self) -> float:
         total = int(self.confusion.sum())
         return int(np.trace(self.confusion)) / total if total else float("nan")
 
     def boundary_f1(self) -> Floats:
-        near_said, said, near_true, true = self.edges.T
-        precision, recall = _ratio(near_said, said), _ratio(near_true, true)
-        either = (said + true) > 0
-        precision, recall = np.nan_to_num(precision), np.nan_to_num(recall)
-        f1 = np.divide(
-            2 * precision * recall, precision + recall, out=np.zeros(len(said)), where=precision + recall > 0
-        )
-        return np.where(either, f1, np.nan)
+        """Returns the F1 `[K]`; NaN for classes without boundaries."""
+        matched_predictions, predictions, matched_targets, targets = self.edges.T
+        precision = np.nan_to_num(quotient(matched_predictions, predictions))
+        recall = np.nan_to_num(quotient(matched_targets, targets))
+        total = precision + recall
+        f1 = np.divide(2 * precision * recall, total, out=np.zeros(len(total)), where=total > 0)
+        return np.where(predictions + targets > 0, f1, np.nan)
 
     def interval(self) -> tuple[float, float]:
-        drawn = draw(np.random.default_rng(SEED), len(self.images), RESAMPLES)
-        right, true, said = np.einsum("nr,ncx->crx", drawn.astype(np.float64), self.images.astype(np.float64))
-        union = true + said - right
-        ious = np.divide(right, union, out=np.full_like(right, np.nan), where=union > 0)
-        return middle(np.nanmean(ious, axis=1))
+        drawn = resample(np.random.default_rng(SEED), len(self.images), RESAMPLES)
+        correct, targets, predicted = np.einsum("nr,ncx->crx", drawn.astype(np.float64), self.images.astype(np.float64))
+        union = targets + predicted - correct
+        ious = np.divide(correct, union, out=np.full_like(correct, np.nan), where=union > 0)
+        return percentiles(np.nanmean(ious, axis=1))
 
 
 class PixelCounts(Metric):
+    """Counts pixels on the device; the counts by image are for the bootstrap."""
+
     full_state_update = False
     confusion: Tensor
     edges: Tensor
@@ -127,52 +134,53 @@ class PixelCounts(Metric):
         self.add_state("edges", torch.zeros(classes, 4, dtype=torch.long), dist_reduce_fx="sum")
         self.add_state("images", [], dist_reduce_fx="cat")
 
-    def update(self, said: Tensor, targets: Tensor, keep: Tensor, boundaries: bool) -> None:
+    def update(self, predicted: Tensor, targets: Tensor, keep: Tensor, boundaries: bool) -> None:
+        # Shapes must not depend on values, or the update would wait for the device: ignored pixels and fillers are
+        # added with weight 0, and fillers are marked in `images`, to be dropped by `compute`.
         classes = len(self.confusion)
         targets = targets.long().where(keep[:, None, None], IGNORE)
         counted = targets != IGNORE
-        cells = targets.where(counted, 0) * classes + said
-        image = torch.arange(len(said), device=said.device)[:, None, None].expand_as(said)
+        cells = targets.where(counted, 0) * classes + predicted
+        image = torch.arange(len(predicted), device=predicted.device)[:, None, None].expand_as(predicted)
         flat = (image * classes * classes + cells).flatten()
-        each = torch.zeros(len(said) * classes * classes, dtype=torch.long, device=said.device)
-        each = each.index_add(0, flat, counted.flatten().long()).view(len(said), classes, classes)
+        each = torch.zeros(len(predicted) * classes * classes, dtype=torch.long, device=predicted.device)
+        each = each.index_add(0, flat, counted.flatten().long()).view(len(predicted), classes, classes)
         self.confusion = self.confusion + each.sum(0)
         summary = torch.stack([each.diagonal(dim1=1, dim2=2), each.sum(2), each.sum(1)], dim=1)
         self.images.append(torch.cat([summary, keep[:, None, None].expand(-1, 1, classes).long()], dim=1))
         if boundaries:
-            for one, true in zip(said, targets, strict=True):
-                self.edges = self.edges + boundary_counts(one, true, classes)
+            for of_image, target in zip(predicted, targets, strict=True):
+                self.edges = self.edges + boundary_counts(of_image, target, classes)
 
     def compute(self) -> PixelResults:
         images = dim_zero_cat(self.images).cpu().numpy()
-        kept = images[images[:, 3, 0] == 1][:, :3]
-        return PixelResults(self.confusion.cpu().numpy(), kept, self.edges.cpu().numpy())
+        real = images[images[:, 3, 0] == 1][:, :3]
+        return PixelResults(self.confusion.cpu().numpy(), real, self.edges.cpu().numpy())
 
 
-def boundary_counts(said: Tensor, true: Tensor, classes: int) -> Tensor:
-    """`[K, 4]` of one image, see `PixelResults.edges`; said, true: `[H, W]`, IGNORE in `true`."""
-    counted = true != IGNORE
-    reach = max(1, round(TOLERANCE * float(true.shape[0] ** 2 + true.shape[1] ** 2) ** 0.5))
-    edges = [_boundaries(mask.where(counted, IGNORE), classes) & counted for mask in (said, true)]
-    near = [_grown(edge, reach) for edge in edges]
+def boundary_counts(predicted: Tensor, target: Tensor, classes: int) -> Tensor:
+    """Counts the boundary pixels of one image, `[K, 4]` as in `PixelResults.edges`, from class indices `[H, W]`;
+    `target` may hold IGNORE."""
+    counted = target != IGNORE
+    reach = max(1, round(TOLERANCE * float(target.shape[0] ** 2 + target.shape[1] ** 2) ** 0.5))
+    edges = [_boundaries(mask.where(counted, IGNORE), classes) & counted for mask in (predicted, target)]
+    near = [_dilate(edge, reach) for edge in edges]
     parts = [edges[0] & near[1], edges[0], edges[1] & near[0], edges[1]]
     return torch.stack([part.sum((1, 2)) for part in parts], dim=1)
 
 
 def _boundaries(mask: Tensor, classes: int) -> Tensor:
-    """`[K, H, W]`: pixels of a class beside, below or above one of another class; what is ignored is no other."""
+    """Returns the pixels `[K, H, W]` of each class that have a pixel of another class left, right, above or below.
+    IGNORE does not count as another class."""
     inside = mask[None] == torch.arange(classes, device=mask.device)[:, None, None]
-    free = inside | (mask == IGNORE)
-    other = F.pad((~free).float()[None], (1, 1, 1, 1))[0]
-    beside = other[:, :-2, 1:-1] + other[:, 2:, 1:-1] + other[:, 1:-1, :-2] + other[:, 1:-1, 2:]
-    return inside & (beside > 0)
+    same = inside | (mask == IGNORE)
+    other = F.pad((~same).float()[None], (1, 1, 1, 1))[0]
+    neighbours = other[:, :-2, 1:-1] + other[:, 2:, 1:-1] + other[:, 1:-1, :-2] + other[:, 1:-1, 2:]
+    return inside & (neighbours > 0)
 
 
-def _grown(edge: Tensor, reach: int) -> Tensor:
-    """What lies within `reach` rows and columns of a boundary."""
-    rows_ = F.max_pool2d(edge.float()[None], (2 * reach + 1, 1), stride=1, padding=(reach, 0))
-    return F.max_pool2d(rows_, (1, 2 * reach + 1), stride=1, padding=(0, reach))[0] > 0
-
-
-def _ratio(above: NDArray[Any], below: NDArray[Any]) -> Floats:
-    return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+def _dilate(edge: Tensor, reach: int) -> Tensor:
+    """Returns the pixels `[K, H, W]` within `reach` rows and columns of a boundary."""
+    # A square maximum in two passes, rows and columns: 2 * (2 reach + 1) comparisons a pixel instead of its square.
+    within_rows = F.max_pool2d(edge.float()[None], (2 * reach + 1, 1), stride=1, padding=(reach, 0))
+    return F.max_pool2d(within_rows, (1, 2 * reach + 1), stride=1, padding=(0, reach))[0] > 0

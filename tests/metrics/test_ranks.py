@@ -1,4 +1,4 @@
-"""Scores and losses are those of one process, however many the images of a pass were dealt out to."""
+"""Scores and losses do not depend on the number of ranks that the images of a pass are distributed over."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from resnet_tl.metrics.classification import ClassificationMetrics
 CLASSES = list("abcdefg")
 
 
-def judged(count: int, ranks: int, multi_label: bool) -> tuple[dict[str, float], float]:
-    """Scores and mean loss of `count` images over so many ranks, in batches of 2, fillers among them."""
+def scores_over_ranks(count: int, ranks: int, multi_label: bool) -> tuple[dict[str, float], float]:
+    """Computes scores and mean loss of `count` images over `ranks` ranks, in batches of 2 with fillers."""
     torch.manual_seed(count)
     logits = torch.randn(count + 1, len(CLASSES))  # the last one is a filler's
-    several = torch.rand(count + 1, len(CLASSES)) < 0.3
-    targets = several if multi_label else several.long().argmax(1)
+    multi_hot = torch.rand(count + 1, len(CLASSES)) < 0.3
+    targets = multi_hot if multi_label else multi_hot.long().argmax(1)
     each = []
     for rank in range(ranks):
         metrics, loss = ClassificationMetrics(CLASSES, multi_label), MeanMetric()
@@ -31,16 +31,16 @@ def judged(count: int, ranks: int, multi_label: bool) -> tuple[dict[str, float],
         each.append((metrics, loss))
     (metrics, loss), *others = each
     for other, their_loss in others:
-        metrics.seen.merge_state(other.seen)
+        metrics.metric.merge_state(other.metric)
         loss.merge_state(their_loss)
     return metrics.compute(), float(loss.compute())
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
 @pytest.mark.parametrize("count", [1, 5, 7, 16])
-def test_ranks_change_nothing(count: int, multi_label: bool) -> None:
-    scores, loss = judged(count, 1, multi_label)
+def test_the_number_of_ranks_changes_nothing(count: int, multi_label: bool) -> None:
+    scores, loss = scores_over_ranks(count, 1, multi_label)
     for ranks in (2, 3):
-        theirs, their_loss = judged(count, ranks, multi_label)
-        assert theirs == pytest.approx(scores, abs=0, nan_ok=True)
+        distributed, their_loss = scores_over_ranks(count, ranks, multi_label)
+        assert distributed == pytest.approx(scores, abs=0, nan_ok=True)
         assert their_loss == pytest.approx(loss, abs=1e-6)
