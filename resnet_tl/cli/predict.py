@@ -1,33 +1,33 @@
-"""`resnet-tl predict`: what a run or checkpoint says of images."""
+"""`resnet-tl predict`: the predictions of a run or checkpoint, as files or on the terminal."""
 
 from __future__ import annotations
 
 import sys
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from resnet_tl.cli.command import Command, Options
 from resnet_tl.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
-    from resnet_tl.prediction.classification import ClassPrediction, Predictor
+    from resnet_tl.prediction.classification import ClassPrediction, ClassPredictor
     from resnet_tl.prediction.detection import BoxPredictor
     from resnet_tl.prediction.segmentation import MaskPredictor
 
 HELP = """usage: resnet-tl predict RUN_OR_CHECKPOINT IMAGES ... [--out FILE]
 
-What a run (its best checkpoint) or a checkpoint says of images: files, folders, zips, globs.
+Predicts images (files, folders, zips, globs) with a run's best checkpoint, or with a checkpoint.
 
-  --out FILE.csv | FILE.json        a line an image (detectors: an object); never overwritten (default: the terminal)
-  --out FOLDER                      of a network that segments: masks, overlays, areas.csv (default: predictions);
-                                    of a detector: objects.json in COCO's format, objects.csv (default: predictions)
-  --draw                            of a detector: also images with boxes, names, scores and masks, in FOLDER/drawn
-  --score S                         of a detector: leave out what is less sure (0.05; drawn: 0.4)
-  --top N                           how many classes to name, likeliest first (5)
-  --batch-size N                    images at a time (32)
+  --out FILE.csv | FILE.json        one line an image (detectors: an object); never overwritten (default: the terminal)
+  --out FOLDER                      segmentation: masks, overlays, areas.csv (default: predictions);
+                                    detection: objects.json in COCO's format, objects.csv (default: predictions)
+  --draw                            detection: also images with boxes, names, scores and masks, in FOLDER/drawn
+  --score S                         detection: drop objects with lower scores (0.05; drawn: 0.4)
+  --top N                           classification: how many classes to name, best first (5)
+  --batch-size N                    images at a time (32; segmentation and detection: 1, images of one size together)
   --device DEVICE                   cpu, cuda, cuda:1, mps
-  --on-error error|skip             what an image that cannot be decoded does: end it all, or be left out and named
+  --on-error error|skip             what an image that cannot be decoded does: stop everything, or be skipped and named
   --trust-code                      let the checkpoint name classes outside resnet_tl
 
 example: resnet-tl predict runs/folder_resnet50_finetune/2026-01-31_12-00-00 "new/**/*.jpg" --out predictions.csv"""
@@ -42,8 +42,8 @@ def run(verb: str, command: Command) -> int:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--draw", action="store_true")
     parser.add_argument("--score", type=float)
-    parser.add_argument("--top", type=int, default=5)
-    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--top", type=int)
+    parser.add_argument("--batch-size", type=int)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--on-error", choices=["error", "skip"], default="error")
     parser.add_argument("--trust-code", action="store_true")
@@ -53,69 +53,76 @@ def run(verb: str, command: Command) -> int:
         return 0
     if options.run is None or not options.images:
         raise RecipeError("predict needs a run folder or checkpoint, and images: resnet-tl predict RUN photos")
-    if options.top < 1 or options.batch_size < 1:
+    if any(value is not None and value < 1 for value in (options.top, options.batch_size)):
         raise RecipeError("--top and --batch-size need a number of at least 1")
     if options.out is not None and options.out.suffix in FILES and options.out.exists():
         raise RunError(f"--out {options.out}: exists already, and nothing is overwritten")
+    from resnet_tl.prediction.base import wrong_task
     from resnet_tl.prediction.detection import BoxPredictor
     from resnet_tl.prediction.load import load
     from resnet_tl.prediction.segmentation import MaskPredictor
 
     predictor = load(options.run, device=options.device, trust_code=options.trust_code, batch_size=options.batch_size)
+    for option, task in (("top", "classification"), ("score", "detection"), ("draw", "detection")):
+        if getattr(options, option) not in (None, False) and predictor.task != task:
+            raise wrong_task(f"--{option}", task, predictor.task)
     if isinstance(predictor, BoxPredictor):
         return _objects(predictor, options)
-    if options.draw or options.score is not None:
-        raise RecipeError("--draw and --score are for detectors, and this network finds no objects")
     return _masks(predictor, options) if isinstance(predictor, MaskPredictor) else _classes(predictor, options)
 
 
-def _classes(predictor: Predictor, options: Namespace) -> int:
-    from resnet_tl.prediction.classification import write_csv, write_json
+def _classes(predictor: ClassPredictor, options: Namespace) -> int:
+    from resnet_tl.prediction.writers.csv_tables import class_table
+    from resnet_tl.prediction.writers.json_list import class_list
+    from resnet_tl.prediction.writers.output import write
 
     out: Path | None = options.out
     if out is not None and out.suffix not in FILES:
         raise RecipeError(f"--out {out}: expected a name that ends in .csv or .json")
-    predictions = predictor.stream(options.images, options.top, options.on_error)
+    predictions = predictor.stream(options.images, on_error=options.on_error, top=options.top)
     if out is None:
         for prediction in predictions:
             print(_line(prediction))
         return 0
-    return _said(out, (write_csv if out.suffix == ".csv" else write_json)(predictions, out))
+    return _report(out, write(predictions, [class_table(out) if out.suffix == ".csv" else class_list(out)]))
 
 
 def _masks(predictor: MaskPredictor, options: Namespace) -> int:
-    from resnet_tl.prediction.segmentation import write_masks
+    from resnet_tl.prediction.writers.masks import mask_folder
+    from resnet_tl.prediction.writers.output import write
 
     folder = options.out or FOLDER
-    predictions = predictor.stream(options.images, options.on_error)
-    return _said(folder, write_masks(predictions, predictor.classes, predictor.colours, folder))
+    predictions = predictor.stream(options.images, on_error=options.on_error)
+    return _report(folder, write(predictions, [mask_folder(folder, predictor.classes, predictor.colours)]))
 
 
 def _objects(predictor: BoxPredictor, options: Namespace) -> int:
-    from resnet_tl.prediction.box_files import DRAWN, coco_file, drawings, new_folder, table_file, write
+    from resnet_tl.prediction.writers.coco import coco_file
+    from resnet_tl.prediction.writers.csv_tables import box_table
+    from resnet_tl.prediction.writers.drawings import SCORE, drawing_folder
+    from resnet_tl.prediction.writers.output import new_folder, write
 
     out: Path = options.out or FOLDER
-    is_file = out.suffix in FILES
-    if is_file and options.draw:
-        raise RecipeError(f"--draw needs a folder to write to: --out {out.with_suffix('')}")
-    if not is_file:
-        new_folder(out)
-    outputs = []
-    if out.suffix != ".csv":
-        outputs.append(coco_file(out if is_file else out / "objects.json", predictor.classes, predictor.codes))
-    if out.suffix != ".json":
-        outputs.append(table_file(out if is_file else out / "objects.csv"))
-    if options.draw:
-        outputs.append(drawings(out / "drawn", DRAWN if options.score is None else options.score))
-    predictions = predictor.stream(options.images, options.on_error, options.score or 0.0)
-    return _said(out, write(predictions, outputs))
+    predictions = predictor.stream(options.images, on_error=options.on_error, score=options.score)
+    if out.suffix in FILES:
+        if options.draw:
+            raise RecipeError(f"--draw needs a folder to write to: --out {out.with_suffix('')}")
+        output = box_table(out) if out.suffix == ".csv" else coco_file(out, predictor.classes, predictor.codes)
+        return _report(out, write(predictions, [output]))
+    with new_folder(out) as folder:
+        outputs: list[Any] = [coco_file(folder / "objects.json", predictor.classes, predictor.codes)]
+        outputs.append(box_table(folder / "objects.csv"))
+        if options.draw:
+            outputs.append(drawing_folder(folder / "drawn", SCORE if options.score is None else options.score))
+        count = write(predictions, outputs)
+    return _report(out, count)
 
 
-def _said(out: Path, count: int) -> int:
+def _report(out: Path, count: int) -> int:
     print(f"{out}: {count} image{'' if count == 1 else 's'}", file=sys.stderr)
     return 0
 
 
 def _line(prediction: ClassPrediction) -> str:
-    named = zip(prediction.classes, prediction.scores, strict=True)
-    return f"{prediction.path}  " + "  ".join(f"{name} {score:.3f}" for name, score in named)
+    scored = zip(prediction.classes, prediction.scores, strict=True)
+    return f"{prediction.path}  " + "  ".join(f"{name} {score:.3f}" for name, score in scored)

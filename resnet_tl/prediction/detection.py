@@ -1,34 +1,38 @@
-"""Files or arrays in, boxes and masks out: `predict` of networks that find objects. No Lightning."""
+"""Images in, objects out: boxes, scores, classes, and masks if the network predicts them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.models.network import Network
 from resnet_tl.models.pasting import Cutout, paste
-from resnet_tl.prediction.classification import Source, device_called, images_of, resized
+from resnet_tl.prediction.base import Options, Prediction, Predictor
+from resnet_tl.prediction.loader import Input, Loader
+from resnet_tl.prediction.whole_image import WholeImage
 from resnet_tl.structures.boxes import rescale
-from resnet_tl.structures.records import Preprocessing
+from resnet_tl.structures.records import Detections
 
 
 @dataclass(frozen=True)
-class BoxPrediction:
-    """D objects on an image, the surest first.
+class BoxPrediction(Prediction):
+    """The D objects of one image, highest score first.
 
-    index: its place among the images predicted. path: of its file; None for an array. image: `[H, W, C]`.
-    boxes: `[D, 4]` float32 x1, y1, x2, y2 in its pixels. scores: `[D]` 0...1. labels: `[D]` class indices.
-    classes: their names. masks: D parts of the image, of a network that finds masks.
+    image: `[H, W, C]`, as decoded.
+    boxes: `[D, 4]` float32 x1, y1, x2, y2 in its pixels.
+    scores: `[D]` float32, 0...1.
+    labels: `[D]` int64, class indices.
+    classes: D class names.
+    masks: D masks; None if the network predicts boxes alone.
     """
 
-    index: int
-    path: str | None
     image: ImageArray
     boxes: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float32]
@@ -37,58 +41,47 @@ class BoxPrediction:
     masks: list[Cutout] | None
 
 
-class BoxPredictor:
-    """A trained network that finds objects, one image at a time, resized as validation resized it.
+class BoxPredictor(Predictor[BoxPrediction]):
+    """A network that detects objects. Images are resized as in validation, and boxes and masks back.
 
-    Attributes: `network`, `classes` (K names), `codes` (the category id of each, as the training set has it),
-    `preprocessing`.
+    Attributes: those of `Predictor`, and `codes`: the category id of each class in the training set.
     """
 
+    task: ClassVar[str] = "detection"
+
     def __init__(
-        self, network: Network, classes: Sequence[str], codes: Sequence[int] | None = None, *, device: str = "cpu"
+        self,
+        network: Network,
+        classes: Sequence[str],
+        codes: Sequence[int] | None = None,
+        *,
+        device: str = "cpu",
+        batch_size: int = 1,
     ) -> None:
-        self.network = network.to(device_called(device)).eval()
-        self.classes = list(classes)
+        loader = Loader(WholeImage(network.preprocessing), len(network.mean), keep_images=True)
+        super().__init__(network, classes, loader, device=device, batch_size=batch_size)
         self.codes = list(range(1, len(classes) + 1)) if codes is None else list(codes)
 
-    @property
-    def preprocessing(self) -> Preprocessing:
-        return self.network.preprocessing
+    def _predict_images(self, images: Tensor, inputs: Sequence[Input], options: Options) -> Iterator[BoxPrediction]:
+        detections: Detections = self.network.head.predict(self.network(images))
+        size = (images.shape[-2], images.shape[-1])
+        for number, each in enumerate(inputs):
+            masks = None if detections.masks is None else detections.masks[number]
+            single = Detections(detections.boxes[number], detections.scores[number], detections.labels[number], masks)
+            yield self._objects(each, single, size, options)
 
-    def predict(
-        self,
-        inputs: Source | Iterable[Source],
-        on_error: Literal["error", "skip"] = "error",
-        score: float = 0.0,
-    ) -> list[BoxPrediction]:
-        """Predict files, folders, zips, globs or arrays `[H, W, C]`, in the order given.
-
-        Args:
-            on_error: what an image that cannot be used does: raise its DataError, or be left out with a warning.
-            score: objects that are less sure are left out.
-        """
-        return list(self.stream(inputs, on_error, score))
-
-    def stream(
-        self,
-        inputs: Source | Iterable[Source],
-        on_error: Literal["error", "skip"] = "error",
-        score: float = 0.0,
-    ) -> Iterator[BoxPrediction]:
-        """`predict`, one prediction after another."""
-        for index, path, image in images_of(inputs, len(self.network.mean), on_error):
-            yield self._found(index, path, image, score)
-
-    @torch.inference_mode()
-    def _found(self, index: int, path: str | None, image: ImageArray, score: float) -> BoxPrediction:
-        size = (image.shape[0], image.shape[1])
-        images = resized(image, self.network)
-        found = self.network.head.predict(self.network(images))
-        sure = (found.labels[0] >= 0) & (found.scores[0] >= score)
-        boxes = rescale(found.boxes.cpu(), torch.tensor([images.shape[-2:]]), torch.tensor([size]))[0, sure.cpu()]
+    def _objects(self, each: Input, detections: Detections, size: tuple[int, int], options: Options) -> BoxPrediction:
+        """The objects of one image: its detections (boxes `[D, 4]` ...) are in pixels of the (h, w) `size`."""
+        image = each.image
+        assert image is not None
+        original = (image.shape[0], image.shape[1])
+        chosen = (detections.labels >= 0) & (detections.scores >= options.score)
+        sizes = torch.tensor([size]), torch.tensor([original])
+        boxes = rescale(detections.boxes.cpu()[None], *sizes)[0, chosen.cpu()]
         masks = None
-        if found.masks is not None:
-            masks = [paste(mask, box, size) for mask, box in zip(found.masks[0, sure].cpu(), boxes, strict=True)]
-        scores, labels = found.scores[0, sure].cpu().numpy(), found.labels[0, sure].cpu().numpy()
+        if detections.masks is not None:
+            pairs = zip(detections.masks[chosen].cpu(), boxes, strict=True)
+            masks = [paste(mask, box, original) for mask, box in pairs]
+        scores, labels = detections.scores[chosen].cpu().numpy(), detections.labels[chosen].cpu().numpy()
         names = [self.classes[label] for label in labels]
-        return BoxPrediction(index, path, image, boxes.numpy(), scores, labels, names, masks)
+        return BoxPrediction(each.index, each.path, image, boxes.numpy(), scores, labels, names, masks)

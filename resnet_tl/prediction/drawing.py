@@ -1,4 +1,4 @@
-"""Images with what was found on them, for people: readable whatever the image's size."""
+"""Images with predicted objects drawn on them, for people: readable whatever the image's size."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.models.pasting import Cutout
 
 SMALLEST = 480
-"""Pixels of a drawn image's short side at least: smaller images are enlarged, so that words fit on them."""
+"""Pixels of a drawing's short side at least: smaller images are enlarged, so that captions fit on them."""
 
 Box = tuple[float, float, float, float]
 Colour = tuple[int, int, int]
@@ -22,29 +23,30 @@ def draw(
     array: npt.NDArray[np.uint8],
     boxes: npt.NDArray[np.float32],
     labels: Sequence[int],
-    words: Sequence[str],
+    captions: Sequence[str],
     masks: Sequence[Cutout] | None = None,
 ) -> Image.Image:
-    """The image with a box, its words and maybe a mask for each object, the first on top.
+    """Draws D objects on an image: boxes, captions and masks, the first object on top.
 
     Args:
-        array: `[H, W, 3]`.
+        array: `[H, W, 3]` RGB.
         boxes: `[D, 4]` x1, y1, x2, y2 in its pixels.
-        labels: of the objects' classes; those of a class have one colour.
-        words: for each object.
+        labels: D class indices; objects of one class have one colour.
+        captions: D texts.
+        masks: D masks, or None.
     """
     pixels = array.copy()
-    for number in reversed(range(len(masks or []))):
-        _tint(pixels, masks[number], colour_of(labels[number]))  # type: ignore[index]
+    for mask, label in reversed(list(zip(masks or [], labels, strict=False))):
+        _tint(pixels, mask, colour_of(label))
     image = Image.fromarray(pixels)
     scale = max(1.0, SMALLEST / min(image.size))
     image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
-    unit = max(1.0, min(image.size) / SMALLEST)  # pixels that look like one
+    unit = max(1.0, min(image.size) / SMALLEST)  # pixels of the drawing that look like one
     canvas, font = ImageDraw.Draw(image), ImageFont.load_default(round(13 * unit))
     for box, label in reversed(list(zip(boxes * scale, labels, strict=True))):
         canvas.rectangle(_inside(box, image.size), outline=colour_of(label), width=round(2 * unit))
     taken: list[Box] = []
-    for box, label, text in zip(boxes * scale, labels, words, strict=True):
+    for box, label, text in zip(boxes * scale, labels, captions, strict=True):
         left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
         plate = _place(box, (right - left + 4 * unit, bottom - top + 4 * unit), image.size, taken)
         taken.append(plate)
@@ -54,38 +56,44 @@ def draw(
     return image
 
 
+def to_rgb(image: ImageArray) -> npt.NDArray[np.uint8]:
+    """`[H, W, C]` -> `[H, W, 3]`: the first channel where there are not three, 16 bits stretched to 8."""
+    pixels = image if image.dtype == np.uint8 else (image / max(int(image.max()), 1) * 255).astype(np.uint8)
+    return pixels if pixels.shape[2] == 3 else np.repeat(pixels[..., :1], 3, axis=2)
+
+
 def colour_of(label: int) -> Colour:
-    """Vivid, and far from those of neighbouring labels: hues a golden ratio apart."""
-    shade = colorsys.hsv_to_rgb((0.02 + label * 0.618034) % 1, 0.85, 0.75 + 0.25 * (label % 2))
-    return tuple(round(255 * part) for part in shade)  # type: ignore[return-value]
+    """A vivid colour, far from those of neighbouring labels: hues are a golden ratio apart."""
+    red, green, blue = colorsys.hsv_to_rgb((0.02 + label * 0.618034) % 1, 0.85, 0.75 + 0.25 * (label % 2))
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def _tint(pixels: npt.NDArray[np.uint8], mask: Cutout, colour: Colour, share: float = 0.45) -> None:
-    """Lays a colour over the mask's pixels, in full on its rim."""
+def _tint(pixels: npt.NDArray[np.uint8], mask: Cutout, colour: Colour, opacity: float = 0.45) -> None:
+    """Colours the mask's pixels in place: its rim fully, its inside half-transparent."""
     inside, (height, width) = mask.pixels, mask.pixels.shape
     part = pixels[mask.top : mask.top + height, mask.left : mask.left + width]
     middle = np.pad(inside, 1)
     core = middle[:-2, 1:-1] & middle[2:, 1:-1] & middle[1:-1, :-2] & middle[1:-1, 2:] & inside
-    part[inside] = (part[inside] * (1 - share) + np.array(colour) * share).astype(np.uint8)
+    part[inside] = (part[inside] * (1 - opacity) + np.array(colour) * opacity).astype(np.uint8)
     part[inside & ~core] = colour
 
 
 def _inside(box: npt.NDArray[np.float32], size: tuple[int, int]) -> Box:
-    """Drawn edges are pixels, counted from 0."""
+    """The box as Pillow draws it: its right and lower edges are the last pixels inside."""
     x0, y0, x1, y1 = box.tolist()
     return x0, y0, max(min(x1, size[0]) - 1, x0), max(min(y1, size[1]) - 1, y0)
 
 
 def _place(box: npt.NDArray[np.float32], plate: tuple[float, float], size: tuple[int, int], taken: list[Box]) -> Box:
-    """Where words stand: above the box, else in its corner, below it, or at its right, where they hide no others."""
+    """Where a caption goes: above the box, else in its corner, below it or at its right, wherever it hides no other."""
     (x0, y0, x1, y1), (width, height) = box.tolist(), plate
     corners = [(x0, y0 - height), (x0, y0), (x0, y1), (x1 - width, y1 - height), (x1, y0)]
-    places = [_pushed(corner, plate, size) for corner in corners]
+    places = [_moved_inside(corner, plate, size) for corner in corners]
     return next((place for place in places if not any(_touch(place, other) for other in taken)), places[0])
 
 
-def _pushed(corner: tuple[float, float], plate: tuple[float, float], size: tuple[int, int]) -> Box:
-    """As far as needed into the image."""
+def _moved_inside(corner: tuple[float, float], plate: tuple[float, float], size: tuple[int, int]) -> Box:
+    """The caption's rectangle, moved as far into the image as needed."""
     x, y = (max(0.0, min(at, limit - 1 - side)) for at, side, limit in zip(corner, plate, size, strict=True))
     return x, y, x + plate[0], y + plate[1]
 

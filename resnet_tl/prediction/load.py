@@ -1,33 +1,65 @@
-"""The predictor for a checkpoint, by what its network does."""
+"""A checkpoint's predictor, chosen by what its network does."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from resnet_tl.checkpoint import read
+from resnet_tl.checkpoint import Bundle, read
+from resnet_tl.errors import WeightsError
 from resnet_tl.models.heads.base import DetectionHead
 from resnet_tl.models.heads.segmentation.base import SegmentationHead
 from resnet_tl.models.inference import Inference
-from resnet_tl.prediction.classification import Predictor, network_of
+from resnet_tl.models.network import Network, build
+from resnet_tl.prediction.classification import ClassPredictor
 from resnet_tl.prediction.detection import BoxPredictor
 from resnet_tl.prediction.segmentation import MaskPredictor
+from resnet_tl.recipe.build import foreign_code, instantiate_model
 
-AnyPredictor: TypeAlias = Predictor | MaskPredictor | BoxPredictor
+AnyPredictor: TypeAlias = ClassPredictor | MaskPredictor | BoxPredictor
 
 
-def load(path: str | Path, *, device: str = "cpu", trust_code: bool = False, batch_size: int = 32) -> AnyPredictor:
-    """The predictor of a run folder (its best checkpoint) or a checkpoint.
+def load(
+    path: str | Path, *, device: str = "cpu", trust_code: bool = False, batch_size: int | None = None
+) -> AnyPredictor:
+    """Returns the predictor of a run folder (its best checkpoint) or a checkpoint.
+
+    Args:
+        device: `cpu`, `cuda`, `cuda:1`, `mps`.
+        trust_code: import classes outside `resnet_tl` that the checkpoint names.
+        batch_size: images predicted at a time; None for 32 in classification, 1 in segmentation and detection.
 
     Raises:
-        WeightsError: see `resnet_tl.checkpoint.read`; or it needs code that is not trusted.
-        RunError: no such device.
+        WeightsError: see `resnet_tl.checkpoint.read`; or the checkpoint needs code that is not trusted.
+        RunError: there is no such device.
     """
-    ours = read(path)
-    network = network_of(ours, trust_code)
+    bundle = read(path)
+    network = build_network(bundle, trust_code)
+    options: dict[str, Any] = {"device": device} | ({} if batch_size is None else {"batch_size": batch_size})
     if isinstance(network.head, SegmentationHead):
-        how = Inference(**ours.recipe["model"]["init_args"].get("inference", {}))
-        return MaskPredictor(network, ours.classes, how, colours=ours.colours, device=device)
+        inference = Inference(**bundle.recipe["model"]["init_args"].get("inference", {}))
+        return MaskPredictor(network, bundle.classes, inference, colours=bundle.colours, **options)
     if isinstance(network.head, DetectionHead):
-        return BoxPredictor(network, ours.classes, ours.codes, device=device)
-    return Predictor.from_bundle(ours, network, device=device, batch_size=batch_size)
+        return BoxPredictor(network, bundle.classes, bundle.codes, **options)
+    reduced = bundle.recipe.get("data", {}).get("init_args", {}).get("reduced_decoding", False)
+    transforms = bundle.eval_transforms
+    return ClassPredictor(network, bundle.classes, eval_transforms=transforms, reduced_decoding=reduced, **options)
+
+
+def build_network(bundle: Bundle, trust_code: bool) -> Network:
+    """Returns the network of a checkpoint, with its weights.
+
+    Raises:
+        WeightsError: it needs code outside `resnet_tl` that is not trusted.
+    """
+    init_args = bundle.recipe["model"]["init_args"]
+    foreign = None if trust_code else foreign_code([init_args, bundle.eval_transforms])
+    if foreign is not None:
+        raise WeightsError(
+            f"{bundle.path}: needs {foreign!r}, which is not part of resnet_tl: add --trust-code "
+            "(in Python trust_code=True) if you trust that code"
+        )
+    network = build(**instantiate_model(init_args, trust_code=trust_code), classes=bundle.classes)
+    network.load_state_dict(bundle.state_dict)
+    network.preprocessing = bundle.preprocessing
+    return network

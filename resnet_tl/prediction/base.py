@@ -1,0 +1,164 @@
+"""What all predictors share: one signature, one preprocessing path, batches of images of one size."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from resnet_tl.errors import RecipeError, RunError
+from resnet_tl.models.network import Network
+from resnet_tl.prediction.inputs import Source, list_images
+from resnet_tl.prediction.loader import Input, Loader, OnError
+from resnet_tl.structures.records import Preprocessing
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The prediction for one image.
+
+    index: position among the images predicted, those in folders and globs counted one by one.
+    path: of its file; None for an array.
+    """
+
+    index: int
+    path: str | None
+
+
+P = TypeVar("P", bound=Prediction)
+
+
+class Options(NamedTuple):
+    """Options of single tasks. top: how many classes to name. score: objects with lower scores are dropped."""
+
+    top: int
+    score: float
+
+
+TASK_OF_OPTION = {"top": "classification", "score": "detection"}
+
+
+class Predictor(ABC, Generic[P]):
+    """A trained network with the preprocessing of its validation.
+
+    Attributes:
+        task: `classification`, `segmentation` or `detection`.
+        network, classes (K names), preprocessing.
+        batch_size: images predicted at a time, unless `predict` sets another.
+    """
+
+    task: ClassVar[str]
+
+    def __init__(
+        self, network: Network, classes: Sequence[str], loader: Loader, *, device: str = "cpu", batch_size: int
+    ) -> None:
+        self.network = network.to(find_device(device)).eval()
+        self.classes = list(classes)
+        self.batch_size = _at_least_one("batch_size", batch_size)
+        self._loader = loader
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return self.network.preprocessing
+
+    def predict(
+        self,
+        inputs: Source | Iterable[Source],
+        *,
+        on_error: OnError = "error",
+        batch_size: int | None = None,
+        top: int | None = None,
+        score: float | None = None,
+    ) -> list[P]:
+        """Predicts images in the order given.
+
+        Args:
+            inputs: one or many: files, folders, zips, globs, arrays `[H, W, C]`; an array `[N, H, W, C]` is N images.
+            on_error: what an image that cannot be used does: raise, or be skipped with a warning that names it.
+            batch_size: images at a time, in place of the predictor's own. Images of one size go through the network
+                together; their predictions are the same up to rounding.
+            top: classification: how many classes to name (5); multi-label names those that reach their threshold.
+            score: detection: drop objects with lower scores (0).
+
+        Raises:
+            DataError: nothing exists at a path, a damaged image, an array of a wrong shape or type.
+            RecipeError: an option out of range, or of another task.
+        """
+        return list(self.stream(inputs, on_error=on_error, batch_size=batch_size, top=top, score=score))
+
+    def stream(
+        self,
+        inputs: Source | Iterable[Source],
+        *,
+        on_error: OnError = "error",
+        batch_size: int | None = None,
+        top: int | None = None,
+        score: float | None = None,
+    ) -> Iterator[P]:
+        """Like `predict`, but yields one prediction after another, for more images than fit into memory."""
+        if on_error not in ("error", "skip"):
+            raise RecipeError(f"on_error: {on_error!r}; expected 'error' or 'skip'")
+        for option, value in (("top", top), ("score", score)):
+            if value is not None and TASK_OF_OPTION[option] != self.task:
+                raise wrong_task(option, TASK_OF_OPTION[option], self.task)
+        if score is not None and not 0 <= score <= 1:
+            raise RecipeError(f"score: {score}; expected 0 to 1")
+        size = self.batch_size if batch_size is None else _at_least_one("batch_size", batch_size)
+        options = Options(5 if top is None else _at_least_one("top", top), 0.0 if score is None else score)
+        return self._stream(inputs, on_error, size, options)
+
+    def _stream(
+        self, inputs: Source | Iterable[Source], on_error: OnError, batch_size: int, options: Options
+    ) -> Iterator[P]:
+        for batch in self._loader.batches(list_images(inputs), batch_size, on_error):
+            yield from self._predict(batch, options)
+
+    @torch.inference_mode()
+    def _predict(self, batch: Sequence[Input], options: Options) -> list[P]:
+        """Returns the predictions of a batch, in order; images of one size go through the network together.
+
+        Images are never padded to a common size, nor 8 bits spread to 16: no prediction depends on the others.
+        """
+        groups: dict[tuple[tuple[int, ...], np.dtype], list[Input]] = {}
+        for each in batch:
+            groups.setdefault((each.pixels.shape, each.pixels.dtype), []).append(each)
+        predictions: list[P] = []
+        for group in groups.values():
+            # Memory in the order N, h, w, C is what torch sees as channels-last.
+            images = torch.from_numpy(np.stack([each.pixels for each in group])).permute(0, 3, 1, 2)
+            predictions.extend(self._predict_images(images.to(self.network.mean.device), group, options))
+        return sorted(predictions, key=lambda prediction: prediction.index)
+
+    @abstractmethod
+    def _predict_images(self, images: Tensor, inputs: Sequence[Input], options: Options) -> Iterable[P]:
+        """Returns the predictions for images `[N, C, h, w]`, uint8 or uint16, of N inputs."""
+
+
+def find_device(name: str) -> torch.device:
+    """Raises RunError if there is no such device."""
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        available = [
+            *(["cuda"] if torch.cuda.is_available() else []),
+            *(["mps"] if torch.backends.mps.is_available() else []),
+        ]
+        raise RunError(f"no device {name!r} here; there is {' and '.join(['cpu', *available])}") from None
+    return device
+
+
+def wrong_task(option: str, task: str, actual: str) -> RecipeError:
+    """The error about an option of another task."""
+    return RecipeError(f"{option} applies to {task}, but this network does {actual}; remove it")
+
+
+def _at_least_one(option: str, value: int) -> int:
+    if value < 1:
+        raise RecipeError(f"{option}: {value}; expected 1 or more")
+    return value

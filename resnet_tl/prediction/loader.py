@@ -1,0 +1,92 @@
+"""Decoding ahead: threads decode and resize the next images while the network predicts the current ones."""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from resnet_tl.data.images.decode import ImageArray
+from resnet_tl.data.images.transforms import Transform
+from resnet_tl.errors import DataError
+from resnet_tl.prediction.inputs import SEED, Source, decode_input
+
+OnError: TypeAlias = Literal["error", "skip"]
+
+AHEAD = 4
+"""Images decoded ahead with small batches; larger batches decode one batch ahead. Whole images wait in memory."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """A decoded image, ready for the network.
+
+    index: position among the images predicted.
+    path: of its file; None for an array.
+    pixels: `[h, w, C]` uint8 or uint16, resized (and cropped) as in evaluation.
+    image: `[H, W, C]` as decoded; None unless the loader keeps whole images.
+    """
+
+    index: int
+    path: str | None
+    pixels: ImageArray
+    image: ImageArray | None
+
+
+@dataclass(frozen=True)
+class Loader:
+    """The preprocessing of all predictors.
+
+    transform: evaluation's, image -> one view.
+    channels: of every image.
+    keep_images: keep the image as decoded next to the pixels, for predictions at its own size.
+    reduce: decode a JPEG at a fraction of its size, where `transform` needs no more.
+    threads: None for as many as there are cores, and a few more.
+    """
+
+    transform: Transform
+    channels: int
+    keep_images: bool = False
+    reduce: bool = False
+    threads: int | None = None
+
+    def batches(self, images: Sequence[Source], batch_size: int, on_error: OnError) -> Iterator[list[Input]]:
+        """Yields up to `batch_size` images at a time, in order.
+
+        on_error: what an image that cannot be used does: raise its DataError, or be skipped with a warning.
+        """
+        numbered = enumerate(images)
+        waiting: deque[Future[Input]] = deque()
+        pool = ThreadPoolExecutor(self.threads)
+        try:
+            while True:
+                room = batch_size + max(batch_size, AHEAD) - len(waiting)
+                waiting.extend(pool.submit(self._load, source, index) for index, source in islice(numbered, room))
+                if not waiting:
+                    return
+                batch = [waiting.popleft() for _ in range(min(batch_size, len(waiting)))]
+                yield list(_results(batch, on_error))
+        finally:  # also where the caller stops half-way or an image ends it: nothing more is decoded
+            pool.shutdown(cancel_futures=True)
+
+    def _load(self, source: Source, index: int) -> Input:
+        image, original_size = decode_input(source, index, self.transform, self.channels, self.reduce)
+        pixels = self.transform(image, original_size, SEED)[0]
+        path = None if isinstance(source, np.ndarray) else str(source)
+        return Input(index, path, pixels, image if self.keep_images else None)
+
+
+def _results(futures: Iterable[Future[Input]], on_error: OnError) -> Iterator[Input]:
+    for future in futures:
+        try:
+            yield future.result()
+        except DataError as error:
+            if on_error == "error":
+                raise
+            warnings.warn(f"skipped: {error}", stacklevel=2)

@@ -1,0 +1,69 @@
+"""Objects in COCO's JSON format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from resnet_tl.metrics.coco import encode
+from resnet_tl.prediction.detection import BoxPrediction
+from resnet_tl.prediction.writers.output import Add, image_name, new_file
+from resnet_tl.structures.boxes import area, to_xywh
+from resnet_tl.structures.masks import to_run_lengths
+
+
+@contextmanager
+def coco_file(path: Path, classes: Sequence[str], codes: Sequence[int]) -> Iterator[Add[BoxPrediction]]:
+    """A data set: `images`, `annotations` (with `score`, and masks as compressed run lengths) and `categories`.
+
+    An image's id is the number that its file is named by, as in COCO, if all files are named by different numbers;
+    otherwise images are counted from 1.
+
+    Args:
+        codes: the category id of each class.
+    """
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+
+    def add(prediction: BoxPrediction) -> None:
+        height, width = prediction.image.shape[:2]
+        name = image_name(prediction)
+        images.append({"id": len(images) + 1, "file_name": name, "height": height, "width": width})
+        for entry in _annotations(prediction, codes):
+            annotations.append({"id": len(annotations) + 1, "image_id": len(images), **entry})
+
+    with new_file(path) as file:
+        yield add
+        ids = _ids(images)
+        for entry in images:
+            entry["id"] = ids[entry["id"]]
+        for entry in annotations:
+            entry["image_id"] = ids[entry["image_id"]]
+        categories = [{"id": code, "name": name} for code, name in zip(codes, classes, strict=True)]
+        json.dump({"images": images, "annotations": annotations, "categories": categories}, file, ensure_ascii=False)
+
+
+def _annotations(prediction: BoxPrediction, codes: Sequence[int]) -> Iterator[dict[str, Any]]:
+    boxes = torch.from_numpy(prediction.boxes)
+    size = (prediction.image.shape[0], prediction.image.shape[1])
+    values = zip(prediction.labels, prediction.scores, to_xywh(boxes).tolist(), area(boxes).tolist(), strict=True)
+    for number, (label, score, box, square) in enumerate(values):
+        entry = {"category_id": codes[label], "bbox": [round(edge, 2) for edge in box], "area": round(square, 2)}
+        if prediction.masks is not None:
+            mask = prediction.masks[number]
+            counts = encode(to_run_lengths(mask.pixels, (mask.top, mask.left), size), *size).decode()
+            entry |= {"segmentation": {"size": list(size), "counts": counts}, "area": int(mask.pixels.sum())}
+        yield {**entry, "iscrowd": 0, "score": round(float(score), 6)}
+
+
+def _ids(images: Sequence[dict[str, Any]]) -> dict[int, int]:
+    """The id of each image, by its position counted from 1."""
+    stems = [Path(image["file_name"]).stem for image in images]
+    numbers = [int(stem) for stem in stems if stem.isdecimal()]
+    by_name = len(set(numbers)) == len(images)
+    return dict(enumerate(numbers if by_name else range(1, len(images) + 1), start=1))

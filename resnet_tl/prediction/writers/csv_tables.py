@@ -1,0 +1,52 @@
+"""Classes and objects as CSV tables."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from resnet_tl.prediction.classification import ClassPrediction
+from resnet_tl.prediction.detection import BoxPrediction
+from resnet_tl.prediction.writers.output import Add, image_name, new_file
+
+
+@contextmanager
+def class_table(path: Path) -> Iterator[Add[ClassPrediction]]:
+    """One line an image: `path,label,score,label_2,score_2,...`; multi-label `path,label,score` with `a|b`."""
+    with new_file(path) as file:
+        table = csv.writer(file, lineterminator="\n")
+        has_header = False
+
+        def add(prediction: ClassPrediction) -> None:
+            nonlocal has_header
+            cells = _cells(prediction)
+            if not has_header:
+                numbered = ((f"label_{n}", f"score_{n}") for n in range(2, len(cells) // 2 + 1))
+                table.writerow(["path", "label", "score", *(name for pair in numbered for name in pair)])
+                has_header = True
+            table.writerow([image_name(prediction), *cells])
+
+        yield add
+
+
+@contextmanager
+def box_table(path: Path) -> Iterator[Add[BoxPrediction]]:
+    """One line an object: `path,label,score,x1,y1,x2,y2`."""
+    with new_file(path) as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["path", "label", "score", "x1", "y1", "x2", "y2"])
+
+        def add(prediction: BoxPrediction) -> None:
+            for name, score, box in zip(prediction.classes, prediction.scores, prediction.boxes, strict=True):
+                table.writerow([image_name(prediction), name, f"{score:.6f}", *(f"{edge:.2f}" for edge in box)])
+
+        yield add
+
+
+def _cells(prediction: ClassPrediction) -> list[str]:
+    scores = [f"{score:.6f}" for score in prediction.scores]
+    if prediction.multi_label:
+        return ["|".join(prediction.classes), "|".join(scores)]
+    return [cell for pair in zip(prediction.classes, scores, strict=True) for cell in pair]

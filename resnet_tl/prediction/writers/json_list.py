@@ -1,0 +1,25 @@
+"""Classes as a JSON list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from resnet_tl.prediction.classification import ClassPrediction
+from resnet_tl.prediction.writers.output import Add, image_name, new_file
+
+
+@contextmanager
+def class_list(path: Path) -> Iterator[Add[ClassPrediction]]:
+    """`[{"path": ..., "labels": [...], "scores": [...]}, ...]`, one entry an image."""
+    entries: list[dict[str, Any]] = []
+
+    def add(prediction: ClassPrediction) -> None:
+        entries.append({"path": image_name(prediction), "labels": prediction.classes, "scores": prediction.scores})
+
+    with new_file(path) as file:
+        yield add
+        json.dump(entries, file, indent=1, ensure_ascii=False)

@@ -1,0 +1,83 @@
+"""Objects on images, in the images' own pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from resnet_tl.data.images.decode import decode
+from resnet_tl.data.images.resize import resize
+from resnet_tl.models.network import Network
+from resnet_tl.models.pasting import paste
+from resnet_tl.prediction.detection import BoxPredictor
+
+CLASSES = ["ant", "bee", "cat"]
+Build = Callable[..., Network]
+
+
+def noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize(("size", "small"), [((64, 64), (64, 64)), ((128, 96), (80, 60)), ((32, 48), (53, 80))])
+def test_boxes_and_masks_are_in_pixels_of_the_image(
+    network: Build, size: tuple[int, int], small: tuple[int, int]
+) -> None:
+    """By hand: the short side to 64 pixels, the long one to at most 80, boxes back, masks pasted into them."""
+    image, made = noise(*size), network("detection", size=64, max_size=80).eval()
+    with torch.inference_mode():
+        detections = made.head.predict(made(torch.from_numpy(resize(image, *small)).permute(2, 0, 1)[None]))
+    count = int((detections.labels[0] >= 0).sum())
+    assert count > 1
+    down, right = size[0] / small[0], size[1] / small[1]
+    boxes = detections.boxes[0, :count] * torch.tensor([right, down, right, down])
+    (prediction,) = BoxPredictor(made, CLASSES).predict(image)
+    np.testing.assert_allclose(prediction.boxes, boxes.numpy(), atol=1e-3)
+    np.testing.assert_allclose(prediction.scores, detections.scores[0, :count].numpy(), atol=1e-6)
+    assert prediction.labels.tolist() == detections.labels[0, :count].tolist()
+    assert prediction.classes == [CLASSES[label] for label in prediction.labels]
+    assert prediction.image is image
+    assert prediction.masks is not None
+    corners = torch.from_numpy(prediction.boxes)
+    expected = [paste(mask, box, size) for mask, box in zip(detections.masks[0, :count], corners, strict=True)]
+    for mask, pasted in zip(prediction.masks, expected, strict=True):
+        assert (mask.top, mask.left) == (pasted.top, pasted.left)
+        assert (mask.pixels == pasted.pixels).all()
+        assert mask.top + mask.pixels.shape[0] <= size[0]
+        assert mask.left + mask.pixels.shape[1] <= size[1]
+
+
+def test_scores_fall_and_those_below_the_limit_are_dropped(network: Build) -> None:
+    predictor = BoxPredictor(network("detection", size=64), CLASSES)
+    (everything,) = predictor.predict(noise(64, 80))
+    assert (np.diff(everything.scores) <= 0).all()
+    limit = float(everything.scores[2])
+    (some,) = predictor.predict(noise(64, 80), score=limit)
+    count = int((everything.scores >= limit).sum())
+    assert 3 <= count < len(everything.scores)
+    assert (some.boxes == everything.boxes[:count]).all()
+    assert len(some.scores) == len(some.labels) == len(some.classes) == len(some.masks or []) == count
+    (none,) = predictor.predict(noise(64, 80), score=1.0)
+    assert (none.boxes.shape, none.classes, none.masks) == ((0, 4), [], [])
+
+
+def test_files_and_their_arrays_give_the_same_objects(photos: Path, network: Build) -> None:
+    predictor = BoxPredictor(network("detection"), CLASSES)
+    files = sorted(str(path) for path in (photos / "cat").iterdir())
+    from_files = predictor.predict(files)
+    assert [each.path for each in from_files] == files
+    for prediction in from_files:
+        assert prediction.path is not None
+        (other,) = predictor.predict(decode(prediction.path))
+        assert (prediction.boxes == other.boxes).all()
+        assert (prediction.scores == other.scores).all()
+
+
+def test_category_ids_are_given_or_counted_from_1(network: Build) -> None:
+    made = network("detection")
+    assert BoxPredictor(made, CLASSES).codes == [1, 2, 3]
+    assert BoxPredictor(made, CLASSES, [7, 18, 90]).codes == [7, 18, 90]

@@ -1,0 +1,97 @@
+"""Which predictor a checkpoint gets, and what it needs for that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import resnet_tl
+from resnet_tl.errors import RecipeError, RunError, WeightsError
+from resnet_tl.models.network import Backbone
+from resnet_tl.prediction.classification import ClassPredictor
+from resnet_tl.prediction.detection import BoxPredictor
+from resnet_tl.prediction.load import load
+from resnet_tl.prediction.segmentation import MaskPredictor
+from resnet_tl.tasks.classification import Classification
+
+CLASSES = ["ant", "bee", "cat"]
+SAVED = Path(__file__).resolve().parents[1] / "fixtures" / "saved_2026_11"
+
+
+@pytest.fixture
+def saved(tmp_path: Path, untrained: Callable[..., Path]) -> Path:
+    return untrained(tmp_path / "x.ckpt", Classification(CLASSES, Backbone(name="resnet_tiny")))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "batch_size"),
+    [
+        ("half_run", ClassPredictor, 32),
+        ("segmentation.ckpt", MaskPredictor, 1),
+        ("detection.ckpt", BoxPredictor, 1),
+    ],
+)
+def test_the_head_decides_on_the_predictor(name: str, kind: type[Any], batch_size: int) -> None:
+    predictor = resnet_tl.load(str(SAVED / name))
+    assert type(predictor) is kind
+    assert predictor.batch_size == batch_size
+    assert not predictor.network.training
+    assert load(SAVED / name, batch_size=7).batch_size == 7
+    with pytest.raises(RecipeError, match=r"^batch_size: 0; expected 1 or more$"):
+        load(SAVED / name, batch_size=0)
+
+
+def test_a_detector_has_the_training_sets_category_ids_and_a_segmenter_its_colours() -> None:
+    detector, segmenter = load(SAVED / "detection.ckpt"), load(SAVED / "segmentation.ckpt")
+    assert isinstance(detector, BoxPredictor)
+    assert isinstance(segmenter, MaskPredictor)
+    assert len(detector.codes) == len(detector.classes)
+    assert segmenter.colours.shape == (len(segmenter.classes), 3)
+
+
+def test_no_such_device_is_one_sentence(saved: Path) -> None:
+    for name in ("cuda:77", "gpu"):
+        with pytest.raises(RunError, match=rf"^no device '{name}' here; there is cpu[^\n]*$"):
+            load(saved, device=name)
+
+
+FOREIGN = """
+from pathlib import Path
+Path(__file__).with_name("imported").touch()
+import albumentations
+from resnet_tl.models.heads.classification import LinearHead
+from resnet_tl.models.resnet import resnet
+
+class Mine(LinearHead): pass
+class Mirror(albumentations.HorizontalFlip): pass
+def trunk(in_channels): return resnet("resnet_tiny", in_channels=in_channels)
+"""
+
+
+@pytest.mark.parametrize("part", ["head", "trunk", "transform"])
+def test_foreign_code_needs_trust(
+    tmp_path: Path, photos: Path, untrained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    name = f"foreign_{part}"
+    (tmp_path / f"{name}.py").write_text(FOREIGN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    task = Classification(CLASSES, Backbone(name="resnet_tiny"))
+    spec, transforms = task.spec(), None
+    if part == "head":
+        spec["init_args"]["head"]["class_path"] = f"{name}.Mine"
+    elif part == "trunk":
+        spec["init_args"]["backbone"]["name"] = f"{name}.trunk"
+    else:
+        resize = {"class_path": "Resize", "init_args": {"height": 24, "width": 24}}
+        inner = {"class_path": f"{name}.Mirror", "init_args": {"p": 1.0}}
+        transforms = [resize, {"class_path": "OneOf", "init_args": {"transforms": [inner], "p": 1.0}}]
+    monkeypatch.setattr(task, "spec", lambda: spec)
+    path = untrained(tmp_path / "x.ckpt", task, eval_transforms=transforms)
+    with pytest.raises(WeightsError, match=rf"x\.ckpt: needs '{name}\.\w+', which is not part of resnet_tl[^\n]*$"):
+        load(path)
+    assert not (tmp_path / "imported").exists()
+    assert len(load(path, trust_code=True).predict(photos)) == 24
+    assert (tmp_path / "imported").exists()
