@@ -84,7 +84,7 @@ class Detection(Task):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Detections]:
         """`found`: in pixels of the batch's images, for whoever shows it."""
-        return {"found": self._evaluate(batch, "val")}
+        return {"detections": self._evaluate(batch, "val")}
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch, "test")

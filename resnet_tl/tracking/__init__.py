@@ -1,1 +1,1 @@
-"""What a run leaves behind and shows meanwhile: its folder, metrics, progress, checkpoints, summary."""
+"""What a run writes and shows: its folder, metrics, progress, checkpoints, summary."""

@@ -1,4 +1,4 @@
-"""The callbacks of a run that is kept."""
+"""The callbacks of a run with a folder."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from resnet_tl.tracking.finite import FiniteLoss
 from resnet_tl.tracking.last import Last
 from resnet_tl.tracking.loggers.box_images import BoxImages
 from resnet_tl.tracking.loggers.mask_images import MaskImages
+from resnet_tl.tracking.loggers.rewind import RewindLoggers
 from resnet_tl.tracking.pace import Pace
 from resnet_tl.tracking.preemption import Preemption
 from resnet_tl.tracking.progress import Progress
@@ -19,16 +20,18 @@ from resnet_tl.tracking.summary import Summary
 
 
 def callbacks(run: RunFolder, monitor: str, checkpoint_every: int | None = None) -> list[Callback]:
-    """Progress, summary.json, best.ckpt and last.ckpt; what ends a run early: a loss that is no number, a signal.
+    """Progress, loggers' images, summary.json, best.ckpt, last.ckpt, and the stops on a signal or a NaN loss.
 
-    monitor: the metric that names the best epoch by its highest value: `val/acc`, `val/map`, `val/miou`.
-    checkpoint_every: optimizer steps, beside the ends of epochs.
+    Args:
+        monitor: the metric whose highest value makes an epoch the best: `val/acc`, `val/map`, `val/miou`.
+        checkpoint_every: optimizer steps between checkpoints, in addition to those after epochs.
     """
     pace, last = Pace(), Last(run.checkpoints, checkpoint_every)
     return [
         pace,
-        RowsAnEpoch(),
+        LogEveryEpoch(),
         Progress(monitor, pace),
+        RewindLoggers(),
         Summary(run, monitor, pace),
         best(run.checkpoints, monitor),
         last,
@@ -39,8 +42,8 @@ def callbacks(run: RunFolder, monitor: str, checkpoint_every: int | None = None)
     ]
 
 
-class RowsAnEpoch(Callback):
-    """Losses and rates are logged every `trainer.log_every_n_steps` steps (50), but in a short epoch at least once."""
+class LogEveryEpoch(Callback):
+    """Lowers `trainer.log_every_n_steps` (50) for short epochs, so that each logs losses and rates at least once."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         steps = trainer.num_training_batches / trainer.accumulate_grad_batches

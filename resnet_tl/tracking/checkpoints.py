@@ -1,4 +1,4 @@
-"""How the Trainer writes its checkpoints: whole or not at all, of tensors and plain Python, under two fixed names."""
+"""How the Trainer writes checkpoints: atomically, as tensors and plain Python, under two fixed names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resnet_tl.checkpoint import load_safely, save_atomically, to_plain
 
 
 class SafeCheckpointIO(CheckpointIO):
-    """`Trainer(plugins=[SafeCheckpointIO()])`: reads with `weights_only=True`, whatever the caller asks for."""
+    """`Trainer(plugins=[SafeCheckpointIO()])`: always reads with `weights_only=True`."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         save_atomically(to_plain(checkpoint), Path(path))
@@ -27,5 +27,5 @@ class SafeCheckpointIO(CheckpointIO):
 
 
 def best(folder: Path, monitor: str) -> ModelCheckpoint:
-    """Keeps `best.ckpt`, of the validation with the highest `monitor` (the first of equals)."""
+    """Saves `best.ckpt`: the epoch with the highest `monitor` (the first of equals)."""
     return ModelCheckpoint(folder, "best", monitor=monitor, mode="max", enable_version_counter=False)

@@ -1,4 +1,4 @@
-"""last.ckpt: where a run goes on after a stop, at the end of an epoch or in the middle of one."""
+"""last.ckpt: where a stopped run resumes, between epochs or within one."""
 
 from __future__ import annotations
 
@@ -12,56 +12,56 @@ from resnet_tl.checkpoint import load_safely
 
 
 class Last(Checkpoint):
-    """Writes `last.ckpt` after every epoch, every so many optimizer steps, and at the end.
+    """Saves `last.ckpt` after every epoch, every so many optimizer steps, and at the end.
 
-    It is written just before the next batch is trained on, when all is done that belongs to the step before: its
-    validation, its rows in the loggers, its schedulers.
+    It is saved just before the next batch is trained on, when everything that belongs to the previous step is done:
+    validation, logged rows, schedulers.
 
     Args:
         folder: of the file.
-        every: optimizer steps; None: after epochs alone.
+        every: optimizer steps; None: only after epochs.
     """
 
     def __init__(self, folder: Path, every: int | None = None) -> None:
         self.path, self.every = folder / "last.ckpt", every
-        self._saved = 0
-        self._whole = True
+        self._saved_step = 0
+        self._saving = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._saved = trainer.global_step
+        self._saved_step = trainer.global_step
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         step = trainer.global_step
-        if step != self._saved and (batch_idx == 0 or (self.every and step % self.every == 0)):
+        if step != self._saved_step and (batch_idx == 0 or (self.every and step % self.every == 0)):
             self.save(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.save(trainer)
 
     def save(self, trainer: Trainer) -> None:
-        """Between two batches, or within a validation: then the run goes on from its beginning."""
-        self._whole = False
+        """Call it between two batches, or within a validation, which then runs again from its start on resume."""
+        self._saving = True
         trainer.save_checkpoint(self.path, weights_only=False)
-        self._whole, self._saved = True, trainer.global_step
+        self._saving, self._saved_step = False, trainer.global_step
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        if not self._whole:
+        if self._saving:  # not for best.ckpt, which Lightning saves at a moment of its own
             loops = checkpoint["loops"]["fit_loop"]
-            settle(loops, validating=trainer.validating)  # type: ignore[attr-defined]
+            normalize_counters(loops, validating=trainer.validating)  # type: ignore[attr-defined]
             checkpoint["epoch"] = max(loops["epoch_progress"]["current"]["started"] - 1, 0)
 
 
 def epochs_done(checkpoint: Path) -> int:
-    """How many epochs of the run were over when it was written. Raises WeightsError for a damaged file."""
+    """The number of epochs completed at this checkpoint. Raises WeightsError for a damaged file."""
     done: int = load_safely(checkpoint, mmap=True)["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
     return done
 
 
-def settle(loops: dict[str, Any], *, validating: bool) -> None:
-    """Make Lightning's counters those of a Trainer between two batches.
+def normalize_counters(loops: dict[str, Any], *, validating: bool) -> None:
+    """Sets Lightning's counters to those of a Trainer between two batches.
 
-    They may count a batch that was fetched and not trained on, and an epoch that this batch would have been the first
-    of. Within a validation, its counters are set to a form that Lightning restarts by running it from its beginning.
+    They may count a batch that was fetched but not trained on, and the epoch that it would have been the first batch
+    of. Within a validation, they are set so that Lightning runs it again from its start.
     """
     batches, epochs = loops["epoch_loop.batch_progress"], loops["epoch_progress"]
     for count in (batches["total"], batches["current"]):

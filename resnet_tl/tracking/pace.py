@@ -1,4 +1,4 @@
-"""How fast a run is and how long it still takes."""
+"""How fast a run is and how long it will still take."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ WARM_UP = 3
 
 
 class Pace(Callback):
-    """Images a second over training batches, all ranks together, and seconds spent, over resumes too.
+    """Training images per second over all ranks, and the seconds that the run has taken, resumes included.
 
-    Left out of the speed: the first `WARM_UP` batches of a process (allocators, compilers), the first batch of each
-    epoch (its workers start), and whatever is not training, as validation.
+    The speed excludes the first `WARM_UP` batches of a process (allocators and compilers warm up), the first batch of
+    each epoch (its workers start), and anything but training, such as validation.
     """
 
     def __init__(self) -> None:
         self._images = 0
         self._seconds = 0.0
         self._batches = 0
-        self._earlier = 0.0
-        self._began: float | None = None
-        self._since: float | None = None
-        self._unsettled = WARM_UP
-        self._epoch_began: float | None = None
+        self._seconds_before = 0.0
+        self._start: float | None = None
+        self._last_batch_end: float | None = None
+        self._warm_up_left = WARM_UP
+        self._epoch_start: float | None = None
         self._epoch_seconds: float | None = None
 
     @property
@@ -35,57 +35,57 @@ class Pace(Callback):
 
     @property
     def seconds(self) -> float:
-        """Since the run began, without the time in which it was interrupted."""
-        return self._earlier + (0.0 if self._began is None else time.monotonic() - self._began)
+        """Since the run started, without the time in which it was stopped."""
+        return self._seconds_before + (0.0 if self._start is None else time.monotonic() - self._start)
 
     def seconds_left(self, trainer: Trainer, batches_done: int) -> float | None:
-        """To the end of `max_epochs`; None where no end is set or nothing is known yet.
+        """An estimate up to `max_epochs`; None without `max_epochs`, or before a batch was timed.
 
-        Epochs to come are taken to be as long as the last whole one, validation included; phases may differ.
+        Assumes that every coming epoch takes as long as the last whole one, validation included; phases may differ.
         """
         epochs = -1 if trainer.max_epochs is None else trainer.max_epochs
         if epochs < 0 or not self._batches:
             return None
         batches = float(trainer.num_training_batches)
-        a_batch = self._seconds / self._batches
-        an_epoch = a_batch * batches if self._epoch_seconds is None else self._epoch_seconds
-        return a_batch * (batches - batches_done) + an_epoch * (epochs - trainer.current_epoch - 1)
+        per_batch = self._seconds / self._batches
+        per_epoch = per_batch * batches if self._epoch_seconds is None else self._epoch_seconds
+        return per_batch * (batches - batches_done) + per_epoch * (epochs - trainer.current_epoch - 1)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._began = time.monotonic()
+        self._start = time.monotonic()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._since, self._epoch_began = None, time.monotonic()
+        self._last_batch_end, self._epoch_start = None, time.monotonic()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         now = time.monotonic()
-        if self._unsettled:
-            self._unsettled -= 1
-        elif self._since is not None:
+        if self._warm_up_left:
+            self._warm_up_left -= 1
+        elif self._last_batch_end is not None:
             self._images += images_in(batch) * trainer.world_size
-            self._seconds += now - self._since
+            self._seconds += now - self._last_batch_end
             self._batches += 1
-        self._since = now
+        self._last_batch_end = now
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._since = None
+        self._last_batch_end = None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._epoch_began is not None:  # not where a run went on within this epoch
-            self._epoch_seconds = time.monotonic() - self._epoch_began
+        if self._epoch_start is not None:  # None if the run resumed within this epoch
+            self._epoch_seconds = time.monotonic() - self._epoch_start
 
     def state_dict(self) -> dict[str, Any]:
         return {"images": self._images, "seconds": self._seconds, "batches": self._batches, "run": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._images, self._seconds = state_dict["images"], state_dict["seconds"]
-        self._batches, self._earlier = state_dict["batches"], state_dict["run"]
+        self._batches, self._seconds_before = state_dict["batches"], state_dict["run"]
 
 
 def images_in(batch: Any) -> int:
-    """Of our `Batch`, or of the usual tuple of images and targets."""
+    """The size of a `Batch`, or of a tuple of images and targets."""
     return len(batch[0]) if isinstance(batch, (list, tuple)) else len(batch)
 
 

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGUSR1: the run is saved within the step and ends, to go on later."""
+"""On SIGTERM and SIGUSR1 the run is saved within the step and stops; it can be resumed."""
 
 from __future__ import annotations
 
@@ -30,84 +30,84 @@ class Preempted(SystemExit):
 
 
 class Preemption(Callback):
-    """Watches for the signals while a run trains; it alone answers them.
+    """Handles the signals while a run trains, instead of Lightning.
 
-    With several processes any of them may be signalled, each at a moment of its own. After every batch they add up who
-    has been; the sum is asked for one batch later, so that none waits for another, and all stop at the same batch. That
-    is a message of 8 bytes a batch, beside those of the gradients, on connections and threads of its own.
+    Any rank may receive a signal, and at any time. After every batch the ranks reduce the signals they have received;
+    the result is read one batch later, so that no rank waits for another and all stop at the same batch. This costs a
+    message of 8 bytes per batch, on a process group (connections and threads) apart from that of the gradients.
     """
 
     def __init__(self, last: Last) -> None:
         self.last = last
         self.received = 0
         self._stop = 0
-        self._before: dict[int, Any] = {}
+        self._previous_handlers: dict[int, Any] = {}
         self._group: Any = None
-        self._asked: tuple[Any, torch.Tensor] | None = None
+        self._pending: tuple[Any, torch.Tensor] | None = None
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._listen()
+        self._install_handlers()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._listen()
+        self._install_handlers()
         if trainer.world_size > 1 and self._group is None:
             self._group = dist.new_group(backend="gloo")
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        self._agree()
+        self._reduce_signals()
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any) -> None:
         if not trainer.sanity_checking:
-            self._agree()
+            self._reduce_signals()
             if self._stop:
-                self._end(trainer)
+                self._save_and_stop(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if self._stop:
-            self._end(trainer)
+            self._save_and_stop(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._settle()
-        self._silence()
+        self._read_pending()
+        self._restore_handlers()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._silence()
+        self._restore_handlers()
 
-    def _listen(self) -> None:
-        """After Lightning's own handlers, so that ours are the ones that count."""
+    def _install_handlers(self) -> None:
+        """Called after Lightning has installed its own, so that ours replace them."""
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 if signal.getsignal(number) != self._receive:
-                    self._before[number] = signal.signal(number, self._receive)
+                    self._previous_handlers[number] = signal.signal(number, self._receive)
 
-    def _silence(self) -> None:
-        for number, handler in self._before.items():
+    def _restore_handlers(self) -> None:
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
-        self._before = {}
+        self._previous_handlers = {}
 
     def _receive(self, number: int, frame: Any) -> None:
         self.received = self.received or number
 
-    def _agree(self) -> None:
+    def _reduce_signals(self) -> None:
         if self._group is None:
             self._stop = self.received
             return
-        self._settle()
-        seen = torch.tensor([self.received])
-        self._asked = dist.all_reduce(seen, dist.ReduceOp.MAX, self._group, async_op=True), seen
+        self._read_pending()
+        signals = torch.tensor([self.received])
+        self._pending = dist.all_reduce(signals, dist.ReduceOp.MAX, self._group, async_op=True), signals
 
-    def _settle(self) -> None:
-        """Take the answer to what was asked a batch ago."""
-        if self._asked is not None:
-            work, seen = self._asked
+    def _read_pending(self) -> None:
+        """Reads the result of the reduction that the previous batch started."""
+        if self._pending is not None:
+            work, signals = self._pending
             work.wait()
-            self._stop, self._asked = int(seen), None
+            self._stop, self._pending = int(signals), None
 
-    def _end(self, trainer: Trainer) -> None:
-        self._settle()
+    def _save_and_stop(self, trainer: Trainer) -> None:
+        self._read_pending()
         self.last.save(trainer)
         name = signal.Signals(self._stop).name
-        log_info(f"{name}: saved at step {trainer.global_step}; to go on: --resume {self.last.path.parents[1]}")
+        log_info(f"{name}: saved at step {trainer.global_step}; to resume: --resume {self.last.path.parents[1]}")
         code = 128 + self._stop
         if name == "SIGUSR1" and "SLURM_JOB_ID" in os.environ and (not trainer.is_global_zero or requeue()):
             code = 0
@@ -115,7 +115,7 @@ class Preemption(Callback):
 
 
 def requeue() -> bool:
-    """Put this SLURM job into its queue again; whether SLURM has agreed."""
+    """Requeues this SLURM job, and returns whether SLURM accepted."""
     job = os.environ["SLURM_JOB_ID"]
     if "SLURM_ARRAY_JOB_ID" in os.environ:
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
@@ -126,7 +126,7 @@ def requeue() -> bool:
         reason = str(error)
     else:
         if answer.returncode == 0:
-            log_info(f"SLURM has put job {job} into its queue again")
+            log_info(f"SLURM has requeued job {job}")
             return True
-    log_info(f"SLURM has not taken job {job} again: {' '.join(reason.split())}")
+    log_info(f"SLURM has not requeued job {job}: {' '.join(reason.split())}")
     return False

@@ -1,4 +1,4 @@
-"""What is seen while a run goes on: a live bar on a terminal, a line an epoch everywhere."""
+"""A run's progress: a live bar on a terminal, and one line per epoch everywhere."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ from resnet_tl.tracking.pace import Pace, duration
 class Progress(ProgressBar):
     """`epoch 3/15  train/loss 0.41  val/loss 0.38  val/acc 0.912  212 images/s  1.2 min left`, at each epoch's end.
 
-    In between, a terminal has a live bar; where there is none (a log of a cluster or of CI), a line comes every minute.
+    In between, a terminal shows a live bar; elsewhere (the log of a cluster or of CI) there is a line every minute.
 
     Args:
-        monitor: the metric to show beside the losses.
-        terminal: None asks whether stdout is one.
+        monitor: the metric to show next to the losses.
+        terminal: whether stdout is a terminal; None detects it.
     """
 
     def __init__(self, monitor: str, pace: Pace, terminal: bool | None = None) -> None:
         super().__init__()
         self.monitor, self.pace = monitor, pace
-        self._shown: Bar | Lines = Bar() if (sys.stdout.isatty() if terminal is None else terminal) else Lines()
+        self._display: Bar | Lines = Bar() if (sys.stdout.isatty() if terminal is None else terminal) else Lines()
         self._loss: Any = 0.0
         self._batches = 0
 
     def disable(self) -> None:
-        """Lightning's word to the ranks other than 0."""
-        self._shown = Lines(every=math.inf)
+        """Lightning calls this on every rank but 0."""
+        self._display = Lines(every=math.inf)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._loss += outputs["loss"] * trainer.accumulate_grad_batches
         self._batches += 1
-        if self._shown.due():
+        if self._display.due():
             metrics = self._metrics(trainer, self.monitor)
             text = _line(metrics, self.pace, self.pace.seconds_left(trainer, batch_idx + 1))
-            self._shown.at(_epoch(trainer), batch_idx + 1, self.total_train_batches, text)
+            self._display.at(_epoch(trainer), batch_idx + 1, self.total_train_batches, text)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._shown.end()
+        self._display.end()
         metrics = self._metrics(trainer, "val/loss", self.monitor)
         left = self.pace.seconds_left(trainer, int(trainer.num_training_batches))
         log_info(f"{_epoch(trainer)}  {_line(metrics, self.pace, left)}")
@@ -69,44 +69,44 @@ class Progress(ProgressBar):
         self._evaluated("test", trainer.num_test_batches, *args)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self._shown.end()
+        self._display.end()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """It must not be printed into a live bar."""
-        self._shown.end()
+        """Ends the bar before the traceback is printed."""
+        self._display.end()
 
     def _metrics(self, trainer: Trainer, *names: str) -> dict[str, Any]:
-        """The mean training loss of the epoch so far, and what was logged last under `names`."""
+        """The mean training loss of the epoch so far, and the last logged values of `names`."""
         loss = {"train/loss": self._loss / self._batches} if self._batches else {}
         return loss | {name: trainer.callback_metrics[name] for name in names if name in trainer.callback_metrics}
 
     def _evaluated(
-        self, what: str, batches: list[int | float], pl_module: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
+        self, title: str, batches: list[int | float], pl_module: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
-        if self._shown.due():
-            self._shown.at(what, batch_idx + 1, sum(batches), "")
+        if self._display.due():
+            self._display.at(title, batch_idx + 1, sum(batches), "")
 
 
 class Bar:
-    """A live bar that is wiped away when it ends."""
+    """A live bar that disappears when it ends."""
 
     def __init__(self) -> None:
         self._rich: RichProgress | None = None
         self._drawn = 0.0
 
     def due(self) -> bool:
-        """Twice a second at most: to read a loss, a GPU must finish its work."""
+        """At most twice a second: reading a loss makes the CPU wait for the GPU."""
         return time.monotonic() - self._drawn > 0.5
 
-    def at(self, what: str, done: int, total: float, text: str) -> None:
+    def at(self, title: str, done: int, total: float, text: str) -> None:
         self._drawn = time.monotonic()
         known = None if math.isinf(total) else total
         if self._rich is not None:
-            self._rich.update(self._rich.task_ids[0], description=what, completed=done, total=known, text=text)
+            self._rich.update(self._rich.task_ids[0], description=title, completed=done, total=known, text=text)
             return
-        title, text_after = TextColumn("{task.description}"), TextColumn("{task.fields[text]}")
-        self._rich = RichProgress(title, BarColumn(), MofNCompleteColumn(), text_after, transient=True)
-        self._rich.add_task(what, completed=done, total=known, text=text)
+        left, right = TextColumn("{task.description}"), TextColumn("{task.fields[text]}")
+        self._rich = RichProgress(left, BarColumn(), MofNCompleteColumn(), right, transient=True)
+        self._rich.add_task(title, completed=done, total=known, text=text)
         self._rich.start()
 
     def end(self) -> None:
@@ -116,7 +116,7 @@ class Bar:
 
 
 class Lines:
-    """For what keeps every line: at most one `every` so many seconds."""
+    """Plain lines for logs, at most one every `every` seconds."""
 
     def __init__(self, every: float = 60.0) -> None:
         self.every = every
@@ -125,12 +125,12 @@ class Lines:
     def due(self) -> bool:
         return time.monotonic() - self._written > self.every
 
-    def at(self, what: str, done: int, total: float, text: str) -> None:
+    def at(self, title: str, done: int, total: float, text: str) -> None:
         self._written = time.monotonic()
-        log_info(f"{what}  batch {done}/{total}  {text}")
+        log_info(f"{title}  batch {done}/{total}  {text}")
 
     def end(self) -> None:
-        """Lines stay."""
+        """Nothing to remove: lines stay."""
 
 
 def _epoch(trainer: Trainer) -> str:

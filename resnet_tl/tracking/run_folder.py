@@ -1,4 +1,4 @@
-"""The folder of one run: `runs/<recipe>/<date-time>/`."""
+"""A run's folder: `runs/<recipe>/<date-time>/`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from resnet_tl.errors import RunError
 
-_CHOSEN = "RESNET_TL_RUN_FOLDER"
+_RUN_FOLDER = "RESNET_TL_RUN_FOLDER"
+"""The environment variable by which rank 0 passes its folder to the ranks that Lightning starts from it."""
 
 
 @dataclass
 class RunFolder:
-    """Names of what a run writes. Only rank 0 writes."""
+    """The paths of a run's files. Only rank 0 writes them."""
 
     path: Path
 
@@ -57,42 +58,42 @@ class RunFolder:
 
     @rank_zero_only
     def claim(self) -> None:
-        """Hold the folder for as long as this process lives.
+        """Locks the folder for as long as this process lives.
 
         Raises:
-            RunError: another process holds it.
+            RunError: another process has locked it.
         """
         with suppress(ImportError):  # not on Windows
             import fcntl
 
-            self._held = open(self.path / ".lock", "w")  # noqa: SIM115
+            self._lock = open(self.path / ".lock", "w")  # noqa: SIM115
             try:
-                fcntl.lockf(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                if error.errno in (errno.EACCES, errno.EAGAIN):  # others: a file system that knows no locks
+                if error.errno in (errno.EACCES, errno.EAGAIN):  # other errors: the file system has no locks
                     raise RunError(
                         f"{self.path}: another process is training in this folder; name another: --run DIR"
                     ) from None
 
     def agree(self, strategy: Strategy) -> None:
-        """Take over rank 0's path, which processes that a cluster starts side by side cannot know before they meet."""
+        """Takes rank 0's path, which ranks that a cluster launches independently only learn once they are connected."""
         self.path = Path(strategy.broadcast(str(self.path)))
 
 
 def start_run(recipe: str, given: str | Path | None = None, root: str = "runs") -> RunFolder:
-    """A new folder, made and empty.
+    """Creates a new, empty folder for a run.
 
     Args:
-        recipe: its name or path as typed; the last part without `.yaml` names the folder above.
+        recipe: its name or path as typed; the last part without `.yaml` names the parent folder.
         given: `--run DIR`: this folder instead of `root/<recipe>/<date-time>`.
 
     Raises:
-        RunError: `given` holds something already, or the folder cannot be made or written to.
+        RunError: `given` is not empty, or the folder cannot be created or written to.
     """
     if rank_zero_only.rank != 0:  # type: ignore[attr-defined]
-        return RunFolder(Path(given or os.environ.get(_CHOSEN, root)))
+        return RunFolder(Path(given or os.environ.get(_RUN_FOLDER, root)))
     path = _new_folder(Path(root) / Path(recipe).stem) if given is None else _empty_folder(Path(given))
-    os.environ[_CHOSEN] = str(path)  # for the processes that Lightning starts from this one
+    os.environ[_RUN_FOLDER] = str(path)
     return RunFolder(path)
 
 
@@ -105,10 +106,10 @@ def _new_folder(parent: Path) -> Path:
             path.mkdir(parents=True)
         except FileExistsError:
             if not parent.is_dir():
-                raise RunError(f"{parent}: cannot make a folder for the run: a file is in the way") from None
+                raise RunError(f"{parent}: cannot create the run's folder: a file has this name") from None
             number += 1
         except OSError as error:
-            raise RunError(f"{path}: cannot make a folder for the run: {error.strerror}") from None
+            raise RunError(f"{path}: cannot create the run's folder: {error.strerror}") from None
         else:
             return path
 
@@ -116,12 +117,12 @@ def _new_folder(parent: Path) -> Path:
 def _empty_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
-        taken = any(path.iterdir())
+        is_taken = any(path.iterdir())
     except FileExistsError:
         raise RunError(f"--run {path}: is a file, expected a folder") from None
     except OSError as error:
-        raise RunError(f"--run {path}: cannot make a folder for the run: {error.strerror}") from None
-    if taken:
+        raise RunError(f"--run {path}: cannot create the run's folder: {error.strerror}") from None
+    if is_taken:
         raise RunError(f"--run {path}: the folder is not empty; nothing was written: name a new or an empty folder")
     if not os.access(path, os.W_OK):
         raise RunError(f"--run {path}: no permission to write into this folder")

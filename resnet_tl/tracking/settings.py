@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Tracking:
-    """How often a run is kept, and where else it is written to, beside its own folder.
+    """How often a run is saved, and where it is logged in addition to its own folder.
 
     Args:
-        checkpoint_every: optimizer steps between two writings of last.ckpt; null: it is written after epochs alone.
-        wandb: to Weights & Biases; without a key the run is kept offline, for `wandb sync` to send later.
-        project, entity, name, tags: of the W&B run; the name is the run folder's unless given.
-        tensorboard: event files in the run folder (needs `pip install tensorboard`).
+        checkpoint_every: optimizer steps between two saves of last.ckpt; null: only after epochs.
+        wandb: log to Weights & Biases; without a key offline, for `wandb sync` to upload later.
+        project, entity, name, tags: of the W&B run; the default name is the run folder's.
+        tensorboard: write event files to the run folder (needs `pip install tensorboard`).
     """
 
     checkpoint_every: int | None = 500

@@ -1,4 +1,4 @@
-"""summary.json: what a run came to, rewritten after every epoch."""
+"""summary.json: a run's results, rewritten after every epoch."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from resnet_tl.files import atomic_write
-from resnet_tl.tracking.loggers.build import Wandb
-from resnet_tl.tracking.loggers.metrics_csv import MetricsCsv
 from resnet_tl.tracking.pace import Pace
 from resnet_tl.tracking.run_folder import RunFolder
 
@@ -25,28 +23,19 @@ class Summary(Callback):
 
     best, final: `epoch`, `step` and all `val/...` metrics of the epoch with the highest `monitor` (the first of equals)
     and of the last one; epochs count from 0, steps are optimizer steps taken.
-    finished: whether the run came to its planned end.
-
-    It also makes the loggers ready when a run goes on from a checkpoint.
+    finished: whether the run reached its planned end.
     """
 
     def __init__(self, run: RunFolder, monitor: str, pace: Pace) -> None:
         self.run, self.monitor, self.pace = run, monitor, pace
         self.best: dict[str, Any] = {}
         self.final: dict[str, Any] = {}
-        self._made_with: dict[str, Any] = {}
+        self._environment: dict[str, Any] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.run.agree(trainer.strategy)
         if trainer.is_global_zero:
-            self._made_with = {"versions": versions(), "git": git_state()}
-
-    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        csvs = [logger for logger in trainer.loggers if isinstance(logger, MetricsCsv)]
-        dropped = [csv.truncate_after(checkpoint["global_step"]) for csv in csvs]
-        for logger in trainer.loggers:
-            if isinstance(logger, Wandb) and dropped:
-                logger.known = dropped[0] or {}
+            self._environment = {"versions": versions(), "git": git_state()}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
@@ -75,7 +64,7 @@ class Summary(Callback):
             "seconds": round(self.pace.seconds, 1),
             "images_per_s": self.pace.images_per_second,
             "finished": finished,
-            **self._made_with,
+            **self._environment,
         }
         with atomic_write(self.run.summary) as file:
             file.write(json.dumps(_finite(content), indent=2).encode() + b"\n")
@@ -86,7 +75,7 @@ def versions() -> dict[str, str]:
 
 
 def git_state() -> dict[str, Any] | None:
-    """Commit of the folder the run was started in, and whether files that git knows are changed; None outside git."""
+    """The commit of the working folder, and whether tracked files have changed; None outside git."""
     try:
         commit = _git("rev-parse", "HEAD")
         return {"commit": commit, "changed": bool(_git("status", "--porcelain", "--untracked-files=no"))}
@@ -99,7 +88,7 @@ def _git(*arguments: str) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """JSON knows no NaN: null."""
+    """Replaces NaN and infinity, which JSON does not have, by None."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

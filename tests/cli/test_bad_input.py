@@ -77,7 +77,7 @@ def world(here: Path, images: Path) -> Path:
         (FIT + "photos --trainer.devices 4", r"trainer\.devices is 4, but torch finds no GPU on this machine; .*"),
         (FIT + "photos --trainer.strategy dpp", r"trainer: You selected an invalid strategy name: `strategy='dpp'`.*"),
         (FIT + "photos --run words.txt", r"--run words\.txt: is a file, expected a folder"),
-        (FIT + "photos --run /proc/run", r"--run /proc/run: cannot make a folder for the run: .*"),
+        (FIT + "photos --run /proc/run", r"--run /proc/run: cannot create the run's folder: .*"),
         (FIT + "photos --run photos", r"--run photos: the folder is not empty; nothing was written: .*"),
         ("validate evil.pth", r"evil\.pth: refused, because .*code.*"),
         ("validate other.pth", r"other\.pth: not a checkpoint of resnet_tl but .*weights without class names .*"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from resnet_tl.tracking.callbacks import RowsAnEpoch
+from resnet_tl.tracking.callbacks import LogEveryEpoch
 
 
 @pytest.mark.parametrize(
@@ -16,5 +16,5 @@ def test_a_row_at_least_every_epoch(batches: float, accumulated: int, expected: 
     trainer: Any = SimpleNamespace(
         num_training_batches=batches, accumulate_grad_batches=accumulated, log_every_n_steps=50
     )
-    RowsAnEpoch().on_train_start(trainer, None)  # type: ignore[arg-type]
+    LogEveryEpoch().on_train_start(trainer, None)  # type: ignore[arg-type]
     assert trainer.log_every_n_steps == expected

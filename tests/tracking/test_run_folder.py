@@ -38,7 +38,7 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
-    with pytest.raises(RunError, match=r"runs.*: cannot make a folder for the run: [^\n]*$"):
+    with pytest.raises(RunError, match=r"runs.*: cannot create the run's folder: [^\n]*$"):
         start_run("probe", root=str(tmp_path / "runs"))
     with pytest.raises(RunError, match=r"^--run .*/runs: is a file, expected a folder$"):
         start_run("probe", given=str(tmp_path / "runs"))
@@ -66,9 +66,9 @@ def test_no_permission_is_one_sentence(tmp_path: Path) -> None:
     lines = told.read_text().splitlines()
     assert lines[:2] == [
         "--run locked: no permission to write into this folder",
-        "--run locked/run: cannot make a folder for the run: Permission denied",
+        "--run locked/run: cannot create the run's folder: Permission denied",
     ]
-    assert re.fullmatch(r"locked/probe/\S+: cannot make a folder for the run: Permission denied", lines[2])
+    assert re.fullmatch(r"locked/probe/\S+: cannot create the run's folder: Permission denied", lines[2])
 
 
 def test_processes_that_lightning_starts_take_the_first_ones_folder(

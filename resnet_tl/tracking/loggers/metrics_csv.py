@@ -1,4 +1,4 @@
-"""metrics.csv: every logged number, one row a step."""
+"""metrics.csv: every logged number, one row per step."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ WHOLE_NUMBERS = {"epoch", "step", "phase"}
 
 
 class MetricsCsv(Logger):
-    """A Lightning logger that appends to one file and never starts it anew.
+    """A Lightning logger that appends to one file and never overwrites it.
 
-    What is logged at the same step shares a row. `step` counts from 0: row n - 1 tells of the n-th optimizer step, and
-    of a validation right after it. A row is in the file when `log_metrics` returns; a new name becomes the last column.
+    Values logged at the same step share a row. `step` counts from 0: row n - 1 belongs to the n-th optimizer step and
+    to a validation right after it. A row is in the file when `log_metrics` returns; a new name becomes the last column.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
         self._columns: list[str] | None = None
-        self._last: dict[str, str] = {}
-        self._last_at = 0
+        self._last_row: dict[str, str] = {}
+        self._last_offset = 0
 
     @property
     def name(self) -> str:
@@ -41,7 +41,7 @@ class MetricsCsv(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: they are in recipe.yaml."""
+        """Does nothing: they are in recipe.yaml."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -49,21 +49,21 @@ class MetricsCsv(Logger):
         row = {name: _text(name, value) for name, value in {**metrics, "step": step or 0}.items()}
         if new := [name for name in row if name not in columns]:
             columns = self._rewrite([*columns, *new], self._rows())
-        if row["step"] == self._last.get("step"):
-            row = {**self._last, **row}
+        if row["step"] == self._last_row.get("step"):
+            row = {**self._last_row, **row}
         else:
-            self._last_at = self.path.stat().st_size
-        self._last = row
+            self._last_offset = self.path.stat().st_size
+        self._last_row = row
         with as_run_error(self.path), open(self.path, "r+b") as file:
-            file.seek(self._last_at)
+            file.seek(self._last_offset)
             file.write(_line(columns, row))
             file.truncate()
 
     @rank_zero_only
     def truncate_after(self, step: int) -> dict[int, set[str]]:
-        """Drop what a run that goes on after `step` optimizer steps will write again: rows `step` and later.
+        """Drops the rows that a run resumed after `step` optimizer steps writes again: `step` and later.
 
-        Returns step -> names of what was dropped.
+        Returns step -> names of the dropped values.
         """
         if not self.path.exists():
             return {}
@@ -73,11 +73,11 @@ class MetricsCsv(Logger):
         return {int(row["step"]): {name for name, value in row.items() if value} for row in dropped}
 
     def _open(self) -> list[str]:
-        """The columns: of the file, if an earlier process began it."""
+        """Returns the columns, read from the file if it exists already."""
         if self._columns is None:
-            begun = self.path.exists()
-            columns = self._header() if begun else list(FIRST_COLUMNS)
-            self._columns = self._rewrite(columns, self._rows() if begun else iter(()))
+            exists = self.path.exists()
+            columns = self._header() if exists else list(FIRST_COLUMNS)
+            self._columns = self._rewrite(columns, self._rows() if exists else iter(()))
         return self._columns
 
     def _header(self) -> list[str]:
@@ -85,23 +85,23 @@ class MetricsCsv(Logger):
             return next(csv.reader(file))
 
     def _rows(self) -> Iterator[dict[str, str]]:
-        """Whole rows; a last line that a kill cut off is left out."""
+        """Complete rows; a last line that a kill cut off is skipped."""
         with open(self.path, newline="") as file:
             yield from csv.DictReader(line for line in file if line.endswith("\n"))
 
     def _rewrite(self, columns: list[str], rows: Iterator[dict[str, str]]) -> list[str]:
-        self._last = {}
+        self._last_row = {}
         with atomic_write(self.path) as file:
             file.write(_line(columns, dict(zip(columns, columns, strict=True))))
             for row in rows:
-                self._last, self._last_at = row, file.tell()
+                self._last_row, self._last_offset = row, file.tell()
                 file.write(_line(columns, row))
         self._columns = columns
         return columns
 
 
 def _text(name: str, value: float) -> str:
-    """Floats in full, so that what was logged can be compared bit for bit."""
+    """Floats in full precision, so that logs can be compared bit for bit."""
     return str(int(value)) if name in WHOLE_NUMBERS else repr(float(value))
 
 

@@ -1,4 +1,4 @@
-"""What of a detector's validation goes to W&B."""
+"""The images of a detector's validation in W&B."""
 
 from __future__ import annotations
 
@@ -30,32 +30,32 @@ def batch(index: int) -> Batch:
     return Batch(images, boxes, sizes, sizes, torch.tensor([index, -1]))
 
 
-def found(masks: bool) -> Detections:
+def detections(masks: bool) -> Detections:
     boxes = torch.tensor([[[1.0, 2, 11, 12], [0, 0, 0, 0]]] * 2)
     scores, labels = torch.tensor([[0.75, 0.0]] * 2), torch.tensor([[0, -1]] * 2)
     return Detections(boxes, scores, labels, torch.ones(2, 2, 28, 28) if masks else None)
 
 
 def sent(monkeypatch: pytest.MonkeyPatch, run: Path, outputs: Any) -> list[tuple[Any, int]]:
-    """What reaches W&B of a validation of three batches."""
+    """What W&B gets from a validation of three batches."""
     run.mkdir()
-    logger, told = loggers(Tracking(wandb=True), RunFolder(run))[1], []
-    monkeypatch.setattr(type(logger), "log_metrics", lambda self, metrics, step: told.append((metrics, step)))
+    logger, calls = loggers(Tracking(wandb=True), RunFolder(run))[1], []
+    monkeypatch.setattr(type(logger), "log_metrics", lambda self, metrics, step: calls.append((metrics, step)))
     trainer: Any = SimpleNamespace(loggers=[logger], global_step=7, sanity_checking=False)
     module: Any = SimpleNamespace(classes=["cat", "dog"])
     for index in range(3):
         BoxImages().on_validation_batch_end(trainer, module, outputs, batch(index), index)
-    return told
+    return calls
 
 
 def test_the_first_images_with_both_overlays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ((metrics, step),) = sent(monkeypatch, tmp_path / "run", {"found": found(True)})
+    ((metrics, step),) = sent(monkeypatch, tmp_path / "run", {"detections": detections(True)})
     assert step == 7
     image, filler = metrics["val/objects"]
     assert np.asarray(image.image).shape == (20, 30, 3)
-    said, true = (image._boxes[name]._val for name in ("prediction", "ground_truth"))
-    assert said[0]["position"] == {"minX": 1, "minY": 2, "maxX": 11, "maxY": 12}
-    assert (said[0]["box_caption"], said[0]["scores"]) == ("cat 0.75", {"score": 0.75})
+    predicted, true = (image._boxes[name]._val for name in ("prediction", "ground_truth"))
+    assert predicted[0]["position"] == {"minX": 1, "minY": 2, "maxX": 11, "maxY": 12}
+    assert (predicted[0]["box_caption"], predicted[0]["scores"]) == ("cat 0.75", {"score": 0.75})
     assert (true[0]["class_id"], true[0]["box_caption"]) == (1, "dog")
     assert len(filler._boxes["ground_truth"]._val) == 0
     masks = {name: np.asarray(PIL.Image.open(mask._path)) for name, mask in image._masks.items()}
@@ -65,6 +65,6 @@ def test_the_first_images_with_both_overlays(tmp_path: Path, monkeypatch: pytest
 
 
 def test_boxes_alone_and_other_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ((metrics, _),) = sent(monkeypatch, tmp_path / "run", {"found": found(False)})
+    ((metrics, _),) = sent(monkeypatch, tmp_path / "run", {"detections": detections(False)})
     assert not metrics["val/objects"][0]._masks
     assert sent(monkeypatch, tmp_path / "other", None) == []

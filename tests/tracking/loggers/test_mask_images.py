@@ -1,4 +1,4 @@
-"""What W&B is shown of a validation."""
+"""The images of a segmenter's validation in W&B."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from resnet_tl.structures.records import IGNORE, Batch, Features
-from resnet_tl.tracking.loggers.build import Wandb
 from resnet_tl.tracking.loggers.mask_images import MaskImages
+from resnet_tl.tracking.loggers.wandb import Wandb
 
 
 class Sent(Wandb):
@@ -33,10 +33,10 @@ def test_the_first_images_are_sent_without_padding_with_both_masks(channels: int
     logger = Sent()
     trainer: Any = SimpleNamespace(loggers=[logger], sanity_checking=False, global_step=40)
     task: Any = SimpleNamespace(classes=["sky", "road"])
-    said = torch.ones(6, 8, 12, dtype=torch.uint8)
-    shown = MaskImages()
+    predicted = torch.ones(6, 8, 12, dtype=torch.uint8)
+    callback = MaskImages()
     for number in range(2):
-        shown.on_validation_batch_end(trainer, task, said, batch(channels, dtype), number)
+        callback.on_validation_batch_end(trainer, task, predicted, batch(channels, dtype), number)
     ((key, images, step, masks),) = logger.calls
     assert (key, step) == ("val/masks", 40)
     assert [image.shape for image in images] == [(8, 12, 3), (5, 9, 3), (8, 12, 3), (8, 12, 3)]
@@ -49,8 +49,8 @@ def test_the_first_images_are_sent_without_padding_with_both_masks(channels: int
 def test_nothing_is_sent_of_features_or_by_tasks_without_masks() -> None:
     logger = Sent()
     trainer: Any = SimpleNamespace(loggers=[logger], sanity_checking=False, global_step=40)
-    kept = batch(3, torch.uint8)
-    MaskImages().on_validation_batch_end(trainer, None, None, kept, 0)  # type: ignore[arg-type]
-    kept.images = Features({}, (8, 12), "layer3")
-    MaskImages().on_validation_batch_end(trainer, None, torch.ones(6, 8, 12), kept, 0)  # type: ignore[arg-type]
+    inputs = batch(3, torch.uint8)
+    MaskImages().on_validation_batch_end(trainer, None, None, inputs, 0)  # type: ignore[arg-type]
+    inputs.images = Features({}, (8, 12), "layer3")
+    MaskImages().on_validation_batch_end(trainer, None, torch.ones(6, 8, 12), inputs, 0)  # type: ignore[arg-type]
     assert logger.calls == []

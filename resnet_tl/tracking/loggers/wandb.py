@@ -1,0 +1,89 @@
+"""Weights & Biases. The only import of wandb."""
+
+from __future__ import annotations
+
+import netrc
+import os
+import secrets
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from resnet_tl.errors import RunError
+from resnet_tl.tracking.log import log_info
+from resnet_tl.tracking.run_folder import RunFolder
+from resnet_tl.tracking.settings import Tracking
+
+
+def wandb_logger(tracking: Tracking, run: RunFolder, recipe: dict[str, Any] | None = None) -> Wandb:
+    """Builds a logger that never prompts for a key, uploads no checkpoints or code, and keeps the run's id on resume.
+
+    Without a key (and without WANDB_MODE) the run is logged offline.
+    """
+    import wandb
+
+    mode = os.environ.get("WANDB_MODE")
+    if mode is None:
+        mode = "online" if has_key() else "offline"
+        if mode == "offline":
+            log_info(f"W&B: no key, so the run is offline; after `wandb login`: wandb sync {run.path}/wandb/offline-*")
+    return Wandb(
+        save_dir=run.path,
+        project=tracking.project,
+        entity=tracking.entity,
+        name=tracking.name or run.path.name,
+        tags=tracking.tags,
+        id=_run_id(run.path / "wandb_id.txt"),
+        config=recipe,
+        mode=mode,
+        settings=wandb.Settings(save_code=False, quiet=True),
+    )
+
+
+class Wandb(WandbLogger):
+    """Lightning's logger; W&B's errors become one sentence, and a resumed run sends nothing twice."""
+
+    already_sent: Mapping[int, Collection[str]] = MappingProxyType({})
+    """Step -> names that were sent after the checkpoint that the run resumed from."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        sent = self.already_sent.get(-1 if step is None else step, ())
+        new = {name: value for name, value in metrics.items() if name not in sent}
+        if new:
+            epoch = {"epoch": metrics["epoch"]} if "epoch" in metrics else {}
+            super().log_metrics({**epoch, **new}, step)
+
+    @property
+    def experiment(self) -> Any:
+        import wandb
+
+        try:
+            return super().experiment
+        except wandb.Error as error:
+            reason = str(error).partition("\n")[0].rstrip(".")
+            raise RunError(f"W&B: {reason}; WANDB_MODE=offline or tracking.wandb: false runs without it") from error
+
+
+def has_key() -> bool:
+    """Whether W&B would find a key: in the environment, or in a netrc file for its host."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).netloc
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+@rank_zero_only
+def _run_id(path: Path) -> str | None:
+    """The W&B id, stored in the run folder: a resumed run is the same run."""
+    if not path.exists():
+        path.write_text(secrets.token_hex(4))
+    return path.read_text()

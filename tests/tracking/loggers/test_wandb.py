@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import WandbLogger
+
+from resnet_tl.errors import RunError
+from resnet_tl.tracking.loggers.build import loggers
+from resnet_tl.tracking.loggers.wandb import Wandb, has_key
+from resnet_tl.tracking.run_folder import RunFolder
+from resnet_tl.tracking.settings import Tracking
+from resnet_tl.tracking.terminal import terminal_log
+
+
+@pytest.fixture
+def no_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+
+@pytest.mark.usefixtures("no_key")
+def test_a_key_is_looked_for_where_wandb_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not has_key()
+    (tmp_path / "netrc").write_text("machine example.org login a password b\n")
+    assert not has_key()
+    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password " + "a" * 40)
+    assert has_key()
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
+    assert not has_key()
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    assert has_key()
+
+
+@pytest.mark.usefixtures("no_key")
+def test_without_a_key_wandb_is_offline_reports_it_and_keeps_its_run(
+    run: RunFolder, tiny: Any, batches: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import wandb
+
+    ids = []
+    for _ in range(2):
+        with terminal_log():
+            chosen = loggers(Tracking(wandb=True, tags=["probe"]), run, {"seed_everything": 1})
+        trainer = Trainer(
+            max_epochs=1, accelerator="cpu", logger=chosen, log_every_n_steps=1, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False,
+        )  # fmt: skip
+        trainer.fit(tiny(), batches(), batches(8))
+        assert wandb.run.offline
+        assert dict(wandb.run.config) == {"seed_everything": 1}
+        ids.append(wandb.run.id)
+        wandb.finish()
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("W&B: no key")]
+    assert len(lines) == 2
+    assert ids[0] == ids[1]
+    assert len(list((run.path / "wandb").glob("offline-run-*"))) == 2
+    assert not list(run.path.rglob("*artifact*"))
+
+
+@pytest.mark.usefixtures("no_key")
+def test_a_wrong_key_is_one_sentence(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "short")
+    with pytest.raises(RunError, match=r"^W&B: [^\n]*40\+ characters[^\n]*WANDB_MODE=offline[^\n]*$"):
+        _ = loggers(Tracking(wandb=True), run)[1].experiment
+
+
+def test_a_resumed_run_sends_nothing_twice(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+    monkeypatch.setattr(WandbLogger, "log_metrics", lambda self, metrics, step=None: sent.append((step, metrics)))
+    logger = loggers(Tracking(wandb=True), run)[1]
+    assert isinstance(logger, Wandb)
+    logger.already_sent = {4: {"step", "epoch", "train/loss"}}
+    logger.log_metrics({"epoch": 1, "train/loss": 0.5}, 4)
+    logger.log_metrics({"epoch": 1, "val/loss": 0.25}, 4)
+    logger.log_metrics({"epoch": 1, "train/loss": 0.125}, 5)
+    assert sent == [(4, {"epoch": 1, "val/loss": 0.25}), (5, {"epoch": 1, "train/loss": 0.125})]

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+
+from resnet_tl.tracking.pace import Pace, duration
+
+
+class Clock:
+    """A trainer's surroundings for `Pace`, with a time of our own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self.max_epochs, self.current_epoch, self.num_training_batches, self.world_size = 4, 0, 10, 2
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+
+    def epoch(self, pace: Pace, seconds: list[float], validation: float = 0.0) -> None:
+        pace.on_train_epoch_start(self, None)
+        for number, wait in enumerate(seconds):
+            self.now += wait
+            pace.on_train_batch_end(self, None, None, torch.zeros(8), number)
+        pace.on_validation_start(self, None)
+        self.now += validation
+        pace.on_train_epoch_end(self, None)
+
+
+def test_warm_up_first_batches_and_validation_do_not_count_as_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, pace = Clock(monkeypatch), Pace()
+    pace.on_train_start(clock, None)
+    clock.epoch(pace, [9.0, 7.0, 7.0] + [0.5] * 7, validation=11.0)
+    clock.epoch(pace, [5.0] + [0.5] * 9, validation=11.0)
+    assert pace.images_per_second == pytest.approx(8 * 2 / 0.5), "8 images on each of 2 ranks in half a second"
+    assert pace.seconds == clock.now
+
+
+def test_time_left_is_this_epochs_rest_and_the_others_like_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, pace = Clock(monkeypatch), Pace()
+    assert pace.seconds_left(clock, 0) is None
+    pace.on_train_start(clock, None)
+    clock.epoch(pace, [0.5] * 10, validation=3.0)
+    assert pace.seconds_left(clock, 10) == pytest.approx(3 * 8.0)
+    clock.current_epoch = 1
+    assert pace.seconds_left(clock, 4) == pytest.approx(6 * 0.5 + 2 * 8.0)
+    clock.max_epochs = -1
+    assert pace.seconds_left(clock, 4) is None
+
+
+def test_seconds_continue_after_a_resume_without_the_break(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, first, second = Clock(monkeypatch), Pace(), Pace()
+    first.on_train_start(clock, None)
+    clock.epoch(first, [1.0] * 10)
+    state = first.state_dict()
+    clock.now += 1000.0
+    second.load_state_dict(state)
+    second.on_train_start(clock, None)
+    clock.epoch(second, [1.0] * 10)
+    assert second.seconds == 20.0
+    assert second.images_per_second == 16.0
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.0, "59 s"), (72.0, "1.2 min"), (12240.0, "3.4 h")])
+def test_durations_are_short(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from resnet_tl.tracking.preemption import SIGNALS, Preempted, requeue
+from resnet_tl.tracking.terminal import terminal_log
+
+
+@pytest.mark.parametrize("received", SIGNALS)
+def test_a_signal_saves_the_run_within_the_step_and_stops_it(
+    received: signal.Signals, train: Any, tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Signalled(tiny):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            if self.global_step == 5:
+                os.kill(os.getpid(), received)
+            return super().training_step(batch, batch_idx)
+
+    handlers = [signal.getsignal(number) for number in SIGNALS]
+    with pytest.raises(Preempted) as stopped:
+        train(Signalled())
+    assert stopped.value.exit_code == stopped.value.code == 128 + received
+    run = tmp_path / "run"
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 6
+    assert f"{received.name}: saved at step 6; to resume: --resume {run}" in capsys.readouterr().out
+    assert [signal.getsignal(number) for number in SIGNALS] == handlers
+    assert train(tiny(), resume=run / "checkpoints" / "last.ckpt").global_step == 12
+
+
+@pytest.mark.parametrize(
+    ("script", "line"),
+    [("exit 0", "SLURM has requeued job 7_3"), ("echo no >&2; exit 1", "SLURM has not requeued job 7_3: no")],
+)
+def test_a_requeue_names_the_job_of_an_array(
+    script: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/called\n{script}\n')
+    (tmp_path / "scontrol").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for name, value in {"SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"}.items():
+        monkeypatch.setenv(name, value)
+    with terminal_log():
+        assert requeue() == (script == "exit 0")
+    assert (tmp_path / "called").read_text() == "requeue 7_3\n"
+    assert capsys.readouterr().out == f"{line}\n"
