@@ -11,6 +11,7 @@ import pytest
 
 import resnet_tl
 
+COMMANDS = sorted(path.stem for path in (Path(resnet_tl.__file__).parent / "cli").glob("[!_]*.py"))
 PACKAGES = sorted(Path(resnet_tl.__file__).parent.rglob("__init__.py"))
 
 
@@ -56,7 +57,7 @@ def test_a_package_imports_nothing_at_once(path: Path) -> None:
         ("import resnet_tl.prediction.classification", "lightning pytorch_lightning timm wandb"),
         ("import resnet_tl.metrics.classification", "lightning timm wandb albumentations"),
         ("import resnet_tl.checkpoint", "lightning timm wandb albumentations"),
-        ("import resnet_tl.cli.main", "torch lightning timm wandb albumentations numpy"),
+        *((f"import resnet_tl.cli.{name}", "torch lightning timm wandb albumentations numpy") for name in COMMANDS),
     ],
 )
 def test_an_import_leaves_out_what_it_does_not_need(code: str, without: str) -> None:

@@ -38,16 +38,15 @@ def run(verb: str, command: Command) -> int:
         raise RecipeError(f"{verb} needs a run folder or a checkpoint, or a recipe: -c RECIPE")
     if options.out is not None and Path(options.out).exists():
         raise RunError(f"--out {options.out}: exists already, and nothing is overwritten")
-    from lightning.pytorch.utilities import rank_zero_only
-
     from resnet_tl.run.evaluate import evaluate_recipe, evaluate_run
+    from resnet_tl.tracking.log import is_rank_zero
 
     split, recipes = "test" if verb == "test" else "val", command.configs
     if options.run is None:
         result = evaluate_recipe(split, recipes, command.overrides)
     else:
         result = evaluate_run(split, options.run, recipes, command.overrides, trust_code=options.trust_code)
-    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+    if is_rank_zero():
         print(_table(result))
         if options.out is not None:
             with open(options.out, "x", encoding="utf-8") as file:

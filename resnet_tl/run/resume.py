@@ -8,12 +8,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.utilities import rank_zero_only
-
 from resnet_tl.errors import RecipeError
 from resnet_tl.run.build import CHANGEABLE_ON_RESUME, Recipe, compose
 from resnet_tl.run.trainer import resolve_precision
 from resnet_tl.tracking.last import epochs_done
+from resnet_tl.tracking.log import is_rank_zero
 from resnet_tl.tracking.run_folder import RunFolder
 
 _RESUMED_RUN = "RESNET_TL_RESUMED_RUN"
@@ -28,7 +27,7 @@ def find_unfinished(recipe: Recipe, name: str, folder: Path | None = None, root:
         name: of the recipe as typed; its last part names the folder of its runs.
         folder: `--run DIR`: look at this one alone.
     """
-    if rank_zero_only.rank != 0 and _RESUMED_RUN in os.environ:  # type: ignore[attr-defined]
+    if not is_rank_zero() and _RESUMED_RUN in os.environ:
         chosen = os.environ[_RESUMED_RUN]
         return RunFolder(Path(chosen)) if chosen else None
     folders = [folder] if folder is not None else sorted(Path(root, Path(name).stem).glob("*"), reverse=True)

@@ -17,6 +17,11 @@ LOGGERS = ("resnet_tl", "lightning.pytorch", "lightning.fabric", "py.warnings")
 log = logging.getLogger("resnet_tl")
 
 
+def is_rank_zero() -> bool:
+    """Whether this process is rank 0, which alone reports and writes."""
+    return rank_zero_only.rank == 0  # type: ignore[attr-defined, no-any-return]
+
+
 @rank_zero_only
 def log_info(text: str) -> None:
     """Reports a line to the user, from rank 0 alone."""
@@ -26,7 +31,7 @@ def log_info(text: str) -> None:
 @contextmanager
 def log_file(path: Path) -> Iterator[None]:
     """Appends to `path`, while inside, the lines of the run and of Lightning, warnings, and the error that ends it."""
-    if rank_zero_only.rank != 0:  # type: ignore[attr-defined]
+    if not is_rank_zero():
         yield
         return
     file = logging.FileHandler(path, encoding="utf-8")

@@ -13,6 +13,7 @@ from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities import rank_zero_only
 
 from resnet_tl.errors import RunError
+from resnet_tl.tracking.log import is_rank_zero
 
 _RUN_FOLDER = "RESNET_TL_RUN_FOLDER"
 """The environment variable by which rank 0 passes its folder to the ranks that Lightning starts from it."""
@@ -90,7 +91,7 @@ def start_run(recipe: str, given: str | Path | None = None, root: str = "runs") 
     Raises:
         RunError: `given` is not empty, or the folder cannot be created or written to.
     """
-    if rank_zero_only.rank != 0:  # type: ignore[attr-defined]
+    if not is_rank_zero():
         return RunFolder(Path(given or os.environ.get(_RUN_FOLDER, root)))
     path = _new_folder(Path(root) / Path(recipe).stem) if given is None else _empty_folder(Path(given))
     os.environ[_RUN_FOLDER] = str(path)
