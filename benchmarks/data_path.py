@@ -34,7 +34,7 @@ from benchmarks.alternate import Seconds, alternate, quartiles, ratios
 from benchmarks.machine import machine
 from resnet_tl.data.images.augment import Augment
 from resnet_tl.data.images.cache import CacheFormat, open_cache
-from resnet_tl.data.images.dataset import ImageDataset
+from resnet_tl.data.images.classification_dataset import ClassificationDataset
 from resnet_tl.data.listings.listing import Listing
 from resnet_tl.data.loading.collate import collate
 from resnet_tl.data.loading.shared_memory import SharedMemoryCollate
@@ -104,7 +104,7 @@ def beside_peer(seconds: Seconds, name: str, peer: str) -> str:
 def ours(root: Path, keys: list[str], folder: Path, passes: Passes) -> dict[str, Run]:
     listing = Listing.of(str(root), keys, [0] * len(keys))
     transform = Augment(SIZE, SCALE, "bilinear")
-    dataset = partial(ImageDataset, listing, transform)
+    dataset = partial(ClassificationDataset, listing, transform)
     sets = {
         "ours": dataset(),
         "ours, reduced": dataset(reduce=True),

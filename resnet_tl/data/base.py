@@ -17,7 +17,7 @@ import torch
 from lightning.pytorch.accelerators import CUDAAccelerator
 from torch.utils.data import DataLoader
 
-from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset, Item
+from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset, Item, OnError
 from resnet_tl.data.images.resize import Interpolation
 from resnet_tl.data.listings import splits
 from resnet_tl.data.listings.listing import ImageSet, Listing
@@ -29,8 +29,6 @@ from resnet_tl.data.loading.train_loader import TrainLoader
 from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.lightning_internals import replaces_samplers
 from resnet_tl.structures.records import Batch, Draw, Preprocessing, Sample
-
-OnError = Literal["error", "replace", "skip"]
 
 
 class ImageData(L.LightningDataModule, ABC):

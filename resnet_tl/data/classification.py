@@ -10,7 +10,7 @@ import numpy as np
 from resnet_tl.data.base import ImageData, OnError, check
 from resnet_tl.data.images.augment import Strength
 from resnet_tl.data.images.cache import CacheFormat, ImageCache, open_cache
-from resnet_tl.data.images.dataset import ImageDataset
+from resnet_tl.data.images.classification_dataset import ClassificationDataset
 from resnet_tl.data.images.listed_transforms import ListedTransforms
 from resnet_tl.data.images.transforms import Transform, evaluation_transform, training_transform
 from resnet_tl.data.listings.listing import ImageSet, Listing
@@ -85,8 +85,8 @@ class ClassificationData(ImageData):
         own = ["augment"] if split == "train" else ["crops", "scales"]
         return self._fixed(split, ["image_size", "crop", "reduced_decoding", "cache", *own])
 
-    def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> ImageDataset:
-        return ImageDataset(
+    def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> ClassificationDataset:
+        return ClassificationDataset(
             listing,
             self._training_transform() if training else self._evaluation_transform(),
             channels=self.channels,

@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from resnet_tl.data.images.classification_dataset import decode_for
 from resnet_tl.data.images.crops import Seed
-from resnet_tl.data.images.dataset import decode_for
 from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.data.images.transforms import Transform
 from resnet_tl.data.sources.files import find_images

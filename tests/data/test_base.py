@@ -188,16 +188,17 @@ def spoil(photos: Path, copy: Path) -> None:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_the_cache_is_written_once_and_shows_evaluation_the_same(
-    photos: Path, tmp_path: Path, workers: int, capsys: pytest.CaptureFixture[str]
+    photos: Path, tmp_path: Path, workers: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     plain = epoch_of(folder(photos).val_dataloader())
     copy = tmp_path / "photos"
     shutil.copytree(photos, copy)
     data = folder(copy, cache="resized", cache_dir=str(tmp_path / "cache"), num_workers=workers)
     assert not (tmp_path / "cache").exists()
-    assert same(epoch_of(data.val_dataloader()), plain)
+    with caplog.at_level("INFO", logger="resnet_tl"):
+        assert same(epoch_of(data.val_dataloader()), plain)
     assert len(list((tmp_path / "cache").glob("*.images"))) == 1
-    assert capsys.readouterr().out.startswith("Writing 25 resized images")
+    assert caplog.messages[0].startswith("Writing 25 resized images")
     first, second = epoch_of(data.train_dataloader(), 0), epoch_of(data.train_dataloader(), 1)
     assert not same(first, second)
     folder(copy, cache="resized", cache_dir=str(tmp_path / "cache")).prepare_data()

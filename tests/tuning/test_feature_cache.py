@@ -15,7 +15,7 @@ from torch import Tensor
 from watching import fit_watched
 
 from resnet_tl.data.classification import ImageFolder, ImageTable
-from resnet_tl.data.images import content_digest, dataset
+from resnet_tl.data.images import classification_dataset, content_digest
 from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Backbone
@@ -105,7 +105,7 @@ def test_of_a_frozen_trunk_only_the_pooled_map_is_kept(photos: Path) -> None:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Paths of images that were opened."""
     paths: list[str] = []
-    for module in (dataset, content_digest):
+    for module in (classification_dataset, content_digest):
         read = module.read_bytes
         monkeypatch.setattr(module, "read_bytes", lambda path, read=read: paths.append(path) or read(path))
     return paths

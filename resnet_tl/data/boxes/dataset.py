@@ -1,4 +1,4 @@
-"""Images with objects: decoded, changed together, padded to batches."""
+"""Images with objects: decoded, transformed together, padded to batches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import torch
 
 from resnet_tl.data.boxes.scenes import Scene
 from resnet_tl.data.boxes.transforms import SceneTransform
-from resnet_tl.data.images.archive import hash64
 from resnet_tl.data.images.bit_depth import to_common_depth
 from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset, Item
 from resnet_tl.data.images.decode import decode
@@ -19,53 +18,50 @@ from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Batch, Boxes, Draw
 
 MULTIPLE = 32
-"""Of which a batch's sides are: what all strides of a pyramid divide, and fewer different shapes."""
+"""A batch's sides are multiples of it: all strides of a pyramid divide them, and fewer different shapes occur."""
 
 
-class BoxDataset(ImageDataset):
-    """A `ImageDataset` whose targets are the objects of the image; a filler has none.
+class BoxDataset(ImageDataset[BoxListing]):
+    """An `ImageDataset` whose targets are the objects of the image; a filler has none.
 
     Args:
         listing: images and objects.
-        scene_transform: (scene, seed, another scene) -> scene.
+        transform: (scene, seed, sampler of other scenes) -> scene.
         options: of `ImageDataset`.
     """
 
-    listing: BoxListing
-
-    def __init__(self, listing: BoxListing, scene_transform: SceneTransform, **options: Any) -> None:
-        super().__init__(listing, scene_transform, **options)  # type: ignore[arg-type]
-        self.scene_transform = scene_transform
+    def __init__(self, listing: BoxListing, transform: SceneTransform, **options: Any) -> None:
+        super().__init__(listing, **options)
+        self.transform = transform
 
     def batch_of(self, features: CachedFeatures, draws: Sequence[Draw]) -> Batch:
-        """The objects are changed as they were with the kept images, over black ones."""
-        kept, rest = features.take(draws)
+        """Returns features with their objects, transformed as with the cached images, over black ones."""
+        maps, rest = features.take(draws)
         pairs = zip(draws, rest["indices"].tolist(), strict=True)
         targets = [as_boxes(self._objects(features.stored_draw(draw), index)) for draw, index in pairs]
-        return Batch(kept, Boxes.join(targets), **rest)
+        return Batch(maps, Boxes.join(targets), **rest)
 
     def _load(self, draw: Draw, index: int) -> Item:
-        scene = self._scene(index)
-        return _item(self._changed(scene, draw, index), scene.size, index)
+        scene = self._read(index)
+        return _item(self._transformed(scene, draw, index), scene.size, index)
 
     def _objects(self, draw: Draw, index: int) -> Objects:
         if index < 0:
             return NO_OBJECTS
         black = np.zeros((*self.listing.size(index), self.channels), np.uint8)
-        return self._changed(Scene(black, self.listing.objects(index)), draw, index).objects
+        return self._transformed(Scene(black, self.listing.objects(index)), draw, index).objects
 
-    def _changed(self, scene: Scene, draw: Draw, index: int) -> Scene:
-        seed = (self.seed, draw.epoch, hash64(self.listing.key(index)), draw.repeat)
-        return self.scene_transform(scene, seed, self._another)
+    def _transformed(self, scene: Scene, draw: Draw, index: int) -> Scene:
+        return self.transform(scene, self._augmentation_seed(draw, self.listing.key(index)), self._random_scene)
 
-    def _another(self, rng: np.random.Generator) -> Scene:
-        """An image drawn at random, or the next that can be decoded."""
-        scene = self._first(int(rng.integers(len(self))), self._scene)
-        assert scene is not None, "training replaces, it does not skip"
+    def _random_scene(self, rng: np.random.Generator) -> Scene:
+        """Returns an image drawn at random, or the next that can be decoded."""
+        scene = self._first_usable(int(rng.integers(len(self))), self._read)
+        assert scene is not None, "training replaces images, it does not skip them"
         return scene
 
-    def _scene(self, index: int) -> Scene:
-        """The whole image, as the file has it."""
+    def _read(self, index: int) -> Scene:
+        """Returns the whole image, as it is in the file."""
         path = self.listing[index].path
         image = decode(path, self.channels)
         size = self.listing.size(index)
@@ -80,17 +76,13 @@ class BoxDataset(ImageDataset):
         black = np.zeros((MULTIPLE, MULTIPLE, self.channels), np.uint8)
         return _item(Scene(black, NO_OBJECTS), (MULTIPLE, MULTIPLE), -1)
 
-    def _reason(self, index: int) -> list[str]:
-        try:
-            self._scene(index)
-        except DataError as error:
-            return [str(error)]
-        return []
-
 
 def collate_boxes(items: Sequence[Item]) -> Batch:
-    """N images of any sizes -> a `Batch` whose targets are `Boxes`, each image at the upper left of a batch large
-    enough for all, its sides multiples of 32."""
+    """Collates N images of any sizes into a `Batch` whose targets are `Boxes`.
+
+    `images` are `[N, C, H, W]`, each image in the upper left corner; H and W are the smallest multiples of 32 that fit
+    all of them.
+    """
     views = to_common_depth([item.views for item in items])
     height, width = (-(-max(view.shape[axis] for view in views) // MULTIPLE) * MULTIPLE for axis in (1, 2))
     images = np.zeros((len(items), height, width, views[0].shape[3]), views[0].dtype)
@@ -110,5 +102,6 @@ def _item(scene: Scene, original_size: tuple[int, int], row: int) -> Item:
 
 
 def as_boxes(objects: Objects) -> Boxes:
+    """Converts the objects of one image to tensors."""
     boxes, labels, crowd, area = (torch.from_numpy(np.ascontiguousarray(values)) for values in objects[:4])
     return Boxes(boxes, labels, torch.zeros_like(labels), crowd, area, objects.masks)

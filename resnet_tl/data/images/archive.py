@@ -1,4 +1,4 @@
-"""Members of a zip, read in place by many processes at once."""
+"""Members of a zip, read in place by many processes at the same time."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ LOCAL_HEADER = 30
 
 
 def split_path(path: str) -> tuple[str, str] | None:
-    """`photos.zip/train/cat/1.jpg` -> (`photos.zip`, `train/cat/1.jpg`); None for a path through no archive."""
+    """`photos.zip/train/cat/1.jpg` -> (`photos.zip`, `train/cat/1.jpg`); None for a path that leads into no zip."""
     archive, separator, member = path.partition(".zip/")
     return (archive + ".zip", member) if separator and _is_file(archive + ".zip") else None
 
 
 @functools.lru_cache(maxsize=64)
 def open_archive(path: str) -> Archive:
-    """One `Archive` a file and process; those opened before a fork go on working in the children."""
+    """Returns one `Archive` per file and process; one opened before a fork also works in the children."""
     return Archive(path)
 
 
 def hash64(text: str) -> int:
-    """The same 64 bits for the same text on every machine."""
+    """Returns the same 64 bits for the same text on every machine."""
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 class Archive:
-    """The directory of a zip as flat arrays (28 bytes a member), its bytes by positioned reads.
+    """The directory of a zip in flat arrays (28 bytes a member), and its content by positioned reads.
 
-    Positioned reads share no file position, so forked workers need no file of their own; flat arrays hold no Python
-    objects, so reading them copies no page of the parent's.
+    Positioned reads share no file position, so forked workers can use the parent's file descriptor; flat arrays hold no
+    Python objects, so reading them copies none of the parent's memory pages.
 
     Raises:
-        DataError: no zip, or a member stored in a way other than plain or deflated.
+        DataError: not a zip, or a member is neither stored nor deflated.
     """
 
     def __init__(self, path: str):
@@ -57,16 +57,14 @@ class Archive:
         weakref.finalize(self, os.close, self.file)
 
     def read(self, member: str) -> bytes:
-        """A member's content, checked against its checksum."""
+        """Returns a member's content after verifying its checksum."""
         name = np.uint64(hash64(member))
-        row = (
-            int(np.searchsorted(self.names, name, side="right")) - 1
-        )  # of a name held twice the last counts, as in zipfile
+        row = int(np.searchsorted(self.names, name, side="right")) - 1  # the last of equal names, as in zipfile
         if row < 0 or self.names[row] != name:
-            raise DataError(f"{self.path}/{member}: no such member in {self.path}")
+            raise DataError(f"{self.path}/{member}: {self.path} has no such member")
         header = os.pread(self.file, LOCAL_HEADER, int(self.offsets[row]))
-        skipped = LOCAL_HEADER + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-        data = os.pread(self.file, int(self.lengths[row]), int(self.offsets[row]) + skipped)
+        header_size = LOCAL_HEADER + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+        data = os.pread(self.file, int(self.lengths[row]), int(self.offsets[row]) + header_size)
         if header[8:10] == b"\x08\x00":
             data = self._inflate(data, member)
         if zlib.crc32(data) != self.checksums[row]:
@@ -88,9 +86,7 @@ def _directory(path: str) -> list[zipfile.ZipInfo]:
         raise DataError(f"{path}: not a readable zip ({error})") from error
     for member in members:
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & 1:
-            raise DataError(
-                f"{path}/{member.filename}: encrypted or compressed in a way other than 'deflated'; pack the zip anew"
-            )
+            raise DataError(f"{path}/{member.filename}: is encrypted or not compressed by 'deflate'; repack the zip")
     return members
 
 

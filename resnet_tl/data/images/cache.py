@@ -1,18 +1,19 @@
 """Decoded, resized images of a set in one memory-mapped file: decode once, train for many epochs.
 
-Kept is each image with the short side that evaluation wants (never enlarged), so that evaluation sees the very bytes
-it would see without a cache. Training cuts its random areas from these smaller images: where an area has fewer pixels
-than the network's input it is enlarged and a little softer than one cut from the file.
+Each image is stored with the short side that evaluation resizes to (never enlarged), so evaluation sees exactly the
+bytes it would see without a cache. Training takes its random crops from these smaller images: a crop with fewer pixels
+than the network's input is enlarged, and a little softer than the same crop of the file.
 """
 
 from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,43 +31,43 @@ from resnet_tl.structures.records import Sample
 
 MAGIC = b"resnet_tl images 1\n"
 ROW = np.dtype([("offset", "<i8"), *((name, "<i4") for name in ("h", "w", "c", "file_h", "file_w", "bits"))])
-"""One image: where its bytes begin, its size, the size of the file, 8 or 16 bits (0: it could not be decoded)."""
+"""One image: the offset of its bytes, its size, the size of the file, 8 or 16 bits (0: it could not be decoded)."""
 TAIL = 8 + len(MAGIC)
-"""The file: images, each padded to 8 bytes, N sorted hash64 of keys, N rows; at its tail N itself and MAGIC."""
+"""The file: images, each padded to 8 bytes; N sorted hash64 of keys; N rows; and as its tail N itself and MAGIC."""
 DTYPES: dict[int, Any] = {8: np.uint8, 16: np.uint16}
 CHUNK = 256
-"""Images decoded before they are written: what lies in memory at once."""
+"""Images decoded before they are written, which bounds the memory used."""
+
+log = logging.getLogger("resnet_tl")
 
 
 @dataclass(frozen=True)
 class CacheFormat:
-    """What is kept of an image: its short side in pixels, how it was resized, its channels."""
+    """How images are stored: the short side in pixels, the interpolation of the resize, the channels."""
 
     short: int
     interpolation: Interpolation = "bilinear"
     channels: int = 3
 
 
-def open_cache(
-    listings: Iterable[Iterable[Sample]], form: CacheFormat, folder: Path, say: Callable[[str], None] = print
-) -> ImageCache | None:
-    """The cache of these images in `folder`, written first where it is not there.
+def open_cache(listings: Iterable[Iterable[Sample]], cache_format: CacheFormat, folder: Path) -> ImageCache | None:
+    """Opens the cache of these images in `folder`; writes it first where it does not exist.
 
-    Its name is a hash of every file's content and of `form`: an image that changes means another cache, and the old
-    one may be deleted. Images that cannot be decoded are left out of it. Any number of processes may ask at once:
-    each writes a file of its own, and whole ones only take the name.
+    Its name is a hash over the content of every file and `cache_format`: a changed image gives another cache, and the
+    old one may be deleted. Images that cannot be decoded have no pixels in it. Any number of processes may call this at
+    the same time: each writes a file of its own, and only whole ones take the name.
 
     Returns:
-        The cache, or None after a warning where the disk has no room or the folder takes no files.
+        The cache, or None after a warning where the disk is full or the folder cannot be written to.
     """
     paths = dict(sorted((sample.key, sample.path) for listing in listings for sample in listing))
-    named = json.dumps([MAGIC.decode(), vars(form), content_digest(paths, folder)])
-    path = folder / f"{hash64(named):016x}.images"
+    identity = json.dumps([MAGIC.decode(), vars(cache_format), content_digest(paths, folder)])
+    path = folder / f"{hash64(identity):016x}.images"
     try:
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            _announce(path, paths, form, say)
-            _write(path, paths, form)
+            _check_room(path, paths, cache_format)
+            _write(path, paths, cache_format)
         return ImageCache(path)
     except OSError as error:
         warnings.warn(f"{path}: not written ({error.strerror}); images are decoded in every epoch", stacklevel=2)
@@ -74,7 +75,7 @@ def open_cache(
 
 
 class ImageCache:
-    """Images by key. Its index is memory-mapped as well, so that every process shares all of it.
+    """Images by key. The index is memory-mapped as well, so all processes share one copy of everything.
 
     Raises:
         DataError: the file is damaged.
@@ -82,10 +83,10 @@ class ImageCache:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # Copy-on-write, because torch warns about arrays that cannot be written; nobody writes to them.
+        # Copy-on-write, because torch warns about read-only arrays; nothing writes to them.
         self._bytes = np.asarray(np.memmap(path, np.uint8, mode="c"))
         if self._bytes[-len(MAGIC) :].tobytes() != MAGIC:
-            raise DataError(f"{path}: damaged, or no cache of images; delete it")
+            raise DataError(f"{path}: damaged, or not an image cache; delete it")
         rows = len(self._bytes) - TAIL - int(self._bytes[-TAIL : -len(MAGIC)].view("<i8")[0]) * ROW.itemsize
         self._rows = self._bytes[rows:-TAIL].view(ROW)
         self._keys = self._bytes[rows - 8 * len(self._rows) : rows].view("<u8")
@@ -97,7 +98,7 @@ class ImageCache:
         return len(self._rows)
 
     def get(self, key: str) -> tuple[ImageArray, tuple[int, int]] | None:
-        """(`[H, W, C]`, (h, w) of the file) of the image with this key; None when it could not be decoded."""
+        """Returns (`[H, W, C]`, (h, w) of the file) for the image with this key; None if it could not be decoded."""
         row = self._keys.searchsorted(np.uint64(hash64(key)))
         offset, height, width, channels, file_height, file_width, bits = self._rows[row].item()
         if bits == 0:
@@ -107,45 +108,46 @@ class ImageCache:
         return image, (file_height, file_width)
 
 
-def _kept(path: str, form: CacheFormat) -> tuple[ImageArray, tuple[int, int]] | None:
-    """An image as it is kept, and the file's (h, w)."""
+def _resized(path: str, cache_format: CacheFormat) -> tuple[ImageArray, tuple[int, int]] | None:
+    """Returns an image as it is stored, and the file's (h, w); None if it cannot be decoded."""
     try:
-        image = decode_bytes(read_bytes(path), path, form.channels)
+        image = decode_bytes(read_bytes(path), path, cache_format.channels)
     except DataError:
         return None
     original = image.shape[:2]
-    if min(original) > form.short:
-        image = resize_short(image, form.short, form.interpolation)
+    if min(original) > cache_format.short:
+        image = resize_short(image, cache_format.short, cache_format.interpolation)
     return np.ascontiguousarray(image), original
 
 
-def _announce(path: Path, paths: dict[str, str], form: CacheFormat, say: Callable[[str], None]) -> None:
-    """The size before it is written, from 32 images of all; no room for it is an OSError."""
-    every = list(paths.values())[:: max(1, len(paths) // 32)]
-    sizes = [kept[0].nbytes for kept in (_kept(each, form) for each in every) if kept]
-    about = int(np.mean(sizes or [0])) * len(paths)
-    if shutil.disk_usage(path.parent).free < about:
-        raise OSError(errno.ENOSPC, f"about {about / 1e6:.0f} MB are needed, more than the disk has room for")
-    say(f"Writing {len(paths)} resized images, about {about / 1e6:.0f} MB, to {path}")
+def _check_room(path: Path, paths: dict[str, str], cache_format: CacheFormat) -> None:
+    """Estimates the size from 32 of the images and logs it; raises OSError where the disk has no room for it."""
+    probed = list(paths.values())[:: max(1, len(paths) // 32)]
+    sizes = [resized[0].nbytes for resized in (_resized(each, cache_format) for each in probed) if resized]
+    expected = int(np.mean(sizes or [0])) * len(paths)
+    if shutil.disk_usage(path.parent).free < expected:
+        raise OSError(errno.ENOSPC, f"about {expected / 1e6:.0f} MB are needed, more than the disk has free")
+    log.info(f"Writing {len(paths)} resized images, about {expected / 1e6:.0f} MB, to {path}")
 
 
-def _write(path: Path, paths: dict[str, str], form: CacheFormat) -> None:
+def _write(path: Path, paths: dict[str, str], cache_format: CacheFormat) -> None:
     with atomic_create(path) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
-        _fill(file, paths, form, pool)
+        _write_images(file, paths, cache_format, pool)
 
 
-def _fill(file: BinaryIO, paths: dict[str, str], form: CacheFormat, pool: ThreadPoolExecutor) -> None:
+def _write_images(file: BinaryIO, paths: dict[str, str], cache_format: CacheFormat, pool: ThreadPoolExecutor) -> None:
     rows = np.zeros(len(paths), ROW)
-    every = list(paths.values())
-    for start in range(0, len(every), CHUNK):
-        for row, kept in enumerate(pool.map(lambda path: _kept(path, form), every[start : start + CHUNK]), start):
-            if kept:
-                image, original = kept
+    files = list(paths.values())
+    for start in range(0, len(files), CHUNK):
+        chunk = pool.map(lambda path: _resized(path, cache_format), files[start : start + CHUNK])
+        for row, resized in enumerate(chunk, start):
+            if resized:
+                image, original = resized
                 rows[row] = (file.tell(), *image.shape, *original, 8 * image.itemsize)
                 file.write(image.data)
                 file.write(bytes(-file.tell() % 8))
     keys = np.array([hash64(key) for key in paths], "<u8")
     order = np.argsort(keys)
-    for part in (keys[order], rows[order], np.array([len(rows)], "<i8")):
-        file.write(part.tobytes())
+    for block in (keys[order], rows[order], np.array([len(rows)], "<i8")):
+        file.write(block.tobytes())
     file.write(MAGIC)

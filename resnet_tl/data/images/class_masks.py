@@ -1,4 +1,4 @@
-"""ClassMask files: a class index in every pixel."""
+"""Mask files that store a class in every pixel, read as class indices."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ ClassMask = npt.NDArray[np.uint8]
 """`[H, W]`: class indices and `IGNORE`."""
 
 NO_CLASS = 254
-"""In a table of codes: a value that no mask may hold."""
+"""In a table of codes: marks a value that no mask may contain."""
 
 
 class Coding(NamedTuple):
-    """What the pixels of mask files mean.
+    """How the pixels of mask files map to classes.
 
-    codes: `[256]` uint8, a value -> class index, `IGNORE`, or `NO_CLASS` for one that must not occur.
-    by_colour: 0xrrggbb -> the value that it stands for; empty where masks in colours are not understood.
+    codes: `[256]` uint8, value -> class index, `IGNORE`, or `NO_CLASS` for a value that must not occur.
+    by_colour: 0xrrggbb -> value; empty where masks cannot be in colours.
     """
 
     codes: npt.NDArray[np.uint8]
@@ -32,10 +32,10 @@ class Coding(NamedTuple):
 
 
 def read_mask(path: str, coding: Coding) -> ClassMask:
-    """A mask file as class indices.
+    """Reads a mask file as class indices.
 
     Raises:
-        DataError: missing, no image, or with a value or colour that stands for no class.
+        DataError: it is missing or not an image, or has a value or colour without a class.
     """
     mask = coding.codes[read_values(path, coding)]
     if (mask == NO_CLASS).any():
@@ -44,7 +44,7 @@ def read_mask(path: str, coding: Coding) -> ClassMask:
 
 
 def read_values(path: str, coding: Coding) -> ClassMask:
-    """What the file holds, `[H, W]`: of a palette the indices, of RGB the values by colour."""
+    """Reads the raw values `[H, W]`: the indices of a palette, or the values assigned to RGB colours."""
     data = read_bytes(path)
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -62,24 +62,25 @@ def read_values(path: str, coding: Coding) -> ClassMask:
 
 
 def unknown_values(values: ClassMask, coding: Coding) -> str:
-    """Which values of a mask are no class's, and what was expected."""
+    """Returns the end of an error message: the values of a mask that are not a class's, and those expected."""
     codes = coding.codes
-    found = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
-    strange = [int(value) for value in found if codes[value] == NO_CLASS]
+    present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+    unknown = [int(value) for value in present if codes[value] == NO_CLASS]
     known = np.flatnonzero(codes < NO_CLASS)
     ignored = np.flatnonzero(codes == IGNORE)
-    shown = ", ".join(map(str, strange[:5])) + (", ..." if len(strange) > 5 else "")
+    listed = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+    # Long lists of ignored values (Cityscapes, where all other ids are ignored) would say nothing.
     also = f" or {', '.join(map(str, ignored[:3]))} to ignore" if len(ignored) and len(ignored) < 9 else ""
-    return f"holds the value {shown}; expected {known.min()} to {known.max()}{also}"
+    return f"has the value {listed}; expected {known.min()} to {known.max()}{also}"
 
 
 def _values_of(pixels: npt.NDArray[np.uint8], by_colour: dict[int, int], path: str) -> ClassMask:
-    """RGB `[H, W, 3]` -> the colours' values `[H, W]`."""
+    """RGB `[H, W, 3]` -> the values of its colours `[H, W]`."""
     known = np.array(sorted(by_colour))
     values = np.array([by_colour[colour] for colour in known.tolist()], np.uint8)
     packed = pixels.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
     place = np.searchsorted(known, packed).clip(max=len(known) - 1)
-    strange = packed[known[place] != packed]
-    if len(strange):
-        raise DataError(f"{path}: holds the colour #{strange[0]:06x}, which the class file does not name")
+    unknown = packed[known[place] != packed]
+    if len(unknown):
+        raise DataError(f"{path}: has the colour #{unknown[0]:06x}, which the class file does not list")
     return values[place]

@@ -1,4 +1,4 @@
-"""What files hold, in one hash; what was read once is not read again."""
+"""One hash over the content of many files, stored so that unchanged files are read only once."""
 
 from __future__ import annotations
 
@@ -15,37 +15,38 @@ from resnet_tl.files import atomic_create
 
 
 def content_digest(paths: Mapping[str, str], folder: Path) -> str:
-    """32 hex digits of the keys and of what is in the files (key -> path); one that cannot be read counts as empty.
+    """Returns 32 hex digits over the keys and the content of files (key -> path); an unreadable file counts as empty.
 
-    They are noted in `folder` under the files' names, sizes and times of change, and read there as long as these stand.
+    The digest is stored in `folder` under a hash of the files' names, sizes and times of change, and read from there
+    until one of these changes.
     """
-    noted = folder / f"{_stand(paths)}.contents"
-    if noted.exists():
-        return noted.read_text()
+    stored = folder / f"{_stat_digest(paths)}.contents"
+    if stored.exists():
+        return stored.read_text()
     digest = blake2b(digest_size=16)
     for key, path in paths.items():
         digest.update(f"{key}\n".encode() + blake2b(_content(path), digest_size=16).digest())
-    with suppress(OSError):  # then they are read the next time, too
+    with suppress(OSError):  # without it the files are read again next time
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic_create(noted) as file:
+        with atomic_create(stored) as file:
             file.write(digest.hexdigest().encode())
     return digest.hexdigest()
 
 
-def _stand(paths: Mapping[str, str]) -> str:
+def _stat_digest(paths: Mapping[str, str]) -> str:
     digest = blake2b(digest_size=16)
     for key, path in paths.items():
         inside = split_path(path)
-        digest.update(f"{key}\n{_changed(inside[0] if inside else path)}\n".encode())
+        digest.update(f"{key}\n{_stat(inside[0] if inside else path)}\n".encode())
     return digest.hexdigest()
 
 
-def _changed(path: str) -> tuple[int, ...]:
+def _stat(path: str) -> tuple[int, ...]:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return ()
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def _content(path: str) -> bytes:

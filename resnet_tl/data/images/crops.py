@@ -1,4 +1,4 @@
-"""Where an image is cut: at random for training, at fixed places for evaluation."""
+"""Crops: at random places for training, at fixed ones for evaluation."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.data.images.resize import Interpolation, resize_short
 
 Seed = tuple[int, ...]
-"""(seed, epoch, hash64(key), repeat): what an image's augmentation is a function of."""
+"""(seed, epoch, hash64(key), repeat), which decides an image's augmentation."""
 
 
 class Views:
-    """One view of the centre, or ten of the corners and the centre, at each short side of `shorts`."""
+    """Crops of `size` x `size` at each short side of `shorts`: the centre, or with `crops=10` the corners, the centre
+    and their mirror images."""
 
     def __init__(
         self, size: int, shorts: tuple[int, ...] = (), interpolation: Interpolation = "bilinear", crops: int = 1
@@ -21,8 +22,8 @@ class Views:
         self.size, self.shorts, self.interpolation, self.crops = size, shorts or (size,), interpolation, crops
 
     def __call__(self, image: ImageArray, original: tuple[int, int], seed: Seed) -> ImageArray:
-        cut = self._centre if self.crops == 1 else self._ten
-        views = [view for short in self.shorts for view in cut(resize_short(image, short, self.interpolation))]
+        crop = self._centre if self.crops == 1 else self._ten
+        views = [view for short in self.shorts for view in crop(resize_short(image, short, self.interpolation))]
         return views[0][None] if len(views) == 1 else np.stack(views)
 
     def reduction(self, original: tuple[int, int], seed: Seed) -> int:
@@ -46,9 +47,10 @@ class Views:
 def random_area(
     height: int, width: int, scale: tuple[float, float], rng: np.random.Generator
 ) -> tuple[int, int, int, int]:
-    """(top, left, height, width) of a random part: `scale` of the area, aspect 3:4 to 4:3 (Szegedy et al. 2014).
+    """Returns (top, left, height, width) of a random crop: `scale` of the area, aspect ratio 3:4 to 4:3 (Szegedy et al.
+    2014).
 
-    As torchvision's RandomResizedCrop: ten tries, then the largest centre of an aspect that is allowed.
+    As torchvision's RandomResizedCrop: ten attempts, then the largest centre crop of an allowed aspect ratio.
     """
     smallest, largest = scale
     for _ in range(10):
@@ -63,10 +65,10 @@ def random_area(
 
 
 def mirrored(image: ImageArray) -> ImageArray:
-    """The image with left and right exchanged, as a copy (numpy copies a reversed view thirty times slower)."""
+    """Returns a copy with left and right swapped (numpy copies a reversed view thirty times more slowly)."""
     return cv2.flip(image, 1).reshape(image.shape)
 
 
-def reduction(have: int, need: int) -> int:
-    """The largest of 1, 2, 4, 8 that divides `have` pixels without going below `need`."""
-    return next(factor for factor in (8, 4, 2, 1) if factor == 1 or have // factor >= need)
+def reduction(size: int, needed: int) -> int:
+    """Returns the largest of 1, 2, 4, 8 by which `size` pixels can be divided without going below `needed`."""
+    return next(factor for factor in (8, 4, 2, 1) if factor == 1 or size // factor >= needed)

@@ -1,4 +1,4 @@
-"""A file's bytes as an image: `[H, W, C]` uint8 or uint16, RGB, upright; the path in every error."""
+"""Decoding: a file's bytes as an upright RGB image `[H, W, C]`, uint8 or uint16. Every error names the path."""
 
 from __future__ import annotations
 
@@ -19,28 +19,29 @@ ImageArray = npt.NDArray[Any]
 """`[H, W, C]`, uint8 (0...255) or uint16 (0...65535)."""
 
 REDUCED = {1: 0, 2: 16, 4: 32, 8: 64}
-"""OpenCV's bits of IMREAD_REDUCED_*: libjpeg then decodes 1/2, 1/4, 1/8 of the size."""
+"""OpenCV's bits of IMREAD_REDUCED_*, with which libjpeg decodes at 1/2, 1/4, 1/8 of the size."""
 
 
 def decode(path: str, channels: int = 3, reduce: int = 1) -> ImageArray:
-    """Read an image from a file, or from a member of a zip (`photos.zip/cat/1.jpg`).
+    """Reads an image from a file or from a member of a zip (`photos.zip/cat/1.jpg`).
 
     Args:
-        path: JPEG, PNG, WebP, GIF (its first frame), BMP, TIFF, PNM, JPEG 2000, AVIF (where OpenCV has it), or `.npy`.
-        channels: 3: RGB, grey repeated; 1: grey. Any other number, and every `.npy`: as stored, the count checked
-            (a TIFF by tifffile, channels last or one a page).
-        reduce: 2, 4 or 8 decodes a JPEG at that fraction of its size (rounded up), which is cheaper; others ignore it.
+        path: JPEG, PNG, WebP, GIF (the first frame), BMP, TIFF, PNM, JPEG 2000, AVIF (where OpenCV has it), or `.npy`.
+        channels: 3: RGB, grey repeated; 1: grey. Any other number, and every `.npy`: as stored, after checking the
+            count (a TIFF by tifffile, channels last or one a page).
+        reduce: 2, 4 or 8 decodes a JPEG at that fraction of its size (rounded up), which is cheaper; other formats
+            ignore it.
 
-    Files of 16 bits stay 16 bits. The EXIF rotation is applied. Transparency is dropped (TIFF: laid over black).
+    16-bit files stay 16-bit. The EXIF rotation is applied. Transparency is dropped (TIFF: overlaid on black).
 
     Raises:
-        DataError: the file is missing, empty, cut off, no image, or of another number of channels.
+        DataError: the file is missing, empty, truncated, not an image, or has another number of channels.
     """
     return decode_bytes(read_bytes(path), path, channels, reduce)
 
 
 def read_bytes(path: str, first: int = -1, *, allow_empty: bool = False) -> bytes:
-    """The content of a file (or of it no more than the `first` bytes), or of a member of a zip.
+    """Returns the content of a file (at most its `first` bytes) or of a member of a zip.
 
     Raises:
         DataError: it cannot be read, or is empty.
@@ -56,7 +57,7 @@ def read_bytes(path: str, first: int = -1, *, allow_empty: bool = False) -> byte
 
 
 def decode_bytes(data: bytes, path: str, channels: int = 3, reduce: int = 1) -> ImageArray:
-    """`decode` for bytes that were read already; `path` stands in the errors."""
+    """`decode` for bytes that have been read already; `path` is named in errors."""
     if data.startswith(b"\x93NUMPY"):
         image = _from_numpy(data, path)
     elif channels in (1, 3):
@@ -69,17 +70,17 @@ def decode_bytes(data: bytes, path: str, channels: int = 3, reduce: int = 1) -> 
         raise DataError(f"{path}: has the shape {image.shape}; expected height x width x {channels} channels")
     image = image.astype(image.dtype.newbyteorder("="), copy=False)
     if image.dtype not in (np.uint8, np.uint16):
-        raise DataError(f"{path}: holds {image.dtype} values; expected images of 8 or 16 bits (uint8, uint16)")
+        raise DataError(f"{path}: has {image.dtype} values; expected 8- or 16-bit images (uint8, uint16)")
     return image
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """(h, w) after the EXIF rotation, from a JPEG's header alone; None for other or damaged files."""
+    """Returns (h, w) after the EXIF rotation, from a JPEG's header alone; None for other or damaged files."""
     frame = jpeg_segment(data, FRAMES) if data.startswith(b"\xff\xd8") else -1
     if frame < 0:
         return None
     height, width = struct.unpack(">HH", data[frame + 5 : frame + 9])
-    return (width, height) if b"Exif\0" in data[:frame] and _is_turned(data) else (height, width)
+    return (width, height) if b"Exif\0" in data[:frame] and _is_rotated(data) else (height, width)
 
 
 def _read_file(path: str, first: int) -> bytes:
@@ -95,7 +96,7 @@ def _from_image(data: bytes, path: str, channels: int, reduce: int) -> ImageArra
         image = None
     else:
         image = _opencv(data, cv2.IMREAD_ANYDEPTH | (cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE))
-        if image is not None and channels == 3:  # OpenCV 5 scrambles a TIFF of 16 bits when it is asked for RGB itself
+        if image is not None and channels == 3:  # asked for RGB itself, OpenCV 5 scrambles a 16-bit TIFF
             image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
     return _from_pillow(data, path, channels) if image is None else image
 
@@ -108,12 +109,12 @@ def _opencv(data: bytes, flags: int) -> ImageArray | None:
 
 
 def _needs_pillow(data: bytes) -> bool:
-    """OpenCV before 4.12 reads no GIF, before 5 it ignores the rotation of a WebP: bit 3 of VP8X says it has EXIF."""
+    """OpenCV before 4.12 cannot read GIF; before 5 it ignores the EXIF rotation of a WebP (VP8X, bit 3: has EXIF)."""
     return data.startswith(b"GIF8") or (data[8:16] == b"WEBPVP8X" and bool(data[20] & 0x08))
 
 
 def _from_pillow(data: bytes, path: str, channels: int) -> ImageArray:
-    """The second opinion, on the formats that never exceed 8 bits; its message is the reason in ours."""
+    """Decodes the formats that never exceed 8 bits a second time; Pillow's message becomes the reason in ours."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
@@ -170,10 +171,10 @@ def _from_tiff(data: bytes, path: str, channels: int) -> ImageArray:
 
 
 def _jpeg_ends(data: bytes) -> bool:
-    """Whether the end-of-image marker follows the pixels (some OpenCVs fill up a cut file without a word).
+    """Whether the end-of-image marker follows the pixels (some versions of OpenCV silently fill up a truncated file).
 
-    Looked for behind the first scan, because a thumbnail in the header has such a marker too, and anywhere behind it,
-    because cameras append videos and second images.
+    The search starts after the first scan, because a thumbnail in the header has such a marker too, and covers the rest
+    of the file, because cameras append videos and further images.
     """
     if data.endswith(b"\xff\xd9"):
         return True
@@ -186,7 +187,7 @@ FRAMES = bytes(set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC})
 
 
 def jpeg_segment(data: bytes, markers: bytes) -> int:
-    """Where the first segment with one of these markers begins; -1 where the header has none, or not all of it."""
+    """Returns where the first segment with one of these markers begins; -1 where the header has none or is cut."""
     position = 2
     while position + 9 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
@@ -195,12 +196,12 @@ def jpeg_segment(data: bytes, markers: bytes) -> int:
         if marker == 0xDA:
             return -1
         length = int.from_bytes(data[position + 2 : position + 4], "big")
-        position += 1 if marker == 0xFF else 2 + length  # 0xFF may be repeated to fill up
+        position += 1 if marker == 0xFF else 2 + length  # 0xFF may be repeated as padding
     return -1
 
 
-def _is_turned(data: bytes) -> bool:
-    """Whether the EXIF orientation exchanges height and width."""
+def _is_rotated(data: bytes) -> bool:
+    """Whether the EXIF orientation swaps height and width."""
     from PIL import ExifTags, Image
 
     try:

@@ -1,4 +1,4 @@
-"""The size of an image and how its EXIF data turn it, from the file's header where that tells them."""
+"""The size and EXIF orientation of an image, from the file's header where possible."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from PIL import ExifTags, Image
 from resnet_tl.data.images.decode import decode_bytes, jpeg_segment, jpeg_size, read_bytes
 
 FIRST = 16384
-"""Bytes in which most files say their size."""
+"""Bytes within which most files store their size."""
 
 SCAN = b"\xda"
-"""The marker behind which a JPEG's header ends."""
+"""The marker that ends a JPEG's header."""
 
 
 class Header(NamedTuple):
-    """height, width: upright, as the image is decoded. orientation: EXIF's, 1 (upright) to 8."""
+    """height, width: of the upright image, as decoded. orientation: EXIF's, 1 (upright) to 8."""
 
     height: int
     width: int
@@ -25,34 +25,34 @@ class Header(NamedTuple):
 
 
 def read_header(path: str, channels: int = 3) -> Header:
-    """Of a file, or of a member of a zip; one whose header does not tell is decoded.
+    """Reads the header of a file or of a member of a zip; decodes the image where the header is not enough.
 
     Raises:
-        DataError: missing, or no image.
+        DataError: missing, or not an image.
     """
-    told = _told(read_bytes(path, FIRST))
-    if told is None:
+    header = _parsed(read_bytes(path, FIRST))
+    if header is None:
         data = read_bytes(path)
-        told = _told(data) or _decoded(data, path, channels)
-    return told
+        header = _parsed(data) or _decoded(data, path, channels)
+    return header
 
 
 def read_size(path: str, channels: int = 3) -> tuple[int, int]:
-    """(h, w) of an image after its EXIF rotation.
+    """Returns (h, w) of an image after its EXIF rotation.
 
     Raises:
-        DataError: missing, or no image.
+        DataError: missing, or not an image.
     """
     header = read_header(path, channels)
     return header.height, header.width
 
 
-def _told(data: bytes) -> Header | None:
-    """What these first bytes tell; None of an unknown format, or where they are too few."""
+def _parsed(data: bytes) -> Header | None:
+    """Parses the first bytes of a file; None for an unknown format, or where they are too few."""
     if data.startswith(b"\xff\xd8"):
-        begins = jpeg_segment(data, SCAN)
-        size = jpeg_size(data) if begins > 0 else None
-        return size and Header(*size, _orientation(data) if b"Exif\0" in data[:begins] else 1)
+        header_end = jpeg_segment(data, SCAN)
+        size = jpeg_size(data) if header_end > 0 else None
+        return size and Header(*size, _orientation(data) if b"Exif\0" in data[:header_end] else 1)
     if b"eXIf" in data[:FIRST]:
         return None
     try:

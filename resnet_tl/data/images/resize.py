@@ -1,7 +1,8 @@
-"""Resizing as Pillow does it: a filter that widens as the image shrinks, so that fine patterns do not turn into
-others. Published weights were trained on such images; OpenCV's linear resize reads only 2 x 2 pixels for each.
+"""Antialiased resizing, as Pillow does it: the filter widens as the image shrinks, so fine patterns do not alias.
 
-torch's antialiased kernels do the same, four times as fast (uint8 with AVX2): of random bytes 0.5 % differ by 1.
+Published weights were trained on such images; OpenCV's linear resize reads only 2 x 2 pixels for each output pixel.
+torch's antialiased kernels do the same as Pillow, four times as fast (uint8 with AVX2): 0.5 % of random bytes differ,
+by 1.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Interpolation = Literal["bilinear", "bicubic", "nearest"]
 
 
 def resize(image: ImageArray, height: int, width: int, interpolation: Interpolation = "bilinear") -> ImageArray:
-    """`[H, W, C]` uint8 or uint16 -> `[height, width, C]`, of the same dtype."""
+    """Resizes `[H, W, C]` uint8 or uint16 to `[height, width, C]` of the same dtype."""
     if image.shape[:2] == (height, width):
         return image
     if interpolation == "nearest":
@@ -39,7 +40,7 @@ def resize_fast(image: ImageArray, height: int, width: int, interpolation: Inter
 
 
 def resize_short(image: ImageArray, short: int, interpolation: Interpolation = "bilinear") -> ImageArray:
-    """The same image with a short side of `short` pixels; the long one rounds down, as torchvision's Resize does."""
+    """Resizes to a short side of `short` pixels; the long side is rounded down, as by torchvision's Resize."""
     height, width = image.shape[:2]
     if height <= width:
         return resize(image, short, int(short * width / height), interpolation)
@@ -57,9 +58,9 @@ def resized_size(height: int, width: int, short: int, longest: int | None = None
 
 
 def _antialiased(image: ImageArray, height: int, width: int, mode: str) -> ImageArray:
-    batch = torch.from_numpy(image)[None].permute(0, 3, 1, 2)  # in this order torch sees that it is channels-last
+    batch = torch.from_numpy(image)[None].permute(0, 3, 1, 2)  # permuted last, so that torch sees a channels-last batch
     return F.interpolate(batch, (height, width), mode=mode, antialias=True).permute(0, 2, 3, 1)[0].numpy()
 
 
-def _nearest(have: int, want: int) -> np.ndarray:
-    return ((np.arange(want) + 0.5) * have / want).astype(np.int64)
+def _nearest(size: int, resized: int) -> np.ndarray:
+    return ((np.arange(resized) + 0.5) * size / resized).astype(np.int64)

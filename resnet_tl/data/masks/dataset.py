@@ -1,4 +1,4 @@
-"""Images with masks: decoded, changed together, padded to batches."""
+"""Images with masks: decoded, transformed together, padded to batches."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from resnet_tl.data.images.archive import hash64
 from resnet_tl.data.images.bit_depth import to_common_depth
 from resnet_tl.data.images.class_masks import ClassMask
+from resnet_tl.data.images.crops import Seed
 from resnet_tl.data.images.dataset import ImageDataset, Item, Samples
-from resnet_tl.data.images.decode import decode
+from resnet_tl.data.images.decode import ImageArray, decode
 from resnet_tl.data.masks.transforms import PairTransform
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import IGNORE, Batch, Draw
@@ -21,51 +21,46 @@ from resnet_tl.structures.records import IGNORE, Batch, Draw
 class SamplesWithMasks(Samples, Protocol):
     def mask(self, index: int) -> ClassMask: ...
 
-    def cache_key(self) -> dict[str, Any]:
-        """What decides, beside the files, what a mask is, as plain Python."""
 
-
-class MaskDataset(ImageDataset):
-    """A `ImageDataset` whose targets are masks; a filler's is all ignored.
+class MaskDataset(ImageDataset[SamplesWithMasks]):
+    """An `ImageDataset` whose targets are masks; a filler's is `IGNORE` throughout.
 
     Args:
         listing: images and masks.
-        pair_transform: (image, mask) -> pair.
+        transform: (image, mask, seed) -> pair.
         options: of `ImageDataset`.
     """
 
-    listing: SamplesWithMasks
-
-    def __init__(self, listing: SamplesWithMasks, pair_transform: PairTransform, **options: Any) -> None:
-        super().__init__(listing, pair_transform, **options)  # type: ignore[arg-type]
-        self.pair_transform = pair_transform
+    def __init__(self, listing: SamplesWithMasks, transform: PairTransform, **options: Any) -> None:
+        super().__init__(listing, **options)
+        self.transform = transform
 
     def _load(self, draw: Draw, index: int) -> Item:
-        sample = self.listing[index]
-        image, mask = decode(sample.path, self.channels), self.listing.mask(index)
-        if image.shape[:2] != mask.shape:
-            raise DataError(f"{sample.path}: is {image.shape[:2]} (h, w), but its mask {mask.shape}")
-        return self._item(image, mask, (self.seed, draw.epoch, hash64(sample.key), draw.repeat), index)
+        image, mask = self._read(index)
+        return self._item(image, mask, self._augmentation_seed(draw, self.listing[index].key), index)
 
-    def _item(self, image: np.ndarray, mask: np.ndarray, seed: tuple[int, ...], index: int) -> Item:
-        pair = self.pair_transform(image, mask, seed)
-        return Item(pair.image[None], pair.mask, mask.shape, index, pair.size)
+    def _read(self, index: int) -> tuple[ImageArray, ClassMask]:
+        path = self.listing[index].path
+        image, mask = decode(path, self.channels), self.listing.mask(index)
+        if image.shape[:2] != mask.shape:
+            raise DataError(f"{path}: is {image.shape[:2]} (h, w), but its mask {mask.shape}")
+        return image, mask
+
+    def _item(self, image: ImageArray, mask: ClassMask, seed: Seed, row: int) -> Item:
+        pair = self.transform(image, mask, seed)
+        return Item(pair.image[None], pair.mask, mask.shape, row, pair.size)
 
     def _filler(self) -> Item:
         black = np.zeros((64, 64, self.channels), np.uint8)
         return self._item(black, np.full((64, 64), IGNORE, np.uint8), (0,), -1)
 
-    def _reason(self, index: int) -> list[str]:
-        try:
-            self._load(Draw(0, index), index)
-        except DataError as error:
-            return [str(error)]
-        return []
-
 
 def collate_masks(items: Sequence[Item]) -> Batch:
-    """N images of any sizes -> a `Batch`, each at the upper left of the largest; masks `[N, H, W]` uint8, padded with
-    `IGNORE`."""
+    """Collates N images of any sizes into a `Batch`.
+
+    `images` are `[N, C, H, W]` and targets `[N, H, W]` uint8, each in the upper left corner of the size of the largest;
+    masks are padded with `IGNORE`.
+    """
     views = to_common_depth([item.views for item in items])
     height, width = (max(view.shape[axis] for view in views) for axis in (1, 2))
     images = np.zeros((len(items), height, width, views[0].shape[3]), views[0].dtype)

@@ -1,4 +1,4 @@
-"""Zips, read in place: what zipfile would give, from any process, or one sentence."""
+"""Zips read in place: the same bytes as from zipfile, in any process; faults in one sentence."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_members_are_what_was_packed(compression: int, tmp_path: Path) -> None:
     assert {name: read_bytes(f"{path}/{name}") for name in MEMBERS} == MEMBERS
 
 
-def test_an_archive_behind_other_bytes_is_read(tmp_path: Path) -> None:
+def test_an_archive_after_other_bytes_is_read(tmp_path: Path) -> None:
     """A zip may begin with anything, such as a program that unpacks it."""
     packed = Path(pack(tmp_path / "plain.zip"))
     packed.write_bytes(b"x" * 1000 + packed.read_bytes())
@@ -51,7 +51,7 @@ def _read_all(path: str, queue: multiprocessing.Queue[bool]) -> None:
 
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])
-def test_processes_read_one_archive_at_once(start: str, tmp_path: Path) -> None:
+def test_processes_read_one_archive_at_the_same_time(start: str, tmp_path: Path) -> None:
     path = pack(tmp_path / "set.zip")
     read_bytes(f"{path}/train/cat/0000.bin")  # opened before the fork: the children share its file
     context = multiprocessing.get_context(start)
@@ -70,7 +70,7 @@ def test_an_index_costs_28_bytes_a_member(tmp_path: Path) -> None:
     assert sum(array.nbytes for array in arrays) == 28 * len(MEMBERS)
 
 
-def test_a_folder_may_be_called_like_an_archive(tmp_path: Path) -> None:
+def test_a_folder_may_be_named_like_an_archive(tmp_path: Path) -> None:
     (tmp_path / "photos.zip").mkdir()
     (tmp_path / "photos.zip" / "a.bin").write_bytes(b"plain")
     path = f"{tmp_path}/photos.zip/a.bin"
@@ -78,9 +78,9 @@ def test_a_folder_may_be_called_like_an_archive(tmp_path: Path) -> None:
     assert read_bytes(path) == b"plain"
 
 
-def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_unreadable_members_are_errors(tmp_path: Path) -> None:
     path = Path(pack(tmp_path / "set.zip", zipfile.ZIP_DEFLATED))
-    with pytest.raises(DataError, match=r"set.zip/train/dog/1.bin: no such member"):
+    with pytest.raises(DataError, match=r"set.zip/train/dog/1.bin: .*set.zip has no such member"):
         read_bytes(f"{path}/train/dog/1.bin")
     offset = next(member.header_offset for member in zipfile.ZipFile(path).infolist() if "0400" in member.filename)
     damaged = bytearray(path.read_bytes())
@@ -93,9 +93,9 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
         read_bytes(f"{tmp_path}/cut.zip/train/cat/0400.bin")
 
 
-def test_other_compressions_are_told(tmp_path: Path) -> None:
+def test_other_compressions_are_refused(tmp_path: Path) -> None:
     path = pack(tmp_path / "lzma.zip", zipfile.ZIP_LZMA)
-    with pytest.raises(DataError, match=r"compressed in a way other than 'deflated'"):
+    with pytest.raises(DataError, match=r"not compressed by 'deflate'"):
         open_archive(path)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import logging
 import multiprocessing
 import os
 import pickle
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from PIL import Image
 
 from resnet_tl.data.images import cache as image_cache
 from resnet_tl.data.images.cache import CacheFormat, ImageCache, open_cache
-from resnet_tl.data.images.dataset import ImageDataset
+from resnet_tl.data.images.classification_dataset import ClassificationDataset
 from resnet_tl.data.images.decode import decode
 from resnet_tl.data.images.resize import resize_short
 from resnet_tl.data.images.transforms import evaluation_transform, training_transform
@@ -27,10 +28,6 @@ from resnet_tl.structures.records import Draw
 
 Smooth = Callable[..., np.ndarray]
 KEYS = [f"class/{i}.png" for i in range(9)]
-
-
-def silent(sentence: str) -> None:
-    """Says nothing."""
 
 
 @pytest.fixture
@@ -50,18 +47,43 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "a" / "cache"
 
 
-def listed(root: Path) -> Listing:
+def listing_of(root: Path) -> Listing:
     return Listing.of(str(root), KEYS, [0] * len(KEYS))
 
 
-def opened(root: Path, folder: Path, form: CacheFormat = CacheFormat(32), **options: Any) -> ImageCache:
-    cache = open_cache([listed(root)], form, folder, **{"say": silent, **options})
+@pytest.fixture
+def logged() -> Iterator[Callable[..., list[str]]]:
+    """Collects what is logged from then on, after `check` of each line."""
+    logger, handlers = logging.getLogger("resnet_tl"), []
+
+    def collect(check: Callable[[], None] = lambda: None) -> list[str]:
+        lines: list[str] = []
+
+        class Collector(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                check()
+                lines.append(record.getMessage())
+
+        handlers.append(Collector())
+        logger.addHandler(handlers[-1])
+        return lines
+
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    yield collect
+    logger.setLevel(level)
+    for handler in handlers:
+        logger.removeHandler(handler)
+
+
+def cache_of(root: Path, folder: Path, cache_format: CacheFormat = CacheFormat(32)) -> ImageCache:
+    cache = open_cache([listing_of(root)], cache_format, folder)
     assert cache is not None
     return cache
 
 
-def test_images_are_kept_with_their_short_side_resized(photos: Path, folder: Path) -> None:
-    cache = opened(photos, folder)
+def test_images_are_stored_with_their_short_side_resized(photos: Path, folder: Path) -> None:
+    cache = cache_of(photos, folder)
     for key in KEYS[:8]:
         found = cache.get(key)
         assert found is not None
@@ -74,19 +96,21 @@ def test_images_are_kept_with_their_short_side_resized(photos: Path, folder: Pat
     assert len(cache) == 9
 
 
-@pytest.mark.parametrize("form", [CacheFormat(32, "bicubic"), CacheFormat(32, channels=1), CacheFormat(16)])
-def test_each_form_has_a_cache_of_its_own(form: CacheFormat, photos: Path, folder: Path) -> None:
-    assert opened(photos, folder).path != opened(photos, folder, form).path
-    found = opened(photos, folder, form).get(KEYS[6])
+@pytest.mark.parametrize("cache_format", [CacheFormat(32, "bicubic"), CacheFormat(32, channels=1), CacheFormat(16)])
+def test_each_format_has_a_cache_of_its_own(cache_format: CacheFormat, photos: Path, folder: Path) -> None:
+    assert cache_of(photos, folder).path != cache_of(photos, folder, cache_format).path
+    found = cache_of(photos, folder, cache_format).get(KEYS[6])
     assert found is not None
-    expected = resize_short(decode(str(photos / KEYS[6]), form.channels), form.short, form.interpolation)
+    expected = resize_short(
+        decode(str(photos / KEYS[6]), cache_format.channels), cache_format.short, cache_format.interpolation
+    )
     np.testing.assert_array_equal(found[0], expected)
 
 
-def test_evaluation_sees_the_very_same_bytes(photos: Path, folder: Path) -> None:
+def test_evaluation_sees_the_same_bytes(photos: Path, folder: Path) -> None:
     direct, through = (
-        ImageDataset(listed(photos), evaluation_transform(32), cache=cache)
-        for cache in (None, opened(photos, folder, CacheFormat(36)))
+        ClassificationDataset(listing_of(photos), evaluation_transform(32), cache=cache)
+        for cache in (None, cache_of(photos, folder, CacheFormat(36)))
     )
     for index in range(8):
         first, second = direct[Draw(0, index)], through[Draw(0, index)]
@@ -95,73 +119,75 @@ def test_evaluation_sees_the_very_same_bytes(photos: Path, folder: Path) -> None
 
 
 def test_training_sees_the_same_part(photos: Path, folder: Path) -> None:
-    cache = opened(photos, folder, CacheFormat(36))
+    cache = cache_of(photos, folder, CacheFormat(36))
     direct, through = (
-        ImageDataset(listed(photos), training_transform("light", 24), cache=each) for each in (None, cache)
+        ClassificationDataset(listing_of(photos), training_transform("light", 24), cache=each) for each in (None, cache)
     )
     for index in range(8):
         first, second = (dataset[Draw(1, index)].views.astype(float) for dataset in (direct, through))
         assert np.abs(first - second).mean() < 0.05 * first.max()  # 0.2 between different parts
 
 
-def test_an_image_that_cannot_be_decoded_is_told_when_it_is_asked_for(photos: Path, folder: Path) -> None:
-    dataset = ImageDataset(listed(photos), evaluation_transform(32), cache=opened(photos, folder))
+def test_an_image_that_cannot_be_decoded_is_an_error_when_it_is_requested(photos: Path, folder: Path) -> None:
+    dataset = ClassificationDataset(listing_of(photos), evaluation_transform(32), cache=cache_of(photos, folder))
     with pytest.raises(DataError, match=r"8\.png: not an image"):
         dataset[Draw(0, 8)]
 
 
-def test_it_is_written_once_and_its_size_said_before(photos: Path, folder: Path) -> None:
-    said: list[str] = []
-
-    def say(sentence: str) -> None:
-        assert not list(folder.glob("*.images"))
-        said.append(sentence)
-
-    cache = opened(photos, folder, say=say)
-    written = cache.path.stat()
-    assert opened(photos, folder, say=say).path.stat().st_mtime_ns == written.st_mtime_ns
-    assert said == [f"Writing 9 resized images, about 0 MB, to {cache.path}"]
-
-
-def test_the_size_that_is_said_is_about_right(
-    photos: Path, folder: Path, smooth: Smooth, capsys: pytest.CaptureFixture[str]
+def test_it_is_written_once_and_its_size_logged_before(
+    photos: Path, folder: Path, logged: Callable[[Callable[[], None]], list[str]]
 ) -> None:
+    lines = logged(lambda: not_written(folder))
+    cache = cache_of(photos, folder)
+    written = cache.path.stat()
+    assert cache_of(photos, folder).path.stat().st_mtime_ns == written.st_mtime_ns
+    assert lines == [f"Writing 9 resized images, about 0 MB, to {cache.path}"]
+
+
+def not_written(folder: Path) -> None:
+    assert not list(folder.glob("*.images"))
+
+
+def test_the_logged_size_is_about_right(
+    photos: Path, folder: Path, smooth: Smooth, logged: Callable[[], list[str]]
+) -> None:
+    lines = logged()
     for i, key in enumerate(KEYS):
         Image.fromarray(smooth(700 + i, 900)).save(photos / key, compress_level=0)
-    path = opened(photos, folder, CacheFormat(600), say=print).path
-    about = float(capsys.readouterr().out.split("about ")[1].split(" MB")[0])
+    path = cache_of(photos, folder, CacheFormat(600)).path
+    about = float(lines[0].split("about ")[1].split(" MB")[0])
     assert abs(about - path.stat().st_size / 1e6) <= 1
 
 
-def test_it_depends_on_content_not_on_dates_or_places(photos: Path, folder: Path, tmp_path: Path) -> None:
-    first = opened(photos, folder).path
+def test_its_name_depends_on_content_not_on_dates_or_places(photos: Path, folder: Path, tmp_path: Path) -> None:
+    first = cache_of(photos, folder).path
     for key in KEYS:
         os.utime(photos / key, (1, 1))
-    assert opened(photos, folder).path == first
+    assert cache_of(photos, folder).path == first
     shutil.copytree(photos, tmp_path / "elsewhere")
-    assert opened(tmp_path / "elsewhere", folder).path == first
+    assert cache_of(tmp_path / "elsewhere", folder).path == first
 
 
 def test_a_changed_file_means_another_cache(photos: Path, folder: Path, smooth: Smooth) -> None:
-    before = opened(photos, folder)
+    before = cache_of(photos, folder)
     stamp = (photos / KEYS[3]).stat()
     Image.fromarray(255 - smooth(47, 55, seed=3)).save(photos / KEYS[3])
     os.utime(photos / KEYS[3], ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    after = opened(photos, folder)
+    after = cache_of(photos, folder)
     assert after.path != before.path
     assert after.get(KEYS[3])[0].tobytes() != before.get(KEYS[3])[0].tobytes()  # type: ignore[index]
 
 
 def test_splits_and_folds_of_a_set_share_one_cache(photos: Path, folder: Path) -> None:
-    listing = listed(photos)
+    listing = listing_of(photos)
     parts = [listing.select(np.array(rows)) for rows in ([8, 1, 3, 5, 7], [0, 2, 4, 6])]
-    shared = open_cache(parts, CacheFormat(32), folder, silent)
+    shared = open_cache(parts, CacheFormat(32), folder)
     assert shared is not None
-    assert shared.path == opened(photos, folder).path
+    assert shared.path == cache_of(photos, folder).path
 
 
-def test_it_travels_to_other_processes_as_its_path(photos: Path, folder: Path) -> None:
-    cache = opened(photos, folder)
+def test_it_is_pickled_as_its_path(photos: Path, folder: Path) -> None:
+    cache = cache_of(photos, folder)
     assert len(pickle.dumps(cache)) < 500
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(cache)).get(KEYS[2])[0], cache.get(KEYS[2])[0])  # type: ignore[index]
 
@@ -171,10 +197,10 @@ def test_it_travels_to_other_processes_as_its_path(photos: Path, folder: Path) -
 
 def _write(photos: Path, folder: Path, start: Any, queue: Any) -> None:
     start.wait()
-    queue.put(opened(photos, folder).get(KEYS[5])[0].tobytes())  # type: ignore[index]
+    queue.put(cache_of(photos, folder).get(KEYS[5])[0].tobytes())  # type: ignore[index]
 
 
-def test_two_processes_may_write_it_at_once(photos: Path, folder: Path) -> None:
+def test_two_processes_may_write_it_at_the_same_time(photos: Path, folder: Path) -> None:
     context = multiprocessing.get_context("fork")
     start, queue = context.Barrier(2), context.Queue()
     writers = [context.Process(target=_write, args=(photos, folder, start, queue)) for _ in range(2)]
@@ -183,19 +209,19 @@ def test_two_processes_may_write_it_at_once(photos: Path, folder: Path) -> None:
     first, second = queue.get(timeout=60), queue.get(timeout=60)
     for writer in writers:
         writer.join()
-    assert first == second == opened(photos, folder).get(KEYS[5])[0].tobytes()  # type: ignore[index]
+    assert first == second == cache_of(photos, folder).get(KEYS[5])[0].tobytes()  # type: ignore[index]
     assert len(list(folder.glob("*.images"))) == 1
     assert not list(folder.glob(".*"))
 
 
-def test_what_is_broken_off_leaves_nothing(photos: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_write_leaves_nothing(photos: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(part: Path, path: Path) -> None:
         assert part.exists()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(os, "replace", broken)
     with pytest.raises(KeyboardInterrupt):
-        opened(photos, folder)
+        cache_of(photos, folder)
     assert os.listdir(folder) == []
 
 
@@ -205,31 +231,31 @@ def test_a_full_disk_is_one_warning_and_no_cache(photos: Path, folder: Path, mon
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.warns(UserWarning, match="No space left on device.*decoded in every epoch") as caught:
-        assert open_cache([listed(photos)], CacheFormat(32), folder, silent) is None
+        assert open_cache([listing_of(photos)], CacheFormat(32), folder) is None
     assert len(caught) == 1
     assert os.listdir(folder) == []
 
 
-def test_too_little_room_is_seen_before_writing(photos: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_room_is_noticed_before_writing(photos: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Usage(NamedTuple):
         free: int
 
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1000))
     with pytest.warns(UserWarning, match=r"about 0 MB are needed"):
-        assert open_cache([listed(photos)], CacheFormat(32), folder, silent) is None
+        assert open_cache([listing_of(photos)], CacheFormat(32), folder) is None
 
 
-def test_a_place_that_is_no_folder_is_a_warning(photos: Path, tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_folder_is_a_warning(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.warns(UserWarning, match="Not a directory"):
-        assert open_cache([listed(photos)], CacheFormat(32), tmp_path / "file" / "cache", silent) is None
+        assert open_cache([listing_of(photos)], CacheFormat(32), tmp_path / "file" / "cache") is None
 
 
-def test_a_damaged_cache_is_told(photos: Path, folder: Path) -> None:
-    path = opened(photos, folder).path
+def test_a_damaged_cache_is_an_error(photos: Path, folder: Path) -> None:
+    path = cache_of(photos, folder).path
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(DataError, match="damaged, or no cache of images; delete it"):
-        opened(photos, folder)
+    with pytest.raises(DataError, match="damaged, or not an image cache; delete it"):
+        cache_of(photos, folder)
 
 
 def test_most_of_a_row_is_its_image() -> None:

@@ -1,4 +1,4 @@
-"""Views against torchvision's, and random areas against their definition."""
+"""Views compared with torchvision's, and random areas with their definition."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_ten_crops_at_two_scales_equal_torchvisions(smooth: Smooth) -> None:
 
 @settings(deadline=None)
 @given(st.integers(1, 700), st.integers(1, 700), st.floats(0.05, 1), st.integers(0, 2**32))
-def test_a_random_area_lies_inside_and_has_its_share_and_aspect(
+def test_a_random_area_is_inside_and_has_its_share_and_aspect_ratio(
     height: int, width: int, smallest: float, seed: int
 ) -> None:
     top, left, h, w = random_area(height, width, (smallest, 1.0), np.random.default_rng(seed))

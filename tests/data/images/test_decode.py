@@ -1,4 +1,4 @@
-"""Decoding: every kind of file against Pillow's reading of it, and one sentence for every file that cannot be read."""
+"""Decoding: every kind of file against Pillow's reading of it, and one sentence for every unreadable file."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_cmyk_becomes_rgb(smooth: Smooth, encoded: Encoded, save: Save) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize(("kind", "options"), [("JPEG", {"quality": 95}), ("PNG", {}), ("WEBP", {"lossless": True})])
-def test_images_stand_upright(
+def test_images_are_upright(
     orientation: int, kind: str, options: dict[str, int], smooth: Smooth, encoded: Encoded, save: Save
 ) -> None:
     exif = Image.Exif()
@@ -90,7 +90,7 @@ def test_images_stand_upright(
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("kind", [".png", ".tiff"])
 @pytest.mark.parametrize("stored", [1, 3, 4])
-def test_sixteen_bits_stay_sixteen(channels: int, kind: str, stored: int, smooth: Smooth, save: Save) -> None:
+def test_16_bits_stay_16_bits(channels: int, kind: str, stored: int, smooth: Smooth, save: Save) -> None:
     image = smooth(channels=stored, dtype=np.uint16)
     reordered = image if stored == 1 else image[..., [2, 1, 0, *range(3, stored)]]
     decoded = decode(save(f"deep{kind}", cv2.imencode(kind, reordered)[1].tobytes()), channels)
@@ -108,7 +108,7 @@ def test_one_channel_is_grey(smooth: Smooth, encoded: Encoded, save: Save) -> No
 
 
 @pytest.mark.parametrize(("channels", "dtype"), [(2, np.uint8), (4, np.uint16), (5, np.uint8), (12, np.uint16)])
-def test_any_number_of_channels_comes_as_stored(channels: int, dtype: type, smooth: Smooth, save: Save) -> None:
+def test_any_number_of_channels_is_returned_as_stored(channels: int, dtype: type, smooth: Smooth, save: Save) -> None:
     image = smooth(channels=channels, dtype=dtype)
     buffer = io.BytesIO()
     np.save(buffer, image)
@@ -117,7 +117,7 @@ def test_any_number_of_channels_comes_as_stored(channels: int, dtype: type, smoo
 
 @pytest.mark.parametrize("planes", ["contig", "separate"])
 @pytest.mark.parametrize(("channels", "dtype"), [(2, np.uint8), (4, np.uint8), (13, np.uint16)])
-def test_many_channels_of_a_tiff_come_as_stored(
+def test_many_channels_of_a_tiff_are_returned_as_stored(
     planes: str, channels: int, dtype: type, smooth: Smooth, tmp_path: Path
 ) -> None:
     tifffile = pytest.importorskip("tifffile")
@@ -165,7 +165,7 @@ def test_other_files_are_not_reduced(smooth: Smooth, encoded: Encoded, save: Sav
     assert jpeg_size(b"\xff\xd8 and no more") is None
 
 
-# What cannot be read
+# Unreadable files
 
 
 def fault(path: str, channels: int = 3) -> str:
@@ -178,17 +178,17 @@ def fault(path: str, channels: int = 3) -> str:
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "animated.gif"])  # its first frame may be whole
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9])
-def test_a_cut_file_is_damaged(kind: str, share: float, smooth: Smooth, encoded: Encoded, save: Save) -> None:
+def test_a_truncated_file_is_damaged(kind: str, share: float, smooth: Smooth, encoded: Encoded, save: Save) -> None:
     data = variants(smooth(), encoded)[kind]
     assert "damaged" in fault(save(f"cut_{kind}", data[: int(len(data) * share)]))
 
 
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.99])
-def test_a_cut_photo_with_a_thumbnail_is_damaged(
+def test_a_truncated_photo_with_a_thumbnail_is_damaged(
     progressive: bool, share: float, smooth: Smooth, encoded: Encoded, save: Save
 ) -> None:
-    """The thumbnail has an end-of-image marker of its own."""
+    """The thumbnail has its own end-of-image marker."""
     exif = Image.Exif()
     exif[0x927C] = encoded(smooth(16, 16), "JPEG")  # a JPEG inside the header
     data = encoded(smooth(), "JPEG", quality=95, progressive=progressive, exif=exif.tobytes())
@@ -196,7 +196,7 @@ def test_a_cut_photo_with_a_thumbnail_is_damaged(
     assert "damaged" in fault(save("cut.jpg", data[: int(len(data) * share)]))
 
 
-def test_a_jpeg_with_something_behind_it_is_whole(smooth: Smooth, encoded: Encoded, save: Save) -> None:
+def test_a_jpeg_followed_by_other_bytes_is_whole(smooth: Smooth, encoded: Encoded, save: Save) -> None:
     data = encoded(smooth(), "JPEG", quality=95)
     for behind in (b"\0" * 100, b"ftypmp42" + bytes(range(256)), b"\xff\xda\xff\xd8"):
         np.testing.assert_array_equal(decode(save("motion.jpg", data + behind)), pillow(data))
@@ -214,7 +214,7 @@ def test_a_jpeg_without_its_last_two_bytes_is_what_pillow_makes_of_it(
         np.testing.assert_array_equal(decode(save("no_end.jpg", data)), expected)
 
 
-def test_what_is_wrong_with_a_file_is_said(save: Save, smooth: Smooth, encoded: Encoded) -> None:
+def test_errors_name_the_file_and_the_fault(save: Save, smooth: Smooth, encoded: Encoded) -> None:
     folder = save("folder/image.png", encoded(smooth(), "PNG")).rpartition("/")[0]
     assert "no such file" in fault(folder + "/other.png")
     assert "directory" in fault(folder)
@@ -225,7 +225,7 @@ def test_what_is_wrong_with_a_file_is_said(save: Save, smooth: Smooth, encoded: 
     assert "float32" in fault(save("f.tiff", cv2.imencode(".tiff", smooth().astype(np.float32))[1].tobytes()))
 
 
-def test_an_array_file_that_is_no_image_is_said(save: Save) -> None:
+def test_an_array_that_is_not_an_image_is_an_error(save: Save) -> None:
     def stored(array: np.ndarray) -> bytes:
         buffer = io.BytesIO()
         np.save(buffer, array, allow_pickle=True)

@@ -1,4 +1,4 @@
-"""Sizes and EXIF orientations, from headers where these tell them."""
+"""Sizes and EXIF orientations, from headers where possible."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_jpegs_and_pngs_are_not_decoded(
         assert read_header(save("a", encoded(smooth(400, 560), kind)[:20_000]))[:2] == (400, 560)
 
 
-def test_what_is_no_image_is_named(save: Callable[[str, bytes], str]) -> None:
+def test_a_file_that_is_not_an_image_is_named(save: Callable[[str, bytes], str]) -> None:
     with pytest.raises(DataError, match=r"a.jpg: not an image"):
         read_header(save("a.jpg", b"hello"))
     with pytest.raises(DataError, match=r"lost\.jpg"):

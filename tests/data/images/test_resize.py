@@ -1,4 +1,4 @@
-"""Resizing: as Pillow does it."""
+"""Resizing, compared with Pillow's."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def test_16_bits_and_any_channels_keep_their_values(
     assert np.abs(small / 257 - shallow).max() < 2
 
 
-def test_bicubic_overshoots_are_cut_off() -> None:
+def test_bicubic_overshoots_are_clipped() -> None:
     edge = np.zeros((40, 40, 1), np.uint16)
     edge[:, 20:] = 65535
     assert set(np.unique(resize(edge, 40, 90, "bicubic")[:, :20])) == {0}
 
 
-def test_a_part_of_an_image_is_resized_as_its_copy(smooth: Smooth) -> None:
+def test_a_view_of_an_image_is_resized_like_its_copy(smooth: Smooth) -> None:
     part = smooth(80, 90)[3:60, 5:88]
     result = resize(part, 32, 40)
     np.testing.assert_array_equal(result, resize(part.copy(), 32, 40))

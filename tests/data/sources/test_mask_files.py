@@ -70,7 +70,7 @@ def test_every_fault_of_a_set_is_named_at_once(folder: Path) -> None:
     assert message.startswith(f"{folder} has 7 faults:")
     for fault in (
         "train/images/0.jpg: has no mask train/masks/0.png",
-        "train/masks/1.png: holds the value 9; expected 0 to 3 or 255 to ignore",
+        "train/masks/1.png: has the value 9; expected 0 to 3 or 255 to ignore",
         "train/masks/2.png: is 10 x 8 pixels, but its image 12 x 8",
         "train/masks/3.png: is a mask of mode RGB",
         "val/masks/alone.png: is a mask without an image",
@@ -87,7 +87,7 @@ def test_other_values_to_ignore_and_ids_of_a_class_file(folder: Path) -> None:
     assert found.classes == ["car", "sky", "road"]
     assert found.splits["train"].coding.codes[[0, 1, 2, 3, 255]].tolist() == [1, 2, 0, NO_CLASS, IGNORE]
     assert found.colours[[0, 2]].tolist() == [[10, 11, 12], [255, 255, 255]]
-    with pytest.raises(DataError, match="holds the value 255"):
+    with pytest.raises(DataError, match="has the value 255"):
         read_mask_folder(str(folder), None, [11], 3)
 
 
@@ -106,7 +106,7 @@ def test_masks_in_the_colours_of_the_class_file(folder: Path) -> None:
     assert found.pixels.tolist() == [72, 72, 72]
     assert (found.splits["train"].mask(0) == values).all()
     photo(path)
-    with pytest.raises(DataError, match=r"0.png: holds the colour #000000, which the class file does not name"):
+    with pytest.raises(DataError, match=r"0.png: has the colour #000000, which the class file does not list"):
         read_mask_folder(str(folder), None, [IGNORE], 3)
 
 
