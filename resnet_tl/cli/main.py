@@ -19,6 +19,7 @@ VERBS = {
     "validate": "evaluate a run, a checkpoint, or a recipe's weights on the validation images",
     "test": "the same on the test images",
     "predict": "predict images with a run or checkpoint: CSV, JSON, masks, drawn boxes",
+    "data": "check a data set before training on it",
     "recipes": "list, show and copy the recipes that come with the project",
 }
 _MODULES = {"validate": "evaluate", "test": "evaluate"}

@@ -53,11 +53,17 @@ def test_version(resnet_tl: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("fitt -c x", "no verb 'fitt': expected fit, plan, validate, test, predict, recipes; did you mean 'fit'?"),
-        ("-c x", "which verb? expected one of fit, plan, validate, test, predict, recipes: resnet-tl fit -c RECIPE"),
+        (
+            "fitt -c x",
+            "no verb 'fitt': expected fit, plan, validate, test, predict, data, recipes; did you mean 'fit'?",
+        ),
+        (
+            "-c x",
+            "which verb? expected one of fit, plan, validate, test, predict, data, recipes: resnet-tl fit -c RECIPE",
+        ),
         (
             "--data.root x",
-            "which verb? expected one of fit, plan, validate, test, predict, recipes: resnet-tl fit -c RECIPE",
+            "which verb? expected one of fit, plan, validate, test, predict, data, recipes: resnet-tl fit -c RECIPE",
         ),
     ],
 )

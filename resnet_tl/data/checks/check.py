@@ -1,0 +1,44 @@
+"""All checks of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from resnet_tl.data.checks.classes import class_findings
+from resnet_tl.data.checks.duplicates import duplicates, near_duplicates
+from resnet_tl.data.checks.finding import Finding
+from resnet_tl.data.checks.images import look_at, unreadable_images, unusual_images
+from resnet_tl.data.checks.masks import mask_findings
+from resnet_tl.data.checks.objects import object_findings
+
+if TYPE_CHECKING:
+    from resnet_tl.data.base import ImageData
+
+
+def check(data: ImageData, progress: Callable[[int, int], None] = lambda done, total: None) -> list[Finding]:
+    """What is probably wrong with the images and annotations of a data module; every image is decoded once.
+
+    What no training could use at all (missing masks, boxes that are no numbers) was a DataError of the module's
+    constructor already.
+
+    progress: called with the number of images read, and of all.
+    """
+    looks, unreadable = look_at(data.listings, data.channels, progress)
+    masked = any(hasattr(listing, "mask") for listing in data.listings.values())
+    boxed = any(hasattr(listing, "objects") for listing in data.listings.values())
+    labels = {} if masked or boxed else dict(_labels(data))
+    findings = [*unreadable_images(unreadable), *duplicates(looks, labels), *near_duplicates(looks, labels)]
+    if not masked:
+        findings += class_findings(data.listings, data.classes, "objects" if boxed else "images")
+    findings += object_findings(data.listings, data.classes)
+    findings += mask_findings(data.listings, data.classes)
+    return [*findings, *unusual_images(looks)]
+
+
+def _labels(data: ImageData) -> Iterator[tuple[str, str]]:
+    """The class, or the classes, that each image shows."""
+    for listing in data.listings.values():
+        for sample in listing:
+            shown = sample.target if isinstance(sample.target, tuple) else (sample.target,)
+            yield sample.key, "|".join(data.classes[int(index)] for index in shown)

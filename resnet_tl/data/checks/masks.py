@@ -1,0 +1,58 @@
+"""Masks that show nothing, and pixels that count nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+
+from resnet_tl.data.checks.finding import Finding
+from resnet_tl.data.listings.listing import Listing
+from resnet_tl.errors import DataError
+from resnet_tl.structures.records import IGNORE
+
+MOSTLY = 0.5
+"""Share of a split's pixels that are ignored, to be named."""
+
+
+class Masked(Protocol):
+    def __len__(self) -> int: ...
+
+    def mask(self, index: int) -> np.ndarray: ...
+
+
+def mask_findings(listings: Mapping[str, Listing], classes: Sequence[str]) -> Iterator[Finding]:
+    """Every mask is read once. Without masks there are no findings."""
+    shown: dict[str, np.ndarray] = {}
+    for split, listing in listings.items():
+        if not hasattr(listing, "mask"):
+            return
+        counts = np.zeros(256, np.int64)
+        with ThreadPoolExecutor() as pool:
+            for index, pixels in enumerate(pool.map(lambda i, masked=listing: _pixels(masked, i), range(len(listing)))):
+                if isinstance(pixels, str):
+                    yield Finding("unreadable mask", split, listing[index].path, pixels, exclude=listing[index].key)
+                elif pixels[IGNORE] == pixels.sum():
+                    yield Finding(
+                        "ignored mask", split, listing[index].path, "has a mask that is ignored everywhere",
+                        exclude=listing[index].key,
+                    )  # fmt: skip
+                else:
+                    counts += pixels
+        shown[split] = counts[: len(classes)]
+        ignored = counts[IGNORE] / max(counts.sum(), 1)
+        if ignored > MOSTLY:
+            yield Finding("ignored pixels", split, split, f"{ignored:.0%} of the masks' pixels are ignored")
+    for split, seen in shown.items():
+        for name, count in zip(classes, seen.tolist(), strict=True):
+            if not count:
+                yield Finding("empty class", split, name, f"has no pixels in {split}")
+
+
+def _pixels(masked: Masked, index: int) -> np.ndarray | str:
+    try:
+        return np.bincount(masked.mask(index).ravel(), minlength=256)
+    except DataError as error:
+        return str(error)

@@ -1,0 +1,177 @@
+"""Which of the forms that data modules read a folder, zip or table is in, by what lies in it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import posixpath
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+from resnet_tl.data.images.decode import read_bytes
+from resnet_tl.data.sources.folder import SPLITS
+from resnet_tl.data.sources.tools import cvat, label_studio, labelme, via
+from resnet_tl.data.sources.tree import Tree, is_image, walk
+from resnet_tl.errors import DataError
+
+TASKS = ("classification", "detection", "segmentation")
+NOT_CLASSES = {"images", "masks", "labels", "JPEGImages", "SegmentationClass", "img"}
+"""Names of folders that say what lies in them, and not what it shows."""
+PROBED = 40
+"""Files of an ending that are looked into, at most."""
+
+
+class Form(NamedTuple):
+    """A form of data. module: the data module that reads it. why: what shows that it is this one."""
+
+    task: str
+    module: str
+    why: str
+
+
+def forms_of(root: str) -> list[Form]:
+    """All forms that the data at `root` may be in, the likeliest first.
+
+    Raises:
+        DataError: there is nothing at `root`, or nothing that a data module reads.
+    """
+    found = list(_table_forms(root)) if os.path.isfile(root) and not root.endswith(".zip") else list(_forms(walk(root)))
+    if not found:
+        raise DataError(
+            f"{root} is in no form that is read: expected folders of images named after classes, images/ and masks/, "
+            "COCO, Pascal VOC or YOLO files, an annotation tool's export, or a CSV"
+        )
+    return found
+
+
+def form_of(root: str, task: str | None = None) -> Form:
+    """The likeliest form for a task (`classification`, `detection`, `segmentation`; None: any).
+
+    Raises:
+        DataError: there is none.
+    """
+    found = forms_of(root)
+    fitting = [form for form in found if task in (None, form.task)]
+    if not fitting:
+        raise DataError(f"{root} holds data for {found[0].task} ({found[0].why}), not for {task}")
+    return fitting[0]
+
+
+def _forms(tree: Tree) -> Iterator[Form]:
+    yield from _tool_forms(tree)
+    yield from _coco_forms(tree)
+    yield from _mask_forms(tree)
+    yield from _voc_forms(tree)
+    yield from _yolo_forms(tree)
+    for file in sorted(tree.files):
+        if file.lower().endswith(".csv") and "/" not in file and "classes" not in file:
+            yield from _table_forms(f"{tree.root}/{file}")
+    if folders := _class_folders(tree):
+        few = ", ".join(folders[:3]) + (", ..." if len(folders) > 3 else "")
+        yield Form("classification", "ImageFolder", f"images in folders named {few}")
+
+
+def _tool_forms(tree: Tree) -> Iterator[Form]:
+    if any(posixpath.basename(posixpath.dirname(file)) == "ann" and file.endswith(".json") for file in tree.files):
+        yield Form("detection", "ToolDetection", "img/ and ann/ of Supervisely")
+    for file, content in _jsons(tree):
+        for name, module in (("labelme", labelme), ("Label Studio", label_studio), ("VGG Image Annotator", via)):
+            if module.is_export(content):
+                yield Form("detection", "ToolDetection", f"{file} is of {name}")
+                return
+    for file, root in _xmls(tree):
+        if cvat.is_export(root):
+            yield Form("detection", "ToolDetection", f"{file} is of CVAT")
+            return
+
+
+def _coco_forms(tree: Tree) -> Iterator[Form]:
+    for file, content in _jsons(tree):
+        if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
+            yield Form("detection", "CocoDetection", f"{file} is in COCO's format")
+            yield Form("segmentation", "CocoSegmentation", f"{file} is in COCO's format")
+            return
+
+
+def _voc_forms(tree: Tree) -> Iterator[Form]:
+    if "ImageSets/Segmentation" in tree.folders:
+        yield Form("segmentation", "PascalVOC", "ImageSets/Segmentation")
+    if "ImageSets/Main" in tree.folders:
+        yield Form("detection", "VOCDetection", "ImageSets/Main and Annotations")
+        return
+    for file, root in _xmls(tree):
+        if root.tag == "annotation":
+            yield Form("detection", "VOCDetection", f"{file} is in Pascal VOC's format")
+            return
+
+
+def _mask_forms(tree: Tree) -> Iterator[Form]:
+    if "leftImg8bit" in tree.folders:
+        yield Form("segmentation", "Cityscapes", "leftImg8bit/")
+    masks = sorted(folder for folder in tree.folders if posixpath.basename(folder) == "masks")
+    for folder in masks:
+        if posixpath.join(posixpath.dirname(folder), "images") in tree.folders:
+            yield Form("segmentation", "MaskFolder", f"{folder}/ next to images/")
+            return
+
+
+def _yolo_forms(tree: Tree) -> Iterator[Form]:
+    texts = [file for file in sorted(tree.files) if file.endswith(".txt")]
+    for file in texts[:PROBED]:
+        words = _text(tree, file).split()
+        if len(words) >= 5 and words[0].isdecimal() and all(_is_number(word) for word in words[:5]):
+            yield Form("detection", "YoloDetection", f"{file} holds YOLO's lines of numbers")
+            return
+
+
+def _table_forms(path: str) -> Iterator[Form]:
+    try:
+        header = next(csv.reader(read_bytes(path, 4096).decode("utf-8-sig").splitlines()), [])
+    except (UnicodeDecodeError, csv.Error):
+        return
+    names = {name.strip().lower() for name in header}
+    if {"x1", "y1", "x2", "y2"} <= names or {"xmin", "ymin", "xmax", "ymax"} <= names:
+        yield Form("detection", "BoxTable", f"{os.path.basename(path)} has columns of boxes")
+    elif {"path", "label"} <= names:
+        yield Form("classification", "ImageTable", f"{os.path.basename(path)} has the columns path and label")
+
+
+def _class_folders(tree: Tree) -> list[str]:
+    """The folders that hold images, without those of splits above them."""
+    tops: set[str] = set()
+    for folder in {posixpath.dirname(file) for file in tree.files if is_image(file)}:
+        first, _, rest = folder.partition("/")
+        tops.add((rest if first.lower() in SPLITS else folder).partition("/")[0])
+    return sorted(tops - {""}) if len(tops - {""}) > 1 and not tops & NOT_CLASSES else []
+
+
+def _jsons(tree: Tree) -> Iterator[tuple[str, Any]]:
+    for file in [file for file in sorted(tree.files) if file.lower().endswith(".json")][:PROBED]:
+        try:
+            yield file, json.loads(read_bytes(f"{tree.root}/{file}"))
+        except (DataError, ValueError, RecursionError):
+            continue
+
+
+def _xmls(tree: Tree) -> Iterator[tuple[str, ElementTree.Element]]:
+    for file in [file for file in sorted(tree.files) if file.lower().endswith(".xml")][:PROBED]:
+        root = cvat.parse(f"{tree.root}/{file}")
+        if root is not None:
+            yield file, root
+
+
+def _text(tree: Tree, file: str) -> str:
+    try:
+        return read_bytes(f"{tree.root}/{file}", 4096, allow_empty=True).decode()
+    except (DataError, UnicodeDecodeError):
+        return ""
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,47 @@
+"""A data module on its own: by a recipe's `data` section, or by what lies in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lightning.pytorch import seed_everything
+
+from resnet_tl.data.base import ImageData
+from resnet_tl.data.sources.forms import form_of
+from resnet_tl.recipe.build import instantiate
+from resnet_tl.recipe.node import Node
+from resnet_tl.recipe.resolve import resolve
+from resnet_tl.recipe.schema import Section
+from resnet_tl.run.build import Overrides, RecipeSource, sections, tree_of
+
+KEYS = ("seed_everything", "data")
+
+
+def open_data(recipes: Sequence[RecipeSource], overrides: Overrides, root: str | None = None) -> ImageData:
+    """The data module that `fit` would build.
+
+    Args:
+        recipes: of which only `data` and `seed_everything` count.
+        overrides: of their values.
+        root: a folder, zip or CSV in any form that a data module reads, in place of recipes.
+
+    Raises:
+        UserError: a fault of the recipe, or of the data.
+    """
+    given = list(overrides)
+    if root is not None:
+        given = [*_found(root, given), *given]
+    tree = tree_of(recipes, given)
+    fields = {key: field for key, field in sections().fields.items() if key in KEYS}
+    recipe = resolve(Node({key: node for key, node in tree.value.items() if key in KEYS}, tree.where), Section(fields))
+    seed_everything(recipe["seed_everything"], workers=True, verbose=False)
+    data: ImageData = instantiate(ImageData, recipe["data"])
+    return data
+
+
+def _found(root: str, given: Sequence[tuple[str, object]]) -> list[tuple[str, object]]:
+    """The class that reads what is at `root`, unless one is named; a table is its `csv`."""
+    form = form_of(root)
+    named = any(key in ("data", "data.class_path") for key, _ in given)
+    where = "csv" if root.lower().endswith(".csv") else "root"
+    return [*([] if named else [("data.class_path", form.module)]), (f"data.{where}", root)]

@@ -1,0 +1,72 @@
+"""`resnet-tl data check`: exit codes, files, and sentences."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resnet_tl.recipe.shipped import shipped_root
+
+SAMPLES = shipped_root() / "data" / "samples" / "classification"
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two classes of the samples."""
+    for split in ("train", "val"):
+        for name in ("cat", "dog"):
+            shutil.copytree(SAMPLES / split / name, tmp_path / "photos" / split / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "photos"
+
+
+def test_a_clean_set_has_exit_code_0(resnet_tl: Callable[..., Any], photos: Path) -> None:
+    done = resnet_tl("data check photos")
+    assert done.code == 0
+    assert done.out.splitlines()[-1] == "nothing found"
+
+
+def test_findings_are_listed_counted_and_written(resnet_tl: Callable[..., Any], photos: Path) -> None:
+    broken, original = photos / "train/cat/000.png", photos / "train/dog/001.png"
+    broken.write_bytes(broken.read_bytes()[:-300])
+    shutil.copy(original, photos / "val/dog/leak.png")
+    done = resnet_tl("data check photos --json found.json --write bad.csv")
+    assert done.code == 1
+    assert "photos/train/cat/000.png: " in done.out
+    assert "photos/val/dog/leak.png: is the same file as photos/train/dog/001.png of train" in done.out
+    found = json.loads(Path("found.json").read_text())
+    assert {finding["kind"] for finding in found} == {"unreadable", "duplicate across splits"}
+    rows = list(csv.DictReader(Path("bad.csv").read_text().splitlines()))
+    assert [row["key"] for row in rows] == ["train/cat/000.png", "val/dog/leak.png"]
+    again = resnet_tl("data check photos --json found.json")
+    assert again.code == 2
+    assert "found.json: exists already" in again.err
+
+
+def test_a_recipe_names_the_data(resnet_tl: Callable[..., Any], photos: Path) -> None:
+    assert resnet_tl("data check -c quickstart").code == 0
+    assert resnet_tl("data check -c quickstart --data.root photos").code == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("data check", "data check needs a folder, zip or CSV, or a recipe: resnet-tl data check photos"),
+        ("data chek photos", "data has no 'chek': expected check"),
+        ("data check nowhere", "nowhere does not exist"),
+        (
+            "data check photos --data.batch_sise 3",
+            "--data.batch_sise: unknown option; did you mean --data.batch_size",
+        ),
+    ],
+)
+def test_wrong_uses(resnet_tl: Callable[..., Any], photos: Path, line: str, message: str) -> None:
+    done = resnet_tl(line)
+    assert done.code == 2
+    assert message in done.err

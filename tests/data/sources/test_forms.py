@@ -1,0 +1,79 @@
+"""The form of a data set is detected from what lies in its folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from resnet_tl.data.sources.forms import form_of, forms_of
+from resnet_tl.errors import DataError
+from resnet_tl.recipe.shipped import shipped_root
+
+SAMPLES = shipped_root() / "data" / "samples"
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("classification", "ImageFolder"), ("detection", "CocoDetection"), ("segmentation", "MaskFolder")],
+)
+def test_our_samples(name: str, module: str) -> None:
+    form = form_of(str(SAMPLES / name))
+    assert (form.task, form.module) == (name, module)
+
+
+def write(root: Path, form: str) -> Path:
+    """The smallest set of a form."""
+    folders = {"voc": ["JPEGImages", "Annotations", "ImageSets/Main"], "yolo": ["images", "labels"]}
+    for folder in folders.get(form, ["."]):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    image = {"voc": "JPEGImages/a.jpg", "yolo": "images/a.jpg"}.get(form, "a.jpg")
+    Image.new("RGB", (8, 8)).save(root / image)
+    if form == "voc":
+        (root / "Annotations/a.xml").write_text("<annotation/>")
+    elif form == "xml":
+        (root / "a.xml").write_text("<annotation/>")
+    elif form == "yolo":
+        (root / "labels/a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    elif form == "cvat":
+        (root / "annotations.xml").write_text('<annotations><image name="a.jpg"/></annotations>')
+    elif form == "labelme":
+        (root / "a.json").write_text(json.dumps({"shapes": [], "imagePath": "a.jpg"}))
+    elif form == "coco":
+        (root / "x.json").write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
+    elif form == "boxes":
+        (root / "boxes.csv").write_text("filename,class,xmin,ymin,xmax,ymax\n")
+    elif form == "table":
+        (root / "labels.csv").write_text("path,label\na.jpg,cat\n")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("form", "module"),
+    [
+        ("voc", "VOCDetection"),
+        ("xml", "VOCDetection"),
+        ("yolo", "YoloDetection"),
+        ("cvat", "ToolDetection"),
+        ("labelme", "ToolDetection"),
+        ("coco", "CocoDetection"),
+        ("boxes", "BoxTable"),
+        ("table", "ImageTable"),
+    ],
+)
+def test_each_form_is_told_from_the_others(tmp_path: Path, form: str, module: str) -> None:
+    assert form_of(str(write(tmp_path, form))).module == module
+
+
+def test_a_task_chooses_among_forms(tmp_path: Path) -> None:
+    root = str(write(tmp_path, "coco"))
+    assert form_of(root, "segmentation").module == "CocoSegmentation"
+    with pytest.raises(DataError, match=r"holds data for detection \(x\.json is in COCO's format\), not for classif"):
+        form_of(root, "classification")
+
+
+def test_a_folder_of_images_without_labels_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is in no form that is read: expected folders of images named after classes"):
+        forms_of(str(write(tmp_path, "none")))
