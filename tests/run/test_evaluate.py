@@ -1,0 +1,51 @@
+"""`resnet_tl.evaluate`: runs, checkpoints, recipes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+import resnet_tl
+from resnet_tl.cli.main import main
+from resnet_tl.errors import RecipeError, WeightsError
+from resnet_tl.run.finished import Run
+from tests.cli.conftest import RECIPE
+
+
+@pytest.fixture(scope="module")
+def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("run")
+    return resnet_tl.fit(yaml.safe_load(RECIPE), run=folder / "run", **{"data.root": images})
+
+
+def test_a_run_its_folder_its_checkpoint_and_the_command_agree(here: Path, run: Run) -> None:
+    result = resnet_tl.evaluate(run)
+    assert result["metrics"]["val/acc"] == pytest.approx(run.best["val/acc"], abs=1e-6)
+    assert result == resnet_tl.evaluate(str(run.path)) == resnet_tl.evaluate(run.path / "checkpoints" / "best.ckpt")
+    assert main(["validate", str(run.path), "--out", "scores.json"]) == 0
+    assert json.loads((here / "scores.json").read_text()) == result
+
+
+def test_the_test_images_with_overlays_and_values(run: Run, images: Path) -> None:
+    values = {"data.root": images / "val", "data.val_fraction": 1, "data.crops": 10}
+    result = resnet_tl.evaluate(run, "test", overlays=[{"data": {"init_args": {"batch_size": 3}}}], **values)
+    assert {name.partition("/")[0] for name in result["metrics"]} == {"test"}
+    assert result["images"] == 8
+
+
+def test_a_recipe_is_evaluated_by_its_weights_and_never_by_random_ones(here: Path, run: Run, images: Path) -> None:
+    for recipe in ("photos.yaml", Path("photos.yaml"), yaml.safe_load(RECIPE)):
+        with pytest.raises(RecipeError, match=r"^validate would score a random classifier: "):
+            resnet_tl.evaluate(recipe, **{"data.root": images})
+    with pytest.raises(RecipeError, match=r"data\.root is missing"):
+        resnet_tl.evaluate("classify/folder_resnet50_probe")
+
+
+def test_mistakes_are_errors_of_one_sentence(here: Path, run: Run) -> None:
+    with pytest.raises(RecipeError, match=r"^split is 'train'; expected 'val' or 'test'$"):
+        resnet_tl.evaluate(run, "train")
+    with pytest.raises(WeightsError, match="no run folder or checkpoint at 'nowhere'"):
+        resnet_tl.evaluate("nowhere")

@@ -1,0 +1,33 @@
+"""Plans as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from resnet_tl.errors import RecipeError
+from resnet_tl.run.plan import find_lr, plan_text
+
+
+def test_a_plan_names_stages_phases_rates_and_bits_overlay(here: Path, images: Path) -> None:
+    values = {"data.root": images, "model.tuning.phases": "lpft", "model.tuning.allow_untrained": True}
+    *table, _, rule = plan_text(["photos.yaml"], values.items()).splitlines()
+    assert table[0].split()[:2] == ["stage", "parameters"]
+    assert {line.split()[0] for line in table[1:] if line} >= {"stem", "layer1", "head", "compute"}
+    assert "frozen" in next(line for line in table if line.startswith("stem"))
+    assert rule == "BiT's rule for 12 training images: -c overlays/bit_small"
+
+
+def test_a_plan_needs_an_end(here: Path, images: Path) -> None:
+    with pytest.raises(RecipeError, match=r"trainer\.max_epochs is -1; a plan needs at least 1 epoch"):
+        plan_text(["photos.yaml"], [("data.root", images), ("trainer.max_epochs", -1)])
+
+
+def test_rates_are_tried_in_a_phase_that_exists(here: Path, images: Path) -> None:
+    with pytest.raises(RecipeError, match="--phase -1: the plan has 1 phases, counted from 0"):
+        find_lr(["photos.yaml"], [("data.root", images)], -1)
+    lines = find_lr(["photos.yaml"], [("data.root", images)], 0).splitlines()
+    rates = [float(line.split()[0]) for line in lines[1:-2]]
+    assert rates == sorted(rates)
+    assert lines[-1].startswith("the loss falls fastest at --model.optimizer.lr ")

@@ -1,0 +1,41 @@
+"""What a run leaves behind when it fails before its first checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from resnet_tl.errors import RecipeError, RunError, UserError
+from resnet_tl.run.build import Recipe, compose
+from resnet_tl.run.train import train
+from resnet_tl.tracking.run_folder import RunFolder, start_run
+
+
+def failing(images: Path) -> Recipe:
+    """By a stage that only the built network shows to be unknown."""
+    return compose(["photos.yaml"], [("data.root", images), ("model.tuning.phases", [{"train": ["hed"]}])])
+
+
+def test_a_new_run_that_fails_leaves_no_folder(here: Path, images: Path) -> None:
+    with pytest.raises(UserError, match="did you mean 'head'"):
+        train(failing(images), lambda: start_run("photos", "new"))
+    assert not (here / "new").exists()
+
+
+def test_files_that_are_not_the_runs_stay(here: Path, images: Path) -> None:
+    (here / "new").mkdir()
+    (here / "new" / "notes.txt").write_text("mine")
+    with pytest.raises(UserError):
+        train(failing(images), lambda: RunFolder(Path("new")))
+    assert [path.name for path in (here / "new").iterdir()] == ["notes.txt"]
+
+
+def test_no_folder_is_made_where_data_or_network_cannot_be_built(here: Path, images: Path) -> None:
+    def never() -> RunFolder:
+        raise AssertionError
+
+    with pytest.raises(UserError, match="nowhere does not exist"):
+        train(compose(["photos.yaml"], [("data.root", "nowhere")]), never)
+    with pytest.raises((RecipeError, RunError), match="resnet51"):
+        train(compose(["photos.yaml"], [("data.root", images), ("model.backbone.name", "resnet51")]), never)

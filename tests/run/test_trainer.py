@@ -1,0 +1,89 @@
+"""Trainers from a recipe's `trainer` section, and Lightning's errors as sentences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from resnet_tl.errors import RunError
+from resnet_tl.run.build import compose
+from resnet_tl.run.trainer import build_trainer, global_batch, resolve_precision, translate_errors
+from resnet_tl.tracking.checkpoints import SafeCheckpointIO
+
+
+@pytest.fixture
+def options(here: Path, images: Path) -> dict[str, Any]:
+    values = {"data.root": images, "trainer.accelerator": "cpu"}
+    trainer: dict[str, Any] = compose(["photos.yaml"], values.items())["trainer"]
+    return trainer
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+
+
+def test_a_precision_of_the_recipes_stays_and_auto_becomes_one_with_its_reason(options: dict[str, Any]) -> None:
+    assert resolve_precision(options) == (options, "precision: 32")
+    resolved, line = resolve_precision({**options, "precision": "auto"})
+    assert resolved["precision"] in ("32-true", "bf16-mixed")
+    assert line.startswith(f"precision: {resolved['precision']}; this CPU ")
+    assert {**resolved, "precision": options["precision"]} == options
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_an_accelerator_that_is_missing_is_refused(options: dict[str, Any]) -> None:
+    for accelerator in ("gpu", "cuda"):
+        with pytest.raises(RunError, match=f"trainer.accelerator is '{accelerator}', but torch finds no GPU"):
+            resolve_precision({**options, "accelerator": accelerator})
+    with pytest.raises(RunError, match=r"trainer.devices is 2, .* --trainer.accelerator cpu$"):
+        resolve_precision({**options, "accelerator": "auto", "devices": 2})
+
+
+def test_the_trainer_has_the_recipes_values_and_ours(options: dict[str, Any]) -> None:
+    trainer: Any = build_trainer({**options, "max_epochs": 7}, callbacks=[], loggers=[])
+    assert trainer.max_epochs == 7
+    assert trainer.loggers == []
+    assert isinstance(trainer.strategy.checkpoint_io, SafeCheckpointIO)
+    assert not trainer._accelerator_connector.use_distributed_sampler
+
+
+def test_what_lightning_refuses_is_a_sentence_in_its_words(options: dict[str, Any]) -> None:
+    with pytest.raises(RunError, match=r"^trainer: You selected an invalid strategy name: `strategy='dpp'`[^\n]*$"):
+        build_trainer({**options, "strategy": "dpp"}, callbacks=[], loggers=[])
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MisconfigurationException("No\n  way."), "^trainer: No way$"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "^the device's memory is full: lower data.batch_size"),
+    ],
+)
+def test_errors_of_the_work_are_sentences(error: Exception, message: str) -> None:
+    with pytest.raises(RunError, match=message), translate_errors():
+        raise error
+
+
+def test_ctrl_c_stays_ctrl_c_and_other_exits_stay_exits() -> None:
+    error = SystemExit(1)
+    error.__context__ = KeyboardInterrupt()  # as Lightning raises it
+    with pytest.raises(KeyboardInterrupt), translate_errors():
+        raise error
+    with pytest.raises(SystemExit), translate_errors():
+        raise SystemExit(143)
+
+
+@pytest.mark.parametrize(
+    ("devices", "accumulated", "line"),
+    [(1, 1, "global batch: 8"), (2, 3, "global batch: 48 = 8 a device x 2 devices x 3 accumulated")],
+)
+def test_the_global_batch_is_spelled_out(devices: int, accumulated: int, line: str) -> None:
+    trainer: Any = SimpleNamespace(world_size=devices, accumulate_grad_batches=accumulated)
+    assert global_batch(8, trainer) == line
