@@ -3,6 +3,7 @@ from __future__ import annotations
 import enum
 import os
 import pickle
+import random
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from resnet_tl.errors import RunError, WeightsError
 from resnet_tl.structures.records import Preprocessing
 from tests.test_files import file_size_limit
 
+SAVED = Path(__file__).resolve().parent / "fixtures" / "saved_2026_11"
 MODEL = {"class_path": "resnet_tl.tasks.classification.Classification", "init_args": {"backbone": {"name": "resnet18"}}}
 
 
@@ -151,3 +153,30 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_old_checkpoint(tmp_path: Pat
         save_atomically({"a": torch.zeros(100_000)}, path)
     assert torch.equal(load_safely(path)["a"], torch.ones(3))
     assert os.listdir(tmp_path) == ["last.ckpt"]
+
+
+@pytest.mark.parametrize("change", ["flip", "cut"])
+def test_a_flipped_bit_or_a_cut_is_named_and_never_predicted_with(tmp_path: Path, change: str) -> None:
+    """100 of each: what still loads has the same content, as the byte was one that nobody reads (padding)."""
+    whole, path = (SAVED / "half_run/checkpoints/best.ckpt").read_bytes(), tmp_path / "a.ckpt"
+    expected, draw, named = read(SAVED / "half_run"), random.Random(0), 0
+    for _ in range(100):
+        data = bytearray(whole)
+        at = draw.randrange(len(data))
+        if change == "flip":
+            data[at] ^= 1 << draw.randrange(8)
+        else:
+            del data[at:]
+        path.write_bytes(data)
+        try:
+            found = read(path)
+        except WeightsError as error:
+            named += str(error).startswith(f"{path}: ")
+        else:
+            assert (found.recipe, found.classes, found.preprocessing) == (
+                expected.recipe,
+                expected.classes,
+                expected.preprocessing,
+            )
+            assert all(torch.equal(value, expected.state_dict[key]) for key, value in found.state_dict.items())
+    assert named >= 90

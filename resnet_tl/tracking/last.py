@@ -53,7 +53,9 @@ class Last(Checkpoint):
 
 def epochs_done(checkpoint: Path) -> int:
     """The number of epochs completed at this checkpoint. Raises WeightsError for a damaged file."""
-    done: int = load_safely(checkpoint, mmap=True)["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    done: int = load_safely(checkpoint, mmap=True, verify=False)["loops"]["fit_loop"]["epoch_progress"]["current"][
+        "processed"
+    ]
     return done
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -169,12 +170,15 @@ def test_other_channels_keep_the_response_to_grey(tmp_path: Path, name: str, cha
         torch.testing.assert_close(after[level], before[level], rtol=1e-4, atol=1e-5)
 
 
-def test_a_backbone_in_one_call(tmp_path: Path, small: dict[str, Tensor], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_backbone_in_one_call(
+    tmp_path: Path, small: dict[str, Tensor], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("resnet_tl"), "propagate", True)  # whatever a run before has set
+    caplog.set_level("INFO", "resnet_tl")
     trunk = resnet_tl.backbone("resnet_tiny", saved({"model": small}, tmp_path / "x.pth"), in_channels=1)
     assert trunk.preprocessing.mean == pytest.approx((0.449,))
-    printed = capsys.readouterr().out
-    assert "x.pth (under 'model'; preprocessing not stated" in printed
-    assert "  adapted: conv1.weight: from 3 to 1 input channels" in printed
+    assert "x.pth (under 'model'; preprocessing not stated" in caplog.text
+    assert "  adapted: conv1.weight: from 3 to 1 input channels" in caplog.text
 
 
 def test_loading_changes_the_network_alone(tmp_path: Path, small: dict[str, Tensor]) -> None:
