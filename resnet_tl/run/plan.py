@@ -30,12 +30,12 @@ def plan_text(recipes: Sequence[RecipeSource], overrides: Overrides) -> str:
 def find_lr(recipes: Sequence[RecipeSource], overrides: Overrides, phase: int) -> str:
     """Returns the losses of rising rates in a phase as text, and the `optimizer.lr` that they suggest."""
     recipe, data, task, plan = _build(recipes, overrides)
-    if not 0 <= phase < len(plan.stretches):
-        raise RecipeError(f"--phase {phase}: the plan has {len(plan.stretches)} phases, counted from 0")
+    if not 0 <= phase < len(plan.phases):
+        raise RecipeError(f"--phase {phase}: the plan has {len(plan.phases)} phases, counted from 0")
     options, _ = resolve_precision(recipe["trainer"])
     trainer = {name: options[name] for name in ("accelerator", "precision")}
     with translate_errors():
-        curve = find_rate(task, data, plan.stretches[phase].phase, **trainer)
+        curve = find_rate(task, data, plan.phases[phase].settings, **trainer)
     every_fifth = range(0, len(curve.rates), 5)
     lines = [f"{'rate':>8}  loss", *(f"{curve.rates[i]:8.1e}  {curve.losses[i]:.4f}" for i in every_fifth)]
     lines += ["", f"the loss falls fastest at --model.optimizer.lr {curve.suggestion:.2g} (phase {phase})"]

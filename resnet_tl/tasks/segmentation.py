@@ -69,8 +69,8 @@ class Segmentation(Task):
                 self.segmenter.set_class_counts(data.class_counts())
 
     @property
-    def shows_images_once(self) -> bool:
-        """Whether validation shows the network each image once and as it is, so that its features can be kept."""
+    def validates_each_image_once(self) -> bool:
+        """Whether validation runs the network once on each image as it is, so that its features can be cached."""
         return self.inference == replace(Inference(), overlap=self.inference.overlap)
 
     def forward(self, images: Tensor) -> Tensor:

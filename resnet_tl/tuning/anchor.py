@@ -1,4 +1,4 @@
-"""L2-SP (arXiv:1802.01483): weights are pulled towards where they started instead of towards zero."""
+"""L2-SP (arXiv:1802.01483): weight decay towards the loaded weights instead of towards zero."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from resnet_tl.errors import RecipeError, RunError
 
 
 class Anchor:
-    """The gradient of `strength / 2 * |w - start|^2`, as a term of the loss adds it. Norms and biases are free.
+    """Adds the gradient of the penalty `strength / 2 * |w - start|^2`. Norms and biases are not penalised.
 
     Args:
-        stages: those whose weights were loaded, as they were loaded.
+        stages: those with loaded weights, before training changes them.
     """
 
     def __init__(self, stages: Mapping[str, Sequence[nn.Module]], strength: float) -> None:
@@ -26,23 +26,24 @@ class Anchor:
         self.weights = [parameter for parameter in parameters if parameter.ndim > 1]
         self.start = [weight.detach().clone() for weight in self.weights]
 
-    def pull(self) -> None:
-        """Add to the gradients, where there are any."""
-        for place, weight in enumerate(self.weights):
+    def add_gradients(self) -> None:
+        """Adds to the gradients that there are."""
+        for index, weight in enumerate(self.weights):
             if weight.grad is not None:
-                self.start[place] = start = self.start[place].to(weight.device)
+                self.start[index] = start = self.start[index].to(weight.device)
                 weight.grad.add_(weight.detach() - start, alpha=self.strength)
 
     def digest(self) -> str:
-        """Of the start: a run that goes on must have the same, and it is not in the checkpoint."""
+        """Returns a digest of the loaded weights: a resumed run must load the same, as checkpoints do not hold them."""
         content = hashlib.sha256()
         for start in self.start:
             content.update(start.cpu().contiguous().view(torch.uint8).numpy().tobytes())
         return content.hexdigest()
 
     def check(self, digest: str) -> None:
-        """Raises RunError where the run began from other weights."""
+        """Raises RunError if the run started from other weights."""
         if digest != self.digest():
             raise RunError(
-                "tuning.l2_sp pulls towards the weights that the run began from, but those loaded now are others"
+                "tuning.l2_sp pulls towards the weights that the run started from, but other weights are "
+                "loaded now; name the same backbone.weights"
             )

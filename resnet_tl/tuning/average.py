@@ -1,4 +1,4 @@
-"""An exponential moving average of a network's weights, the one that validation and checkpoints use."""
+"""The exponential moving average of a network's weights, used by validation and checkpoints."""
 
 from __future__ import annotations
 
@@ -9,53 +9,55 @@ import torch
 from torch import Tensor, nn
 
 RAW_STATE = "raw_state_dict"
-"""Of a checkpoint: the weights that are trained; its `state_dict` holds the averages."""
+"""The checkpoint key of the raw weights, those that are trained; its `state_dict` holds the averages."""
 
 
 class Average:
-    """`average <- average + (1 - decay) (raw - average)` after every step; counters are copied.
+    """`average <- average + (1 - decay) (raw - average)` after every step; integer counters are copied.
 
-    This form leaves a value that does not change as it is, bit for bit; `decay * average + (1 - decay) * raw` drifts.
+    A constant value stays the same bit for bit in this form; with `decay * average + (1 - decay) * raw` it drifts.
 
-    swapped: whether the module holds the averages now, and `state` what is trained.
+    Attributes:
+        state: the averages by state-dict key.
+        swapped: whether the module holds the averages now, and `state` the raw weights.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay, self.swapped = decay, False
         raw = module.state_dict(keep_vars=True)
-        copies = {id(tensor): tensor.detach().clone() for tensor in raw.values()}  # what is tied stays tied
+        copies = {id(tensor): tensor.detach().clone() for tensor in raw.values()}  # tied stays tied
         self.state: dict[str, Tensor] = {key: copies[id(tensor)] for key, tensor in raw.items()}
 
     def update(self, module: nn.Module) -> None:
         raw = self._untied(module)
         floats = [key for key, tensor in raw.items() if tensor.is_floating_point()]
         torch._foreach_lerp_([self.state[key] for key in floats], [raw[key] for key in floats], 1 - self.decay)
-        self.settle(module, raw.keys() - floats)
+        self.copy_raw(module, raw.keys() - floats)
 
-    def settle(self, module: nn.Module, keys: Iterable[str]) -> None:
-        """Set the average of `keys` to the raw values, as when their stage freezes."""
+    def copy_raw(self, module: nn.Module, keys: Iterable[str]) -> None:
+        """Sets the averages of `keys` to the raw values, as when their stage is frozen."""
         raw = module.state_dict()
         for key in keys:
             self.state[key].copy_(raw[key])
 
     def swap(self, module: nn.Module) -> None:
-        """Exchange the module's values and the averages; a second call undoes the first."""
+        """Exchanges the module's values and the averages; a second call undoes the first."""
         for key, tensor in self._untied(module).items():
-            held = tensor.detach().clone()
+            value = tensor.detach().clone()
             tensor.copy_(self.state[key])
-            self.state[key].copy_(held)
+            self.state[key].copy_(value)
         self.swapped = not self.swapped
 
     def save(self, checkpoint: dict[str, Any]) -> None:
-        """Into a checkpoint that holds the module's state: the averages under its name, what is trained as its own."""
-        held = {key: tensor.clone() for key, tensor in self.state.items()}
+        """Stores the averages as a checkpoint's `state_dict`, and the raw weights under `RAW_STATE`."""
+        state = {key: tensor.clone() for key, tensor in self.state.items()}
         if self.swapped:
-            checkpoint[RAW_STATE] = held
+            checkpoint[RAW_STATE] = state
         else:
-            checkpoint[RAW_STATE], checkpoint["state_dict"] = checkpoint["state_dict"], held
+            checkpoint[RAW_STATE], checkpoint["state_dict"] = checkpoint["state_dict"], state
 
     def buffers(self, module: nn.Module) -> list[Tensor]:
-        """The averages of the module's buffers."""
+        """Returns the averages of the module's buffers."""
         return [self.state[name] for name, _ in module.named_buffers() if name in self.state]
 
     def load(self, state: Mapping[str, Tensor]) -> None:
@@ -63,7 +65,7 @@ class Average:
             tensor.copy_(state[key])
 
     def _untied(self, module: nn.Module) -> dict[str, Tensor]:
-        """The module's state, each tensor once."""
+        """Returns the module's state, with each tied tensor once."""
         first: dict[int, str] = {}
         for key, tensor in self.state.items():
             first.setdefault(id(tensor), key)

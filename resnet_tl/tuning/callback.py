@@ -1,4 +1,4 @@
-"""FineTuning: carries out a plan inside Lightning's Trainer. The only file here that imports lightning."""
+"""FineTuning: carries out a plan inside Lightning's Trainer."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from resnet_tl.errors import RecipeError, did_you_mean
 from resnet_tl.tuning import feature_cache, prefix, schedule
 from resnet_tl.tuning.anchor import Anchor
 from resnet_tl.tuning.average import RAW_STATE, Average
-from resnet_tl.tuning.freezing import held_keys
-from resnet_tl.tuning.parameter_groups import PartedSteps, check_held
-from resnet_tl.tuning.phase_state import Course
+from resnet_tl.tuning.freezing import frozen_keys
+from resnet_tl.tuning.parameter_groups import StageParameterGroups, check_all_optimized
+from resnet_tl.tuning.phase_state import PhaseState
 from resnet_tl.tuning.plan import Phase, Plan, Tuning
 from resnet_tl.tuning.plan_table import table
 from resnet_tl.tuning.plateau import Plateau
-from resnet_tl.tuning.ranks import equalise
-from resnet_tl.tuning.recalibration import recalibrate_in
+from resnet_tl.tuning.ranks import broadcast
+from resnet_tl.tuning.recalibration import recalibrate_with
 from resnet_tl.tuning.resume import Position
 from resnet_tl.tuning.stages import Paths, owners, stages_of
 
@@ -31,116 +31,118 @@ POSITION = "position"
 
 
 class FineTuning(Callback):
-    """Freezes, thaws and paces the stages of a LightningModule as its plan says.
+    """Freezes and unfreezes the stages of a LightningModule and sets their learning rates, as its plan says.
 
     Args:
         tuning: the plan.
         stages: stage name -> path or paths in the LightningModule, globs allowed (`{"trunk": "net.layer*", "head":
-            "net.fc"}`), input to output; every parameter in exactly one. None asks the module's own `stages()`.
+            "net.fc"}`), input to output; every parameter in exactly one. None: the module's own `stages()`.
 
-    The optimizer is the module's own, with any groups; it must hold every parameter that some phase trains.
+    The optimizer is the module's own, with any groups; it must hold every parameter that some phase trains. A module
+    may also have `loaded_stages` (names), `peak_rate` and `stage_macs()` (for the plan's table), `configure_schedule`
+    (for phases that restart it), `calibration_step` (for `recalibrate`), `mixes()` and `validates_each_image_once` (for
+    cached features); `resnet_tl.tasks.base.Task` shows each.
     """
 
-    course: Course
+    phase_state: PhaseState
 
     def __init__(self, tuning: Tuning | None = None, stages: Paths | None = None) -> None:
         self.tuning = tuning or Tuning(phases=[Phase()])
         self.paths = stages
         self.average: Average | None = None
-        self.parted: list[PartedSteps] = []
+        self.parameter_groups: list[StageParameterGroups] = []
         self.anchor: Anchor | None = None
         self.position = Position()
         self.steps = 0
-        """That schedules are laid over: of the whole run."""
+        """Of the whole run: the length of its schedules."""
         self._fitting = self._recalibrated = self._stepped = False
-        self._loaded: list[dict[str, Any]] | None = None
-        self._steps_before: int | None = None
-        self._beginnings: list[dict[str, Any]] = []
+        self._saved_position: list[dict[str, Any]] | None = None
+        self._saved_steps: int | None = None
+        self._initial_schedules: list[dict[str, Any]] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._fitting, self._recalibrated = stage == "fit", False
         if not self._fitting:
             return
         if trainer.max_epochs is None or trainer.max_epochs < 1:
-            raise RecipeError(
-                f"trainer.max_epochs is {trainer.max_epochs}, expected the epochs that the plan is laid over"
-            )
+            raise RecipeError(f"trainer.max_epochs is {trainer.max_epochs}, expected the number of epochs of the plan")
         stages = stages_of(pl_module, self.paths)
-        self.course = Course(self.tuning, stages, trainer.max_epochs, pl_module)
-        _check_strategy(trainer, self.course.plan)
+        self.phase_state = PhaseState(self.tuning, stages, trainer.max_epochs, pl_module)
+        _check_strategy(trainer, self.phase_state.plan)
         if self.tuning.l2_sp:  # before a checkpoint is loaded
-            known = getattr(pl_module, "loaded_stages", list(stages)[:-1])
-            self.anchor = Anchor({stage: stages[stage] for stage in known}, self.tuning.l2_sp)
+            loaded = getattr(pl_module, "loaded_stages", list(stages)[:-1])
+            self.anchor = Anchor({stage: stages[stage] for stage in loaded}, self.tuning.l2_sp)
         # Before the strategy wraps the module: DistributedDataParallel reduces only what is trainable then.
-        self.course.enter(self.course.plan.phase(trainer.current_epoch))
+        self.phase_state.enter(self.phase_state.plan.index_at(trainer.current_epoch))
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # The strategy may have put other modules in place of some (SyncBatchNorm): these are to be held, too.
-        self.course.stages = stages_of(pl_module, self.paths)
-        macs = pl_module.stage_macs() if hasattr(pl_module, "stage_macs") else None  # type: ignore[operator]
-        rate = getattr(pl_module, "peak_rate", None)
-        rank_zero_info(table(self.course.plan, self.course.stages, self.tuning.norm, rate, macs))
-        self.course.hold()
-        self._run_frozen_part(pl_module)
-        self._part_optimizers(trainer, pl_module)
+        # The strategy may have replaced some modules (SyncBatchNorm), which are to be frozen in their place.
+        self.phase_state.stages = stages_of(pl_module, self.paths)
+        stage_macs, rate = getattr(pl_module, "stage_macs", None), getattr(pl_module, "peak_rate", None)
+        macs = None if stage_macs is None else stage_macs()
+        rank_zero_info(table(self.phase_state.plan, self.phase_state.stages, self.tuning.norm, rate, macs))
+        self.phase_state.apply()
+        self._install_prefix(pl_module)
+        self._split_parameter_groups(trainer, pl_module)
         if self.tuning.ema is not None and self.average is None:
             self.average = Average(pl_module, self.tuning.ema)
-        schedule.start(trainer, pl_module, self.course.spans())
-        self.steps, self._beginnings = int(trainer.estimated_stepping_batches), schedule.beginnings(trainer)
+        schedule.start(trainer, pl_module, self.phase_state.schedule_spans())
+        self.steps, self._initial_schedules = int(trainer.estimated_stepping_batches), schedule.initial_states(trainer)
 
-    def _part_optimizers(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        owner = owners(self.course.stages)
-        trained = {stage for stretch in self.course.plan.stretches for stage in stretch.trained}
-        learning = {name: p for name, p in pl_module.named_parameters() if owner[id(p)] in trained}
-        check_held(trainer.optimizers, learning, owner)
+    def _split_parameter_groups(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        owner = owners(self.phase_state.stages)
+        trained_stages = {stage for phase in self.phase_state.plan.phases for stage in phase.trained}
+        trained = {name: p for name, p in pl_module.named_parameters() if owner[id(p)] in trained_stages}
+        check_all_optimized(trainer.optimizers, trained, owner)
         undecayed = self.anchor.stages if self.anchor is not None else []
-        self.parted = [
-            PartedSteps(optimizer, owner, lambda: self.course.stretch.factors, undecayed)
+        self.parameter_groups = [
+            StageParameterGroups(optimizer, owner, lambda: self.phase_state.current.factors, undecayed)
             for optimizer in trainer.optimizers
         ]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.course.plan.phase(trainer.current_epoch) == self.course.phase:
-            self._keep_features(trainer, pl_module)
-        if self._steps_before not in (None, self.steps):
-            schedule.catch_up(trainer, self._beginnings)
-        if self._loaded is not None and (warning := self.position.restore(trainer, pl_module, self._loaded)):
+        if self.phase_state.plan.index_at(trainer.current_epoch) == self.phase_state.index:
+            self._cache_features(trainer, pl_module)
+        if self._saved_steps not in (None, self.steps):
+            schedule.fast_forward(trainer, self._initial_schedules)
+        saved = self._saved_position
+        if saved is not None and (warning := self.position.restore(trainer, pl_module, saved)):
             rank_zero_warn(warning)
-        self._steps_before = self._loaded = None
+        self._saved_steps = self._saved_position = None
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        phase = self.course.due(trainer.current_epoch)
-        if phase != self.course.phase:
-            self._change(trainer, pl_module, phase)
+        index = self.phase_state.index_at(trainer.current_epoch)
+        if index != self.phase_state.index:
+            self._change_phase(trainer, pl_module, index)
         self.position.mark(trainer)
 
-    def _change(self, trainer: Trainer, pl_module: LightningModule, phase: int) -> None:
-        self._equalise(pl_module)
+    def _change_phase(self, trainer: Trainer, pl_module: LightningModule, index: int) -> None:
+        self._broadcast_buffers(pl_module)
         self._restore_best(trainer, pl_module)
-        self.course.enter(phase)
-        self._run_frozen_part(pl_module)
-        if self.course.stretch.phase.restart:
-            schedule.start(trainer, pl_module, self.course.spans()[:1])
+        self.phase_state.enter(index)
+        self._install_prefix(pl_module)
+        if self.phase_state.current.settings.restart:
+            schedule.start(trainer, pl_module, self.phase_state.schedule_spans()[:1])
         if self.average is not None:
-            self.average.settle(pl_module, held_keys(pl_module))
-        pl_module.zero_grad(set_to_none=True)
-        _wrap_anew(trainer)
-        self._keep_features(trainer, pl_module)
+            self.average.copy_raw(pl_module, frozen_keys(pl_module))
+        pl_module.zero_grad(set_to_none=True)  # before wrapping: DistributedDataParallel must not see old gradients
+        _wrap_again(trainer)
+        self._cache_features(trainer, pl_module)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        if pl_module.automatic_optimization:  # the step of loggers, which Lightning miscounts by one on some restarts
+        if pl_module.automatic_optimization:
             lightning_internals.set_logged_step(trainer, trainer.global_step)
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        # Where it is going to be written: logging a rate a stage takes longer than a step of a head on kept features.
+        # Only where it is written: logging a rate per stage takes longer than a step of a head on cached features.
         if not trainer.loggers or lightning_internals.writes_logs(trainer):
-            rates = {f"lr/{stage}": _exact(rate) for parted in self.parted for stage, rate in parted.rates().items()}
-            pl_module.log_dict({**rates, "phase": float(self.course.phase)})
+            rates = {f"lr/{stage}": _exact(rate) for g in self.parameter_groups for stage, rate in g.rates().items()}
+            pl_module.log_dict({**rates, "phase": float(self.phase_state.index)})
         self._stepped = True
         if self.anchor is not None:
-            self.anchor.pull()
+            self.anchor.add_gradients()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         if self.average is not None and self._stepped:
@@ -150,7 +152,7 @@ class FineTuning(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING:
-            self._equalise(pl_module)
+            self._broadcast_buffers(pl_module)
         self._swap(pl_module)
         ends = _validates_training(trainer) and trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
         if self.tuning.recalibrate and ends and _is_last_epoch(trainer):
@@ -159,23 +161,23 @@ class FineTuning(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._swap(pl_module)
         if _validates_training(trainer):
-            self.position.rewind(trainer)  # training draws the same, validated or not
-            if self.course.plateau is not None:
-                self._watch(trainer, pl_module, self.course.plateau)
+            self.position.rewind(trainer)  # training draws the same with and without validation
+            if self.phase_state.plateau is not None:
+                self._update_plateau(trainer, pl_module, self.phase_state.plateau)
 
-    def _watch(self, trainer: Trainer, pl_module: LightningModule, plateau: Plateau) -> None:
+    def _update_plateau(self, trainer: Trainer, pl_module: LightningModule, plateau: Plateau) -> None:
         name = plateau.phase.monitor
         if name not in trainer.callback_metrics:
-            near, phase = did_you_mean(name, trainer.callback_metrics), self.course.phase
-            raise RecipeError(f"tuning.phases[{phase}].monitor is {name!r}, which validation does not log{near}")
-        seen = trainer.strategy.reduce(trainer.callback_metrics[name], reduce_op="mean")  # ranks must agree
-        if plateau.see(float(seen)):
-            plateau.keep(raw=pl_module.state_dict(), average={} if self.average is None else self.average.state)
-        if plateau.stalled and self.course.in_last_phase:
+            near, index = did_you_mean(name, trainer.callback_metrics), self.phase_state.index
+            raise RecipeError(f"tuning.phases[{index}].monitor is {name!r}, which validation does not log{near}")
+        value = trainer.strategy.reduce(trainer.callback_metrics[name], reduce_op="mean")  # ranks must agree
+        if plateau.update(float(value)):
+            plateau.store(raw=pl_module.state_dict(), average={} if self.average is None else self.average.state)
+        if plateau.stalled and self.phase_state.in_last_phase:
             trainer.should_stop = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Before the checkpoint of the run's end, where no validation came before it that was known to be the last."""
+        """Recalibrates before the run's last checkpoint, if no validation that was known to be the last did."""
         if self.tuning.recalibrate and not self._recalibrated and (_is_last_epoch(trainer) or trainer.should_stop):
             self._swap(pl_module)
             self._recalibrate(trainer, pl_module)
@@ -189,27 +191,27 @@ class FineTuning(Callback):
             pl_module.load_state_dict(self.average.state)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        for parted in self.parted:
-            parted.restore()
-        self._run_all(trainer, pl_module)
+        for groups in self.parameter_groups:
+            groups.restore()
+        self._run_all_stages(trainer, pl_module)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self._run_all(trainer, pl_module)
+        self._run_all_stages(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
         anchor = None if self.anchor is None else self.anchor.digest()
-        return {"course": self.course.state_dict(), "steps": self.steps, "anchor": anchor}
+        return {"course": self.phase_state.state_dict(), "steps": self.steps, "anchor": anchor}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if not self._fitting:
             return
-        self.course.load_state_dict(state["course"])
-        self._steps_before = state["steps"]
+        self.phase_state.load_state_dict(state["course"])
+        self._saved_steps = state["steps"]
         if self.anchor is not None:
             self.anchor.check(state["anchor"])
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        self._equalise(pl_module)  # in place: what the checkpoint holds are the module's tensors
+        self._broadcast_buffers(pl_module)  # in place: the checkpoint holds the module's own tensors
         checkpoint[POSITION] = self.position.state(trainer, pl_module)
         if self.average is not None:
             self.average.save(checkpoint)
@@ -219,28 +221,28 @@ class FineTuning(Callback):
             self.average = Average(pl_module, self.tuning.ema)
             pl_module.load_state_dict(checkpoint[RAW_STATE])
         if trainer.state.fn == TrainerFn.FITTING:
-            self._loaded = checkpoint.get(POSITION)
+            self._saved_position = checkpoint.get(POSITION)
 
-    def _run_frozen_part(self, pl_module: LightningModule) -> None:
-        if said := prefix.install(pl_module, compiled=self.tuning.compile):
-            rank_zero_info(said)
+    def _install_prefix(self, pl_module: LightningModule) -> None:
+        if summary := prefix.install(pl_module, compiled=self.tuning.compile):
+            rank_zero_info(summary)
 
-    def _run_all(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _run_all_stages(self, trainer: Trainer, pl_module: LightningModule) -> None:
         prefix.remove(pl_module)
-        feature_cache.release(trainer)
+        feature_cache.disable(_data(trainer))
 
-    def _keep_features(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        epochs = self.course.stretch.end - self.course.stretch.start  # the same when a run goes on within the phase
-        feature_cache.keep(trainer, pl_module, self.tuning, epochs, rank_zero_info)
+    def _cache_features(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        epochs = self.phase_state.current.end - self.phase_state.current.start  # of all, also on resume within it
+        feature_cache.enable(trainer, _data(trainer), pl_module, self.tuning, epochs, rank_zero_info)
 
     def _recalibrate(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._recalibrated = True
-        norms = recalibrate_in(trainer, pl_module, self.tuning.recalibrate)
-        rank_zero_info(f"running statistics of {norms} norms estimated anew over training batches")
+        norms = recalibrate_with(trainer, pl_module, self.tuning.recalibrate)
+        rank_zero_info(f"running statistics of {norms} norms estimated again over training batches")
 
     def _restore_best(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Back to the best validation's weights; the momentum gathered since belongs to others."""
-        plateau = self.course.plateau
+        """Restores the best validation's weights, without the momentum, which belongs to later ones."""
+        plateau = self.phase_state.plateau
         if plateau is not None and plateau.weights:
             pl_module.load_state_dict(plateau.weights["raw"])
             for optimizer in trainer.optimizers:
@@ -248,14 +250,19 @@ class FineTuning(Callback):
             if self.average is not None:
                 self.average.load(plateau.weights["average"])
 
-    def _equalise(self, pl_module: LightningModule) -> None:
-        equalise(pl_module.buffers())
+    def _broadcast_buffers(self, pl_module: LightningModule) -> None:
+        broadcast(pl_module.buffers())
         if self.average is not None:
-            equalise(self.average.buffers(pl_module))
+            broadcast(self.average.buffers(pl_module))
 
     def _swap(self, pl_module: LightningModule) -> None:
         if self.average is not None:
             self.average.swap(pl_module)
+
+
+def _data(trainer: Trainer) -> object:
+    """Returns the data module, None if there is none; a Trainer that never fitted lacks the attribute."""
+    return getattr(trainer, "datamodule", None)
 
 
 def _validates_training(trainer: Trainer) -> bool:
@@ -268,19 +275,19 @@ def _is_last_epoch(trainer: Trainer) -> bool:
 
 def _check_strategy(trainer: Trainer, plan: Plan) -> None:
     strategy = trainer.strategy
-    sharding = isinstance(strategy, DeepSpeedStrategy)  # one of DDP's to Lightning, and none to us
-    if (sharding or not isinstance(strategy, DDPStrategy | SingleDeviceStrategy)) and plan.thaws():
+    sharding = isinstance(strategy, DeepSpeedStrategy)  # a subclass of DDPStrategy, but with sharded parameters
+    if (sharding or not isinstance(strategy, DDPStrategy | SingleDeviceStrategy)) and plan.unfreezes():
         raise RecipeError(
-            f"the plan unfreezes stages, which {type(strategy).__name__} does not take part in: gradients of what was "
-            "frozen at first would be lost; use strategy: ddp, or a plan of one phase"
+            f"the plan unfreezes stages, which {type(strategy).__name__} does not support: gradients of stages that "
+            "are frozen at first would be lost; use strategy: ddp, or a plan of one phase"
         )
     on_cpu = strategy.root_device.type == "cpu"
     if isinstance(strategy, DDPStrategy) and on_cpu and lightning_internals.converts_batch_norms(strategy):
-        raise RecipeError("trainer.sync_batchnorm is true, but torch's SyncBatchNorm works on GPUs alone; leave it out")
+        raise RecipeError("trainer.sync_batchnorm is true, but torch's SyncBatchNorm needs GPUs; omit it")
 
 
-def _wrap_anew(trainer: Trainer) -> None:
-    """DistributedDataParallel reduces the gradients of what was trainable when it wrapped."""
+def _wrap_again(trainer: Trainer) -> None:
+    """DistributedDataParallel reduces the gradients of what was trainable when it wrapped the module."""
     strategy = trainer.strategy
     if isinstance(strategy, DDPStrategy):
         strategy.model = trainer.lightning_module

@@ -1,4 +1,4 @@
-"""Learning rates by stage for any optimizer, whatever its groups are."""
+"""Learning rates per stage for any optimizer, whatever its parameter groups are."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from torch import Tensor
 
 from resnet_tl.errors import RecipeError
 
+Group = dict[str, Any]
 Factors = Mapping[str, float]
 
+_PER_STAGE = ("params", "lr", "weight_decay", "stage")
+"""Keys that differ between the stages of a group; whatever else an optimizer stores in a group belongs to all of it."""
 
-_OWN = ("params", "lr", "weight_decay", "stage")
-"""What a part has for itself; what else an optimizer notes in a group is the whole group's."""
 
+class StageParameterGroups:
+    """Splits an optimizer's parameter groups by stage while it takes a step, each stage at its own rate.
 
-class PartedSteps:
-    """Shows the optimizer its groups parted by stage while it makes a step, each part at its own rate.
-
-    Frozen stages (factor 0) are left out: no optimizer can move what it does not see. Before and after a step the
-    groups are the user's own, so that schedulers and checkpoints meet neither parts nor factors. What an optimizer
-    notes in a group during a step (a counter, say) is kept.
+    Frozen stages (factor 0) are excluded: an optimizer cannot move what it does not see. Between steps the groups are
+    the user's own, so that schedulers and checkpoints see neither stages nor factors. What an optimizer stores in a
+    group during a step, such as a counter, is kept.
 
     Args:
         owner: id of a parameter -> its stage.
-        factors: asked at every step: the current phase's factor on the rate of every stage.
-        undecayed: stages without weight decay, whatever their group says.
+        factors: returns the factor on every stage's rate; called in every step.
+        undecayed: stages without weight decay, whatever their group has.
     """
 
     def __init__(
@@ -38,62 +38,66 @@ class PartedSteps:
         undecayed: Collection[str] = (),
     ) -> None:
         self.optimizer, self.owner, self.factors, self.undecayed = optimizer, owner, factors, undecayed
-        self.whole: list[dict[str, Any]] | None = None
+        self._unsplit: list[Group] | None = None
+        """The user's groups, during a step."""
+        self._origins: list[Group] = []
+        """The user's group of each split one."""
         for number, group in enumerate(optimizer.param_groups):
             if any(id(parameter) not in owner for parameter in group["params"]):
                 raise RecipeError(f"the optimizer's group {number} holds a parameter that is in no stage")
-        optimizer.register_step_pre_hook(self._part)
-        optimizer.register_step_post_hook(self._join)
+        optimizer.register_step_pre_hook(self._split)
+        optimizer.register_step_post_hook(self._merge)
 
     def rates(self) -> dict[str, float]:
-        """Stage -> the rate of a step now, 0 where it is frozen; of a stage in several groups, the first one's."""
+        """Returns each stage's current rate, 0 if it is frozen; the first group's for a stage in several groups."""
         factors, rates = self.factors(), dict[str, float]()
-        for group in self.optimizer.param_groups if self.whole is None else self.whole:
+        for group in self.optimizer.param_groups if self._unsplit is None else self._unsplit:
             for stage in self._stages(group):
                 rates.setdefault(stage, group["lr"] * factors[stage])
         return rates
 
-    def _stages(self, group: dict[str, Any]) -> list[str]:
+    def restore(self) -> None:
+        """Puts the user's groups back; also called after an error within a step."""
+        if self._unsplit is not None:
+            self.optimizer.param_groups, self._unsplit = self._unsplit, None
+
+    def _stages(self, group: Group) -> list[str]:
         return list(dict.fromkeys(self.owner[id(parameter)] for parameter in group["params"]))
 
-    def _part(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        factors, self.whole = self.factors(), optimizer.param_groups
-        self.origins, parts = [], []
-        for group in self.whole:
+    def _split(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        factors, self._unsplit = self.factors(), optimizer.param_groups
+        self._origins, split = [], []
+        for group in self._unsplit:
             for stage in self._stages(group):
                 if factors[stage] > 0:
-                    own = [parameter for parameter in group["params"] if self.owner[id(parameter)] == stage]
-                    noted = {key: value.clone() for key, value in group.items() if isinstance(value, Tensor)}
+                    params = [parameter for parameter in group["params"] if self.owner[id(parameter)] == stage]
+                    # Copies: an optimizer that counts in place must not count once for every stage.
+                    stored = {key: value.clone() for key, value in group.items() if isinstance(value, Tensor)}
                     rate = group["lr"] * factors[stage]
-                    parts.append({**group, **noted, "params": own, "lr": rate, "stage": stage})
+                    split.append({**group, **stored, "params": params, "lr": rate, "stage": stage})
                     if stage in self.undecayed:
-                        parts[-1]["weight_decay"] = 0.0
-                    self.origins.append(group)
-        optimizer.param_groups = parts
+                        split[-1]["weight_decay"] = 0.0
+                    self._origins.append(group)
+        optimizer.param_groups = split
 
-    def _join(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        for group, part in zip(self.origins, optimizer.param_groups, strict=True):
-            group.update({key: value for key, value in part.items() if key not in _OWN})
+    def _merge(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        for group, split in zip(self._origins, optimizer.param_groups, strict=True):
+            group.update({key: value for key, value in split.items() if key not in _PER_STAGE})
         self.restore()
 
-    def restore(self) -> None:
-        """The groups as they were: also after an error in the middle of a step."""
-        if self.whole is not None:
-            self.optimizer.param_groups, self.whole = self.whole, None
 
-
-def check_held(
+def check_all_optimized(
     optimizers: list[torch.optim.Optimizer], parameters: Mapping[str, torch.nn.Parameter], owner: Mapping[int, str]
 ) -> None:
-    """That some optimizer holds every parameter.
+    """Checks that every parameter is in some optimizer.
 
     Raises:
         RecipeError: one is missing, as after `[p for p in self.parameters() if p.requires_grad]`: it would never learn.
     """
-    held = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+    optimized = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
     for name, parameter in parameters.items():
-        if id(parameter) not in held:
+        if id(parameter) not in optimized:
             raise RecipeError(
                 f"no optimizer holds the parameter {name!r} of stage {owner[id(parameter)]!r}, which the plan trains; "
-                "give configure_optimizers all parameters, the frozen ones too"
+                "pass all parameters to the optimizer in configure_optimizers, frozen ones too"
             )

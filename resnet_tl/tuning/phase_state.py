@@ -1,4 +1,4 @@
-"""A plan on its way: which phase counts, what it holds frozen, when it is over. Knows no Trainer."""
+"""The progress of a run through its plan: which phase it is in, what that freezes, when it ends. Knows no Trainer."""
 
 from __future__ import annotations
 
@@ -7,75 +7,79 @@ from typing import Any
 from torch import nn
 
 from resnet_tl.tuning.freezing import freeze, kinds_in, unfreeze, unfreeze_only
-from resnet_tl.tuning.plan import Plan, Stretch, Tuning, resolve
+from resnet_tl.tuning.plan import Plan, ResolvedPhase, Tuning, resolve
 from resnet_tl.tuning.plateau import Plateau
 from resnet_tl.tuning.stages import Stages
 
 
-class Course:
-    """The plan of a run of `epochs` over the `stages` of `module`, which need not have begun.
+class PhaseState:
+    """The phase of a run of `epochs` over the `stages` of `module`; before `enter` there is none.
 
     Args:
-        tuning: what the recipe says.
-        module: names its `loaded_stages` where it knows which of its weights were loaded.
+        tuning: the recipe's.
+        module: may have `loaded_stages`, the names of the stages whose weights were loaded.
+
+    Attributes:
+        index: of the current phase in the plan.
+        plateau: of the current phase, if it has `until: plateau`.
     """
 
     def __init__(self, tuning: Tuning, stages: Stages, epochs: int, module: nn.Module) -> None:
         self.tuning, self.stages = tuning, stages
         kinds = {stage: kinds_in(modules) for stage, modules in stages.items()}
         self.plan: Plan = resolve(tuning, list(stages), epochs, getattr(module, "loaded_stages", None), kinds)
-        self.phase = -1
+        self.index = -1
         self.plateau: Plateau | None = None
 
     @property
-    def stretch(self) -> Stretch:
-        """The phase that counts."""
-        return self.plan.stretches[self.phase]
+    def current(self) -> ResolvedPhase:
+        return self.plan.phases[self.index]
 
     @property
     def in_last_phase(self) -> bool:
-        return self.phase + 1 == len(self.plan.stretches)
+        return self.index + 1 == len(self.plan.phases)
 
     @property
     def stalled(self) -> bool:
-        """Whether the phase is over before its time."""
+        """Whether the phase ends early."""
         return self.plateau is not None and self.plateau.stalled
 
-    def due(self, epoch: int) -> int:
-        """The phase to be in from the beginning of `epoch` on."""
+    def index_at(self, epoch: int) -> int:
+        """Returns the phase to be in when `epoch` starts; a stalled phase ends here."""
         if self.stalled and not self.in_last_phase:
-            self.plan = self.plan.begun(self.phase + 1, epoch)
-        return self.plan.phase(epoch)
+            self.plan = self.plan.with_start(self.index + 1, epoch)
+        return self.plan.index_at(epoch)
 
-    def enter(self, phase: int) -> None:
-        self.phase = phase
-        self.plateau = Plateau(self.stretch.phase) if self.stretch.phase.until == "plateau" else None
-        self.hold()
+    def enter(self, index: int) -> None:
+        self.index = index
+        settings = self.current.settings
+        self.plateau = Plateau(settings) if settings.until == "plateau" else None
+        self.apply()
 
-    def hold(self) -> None:
-        """Freeze and unfreeze the stages as the phase says."""
+    def apply(self) -> None:
+        """Freezes and unfreezes the stages for the current phase."""
         norms_frozen = self.tuning.norm == "frozen"
-        for stage in self.stretch.frozen:
+        for stage in self.current.frozen:
             freeze(self.stages[stage])
-        for stage in self.stretch.trained:
-            if parts := self.stretch.parts.get(stage):
+        for stage in self.current.trained:
+            if parts := self.current.parts.get(stage):
                 unfreeze_only(self.stages[stage], parts, norms_frozen=norms_frozen)
             else:
                 unfreeze(self.stages[stage], norms_frozen=norms_frozen)
 
-    def spans(self) -> list[tuple[int, int]]:
-        """Epochs over which the schedule begins anew, from the present one on; empty where it never does."""
-        spans = self.plan.spans()
-        return [span for span in spans if span[1] > self.stretch.start] if len(spans) > 1 else []
+    def schedule_spans(self) -> list[tuple[int, int]]:
+        """Returns the epochs of every schedule from the current one on; none if no phase restarts the schedule."""
+        spans = self.plan.schedule_spans()
+        return [span for span in spans if span[1] > self.current.start] if len(spans) > 1 else []
 
     def state_dict(self) -> dict[str, Any]:
-        """The phases begun, by their first epochs, and how far the one that counts is from its end."""
-        starts = [stretch.start for stretch in self.plan.stretches[: self.phase + 1]]
+        """Returns the first epochs of the phases up to the current one, and the state of its plateau."""
+        starts = [phase.start for phase in self.plan.phases[: self.index + 1]]
         return {"starts": starts, "plateau": {} if self.plateau is None else self.plateau.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for number, start in enumerate(state["starts"]):
-            self.plan = self.plan.begun(number, start)
+        for index, start in enumerate(state["starts"]):
+            self.plan = self.plan.with_start(index, start)
         self.enter(len(state["starts"]) - 1)
         if self.plateau is not None:
             self.plateau.load_state_dict(state["plateau"])

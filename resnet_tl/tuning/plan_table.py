@@ -1,4 +1,4 @@
-"""The plan as people read it before training."""
+"""The plan as a table, shown before training."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import nn
 
-from resnet_tl.tuning.freezing import keeps_statistics
-from resnet_tl.tuning.plan import Plan, Stretch
+from resnet_tl.tuning.freezing import has_running_statistics
+from resnet_tl.tuning.plan import Plan, ResolvedPhase
 
 
 def table(
@@ -17,57 +17,57 @@ def table(
     rate: float | None = None,
     macs: Mapping[str, int] | None = None,
 ) -> str:
-    """Stage by phase: its parameters, frozen or its learning rate, how its norms normalise; the share of a step saved.
+    """Returns a row per stage with its parameters and, per phase, `frozen` or its learning rate and mode of its norms.
 
     Args:
-        norm: the plan's, of trained stages.
-        rate: the highest that the schedule gives before the phase's factors; None: only the factors are shown.
-        macs: multiply-accumulates of each stage; None: unknown, and no share is shown.
+        norm: `tuning.norm`.
+        rate: the schedule's highest rate, before the phase's factors; None: the factors themselves are shown.
+        macs: multiply-accumulates of each stage, for a row of the compute saved; None: without that row.
     """
-    rows = [["stage", "parameters", *(_epochs(stretch) for stretch in plan.stretches)]]
+    rows = [["stage", "parameters", *(_epochs(phase) for phase in plan.phases)]]
     for stage, modules in stages.items():
         count = sum(parameter.numel() for module in modules for parameter in module.parameters())
-        cells = [_cell(stretch, stage, _norms(stretch, stage, modules, norm), rate) for stretch in plan.stretches]
+        cells = [_cell(phase, stage, _norms(phase, stage, modules, norm), rate) for phase in plan.phases]
         rows.append([stage, f"{count:,}", *cells])
     if macs is not None:
-        rows.append(["compute saved", "", *(f"{saved(stretch, macs):.0%}" for stretch in plan.stretches)])
+        rows.append(["compute saved", "", *(f"{saved(phase, macs):.0%}" for phase in plan.phases)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
 
 
-def saved(stretch: Stretch, macs: Mapping[str, int]) -> float:
-    """The share of a full training step's compute that a phase does without: 1 - cost / (3 * sum of all `macs`).
+def saved(phase: ResolvedPhase, macs: Mapping[str, int]) -> float:
+    """Returns the share of a full training step's compute that a phase saves: 1 - cost / (3 * sum of all `macs`).
 
-    Of a stage with m multiply-accumulates a forward pass costs m, the gradient of its input m, that of its weights m.
-    So a stage trained whole costs 3m; one that gradients only pass through, or of which norms and biases alone are
-    trained, 2m; the stages frozen from the input on m. Norms, activations and the optimizer are not counted.
+    A stage with m multiply-accumulates costs m for the forward pass, m for the gradient of its input and m for that of
+    its weights: 3m if it is trained in whole, 2m if gradients only pass through it or only its norms or biases are
+    trained, m if it is frozen from the input on. Norms, activations and the optimizer are not counted.
     """
     reached, cost = False, 0
     for stage, forward in macs.items():
-        reached = reached or stretch.factors[stage] > 0
-        whole = stretch.factors[stage] > 0 and stage not in stretch.parts
+        reached = reached or phase.factors[stage] > 0
+        whole = phase.factors[stage] > 0 and stage not in phase.parts
         cost += forward * (3 if whole else 2 if reached else 1)
     return 1 - cost / (3 * max(sum(macs.values()), 1))
 
 
-def _epochs(stretch: Stretch) -> str:
-    last = stretch.end - 1
-    span = f"epochs {stretch.start}-{last}" if last > stretch.start else f"epoch {stretch.start}"
-    return f"{span} or plateau" if stretch.phase.until == "plateau" else span
+def _epochs(phase: ResolvedPhase) -> str:
+    last = phase.end - 1
+    span = f"epochs {phase.start}-{last}" if last > phase.start else f"epoch {phase.start}"
+    return f"{span} or plateau" if phase.settings.until == "plateau" else span
 
 
-def _norms(stretch: Stretch, stage: str, modules: Sequence[nn.Module], norm: str) -> str:
-    """How a trained stage's norms that keep running statistics go; nothing where there are none."""
-    if not any(keeps_statistics(part) for module in modules for part in module.modules()):
+def _norms(phase: ResolvedPhase, stage: str, modules: Sequence[nn.Module], norm: str) -> str:
+    """Returns the mode of a trained stage's norms with running statistics, as the end of a cell; "" without any."""
+    if not any(has_running_statistics(part) for module in modules for part in module.modules()):
         return ""
-    trained = stage not in stretch.parts or "norms" in stretch.parts[stage]
+    trained = stage not in phase.parts or "norms" in phase.parts[stage]
     return ", norms train" if trained and norm == "train" else ", norms frozen"
 
 
-def _cell(stretch: Stretch, stage: str, norms: str, rate: float | None) -> str:
-    factor = stretch.factors[stage]
+def _cell(phase: ResolvedPhase, stage: str, norms: str, rate: float | None) -> str:
+    factor = phase.factors[stage]
     if factor == 0:
-        return "frozen"  # its norms always are, too
-    part = f" ({' and '.join(stretch.parts[stage])} only)" if stage in stretch.parts else ""
+        return "frozen"  # its norms are too, always
+    part = f" ({' and '.join(phase.parts[stage])} only)" if stage in phase.parts else ""
     return (f"lr x {factor:.4g}" if rate is None else f"lr {rate * factor:.4g}") + part + norms

@@ -1,4 +1,4 @@
-"""When a phase with `until: plateau` is over: its metric has stopped improving."""
+"""Whether the metric of a phase with `until: plateau` has stopped improving."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 class Plateau:
-    """Counts the validations since the best one; a NaN is never the best.
+    """Counts the validations since the best one; NaN is never the best.
 
-    weights: of the best one by kind (`raw`, `average`), where the phase goes back to it; else empty.
+    Attributes:
+        weights: the best validation's, `raw` and `average`, with `restore_best`; else empty.
     """
 
     def __init__(self, phase: Phase) -> None:
@@ -25,8 +26,8 @@ class Plateau:
         self.waited = 0
         self.weights: dict[str, dict[str, Tensor]] = {}
 
-    def see(self, value: float) -> bool:
-        """Takes a validation's value; whether it is the best so far."""
+    def update(self, value: float) -> bool:
+        """Takes a validation's value and returns whether it is the best so far."""
         better = self.sign * value > self.best
         if better:
             self.best, self.waited = self.sign * value, 0
@@ -34,8 +35,8 @@ class Plateau:
             self.waited += 1
         return better
 
-    def keep(self, **weights: Mapping[str, Tensor]) -> None:
-        """Copies of the best validation's weights."""
+    def store(self, **weights: Mapping[str, Tensor]) -> None:
+        """Copies the best validation's weights."""
         if self.phase.restore_best:
             self.weights = {kind: {key: t.clone() for key, t in state.items()} for kind, state in weights.items()}
 

@@ -1,4 +1,4 @@
-"""What must be the same on every process."""
+"""Making tensors equal on all ranks."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 
-def equalise(tensors: Iterable[Tensor]) -> None:
-    """Rank 0's values on all ranks, in place; nothing where there is only one.
+def broadcast(tensors: Iterable[Tensor]) -> None:
+    """Copies rank 0's values to all ranks, in place; does nothing on a single rank.
 
-    DistributedDataParallel does the same to the buffers before every forward pass in training, so for the run it makes
-    no difference when or how often this is called: running statistics are rank 0's, of its share of each batch.
+    DistributedDataParallel does the same with the buffers before every forward pass in training, so when and how often
+    this is called does not change the run: running statistics are rank 0's, of its share of each batch.
     """
     if dist.is_available() and dist.is_initialized():
         for tensor in tensors:
@@ -20,7 +20,7 @@ def equalise(tensors: Iterable[Tensor]) -> None:
 
 
 def average(tensors: Iterable[Tensor]) -> None:
-    """The mean over the ranks on all of them, in place; nothing where there is only one."""
+    """Replaces the tensors by their mean over the ranks, in place; does nothing on a single rank."""
     if dist.is_available() and dist.is_initialized():
         for tensor in tensors:
             dist.all_reduce(tensor.detach())

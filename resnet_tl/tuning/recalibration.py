@@ -1,23 +1,26 @@
-"""Running statistics of batch norms, estimated anew with the weights as they are at the end."""
+"""Estimating the running statistics of batch norms again, with the final weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from resnet_tl.tuning.freezing import is_held
+from resnet_tl.tuning.freezing import is_fixed_in_eval
 from resnet_tl.tuning.ranks import average
 
+if TYPE_CHECKING:
+    from resnet_tl.tuning.protocols import Trainer
 
-def recalibrate_in(trainer: Any, module: nn.Module, count: int) -> int:
-    """`recalibrate` over `count` training batches of the Trainer, on several processes each over so many of its own.
 
-    What runs a batch is the module's `calibration_step`, or the module itself on the batch's first part.
+def recalibrate_with(trainer: Trainer, module: nn.Module, count: int) -> int:
+    """Runs `recalibrate` over `count` of the Trainer's training batches; each rank uses as many of its own.
+
+    A batch is passed to the module's `calibration_step`, or its first element to the module itself.
     """
     step = getattr(module, "calibration_step", None) or (lambda batch: module(batch[0]))
     batches = (trainer.strategy.batch_to_device(batch) for batch in islice(trainer.train_dataloader, count))
@@ -26,27 +29,29 @@ def recalibrate_in(trainer: Any, module: nn.Module, count: int) -> int:
 
 
 def recalibrate(module: nn.Module, forward: Callable[[Any], Any], batches: Iterable[Any]) -> int:
-    """The statistics of all trained norms of `module` become the plain mean over `batches`; weights do not move.
+    """Replaces the statistics of all trained norms in `module` by their mean over `batches`; weights do not change.
 
-    Everything but these norms is in eval mode meanwhile, so that dropout draws nothing; frozen norms stay as they are.
-    Several processes must all call it, with as many batches each; the mean is over the batches of all.
-    Returns how many norms it were.
+    Everything but these norms is in eval mode meanwhile, so that dropout draws nothing; frozen norms do not change.
+    All ranks must call it, with as many batches each; the mean is over the batches of all ranks.
+    Returns the number of norms.
     """
-    norms = [part for part in module.modules() if isinstance(part, _BatchNorm) and not is_held(part)]
+    norms = [part for part in module.modules() if isinstance(part, _BatchNorm) and not is_fixed_in_eval(part)]
     norms = [norm for norm in norms if norm.running_mean is not None]
     modes = {part: part.training for part in module.modules()}
     momenta = [norm.momentum for norm in norms]
     module.eval()
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # a cumulative mean
+        norm.momentum = None  # a cumulative instead of a moving average
         norm.train()
     with torch.no_grad():
         for batch in batches:
             forward(batch)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-        average([norm.running_mean, norm.running_var])  # type: ignore[list-item]
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        average([norm.running_mean, norm.running_var])
     for part, mode in modes.items():
         part.training = mode
     return len(norms)

@@ -1,4 +1,4 @@
-"""A module's own schedule under a plan: begun anew where a phase restarts it, laid over another length on resume."""
+"""A module's own schedule under a plan: restarted by a phase, or continued over another run length on resume."""
 
 from __future__ import annotations
 
@@ -6,59 +6,63 @@ import copy
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from resnet_tl.errors import RecipeError
 
+if TYPE_CHECKING:
+    from resnet_tl.tuning.protocols import Trainer
+
 State = dict[str, Any]
 
 
-def start(trainer: Any, module: nn.Module, spans: Sequence[tuple[int, int]]) -> None:
-    """The module's schedule from its beginning over the steps of the first of these `spans` of epochs.
+def start(trainer: Trainer, module: nn.Module, spans: Sequence[tuple[int, int]]) -> None:
+    """Starts the module's schedule over the steps of the first of these `spans` of epochs.
 
-    The others are built too, so that what is wrong with them comes out now.
+    The schedules of the other spans are built too, so that their faults are reported now.
 
     Raises:
-        RecipeError: the module has a schedule and no way to build it again.
+        RecipeError: the module has a schedule but no `configure_schedule` to build it again.
     """
     if not spans or not trainer.lr_scheduler_configs:
         return
-    if not hasattr(module, "configure_schedule"):
+    configure_schedule = getattr(module, "configure_schedule", None)
+    if configure_schedule is None:
         raise RecipeError(
             f"tuning.phases restart the schedule, for which {type(module).__name__} needs a method configure_schedule("
             "optimizer, steps, steps_per_epoch) that returns what `lr_scheduler` is in configure_optimizers"
         )
-    total = int(trainer.estimated_stepping_batches)  # counts the batches first
-    an_epoch = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
-    for span in reversed(spans):  # the last one built is the one that counts
-        first, end = (min(epoch * an_epoch, total) for epoch in span)
+    total = int(trainer.estimated_stepping_batches)  # first: it also counts the batches
+    steps_per_epoch = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+    for span in reversed(spans):  # building sets the rates, so the first span comes last
+        first, end = (min(epoch * steps_per_epoch, total) for epoch in span)
         for config in trainer.lr_scheduler_configs:
-            built = module.configure_schedule(config.scheduler.optimizer, end - first, an_epoch)  # type: ignore[operator]
+            built = configure_schedule(config.scheduler.optimizer, end - first, steps_per_epoch)
             config.scheduler = built["scheduler"]
 
 
-def beginnings(trainer: Any) -> list[State]:
-    """The states of schedules that have not begun."""
+def initial_states(trainer: Trainer) -> list[State]:
+    """Returns copies of the schedulers' states, before their first step."""
     return [copy.deepcopy(config.scheduler.state_dict()) for config in trainer.lr_scheduler_configs]
 
 
-def catch_up(trainer: Any, beginnings: Sequence[State]) -> None:
-    """Let schedules of a run that is longer or shorter now be where those of its new length are at this step.
+def fast_forward(trainer: Trainer, initial: Sequence[State]) -> None:
+    """Moves the schedulers of a run whose length has changed to the current step of the new length.
 
-    They were loaded from a checkpoint, and with them the old length; `beginnings` are of the new one.
+    They were loaded from a checkpoint, with the old length; `initial` are states of the new one.
     """
-    for config, fresh in zip(trainer.lr_scheduler_configs, beginnings, strict=True):
+    for config, state in zip(trainer.lr_scheduler_configs, initial, strict=True):
         scheduler = config.scheduler
-        if not isinstance(scheduler, LRScheduler) or isinstance(scheduler, ReduceLROnPlateau):  # it knows no length
+        if not isinstance(scheduler, LRScheduler) or isinstance(scheduler, ReduceLROnPlateau):  # has no length
             continue
-        done = scheduler.last_epoch
-        scheduler.load_state_dict(fresh)
-        for group, rate in zip(scheduler.optimizer.param_groups, fresh["_last_lr"], strict=True):
+        steps = scheduler.last_epoch
+        scheduler.load_state_dict(state)
+        for group, rate in zip(scheduler.optimizer.param_groups, state["_last_lr"], strict=True):
             group["lr"] = rate
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that the optimizer has made no step yet
-            for _ in range(done):
+            warnings.simplefilter("ignore", UserWarning)  # that the optimizer has taken no step yet
+            for _ in range(steps):
                 scheduler.step()

@@ -1,4 +1,4 @@
-"""The stages of any module: named groups of its parts, input to output, every parameter in exactly one."""
+"""The stages of any module: named groups of its submodules, input to output, every parameter in exactly one."""
 
 from __future__ import annotations
 
@@ -16,42 +16,43 @@ Paths: TypeAlias = Mapping[str, "str | Sequence[str]"]
 
 
 def stages_of(module: nn.Module, paths: Paths | None = None) -> Stages:
-    """By `paths`, or by the module's own `stages()`.
+    """Returns the stages by `paths`, or by the module's own `stages()`.
 
     Raises:
-        RecipeError: a path that is not there, or a parameter that is in no stage or in two.
+        RecipeError: a path does not exist, or a parameter is in no stage or in two.
     """
     if paths is not None:
         stages = {stage: _parts(module, stage, listed) for stage, listed in paths.items()}
-    elif hasattr(module, "stages"):
-        stages = module.stages()  # type: ignore[operator]
+    elif (own_stages := getattr(module, "stages", None)) is not None:
+        stages = own_stages()
     else:
         raise RecipeError(
-            f"{type(module).__name__} has no stages(): give FineTuning(stages={{name: paths}}) of its parts, "
-            f"input to output: {', '.join(_likely_parts(module))}"
+            f"{type(module).__name__} has no stages(): pass FineTuning(stages={{name: paths}}) of its "
+            f"parts, input to output: {', '.join(_likely_parts(module))}"
         )
     _check_cover(module, stages)
     return stages
 
 
 def owners(stages: Mapping[str, Sequence[nn.Module]]) -> dict[int, str]:
-    """id of a parameter -> its stage."""
+    """Returns the stage of each parameter, by the parameter's id."""
     return {id(p): stage for stage, modules in stages.items() for module in modules for p in module.parameters()}
 
 
 def _parts(module: nn.Module, stage: str, listed: str | Sequence[str]) -> list[nn.Module]:
-    """What the paths of one stage name; of modules within each other the outermost alone."""
+    """Returns the modules of one stage; of nested modules only the outermost."""
     named: dict[str, nn.Module | nn.Parameter] = {**dict(module.named_modules()), **dict(module.named_parameters())}
     del named[""]
-    found: list[str] = []
+    paths: list[str] = []
     for pattern in [listed] if isinstance(listed, str) else listed:
         matching = [path for path in named if fnmatchcase(path, pattern)]
         if not matching:
             raise RecipeError(
-                f"stages.{stage} names {pattern!r}, which {type(module).__name__} has not{did_you_mean(pattern, named)}"
+                f"stages.{stage} names {pattern!r}, which {type(module).__name__} does not have"
+                + did_you_mean(pattern, named)
             )
-        found += [path for path in matching if path not in found]
-    outermost = [path for path in found if not any(path.startswith(f"{other}.") for other in found)]
+        paths += [path for path in matching if path not in paths]
+    outermost = [path for path in paths if not any(path.startswith(f"{other}.") for other in paths)]
     parts = [named[path] for path in outermost]
     return [part if isinstance(part, nn.Module) else nn.ParameterList([part]) for part in parts]
 
@@ -60,24 +61,24 @@ def _check_cover(module: nn.Module, stages: Mapping[str, Sequence[nn.Module]]) -
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     owner: dict[int, str] = {}
     for stage, modules in stages.items():
-        for own in owners({stage: modules}):
-            if own in owner:
+        for key in owners({stage: modules}):
+            if key in owner:
                 raise RecipeError(
-                    f"stages {owner[own]!r} and {stage!r} share the parameter {names.get(own, '?')!r}; "
+                    f"stages {owner[key]!r} and {stage!r} share the parameter {names.get(key, '?')!r}; "
                     "each belongs to one stage"
                 )
-            owner[own] = stage
-    uncovered = [name for own, name in names.items() if own not in owner]
+            owner[key] = stage
+    uncovered = [name for key, name in names.items() if key not in owner]
     if uncovered:
         more = f" (nor are {len(uncovered) - 1} more)" if len(uncovered) > 1 else ""
         raise RecipeError(
-            f"parameter {uncovered[0]!r} is in no stage{more}; each belongs to one of {', '.join(stages)}, "
-            "or to a stage of its own"
+            f"parameter {uncovered[0]!r} is in no stage{more}; add it to one of {', '.join(stages)}, "
+            "or to another stage"
         )
 
 
 def _likely_parts(module: nn.Module) -> list[str]:
-    """Paths of the parts that a mapping would name: the children, below wrappers of a single child."""
+    """Returns the paths that a mapping would name: the children, inside wrappers with a single child."""
     path, parts = "", _children(module)
     while len(parts) == 1 and _children(next(iter(parts.values()))):
         ((name, inner),) = parts.items()

@@ -101,7 +101,7 @@ def test_a_recipe_of_detection_builds_data_network_plan_and_trainer(
             assert (task(batch.images[:1]).masks is not None) == ("mask" in request.node.name)
     plan = resolve(task.tuning, list(task.stages()), recipe["trainer"]["max_epochs"], list(task.stages()))
     frozen = {"stem", "layer1"} if "resnet50" in request.node.name else set()
-    assert set(plan.stretches[-1].frozen) == frozen
+    assert set(plan.phases[-1].frozen) == frozen
 
 
 @pytest.mark.parametrize("recipe", [name for name in NAMES if name.startswith("segment/")], indirect=True)
@@ -115,7 +115,7 @@ def test_a_recipe_of_segmentation_builds_data_network_plan_and_trainer(recipe: R
     assert batch.targets.shape[1:] == (height, width)
     with torch.no_grad():
         assert task(batch.images[:1, :, :64, :64]).shape == (1, len(data.classes), 64, 64)
-    assert resolve(task.tuning, list(task.stages()), recipe["trainer"]["max_epochs"]).stretches
+    assert resolve(task.tuning, list(task.stages()), recipe["trainer"]["max_epochs"]).phases
 
 
 @pytest.mark.parametrize("recipe", [name for name in NAMES if name.startswith(CLASSIFICATION)], indirect=True)
@@ -129,7 +129,7 @@ def test_a_recipe_builds_data_network_plan_and_trainer(recipe: Recipe) -> None:
     assert task(batch.images[:2]).shape == (2, 10)
     assert data.multi_label == task.network.head.multi_label
     plan = resolve(task.tuning, list(task.stages()), recipe["trainer"]["max_epochs"])
-    assert plan.stretches[-1].end == recipe["trainer"]["max_epochs"]
+    assert plan.phases[-1].end == recipe["trainer"]["max_epochs"]
     here = {**recipe["trainer"], "accelerator": "cpu", "devices": 1, "num_nodes": 1}
     options, said = resolve_precision(here)
     assert said.startswith("precision: ")

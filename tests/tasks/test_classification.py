@@ -108,9 +108,9 @@ def test_a_checkpoint_is_enough_to_predict_and_safe_to_read(tmp_path: Path) -> N
 
 
 def test_a_task_from_python_tells_all_its_options() -> None:
-    told = Classification(["a", "b"], Backbone(name="resnet_tiny"), mixup=0.2, cutmix=1.0).spec()["init_args"]
-    assert (told["mixup"], told["cutmix"], told["backbone"]["name"]) == (0.2, 1.0, "resnet_tiny")
-    assert told.keys() == {"backbone", "head", "tuning", "optimizer", "schedule", "mixup", "cutmix"}
+    init_args = Classification(["a", "b"], Backbone(name="resnet_tiny"), mixup=0.2, cutmix=1.0).spec()["init_args"]
+    assert (init_args["mixup"], init_args["cutmix"], init_args["backbone"]["name"]) == (0.2, 1.0, "resnet_tiny")
+    assert init_args.keys() == {"backbone", "head", "tuning", "optimizer", "schedule", "mixup", "cutmix"}
 
 
 def test_views_are_averaged(tmp_path: Path) -> None:

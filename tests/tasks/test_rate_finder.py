@@ -80,6 +80,6 @@ def test_the_suggestion_is_where_the_loss_falls_fastest() -> None:
     assert 1e-2 < curve.suggestion < 10**-1.2  # smoothing lags behind by a few steps
 
 
-def test_a_loss_that_never_falls_is_said() -> None:
+def test_a_loss_that_never_falls_is_an_error() -> None:
     with pytest.raises(RunError, match="no rate from 1e-06 on lowered the loss"):
         _curve([1e-6, 1e-5, 1e-4, 1e-3], [1.0, 2.0, 3.0, math.nan])

@@ -1,4 +1,4 @@
-"""The engine under segmentation: what is frozen, kept and drawn, as in classification."""
+"""The engine under segmentation: freezing, caching and mixing, as in classification."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Watch(Callback):
 
 def fit(masks: Path, tuning: Tuning, kind: str = "unet", epochs: int = 2, **data: Any) -> SimpleNamespace:
     options = {"image_size": (32, 64), "batch_size": 2, "num_workers": 0, "seed": 3, "augment": "none"}
-    images = MaskFolder(str(masks), **{**options, "cache_dir": str(masks.parent / "kept"), **data})
+    images = MaskFolder(str(masks), **{**options, "cache_dir": str(masks.parent / "cache"), **data})
     torch.manual_seed(0)
     tuning.allow_untrained = True
     task = Segmentation(
@@ -76,8 +76,8 @@ def fit(masks: Path, tuning: Tuning, kind: str = "unet", epochs: int = 2, **data
     )  # fmt: skip
     run.fit(task, images)
     metrics = {name: float(value) for name, value in run.callback_metrics.items()}
-    kept = sorted((masks.parent / "kept").glob("*.features"))
-    return SimpleNamespace(task=task, before=before, metrics=metrics, watch=watch, data=images, kept=kept)
+    cached = sorted((masks.parent / "cache").glob("*.features"))
+    return SimpleNamespace(task=task, before=before, metrics=metrics, watch=watch, data=images, cached=cached)
 
 
 def weights(run: SimpleNamespace) -> Tensor:

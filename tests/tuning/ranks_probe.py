@@ -1,7 +1,7 @@
 """Fits of three phases on this process, one of several or the only one, and what it saw of its weights.
 
 As a program, started once a rank with Lightning's environment variables: `ranks_probe.py FOLDER CASE...`; the case
-`evaluate` validates, tests and predicts instead, `keep` trains on kept features.
+`evaluate` validates, tests and predicts; `cache` trains on cached features.
 """
 
 from __future__ import annotations
@@ -227,13 +227,13 @@ def fit(case: Case, ranks: int, rank: int, folder: Path) -> dict[str, Any]:
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, precision=case.precision,
         use_distributed_sampler=False, num_sanity_val_steps=0, callbacks=[*callbacks, watch], default_root_dir=folder,
     )  # fmt: skip
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         trainer.fit(module, *loaders(ranks, rank, COLLATES.get(case.network, batch_of)))
     if rank == 0:
         torch.save(module.state_dict(), folder / f"{case.name}.pt")
-    told_of = [str(warning.message) for warning in told if "unused" in str(warning.message)]
-    return {"seen": watch.seen, "wrappers": watch.wrappers, "told": told_of}
+    unused = [str(warning.message) for warning in caught if "unused" in str(warning.message)]
+    return {"seen": watch.seen, "wrappers": watch.wrappers, "warnings": unused}
 
 
 EVALUATED = (1, 5, 7, 16)
@@ -297,11 +297,11 @@ class Seen(Callback):
         self.batches.append((batch.indices.tolist(), isinstance(batch.images, Features)))
 
 
-def keep(ranks: int, rank: int, folder: Path) -> dict[str, Any]:
-    """Two phases on kept features, and statistics estimated anew at the end."""
+def cache(ranks: int, rank: int, folder: Path) -> dict[str, Any]:
+    """Two phases on cached features, and statistics estimated again at the end."""
     data = ImageFolder(
         str(folder / "photos"), image_size=32, crop=1.0, augment="none", batch_size=4 // ranks, num_workers=0, seed=3,
-        cache_dir=str(folder / "kept"),
+        cache_dir=str(folder / "cache"),
     )  # fmt: skip
     torch.manual_seed(0)
     phases = [Phase(["head"], epochs=2), Phase(["layer3", "head"])]
@@ -334,8 +334,8 @@ def main() -> None:
     ranks, rank = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
     found: dict[str, Any] = {}
     for name in names:
-        if name in ("evaluate", "keep"):
-            found[name] = {"evaluate": evaluate, "keep": keep}[name](ranks, rank, Path(folder))
+        if name in ("evaluate", "cache"):
+            found[name] = {"evaluate": evaluate, "cache": cache}[name](ranks, rank, Path(folder))
         else:
             found[name] = fit(Case.of(name), ranks, rank, Path(folder))
     found["recalibrated"] = recalibrated(range(rank, rank + 1))

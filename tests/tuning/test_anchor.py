@@ -18,7 +18,7 @@ from resnet_tl.tuning.callback import FineTuning
 from resnet_tl.tuning.plan import Phase, Tuning
 
 
-def test_the_pull_is_the_gradient_of_the_penalty() -> None:
+def test_it_adds_the_gradient_of_the_penalty() -> None:
     layer = nn.Conv2d(2, 3, 3)
     anchor, start = Anchor({"body": [layer]}, 0.3), layer.weight.detach().clone()
     with torch.no_grad():
@@ -28,14 +28,14 @@ def test_the_pull_is_the_gradient_of_the_penalty() -> None:
     before = copy.deepcopy([layer.weight.grad, layer.bias.grad])
     penalty = 0.3 / 2 * (layer.weight - start).pow(2).sum()
     (expected,) = torch.autograd.grad(penalty, layer.weight)
-    anchor.pull()
+    anchor.add_gradients()
     torch.testing.assert_close(layer.weight.grad, before[0] + expected)
     assert torch.equal(layer.bias.grad, before[1])
 
 
-def test_without_a_gradient_nothing_is_pulled() -> None:
+def test_nothing_is_added_without_a_gradient() -> None:
     layer = nn.Linear(2, 2)
-    Anchor({"body": [layer]}, 0.3).pull()
+    Anchor({"body": [layer]}, 0.3).add_gradients()
     assert layer.weight.grad is None
 
 
@@ -51,7 +51,7 @@ def test_another_start_is_refused_and_the_same_one_is_not() -> None:
     with torch.no_grad():
         layer.weight.add_(1)
     anchor.check(digest)
-    with pytest.raises(RunError, match="those loaded now are others"):
+    with pytest.raises(RunError, match="other weights are loaded now"):
         Anchor({"body": [layer]}, 0.1).check(digest)
 
 

@@ -1,4 +1,4 @@
-"""A frozen stage does not move by a bit, whatever trains beside it: on our network, timm's and a small one."""
+"""A frozen stage does not move by a bit, whatever is trained next to it: on our network, timm's and a small one."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ class Watch(Callback):
         self.tuning, self.seen, self.steps = tuning, [], 0
 
     def look(self, pl_module: LightningModule) -> None:
-        frozen = self.tuning.course.stretch.frozen
+        frozen = self.tuning.phase_state.current.frozen
         tensors = {id(t): name for name, t in [*pl_module.named_parameters(), *pl_module.named_buffers()]}
-        parts = [part for stage in frozen for part in self.tuning.course.stages[stage]]
+        parts = [part for stage in frozen for part in self.tuning.phase_state.stages[stage]]
         own = [t for part in parts for t in (*part.parameters(), *part.buffers())]
         if own:
             self.seen.append(digest(own))
@@ -89,7 +89,7 @@ class Watch(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         self.look(pl_module)
-        self.steps += bool(self.tuning.course.stretch.frozen)
+        self.steps += bool(self.tuning.phase_state.current.frozen)
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         self.look(pl_module)
@@ -165,5 +165,5 @@ def check_maps(module: Restless) -> None:
             for part in images.split(split):
                 module.net(part)
     assert torch.equal(maps[0], maps[1])
-    parted = torch.cat(maps[2:])
-    assert float((parted - maps[0]).abs().max() / maps[0].abs().max()) <= 1e-5
+    split = torch.cat(maps[2:])
+    assert float((split - maps[0]).abs().max() / maps[0].abs().max()) <= 1e-5

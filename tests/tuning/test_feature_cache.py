@@ -1,4 +1,4 @@
-"""Kept features through Trainer.fit: the same training for less, and never from a file that says something else."""
+"""Cached features through Trainer.fit: the same training for less compute, and never from an outdated file."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def fit(
     **model: Any,
 ) -> SimpleNamespace:
     options = {"image_size": 32, "crop": 1.0, "batch_size": 4, "num_workers": 0, "seed": 3, "augment": "none"}
-    images = ImageFolder(str(photos), **{**options, "cache_dir": str(photos.parent / "kept"), **(data or {})})
+    images = ImageFolder(str(photos), **{**options, "cache_dir": str(photos.parent / "cache"), **(data or {})})
     torch.manual_seed(0)
     model = {
         "backbone": CIFAR,
@@ -61,11 +61,11 @@ def fit(
     }
     task = Classification(images.classes, tuning=tuning, **model)
     watch, metrics = fit_watched(task, images, photos.parent, **{"max_epochs": epochs, **(trainer or {})})
-    return SimpleNamespace(task=task, metrics=metrics, watch=watch, data=images, kept=sorted(kept_in(photos)))
+    return SimpleNamespace(task=task, metrics=metrics, watch=watch, data=images, cached=sorted(cached_in(photos)))
 
 
-def kept_in(photos: Path) -> list[Path]:
-    return list((photos.parent / "kept").glob("*.features"))
+def cached_in(photos: Path) -> list[Path]:
+    return list((photos.parent / "cache").glob("*.features"))
 
 
 def weights(run: SimpleNamespace) -> Tensor:
@@ -85,18 +85,18 @@ def test_a_cached_run_is_the_uncached_one(photos: Path, phase: Phase) -> None:
             assert torch.equal(getattr(one, name), getattr(other, name)), name
 
 
-def test_kept_features_are_the_networks(photos: Path) -> None:
+def test_cached_features_are_the_networks(photos: Path) -> None:
     run = fit(photos, Tuning([DEEP], cache="on"), epochs=1)
     plain = fit(photos, Tuning([DEEP], cache="off"), epochs=1)
     network = run.task.network.eval()
-    for kept, images in zip(run.watch.batches, plain.watch.batches, strict=True):
+    for features, images in zip(run.watch.batches, plain.watch.batches, strict=True):
         expected = network.maps_after("layer2", network.normalise(images.images))["c3"]
-        difference = (kept.images.maps["c3"] - expected).abs().max() / expected.abs().max()
+        difference = (features.images.maps["c3"] - expected).abs().max() / expected.abs().max()
         assert difference < 1e-5
-        assert kept.images.maps["c3"].is_contiguous(memory_format=torch.channels_last)
+        assert features.images.maps["c3"].is_contiguous(memory_format=torch.channels_last)
 
 
-def test_of_a_frozen_trunk_only_the_pooled_map_is_kept(photos: Path) -> None:
+def test_of_a_frozen_trunk_only_the_pooled_map_is_cached(photos: Path) -> None:
     run = fit(photos, Tuning([HEAD], cache="on"), epochs=1)
     assert run.watch.batches[0].images.maps["c4"].shape == (4, 64, 1, 1)
 
@@ -111,7 +111,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return paths
 
 
-def test_a_kept_image_is_neither_opened_nor_decoded(photos: Path, opened: list[str]) -> None:
+def test_a_cached_image_is_neither_opened_nor_decoded(photos: Path, opened: list[str]) -> None:
     first = fit(photos, Tuning([HEAD], cache="on"), epochs=3)
     assert len(opened) == 2 * 12  # for the hash and for the features, once each
     opened.clear()
@@ -143,18 +143,18 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_in_anything_means_another_file(photos: Path, change: str) -> None:
-    before = fit(photos, Tuning([HEAD], cache="on"), epochs=1).kept
+    before = fit(photos, Tuning([HEAD], cache="on"), epochs=1).cached
     options = CHANGES[change](photos)
     tuning = Tuning([options.pop("phase", HEAD)], cache="on", **options.pop("tuning", {}))
-    after = fit(photos, tuning, epochs=1, **options).kept
+    after = fit(photos, tuning, epochs=1, **options).cached
     assert len(before) == 2
-    # the training and validation images are the folder's own two classes, parted: an image is in one of them
+    # the training and validation images are the folder's own two classes, split: an image is in one of them
     assert len(after) == (3 if change == "content" else 4)
 
 
 def test_augmentation_of_training_does_not_touch_what_validation_keeps(photos: Path) -> None:
-    before = fit(photos, Tuning([HEAD], cache="on"), epochs=1).kept
-    after = fit(photos, Tuning([HEAD], cache="on", views=2), epochs=1, data={"augment": "light"}).kept
+    before = fit(photos, Tuning([HEAD], cache="on"), epochs=1).cached
+    after = fit(photos, Tuning([HEAD], cache="on", views=2), epochs=1, data={"augment": "light"}).cached
     assert len(before) == 2
     assert len(after) == 3
 
@@ -165,7 +165,7 @@ def test_fixed_views_are_those_of_the_first_epochs_in_turn(photos: Path) -> None
     plain = fit(photos, Tuning([HEAD], cache="off"), epochs=2, data=light)
     assert cached.metrics["val/loss"] == pytest.approx(plain.metrics["val/loss"], rel=1e-4)
     torch.testing.assert_close(weights(cached), weights(plain), rtol=1e-4, atol=1e-5)
-    file = FeatureFile(max(cached.kept, key=lambda path: path.stat().st_size))
+    file = FeatureFile(max(cached.cached, key=lambda path: path.stat().st_size))
     one, again = (file.take([Draw(epoch, 1)])[0].maps["c4"] for epoch in (0, 2))
     other = file.take([Draw(1, 1)])[0].maps["c4"]
     assert torch.equal(one, again)
@@ -176,28 +176,28 @@ def test_fixed_views_are_those_of_the_first_epochs_in_turn(photos: Path) -> None
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"data": {"augment": "light"}}, "data.augment: light shows other images.*tuning.views"),
+        ({"data": {"augment": "light"}}, "data.augment: light changes the images.*tuning.views"),
         ({"mixup": 0.2}, "model.mixup blends"),
     ],
 )
-def test_nothing_is_kept_behind_anything_random(
+def test_nothing_is_cached_after_anything_random(
     photos: Path, options: Any, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO"):
         run = fit(photos, Tuning([HEAD]), epochs=2, **options)
     assert not any(run.watch.kinds)
-    assert run.kept == []
-    assert "features are not kept" in caplog.text
+    assert run.cached == []
+    assert "features are not cached" in caplog.text
     with pytest.raises(RecipeError, match=reason):
         fit(photos, Tuning([HEAD], cache="on"), **options)
 
 
-def test_what_is_written_is_said_before(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_written_is_reported_before(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         run = fit(photos, Tuning([HEAD]), epochs=2)
-    told = [record.getMessage() for record in caplog.records if "keeping" in record.getMessage()]
-    assert len(told) == 2
-    assert all(str(path) in "\n".join(told) for path in run.kept)
+    messages = [record.getMessage() for record in caplog.records if "caching the features" in record.getMessage()]
+    assert len(messages) == 2
+    assert all(str(path) in "\n".join(messages) for path in run.cached)
 
 
 def test_phases_switch_between_features_and_images(photos: Path) -> None:
@@ -219,30 +219,30 @@ def test_a_full_disk_is_one_warning_and_the_same_training(photos: Path, monkeypa
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(feature_cache, "fill", full)
-    with pytest.warns(UserWarning, match="features are not kept.*No space left") as warned:
+    with pytest.warns(UserWarning, match="features are not cached.*No space left") as warned:
         run = fit(photos, Tuning([HEAD], cache="on"))
-    assert len([w for w in warned if "features are not kept" in str(w.message)]) == 1
-    assert run.kept == []
-    assert not list((photos.parent / "kept").glob(".*"))
+    assert len([w for w in warned if "features are not cached" in str(w.message)]) == 1
+    assert run.cached == []
+    assert not list((photos.parent / "cache").glob(".*"))
     assert run.metrics == expected.metrics
 
 
 def test_no_room_is_found_out_before_anything_is_written(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feature_cache.shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
-    with pytest.warns(UserWarning, match="more than the disk has room for"):
-        assert fit(photos, Tuning([HEAD], cache="on")).kept == []
+    with pytest.warns(UserWarning, match="more than the free disk space"):
+        assert fit(photos, Tuning([HEAD], cache="on")).cached == []
     with pytest.warns(UserWarning, match="more than half"):
-        assert fit(photos, Tuning([HEAD], cache="auto")).kept == []
+        assert fit(photos, Tuning([HEAD], cache="auto")).cached == []
 
 
 def test_what_a_kill_cut_off_is_never_read(photos: Path) -> None:
     whole = fit(photos, Tuning([HEAD], cache="on"))
-    for number, path in enumerate(whole.kept):  # as a kill leaves them
+    for number, path in enumerate(whole.cached):  # as a kill leaves them
         path.rename(path.with_name(f".{path.name}.{number:032x}.part"))
     again = fit(photos, Tuning([HEAD], cache="on"))
-    assert again.kept == whole.kept
+    assert again.cached == whole.cached
     assert again.metrics == whole.metrics
-    cut = whole.kept[0]
+    cut = whole.cached[0]
     cut.write_bytes(cut.read_bytes()[:-1])
     with pytest.raises(DataError, match="damaged"):
         FeatureFile(cut)
@@ -250,14 +250,14 @@ def test_what_a_kill_cut_off_is_never_read(photos: Path) -> None:
 
 def test_half_precision_is_half_as_large_and_nearly_the_same(photos: Path) -> None:
     whole = fit(photos, Tuning([DEEP], cache="on"))
-    size = sum(path.stat().st_size for path in whole.kept)
+    size = sum(path.stat().st_size for path in whole.cached)
     half = fit(photos, Tuning([DEEP], cache="on", cache_half=True))
-    assert sum(path.stat().st_size for path in half.kept) - size == pytest.approx(size / 2, rel=0.05)
+    assert sum(path.stat().st_size for path in half.cached) - size == pytest.approx(size / 2, rel=0.05)
     assert half.watch.batches[0].images.maps["c3"].dtype == torch.float32
     assert half.metrics["val/loss"] == pytest.approx(whole.metrics["val/loss"], rel=1e-2)
 
 
-def test_bf16_is_kept_as_it_is(photos: Path) -> None:
+def test_bf16_is_cached_as_it_is(photos: Path) -> None:
     options: Any = {"trainer": {"precision": "bf16-mixed"}}
     cached, plain = (fit(photos, Tuning([DEEP], cache=cache), **options) for cache in ("on", "off"))  # type: ignore[arg-type]
     assert cached.watch.batches[0].images.maps["c3"].dtype == torch.bfloat16
@@ -276,7 +276,7 @@ def test_several_labels_an_image(photos: Path) -> None:
     rows = ["path,label", *named]
     (photos / "table.csv").write_text("\n".join(rows))
     options: dict[str, Any] = {"image_size": 32, "crop": 1.0, "num_workers": 0, "augment": "none"}
-    images = ImageTable(str(photos / "table.csv"), cache_dir=str(photos.parent / "kept"), **options)
+    images = ImageTable(str(photos / "table.csv"), cache_dir=str(photos.parent / "cache"), **options)
     loader = images.train_dataloader()
     expected = next(iter(loader))
     maps = {"c4": torch.arange(100.0)[:, None, None, None]}
@@ -294,5 +294,5 @@ def test_what_may_be_outdated_is_named(photos: Path, caplog: pytest.LogCaptureFi
         first = fit(photos, Tuning([HEAD], cache="on"), epochs=1)
         assert "other features of this name" not in caplog.text
         fit(photos, Tuning([HEAD], cache="on"), epochs=1, data={"crop": 0.8})
-    assert f"{first.kept[0].parent} has other features of this name" in caplog.text
-    assert {path.name[:-26] for path in first.kept} == {"photos-train-layer3", "photos-val-layer3"}
+    assert f"{first.cached[0].parent} has other features of this name" in caplog.text
+    assert {path.name[:-26] for path in first.cached} == {"photos-train-layer3", "photos-val-layer3"}

@@ -1,4 +1,4 @@
-"""Maps, and what else of a batch is kept, in one file."""
+"""Maps and the rest of a batch in one file."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def test_fillers_and_images_that_cannot_be_decoded_count_nowhere(tmp_path: Path)
     assert (taken.input_size, taken.after) == ((64, 80), "layer3")
 
 
-def test_masks_are_kept_with_their_view_and_images_of_one_size_alone(tmp_path: Path) -> None:
-    def kept(height: int, width: int) -> tuple[Features, Batch]:
+def test_masks_are_stored_with_their_view_and_only_images_of_one_size(tmp_path: Path) -> None:
+    def stored(height: int, width: int) -> tuple[Features, Batch]:
         features = Features({"c4": torch.rand(2, 3, 4, 4)}, (height, width), "layer3")
         sizes = torch.tensor([[height, width]] * 2)
         masks = torch.randint(3, (2, height, width), dtype=torch.uint8)
         return features, Batch(features, masks, sizes, sizes, torch.tensor([0, 1]))
 
-    upright, lying = kept(40, 30), kept(30, 40)
+    upright, lying = stored(40, 30), stored(30, 40)
     path = tmp_path / "a.features"
     with open(path, "wb") as file:
         fill(file, layout_of(*upright, 2), [upright])

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from resnet_tl.errors import RecipeError
-from resnet_tl.tuning.freezing import freeze, held_keys, kinds_in, unfreeze, unfreeze_only
+from resnet_tl.tuning.freezing import freeze, frozen_keys, kinds_in, unfreeze, unfreeze_only
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_gradients_gathered_before_a_freeze_are_dropped(net: nn.Sequential) -> N
     assert all(torch.equal(before[key], tensor) for key, tensor in net[:2].state_dict().items())
 
 
-def test_thawing_undoes_a_freeze(net: nn.Sequential) -> None:
+def test_unfreezing_undoes_a_freeze(net: nn.Sequential) -> None:
     freeze([net])
     unfreeze([net])
     assert all(part.training for part in net.modules())
@@ -89,7 +89,7 @@ def test_a_pickled_copy_is_frozen_by_itself(net: nn.Sequential) -> None:
     assert all(part.training for part in twin.modules())
 
 
-def test_thawing_keeps_to_a_networks_own_idea_of_training() -> None:
+def test_unfreezing_calls_a_networks_own_train() -> None:
     class NormsInEval(nn.Sequential):
         def train(self, mode: bool = True) -> NormsInEval:
             super().train(mode)
@@ -154,8 +154,8 @@ def test_kinds_in_a_stage(net: nn.Sequential) -> None:
 
 
 def test_held_keys_are_what_does_not_move(net: nn.Sequential) -> None:
-    assert held_keys(net) == []
+    assert frozen_keys(net) == []
     unfreeze_only([net], ["biases"])
-    assert set(held_keys(net)) == set(net.state_dict()) - {"0.bias", "1.bias", "3.bias"}
+    assert set(frozen_keys(net)) == set(net.state_dict()) - {"0.bias", "1.bias", "3.bias"}
     unfreeze([net], norms_frozen=True)
-    assert set(held_keys(net)) == {"1.running_mean", "1.running_var", "1.num_batches_tracked"}
+    assert set(frozen_keys(net)) == {"1.running_mean", "1.running_var", "1.num_batches_tracked"}

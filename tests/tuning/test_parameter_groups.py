@@ -1,4 +1,4 @@
-"""Any optimizer makes the same step whether its groups are parted by stage by the user or by us."""
+"""Any optimizer takes the same step whether the user or the engine splits its groups by stage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from resnet_tl.errors import RecipeError
-from resnet_tl.tuning.parameter_groups import PartedSteps, check_held
+from resnet_tl.tuning.parameter_groups import StageParameterGroups, check_all_optimized
 from resnet_tl.tuning.rates import Optimizer, build_optimizer
 from resnet_tl.tuning.stages import owners
 
@@ -37,7 +37,7 @@ def test_one_group_over_all_stages_steps_as_a_group_a_stage(name: str) -> None:
     one, several = net(), net()
     kind = Optimizer(name, lr=0.1)
     whole = build_optimizer(kind, [{"params": list(one.parameters())}])
-    PartedSteps(whole, owners(stages(one)), lambda: FACTORS)
+    StageParameterGroups(whole, owners(stages(one)), lambda: FACTORS)
     trained = {stage: factor for stage, factor in FACTORS.items() if factor}
     apart = build_optimizer(
         kind,
@@ -51,7 +51,7 @@ def test_one_group_over_all_stages_steps_as_a_group_a_stage(name: str) -> None:
 def test_a_frozen_stage_stands_still_though_it_has_gradients_and_momentum() -> None:
     module, factors = net(), dict.fromkeys(FACTORS, 1.0)
     optimizer = torch.optim.SGD(module.parameters(), 0.1, momentum=0.9, weight_decay=0.1)
-    PartedSteps(optimizer, owners(stages(module)), lambda: factors)
+    StageParameterGroups(optimizer, owners(stages(module)), lambda: factors)
     train(module, optimizer)
     before = copy.deepcopy(module[0].state_dict())
     factors["stem"] = 0.0
@@ -64,8 +64,8 @@ def test_outside_a_step_the_groups_are_the_users_own() -> None:
     module = net()
     optimizer = torch.optim.SGD(module.parameters(), 0.1)
     groups = optimizer.param_groups
-    parted = PartedSteps(optimizer, owners(stages(module)), lambda: FACTORS)
-    assert parted.rates() == pytest.approx({"stem": 0, "layer": 0.01, "head": 0.1})
+    by_stage = StageParameterGroups(optimizer, owners(stages(module)), lambda: FACTORS)
+    assert by_stage.rates() == pytest.approx({"stem": 0, "layer": 0.01, "head": 0.1})
     train(module, optimizer)
     assert optimizer.param_groups is groups
     assert len(groups) == 1
@@ -77,11 +77,11 @@ def test_outside_a_step_the_groups_are_the_users_own() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         optimizer.step(fails)
-    parted.restore()
+    by_stage.restore()
     assert optimizer.param_groups is groups
 
 
-def test_what_an_optimizer_notes_in_its_groups_is_kept() -> None:
+def test_what_an_optimizer_stores_in_its_groups_is_kept() -> None:
     class Counting(torch.optim.SGD):
         def step(self, closure=None):
             for group in self.param_groups:
@@ -90,16 +90,16 @@ def test_what_an_optimizer_notes_in_its_groups_is_kept() -> None:
 
     module = net()
     optimizer = Counting(module.parameters(), 0.1)
-    PartedSteps(optimizer, owners(stages(module)), lambda: FACTORS)
+    StageParameterGroups(optimizer, owners(stages(module)), lambda: FACTORS)
     train(module, optimizer, steps=3)
     assert optimizer.param_groups[0]["made"] == 3
 
 
-def test_a_parameter_that_no_optimizer_holds_is_told() -> None:
+def test_a_parameter_in_no_optimizer_is_an_error() -> None:
     module = net()
     owner, parameters = owners(stages(module)), dict(module.named_parameters())
-    check_held([torch.optim.SGD(module.parameters(), 0.1)], parameters, owner)
+    check_all_optimized([torch.optim.SGD(module.parameters(), 0.1)], parameters, owner)
     with pytest.raises(RecipeError, match=r"no optimizer holds the parameter '0.weight' of stage 'stem'"):
-        check_held([torch.optim.SGD(module[1:].parameters(), 0.1)], parameters, owner)
+        check_all_optimized([torch.optim.SGD(module[1:].parameters(), 0.1)], parameters, owner)
     with pytest.raises(RecipeError, match="in no stage"):
-        PartedSteps(torch.optim.SGD(nn.Linear(1, 1).parameters(), 0.1), owner, lambda: FACTORS)
+        StageParameterGroups(torch.optim.SGD(nn.Linear(1, 1).parameters(), 0.1), owner, lambda: FACTORS)

@@ -19,25 +19,25 @@ def plan(*phases: Phase, epochs: int = 10, loaded: list[str] | None = None, **op
 
 def test_phases_cover_the_run() -> None:
     resolved = plan(Phase(["head"], epochs=2), Phase(["layer4", "head"], epochs=3), Phase("all"))
-    assert [(s.start, s.end) for s in resolved.stretches] == [(0, 2), (2, 5), (5, 10)]
-    assert [resolved.phase(epoch) for epoch in range(11)] == [0, 0, 1, 1, 1, 2, 2, 2, 2, 2, 2]
+    assert [(s.start, s.end) for s in resolved.phases] == [(0, 2), (2, 5), (5, 10)]
+    assert [resolved.index_at(epoch) for epoch in range(11)] == [0, 0, 1, 1, 1, 2, 2, 2, 2, 2, 2]
 
 
 def test_frozen_and_trained() -> None:
-    stretch = plan(Phase(["layer*", "head"])).stretches[0]
-    assert stretch.frozen == ["stem"]
-    assert stretch.trained == STAGES[1:]
+    phase = plan(Phase(["layer*", "head"])).phases[0]
+    assert phase.frozen == ["stem"]
+    assert phase.trained == STAGES[1:]
 
 
 def test_layer_decay_counts_stages_from_the_head_down() -> None:
-    factors = plan(Phase("all", layer_decay=0.5, lr={"stem": 0.1})).stretches[0].factors
+    factors = plan(Phase("all", layer_decay=0.5, lr={"stem": 0.1})).phases[0].factors
     assert factors["head"] == 1
     assert factors["layer4"] == 0.5
     assert factors["stem"] == pytest.approx(0.1 * 0.5**5)
 
 
 def test_of_several_lr_patterns_the_first_counts() -> None:
-    assert plan(Phase("all", lr={"layer4": 0.3, "layer*": 0.1})).stretches[0].factors["layer4"] == 0.3
+    assert plan(Phase("all", lr={"layer4": 0.3, "layer*": 0.1})).phases[0].factors["layer4"] == 0.3
 
 
 @pytest.mark.parametrize(
@@ -76,25 +76,25 @@ def test_freezing_what_was_never_trained_is_refused() -> None:
 def test_every_epoch_has_one_phase(lengths: list[int], rest: int) -> None:
     phases = [Phase("all", epochs=length) for length in lengths]
     resolved = plan(*phases, epochs=sum(lengths) + rest)
-    seen = [resolved.phase(epoch) for epoch in range(sum(lengths) + rest)]
+    seen = [resolved.index_at(epoch) for epoch in range(sum(lengths) + rest)]
     assert seen == sorted(seen)
-    assert resolved.stretches[-1].end == sum(lengths) + rest
+    assert resolved.phases[-1].end == sum(lengths) + rest
 
 
 HAVE = {**dict.fromkeys(STAGES, ("norms", "biases")), "head": ["biases"], "layer1": []}
 
 
 def test_norms_and_biases_of_every_stage_that_has_them() -> None:
-    stretch = resolve(Tuning([Phase(["norms", "layer4"])]), STAGES, 3, kinds=HAVE).stretches[0]
-    assert stretch.parts == {stage: ["norms"] for stage in ("stem", "layer2", "layer3")}
-    assert stretch.trained == ["stem", "layer2", "layer3", "layer4"]
-    assert stretch.frozen == ["layer1", "head"]
-    both = resolve(Tuning([Phase(["biases", "norms"])]), STAGES, 3, kinds=HAVE).stretches[0].parts
+    phase = resolve(Tuning([Phase(["norms", "layer4"])]), STAGES, 3, kinds=HAVE).phases[0]
+    assert phase.parts == {stage: ["norms"] for stage in ("stem", "layer2", "layer3")}
+    assert phase.trained == ["stem", "layer2", "layer3", "layer4"]
+    assert phase.frozen == ["layer1", "head"]
+    both = resolve(Tuning([Phase(["biases", "norms"])]), STAGES, 3, kinds=HAVE).phases[0].parts
     assert (both["stem"], both["head"]) == (["norms", "biases"], ["biases"])
 
 
 def test_norms_where_there_are_none_train_nothing() -> None:
-    with pytest.raises(RecipeError, match=r"phases\[0\].train asks for norms, which no stage has"):
+    with pytest.raises(RecipeError, match=r"phases\[0\].train names norms, which no stage has"):
         resolve(Tuning([Phase(["norms"])]), STAGES, 3, kinds=dict.fromkeys(STAGES, ("biases",)))
 
 
@@ -108,10 +108,10 @@ def test_the_rest_of_a_stage_trained_in_part_must_not_be_random() -> None:
 
 def words(word: Any, epochs: int, stages: list[str] = STAGES) -> list[tuple[int, int, list[str]]]:
     resolved = resolve(Tuning(word), stages, epochs)
-    return [(stretch.start, stretch.end, stretch.trained) for stretch in resolved.stretches]
+    return [(phase.start, phase.end, phase.trained) for phase in resolved.phases]
 
 
-def test_gradual_thaws_from_the_head_down_over_half_of_the_run() -> None:
+def test_gradual_unfreezes_from_the_head_down_over_half_of_the_run() -> None:
     assert words("gradual", 20) == [
         (0, 2, ["head"]),
         (2, 4, ["layer4", "head"]),
@@ -137,20 +137,23 @@ def test_gradual_ends_with_everything(epochs: int, count: int) -> None:
 def test_lpft_is_a_probe_and_then_everything_with_a_schedule_each() -> None:
     resolved = resolve(Tuning("lpft"), STAGES, 9)
     assert words("lpft", 9) == [(0, 5, ["head"]), (5, 9, STAGES)]
-    assert resolved.spans() == [(0, 5), (5, 9)]
-    assert set(resolved.stretches[1].factors.values()) == {0.1}
+    assert resolved.schedule_spans() == [(0, 5), (5, 9)]
+    assert set(resolved.phases[1].factors.values()) == {0.1}
     with pytest.raises(RecipeError, match="lpft needs at least 2 epochs"):
         words("lpft", 1)
 
 
 def test_a_phase_that_begins_earlier_moves_the_later_ones_up() -> None:
     resolved = plan(Phase(["head"], epochs=4), Phase(["layer4", "head"], epochs=3, restart=True), Phase("all"))
-    moved = resolved.begun(0, 0).begun(1, 2)
-    assert [(s.start, s.end) for s in moved.stretches] == [(0, 2), (2, 5), (5, 10)]
-    assert moved.spans() == [(0, 2), (2, 10)]
-    assert [(s.start, s.end) for s in moved.begun(2, 3).stretches] == [(0, 2), (2, 3), (3, 10)]
+    moved = resolved.with_start(0, 0).with_start(1, 2)
+    assert [(s.start, s.end) for s in moved.phases] == [(0, 2), (2, 5), (5, 10)]
+    assert moved.schedule_spans() == [(0, 2), (2, 10)]
+    assert [(s.start, s.end) for s in moved.with_start(2, 3).phases] == [(0, 2), (2, 3), (3, 10)]
 
 
 def test_a_schedule_spans_the_phases_up_to_the_next_restart() -> None:
-    assert plan(Phase(epochs=2), Phase(epochs=3), Phase()).spans() == [(0, 10)]
-    assert plan(Phase(epochs=2, restart=True), Phase(epochs=3), Phase(restart=True)).spans() == [(0, 5), (5, 10)]
+    assert plan(Phase(epochs=2), Phase(epochs=3), Phase()).schedule_spans() == [(0, 10)]
+    assert plan(Phase(epochs=2, restart=True), Phase(epochs=3), Phase(restart=True)).schedule_spans() == [
+        (0, 5),
+        (5, 10),
+    ]

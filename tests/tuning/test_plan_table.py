@@ -49,5 +49,5 @@ def test_without_rate_and_compute() -> None:
 )
 def test_what_a_step_costs(train: list[str] | str, cost: int) -> None:
     kinds = {"stem": ["norms"], "body": ["norms"], "head": ["biases"]}
-    (stretch,) = resolve(Tuning([Phase(train)]), list(STAGES), 1, kinds=kinds).stretches
-    assert saved(stretch, MACS) == pytest.approx(1 - cost / (3 * 420))
+    (phase,) = resolve(Tuning([Phase(train)]), list(STAGES), 1, kinds=kinds).phases
+    assert saved(phase, MACS) == pytest.approx(1 - cost / (3 * 420))

@@ -20,14 +20,14 @@ from resnet_tl.tuning.plateau import Plateau
 
 def test_patience_counts_validations_without_a_new_best() -> None:
     plateau = Plateau(Phase(patience=2))
-    assert [plateau.see(value) for value in (1.0, 0.9, 0.9, math.nan)] == [True, True, False, False]
+    assert [plateau.update(value) for value in (1.0, 0.9, 0.9, math.nan)] == [True, True, False, False]
     assert plateau.stalled
     rising = Plateau(Phase(monitor="val/acc", patience=2))
-    assert [rising.see(value) for value in (0.1, 0.2, 0.1)] == [True, True, False]
+    assert [rising.update(value) for value in (0.1, 0.2, 0.1)] == [True, True, False]
     assert not rising.stalled
     twin = Plateau(Phase(monitor="val/acc", patience=2))
     twin.load_state_dict(rising.state_dict())
-    assert not twin.see(0.2)
+    assert not twin.update(0.2)
     assert twin.stalled
 
 
@@ -83,7 +83,7 @@ PHASES = [Phase(["head"], epochs=5, until="plateau", patience=2), Phase()]
 def test_a_stalled_phase_ends_and_the_last_lasts_longer(tmp_path: Path) -> None:
     module, callback = fit([1.0, 1.0, 1.0, 0.9, 0.8, 0.7, 0.6], PHASES, tmp_path)
     assert module.phases == [0, 0, 0, 1, 1, 1, 1]
-    assert [(s.start, s.end) for s in callback.course.plan.stretches] == [(0, 3), (3, 7)]
+    assert [(s.start, s.end) for s in callback.phase_state.plan.phases] == [(0, 3), (3, 7)]
 
 
 def test_a_phase_that_goes_on_improving_has_its_longest_length(tmp_path: Path) -> None:

@@ -86,17 +86,17 @@ def test_the_outputs_are_those_of_the_stages_it_stands_for(depth: int, head: Any
     assert relative(made.run(IMAGES), expected) < 1e-5
 
 
-def test_only_maps_that_are_read_are_kept() -> None:
-    def kept(**how: Any) -> list[str]:
+def test_only_maps_that_are_read_are_returned() -> None:
+    def maps(**how: Any) -> list[str]:
         made = network(**how)
         prefix.install(made)
         return list(made.prefix(IMAGES).maps)
 
-    assert kept() == ["c4"]
-    assert kept(frozen=TRUNK) == ["c5"]
-    assert kept(head=Everything) == ["c1", "c2", "c3", "c4"]
-    assert kept(neck=Pyramid) == ["c3", "c4"]
-    assert kept(neck=Pyramid, frozen=(*TRUNK, "neck")) == ["p3"]
+    assert maps() == ["c4"]
+    assert maps(frozen=TRUNK) == ["c5"]
+    assert maps(head=Everything) == ["c1", "c2", "c3", "c4"]
+    assert maps(neck=Pyramid) == ["c3", "c4"]
+    assert maps(neck=Pyramid, frozen=(*TRUNK, "neck")) == ["p3"]
 
 
 def test_a_neck_gets_what_it_reads_with_and_without_a_prefix() -> None:

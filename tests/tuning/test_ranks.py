@@ -39,11 +39,11 @@ def launch(tmp_path: Path) -> Launch:
             for rank in range(ranks)
         ]
         try:
-            told = [process.communicate(timeout=1500)[0] for process in processes]
+            outputs = [process.communicate(timeout=1500)[0] for process in processes]
         finally:
             for process in processes:
                 process.kill()
-        assert [process.returncode for process in processes] == [0] * ranks, told
+        assert [process.returncode for process in processes] == [0] * ranks, outputs
         return [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(ranks)]
 
     return launch
@@ -57,7 +57,7 @@ def check(case: Any, found: list[dict[str, Any]], folder: Path) -> None:
     for other in found[1:]:
         assert other[case.name]["seen"] == first["seen"]
     assert set(first["wrappers"]) == {1}, "a wrapper that was replaced is gone, with its hooks"
-    assert first["told"] == []
+    assert first["warnings"] == []
     drawn = case.network == "regions"  # regions to learn from, by each process for itself
     if case.norm == "frozen" and case.precision == "64-true" and not drawn:
         shared = torch.load(folder / f"{case.name}.pt")
@@ -74,10 +74,10 @@ def test_two_ranks_are_one(launch: Launch, tmp_path: Path) -> None:
     probe.draw_images(tmp_path)
     cases = [probe.Case("ours", ema=0.9), *(probe.Case(network, **EXACT) for network in ("ours", "masks", "objects"))]
     cases.append(probe.Case("regions"))
-    found = launch(2, *cases, "keep")
+    found = launch(2, *cases, "cache")
     for case in cases:
         check(case, found, tmp_path)
-    check_kept([rank["keep"] for rank in found], tmp_path)
+    check_cached([rank["cache"] for rank in found], tmp_path)
     assert [rank["mean count"] for rank in found] == [[0.5, 2.0]] * 2
     alone = probe.recalibrated(range(2))
     for rank in found:
@@ -85,17 +85,17 @@ def test_two_ranks_are_one(launch: Launch, tmp_path: Path) -> None:
         assert rank["recalibrated"]["variance"] == pytest.approx(alone["variance"], rel=1e-6)
 
 
-def check_kept(found: list[dict[str, Any]], folder: Path) -> None:
+def check_cached(found: list[dict[str, Any]], folder: Path) -> None:
     """One process writes, all read, each its own images; afterwards they are equal."""
     first, second = found
     assert len(set(first["written"])) == 4  # training and validation images, in either phase
     assert second["written"] == []
-    assert sorted(path.name for path in (folder / "kept").glob("*.features")) == sorted(first["written"])
+    assert sorted(path.name for path in (folder / "cache").glob("*.features")) == sorted(first["written"])
     assert (first["weights"], first["loss"]) == (second["weights"], second["loss"])
-    shown = [[indices for indices, kept in rank["seen"] if kept] for rank in found]
-    assert [len(batches) for batches in shown] == [12, 12]
+    cached = [[indices for indices, is_cached in rank["seen"] if is_cached] for rank in found]
+    assert [len(batches) for batches in cached] == [12, 12]
     for epoch in range(4):
-        epochs = [index for batches in shown for indices in batches[3 * epoch : 3 * epoch + 3] for index in indices]
+        epochs = [index for batches in cached for indices in batches[3 * epoch : 3 * epoch + 3] for index in indices]
         assert sorted(epochs) == list(range(probe.COUNT // 2))
 
 
@@ -119,7 +119,7 @@ def test_several_ranks_are_one_for_any_network(ranks: int, network: str, launch:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("ranks", [2, 3])
-def test_every_image_is_judged_and_predicted_once(ranks: int, launch: Launch, tmp_path: Path) -> None:
+def test_every_image_is_evaluated_and_predicted_once(ranks: int, launch: Launch, tmp_path: Path) -> None:
     alone = probe.evaluate(1, 0, tmp_path)
     found = [rank["evaluate"] for rank in launch(ranks, "evaluate")]
     for name, one in alone.items():

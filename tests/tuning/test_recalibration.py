@@ -1,4 +1,4 @@
-"""Running statistics estimated anew at the end of a run."""
+"""Running statistics estimated again at the end of a run."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ DATA = torch.randn(16, 4, generator=torch.Generator().manual_seed(1))
 
 @pytest.mark.parametrize("validated", [True, False])
 @pytest.mark.parametrize("ema", [None, 0.9])
-def test_at_the_end_of_the_fit_for_the_weights_that_are_kept(
+def test_at_the_end_of_the_fit_for_the_weights_that_are_saved(
     ema: float | None, validated: bool, tmp_path: Path
 ) -> None:
     module = Small()

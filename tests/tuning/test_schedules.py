@@ -218,7 +218,7 @@ class Plain(LightningModule):
 @pytest.mark.filterwarnings("ignore:.*val_dataloader.*")
 def test_a_restart_needs_a_module_that_can_build_its_schedule(tmp_path: Path) -> None:
     lpft = resolve(Tuning("lpft", allow_untrained=True), ["body", "head"], EPOCHS)
-    phases = [stretch.phase for stretch in lpft.stretches]
+    phases = [phase.settings for phase in lpft.phases]
     with pytest.raises(RecipeError, match="Plain needs a method configure_schedule"):
         fit(Plain(True), phases, tmp_path)
     logged = fit(Plain(False), phases, tmp_path).rows  # a rate that stays has nothing to restart

@@ -40,7 +40,10 @@ def test_paths_globs_and_lone_parameters() -> None:
     [
         ({**WHOLE, "layers": "net.layer1"}, r"'net.layer2.0.weight' is in no stage \(nor are 3 more\)"),
         ({**WHOLE, "head": ["net.fc", "net.stem.0"]}, "'stem' and 'head' share the parameter 'net.stem.0.weight'"),
-        ({**WHOLE, "head": "net.fcc"}, "stages.head names 'net.fcc', which Foreign has not; did you mean 'net.fc'"),
+        (
+            {**WHOLE, "head": "net.fcc"},
+            "stages.head names 'net.fcc', which Foreign does not have; did you mean 'net.fc'",
+        ),
         ({**WHOLE, "head": "fc*"}, r"stages.head names 'fc\*'"),
         (None, r"Foreign has no stages\(\).*net.stem, net.layer1, net.layer2, net.fc"),
     ],

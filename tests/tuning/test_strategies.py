@@ -28,8 +28,8 @@ def trainer_with(strategy: Strategy) -> Any:
     return SimpleNamespace(strategy=strategy)
 
 
-def test_fsdp_and_a_plan_that_thaws_do_not_go_together() -> None:
-    with pytest.raises(RecipeError, match="unfreezes stages, which FSDPStrategy does not take part in"):
+def test_fsdp_is_refused_where_a_plan_unfreezes() -> None:
+    with pytest.raises(RecipeError, match="unfreezes stages, which FSDPStrategy does not support"):
         _check_strategy(trainer_with(FSDPStrategy()), THAWS)
     _check_strategy(trainer_with(DDPStrategy(parallel_devices=[torch.device("cpu")])), THAWS)
 
@@ -37,7 +37,7 @@ def test_fsdp_and_a_plan_that_thaws_do_not_go_together() -> None:
 def test_synchronised_norms_need_a_gpu() -> None:
     strategy = DDPStrategy(parallel_devices=[torch.device("cpu")])
     strategy._layer_sync = TorchSyncBatchNorm()
-    with pytest.raises(RecipeError, match=r"sync_batchnorm is true, but torch's SyncBatchNorm works on GPUs alone"):
+    with pytest.raises(RecipeError, match=r"sync_batchnorm is true, but torch's SyncBatchNorm needs GPUs"):
         _check_strategy(trainer_with(strategy), TRAINS)
 
 

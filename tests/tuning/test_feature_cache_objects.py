@@ -1,4 +1,4 @@
-"""Kept features of images with objects: these are changed again as they were with the kept images."""
+"""Cached features of images with objects: the objects are transformed again as with the cached images."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HEADS: dict[str, Any] = {
 
 def fit(folder: Path, cache: str, head: str = "fcos", views: int = 2, **options: Any) -> SimpleNamespace:
     data = CocoDetection(
-        str(SAMPLES), image_size=64, batch_size=4, num_workers=0, seed=3, cache_dir=str(folder / "kept"), **options
+        str(SAMPLES), image_size=64, batch_size=4, num_workers=0, seed=3, cache_dir=str(folder / "cache"), **options
     )
     torch.manual_seed(0)
     plan = Tuning([Phase(["layer4", "neck", "head"])], cache=cache, views=views, allow_untrained=True)  # type: ignore[arg-type]
@@ -63,12 +63,12 @@ def test_a_cached_run_is_the_uncached_one(head: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("views", "options", "reason"),
     [
-        (0, {}, "random mirroring shows other images in every epoch"),
-        (0, {"augment": "none", "scale": (0.5, 2.0)}, "data.scale shows other images"),
-        (2, {"mosaic": 0.5}, "data.mosaic puts images together"),
+        (0, {}, "random mirroring changes the images in every epoch"),
+        (0, {"augment": "none", "scale": (0.5, 2.0)}, "data.scale changes the images"),
+        (2, {"mosaic": 0.5}, "data.mosaic composes images"),
     ],
 )
-def test_nothing_is_kept_behind_what_changes_or_joins_images(
+def test_nothing_is_cached_after_what_changes_or_composes_images(
     views: int, options: dict, reason: str, tmp_path: Path
 ) -> None:
     with pytest.raises(RecipeError, match=reason):

@@ -1,4 +1,4 @@
-"""Kept features of images with masks: the crop of a mask is kept with the maps of its image's crop."""
+"""Cached features of images with masks: a mask's crop is cached with the maps of its image's crop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SAMPLES = Path(__file__).parents[2] / "data" / "samples" / "segmentation"
 
 def fit(folder: Path, cache: str, **options: Any) -> SimpleNamespace:
     data = MaskFolder(
-        str(SAMPLES), image_size=32, short=48, batch_size=4, num_workers=0, seed=3, cache_dir=str(folder / "kept")
+        str(SAMPLES), image_size=32, short=48, batch_size=4, num_workers=0, seed=3, cache_dir=str(folder / "cache")
     )
     torch.manual_seed(0)
     plan = Tuning([Phase(["layer4", "head"])], cache=cache, views=2, allow_untrained=True)  # type: ignore[arg-type]
@@ -48,7 +48,7 @@ def test_a_cached_run_is_the_uncached_one(tmp_path: Path) -> None:
         torch.testing.assert_close(value, plain.task.state_dict()[key], rtol=1e-4, atol=1e-5)
 
 
-def test_validation_by_parts_of_images_is_not_kept(tmp_path: Path) -> None:
+def test_validation_by_tiles_is_not_cached(tmp_path: Path) -> None:
     run = fit(tmp_path, "on", inference=Inference(flip=True))
     assert all(run.watch.kinds)
     assert not any(isinstance(batch.images, Features) for batch in run.watch.validated)

@@ -1,0 +1,113 @@
+"""What the engine asks of a Trainer, a network and a data module. It imports none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from resnet_tl.structures.records import Batch, Draw, Features
+
+
+class Strategy(Protocol):
+    @property
+    def root_device(self) -> torch.device: ...
+
+    def batch_to_device(self, batch: Any) -> Any: ...
+
+    def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool: ...
+
+
+class Precision(Protocol):
+    def forward_context(self) -> AbstractContextManager[Any]: ...
+
+
+class Trainer(Protocol):
+    """Lightning's Trainer during `fit`."""
+
+    @property
+    def strategy(self) -> Strategy: ...
+
+    @property
+    def precision_plugin(self) -> Precision: ...
+
+    @property
+    def precision(self) -> str: ...
+
+    @property
+    def local_rank(self) -> int: ...
+
+    @property
+    def enable_validation(self) -> bool: ...
+
+    @property
+    def train_dataloader(self) -> Any: ...
+
+    @property
+    def num_training_batches(self) -> float: ...
+
+    @property
+    def estimated_stepping_batches(self) -> float: ...
+
+    @property
+    def lr_scheduler_configs(self) -> Sequence[Any]: ...
+
+    accumulate_grad_batches: int
+
+
+class Network(Protocol):
+    """A network that can be cut in two between its stages, as `resnet_tl.models.network.Network`."""
+
+    prefix: Callable[[Tensor], Features] | None
+
+    def stages(self) -> dict[str, list[nn.Module]]: ...
+
+    def cuts(self) -> list[str]:
+        """Returns the stages after which it can be cut, input to output."""
+
+    def folded_until(self, stage: str) -> Any:
+        """Returns a copy with folded batch norms, whose `maps_after(stage, images)` run the stages up to `stage`."""
+
+    def normalise(self, images: Tensor, sizes: Tensor | None = None) -> Tensor: ...
+
+    def condense(self, features: Features) -> Features:
+        """Returns the features as they are cached: smaller where the next stage loses nothing by it."""
+
+    def condensed_after(self, stage: str) -> str:
+        """Returns the name of what `condense` does to features after `stage`, or ""."""
+
+
+class CacheableImages(Protocol):
+    """The images of a split in the order of their listing, the same in every epoch."""
+
+    name: str
+    folder: Path
+
+    def __len__(self) -> int: ...
+
+    def key(self) -> str:
+        """Identifies the files, their content, and everything that is done to them."""
+
+    def batches(self, view: int) -> Iterable[Batch]:
+        """Returns all images, each in its fixed view number `view`."""
+
+
+class CachedFeatures(Protocol):
+    def take(self, draws: Sequence[Draw]) -> tuple[Features, dict[str, Tensor]]: ...
+
+    def shown(self, draw: Draw) -> Draw: ...
+
+
+class CachingData(Protocol):
+    """A data module whose loaders can return cached features in place of images, as those of `resnet_tl.data`."""
+
+    def fixed_images(self, split: Literal["train", "val"]) -> CacheableImages: ...
+
+    def use_features(self, split: Literal["train", "val"], features: CachedFeatures) -> None: ...
+
+    def use_images(self) -> None: ...
