@@ -1,4 +1,4 @@
-"""The maps of many images in one memory-mapped file: a block of bytes a level, a row an image."""
+"""The feature maps of many images in one memory-mapped file: a block of bytes per level, a row per image."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Batch, Draw, Features
 
 MAGIC = b"resnet_tl features 2\n"
-"""Ends the file; before it the length of the layout's JSON (8 bytes), before that the JSON."""
+"""The end of a file; preceded by the length of the layout's JSON (8 bytes), and that by the JSON."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """The rows of one level, or of what lies beside the maps.
+    """The rows of one level, or of other fields of a batch.
 
-    shape: of a row; of a map `[V, H, W, C]`, in the order that channels-last maps have in memory.
-    dtype: of the values, by torch's name; `stored`: as they lie on disk.
+    Args:
+        shape: of a row; of a map `[V, H, W, C]`, the memory order of channels-last maps.
+        dtype: of the values when read, by torch's name.
+        stored: their dtype in the file.
+        offset: of the block in the file, in bytes.
     """
 
     name: str
@@ -40,7 +43,12 @@ class Block:
 
 @dataclass(frozen=True)
 class Layout:
-    """rows: images x kept views of each; `after`, `input_size`: see `Features`."""
+    """What a file holds, and where.
+
+    Args:
+        rows: number of images x views of each.
+        after, input_size: see `Features`.
+    """
 
     rows: int
     views: int
@@ -54,12 +62,12 @@ class Layout:
 
 
 NUMBERS, TARGETS = "numbers", "targets"
-"""What lies beside the maps: each row's index in its listing (-1: it could not be decoded), (h, w) of the file and
-(h, w) of what is not padding; targets of pixels `[H, W]`, which belong to a view."""
+"""Blocks next to the maps: each row's index in its listing (-1: it could not be decoded), (h, w) of the image file and
+(h, w) without padding; masks `[H, W]`, which belong to a view."""
 
 
 def layout_of(features: Features, batch: Batch, rows: int, *, views: int = 1, half: bool = False) -> Layout:
-    """For `rows` like these of a batch; `half` keeps 32-bit maps in 16 bits."""
+    """Returns the layout of `rows` like those of this batch; `half` stores 32-bit maps in 16 bits."""
     blocks: list[Block] = []
     offset = 0
     for name, value in _rows(features, batch).items():
@@ -71,7 +79,7 @@ def layout_of(features: Features, batch: Batch, rows: int, *, views: int = 1, ha
 
 
 def fill(file: BinaryIO, layout: Layout, batches: Iterable[tuple[Features, Batch]]) -> None:
-    """Write the rows, batch after batch, and at the end what makes the file whole."""
+    """Writes the rows of all batches, then the layout and `MAGIC`: a file without them is incomplete."""
     row = 0
     for features, batch in batches:
         if features.input_size != layout.input_size:
@@ -89,7 +97,7 @@ def fill(file: BinaryIO, layout: Layout, batches: Iterable[tuple[Features, Batch
 
 
 class FeatureFile:
-    """Kept features by draws.
+    """Cached features by draws.
 
     Raises:
         DataError: the file is damaged.
@@ -97,23 +105,23 @@ class FeatureFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # Copy-on-write, because torch warns about arrays that cannot be written; nobody writes to them.
-        held = np.asarray(np.memmap(path, np.uint8, mode="c"))
-        if held[-len(MAGIC) :].tobytes() != MAGIC:
-            raise DataError(f"{path}: damaged, or no file of features; delete it")
-        end = len(held) - len(MAGIC) - 8
-        text = held[end - int(held[end : end + 8].view("<i8")[0]) : end].tobytes()
+        # Copy-on-write because torch warns about read-only arrays; nothing is written.
+        content = np.asarray(np.memmap(path, np.uint8, mode="c"))
+        if content[-len(MAGIC) :].tobytes() != MAGIC:
+            raise DataError(f"{path}: damaged, or not a feature file; delete it")
+        end = len(content) - len(MAGIC) - 8
+        text = content[end - int(content[end : end + 8].view("<i8")[0]) : end].tobytes()
         self.layout = _read_layout(json.loads(text))
         self._blocks = {
-            block.name: held[block.offset : block.offset + self.layout.rows * block.row_bytes].reshape(
+            block.name: content[block.offset : block.offset + self.layout.rows * block.row_bytes].reshape(
                 self.layout.rows, block.row_bytes
             )
             for block in self.layout.blocks
         }
 
     def take(self, draws: Sequence[Draw]) -> tuple[Features, dict[str, Tensor]]:
-        """Features, and what else was kept of a batch, by its names: `indices` `[N]` (-1: a filler, or an image that
-        could not be decoded), `sizes`, `original_sizes` `[N, 2]`, and `targets` where they are those of pixels."""
+        """Returns the features of N draws, and the other stored fields of their batch by name: `indices` `[N]` (-1: a
+        filler, or an image that could not be decoded), `sizes` and `original_sizes` `[N, 2]`, and masks as `targets`."""
         images = self.layout.rows // self.layout.views
         rows = np.array([self.stored_draw(draw).epoch * images + max(draw.index, 0) for draw in draws])
         taken = {block.name: self._take(block, rows) for block in self.layout.blocks}
@@ -126,7 +134,7 @@ class FeatureFile:
         return Features(maps, self.layout.input_size, self.layout.after), rest
 
     def stored_draw(self, draw: Draw) -> Draw:
-        """The draw whose image was kept for this one."""
+        """Returns the draw whose features are stored for this one."""
         return Draw((draw.epoch + draw.repeat) % self.layout.views, draw.index)
 
     def _take(self, block: Block, rows: np.ndarray) -> Tensor:
@@ -135,7 +143,7 @@ class FeatureFile:
 
 
 def _rows(features: Features, batch: Batch) -> dict[str, Tensor]:
-    """A row an image of each block: maps `[N, V, H, W, C]`, as channels-last maps lie in memory."""
+    """Returns the rows of each block, one per image: maps as `[N, V, H, W, C]`."""
     maps = {
         name: value.detach().permute(0, 2, 3, 1).unflatten(0, (len(batch), -1)) for name, value in features.maps.items()
     }

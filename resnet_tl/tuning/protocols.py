@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from resnet_tl.structures.records import Batch, Draw, Features
+    from resnet_tl.structures.records import Batch, Features
+    from resnet_tl.tuning.feature_file import FeatureFile
 
 
 class Strategy(Protocol):
@@ -97,17 +98,11 @@ class CacheableImages(Protocol):
         """Returns all images, each in its fixed view number `view`."""
 
 
-class CachedFeatures(Protocol):
-    def take(self, draws: Sequence[Draw]) -> tuple[Features, dict[str, Tensor]]: ...
-
-    def shown(self, draw: Draw) -> Draw: ...
-
-
 class CachingData(Protocol):
     """A data module whose loaders can return cached features in place of images, as those of `resnet_tl.data`."""
 
     def fixed_images(self, split: Literal["train", "val"]) -> CacheableImages: ...
 
-    def use_features(self, split: Literal["train", "val"], features: CachedFeatures) -> None: ...
+    def use_features(self, split: Literal["train", "val"], features: FeatureFile) -> None: ...
 
     def use_images(self) -> None: ...
