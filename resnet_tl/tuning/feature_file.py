@@ -121,7 +121,7 @@ class FeatureFile:
 
     def take(self, draws: Sequence[Draw]) -> tuple[Features, dict[str, Tensor]]:
         """Returns the features of N draws, and the other stored fields of their batch by name: `indices` `[N]` (-1: a
-        filler, or an image that could not be decoded), `sizes` and `original_sizes` `[N, 2]`, and masks as `targets`."""
+        filler, or an image that could not be decoded), `sizes` and `original_sizes` `[N, 2]`, masks as `targets`."""
         images = self.layout.rows // self.layout.views
         rows = np.array([self.stored_draw(draw).epoch * images + max(draw.index, 0) for draw in draws])
         taken = {block.name: self._take(block, rows) for block in self.layout.blocks}
