@@ -1,4 +1,4 @@
-"""The boxes that dense heads and region proposals start from: a few on every cell of every level."""
+"""Anchors: the boxes that dense heads and region proposals start from, a few in every cell of every level."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ RATIOS = (0.5, 1.0, 2.0)
 
 
 class Anchors(nn.Module):
-    """Boxes of each of the level's `sizes` (sides of a square, pixels) and each of the `ratios`, centred where a cell
-    looks: cell i of a level at i x stride, as a ResNet's convolutions with their symmetric padding have it.
+    """Boxes of every size and ratio in every cell of every level.
+
+    Cell i of a level is centred at i x stride pixels: that is where a ResNet's convolutions, with symmetric padding,
+    look.
 
     Args:
         levels: shallow to deep.
-        sizes: a list for each of them.
-        floor_strides: put cells (image's side // cells) pixels apart, as torchvision does: 106 rather than 128 for
-            the 3 cells of p7 over 320 pixels. Its published weights were trained like that.
+        sizes: for each level, the sides of its anchors as squares, in pixels.
+        ratios: heights over widths; the area stays that of the square.
+        floor_strides: place cells (image side // number of cells) pixels apart, as torchvision does: 106 rather than
+            128 for the 3 cells of p7 over 320 pixels. Its published weights were trained that way.
     """
 
     def __init__(
@@ -40,7 +43,12 @@ class Anchors(nn.Module):
             self.register_buffer(f"cell{number}", cell_anchors(of_level, ratios), persistent=False)
 
     def forward(self, grids: Sequence[tuple[int, int]], input_size: tuple[int, int]) -> list[Tensor]:
-        """A level: `[rows * columns * per_cell, 4]`, row by row, from its grid (rows, columns)."""
+        """Returns the anchors `[rows * columns * per_cell, 4]` of each level in pixels, row by row.
+
+        Args:
+            grids: (rows, columns) of each level's map.
+            input_size: (h, w) of the images in pixels.
+        """
         cells = [getattr(self, f"cell{number}") for number in range(len(grids))]
         return [
             (_corners(grid, steps, cell.device)[:, None] + cell).reshape(-1, 4)
@@ -48,21 +56,21 @@ class Anchors(nn.Module):
         ]
 
     def steps(self, grids: Sequence[tuple[int, int]], input_size: tuple[int, int]) -> list[tuple[int, int]]:
-        """Pixels from a cell to the next, down and across, on each level."""
+        """Returns the distance between cells in pixels, down and across, of each level."""
         if self.floor_strides:
             return [(input_size[0] // rows, input_size[1] // columns) for rows, columns in grids]
         return [(stride, stride) for stride in self.strides]
 
 
 def cell_anchors(sizes: Sequence[float], ratios: Sequence[float]) -> Tensor:
-    """`[ratios * sizes, 4]` around (0, 0), ratio by ratio, in whole pixels as torchvision rounds them."""
+    """Returns boxes `[ratios * sizes, 4]` around (0, 0), ratio by ratio, rounded to whole pixels as in torchvision."""
     size, root = torch.tensor(sizes, dtype=torch.float32), torch.tensor(ratios, dtype=torch.float32).sqrt()[:, None]
     half = torch.stack([(1 / root * size).flatten(), (root * size).flatten()], 1) / 2
     return torch.cat([-half, half], 1).round()
 
 
 def _corners(grid: tuple[int, int], steps: tuple[int, int], device: torch.device) -> Tensor:
-    """`[rows * columns, 4]`: x, y, x, y of every cell."""
+    """Returns the centres (x, y, x, y) of all cells, `[rows * columns, 4]`."""
     y = torch.arange(grid[0], device=device) * steps[0]
     x = torch.arange(grid[1], device=device) * steps[1]
     y, x = torch.meshgrid(y, x, indexing="ij")

@@ -1,7 +1,5 @@
-"""The residual blocks that a ResNet's stages are made of.
-
-Their parameters have torchvision's and timm's names: published weights fit as they are.
-"""
+"""The residual blocks of a ResNet. Parameters have torchvision's and timm's names, so that published weights load as
+they are."""
 
 from __future__ import annotations
 
@@ -17,7 +15,12 @@ from resnet_tl.models.variants import Variant
 
 @dataclass(frozen=True)
 class Place:
-    """Where a block stands: its channels, and its share of the network's strides, dilations and drop-path rates."""
+    """A block's position in the network: its channels, strides, dilations and drop-path rate.
+
+    stride_first: a bottleneck strides in its first convolution.
+    first_dilation, dilation: of the block's first 3x3 convolution, and of the others.
+    map_stride: of the output, in input pixels per cell.
+    """
 
     in_channels: int
     width: int
@@ -31,7 +34,7 @@ class Place:
 
 
 class Block(nn.Module):
-    """What the two kinds of block share: `relu(branch(x) + shortcut(x))`."""
+    """Base of the two kinds of block: `relu(branch(x) + shortcut(x))`."""
 
     conv_norm_pairs: ClassVar[tuple[tuple[str, str], ...]]
 
@@ -42,9 +45,11 @@ class Block(nn.Module):
         self.downsample = _shortcut(variant, place, norm)
 
     def branch(self, x: Tensor) -> Tensor:
+        """`[N, in_channels, H, W]` to `[N, out_channels, ceil(H / stride), ceil(W / stride)]`."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
+        """`[N, in_channels, H, W]` to `[N, out_channels, ceil(H / stride), ceil(W / stride)]`."""
         y = self.drop_path(self.se(self.branch(x)))
         y += self.downsample(x)
         return F.relu(y, inplace=True)
@@ -66,7 +71,8 @@ class BasicBlock(Block):
 
 
 class Bottleneck(Block):
-    """As in torchvision and timm it strides in the 3x3 convolution ("V1.5"); by `stride_first` as in the paper."""
+    """Strides in the 3x3 convolution, as in torchvision and timm ("V1.5"); with `stride_first`, in the first 1x1 as in
+    the paper."""
 
     conv_norm_pairs: ClassVar = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
 
@@ -88,6 +94,7 @@ class Bottleneck(Block):
 
 
 def _shortcut(variant: Variant, place: Place, norm: Norm) -> nn.Module:
+    """Builds the shortcut: the identity, unless the shape changes."""
     new_channels = place.out_channels - place.in_channels
     if place.stride == 1 and new_channels == 0:
         return nn.Identity()
@@ -99,25 +106,29 @@ def _shortcut(variant: Variant, place: Place, norm: Norm) -> nn.Module:
     pool: nn.Module = nn.Identity()
     if place.stride > 1:
         pool = nn.AvgPool2d(2, place.stride, ceil_mode=True, count_include_pad=False)
-    elif place.dilation > 1:  # timm keeps the averaging where dilation took the stride away
+    elif place.dilation > 1:  # timm keeps the averaging where dilation replaces the stride
         pool = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.AvgPool2d(2, 1))
     return nn.Sequential(pool, conv(place.in_channels, place.out_channels, 1), norm(place.out_channels))
 
 
 class PaddedShortcut(nn.Module):
-    """The paper's option A (section 3.3): every `stride`-th pixel, the new channels zero, half on either side."""
+    """Option A of the paper (section 3.3): takes every `stride`-th pixel, and pads new channels with zeros, half on
+    either side."""
 
     def __init__(self, new_channels: int, stride: int) -> None:
         super().__init__()
         self.before = new_channels // 2
-        self.behind = new_channels - self.before
-        self.subsample = nn.AvgPool2d(1, stride)  # a slice would lose channels-last where the size is odd
+        self.after = new_channels - self.before
+        self.subsample = nn.AvgPool2d(1, stride)  # a slice would lose channels-last for odd sizes
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.pad(self.subsample(x), (0, 0, 0, 0, self.before, self.behind))
+        """`[N, C, H, W]` to `[N, C + new_channels, ceil(H / stride), ceil(W / stride)]`."""
+        return F.pad(self.subsample(x), (0, 0, 0, 0, self.before, self.after))
 
 
 class SqueezeExcite(nn.Module):
+    """Weighs channels by a small network on their means (arXiv 1709.01507)."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         squeezed = max(channels // 16, 8)
@@ -125,16 +136,20 @@ class SqueezeExcite(nn.Module):
         self.fc2 = nn.Conv2d(squeezed, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """`[N, C, H, W]` to `[N, C, H, W]`."""
         squeezed = F.relu(self.fc1(x.mean((2, 3), keepdim=True)), inplace=True)
         return x * self.fc2(squeezed).sigmoid()
 
 
 class DropPath(nn.Module):
+    """Zeroes a residual branch with probability `rate`, for each image, in training (arXiv 1603.09382)."""
+
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
+        """`[N, C, H, W]` to `[N, C, H, W]`, scaled by 1 / (1 - rate) where it is not zeroed."""
         if not self.training:
             return x
         keep = 1 - self.rate

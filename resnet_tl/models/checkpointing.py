@@ -1,4 +1,4 @@
-"""Activation checkpointing that changes nothing but memory and time."""
+"""Activation checkpointing with exact results: it trades time for memory and changes nothing else."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from torch.utils.checkpoint import checkpoint
 
 
 def run_in_segments(blocks: nn.Sequential, x: Tensor, segments: int) -> Tensor:
-    """`blocks(x)`, in `segments` pieces of which the backward pass keeps only the inputs; 0 keeps every map.
+    """Computes `blocks(x)` in `segments` pieces, of which the backward pass stores only the inputs; 0 stores all maps.
 
-    Gradients, running statistics and counters are those of `blocks(x)`, bit for bit. Under torch.compile the compiler
-    decides what to keep.
+    Gradients, running statistics and counters equal those of `blocks(x)` bit for bit. Under torch.compile the compiler
+    decides what to store.
+
+    Args:
+        x: `[N, C, H, W]`.
     """
     if segments == 0 or not torch.is_grad_enabled() or torch.compiler.is_compiling():
         return blocks(x)
@@ -27,19 +30,21 @@ def run_in_segments(blocks: nn.Sequential, x: Tensor, segments: int) -> Tensor:
 
 def _checkpointed(blocks: nn.Sequential, x: Tensor) -> Tensor:
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _buffers_spared(blocks)
+        return nullcontext(), _temporary_buffers(blocks)
 
     return checkpoint(blocks, x, use_reentrant=False, context_fn=contexts)
 
 
 @contextmanager
-def _buffers_spared(blocks: nn.Sequential) -> Iterator[None]:
-    """While it lasts, buffers are copies that may be written to: batch norms have counted this batch once already."""
-    kept = [(module, dict(module._buffers)) for module in blocks.modules() if module._buffers]
-    for module, buffers in kept:
+def _temporary_buffers(blocks: nn.Sequential) -> Iterator[None]:
+    """Replaces buffers by copies, and discards these at the end."""
+    # The recomputation is a second training-mode pass over the same batch. Batch norms have counted this batch in the
+    # first pass; counting it again would move the running statistics twice.
+    originals = [(module, dict(module._buffers)) for module in blocks.modules() if module._buffers]
+    for module, buffers in originals:
         module._buffers.update({name: value.clone() for name, value in buffers.items() if value is not None})
     try:
         yield
     finally:
-        for module, buffers in kept:
+        for module, buffers in originals:
             module._buffers.update(buffers)

@@ -1,4 +1,4 @@
-"""Convolution and batch norm as one convolution, for what is no longer trained."""
+"""Folds batch norms into convolutions, for networks or parts that are not trained."""
 
 from __future__ import annotations
 
@@ -6,30 +6,35 @@ import copy
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TypeAlias, TypeVar
 
 import torch
 from torch import nn
 
 from resnet_tl.models.norms import FrozenBatchNorm
 
+Foldable: TypeAlias = "nn.BatchNorm2d | nn.SyncBatchNorm | FrozenBatchNorm"
 FOLDABLE = (nn.BatchNorm2d, nn.SyncBatchNorm, FrozenBatchNorm)
+M = TypeVar("M", bound=nn.Module)
 
 
-def fold(module: nn.Module, exclude: Iterable[nn.Module] = ()) -> Any:
-    """A copy of `module` in eval mode, without gradients, channels-last, its batch norms folded into convolutions.
+def fold(module: M, exclude: Iterable[nn.Module] = ()) -> M:
+    """Returns a copy of `module` in eval mode, without gradients, channels-last, with batch norms folded into
+    convolutions.
 
-    It computes what `module` computes in eval mode, up to rounding. Folded are the pairs that a module publishes as
-    `conv_norm_pairs`, by its children's names, and the neighbours within an `nn.Sequential`; in modules that are not
-    ours nothing else can be known without running them, and it stays as it is.
+    The copy computes what `module` computes in eval mode, up to rounding. Folds the pairs that a module publishes by
+    the names of its children as `conv_norm_pairs`, and neighbours within an `nn.Sequential`. The data flow of other
+    modules is unknown without running them, so their norms stay.
 
-    exclude: parts in whose place the copy has None; it can be run as far as it does not need them.
+    exclude: parts that the copy replaces by None; it runs as far as it does not need them.
     """
+    # deepcopy's memo maps excluded parts to None: they are never copied, which would need their memory.
     folded = copy.deepcopy(module, {id(part): None for part in exclude}).eval().requires_grad_(False)
     places = Counter(id(part) for _, part in folded.named_modules(remove_duplicate=False))
     for parent in list(folded.modules()):
         for conv, name in _pairs(parent):
             norm = getattr(parent, name)
+            # A convolution that is used in two places has two norms; it cannot hold the scale of one.
             if places[id(conv)] == 1 and isinstance(norm, FOLDABLE) and norm.running_mean is not None:
                 _fold_into(conv, norm)
                 setattr(parent, name, nn.Identity())
@@ -37,7 +42,7 @@ def fold(module: nn.Module, exclude: Iterable[nn.Module] = ()) -> Any:
 
 
 def _pairs(parent: nn.Module) -> Iterator[tuple[nn.Conv2d, str]]:
-    """Convolutions of `parent` whose output goes to a norm alone, and that norm's name."""
+    """Yields the convolutions of `parent` whose output only the next child reads, with the name of that child."""
     for first, second in _neighbours(parent):
         before = getattr(parent, first)
         while type(before) is nn.Sequential and len(before):
@@ -52,8 +57,11 @@ def _neighbours(parent: nn.Module) -> Iterator[tuple[str, str]]:
         yield from itertools.pairwise(parent._modules)
 
 
-def _fold_into(conv: nn.Conv2d, norm: Any) -> None:
-    """In float64, so that the products are rounded once; on the CPU, as not every accelerator has it."""
+def _fold_into(conv: nn.Conv2d, norm: Foldable) -> None:
+    """Multiplies the norm's scale into the weight and its shift into the bias."""
+    # float64 rounds the products only once; on the CPU, since not every accelerator supports it.
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     mean, variance = norm.running_mean.cpu().double(), norm.running_var.cpu().double()
     scale = (variance + norm.eps).rsqrt()
     if norm.weight is not None:

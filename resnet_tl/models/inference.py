@@ -1,4 +1,4 @@
-"""Segmenting an image whole, in tiles, mirrored, at several scales: logits averaged over all of these."""
+"""Inference of segmentation: whole images or tiles, mirrored, at several scales, with averaged logits."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from resnet_tl.errors import RecipeError
 from resnet_tl.models.network import Network
 
 GRID = 32
-"""Tiles begin at multiples of the deepest map's stride, so that its cells lie where those of the whole image do."""
+"""Tiles start at multiples of the deepest map's stride, so that their cells coincide with those of the whole image."""
 
 WIDTH = 1 / 8
-"""Standard deviation, in tiles, of the Gaussian that weights a tile: nnU-Net's (`sigma_scale` of its predictor)."""
+"""Standard deviation of the Gaussian that weights a tile, as a share of its side (nnU-Net's `sigma_scale`)."""
 
 
 @dataclass
 class Inference:
-    """How masks are predicted.
+    """Settings for the prediction of masks.
 
     Args:
-        tile: side in pixels of square tiles, a multiple of 32; 0: the whole image at once.
-        overlap: pixels that neighbouring tiles share, at least; a tile counts less towards its border.
-        flip: also the mirrored image.
-        scales: also the image at these factors of its size, in place of 1.
+        tile: side of square tiles in pixels, a multiple of 32; 0: the whole image at once.
+        overlap: minimum overlap of neighbouring tiles in pixels; a tile weighs less towards its border.
+        flip: average with the prediction for the mirrored image.
+        scales: average over the image resized by these factors.
     """
 
     tile: int = 0
@@ -44,58 +44,61 @@ class Inference:
             raise RecipeError(f"inference.scales is {self.scales}; expected factors above 0")
 
 
-def segment(network: Network, images: Tensor, sizes: Tensor | None, how: Inference) -> Tensor:
-    """Logits `[N, K, H, W]` in fp32.
+def segment(network: Network, images: Tensor, sizes: Tensor | None, inference: Inference) -> Tensor:
+    """Returns logits `[N, K, H, W]` in fp32.
 
     Args:
-        images: bytes `[N, C, H, W]`. sizes: `[N, 2]` (h, w) before padding, None where nothing is padded.
+        images: bytes `[N, C, H, W]`.
+        sizes: `[N, 2]` (h, w) before padding; None if nothing is padded.
     """
     normalised = network.normalise(images, sizes)
     assert isinstance(normalised, Tensor)
     size = (images.shape[-2], images.shape[-1])
     total = torch.zeros((), device=normalised.device)
-    for scale in how.scales:
-        scaled = normalised if scale == 1 else _resized(normalised, (round(size[0] * scale), round(size[1] * scale)))
-        for mirrored in (False, True) if how.flip else (False,):
-            logits = _logits(network, scaled.flip(-1) if mirrored else scaled, how)
+    for scale in inference.scales:
+        scaled = normalised if scale == 1 else _resize(normalised, (round(size[0] * scale), round(size[1] * scale)))
+        for mirrored in (False, True) if inference.flip else (False,):
+            logits = _logits(network, scaled.flip(-1) if mirrored else scaled, inference)
             logits = logits.flip(-1) if mirrored else logits
-            total = total + (logits if scale == 1 else _resized(logits, size))
-    return total / (len(how.scales) * (2 if how.flip else 1))
+            total = total + (logits if scale == 1 else _resize(logits, size))
+    return total / (len(inference.scales) * (2 if inference.flip else 1))
 
 
-def _logits(network: Network, images: Tensor, how: Inference) -> Tensor:
-    if not how.tile:
+def _logits(network: Network, images: Tensor, inference: Inference) -> Tensor:
+    """Returns logits `[N, K, H, W]` of normalised images `[N, C, H, W]`, tile by tile if asked to."""
+    if not inference.tile:
         return network.run(images).main
     height, width = images.shape[-2:]
-    rows, columns = (_starts(side, how.tile, how.overlap) for side in (height, width))
-    window = _window(how.tile, images)
+    rows, columns = (tile_starts(side, inference.tile, inference.overlap) for side in (height, width))
+    window = _window(inference.tile, images)
     total, weight = None, images.new_zeros(height, width)
     for row in rows:
         for column in columns:
-            place = (..., slice(row, row + how.tile), slice(column, column + how.tile))
+            place = (..., slice(row, row + inference.tile), slice(column, column + inference.tile))
             logits = network.run(images[place]).main
-            seen = window[: logits.shape[-2], : logits.shape[-1]]
+            inside = window[: logits.shape[-2], : logits.shape[-1]]  # the image's border may cut the tile short
             total = logits.new_zeros((*logits.shape[:2], height, width)) if total is None else total
-            total[place] += logits * seen
-            weight[place] += seen
+            total[place] += logits * inside
+            weight[place] += inside
     assert total is not None
     return total / weight
 
 
-def _starts(side: int, tile: int, overlap: int) -> list[int]:
-    """Where as few tiles as can be begin, evenly apart, so that they cover `side`; all at multiples of `GRID`, so that
-    the last may be cut short by the image's border."""
+def tile_starts(side: int, tile: int, overlap: int) -> list[int]:
+    """Returns the starts in pixels of the fewest tiles that cover `side`, evenly spaced. All are multiples of `GRID`,
+    so the image's border may cut the last tile short."""
     last = -(-max(side - tile, 0) // GRID)
     steps = -(-last // max((tile - overlap) // GRID, 1))
     return [GRID * (last * number // steps) for number in range(steps)] + [GRID * last]
 
 
 def _window(tile: int, like: Tensor) -> Tensor:
-    """`[tile, tile]`: a Gaussian about the middle, never 0, as the border has seen the least."""
+    """Returns weights `[tile, tile]`: a Gaussian around the centre, since the border of a tile lacks context. It is
+    never 0, so that every pixel has a weight."""
     distance = torch.arange(tile, device=like.device, dtype=torch.float32) + 0.5 - tile / 2
     line = torch.exp(-0.5 * (distance / (WIDTH * tile)) ** 2)
     return line[:, None] * line[None, :]
 
 
-def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:
+def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)

@@ -1,9 +1,9 @@
-"""What a forward pass costs, stage by stage."""
+"""The cost of a forward pass by stage."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -13,21 +13,31 @@ from resnet_tl.models.network import Network
 
 
 def stage_macs(network: Network, size: int) -> dict[str, int]:
-    """Multiply-accumulates of one image of `size` x `size` pixels by stage, in convolutions and linear layers.
+    """Counts the multiply-accumulates of convolutions and linear layers by stage, for one image of `size` x `size`
+    pixels.
 
-    A copy of the network sees one black image (on torch's `meta` device it need not, but that takes 10 s to import).
+    Runs a copy of the network on a black image (torch's `meta` device would spare this, but takes 10 s to import).
     """
     twin = copy.deepcopy(network).eval()
     counts = dict.fromkeys(twin.stages(), 0)
     for stage, modules in twin.stages().items():
         for part in (part for module in modules for part in module.modules() if isinstance(part, (_ConvNd, nn.Linear))):
-            part.register_forward_hook(lambda layer, given, out, stage=stage: _add(counts, stage, layer, given[0], out))
+            part.register_forward_hook(_counter(counts, stage))
     with torch.no_grad():
         twin(torch.zeros(1, twin.trunk.in_channels, size, size, device=twin.mean.device))
     return counts
 
 
-def _add(counts: dict[str, int], stage: str, layer: Any, given: Tensor, out: Tensor) -> None:
-    """Each weight meets every output pixel, or of a transposed convolution every input pixel, once."""
-    pixels = given if isinstance(layer, _ConvTransposeNd) else out
-    counts[stage] += pixels.numel() * layer.weight[0].numel()
+def layer_macs(layer: _ConvNd | nn.Linear, x: Tensor, out: Tensor) -> int:
+    """Counts the multiply-accumulates from `x` to `out`: each weight meets every output pixel once, in a transposed
+    convolution every input pixel."""
+    pixels = x if isinstance(layer, _ConvTransposeNd) else out
+    return pixels.numel() * layer.weight[0].numel()
+
+
+def _counter(counts: dict[str, int], stage: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+    def add(layer: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
+        assert isinstance(layer, (_ConvNd, nn.Linear))
+        counts[stage] += layer_macs(layer, args[0], out)
+
+    return add

@@ -1,11 +1,11 @@
-"""A network as it is trained, saved and exported: normalise -> trunk -> neck -> head."""
+"""The network that is trained, saved and exported: normalise -> trunk -> neck -> head."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, TypeAlias, overload
+from typing import Any, Literal, Protocol, TypeAlias, TypeGuard, overload
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +18,9 @@ from resnet_tl.structures.records import Features, Level, Preprocessing
 
 
 class Trunk(Protocol):
-    """What a network asks of its trunk, a `ResNet` or one of your own (an `nn.Module`).
+    """The interface of a trunk: a `ResNet`, or a custom `nn.Module`.
 
-    One that has `level_after` too, and whose `forward` takes `levels` and `after`, as a `ResNet`'s does, can be cut
-    behind any stage; others run whole.
+    A trunk that is also a `DivisibleTrunk` can be cut after any stage; others run as a whole.
     """
 
     in_channels: int
@@ -29,16 +28,32 @@ class Trunk(Protocol):
     preprocessing: Preprocessing
 
     def stages(self) -> dict[str, list[nn.Module]]:
-        """Input to output, every parameter in exactly one."""
+        """Lists the modules of each stage, input to output; every parameter is in exactly one."""
 
-    def __call__(self, images: Tensor, **part: Any) -> dict[str, Tensor]:
-        """Normalised images `[N, C, H, W]` -> maps by the names in `feature_info`."""
+    def __call__(self, images: Tensor) -> dict[str, Tensor]:
+        """Computes the maps `{name: [N, C', H / stride, W / stride]}` of `feature_info` from normalised images
+        `[N, C, H, W]`."""
+
+
+class DivisibleTrunk(Trunk, Protocol):
+    """A trunk that can stop and start after any of its stages, as a `ResNet` can.
+
+    level_after: stage -> the level that it outputs.
+    """
+
+    level_after: dict[str, str]
+
+    def __call__(
+        self, images: Tensor, levels: Sequence[str] | None = None, after: str | None = None
+    ) -> dict[str, Tensor]:
+        """Computes the maps of `levels`, from normalised images, or from the output of the stage `after`."""
 
 
 HeadFactory: TypeAlias = Callable[[list[Level], list[str]], Head]
 NeckFactory: TypeAlias = Callable[[list[Level]], Neck]
 
 FULL_SCALE = {torch.uint8: 255.0, torch.uint16: 65535.0}
+"""The value of white by dtype; 255 for all others."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +61,16 @@ class Backbone:
     """The trunk of a recipe.
 
     Args:
-        name: a variant of `resnet_tl.models.variants.VARIANTS`, or the import path of a trunk of your own.
+        name: a variant in `resnet_tl.models.variants.VARIANTS`, or the import path of a custom trunk.
         weights: a file, `builtin/...`, `timm/...`, `torchvision/...` or a URL; None starts from random weights.
-        sha256: of the file behind a URL.
-        keep_classifier: keep the weights' own classifier though the class names could not be compared.
+        sha256: of the file at a URL, 64 hex digits.
+        keep_classifier: keep the classifier of the weights even if the class names cannot be compared.
+        in_channels: channels of the images.
         output_stride: 32, or 16 or 8 by dilation.
-        norm: `frozen` uses fixed statistics everywhere, `group` needs no batch.
-        drop_path: chance of dropping the deepest block in training (arXiv:1603.09382).
+        norm: `frozen` uses fixed statistics everywhere, `group` does not depend on the batch.
+        drop_path: probability of dropping the deepest block in training (arXiv:1603.09382).
         zero_init_last: start each residual branch at zero (arXiv:1706.02677, section 5.1).
-        checkpoint_segments: recompute activations in this many pieces a stage, to save memory; 0 keeps them all.
+        checkpoint_segments: recompute activations in this many pieces per stage, to save memory; 0 stores them all.
     """
 
     name: str = "resnet50"
@@ -70,11 +86,11 @@ class Backbone:
 
 
 class Network(nn.Module):
-    """Bytes in, the head's outputs out. `mean` and `std` are buffers: what is exported is what was trained.
+    """Maps bytes to the head's outputs. `mean` and `std` are buffers, so that the exported network is the trained one.
 
     Args:
         trunk: publishes `feature_info`, `stages()` and `preprocessing`, and returns named maps.
-        neck: None, or maps -> maps with a `feature_info` of its own.
+        neck: None, or a module from maps to maps with a `feature_info` of its own.
         head: see `resnet_tl.models.heads.base.Head`.
     """
 
@@ -87,7 +103,7 @@ class Network(nn.Module):
         super().__init__()
         self.trunk, self.neck, self.head = trunk, neck, head
         self.prefix: Callable[[Tensor], Features] | None = None
-        """Runs the first stages in their place, while training holds them frozen; `resnet_tl.tuning.prefix` sets it."""
+        """Replaces the first stages while they are frozen in training; set by `resnet_tl.tuning.prefix`."""
         reads = getattr(head if neck is None else neck, "reads", None)
         self._read: list[str] = [level.name for level in trunk.feature_info] if reads is None else list(reads)
         self.register_buffer("mean", torch.empty(0))
@@ -95,24 +111,24 @@ class Network(nn.Module):
         self.set_preprocessing(trunk.preprocessing)
 
     def set_preprocessing(self, preprocessing: Preprocessing) -> None:
-        """Take over how the weights want their images; grey or many-channelled trunks take the mean over RGB."""
+        """Adopts the preprocessing of weights; trunks for other than RGB images use the mean over the channels."""
         channels = self.trunk.in_channels
         self.preprocessing = preprocessing
         self.mean = _per_channel(preprocessing.mean, channels).to(self.mean.device)
         self.std = _per_channel(preprocessing.std, channels).to(self.std.device)
 
     def forward(self, images: Tensor | Features, sizes: Tensor | None = None) -> Any:
-        """The head's outputs.
+        """Returns the head's outputs.
 
         Args:
-            images: `[N, C, H, W]`, uint8 or float 0...255, or uint16 0...65535; or what the first stages made of them.
-            sizes: `[N, 2]` (h, w) before padding; None where nothing is padded.
+            images: `[N, C, H, W]`, uint8 or float 0...255, or uint16 0...65535; or the first stages' features of them.
+            sizes: `[N, 2]` (h, w) in pixels before padding; None if nothing is padded.
         """
         return self.run(self.normalise(images, sizes), sizes)
 
     def run(self, images: Tensor | Features, sizes: Tensor | None = None) -> Any:
-        """The head's outputs for images that are normalised already (mixup and cutmix act in between), or for what
-        the first stages made of them."""
+        """Returns the head's outputs for normalised images `[N, C, H, W]` (mixup and cutmix act between `normalise` and
+        `run`), or for the first stages' features of them."""
         if isinstance(images, Features):
             return self.run_from(images, sizes)
         if self.prefix is not None:
@@ -122,21 +138,24 @@ class Network(nn.Module):
         return self.run_from(Features(self.maps_after(last, images), size, last), sizes)
 
     def maps_after(self, stage: str, images: Tensor) -> dict[str, Tensor]:
-        """What the stages up to `stage`, one of `cuts()`, make of normalised images: every map that is read later."""
+        """Runs the stages up to `stage`, one of `cuts()`, on normalised images `[N, C, H, W]`. Returns every map that
+        later stages read."""
         if stage == "neck":
-            return self.neck(self.maps_after(self.cuts()[-2], images))  # type: ignore[misc]
-        if not hasattr(self.trunk, "level_after"):
+            assert self.neck is not None
+            return self.neck(self.maps_after(self.cuts()[-2], images))
+        if not _is_divisible(self.trunk):
             return self.trunk(images)
         levels = list(self.trunk.level_after.values())
         depth = levels.index(self.trunk.level_after[stage])
         is_read = [level in self._read for level in levels]
-        kept = [level for level, read in zip(levels[:depth], is_read, strict=False) if read]
-        return self.trunk(images, levels=[*kept, *([levels[depth]] if any(is_read[depth:]) else [])])
+        # Shallow levels that the neck or head reads, and the deepest: the rest of the trunk starts from it.
+        shallow = [level for level, read in zip(levels[:depth], is_read, strict=False) if read]
+        return self.trunk(images, levels=[*shallow, *([levels[depth]] if any(is_read[depth:]) else [])])
 
     def run_from(self, features: Features, sizes: Tensor | None = None) -> Any:
-        """The head's outputs for what the stages up to `features.after` made of images."""
+        """Returns the head's outputs for features: runs the stages that follow `features.after`."""
         maps, after = features.maps, features.after
-        if after != "neck" and hasattr(self.trunk, "level_after"):
+        if after != "neck" and _is_divisible(self.trunk):
             if missing := [level for level in self._read if level not in maps]:
                 maps = {**maps, **self.trunk(maps[self.trunk.level_after[after]], levels=missing, after=after)}
             maps = {level: maps[level] for level in self._read}
@@ -145,23 +164,23 @@ class Network(nn.Module):
         return self.head(maps, sizes, features.input_size)
 
     def condense(self, features: Features) -> Features:
-        """Features worth keeping: what the head makes smaller without a loss, where it comes next."""
+        """Shrinks features for caching, without loss, if the head comes next and can condense its input."""
         if not self.condensed_after(features.after):
             return features
         return replace(features, maps=self.head.condense(features.maps))
 
     def condensed_after(self, stage: str) -> str:
-        """What `condense` does to features behind `stage`: a name, "" for nothing."""
+        """Names what `condense` does to features after `stage`; "" for nothing."""
         return self.head.condensed if stage == self.cuts()[-1] else ""
 
     def cuts(self) -> list[str]:
-        """The stages behind which the network can be cut in two, `maps_after` and `run_from`; input to output."""
+        """Lists the stages after which the network can be cut into `maps_after` and `run_from`, input to output."""
         trunk = list(self.trunk.stages())
         neck = [] if self.neck is None else ["neck"]
-        return [*(trunk if hasattr(self.trunk, "level_after") else trunk[-1:]), *neck]
+        return [*(trunk if _is_divisible(self.trunk) else trunk[-1:]), *neck]
 
     def folded_until(self, stage: str) -> Network:
-        """A copy with its batch norms folded, good for `maps_after(stage, ...)` alone: later stages are left out."""
+        """Returns a copy with folded batch norms and without later stages; it can only run `maps_after(stage, ...)`."""
         stages = self.stages()
         later = list(stages)[list(stages).index(stage) + 1 :]
         return fold(self, exclude=[module for name in later for module in stages[name]])
@@ -171,8 +190,8 @@ class Network(nn.Module):
     @overload
     def normalise(self, images: Tensor | Features, sizes: Tensor | None = None) -> Tensor | Features: ...
     def normalise(self, images: Tensor | Features, sizes: Tensor | None = None) -> Tensor | Features:
-        """`[N, C, H, W]` float32 with the weights' mean and std; what lies outside `sizes` is 0. Features stay as they
-        are: they came from normalised images."""
+        """Normalises images `[N, C, H, W]` to float32 with the weights' mean and std; pixels outside `sizes` `[N, 2]`
+        (h, w) become 0. Returns features unchanged: they come from normalised images."""
         if isinstance(images, Features):
             return images
         scale = FULL_SCALE.get(images.dtype, 255.0)
@@ -181,13 +200,13 @@ class Network(nn.Module):
         return normalised if sizes is None else normalised * _inside(sizes, images.shape[-2:])
 
     def stages(self) -> dict[str, list[nn.Module]]:
-        """Input to output, every parameter in exactly one."""
+        """Lists the modules of each stage, input to output; every parameter is in exactly one."""
         neck = {} if self.neck is None else {"neck": [self.neck]}
         return {**self.trunk.stages(), **neck, "head": [self.head]}
 
 
 def build(backbone: Backbone, neck: NeckFactory | None, head: HeadFactory, classes: Sequence[str]) -> Network:
-    """The one builder: random weights, channels-last. Loading weights is `resnet_tl.weights`' part."""
+    """Builds a network with random weights, channels-last. `resnet_tl.weights` loads weights into it."""
     trunk = _trunk(backbone)
     levels = trunk.feature_info
     neck_module = None if neck is None else neck(levels)
@@ -196,12 +215,16 @@ def build(backbone: Backbone, neck: NeckFactory | None, head: HeadFactory, class
 
 
 def public_keys(network: Network) -> dict[str, str]:
-    """Own state-dict key -> torchvision's: `trunk.conv1.weight` -> `conv1.weight`, `head.fc.bias` -> `fc.bias`.
+    """Maps state-dict keys to torchvision's: `trunk.conv1.weight` -> `conv1.weight`, `head.fc.bias` -> `fc.bias`.
 
-    What else a neck or head has keeps its own key; `mean` and `std` are no weights and are left out.
+    Other tensors of necks and heads keep their keys; `mean` and `std`, which are not weights, are excluded.
     """
-    own = [key for key in network.state_dict() if key not in ("mean", "std")]
-    return {key: key.removeprefix("trunk.").replace("head.fc.", "fc.", 1) for key in own}
+    keys = [key for key in network.state_dict() if key not in ("mean", "std")]
+    return {key: key.removeprefix("trunk.").replace("head.fc.", "fc.", 1) for key in keys}
+
+
+def _is_divisible(trunk: Trunk) -> TypeGuard[DivisibleTrunk]:
+    return hasattr(trunk, "level_after")
 
 
 def _trunk(backbone: Backbone) -> Trunk:
@@ -226,6 +249,7 @@ def _per_channel(values: Sequence[float], channels: int) -> Tensor:
 
 
 def _inside(sizes: Tensor, shape: Sequence[int]) -> Tensor:
+    """Returns a mask `[N, 1, H, W]` of the pixels within `sizes` `[N, 2]` (h, w)."""
     rows = torch.arange(shape[0], device=sizes.device) < sizes[:, :1]
     columns = torch.arange(shape[1], device=sizes.device) < sizes[:, 1:]
     return (rows[:, :, None] & columns[:, None, :])[:, None]

@@ -1,4 +1,4 @@
-"""The normalisations that a trunk can be built with."""
+"""Normalisation layers of trunks, necks and decoders."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from resnet_tl.errors import RecipeError
 
 NormKind: TypeAlias = Literal["batch", "frozen", "group"]
 Norm: TypeAlias = Callable[[int], nn.Module]
-"""Channels -> the norm of a map with that many."""
+"""Builds the norm of a map with that many channels."""
 
 
 def norm_of(kind: str) -> Norm:
-    """The norm called "batch", "frozen" or "group".
+    """Returns the norm called "batch", "frozen" or "group".
 
     Raises:
-        RecipeError: it is called something else.
+        RecipeError: there is no norm of that name.
     """
     norms: dict[str, Norm] = {"batch": nn.BatchNorm2d, "frozen": FrozenBatchNorm, "group": _group_norm}
     if kind not in norms:
@@ -30,9 +30,9 @@ def norm_of(kind: str) -> Norm:
 
 
 class FrozenBatchNorm(nn.Module):
-    """Batch norm as the constant that it is in eval mode: buffers alone, under batch norm's own keys.
+    """Batch norm as a constant affine map, as in eval mode: only buffers, with the keys of batch norm.
 
-    The backward pass needs none of its input: this saves a map a norm over `nn.BatchNorm2d` in eval mode.
+    Its backward pass does not need the input, which saves one stored map per norm over `nn.BatchNorm2d` in eval mode.
     """
 
     weight: Tensor
@@ -50,21 +50,23 @@ class FrozenBatchNorm(nn.Module):
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
     def forward(self, x: Tensor) -> Tensor:
+        """`[N, C, H, W]` to `[N, C, H, W]`, in the dtype of `x`: bf16 stays bf16 under autocast."""
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         shift = self.bias - self.running_mean * scale
-        return torch.addcmul(shift[:, None, None], x, scale[:, None, None]).to(x.dtype)  # bf16 stays bf16 in autocast
+        return torch.addcmul(shift[:, None, None], x, scale[:, None, None]).to(x.dtype)
 
 
 class PooledBatchNorm(nn.BatchNorm2d):
-    """Batch norm that keeps to its running statistics where a batch has one value a channel: a single image pooled to
-    a single cell has no variance, and a last batch of one must not end a run (torchvision #2151)."""
+    """Batch norm that uses its running statistics for a batch with one value per channel: a single image pooled to a
+    single cell has no variance, and a last batch of one must not end a run (torchvision #2151)."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """`[N, C, H, W]` to `[N, C, H, W]`."""
         if self.training and x.numel() <= x.shape[1]:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         return super().forward(x)
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:
-    """The customary 32 groups, fewer where that would leave less than two channels a group."""
+    """Returns a norm with the customary 32 groups, fewer if a group would have less than two channels."""
     return nn.GroupNorm(math.gcd(32, channels // 2), channels)

@@ -1,8 +1,8 @@
-"""Necks: maps of one width from a trunk's, deep knowledge brought to shallow levels.
+"""Necks: feature pyramids of one width, which carry deep features to shallow levels.
 
-FPN: Lin et al., Feature Pyramid Networks for Object Detection (arXiv:1612.03144), also in the forms of RetinaNet and
-FCOS with levels beyond the trunk's. PAN: its path back down (Liu et al., arXiv:1803.01534, section 3.1).
-A trunk's level c4 is the pyramid's p4. Maps may have any size: ceil(H / stride) cells, as a trunk makes them.
+FPN: Lin et al., Feature Pyramid Networks for Object Detection (arXiv:1612.03144), with the extra levels of RetinaNet
+and FCOS. PAN: adds a path back down (Liu et al., arXiv:1803.01534, section 3.1).
+A trunk's level c4 becomes the pyramid's p4. Maps may have any size: ceil(H / stride) cells, as trunks produce them.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ ORIGINAL = ("p2", "p3", "p4", "p5")
 
 
 class Neck(nn.Module, ABC):
-    """Built as `Neck(levels, **options)` over a trunk's levels; publishes its own in `feature_info`."""
+    """Base of necks, built as `Neck(levels, **options)` on a trunk's levels. `feature_info` publishes the outputs."""
 
     feature_info: list[Level]
 
     @abstractmethod
     def forward(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Maps by the trunk's names -> maps by the names in `feature_info`."""
+        """Maps of the trunk `{name: [N, C, H, W]}` -> maps `{name: [N, channels, H, W]}` of `feature_info`."""
 
 
 class FPN(Neck):
     """A top-down path over the trunk's maps: `{c2...c5}` -> the `outputs` among `{p2...p5, p6, p7, ...}`.
 
     Args:
-        levels: of the trunk, shallow to deep; the path starts at the last. Usable alone: `FPN(trunk.feature_info)`.
+        levels: of the trunk, shallow to deep; the path starts at the last. Works alone: `FPN(trunk.feature_info)`.
         channels: of every output.
-        outputs: any subset; a level that nobody reads is not built.
-        extra: how levels beyond the trunk's are made, each half the size of the one before: by leaving out every second
-            pixel (Faster R-CNN), or by a strided convolution of the last output or of the trunk's last map (RetinaNet,
-            which has either form).
-        norm: behind each convolution of the path; None as published.
-        smooth: whether a 3x3 convolution follows each sum, as published; a head that begins with one can do without.
+        outputs: any subset; levels that are not read are not built.
+        extra: how levels beyond the trunk's are computed, each half the size of the one before: by dropping every
+            second pixel (Faster R-CNN), or by a strided convolution of the last output or of the trunk's last map
+            (RetinaNet exists in both forms).
+        norm: after each convolution of the path; None as published.
+        smooth: follow each sum by a 3x3 convolution, as published; a head that begins with one can do without.
 
-    `forward` takes the trunk's maps by name, more than it needs if need be, and returns the outputs, shallow to deep.
-    `reads` names those that it needs.
+    `forward` ignores maps that it does not need, and returns the outputs from shallow to deep. `reads` names the maps
+    that it needs.
     """
 
     def __init__(
@@ -68,14 +68,15 @@ class FPN(Neck):
         self.reads = _reads(plan, extra)
 
     def forward(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Maps `{c: [N, C, H, W]}` -> maps `{p: [N, channels, H, W]}`."""
         pyramid = self.beyond(self.top_down(maps), maps)
         return {level.name: pyramid[level.name] for level in self.feature_info}
 
 
 class PAN(Neck):
-    """An FPN and a path back down: each level is joined by the one above it, halved by a strided convolution.
+    """An FPN and a path back down: adds to each level the next shallower one, halved by a strided convolution.
 
-    Args as of `FPN`; `forward` likewise.
+    Args and `forward` as in `FPN`.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class PAN(Neck):
     ) -> None:
         super().__init__()
         plan = Plan(levels, channels, outputs)
+        # The path back down runs through all levels above the deepest that is needed, so the FPN must make them.
         deepest = max((plan.inner.index(name) for name in _needed(plan, extra)), default=-1)
         path = plan.inner[: deepest + 1]
         self.top_down = TopDown(plan, path, channels, norm)
@@ -98,54 +100,55 @@ class PAN(Neck):
         self.reads = _reads(plan, extra)
 
     def forward(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Maps `{c: [N, C, H, W]}` -> maps `{p: [N, channels, H, W]}`."""
         pyramid = self.beyond(self.bottom_up(self.top_down(maps)), maps)
         return {level.name: pyramid[level.name] for level in self.feature_info}
 
 
 class Plan:
-    """Which levels a neck reads, makes and gives.
+    """The levels that a neck reads, computes and outputs.
 
     Attributes:
-        read: the trunk's levels from the shallowest that an output needs to the deepest.
-        inner: the pyramid's levels over `read`, by name; `beyond`: those behind them, down to the deepest output.
-        feature_info: the outputs.
+        read: the trunk's levels, from the shallowest that an output needs to the deepest.
+        inner: names of the pyramid's levels on `read`.
+        beyond: names of the levels after these, up to the deepest output.
+        feature_info: the outputs; `outputs`: their names.
     """
 
     def __init__(self, levels: list[Level], channels: int, outputs: Sequence[str]) -> None:
-        over = {_name(level): level for level in levels}
         last = levels[-1]
         depth = int(last.name[1:])
-        strides = {name: level.stride for name, level in over.items()}
+        strides = {f"p{level.name[1:]}": level.stride for level in levels}
         strides |= {f"p{depth + step}": last.stride << step for step in range(1, 5)}
         for name in outputs:
             if name not in strides:
-                raise RecipeError(f"neck.outputs names {name!r}, but over this trunk there are {' '.join(strides)}")
+                raise RecipeError(f"neck.outputs names {name!r}, but this trunk allows {' '.join(strides)}")
         if not outputs:
             raise RecipeError(f"neck.outputs is empty; name at least one of {' '.join(strides)}")
         order = list(strides)
-        wanted = sorted(set(outputs), key=order.index)
-        first = min(order.index(wanted[0]), len(levels) - 1)
+        self.outputs = sorted(set(outputs), key=order.index)
+        first = min(order.index(self.outputs[0]), len(levels) - 1)
         self.read = levels[first:]
         self.inner = order[first : len(levels)]
-        self.beyond = order[len(levels) : order.index(wanted[-1]) + 1]
-        self.feature_info = [Level(name, channels, strides[name]) for name in wanted]
-        self.wanted = wanted
+        self.beyond = order[len(levels) : order.index(self.outputs[-1]) + 1]
+        self.feature_info = [Level(name, channels, strides[name]) for name in self.outputs]
 
 
 class TopDown(nn.Module):
-    """`{c}` -> those of `{p}` that are `made`: each map narrowed by a 1x1 convolution and added to the next deeper one,
-    which is doubled by repetition; a 3x3 convolution smooths what comes out."""
+    """Reduces each map by a 1x1 convolution and adds the next deeper one, doubled by repetition; a 3x3 convolution
+    smooths each output. `outputs` names the levels to return."""
 
     def __init__(
-        self, plan: Plan, made: Sequence[str], channels: int, norm: NeckNorm | None, smooth: bool = True
+        self, plan: Plan, outputs: Sequence[str], channels: int, norm: NeckNorm | None, smooth: bool = True
     ) -> None:
         super().__init__()
-        read = plan.read if made else []
+        read = plan.read if outputs else []
         self.lateral = nn.ModuleDict({level.name: _conv(level.channels, channels, 1, norm) for level in read})
         out = {name: _conv(channels, channels, 3, norm) if smooth else nn.Identity() for name in plan.inner}
-        self.smooth = nn.ModuleDict({name: layer for name, layer in out.items() if name in made})
+        self.smooth = nn.ModuleDict({name: layer for name, layer in out.items() if name in outputs})
 
     def forward(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Maps `{c: [N, C, H, W]}` -> maps `{p: [N, channels, H, W]}`, deep to shallow."""
         pyramid: dict[str, Tensor] = {}
         deeper: Tensor | None = None
         for level in reversed(list(self.lateral)):
@@ -159,7 +162,7 @@ class TopDown(nn.Module):
 
 
 class BottomUp(nn.Module):
-    """The way back down `path`, shallow to deep."""
+    """The path back down: from the shallowest level of `path`, halve, add to the next deeper one, smooth."""
 
     def __init__(self, path: Sequence[str], channels: int, norm: NeckNorm | None) -> None:
         super().__init__()
@@ -167,18 +170,19 @@ class BottomUp(nn.Module):
         self.smooth = nn.ModuleDict({name: _conv(channels, channels, 3, norm) for name in path[1:]})
 
     def forward(self, pyramid: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Maps `{p: [N, channels, H, W]}`, deep to shallow -> the same names, shallow to deep."""
         joined: dict[str, Tensor] = {}
-        above: Tensor | None = None
+        shallower: Tensor | None = None
         for name in reversed(pyramid):
             x = pyramid[name]
-            if above is not None:
-                x = F.relu(self.smooth[name](x + F.relu(self.halve[name](above))))
-            joined[name] = above = x
+            if shallower is not None:
+                x = F.relu(self.smooth[name](x + F.relu(self.halve[name](shallower))))
+            joined[name] = shallower = x
         return joined
 
 
 class Beyond(nn.Module):
-    """The levels deeper than the trunk's, one after another."""
+    """The levels deeper than the trunk's, each computed from the one before."""
 
     def __init__(self, plan: Plan, channels: int, extra: Extra) -> None:
         super().__init__()
@@ -191,6 +195,7 @@ class Beyond(nn.Module):
         _initialise(self)
 
     def forward(self, pyramid: dict[str, Tensor], maps: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Adds maps `[N, channels, H, W]` to `pyramid`; `maps` are the trunk's."""
         if not self.names:
             return pyramid
         pyramid, x = dict(pyramid), {**maps, **pyramid}[self.source]
@@ -204,20 +209,16 @@ class Beyond(nn.Module):
 
 
 def _needed(plan: Plan, extra: Extra) -> list[str]:
-    """The pyramid's levels over the trunk's that must be made."""
-    made = [name for name in plan.inner if name in plan.wanted]
-    if plan.beyond and extra != "conv_c5" and plan.inner[-1] not in made:
-        made.append(plan.inner[-1])
-    return made
+    """Names the levels that `TopDown` must return: outputs, and the last one if extra levels start from it."""
+    needed = [name for name in plan.inner if name in plan.outputs]
+    if plan.beyond and extra != "conv_c5" and plan.inner[-1] not in needed:
+        needed.append(plan.inner[-1])
+    return needed
 
 
 def _reads(plan: Plan, extra: Extra) -> list[str]:
-    """The trunk's levels that are needed: nobody keeps the others."""
+    """Names the trunk's levels that the neck needs; the network does not keep the others."""
     return [level.name for level in (plan.read if _needed(plan, extra) else plan.read[-1:])]
-
-
-def _name(level: Level) -> str:
-    return f"p{level.name[1:]}"
 
 
 def _conv(inputs: int, outputs: int, size: int, norm: NeckNorm | None, *, stride: int = 1) -> nn.Sequential:
@@ -228,7 +229,7 @@ def _conv(inputs: int, outputs: int, size: int, norm: NeckNorm | None, *, stride
 
 
 def _initialise(module: nn.Module) -> None:
-    """Uniform with the outputs' variance that of the inputs, as Detectron and torchvision do."""
+    """Uniform, preserving the variance from inputs to outputs, as in Detectron and torchvision."""
     for conv in module.modules():
         if isinstance(conv, nn.Conv2d):
             nn.init.kaiming_uniform_(conv.weight, a=1)

@@ -1,4 +1,4 @@
-"""Counts that a loss divides by, the same on every process."""
+"""The counts that losses divide by, averaged over ranks."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ _counts_are_local = ContextVar("local_counts", default=False)
 
 
 def mean_over_ranks(count: torch.Tensor) -> torch.Tensor:
-    """The mean of `count` (any shape) over all processes, without gradient; `count` itself where there is only one.
+    """Returns the mean of `count` (any shape) over all ranks, without gradient; `count` itself on a single rank.
 
-    DistributedDataParallel averages gradients, so a sum divided by the mean count is the sum over all processes divided
-    by the count of all: the loss of one process with the whole batch, also where a process has nothing to count.
+    DistributedDataParallel averages gradients. So a sum divided by the mean count has the gradient of the sum over all
+    ranks divided by the count of all ranks: that of one process with the whole batch, even if a rank has nothing to
+    count.
     """
     if _counts_are_local.get() or not (dist.is_available() and dist.is_initialized()):
         return count.detach()
@@ -27,7 +28,8 @@ def mean_over_ranks(count: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def local_counts() -> Iterator[None]:
-    """Every process counts for itself: for losses of single images, which it matters to nobody else to know."""
+    """Makes `mean_over_ranks` return the count of this rank alone: for losses of single images, which not every rank
+    computes at the same time."""
     token = _counts_are_local.set(True)
     try:
         yield

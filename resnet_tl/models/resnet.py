@@ -1,7 +1,7 @@
 """ResNets without a classifier: images in, named maps out.
 
-He et al., Deep Residual Learning for Image Recognition, 2015 (arXiv 1512.03385), in the form that torchvision and timm
-gave it (stride on the 3x3 convolution), with their parameter names: published weights fit as they are.
+He et al., Deep Residual Learning for Image Recognition, 2015 (arXiv 1512.03385), in the form of torchvision and timm
+(stride in the 3x3 convolution), with their parameter names, so that published weights load as they are.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from resnet_tl.structures.records import Level, Preprocessing
 
 
 def resnet(name: str, **options: Any) -> ResNet:
-    """The variant called `name`, with the `options` of `ResNet`.
+    """Builds the variant called `name`, with the `options` of `ResNet`.
 
     Raises:
-        RecipeError: there is no such variant, or an option's value is not one of those offered.
+        RecipeError: there is no such variant, or an option has an invalid value.
     """
     if name not in VARIANTS:
         raise RecipeError(f"there is no ResNet variant {name!r}{did_you_mean(name, VARIANTS)}")
@@ -35,8 +35,8 @@ def resnet(name: str, **options: Any) -> ResNet:
 
 
 def shapes_by_variant() -> Iterator[tuple[str, dict[str, tuple[int, ...]]]]:
-    """Each variant's name and its trunk's tensor shapes by key; only two blocks of a stage are built, without memory.
-    Those behind them have the second one's shapes."""
+    """Yields the name of each variant and the tensor shapes of its trunk by key."""
+    # Builds at most two blocks of each stage, on the meta device: further blocks have the shapes of the second.
     for name, variant in VARIANTS.items():
         with torch.device("meta"):
             short = ResNet(replace(variant, depths=tuple(min(depth, 2) for depth in variant.depths)))
@@ -50,29 +50,29 @@ def shapes_by_variant() -> Iterator[tuple[str, dict[str, tuple[int, ...]]]]:
 
 
 class ResNet(nn.Module):
-    """A stem and the stages of residual blocks behind it.
+    """A stem and stages of residual blocks.
 
-    A stage's output is a level: c1 behind the stem (before max-pooling, 1/2 of the image's size), c2...c5 behind
+    The output of a stage is a level: c1 after the stem (before max-pooling, 1/2 of the image's size), c2...c5 after
     layer1...layer4 (1/4...1/32). The CIFAR nets have c1...c4 (1, 1, 1/2, 1/4).
 
     Args:
-        variant: a line of `VARIANTS`.
+        variant: a row of `VARIANTS`.
         in_channels: channels of the image.
         output_stride: 32, 16 or 8: stages beyond it dilate instead of halving the map.
-        drop_path: the last block's chance to be skipped, for each image, in training; it grows linearly from the
-            first block's 0 (Huang et al., arXiv 1603.09382).
-        zero_init_last: each block's last norm starts at zero, so that an untrained block passes its input on (Goyal et
+        drop_path: probability of skipping the last block, for each image, in training; it grows linearly from 0 at the
+            first block (Huang et al., arXiv 1603.09382).
+        zero_init_last: start each block's last norm at zero, so that an untrained block passes its input on (Goyal et
             al., arXiv 1706.02677, 5.1).
         norm: "batch"; "frozen" (batch norm as a constant, with the same keys); "group" (Wu and He, arXiv 1803.08494).
-        stride_first: the paper's own bottleneck, which halves the map in its first 1x1 convolution.
-        checkpoint_segments: cut each stage into this many pieces of which only the input is kept for the backward pass;
-            the rest is computed again. 0 keeps everything. torch.compile decides by itself what to keep.
+        stride_first: use the paper's bottleneck, which halves the map in its first 1x1 convolution.
+        checkpoint_segments: cut each stage into this many pieces of which the backward pass stores only the input and
+            recomputes the rest; 0 stores everything. torch.compile decides on its own what to store.
         levels: what `forward` returns, by default all; stages beyond the deepest of them are not built.
 
     Attributes:
         feature_info: the levels that `forward` returns, with channels and stride.
-        level_after: stage -> the level that it leaves, of all stages that were built.
-        preprocessing: how the weights want their images.
+        level_after: stage -> the level that it outputs, of all stages that were built.
+        preprocessing: the preprocessing that the weights expect.
     """
 
     conv_norm_pairs: ClassVar = (("conv1", "bn1"),)
@@ -94,7 +94,7 @@ class ResNet(nn.Module):
         _check_numbers(output_stride, drop_path, checkpoint_segments)
         places = _places(variant, output_stride, drop_path, stride_first)
         names = ["c1", *places]
-        wanted = _checked(names if levels is None else levels, names)
+        returned = _checked(names if levels is None else levels, names)
 
         self.in_channels = in_channels
         self.checkpoint_segments = checkpoint_segments
@@ -106,43 +106,43 @@ class ResNet(nn.Module):
         self.maxpool = nn.Identity() if variant.small_images else nn.MaxPool2d(3, stride=2, padding=1)
         built = {"stem": Level("c1", variant.stem[-1], 1 if variant.small_images else 2)}
         for number, (level, stage) in enumerate(places.items(), start=1):
-            if level <= max(wanted):
+            if level <= max(returned):
                 self.add_module(f"layer{number}", nn.Sequential(*[block(variant, place, make_norm) for place in stage]))
                 built[f"layer{number}"] = Level(level, stage[-1].out_channels, stage[-1].map_stride)
 
-        self.feature_info = [level for level in built.values() if level.name in wanted]
+        self.feature_info = [level for level in built.values() if level.name in returned]
         self.level_after = {stage: level.name for stage, level in built.items()}
         _initialise(self, zero_init_last and norm != "frozen")  # a frozen norm would stay at zero
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor, levels: Sequence[str] | None = None, after: str | None = None) -> dict[str, Tensor]:
-        """The maps asked for, by level, from the shallowest to the deepest; nothing deeper is computed.
+        """Returns the maps by level, from the shallowest to the deepest, and computes nothing deeper.
 
         Args:
             x: normalised images `[N, in_channels, H, W]` of any size, or the output of the stage `after`.
-            levels: fewer or other levels than the constructor's, of the stages that were built.
-            after: go on behind this stage ("stem", "layer1", ...); levels up to it are then left out.
+            levels: fewer or other levels than the constructor's, among the stages that were built.
+            after: continue after this stage ("stem", "layer1", ...); levels up to it are not returned.
 
         Returns:
-            maps `[N, C, ceil(H / stride), ceil(W / stride)]`, channels-last.
+            Maps `[N, C, ceil(H / stride), ceil(W / stride)]`, channels-last.
         """
-        wanted = [level.name for level in self.feature_info]
+        returned = [level.name for level in self.feature_info]
         if levels is not None:
-            wanted = _checked(levels, list(self.level_after.values()))
+            returned = _checked(levels, list(self.level_after.values()))
         stages = list(self.level_after)
         start = 0 if after is None else stages.index(after) + 1
         maps: dict[str, Tensor] = {}
         for stage in stages[start:]:
             level = self.level_after[stage]
-            if level > max(wanted):
+            if level > max(returned):
                 break
             x = self._run(stage, x)
-            if level in wanted:
+            if level in returned:
                 maps[level] = x
         return maps
 
     def stages(self) -> dict[str, list[nn.Module]]:
-        """Input to output, every parameter in exactly one."""
+        """Lists the modules of each stage, input to output; every parameter is in exactly one."""
         deeper = {stage: [self.get_submodule(stage)] for stage in self.level_after if stage != "stem"}
         return {"stem": [self.conv1, self.bn1], **deeper}
 
@@ -173,11 +173,9 @@ def _checked(levels: Sequence[str], offered: Sequence[str]) -> list[str]:
 
 
 def _places(variant: Variant, output_stride: int, drop_path: float, stride_first: bool) -> dict[str, list[Place]]:
-    """The places of all blocks, by the level behind their stage.
-
-    A stage that may not halve its map doubles the dilation instead, from its second 3x3 convolution on: the first still
-    reads an undilated map. timm's `output_stride` and torchvision's `replace_stride_with_dilation` agree in this.
-    """
+    """Returns the places of all blocks, by the level that their stage outputs."""
+    # A stage that may not halve its map doubles the dilation instead, from its second 3x3 convolution on: the first
+    # still reads an undilated map. timm's `output_stride` and torchvision's `replace_stride_with_dilation` do the same.
     expansion = 4 if variant.block == "bottleneck" else 1
     channels, dilation, map_stride = variant.stem[-1], 1, (1 if variant.small_images else 4)
     total = sum(variant.depths)
@@ -197,7 +195,7 @@ def _places(variant: Variant, output_stride: int, drop_path: float, stride_first
 
 
 def _stem(variant: Variant, in_channels: int, norm: Norm) -> nn.Module:
-    """The stem's convolutions. Its last norm stands outside, as in timm's deep stems."""
+    """Builds the stem's convolutions. Its last norm is outside, as in timm's deep stems."""
     if variant.small_images:
         return conv(in_channels, variant.stem[0], 3)
     if len(variant.stem) == 1:
@@ -211,7 +209,7 @@ def _stem(variant: Variant, in_channels: int, norm: Norm) -> nn.Module:
 
 
 def _initialise(trunk: ResNet, zero_last: bool) -> None:
-    """He et al., arXiv 1502.01852, by the outputs' number as torchvision does; norms start at one."""
+    """He et al., arXiv 1502.01852, scaled by the number of outputs as in torchvision; norms start at one."""
     for module in trunk.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

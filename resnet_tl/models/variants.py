@@ -8,17 +8,17 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Variant:
-    """A line of the table: what makes one ResNet differ from another.
+    """A row of the table.
 
     Args:
-        block: two 3x3 convolutions ("basic"), or 1x1, 3x3, 1x1 ("bottleneck", whose output is 4 x as wide).
+        block: two 3x3 convolutions ("basic"), or 1x1, 3x3, 1x1 ("bottleneck", with 4 times as many output channels).
         depths: blocks in each stage.
         widths: channels of each stage, before the bottleneck's factor of 4.
         stem: channels of the stem's convolutions: one of 7x7, or three of 3x3 (the "deep" stem of -D and -T nets).
-        groups, group_width: of a bottleneck's 3x3 convolution: it has `width * group_width / 64` channels a group.
+        groups, group_width: of a bottleneck's 3x3 convolution: `width * group_width / 64` channels per group.
         average_down: shortcuts that halve the map average 2x2 pixels first (-D; He et al., arXiv 1812.01187, 4.2).
         squeeze_excite: every block weighs its channels (Hu et al., arXiv 1709.01507).
-        small_images: the CIFAR form (the paper's section 4.2): a 3x3 stem that keeps the size, no max-pooling, and
+        small_images: the CIFAR form (section 4.2 of the paper): a 3x3 stem that keeps the size, no max-pooling, and
             shortcuts without parameters.
     """
 

@@ -1,4 +1,4 @@
-"""COCO's twelve numbers against pycocotools', and against images dealt out otherwise."""
+"""COCO's twelve numbers equal pycocotools', in any order of batches."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from resnet_tl.structures.records import Boxes, Detections
 CLASSES = [f"class {number}" for number in range(8)]
 
 
-def answers(images: int, most: int, classes: int, found: int, seed: int = 0) -> tuple[Detections, Boxes]:
-    """Objects of all sizes, some crowds, some images without any; detections near them, elsewhere and twice."""
+def predictions(images: int, most: int, classes: int, detected: int, seed: int = 0) -> tuple[Detections, Boxes]:
+    """Draws objects of all sizes, some crowds, some images without any; detections near them, elsewhere and twice."""
     generator = torch.Generator().manual_seed(seed)
     counts = torch.randint(0, most + 1, (images,), generator=generator)
     counts[::5] = 0
@@ -38,24 +38,24 @@ def answers(images: int, most: int, classes: int, found: int, seed: int = 0) -> 
     labels = torch.randint(0, classes, (total,), generator=generator)
     crowd = torch.rand(total, generator=generator) < 0.1
     area = side.prod(1) * (0.5 + 0.5 * torch.rand(total, generator=generator))
-    near = torch.randn(images, found, 4, generator=generator) * 6
-    guess = torch.rand(images, found, 4, generator=generator) * 200
+    near = torch.randn(images, detected, 4, generator=generator) * 6
+    guess = torch.rand(images, detected, 4, generator=generator) * 200
     guess[..., 2:] += guess[..., :2] + 4
-    said = torch.randint(0, classes, (images, found), generator=generator)
+    predicted = torch.randint(0, classes, (images, detected), generator=generator)
     for number in range(images):
         here = (image == number).nonzero()[:, 0]
         if len(here):
-            chosen = here[torch.randint(len(here), (found // 2,), generator=generator)]
-            guess[number, : found // 2] = boxes[chosen] + near[number, : found // 2]
-            said[number, : found // 2] = labels[chosen]
+            chosen = here[torch.randint(len(here), (detected // 2,), generator=generator)]
+            guess[number, : detected // 2] = boxes[chosen] + near[number, : detected // 2]
+            predicted[number, : detected // 2] = labels[chosen]
     guess[..., 2:] = torch.maximum(guess[..., 2:], guess[..., :2] + 1)
-    scores = torch.rand(images, found, generator=generator).sort(1, descending=True).values
-    said[:, -1] = -1
-    return Detections(guess, scores, said), Boxes(boxes, labels, image, crowd, area)
+    scores = torch.rand(images, detected, generator=generator).sort(1, descending=True).values
+    predicted[:, -1] = -1
+    return Detections(guess, scores, predicted), Boxes(boxes, labels, image, crowd, area)
 
 
 def with_masks(detections: Detections, targets: Boxes, seed: int = 1) -> tuple[Detections, Boxes]:
-    """Every object an ellipse in its box, a crowd in run lengths; every detection about that."""
+    """Makes every object an ellipse in its box, crowds as run lengths; every detection roughly that."""
     turn = torch.linspace(0, 2 * torch.pi, 17)[:-1]
     circle = torch.stack([turn.cos(), turn.sin()], 1)
     masks: list[Mask] = []
@@ -70,7 +70,7 @@ def with_masks(detections: Detections, targets: Boxes, seed: int = 1) -> tuple[D
 
 
 def twelve_numbers(detections: Detections, targets: Boxes, classes: int, kind: str = "bbox") -> list[float]:
-    """pycocotools', of annotations as a json file has them."""
+    """Computes pycocotools' numbers, from annotations as a json file has them."""
     images = len(detections.labels)
     annotations = [
         {
@@ -113,7 +113,7 @@ def as_in_json(mask: Mask) -> object:
 
 
 def pasted(mask: Tensor, box: Tensor) -> dict[str, object]:
-    """As torchvision's references do it."""
+    """Pastes as torchvision's references do."""
     pixels = paste_masks_in_image(mask[None, None], box[None], (SIDE, SIDE))[0, 0] > 0.5
     return coco_masks.encode(np.asfortranarray(pixels.numpy().astype(np.uint8)))
 
@@ -122,7 +122,7 @@ SIDE = 700
 
 
 def part(detections: Detections, targets: Boxes, chosen: list[int]) -> tuple[Detections, Boxes, Tensor, Tensor]:
-    """A batch of the images `chosen`."""
+    """Returns the batch of the images `chosen`."""
     found = Detections(*(None if value is None else value[chosen] for value in detections))
     true = Boxes.join([targets.where(targets.image == number) for number in chosen])
     return found, true, torch.tensor(chosen), torch.full((len(chosen), 2), SIDE)
@@ -135,8 +135,8 @@ def scored(detections: Detections, targets: Boxes, batches: list[list[int]], cla
     return metrics
 
 
-def test_all_twelve_are_pycocotools() -> None:
-    detections, targets = answers(30, 9, len(CLASSES), 20)
+def test_all_twelve_equal_pycocotools() -> None:
+    detections, targets = predictions(30, 9, len(CLASSES), 20)
     assert targets.crowd.any()
     metrics = scored(detections, targets, [list(range(17)), list(range(17, 30))], CLASSES)
     expected = twelve_numbers(detections, targets, len(CLASSES))
@@ -145,8 +145,8 @@ def test_all_twelve_are_pycocotools() -> None:
     assert min(expected) > 0
 
 
-def test_all_twelve_of_masks_are_pycocotools() -> None:
-    detections, targets = with_masks(*answers(12, 6, len(CLASSES), 8))
+def test_all_twelve_of_masks_equal_pycocotools() -> None:
+    detections, targets = with_masks(*predictions(12, 6, len(CLASSES), 8))
     assert targets.crowd.any()
     metrics = scored(detections, targets, [[4, 1, 0], list(range(5, 12)), [3, 2]], CLASSES)
     found, expected = metrics.compute(), twelve_numbers(detections, targets, len(CLASSES), "segm")
@@ -162,7 +162,7 @@ def test_all_twelve_of_masks_are_pycocotools() -> None:
 @pytest.mark.parametrize("kind", ["bbox", "segm"])
 def test_all_twelve_of_500_images(kind: str) -> None:
     """100 detections an image, 80 classes. `pytest -m slow -s tests/metrics/test_detection.py` prints the seconds."""
-    detections, targets = answers(500, 20, 80, 100)
+    detections, targets = predictions(500, 20, 80, 100)
     if kind == "segm":
         detections, targets = with_masks(detections, targets)
     start = time.perf_counter()
@@ -180,8 +180,8 @@ def test_all_twelve_of_500_images(kind: str) -> None:
     assert ours == pytest.approx(expected, abs=1e-6)
 
 
-def test_fillers_count_nowhere_and_the_order_of_batches_changes_nothing() -> None:
-    detections, targets = answers(9, 5, len(CLASSES), 8)
+def test_neither_fillers_nor_the_order_of_batches_change_scores() -> None:
+    detections, targets = predictions(9, 5, len(CLASSES), 8)
     one = scored(detections, targets, [list(range(9))], CLASSES).compute()
     other = scored(detections, targets, [[8, 3], [0], [7, 6, 5], [4, 2, 1]], CLASSES)
     found, true, _, sizes = part(detections, targets, [3, 3])
@@ -189,8 +189,8 @@ def test_fillers_count_nowhere_and_the_order_of_batches_changes_nothing() -> Non
     assert other.compute() == pytest.approx(one, abs=1e-9)
 
 
-def test_a_table_of_classes() -> None:
-    detections, targets = answers(20, 6, len(CLASSES), 16)
+def test_the_table_by_class_agrees_with_the_scores() -> None:
+    detections, targets = predictions(20, 6, len(CLASSES), 16)
     metrics = scored(detections, targets, [list(range(20))], [*CLASSES, "never there"])
     table = metrics.tables()["per_class"]
     scores = metrics.compute()
@@ -201,8 +201,8 @@ def test_a_table_of_classes() -> None:
     assert table[-1] == {"class": "never there", "objects": 0, "map": None, "map50": None}
 
 
-def test_perfect_answers_and_none_at_all() -> None:
-    _, targets = answers(6, 4, len(CLASSES), 4)
+def test_perfect_predictions_and_none_at_all() -> None:
+    _, targets = predictions(6, 4, len(CLASSES), 4)
     targets = targets.objects()
     most = int(targets.image.bincount().max())
     perfect = Detections(torch.zeros(6, most, 4), torch.zeros(6, most), torch.full((6, most), -1))

@@ -1,4 +1,4 @@
-"""Checkpointing changes memory and time, and no bit of anything else."""
+"""Checkpointing changes memory and time, and no bit of the results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resnet_tl.models.resnet import ResNet, resnet
 
 
 def step(trunk: ResNet, x: Tensor) -> dict[str, Tensor]:
-    """One training step's outcome: every gradient, every weight and buffer after it, the random stream."""
+    """Returns the outcome of a training step: gradients, weights, buffers and the state of the random generator."""
     torch.manual_seed(5)
     optimizer = torch.optim.SGD(trunk.parameters(), lr=0.1, momentum=0.9)
     sum(value.square().mean() for value in trunk(x).values()).backward()
@@ -44,7 +44,7 @@ def test_a_step_is_the_same_bit_for_bit(name: str, options: dict[str, object], s
         assert [key for key, value in expected.items() if not torch.equal(value, outcome[key])] == []
 
 
-def test_a_norm_that_is_held_in_eval_mode_stays_so() -> None:
+def test_a_norm_in_eval_mode_stays_in_eval_mode() -> None:
     plain, checkpointed = resnet("resnet20_cifar"), resnet("resnet20_cifar", checkpoint_segments=2)
     checkpointed.load_state_dict(plain.state_dict())
     for trunk in (plain, checkpointed):
@@ -57,7 +57,7 @@ def test_a_norm_that_is_held_in_eval_mode_stays_so() -> None:
 
 
 @pytest.mark.parametrize("autocast", [False, True])
-def test_keeps_fewer_maps(autocast: bool) -> None:
+def test_stores_fewer_maps(autocast: bool) -> None:
     def kept(segments: int) -> int:
         total = 0
 

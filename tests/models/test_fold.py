@@ -1,4 +1,4 @@
-"""Folding changes the modules and not the function."""
+"""Folding changes the modules, not the function."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KINDS = ["resnet_tiny", "resnet10t", "resnet14t", "resnet18", "seresnet18", "res
 
 
 def settled(module: nn.Module) -> nn.Module:
-    """With statistics, weights and biases that are not the initial ones."""
+    """Sets statistics, weights and biases other than the initial ones."""
     for norm in module.modules():
         if isinstance(norm, (nn.BatchNorm2d, FrozenBatchNorm)) and norm.running_mean is not None:
             nn.init.normal_(norm.running_mean, std=0.2)
@@ -58,7 +58,7 @@ def test_dilated_trunks_and_their_pieces_fold(name: str) -> None:
     assert_same(fold(trunk.layer3)(maps["c3"]), maps["c4"])
 
 
-def test_the_original_is_untouched_and_the_copy_is_done_learning() -> None:
+def test_the_original_is_untouched_and_the_copy_is_not_trainable() -> None:
     trunk = settled(resnet("resnet_tiny"))
     before = {key: value.clone() for key, value in trunk.state_dict().items()}
     folded = fold(trunk)
@@ -79,7 +79,7 @@ def test_group_norm_stays() -> None:
     assert torch.equal(folded(x)["c5"], trunk(x)["c5"])
 
 
-def test_neighbours_in_a_sequential_fold_whatever_they_lack() -> None:
+def test_neighbours_in_a_sequential_fold_without_bias_or_affine_weights() -> None:
     bare = nn.BatchNorm2d(8, affine=False)
     module = settled(
         nn.Sequential(nn.Conv2d(3, 8, 3), bare, nn.ReLU(), nn.Conv2d(8, 8, 1, bias=False), nn.BatchNorm2d(8))
@@ -90,7 +90,7 @@ def test_neighbours_in_a_sequential_fold_whatever_they_lack() -> None:
     assert_same(folded(x), module.eval()(x))
 
 
-def test_what_it_cannot_know_stays() -> None:
+def test_unknown_data_flow_is_not_folded() -> None:
     shared = nn.Conv2d(4, 4, 1)
 
     class Backwards(nn.Sequential):

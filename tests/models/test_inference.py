@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.models.heads.segmentation.base import PixelLogits
-from resnet_tl.models.inference import GRID, Inference, _starts, segment
+from resnet_tl.models.inference import GRID, Inference, segment, tile_starts
 
 
 class Pixels(nn.Module):
-    """A network that sees single pixels: its logits are the image's channels."""
+    """A network without context: its logits are the image's channels."""
 
     def normalise(self, images: Tensor, sizes: Tensor | None = None) -> Tensor:
         return images.float()
@@ -22,16 +22,18 @@ class Pixels(nn.Module):
 
 
 @pytest.mark.parametrize("size", [(32, 32), (100, 70), (20, 130), (64, 96)])
-@pytest.mark.parametrize("how", [Inference(), Inference(tile=64, overlap=16), Inference(tile=32, overlap=0, flip=True)])
-def test_tiles_and_mirrors_of_what_sees_pixels_change_nothing(size: tuple[int, int], how: Inference) -> None:
+@pytest.mark.parametrize(
+    "inference", [Inference(), Inference(tile=64, overlap=16), Inference(tile=32, overlap=0, flip=True)]
+)
+def test_tiles_and_flips_change_nothing_without_context(size: tuple[int, int], inference: Inference) -> None:
     images = torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8)
-    torch.testing.assert_close(segment(Pixels(), images, None, how), images.float())
+    torch.testing.assert_close(segment(Pixels(), images, None, inference), images.float())
 
 
 @pytest.mark.parametrize("side", [20, 64, 65, 100, 480, 1000])
 @pytest.mark.parametrize(("tile", "overlap"), [(64, 16), (64, 32), (256, 64), (32, 0)])
-def test_tiles_are_as_few_as_can_be_and_evenly_apart(side: int, tile: int, overlap: int) -> None:
-    starts = _starts(side, tile, overlap)
+def test_tiles_are_as_few_as_possible_and_evenly_spaced(side: int, tile: int, overlap: int) -> None:
+    starts = tile_starts(side, tile, overlap)
     steps = torch.tensor(starts).diff()
     assert starts[0] == 0
     assert all(start % GRID == 0 for start in starts)
@@ -40,8 +42,8 @@ def test_tiles_are_as_few_as_can_be_and_evenly_apart(side: int, tile: int, overl
     assert len(starts) == 1 + -(-max(-(-(side - tile) // GRID), 0) // ((tile - overlap) // GRID or 1))
 
 
-def test_a_tile_ends_with_the_image() -> None:
-    """What is made up beyond would be seen by the last pixels, which the whole image's never see."""
+def test_tiles_end_at_the_image_border() -> None:
+    """Padding beyond the image would change its last pixels, which see no such padding in the whole image."""
     seen = []
 
     class Recording(Pixels):
@@ -60,6 +62,6 @@ def test_scales_are_averaged() -> None:
 
 
 @pytest.mark.parametrize("options", [{"tile": 100}, {"tile": 64, "overlap": 64}, {"scales": []}, {"scales": [0.0]}])
-def test_wrong_options_are_one_sentence(options: dict) -> None:
+def test_invalid_options_are_recipe_errors(options: dict) -> None:
     with pytest.raises(RecipeError, match="inference"):
         Inference(**options)

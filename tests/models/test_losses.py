@@ -1,4 +1,4 @@
-"""Losses against torchvision's, values and gradients."""
+"""Losses equal torchvision's, in values and gradients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from resnet_tl.models.losses import focal_loss, giou_loss
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_focal_loss_is_torchvisions(dtype: torch.dtype) -> None:
+def test_focal_loss_equals_torchvision(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     logits = (torch.randn(2, 40, 5) * 4).to(dtype).requires_grad_()
     labels = torch.randint(-3, 5, (2, 40))
@@ -36,7 +36,7 @@ def test_focal_loss_of_extreme_logits_is_finite() -> None:
     assert logits.grad.isfinite().all()
 
 
-def test_giou_loss_is_torchvisions() -> None:
+def test_giou_loss_equals_torchvision() -> None:
     boxes = torch.rand(30, 2, 4) * 20
     boxes[..., 2:] += boxes[..., :2] + 0.1
     one, other = boxes.unbind(1)

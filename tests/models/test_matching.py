@@ -1,4 +1,4 @@
-"""Target assignment for a whole batch, against torchvision's image by image and against the definition."""
+"""Target assignment of a batch equals torchvision's, image by image, and the paper's definition."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ counts = st.lists(st.integers(0, 5), min_size=1, max_size=4)
 
 @settings(deadline=None, max_examples=40)
 @given(counts, st.integers(0, 999))
-def test_overlap_is_torchvisions(counts: list[int], seed: int) -> None:
+def test_matches_by_overlap_equal_torchvision(counts: list[int], seed: int) -> None:
     targets = batch(counts, seed)
     anchors = torch.cat(Anchors(LEVELS, [[16], [32], [64]])(GRIDS, (128, 128)))
     match = match_by_overlap(pad(targets, len(counts)), anchors, low=0.4, high=0.5)
@@ -45,13 +45,13 @@ def test_overlap_is_torchvisions(counts: list[int], seed: int) -> None:
         assert torch.equal(found, expected)
 
 
-def test_there_are_all_three_kinds_of_anchors() -> None:
+def test_all_three_kinds_of_matches_occur() -> None:
     anchors = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 8], [0, 0, 10, 4.5], [50, 50, 60, 60]])
     objects = pad(batch([1], 0), 1)._replace(boxes=torch.tensor([[[0.0, 0, 10, 10]]]))
     assert match_by_overlap(objects, anchors, low=0.4, high=0.5).tolist() == [[0, 0, IGNORED, NONE]]
 
 
-def test_a_box_without_area_is_nobodys_best() -> None:
+def test_a_box_without_area_matches_no_anchor() -> None:
     objects = pad(batch([1], 0), 1)._replace(boxes=torch.tensor([[[5.0, 5, 5, 9]]]))
     anchors = torch.tensor([[0.0, 0, 10, 10], [50, 50, 60, 60]])
     assert match_by_overlap(objects, anchors, low=0.4, high=0.5).tolist() == [[NONE, NONE]]
@@ -59,7 +59,7 @@ def test_a_box_without_area_is_nobodys_best() -> None:
 
 @settings(deadline=None, max_examples=20)
 @given(counts, st.integers(0, 999))
-def test_centres_find_what_the_paper_says(counts: list[int], seed: int) -> None:
+def test_matches_by_centre_follow_the_paper(counts: list[int], seed: int) -> None:
     targets = batch(counts, seed)
     anchors = Anchors(LEVELS, [[8], [16], [32]], ratios=(1.0,))(GRIDS, (128, 128))
     match = match_by_centre(pad(targets, len(counts)), anchors, radius=1.5)
@@ -84,11 +84,11 @@ def smallest(boxes: Tensor, point: tuple[int, int], stride: int, between: tuple[
     return min(fitting)[1] if fitting else NONE
 
 
-def test_images_are_padded_side_by_side_without_crowds() -> None:
+def test_padding_drops_crowds() -> None:
     targets = batch([2, 0, 3], 0)
     targets.crowd[3] = True
-    boxes, labels, there = pad(targets, 3)
-    assert there.tolist() == [[True, True], [False, False], [True, True]]
+    boxes, labels, valid = pad(targets, 3)
+    assert valid.tolist() == [[True, True], [False, False], [True, True]]
     assert labels.tolist() == [[0, 1], [0, 0], [2, 0]]
     assert torch.equal(boxes[2], targets.boxes[[2, 4]])
     assert pad(batch([0], 0), 1).boxes.shape == (1, 1, 4)

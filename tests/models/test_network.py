@@ -23,7 +23,7 @@ def test_bytes_in_logits_out(network: Network) -> None:
     assert network(images).shape == (2, 3)
 
 
-def test_normalise_is_mean_and_std_of_0_to_1(network: Network) -> None:
+def test_normalise_applies_mean_and_std_to_values_of_0_to_1(network: Network) -> None:
     images = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     expected = (images / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)
@@ -31,13 +31,13 @@ def test_normalise_is_mean_and_std_of_0_to_1(network: Network) -> None:
     torch.testing.assert_close(network.normalise(images.float()), expected)
 
 
-def test_16_bit_images_keep_their_depth(network: Network) -> None:
+def test_16_bit_images_are_scaled_by_65535(network: Network) -> None:
     images = torch.randint(0, 65536, (1, 3, 8, 8)).to(torch.uint16)
     expected = network.normalise(images.float() / 257)
     torch.testing.assert_close(network.normalise(images), expected)
 
 
-def test_what_lies_outside_the_sizes_is_zero(network: Network) -> None:
+def test_pixels_outside_the_sizes_become_zero(network: Network) -> None:
     images = torch.full((2, 3, 8, 8), 200, dtype=torch.uint8)
     normalised = network.normalise(images, torch.tensor([[8, 8], [5, 6]]))
     assert (normalised[0] != 0).all()
@@ -53,34 +53,34 @@ def test_every_parameter_is_in_exactly_one_stage(network: Network) -> None:
     assert sorted(counted) == sorted(id(p) for p in network.parameters())
 
 
-def test_public_keys_are_torchvisions() -> None:
+def test_public_keys_equal_torchvision() -> None:
     from torchvision.models import resnet18
 
     keys = public_keys(build(Backbone("resnet18"), None, LinearHead, ["a"] * 1000))
     assert set(keys.values()) == set(resnet18().state_dict())
 
 
-def test_a_head_keeps_what_torchvision_has_not() -> None:
+def test_other_tensors_of_a_head_keep_their_keys() -> None:
     keys = public_keys(build(TINY, None, functools.partial(MLPHead, hidden=8), ["a", "b"]))
     assert keys["head.hidden.0.weight"] == "head.hidden.0.weight"
     assert keys["head.fc.weight"] == "fc.weight"
 
 
-def test_mean_and_std_travel_with_the_state(network: Network) -> None:
+def test_mean_and_std_are_part_of_the_state_dict(network: Network) -> None:
     network.set_preprocessing(Preprocessing(mean=(0.1, 0.2, 0.3), std=(0.5, 0.5, 0.5)))
     twin = build(TINY, None, LinearHead, ["a", "b", "c"])
     twin.load_state_dict(network.state_dict())
     assert torch.equal(twin.mean, torch.tensor([0.1, 0.2, 0.3]))
 
 
-def test_other_channels_take_the_mean_over_rgb() -> None:
+def test_other_channel_counts_use_the_mean_over_rgb() -> None:
     network = build(Backbone("resnet_tiny", in_channels=5), None, LinearHead, ["a", "b"])
     torch.testing.assert_close(network.mean, torch.full((5,), (0.485 + 0.456 + 0.406) / 3))
     assert network.eval()(torch.zeros(1, 5, 32, 32, dtype=torch.uint8)).shape == (1, 2)
 
 
 class UsersTrunk(nn.Module):
-    """A trunk of one's own: named in the recipe by its import path."""
+    """A custom trunk, named in the recipe by its import path."""
 
     preprocessing = Preprocessing()
 
@@ -99,7 +99,7 @@ class UsersTrunk(nn.Module):
         return {"c1": self.conv(x)}
 
 
-def test_a_trunk_of_ones_own_by_import_path(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_custom_trunk_by_import_path(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
     import types
 

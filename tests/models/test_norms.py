@@ -1,4 +1,4 @@
-"""The norms that a trunk can be built with."""
+"""Norms: frozen, group, and batch norm over single values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def batch_norm(channels: int) -> nn.BatchNorm2d:
     return norm
 
 
-def test_frozen_norm_is_batch_norm_in_eval_mode() -> None:
+def test_frozen_norm_equals_batch_norm_in_eval_mode() -> None:
     batch, frozen = batch_norm(6), FrozenBatchNorm(6)
     frozen.load_state_dict(batch.state_dict())
     batch.load_state_dict(frozen.state_dict())
@@ -40,7 +40,7 @@ def test_frozen_norm_keeps_half_precision_maps_as_batch_norm_does() -> None:
     assert torch.allclose(ours, theirs, rtol=2**-7)
 
 
-def test_frozen_norm_learns_nothing_and_keeps_no_map() -> None:
+def test_frozen_norm_has_no_parameters_and_stores_no_map() -> None:
     frozen = FrozenBatchNorm(6)
     before = {key: value.clone() for key, value in frozen.state_dict().items()}
     kept: list[torch.Size] = []
@@ -62,7 +62,7 @@ def test_a_frozen_trunk_has_the_keys_of_a_trained_one(name: str) -> None:
 
 
 @pytest.mark.parametrize(("channels", "groups"), [(2048, 32), (64, 32), (48, 8), (24, 4), (16, 8), (8, 4)])
-def test_groups_hold_two_channels_at_least(channels: int, groups: int) -> None:
+def test_groups_have_at_least_two_channels(channels: int, groups: int) -> None:
     norm = norm_of("group")(channels)
     assert isinstance(norm, nn.GroupNorm)
     assert norm.num_groups == groups

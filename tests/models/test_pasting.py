@@ -1,4 +1,4 @@
-"""Masks over boxes as pixels of images, against torchvision's."""
+"""Pasted masks equal torchvision's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from resnet_tl.models.pasting import paste
 from resnet_tl.structures.boxes import clip
 
 
-def test_pasted_as_torchvision_does() -> None:
+def test_pasting_equals_torchvision() -> None:
     draw = torch.Generator().manual_seed(0)
     corner = torch.rand(60, 2, generator=draw) * 50
     boxes = torch.cat([corner, corner + torch.rand(60, 2, generator=draw) ** 2 * 60], 1)

@@ -1,4 +1,4 @@
-"""FPN and PAN: torchvision's numbers, any levels, any size."""
+"""FPN and PAN: equality with torchvision, any levels, any size."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def maps(height: int, width: int, levels: list[Level] = LEVELS, images: int = 2)
 
 
 def copy_weights(theirs: nn.Module, ours: FPN) -> None:
-    """Conv by conv, in the order of the levels."""
+    """Copies convolution by convolution, in the order of the levels."""
     pairs = list(zip(ours.top_down.lateral.values(), theirs.inner_blocks, strict=True))
     pairs += zip(ours.top_down.smooth.values(), theirs.layer_blocks, strict=True)
     for mine, other in pairs:
@@ -39,7 +39,7 @@ def copy_weights(theirs: nn.Module, ours: FPN) -> None:
 
 @pytest.mark.parametrize("size", [(64, 96), (65, 97), (33, 200)])
 @pytest.mark.parametrize("extra", ["pool", "conv", "conv_c5"])
-def test_every_output_is_torchvisions(extra: str, size: tuple[int, int]) -> None:
+def test_every_output_equals_torchvision(extra: str, size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     blocks = {"pool": LastLevelMaxPool(), "conv": LastLevelP6P7(16, 16), "conv_c5": LastLevelP6P7(24, 16)}
     theirs = FeaturePyramidNetwork([8, 12, 16, 24], 16, blocks[extra])
@@ -60,7 +60,7 @@ def test_every_output_is_torchvisions(extra: str, size: tuple[int, int]) -> None
 @pytest.mark.parametrize("extra", ["pool", "conv", "conv_c5"])
 @pytest.mark.parametrize("outputs", [("p2", "p5"), RETINANET, ("p4",), ("p3", "p7"), ("p6",), ("p2", "p3", "p4", "p5")])
 @pytest.mark.parametrize("norm", [None, "group"])
-def test_any_subset_is_given_and_nothing_else_is_built(
+def test_any_subset_is_returned_and_nothing_else_is_built(
     neck: type, extra: str, outputs: tuple, norm: str | None
 ) -> None:
     torch.manual_seed(0)
@@ -74,11 +74,11 @@ def test_any_subset_is_given_and_nothing_else_is_built(
     assert [name for name, p in module.named_parameters() if p.grad is None] == []
 
 
-def test_the_order_asked_for_changes_nothing() -> None:
+def test_the_order_of_outputs_does_not_matter() -> None:
     assert [level.name for level in FPN(LEVELS, outputs=("p5", "p3")).feature_info] == ["p3", "p5"]
 
 
-def test_knowledge_goes_down_in_fpn_and_up_again_in_pan() -> None:
+def test_deep_features_reach_shallow_levels_in_fpn_and_shallow_features_deep_levels_in_pan() -> None:
     for neck, changed in ((FPN, {"p2"}), (PAN, {"p2", "p3", "p4", "p5"})):
         torch.manual_seed(0)
         module, seen = neck(LEVELS, channels=16), maps(64, 64)
@@ -86,7 +86,7 @@ def test_knowledge_goes_down_in_fpn_and_up_again_in_pan() -> None:
         assert {name for name in before if not torch.equal(before[name], after[name])} == changed
 
 
-def test_it_sits_on_our_trunk_alone() -> None:
+def test_it_works_on_a_trunk_without_a_network() -> None:
     trunk = resnet("resnet_tiny", levels=("c2", "c3", "c4", "c5"))
     pyramid = FPN(trunk.feature_info)(trunk(torch.randn(1, 3, 70, 90)))
     assert {name: tuple(value.shape[-2:]) for name, value in pyramid.items()} == {
@@ -108,6 +108,6 @@ def test_it_exports_for_any_batch(neck: type) -> None:
 
 
 @pytest.mark.parametrize("outputs", [("p1",), ("p3", "c4"), ()])
-def test_a_level_that_is_not_there_is_named(outputs: tuple[str, ...]) -> None:
+def test_an_unknown_level_is_a_recipe_error(outputs: tuple[str, ...]) -> None:
     with pytest.raises(RecipeError, match=r"neck\.outputs .* p2 p3 p4 p5 p6 p7"):
         FPN(LEVELS, outputs=outputs)

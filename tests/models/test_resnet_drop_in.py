@@ -1,4 +1,4 @@
-"""The trunk inside other people's models, as the README shows it."""
+"""The trunk inside the models of other libraries, as in the README."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_torchvisions_faster_rcnn_trains_and_predicts_on_it() -> None:
 
 
 class UNetDecoder(nn.Module):
-    """In segmentation_models.pytorch's manner: from the encoder's list of maps, the image first, to one map of its
+    """Decodes as in segmentation_models.pytorch: from the encoder's list of maps, image first, to one map of its
     size."""
 
     def __init__(self, encoder_channels: Sequence[int], decoder_channels: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""Our networks against timm's and torchvision's own, with the same weights.
+"""Networks equal timm's and torchvision's, with the same weights.
 
 `pytest -m slow -s tests/models/test_resnet_peers.py` compares every variant at every output stride and prints the
 largest difference of each: maps in float32, gradients in float64, relative to the largest value of the reference.
@@ -37,7 +37,7 @@ def test_every_imagenet_variant_has_a_peer() -> None:
 
 
 @pytest.mark.parametrize(("peer", "name"), [(peer, name) for peer, name, stride in PAIRS if stride == 32])
-def test_keys_shapes_and_parameter_counts_are_the_peers(peer: str, name: str) -> None:
+def test_keys_shapes_and_parameter_counts_equal_the_peer(peer: str, name: str) -> None:
     with torch.device("meta"):
         ours, theirs = resnet(name), peer_model(peer, name, 32)
     shapes = {key: value.shape for key, value in theirs.state_dict().items()}
@@ -52,12 +52,12 @@ def test_keys_shapes_and_parameter_counts_are_the_peers(peer: str, name: str) ->
 
 @pytest.mark.parametrize("name", EVERYDAY)
 @pytest.mark.parametrize("stride", [32, 8])
-def test_maps_and_gradients_are_timms(name: str, stride: int) -> None:
+def test_maps_and_gradients_equal_timm(name: str, stride: int) -> None:
     assert_equal("timm", name, stride, batch=2)
 
 
 @pytest.mark.parametrize(("peer", "name"), [("torchvision", "resnet18"), ("torchvision", "resnet50")])
-def test_maps_and_gradients_are_torchvisions(peer: str, name: str) -> None:
+def test_maps_and_gradients_equal_torchvision(peer: str, name: str) -> None:
     assert_equal(peer, name, 32 if name == "resnet18" else 8, batch=2)
 
 
@@ -68,7 +68,7 @@ def test_every_variant_equals_its_peer(peer: str, name: str, stride: int) -> Non
     print(f"\n{peer} {name} output stride {stride}: maps {maps:.1e}, gradients {gradients:.1e}", end="")
 
 
-def test_group_norm_is_timms() -> None:
+def test_group_norm_equals_timm() -> None:
     theirs = timm.create_model("resnet50_gn")
     ours = resnet("resnet50", norm="group", zero_init_last=False)
     ours.load_state_dict({key: value for key, value in theirs.state_dict().items() if not key.startswith("fc.")})
@@ -76,7 +76,7 @@ def test_group_norm_is_timms() -> None:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_drop_path_draws_and_scales_as_timms(training: bool) -> None:
+def test_drop_path_draws_and_scales_as_in_timm(training: bool) -> None:
     theirs = timm.create_model("resnet18", drop_path_rate=0.5).train(training)
     ours = matched(resnet("resnet18", drop_path=0.5), theirs).train(training)
     x = torch.randn(8, 3, 64, 64)
@@ -121,7 +121,7 @@ def largest_difference(ours: dict[str, Tensor], reference: dict[str, Tensor]) ->
 
 
 def matched(ours: ResNet, theirs: nn.Module) -> ResNet:
-    """Both with the same weights, none of them trivial; ours in the peer's memory layout."""
+    """Gives both the same weights, none of them trivial, and ours the peer's memory layout."""
     for module in theirs.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.3, 0.7)
