@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from resnet_tl.recipe.hints import describe
 from resnet_tl.recipe.schema import REQUIRED, Field, Section, factory_of, fields_of, item_of, kinds_of, mapping_of
-from resnet_tl.recipe.values import as_plain, describe
+from resnet_tl.recipe.values import as_plain
 
 ENTRY = re.compile(r"^(\w+(?:, \w+)*): (.*)$")
 

@@ -8,8 +8,10 @@ from resnet_tl.cli.command import Command
 def help_all(command: Command) -> str:
     """A line a key: how it is set, to what it is set now, what it takes. The classes that the recipe names decide which
     keys there are."""
-    from resnet_tl.recipe.resolve import option_name, options
-    from resnet_tl.recipe.values import describe, show
+    from resnet_tl.recipe.hints import describe
+    from resnet_tl.recipe.places import option_name
+    from resnet_tl.recipe.resolve import options
+    from resnet_tl.recipe.values import show
     from resnet_tl.run.build import sections, tree_of
 
     tree = tree_of(command.configs, command.overrides)

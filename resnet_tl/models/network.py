@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypeAlias, TypeGuard, overload
@@ -10,6 +9,8 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeGuard, overload
 import torch
 from torch import Tensor, nn
 
+from resnet_tl.errors import RecipeError
+from resnet_tl.imports import import_maker
 from resnet_tl.models.fold import fold
 from resnet_tl.models.heads.base import Head
 from resnet_tl.models.pyramid import Neck
@@ -238,8 +239,11 @@ def _trunk(backbone: Backbone) -> Trunk:
     }
     if "." not in backbone.name:
         return resnet(backbone.name, **options)
-    module, _, name = backbone.name.rpartition(".")
-    return getattr(importlib.import_module(module), name)(in_channels=backbone.in_channels)
+    try:
+        make = import_maker(backbone.name, Trunk)
+    except RecipeError as error:
+        raise RecipeError(f"backbone.name: {error}") from None
+    return make(in_channels=backbone.in_channels)
 
 
 def _per_channel(values: Sequence[float], channels: int) -> Tensor:

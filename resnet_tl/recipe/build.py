@@ -1,4 +1,4 @@
-"""Objects from resolved recipes and from the recipes inside checkpoints; no jsonargparse."""
+"""Objects from resolved recipes and from the recipes inside checkpoints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from resnet_tl.errors import UserError
-from resnet_tl.recipe.schema import arms, factory_of, fields_of, find_class, import_object, item_of, mapping_of
+from resnet_tl.ranges import arms, parts
+from resnet_tl.recipe.schema import factory_of, fields_of, find_class, import_object, item_of, mapping_of
 
 
 def instantiate(hint: Any, value: Any) -> Any:
@@ -28,7 +29,7 @@ def instantiate(hint: Any, value: Any) -> Any:
         arguments = _arguments(fields_of(kind, factory.given), value.get("init_args", {}))
         return functools.partial(kind, **arguments) if factory.late else kind(**arguments)
     if isinstance(value, list):
-        return tuple(value) if any(typing.get_origin(arm) is tuple for arm in arms(hint)) else list(value)
+        return tuple(value) if any(typing.get_origin(parts(arm)[0]) is tuple for arm in arms(hint)) else list(value)
     return value
 
 

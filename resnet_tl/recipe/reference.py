@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from resnet_tl.recipe.docstrings import arguments, summary
+from resnet_tl.recipe.hints import describe
 from resnet_tl.recipe.schema import (
     REQUIRED,
     Field,
     Section,
+    can_be_named,
     factory_of,
     fields_of,
     import_path,
@@ -16,7 +18,7 @@ from resnet_tl.recipe.schema import (
     kinds_of,
     mapping_of,
 )
-from resnet_tl.recipe.values import as_plain, describe
+from resnet_tl.recipe.values import as_plain
 
 
 class Argument(NamedTuple):
@@ -49,14 +51,6 @@ def reference(section: Section) -> list[Entry]:
     entries: dict[str, Entry] = {}
     _entries("recipe", section, 0, "", entries)
     return list(entries.values())
-
-
-def can_be_named(kind: Any, given: int) -> bool:
-    """Whether a recipe can give all that a class needs: what has no default must not be an object itself."""
-    return not any(
-        field.default is REQUIRED and (mapping_of(field.hint) is not None or factory_of(field.hint) is not None)
-        for field in fields_of(kind, given).values()
-    )
 
 
 def kinds_in_reference(base: type, given: int) -> list[type]:

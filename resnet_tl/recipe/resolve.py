@@ -7,7 +7,12 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from resnet_tl.errors import RecipeError, did_you_mean
+from resnet_tl.imports import a
+from resnet_tl.ranges import choices
+from resnet_tl.recipe.faults import raise_if_any
+from resnet_tl.recipe.hints import describe, parse
 from resnet_tl.recipe.node import Node, overlay
+from resnet_tl.recipe.places import Place, in_words, option_name
 from resnet_tl.recipe.schema import (
     REQUIRED,
     Factory,
@@ -18,12 +23,10 @@ from resnet_tl.recipe.schema import (
     find_class,
     import_path,
     item_of,
-    kinds_of,
     mapping_of,
+    names_of,
 )
-from resnet_tl.recipe.values import as_node, describe, parse, show
-
-Place = tuple[str, ...]
+from resnet_tl.recipe.values import as_node, show
 
 SPEC = ("class_path", "init_args")
 """What names an object."""
@@ -47,78 +50,157 @@ OTHER_NAMES = {
 def resolve(tree: Node, section: Section) -> dict[str, Any]:
     """The whole recipe as dicts, lists and scalars: every default written out, every class by its full import path.
 
-    Raises RecipeError in one sentence about the first thing that is wrong: file and line (or option), the key, what
-    was expected, the nearest right thing.
+    Raises RecipeError: a sentence for each thing that is wrong, with file and line (or option), the key, what was
+    expected, the nearest right thing.
     """
-    return _mapping(tree, section.fields, ())
+    resolved, faults = examine(tree, section)
+    raise_if_any(faults)
+    return resolved
+
+
+def examine(tree: Node, section: Section) -> tuple[dict[str, Any], list[str]]:
+    """The recipe as far as it is right, and what is wrong with it. A wrong value, or one in which something is wrong,
+    is left out."""
+    resolver = _Resolver()
+    resolved = resolver.mapping(tree, section.fields, ())
+    return {key: value for key, value in resolved.items() if value is not _WRONG}, resolver.faults
 
 
 def options(tree: Node, fields: dict[str, Field], at: Place = ()) -> Iterator[tuple[Place, Field, Node]]:
     """Every value that can be set in this recipe, by its keys, `("data", "init_args", "batch_size")`: field and value.
 
-    A class that the recipe does not name has no keys yet; then it is an option itself.
+    A class that the recipe does not name, or that cannot be found, has no keys; then it is an option itself.
     """
-    said = _said(tree, fields)
+    given = _given(tree, fields)
     for key, field in fields.items():
-        node, here = _over_default(said.get(key), field, tree.where), (*at, key)
+        node, here = _over_default(given.get(key), field, tree.where), (*at, key)
         mapping, factory = mapping_of(field.hint), factory_of(field.hint)
+        opened = None
+        if factory is not None and isinstance(node.value, dict) and "class_path" in node.value:
+            opened = _Resolver().open(node, factory, here)
         if mapping is not None and isinstance(node.value, dict):
             yield from options(node, fields_of(mapping), here)
-        elif factory is not None and isinstance(node.value, dict) and "class_path" in node.value:
-            made = _open(node, factory, here)
-            yield from options(made.init_args, made.fields, (*here, "init_args"))
+        elif opened is not None:
+            yield from options(opened.init_args, opened.fields, (*here, "init_args"))
         else:
             yield here, field, node
 
 
-def _mapping(node: Node, fields: dict[str, Field], at: Place) -> dict[str, Any]:
-    said = _said(node, fields)
-    for key, child in said.items():
-        if key not in fields:
-            raise RecipeError(_unknown(key, child, node, fields, at))
-    resolved = {}
-    for key, field in fields.items():
-        if key not in said and field.default is REQUIRED:
-            name = option_name((*at, key))
-            raise RecipeError(f"{name} is missing: add --{name} VALUE or write it in the recipe")
-        value = _over_default(said.get(key), field, node.where)
-        resolved[key] = _value(value, field.hint, (*at, key))
-    return resolved
+class _Opened(NamedTuple):
+    """A node of `class_path` and `init_args`: the class, the keys it takes, and what the recipe sets of them."""
+
+    kind: Any
+    fields: dict[str, Field]
+    init_args: Node
 
 
-def _said(node: Node, fields: dict[str, Field]) -> dict[str, Node]:
-    """What the recipe says of these, without what it said of another class and this one cannot take."""
+_WRONG: Any = object()
+"""In place of a value in which something is wrong."""
+
+
+class _Resolver:
+    """Resolves as much as can be, and collects what is wrong."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+
+    def mapping(self, node: Node, fields: dict[str, Field], at: Place) -> dict[str, Any]:
+        given = _given(node, fields)
+        meant: set[str] = set()
+        for key, child in given.items():
+            if key not in fields:
+                nearest = _nearest(key, node, fields, at)
+                meant |= {nearest[-1]} if nearest else set()
+                self.faults.append(_unknown(key, child, nearest, at))
+        resolved = {}
+        for key, field in fields.items():
+            if field.default is REQUIRED and (key in meant or key not in given):
+                resolved[key] = _WRONG
+                if key not in meant:  # its other spelling is a fault already
+                    name = option_name((*at, key))
+                    self.faults.append(f"{name} is missing: add --{name} VALUE or write it in the recipe")
+                continue
+            value = _over_default(given.get(key), field, node.where)
+            resolved[key] = self.value(value, field.hint, (*at, key))
+        return resolved
+
+    def value(self, node: Node, hint: Any, at: Place) -> Any:
+        mapping, item, factory = mapping_of(hint), item_of(hint), factory_of(hint)
+        if mapping is not None and isinstance(node.value, dict):
+            return self.whole(self.mapping(node, fields_of(mapping), at))
+        if item is not None and isinstance(node.value, list):
+            return self.whole([self.value(child, item, (*at, str(n))) for n, child in enumerate(node.value)])
+        if factory is not None and (isinstance(node.value, dict) or _is_class_name(node, hint)):
+            opened = self.open(node, factory, at)
+            if opened is None:
+                return _WRONG
+            init_args = self.mapping(opened.init_args, opened.fields, (*at, "init_args"))
+            return self.whole({"class_path": import_path(opened.kind), "init_args": self.whole(init_args)})
+        try:
+            return parse(node, hint)
+        except ValueError:
+            self.faults.append(_wrong_type(node, hint, at))
+            return _WRONG
+
+    def whole(self, value: Any) -> Any:
+        """The value, unless a part of it is wrong."""
+        inside = value.values() if isinstance(value, dict) else value
+        return _WRONG if any(part is _WRONG for part in inside) else value
+
+    def open(self, node: Node, factory: Factory, at: Place) -> _Opened | None:
+        """An object's class, and what is set of it; None, and a fault, where that cannot be known.
+
+        The command may leave `init_args` out of an option's name; in a file that is a fault, and ends the search here.
+        """
+        spec = node.value if isinstance(node.value, dict) else {"class_path": node}
+        others = {key: child for key, child in spec.items() if key not in SPEC}
+        strays = {key: child for key, child in others.items() if not child.from_command}
+        misspelt = any(did_you_mean(key, SPEC) for key in strays)
+        opened = None if misspelt else self.opened(node, spec, factory, at)
+        for key, child in strays.items():
+            inside = "; it belongs under init_args" if opened and key in opened.fields else ""
+            repair = did_you_mean(key, SPEC) or inside
+            self.faults.append(f"{child.where}: unknown key {key!r} under {'.'.join(at)}{repair}")
+        if opened is None or strays:
+            return None
+        return opened._replace(init_args=overlay(opened.init_args, Node(others, node.where)))
+
+    def opened(self, node: Node, spec: dict[str, Node], factory: Factory, at: Place) -> _Opened | None:
+        name = spec.get("class_path")
+        try:
+            if name is None or not isinstance(name.value, str):
+                raise RecipeError(_needs_class(factory))
+            kind = find_class(name.value, factory.base, factory.given)
+            fields = fields_of(kind, factory.given)
+        except RecipeError as error:
+            colon = " " if str(error).startswith("needs") else ": "
+            self.faults.append(f"{in_words(name or node, at)}{colon}{error}")
+            return None
+        init_args = spec.get("init_args") or Node({}, node.where)
+        if init_args.value is None:  # all its lines were taken out
+            init_args = Node({}, init_args.where)
+        if not isinstance(init_args.value, dict):
+            place = ".".join((*at, "init_args"))
+            self.faults.append(f"{init_args.where}: {place} must be a mapping, got {show(init_args)}")
+            return None
+        return _Opened(kind, fields, init_args)
+
+
+def _given(node: Node, fields: dict[str, Field]) -> dict[str, Node]:
+    """What the recipe sets of these, without what it set of another class and this one does not take."""
     return {key: child for key, child in node.value.items() if not child.left_over or _suits(child, fields.get(key))}
 
 
 def _suits(node: Node, field: Field | None) -> bool:
     if field is None:
         return False
-    try:
-        _value(_over_default(node, field, node.where), field.hint, ())
-    except RecipeError:
-        return False
-    return True
-
-
-def _value(node: Node, hint: Any, at: Place) -> Any:
-    mapping, item, factory = mapping_of(hint), item_of(hint), factory_of(hint)
-    if mapping is not None and isinstance(node.value, dict):
-        return _mapping(node, fields_of(mapping), at)
-    if item is not None and isinstance(node.value, list):
-        return [_value(child, item, (*at, str(number))) for number, child in enumerate(node.value)]
-    if factory is not None and (isinstance(node.value, dict) or _is_class_name(node, hint)):
-        made = _open(node, factory, at)
-        init_args = _mapping(made.init_args, made.fields, (*at, "init_args"))
-        return {"class_path": import_path(made.kind), "init_args": init_args}
-    try:
-        return parse(node, hint)
-    except ValueError:
-        raise RecipeError(_wrong_type(node, hint, at)) from None
+    resolver = _Resolver()
+    resolver.value(_over_default(node, field, node.where), field.hint, ())
+    return not resolver.faults
 
 
 def _over_default(node: Node | None, field: Field, where: str) -> Node:
-    """What a recipe says of a mapping or an object counts upon the default, not instead of it."""
+    """What a recipe sets of a mapping or an object counts on top of the default, not instead of it."""
     if node is None:
         return as_node(None if field.default is REQUIRED else field.default, where)
     if field.default is REQUIRED or (mapping_of(field.hint) is None and factory_of(field.hint) is None):
@@ -126,45 +208,10 @@ def _over_default(node: Node | None, field: Field, where: str) -> Node:
     return overlay(as_node(field.default, where), node)
 
 
-class _Opened(NamedTuple):
-    """A node of `class_path` and `init_args`: the class, the keys it takes, and what the recipe says of them."""
-
-    kind: Any
-    fields: dict[str, Field]
-    init_args: Node
-
-
-def _open(node: Node, factory: Factory, at: Place) -> _Opened:
-    """The command may leave `init_args` out of an option's name; a file may not: there it is one way or the other."""
-    spec = node.value if isinstance(node.value, dict) else {"class_path": node}
-    others = {key: child for key, child in spec.items() if key not in SPEC}
-    stray = next(((key, child) for key, child in others.items() if not child.from_command), None)
-    if stray and did_you_mean(stray[0], SPEC):
-        raise RecipeError(
-            f"{stray[1].where}: unknown key {stray[0]!r} under {'.'.join(at)}{did_you_mean(stray[0], SPEC)}"
-        )
-    kind = _kind(spec.get("class_path"), node, factory, at)
-    fields = fields_of(kind, factory.given)
-    if stray:
-        nearer = "; it belongs under init_args" if stray[0] in fields else ""
-        raise RecipeError(f"{stray[1].where}: unknown key {stray[0]!r} under {'.'.join(at)}{nearer}")
-    init_args = spec.get("init_args") or Node({}, node.where)
-    if init_args.value is None:  # all its lines were taken out
-        init_args = Node({}, init_args.where)
-    if not isinstance(init_args.value, dict):
-        raise RecipeError(f"{init_args.where}: {'.'.join(at)}.init_args must be a mapping, got {show(init_args)}")
-    return _Opened(kind, fields, overlay(init_args, Node(others, node.where)))
-
-
-def _kind(name: Node | None, node: Node, factory: Factory, at: Place) -> Any:
-    if name is not None and isinstance(name.value, str):
-        try:
-            return find_class(name.value, factory.base)
-        except RecipeError as error:
-            raise RecipeError(f"{_place(name, at)}: {error}") from None
-    kinds = [kind.__name__ for kind in kinds_of(factory.base)]
-    choices = f": {', '.join(kinds)}" if 0 < len(kinds) < 20 else ""
-    raise RecipeError(f"{_place(name or node, at)} needs a class_path, the name of a {factory.base.__name__}{choices}")
+def _needs_class(factory: Factory) -> str:
+    names = names_of(factory.base, factory.given)
+    known = f": {', '.join(names)}" if 0 < len(names) < 20 else ""
+    return f"needs a class_path, the name of {a(factory.base.__name__)}{known}"
 
 
 def _is_class_name(node: Node, hint: Any) -> bool:
@@ -177,8 +224,7 @@ def _is_class_name(node: Node, hint: Any) -> bool:
     return False
 
 
-def _unknown(key: str, child: Node, node: Node, fields: dict[str, Field], at: Place) -> str:
-    meant = _nearest(key, node, fields, at)
+def _unknown(key: str, child: Node, meant: Place | None, at: Place) -> str:
     if child.from_command:
         return f"{child.where}: unknown option" + (f"; did you mean --{option_name(meant)}?" if meant else "")
     under = f" under {'.'.join(at)}" if at else ""
@@ -188,7 +234,7 @@ def _unknown(key: str, child: Node, node: Node, fields: dict[str, Field], at: Pl
 
 
 def _nearest(key: str, node: Node, fields: dict[str, Field], at: Place) -> Place | None:
-    """Where the key, or what it is called here, can stand: beside, further in, or else what beside looks like it."""
+    """Where the key, or what it is called here, can be: next to it or further in; else what looks like it."""
     for name in (OTHER_NAMES.get(key), key):
         if name in fields:
             return (*at, name)
@@ -200,21 +246,11 @@ def _nearest(key: str, node: Node, fields: dict[str, Field], at: Place) -> Place
 
 
 def _wrong_type(node: Node, hint: Any, at: Place) -> str:
-    return f"{_place(node, at)} must be {describe(hint)}, got {show(node)}{_repair(node, hint)}"
+    return f"{in_words(node, at)} must be {describe(hint)}, got {show(node)}{_repair(node, hint)}"
 
 
 def _repair(node: Node, hint: Any) -> str:
     quotable = isinstance(node.value, (int, float)) and "str" in describe(hint).split(" or ")
     if quotable and not node.from_command:
         return " (put it in quotes)"
-    return did_you_mean(node.value, describe(hint).split("'")[1::2]) if isinstance(node.value, str) else ""
-
-
-def _place(node: Node, at: Place) -> str:
-    """Where it was written and which key it is; an option that is the key needs no second name."""
-    return node.where if node.where == f"--{option_name(at)}" else f"{node.where}: {'.'.join(at)}"
-
-
-def option_name(at: Place) -> str:
-    """How the command calls a key: without the `init_args` in between."""
-    return ".".join(part for part in at if part != "init_args")
+    return did_you_mean(node.value, choices(hint)) if isinstance(node.value, str) else ""

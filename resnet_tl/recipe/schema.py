@@ -5,11 +5,8 @@ from __future__ import annotations
 import ast
 import dataclasses
 import enum
-import importlib
 import inspect
-import sys
 import textwrap
-import types
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +14,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from resnet_tl import imports
 from resnet_tl.errors import RecipeError, did_you_mean
+from resnet_tl.ranges import arms, hints_of, parts
 from resnet_tl.recipe.moved import MOVED
 
 REQUIRED: Any = inspect.Parameter.empty
@@ -66,7 +65,7 @@ def fields_of(target: Any, given: int = 0) -> dict[str, Field]:
     if isinstance(target, Section):
         return target.fields
     if dataclasses.is_dataclass(target):
-        hints = typing.get_type_hints(target)
+        hints = typing.get_type_hints(target, include_extras=True)
         return {f.name: Field(hints[f.name], _dataclass_default(f)) for f in dataclasses.fields(target) if f.init}
     if not inspect.isclass(target):
         return _parameters(target, given)[0]
@@ -84,13 +83,6 @@ def fields_of(target: Any, given: int = 0) -> dict[str, Field]:
     return fields
 
 
-def arms(hint: Any) -> tuple[Any, ...]:
-    """The alternatives of a union; any other type is its own only one."""
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return tuple(arm for member in typing.get_args(hint) for arm in arms(member))
-    return (hint,)
-
-
 def mapping_of(hint: Any) -> Any | None:
     """The `Section` or dataclass among a hint's arms."""
     return next((a for a in arms(hint) if isinstance(a, Section) or _is_dataclass(a)), None)
@@ -102,7 +94,7 @@ def factory_of(hint: Any) -> Factory | None:
         if _is_class(arm) and not issubclass(arm, _VALUES):
             return Factory(arm, 0, late=False)
         if typing.get_origin(arm) is Callable:
-            arguments, returned = typing.get_args(arm)
+            arguments, returned = typing.get_args(arm) or (..., Any)
             base = returned if inspect.isclass(returned) else object
             return Factory(base, 0 if arguments is Ellipsis else len(arguments), late=True)
     return None
@@ -110,7 +102,7 @@ def factory_of(hint: Any) -> Factory | None:
 
 def item_of(hint: Any) -> Any | None:
     """The type of the items, where a hint is a list of mappings or of objects."""
-    for arm in arms(hint):
+    for arm in (parts(arm)[0] for arm in arms(hint)):
         if typing.get_origin(arm) in (list, Sequence) and typing.get_args(arm):
             item = typing.get_args(arm)[0]
             if mapping_of(item) or factory_of(item):
@@ -118,22 +110,38 @@ def item_of(hint: Any) -> Any | None:
     return None
 
 
-def find_class(name: str, base: type) -> Any:
-    """The class called `name`, a full import path or the bare name of a known kind of `base`.
+def find_class(name: str, base: type, given: int = 0) -> Any:
+    """What makes a `base` and is called `name`: a full import path, or the short name of a known class.
 
     Raises RecipeError without a place: the caller knows where the name was written.
     """
     if "." in name:
-        found = import_object(name)
-        if inspect.isclass(found) and not issubclass(found, base):
-            raise RecipeError(f"{name!r} is no {base.__name__}")
-        return found
-    known: dict[str, type] = {kind.__name__: kind for kind in kinds_of(base)}
-    if name not in known:
-        few = f"; there are {', '.join(sorted(known))}" if 0 < len(known) < 20 else ""
-        near = did_you_mean(name, known) or few
-        raise RecipeError(f"no {base.__name__} is called {name!r}{near} (a class of your own: package.module.Class)")
-    return known[name]
+        found = imports.import_maker(MOVED.get(name, name), base)
+    else:
+        known: dict[str, type] = {kind.__name__: kind for kind in kinds_of(base)}
+        if name not in known:
+            names = names_of(base, given)
+            few = f"; there are {', '.join(sorted(names))}" if 0 < len(names) < 20 else ""
+            near = did_you_mean(name, names) or few
+            raise RecipeError(f"no {base.__name__} is called {name!r}{near} (your own class: package.module.Class)")
+        found = known[name]
+    if found.__module__.startswith("resnet_tl.") and not can_be_named(found, given):
+        below = [kind.__name__ for kind in kinds_of(found) if kind is not found]
+        raise RecipeError(f"{name!r} is only a base class: expected one of {', '.join(below)}")
+    return found
+
+
+def names_of(base: type, given: int) -> list[str]:
+    """The short names by which a recipe can name a `base`."""
+    return [kind.__name__ for kind in kinds_of(base) if can_be_named(kind, given)]
+
+
+def can_be_named(kind: Any, given: int) -> bool:
+    """Whether a recipe can give all that a class needs: what has no default must not be an object itself."""
+    return not any(
+        field.default is REQUIRED and (mapping_of(field.hint) is not None or factory_of(field.hint) is not None)
+        for field in fields_of(kind, given).values()
+    )
 
 
 def kinds_of(base: type) -> list[type]:
@@ -151,17 +159,7 @@ def kinds_of(base: type) -> list[type]:
 
 def import_object(path: str) -> Any:
     """The object at `package.module.Name`, or where it has moved to."""
-    path = MOVED.get(path, path)
-    module_name, _, name = path.rpartition(".")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the module is there, and fails to import something of its own
-        raise RecipeError(f"cannot import {path!r}: there is no module {error.name!r}") from None
-    if not hasattr(module, name):
-        raise RecipeError(f"cannot import {path!r}: {module_name} has no {name!r}{did_you_mean(name, vars(module))}")
-    return getattr(module, name)
+    return imports.import_object(MOVED.get(path, path))
 
 
 def import_path(target: Any) -> str:
@@ -188,14 +186,20 @@ def _parameters(function: Callable[..., Any], given: int) -> tuple[dict[str, Fie
     parameters = list(inspect.signature(function).parameters.values())
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     left = [*positional[given:], *(p for p in parameters if p.kind is p.KEYWORD_ONLY)]
-    hints = _hints(function)
+    hints = hints_of(function)
     fields = {p.name: Field(hints.get(p.name, Any), p.default) for p in left}
     return fields, any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 def _passed_up(constructor: Callable[..., Any], given: int) -> tuple[int, set[str]]:
     """How many arguments, and which by name, a constructor itself passes to `super().__init__`."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(constructor)))
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(constructor)))
+    except (OSError, TypeError, SyntaxError):
+        raise RecipeError(
+            f"{import_path(constructor)} takes **{_options_name(constructor)}, and without its source nobody knows for "
+            "which arguments; expected them one by one"
+        ) from None
     for call in ast.walk(tree):
         if isinstance(call, ast.Call) and ast.unparse(call.func) == "super().__init__":
             splat = any(isinstance(argument, ast.Starred) for argument in call.args)
@@ -203,15 +207,6 @@ def _passed_up(constructor: Callable[..., Any], given: int) -> tuple[int, set[st
     return given, set()
 
 
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """Type hints one by one: a name that only a type checker imports leaves its own parameter untyped, no other."""
-    function = inspect.unwrap(function)
-    scope = vars(sys.modules[function.__module__])
-    hints: dict[str, Any] = {}
-    for name, annotation in getattr(function, "__annotations__", {}).items():
-        alone = types.SimpleNamespace(__annotations__={name: annotation})
-        try:
-            hints |= typing.get_type_hints(alone, globalns=scope, localns=scope)
-        except NameError:
-            hints[name] = Any
-    return hints
+def _options_name(constructor: Callable[..., Any]) -> str:
+    parameters = inspect.signature(constructor).parameters.values()
+    return next(parameter.name for parameter in parameters if parameter.kind is parameter.VAR_KEYWORD)

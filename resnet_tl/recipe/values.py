@@ -1,55 +1,25 @@
-"""Single values of a recipe: text and YAML to what a type wants, defaults back to what a recipe would say."""
+"""Values of a recipe: in a message, and defaults of signatures as a recipe would write them."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import inspect
-import typing
-from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from resnet_tl.recipe.node import Node, plain
-from resnet_tl.recipe.schema import arms, factory_of, fields_of, import_path, mapping_of
-
-
-def parse(node: Node, hint: Any) -> Any:
-    """The value as its type reads it: `"1e-4"` as a float, `[1, 2]` typed after an option as a list.
-
-    jsonargparse judges. Raises a bare ValueError, because its words are for programmers.
-    """
-    from jsonargparse import ArgumentError, ArgumentParser
-
-    accepted = tuple(arm for arm in arms(hint) if factory_of(arm) is None and mapping_of(arm) is None)
-    if node.value is None and {type(None), Any} & set(accepted):
-        return None
-    if node.value is None or not accepted:
-        raise ValueError
-    parser = ArgumentParser(exit_on_error=False, add_help=False)
-    parser.add_argument("--value", type=typing.Union[accepted])  # noqa: UP007 (built at run time)
-    try:
-        if node.text is not None:
-            return as_plain(parser.parse_args([f"--value={node.text}"]).value)
-        return as_plain(parser.parse_object({"value": plain(node)}).value)
-    except ArgumentError:
-        raise ValueError from None
-
-
-def describe(hint: Any) -> str:
-    """A type in a user's words: `int`, `one of 'avg', 'max'`, `a list of int or null`."""
-    words = [_describe_arm(arm) for arm in sorted(arms(hint), key=lambda arm: arm is type(None))]
-    return " or ".join(dict.fromkeys(words))
+from resnet_tl.recipe.schema import import_path
 
 
 def show(node: Node) -> str:
     """A value in a message: short, on one line."""
     if isinstance(node.value, dict):
         return "a mapping"
-    if isinstance(node.value, list):
-        return "a list"
-    text = {None: "null", True: "true", False: "false"}.get(node.value, repr(node.value))
+    if node.value is None or isinstance(node.value, bool):
+        return {None: "null", True: "true", False: "false"}[node.value]
+    text = repr(plain(node))
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -79,19 +49,3 @@ def as_node(default: Any, where: str) -> Node:
         return Node([tree(child) for child in value] if isinstance(value, list) else value, where)
 
     return tree(as_plain(default))
-
-
-def _describe_arm(arm: Any) -> str:
-    origin, arguments = typing.get_origin(arm), typing.get_args(arm)
-    factory, mapping = factory_of(arm), mapping_of(arm)
-    if factory is not None:
-        return f"the class_path of a {factory.base.__name__}"
-    if mapping is not None:
-        keys = list(fields_of(mapping))
-        return f"a mapping of {', '.join(keys[:6])}" + (", ..." if len(keys) > 6 else "")
-    if origin is typing.Literal:
-        return f"one of {', '.join(map(repr, arguments))}" if len(arguments) > 1 else repr(arguments[0])
-    if origin in (list, tuple, set, Sequence):
-        return f"a list of {describe(arguments[0])}"
-    named = {type(None): "null", bool: "true or false", list: "a list", tuple: "a list", Any: "anything"}
-    return "a mapping" if dict in (arm, origin) else named.get(arm, getattr(arm, "__name__", str(arm)))

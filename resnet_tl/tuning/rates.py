@@ -7,7 +7,6 @@ added, rebuilt or matched when a phase changes or a run resumes.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from resnet_tl.errors import RecipeError, did_you_mean
+from resnet_tl.imports import import_object, makes, returns_function
 
 
 @dataclass
@@ -194,17 +194,22 @@ def _imported(
 
 def _find(path: str) -> Any:
     """What a schedule's name means that is no name of ours."""
-    module, _, name = path.rpartition(".")
-    if not module:
+    if "." not in path:
         known = [*_SHAPES, "plateau"]
         raise RecipeError(
             f"schedule.name is {path!r}, expected one of {', '.join(known)}, or an import path"
             + did_you_mean(path, known)
         )
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise RecipeError(f"schedule.name is {path!r}, which cannot be imported: {_first_line(error)}") from error
+        found = import_object(path)
+    except RecipeError as error:
+        raise RecipeError(f"schedule.name: {error}") from None
+    if not (makes(found, LRScheduler) or returns_function(found)):
+        raise RecipeError(
+            f"schedule.name is {path!r}, expected a subclass of torch's LRScheduler, or a function of the number of "
+            "steps that is annotated to return one of the step: -> Callable[[int], float]"
+        )
+    return found
 
 
 def _made(make: Callable[..., Any], schedule: Schedule, *arguments: Any, **options: Any) -> Any:

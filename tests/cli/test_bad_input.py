@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+DATA = "data:\n  class_path: ImageFolder\n  init_args: {root: photos}\n"
 FIT = "fit -c photos.yaml --data.root "
 
 
@@ -38,7 +39,9 @@ def world(here: Path, images: Path) -> Path:
         (here / "broken" / "red" / f"{number}.png").write_bytes(b"\x89PNG\r\n\x1a\nnot really")
     (here / "no_label.csv").write_text("path,klass\nphotos/train/red/0.png,red\n")
     (here / "words.txt").write_text("hello")
-    (here / "wrong.yaml").write_text("model:\n  class_path: Classification\n  init_args:\n    optimiser: {lr: 1}\n")
+    (here / "wrong.yaml").write_text(
+        "model:\n  class_path: Classification\n  init_args:\n    optimiser: {lr: 1}\n" + DATA
+    )
     (here / "tab.yaml").write_text("model:\n\tclass_path: Classification\n")
     (here / "evil.pth").write_bytes(pickle.dumps(Evil()))
     torch.save({"features.0.weight": torch.zeros(3, 3), "features.1.weight": torch.zeros(4)}, here / "other.pth")

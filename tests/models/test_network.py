@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import functools
+import re
 
 import pytest
 import torch
 from torch import nn
 
+from resnet_tl.errors import RecipeError
 from resnet_tl.models.heads.classification import LinearHead, MLPHead
 from resnet_tl.models.network import Backbone, Network, build, public_keys
 from resnet_tl.structures.records import Preprocessing
@@ -109,3 +111,9 @@ def test_a_custom_trunk_by_import_path(monkeypatch: pytest.MonkeyPatch) -> None:
     network = build(Backbone("users_package.UsersTrunk"), None, functools.partial(LinearHead, pool="max"), ["a", "b"])
     assert network(torch.zeros(2, 3, 16, 16, dtype=torch.uint8)).shape == (2, 2)
     assert list(network.stages()) == ["stem", "head"]
+
+
+@pytest.mark.parametrize("path", ["os.system", "os.getcwd", "collections.OrderedDict", "no.such.Trunk", "../.."])
+def test_what_is_not_a_trunk_is_refused_and_not_called(path: str) -> None:
+    with pytest.raises(RecipeError, match=rf"^backbone\.name: .*{re.escape(repr(path))}"):
+        build(Backbone(path), None, LinearHead, ["a", "b"])

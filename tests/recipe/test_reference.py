@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from resnet_tl.recipe.reference import can_be_named, reference
-from resnet_tl.recipe.schema import REQUIRED, Section
+from resnet_tl.recipe.reference import reference
+from resnet_tl.recipe.schema import REQUIRED, Section, can_be_named
 from resnet_tl.run.build import sections
 
 

@@ -121,12 +121,12 @@ def test_what_is_typed_is_read_as_its_type_wants(resolved: Any) -> None:
         ("seed: 3", "seed: x", "photos.yaml:1: seed must be int, got 'x'"),
         ("seed: 3", "seed: 3.5", "photos.yaml:1: seed must be int, got 3.5"),
         ("seed: 3", "seed: true", "photos.yaml:1: seed must be int, got true"),
-        ("seed: 3", "seed: [1]", "photos.yaml:1: seed must be int, got a list"),
+        ("seed: 3", "seed: [1]", "photos.yaml:1: seed must be int, got [1]"),
         ("seed: 3", "seed:", "photos.yaml:1: seed must be int, got null"),
         ("hidden: 4", "hiden: 4", "photos.yaml:7: unknown key 'hiden' under model.init_args.head.init_args; did you mean 'hidden'?"),
         ("hidden: 4", "pool: mean", "photos.yaml:7: model.init_args.head.init_args.pool must be one of 'avg', 'max', got 'mean'; did you mean 'max'?"),
         ("hidden: 4", "pool: agv", "photos.yaml:7: model.init_args.head.init_args.pool must be one of 'avg', 'max', got 'agv'; did you mean 'avg'?"),
-        ("class_path: Deep", "class_path: Dep", "photos.yaml:6: model.init_args.head: no Head is called 'Dep'; did you mean 'Deep'? (a class of your own: package.module.Class)"),
+        ("class_path: Deep", "class_path: Dep", "photos.yaml:6: model.init_args.head: no Head is called 'Dep'; did you mean 'Deep'? (your own class: package.module.Class)"),
         ("class_path: Deep", "class_path: 3", "photos.yaml:6: model.init_args.head needs a class_path, the name of a Head: Flat, Deep, Starred, Fixed, Towered"),
         ("class_path: Deep", "class_pth: Deep", "photos.yaml:6: unknown key 'class_pth' under model.init_args.head; did you mean 'class_path'?"),
         ("class_path: Deep", "dropout: 1", "photos.yaml:6: unknown key 'dropout' under model.init_args.head; it belongs under init_args"),
@@ -137,7 +137,7 @@ def test_what_is_typed_is_read_as_its_type_wants(resolved: Any) -> None:
         ("{name: adamw}", "sgd", "photos.yaml:11: model.init_args.optimizer must be a mapping of name, lr, betas, options, got 'sgd'"),
         ("root: photos", "root: 2024", "photos.yaml:15: data.init_args.root must be str, got 2024 (put it in quotes)"),
         ("root: photos", "batch_size: 3", "data.root is missing: add --data.root VALUE or write it in the recipe"),
-        ("root: photos", "root: x\n    weights: [1, b]", "photos.yaml:16: data.init_args.weights must be a list of float or null, got a list"),
+        ("root: photos", "root: x\n    weights: [1, b]", "photos.yaml:16: data.init_args.weights must be a list of float or null, got [1, 'b']"),
         ("class_path: Folder", "class_path: nowhere.Folder", "photos.yaml:13: data: cannot import 'nowhere.Folder': there is no module 'nowhere'"),
         ("max_epochs: 5", "max_epoch: 5", "photos.yaml:17: unknown key 'max_epoch' under trainer; did you mean 'max_epochs'?"),
         ("max_epochs: 5", "precision: 16", "photos.yaml:17: trainer.precision must be one of 'auto', 32 or null, got 16"),
@@ -162,7 +162,7 @@ def test_a_wrong_recipe(resolved: Any, old: str, new: str, message: str) -> None
         ("learning_rate", "3", "--learning_rate: unknown option; did you mean --model.optimizer.lr?"),
         ("epochs", "3", "--epochs: unknown option; did you mean --trainer.max_epochs?"),
         ("zzzz", "3", "--zzzz: unknown option"),
-        ("model__head", "Dep", "--model.head: no Head is called 'Dep'; did you mean 'Deep'? (a class of your own: package.module.Class)"),
+        ("model__head", "Dep", "--model.head: no Head is called 'Dep'; did you mean 'Deep'? (your own class: package.module.Class)"),
         ("model__phases", "[{epochs: x}]", "--model.phases: model.init_args.phases.0.epochs must be int or null, got 'x'"),
         ("model__optimizer", "fast", "--model.optimizer must be a mapping of name, lr, betas, options, got 'fast'"),
         ("data__weights", "all", "--data.weights must be a list of float or null, got 'all'"),
@@ -176,7 +176,54 @@ def test_a_wrong_option(resolved: Any, key: str, value: str, message: str) -> No
 
 def test_what_is_missing_is_named_by_its_option(resolved: Any) -> None:
     with pytest.raises(RecipeError, match=r"^model is missing: add --model VALUE or write it in the recipe$"):
-        resolved("data: Folder")
+        resolved("data: {class_path: Folder, init_args: {root: photos}}")
+
+
+def test_all_faults_are_listed_by_their_lines_and_each_once(resolved: Any) -> None:
+    text = (
+        RECIPE.replace("seed: 3", "sead: 3")
+        .replace("hidden: 4", "hiden: 4, dropout: x")
+        .replace("max_epochs: 5", "max_epochs: five")
+    )
+    text = text.replace("root: photos", "batch_size: [1]").replace(
+        "epochs: 2, train: [head]", "epochs: two, trane: [head]"
+    )
+    with pytest.raises(RecipeError) as error:
+        resolved(text, model__optimizer__lr="fast", data__zzzz="1")
+    assert str(error.value).splitlines() == [
+        "the recipe has 10 faults:",
+        "  photos.yaml:1: unknown key 'sead'; did you mean 'seed'?",
+        "  photos.yaml:7: unknown key 'hiden' under model.init_args.head.init_args; did you mean 'hidden'?",
+        "  photos.yaml:7: model.init_args.head.init_args.dropout must be float, got 'x'",
+        "  photos.yaml:9: unknown key 'trane' under model.init_args.phases.0; did you mean 'train'?",
+        "  photos.yaml:9: model.init_args.phases.0.epochs must be int or null, got 'two'",
+        "  photos.yaml:15: data.init_args.batch_size must be int, got [1]",
+        "  photos.yaml:17: trainer.max_epochs must be int or null, got 'five'",
+        "  --model.optimizer.lr must be float, got 'fast'",
+        "  --data.zzzz: unknown option",
+        "  data.root is missing: add --data.root VALUE or write it in the recipe",
+    ]
+
+
+def test_nothing_is_imported_or_called_that_is_not_of_its_kind(
+    resolved: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "foreign.py").write_text(
+        "from tests.recipe import conftest\n"
+        "def called(*arguments, **options): raise AssertionError\n"
+        "def unlike(*arguments) -> int: raise AssertionError\n"
+        "class Unlike:\n    def __init__(self, *arguments): raise AssertionError\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for path in ("os.system", "foreign.called", "foreign.unlike", "foreign.Unlike", "os.path"):
+        with pytest.raises(RecipeError) as error:
+            resolved(model__head=path)
+        assert str(error.value) == (
+            f"--model.head: {path!r} is not a Head: expected a subclass of Head, or a function annotated to return one"
+        )
+    for path in ("../..", "a..b", ".a", "a.", "a.b c"):
+        with pytest.raises(RecipeError, match=r"expected package\.module\.Name$"):
+            resolved(model__head=path)
 
 
 def test_the_options_are_the_values_that_can_be_set(resolved: Any, tmp_path: Path, section: Section) -> None:

@@ -74,7 +74,7 @@ def test_classes_are_found_by_name_and_by_import_path(world: SimpleNamespace) ->
         ("nowhere.at.All", "cannot import 'nowhere.at.All': there is no module 'nowhere'"),
         ("json.nowhere.All", "cannot import 'json.nowhere.All': there is no module 'json.nowhere'"),
         ("json.JSONDecodr", "cannot import 'json.JSONDecodr': json has no 'JSONDecodr'; did you mean 'JSONDecoder'?"),
-        ("json.JSONDecoder", "'json.JSONDecoder' is no Head"),
+        ("json.JSONDecoder", "'json.JSONDecoder' is not a Head: expected a subclass of Head, or a function "),
     ],
 )
 def test_a_class_that_is_not_there(world: SimpleNamespace, name: str, message: str) -> None:

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 import pytest
 
+from resnet_tl.recipe.hints import describe, parse
 from resnet_tl.recipe.node import Node
-from resnet_tl.recipe.values import as_plain, describe, parse, show
+from resnet_tl.recipe.values import as_plain, show
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,7 @@ from resnet_tl.recipe.values import as_plain, describe, parse, show
         (list[float] | Literal["auto"], "a list of float or 'auto'"),
         (tuple[int, ...], "a list of int"),
         (list[dict[str, Any]], "a list of a mapping"),
-        (dict[str, float], "a mapping"),
+        (dict[str, float], "a mapping to float"),
         (Any, "anything"),
     ],
 )

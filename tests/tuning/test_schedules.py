@@ -246,9 +246,10 @@ def test_a_warm_up_longer_than_a_later_span_is_refused_before_training(tmp_path:
     ("schedule", "message"),
     [
         (Schedule("cosin"), "expected one of constant, .*; did you mean 'cosine'"),
-        (Schedule("no.such.thing"), "cannot be imported: No module named 'no'"),
-        (Schedule("math.no_such"), "cannot be imported"),
-        (Schedule("math.sqrt"), "returns 4.0, expected a function of the step"),
+        (Schedule("no.such.thing"), "cannot import 'no.such.thing': there is no module 'no'"),
+        (Schedule("math.no_such"), "cannot import 'math.no_such'"),
+        (Schedule("math.sqrt"), "expected a subclass of torch's LRScheduler, or a function"),
+        (Schedule("os.system"), "expected a subclass of torch's LRScheduler, or a function"),
         (Schedule("torch.optim.lr_scheduler.StepLR"), "refuses its arguments: .*step_size"),
         (Schedule("plateau", options={"patent": 1}), "refuses its arguments"),
         (Schedule("plateau", warmup_epochs=1), "warmup_epochs means nothing to 'plateau'"),

@@ -96,12 +96,14 @@ def build_transform(step: Any) -> A.BasicTransform | A.BaseCompose:
 
 def _find(name: str) -> type[A.BasicTransform | A.BaseCompose]:
     """Returns a transform of albumentations, or the one at an import path."""
+    if not isinstance(name, str):
+        raise RecipeError(f"class_path is {name!r}; expected the name of a transform")
     module, _, attribute = name.rpartition(".")
     if attribute in REFUSED:
         raise RecipeError(f"{name} cannot be listed: images stay bytes and the network normalises them; remove it")
     try:
         found: Any = getattr(importlib.import_module(module) if module else A, attribute, None)
-    except ImportError as error:
+    except (ImportError, TypeError, ValueError) as error:  # TypeError, ValueError: not a path, "a..b"
         raise RecipeError(f"{name} cannot be imported ({error})") from error
     if not _is_transform(found):
         near = "" if module else did_you_mean(name, [known for known, value in vars(A).items() if _is_transform(value)])

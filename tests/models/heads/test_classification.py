@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -12,12 +13,16 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jsonargparse import ArgumentParser
 from torch import Tensor
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.models.heads.base import Head
 from resnet_tl.models.heads.classification import GeM, LinearHead, MLPHead, choose_thresholds
+from resnet_tl.recipe.build import instantiate
+from resnet_tl.recipe.node import Node, overlay
+from resnet_tl.recipe.read import override
+from resnet_tl.recipe.resolve import resolve
+from resnet_tl.recipe.schema import Field, Section
 from resnet_tl.structures.records import Level
 
 LEVELS = [Level("c4", 2, 16), Level("c5", 3, 32)]
@@ -202,9 +207,14 @@ class Model:
     ],
 )
 def test_a_recipe_names_it_shortly(arguments: list[str], kind: type[LinearHead]) -> None:
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(Model, "model")
-    head = parser.instantiate(parser.parse_args(arguments)).model.head
+    options = [
+        override(key.removeprefix("--"), text) for key, text in zip(arguments[::2], arguments[1::2], strict=True)
+    ]
+    section = Section({"model": Field(Model)})
+    recipe = resolve(
+        functools.reduce(overlay, options, Node({"model": Node({"class_path": Node("Model", "")}, "")}, "")), section
+    )
+    head = instantiate(Model, recipe["model"]).head
     assert type(head) is kind
     assert head.dropout.p == 0.3
     assert head.fc.out_features == 3
