@@ -5,24 +5,40 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from importlib import import_module
 
-from lightning.pytorch import Trainer
-from schema_tables import Documented, cell, documented, meanings_of, summary_of, table
+from tables import cell, table
 
 from resnet_tl.cli.main import VERBS
 from resnet_tl.data.base import ImageData
-from resnet_tl.recipe.schema import Field, Section, fields_of
+from resnet_tl.recipe.docstrings import arguments, summary
+from resnet_tl.recipe.reference import Argument, Entry, reference
+from resnet_tl.recipe.schema import import_object, mapping_of
 from resnet_tl.recipe.shipped import describe, shipped
 from resnet_tl.run.build import sections
 
-MODULES = {"validate": "evaluate", "test": "evaluate"}
-PYTHON_ONLY = {
-    *("ImageSet", "BoxSet", "MaskSet", "ClassificationData", "DetectionData", "SegmentationData"),
-    *("SegmentationHead", "Decoder"),
+PLACES = {
+    "Task": "model",
+    "Head": "model.head",
+    "Neck": "model.neck",
+    "PixelLoss": "model.head.losses",
+    "ImageData": "data",
 }
-"""What a recipe cannot name: bases of data and heads of your own, and what their constructors are given in Python."""
+"""Where a recipe names a class of a kind. Callbacks are Lightning's, or the user's own."""
+
+TITLES = {
+    "quickstart": "Quick start",
+    "classify": "Classify",
+    "detect": "Detect",
+    "instance": "Instance masks",
+    "segment": "Segment",
+    "overlays": "Overlays, laid over any of these",
+}
+
+TRAINER = (
+    "The arguments of Lightning's `Trainer`, in its documentation's words; `precision: auto` is the default here. What "
+    "the command sets itself (`logger`, `plugins`, `default_root_dir` and so on) is not a key."
+)
 
 
 def pages() -> dict[str, str]:
@@ -42,7 +58,7 @@ def contents() -> str:
 
 | page | what it lists |
 | --- | --- |
-| [Keys of a recipe](keys.md) | `model`, `trainer`, `tracking`: every key with type, default and meaning |
+| [Keys of a recipe](keys.md) | `model`, `trainer`, `tracking`: every key with type, range, default and meaning |
 | [Data](data.md) | every data class and its keys |
 | [Necks and heads](heads.md) | every neck, head and loss, and its keys |
 | [Verbs](verbs.md) | every verb of the command and its options |
@@ -50,118 +66,88 @@ def contents() -> str:
 """
 
 
-def public() -> list[Documented]:
-    """Every class that a recipe can name or whose keys it sets."""
-    return [entry for entry in documented(sections()) if entry.name not in PYTHON_ONLY]
+def entries() -> list[Entry]:
+    """Every class that a recipe can name and every mapping of keys, without the recipe itself."""
+    found = reference(sections())
+    return [entry for entry in found if entry.name != "recipe" and entry.kind in ("", *PLACES)]
 
 
 def keys_page() -> str:
-    top = sections().fields
-    trainer = top["trainer"].hint
-    assert isinstance(trainer, Section)
-    entries = [entry for entry in public() if not (entry.at == "data" or _is_head_or_neck(entry))]
-    return "\n".join(
-        [
-            "# Keys of a recipe\n",
-            "A recipe has five sections. Every value is a key of the file and an option of the command:",
-            "`model: {init_args: {optimizer: {lr: 0.02}}}` is `--model.optimizer.lr 0.02`; the command leaves out",
-            "`class_path` and `init_args`.\n",
-            "| section | what |",
-            "| --- | --- |",
-            "| `seed_everything` | the seed of everything random; an integer, default `1` |",
-            "| `model` | the task and its network: [Classification](#classification), [Detection](#detection), "
-            "[Segmentation](#segmentation) |",
-            "| `data` | where images come from: a class of the [data page](data.md) |",
-            "| `trainer` | Lightning's [Trainer](#trainer) |",
-            "| `tracking` | what a run writes besides its folder: [Tracking](#tracking) |",
-            "",
-            *(text for entry in entries for text in _entry(entry)),
-            "## Trainer\n",
-            "At `trainer`. The arguments of Lightning's `Trainer`, whose documentation has more. `precision: auto` is",
-            "the default here. What the command sets itself (`logger`, `plugins`, ...) is not a key.\n",
-            table(Documented(Trainer, "trainer", "", trainer.fields, TRAINER)),
-            "",
-        ]
-    )
-
-
-TRAINER = {
-    "accelerator": "`auto`, `cpu`, `gpu`, `mps`",
-    "devices": "how many, which ones, or `auto`",
-    "strategy": "`ddp` for several devices",
-    "num_nodes": "machines",
-    "precision": "see [precision](../concepts/precision.md)",
-    "max_epochs": "epochs of the run; phases and schedule span them",
-    "max_steps": "optimizer steps after which the run ends, if it is not at its end before",
-    "accumulate_grad_batches": "batches summed up for one optimizer step",
-    "gradient_clip_val": "largest norm of the gradient",
-    "callbacks": "more Lightning callbacks, by import path",
-    "limit_train_batches": "batches (a number) or share of an epoch (a float)",
-    "limit_val_batches": "the same of validation",
-    "limit_test_batches": "the same of the test",
-    "check_val_every_n_epoch": "epochs from one validation to the next",
-    "val_check_interval": "training batches from one validation to the next, or share of an epoch",
-    "log_every_n_steps": "optimizer steps from one line of `metrics.csv` to the next",
-    "deterministic": "only deterministic algorithms, or an error",
-    "detect_anomaly": "find the operation behind a gradient that is NaN; slow",
-}
+    everything = entries()
+    places = _places(everything)
+    chosen = [entry for entry in everything if entry.kind in ("Task", "")]
+    parts = [
+        "# Keys of a recipe\n",
+        "A recipe has five sections. Every value is a key of the file and an option of the command:",
+        "`model: {init_args: {optimizer: {lr: 0.02}}}` is `--model.optimizer.lr 0.02`; the command leaves out",
+        "`class_path` and `init_args`.\n",
+        "| section | what |",
+        "| --- | --- |",
+        "| `seed_everything` | the seed of everything random: an integer, 1 by default |",
+        "| `model` | the task and its network: [Classification](#classification), [Detection](#detection), "
+        "[Segmentation](#segmentation) |",
+        "| `data` | the images: a class of the [data page](data.md) |",
+        "| `trainer` | Lightning's [Trainer](#trainer) |",
+        "| `tracking` | what a run writes besides its folder: [Tracking](#tracking) |",
+        "",
+    ]
+    for entry in chosen:
+        parts += _section(entry, places.get(entry.name, PLACES.get(entry.kind, "")))
+    return "\n".join(parts)
 
 
 def data_page() -> str:
     """Every data class with the keys of its own constructor; those of its bases are listed once."""
-    classes = [entry for entry in public() if entry.at == "data"]
-    bases = list(dict.fromkeys(base for entry in classes for base in _bases(entry.target)))
-    bases.sort(key=lambda base: len(base.__mro__))
+    classes = [entry for entry in entries() if entry.kind == "ImageData"]
     names = ", ".join(f"[{entry.name}](#{entry.name.lower()})" for entry in classes)
     parts = [
         "# Data\n",
         f"Classes for the recipe's `data` section: {names}. Which files each reads: [layouts](../layouts.md).\n",
     ]
+    shared: dict[type, dict[str, Argument]] = {}
     for entry in classes:
-        parts += _entry(replace(entry, fields=_own(entry.target)), _bases(entry.target)[:1])
-    for base in bases:
-        entry = Documented(base, "data", summary_of(base), _own(base), meanings_of(base))
-        parts += _entry(entry, _bases(base)[:1])
+        kind = import_object(entry.path)
+        bases = _bases(kind)
+        parts += _section(entry._replace(arguments=_own(kind, entry.arguments)), "data", bases[:1])
+        for base in bases:
+            shared.setdefault(base, {}).update({argument.name: argument for argument in _own(base, entry.arguments)})
+    for base in sorted(shared, key=lambda base: -len(base.__mro__)):
+        described = arguments(base)
+        rows = [row._replace(description=described.get(row.name, "")) for row in shared[base].values()]
+        parts += _section(Entry(base.__name__, "", "", summary(base), rows), "data", _bases(base)[:1])
     return "\n".join(parts)
 
 
-def _bases(kind: type) -> list[type]:
-    return [base for base in kind.__mro__[1:] if issubclass(base, ImageData)]
-
-
-def _own(kind: type) -> dict[str, Field]:
-    """The fields that a data class's own constructor names, without the listing that its base is given in Python."""
-    named = inspect.signature(kind).parameters
-    python_only = {"images"} if kind.__name__ not in ("CocoDetection", "CocoSegmentation") else set()
-    return {name: field for name, field in fields_of(kind).items() if name in named and name not in python_only}
-
-
 def heads_page() -> str:
-    return "\n".join(
-        [
-            "# Necks and heads\n",
-            "Classes for `model.neck`, `model.head` and a head's `losses`. A class of your own is named by its import",
-            "path: [use your own head](../howto/head.md).\n",
-            *(text for entry in public() if _is_head_or_neck(entry) for text in _entry(entry)),
-        ]
-    )
+    chosen = [entry for entry in entries() if entry.kind in ("Head", "Neck", "PixelLoss")]
+    chosen.sort(key=lambda entry: ("Neck", "Head", "PixelLoss").index(entry.kind))
+    parts = [
+        "# Necks and heads\n",
+        "Classes for `model.neck`, `model.head` and a head's `losses`. A class of your own is named by its import",
+        "path: [use your own head](../howto/head.md).\n",
+    ]
+    for entry in chosen:
+        parts += _section(entry, PLACES[entry.kind])
+    return "\n".join(parts)
 
 
 def verbs_page() -> str:
-    """The HELP text of every verb, as the command prints it."""
+    """The help text of every verb, as the command prints it."""
     parts = [
         "# Verbs\n",
-        "`resnet-tl VERB --help` prints the same. Exit codes: 0 done, 1 a bug (a traceback), 2 a mistake of the user's "
+        "`resnet-tl VERB --help` prints the same. Exit codes: 0 done, 1 a bug (a traceback), 2 a mistake of the user's",
         "(one sentence), 130 after Ctrl-C, 143 after SIGTERM.\n",
     ]
-    for verb, summary in VERBS.items():
-        parts += [f"## {verb}\n", f"{summary[0].upper()}{summary[1:]}.\n", f"```text\n{help_of(verb)}\n```\n"]
+    for verb, text in VERBS.items():
+        parts += [f"## {verb}\n", f"{text[0].upper()}{text[1:]}.\n", f"```text\n{help_of(verb)}\n```\n"]
     return "\n".join(parts)
 
 
 def help_of(verb: str) -> str:
-    text: str = import_module(f"resnet_tl.cli.{MODULES.get(verb, verb)}").HELP
-    return text.format(verb=verb, split="test" if verb == "test" else "validation") if verb in MODULES else text
+    from resnet_tl.cli import main
+
+    text: str = import_module(f"resnet_tl.cli.{main._MODULES.get(verb, verb)}").HELP
+    return text.format(verb=verb, split="test" if verb == "test" else "validation") if "{verb}" in text else text
 
 
 def recipes_page() -> str:
@@ -169,23 +155,13 @@ def recipes_page() -> str:
     folders: dict[str, list[str]] = {}
     for name in shipped():
         folders.setdefault(name.rpartition("/")[0] or "quickstart", []).append(name)
-    titles = {
-        "quickstart": "Quick start",
-        "classify": "Classify",
-        "detect": "Detect",
-        "instance": "Instance masks",
-        "segment": "Segment",
-        "overlays": "Overlays, laid over any of these",
-    }
     parts = [
         "# Shipped recipes\n",
         "`resnet-tl recipes list` prints the names, `recipes show NAME` a recipe, `recipes copy NAME` gives you one to "
         "edit.\n",
     ]
-    for folder in [*titles, *sorted(set(folders) - set(titles))]:
-        if folder not in folders:
-            continue
-        parts += [f"## {titles.get(folder, folder)}\n", "| recipe | what for | needs |", "| --- | --- | --- |"]
+    for folder in [*(name for name in TITLES if name in folders), *sorted(set(folders) - set(TITLES))]:
+        parts += [f"## {TITLES.get(folder, folder)}\n", "| recipe | what for | needs |", "| --- | --- | --- |"]
         for name in folders[folder]:
             text = shipped()[name].read_text(encoding="utf-8")
             parts.append(f"| `{name}` | {cell(describe(shipped()[name]))} | {cell(header(text, 'Needs'))} |")
@@ -200,12 +176,51 @@ def header(recipe: str, word: str) -> str:
     return found[1] if found else ""
 
 
-def _entry(entry: Documented, bases: Sequence[type] = ()) -> Iterator[str]:
-    yield f"## {entry.name}\n"
-    yield f"At `{entry.at}`. {entry.summary}\n"
-    yield table(entry) if entry.fields else "No keys."
+def _section(entry: Entry, place: str, bases: Sequence[type] = ()) -> Iterator[str]:
+    description = TRAINER if entry.name == "trainer" else entry.description
+    yield f"## {entry.name.title() if entry.name == 'trainer' else entry.name}\n"
+    yield f"At `{place}`. {description}\n"
+    rows = [row._replace(description=_meaning(entry, row)) for row in entry.arguments]
+    yield table(rows) if rows else "No keys."
     yield "".join(f"\nAlso the keys of [{base.__name__}](#{base.__name__.lower()}).\n" for base in bases)
 
 
-def _is_head_or_neck(entry: Documented) -> bool:
-    return entry.at.startswith(("model.head", "model.neck"))
+def _meaning(entry: Entry, row: Argument) -> str:
+    """A description; of "see `Task`" that of the base; of Lightning's the first two sentences."""
+    if entry.name == "trainer":
+        return " ".join(re.split(r"(?<=[.!?])\s+", row.description)[:2])
+    if not row.description.startswith("see `"):
+        return row.description
+    bases = import_object(entry.path).__mro__[1:]
+    return next((found[row.name] for base in bases if row.name in (found := arguments(base))), row.description)
+
+
+def _places(everything: Sequence[Entry]) -> dict[str, str]:
+    """Where the keys of each dataclass and section stand in a recipe: `Backbone` at `model.backbone`."""
+    places = {"trainer": "trainer", "Tracking": "tracking"}
+    for _ in range(2):  # of dataclasses within dataclasses, too
+        for entry in everything:
+            above = PLACES.get(entry.kind) or places.get(entry.name)
+            for row in entry.arguments if above else []:
+                inner = next((mapping for hint in _hints(row.hint) if (mapping := mapping_of(hint)) is not None), None)
+                if inner is not None:
+                    places.setdefault(inner.__name__, f"{above}.{row.name}")
+    return places
+
+
+def _hints(hint: object) -> Iterator[object]:
+    """A hint and what it holds: a list's items, a union's arms."""
+    yield hint
+    for inner in getattr(hint, "__args__", ()):
+        yield from _hints(inner)
+
+
+def _bases(kind: type) -> list[type]:
+    return [base for base in kind.__mro__[1:] if issubclass(base, ImageData)]
+
+
+def _own(kind: type, rows: Sequence[Argument]) -> list[Argument]:
+    """Those that a data class's own constructor names; `images` of a base is a listing, given in Python."""
+    named = inspect.signature(kind).parameters
+    is_base = any(issubclass(other, kind) for other in kind.__subclasses__())
+    return [row for row in rows if row.name in named and not (is_base and row.name == "images")]

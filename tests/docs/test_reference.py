@@ -1,0 +1,99 @@
+"""The generated reference is whole: every argument of every class that a recipe can name, every verb, every recipe."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+
+import pytest
+import reference
+
+from resnet_tl.cli.main import VERBS
+from resnet_tl.recipe.schema import Section, factory_of, fields_of, item_of, kinds_of, mapping_of
+from resnet_tl.recipe.shipped import shipped
+from resnet_tl.run.build import sections
+
+
+@pytest.fixture(scope="module")
+def made() -> dict[str, str]:
+    return reference.pages()
+
+
+@pytest.fixture(scope="module")
+def keys(made: dict[str, str]) -> dict[str, set[str]]:
+    """The keys below each heading of all pages; of a data class those of the classes that its section links to, too."""
+    own: dict[str, set[str]] = {}
+    above: dict[str, list[str]] = {}
+    for page in made.values():
+        for section in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
+            title, _, text = section.partition("\n")
+            own[title] = set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+            above[title] = re.findall(r"Also the keys of \[(\w+)\]", text)
+
+    def whole(title: str) -> set[str]:
+        return own[title].union(*map(whole, above[title]))
+
+    return {title: whole(title) for title in own}
+
+
+def classes() -> dict[str, set[str]]:
+    """By the schema itself: each class of ours that a recipe can name or fill, and its arguments."""
+    found: dict[str, set[str]] = {}
+
+    def visit(hint: object) -> None:
+        hint = item_of(hint) or hint
+        mapping, factory = mapping_of(hint), factory_of(hint)
+        if isinstance(mapping, Section):
+            return
+        targets = [(mapping, 0)] if mapping is not None else []
+        targets += [(kind, factory.given) for kind in kinds_of(factory.base)] if factory is not None else []
+        for kind, given in targets:
+            if kind.__module__.startswith("resnet_tl.") and kind.__name__ not in found and _from_a_recipe(kind, given):
+                fields = fields_of(kind, given)
+                found[kind.__name__] = set(fields)
+                for field in fields.values():
+                    visit(field.hint)
+
+    for name, field in sections().fields.items():
+        if name != "trainer":
+            visit(field.hint)
+    return found
+
+
+def _from_a_recipe(kind: type, given: int) -> bool:
+    """Not what needs an object of Python: the bases of data modules are given a listing, a bare head its decoder."""
+    if dataclasses.is_dataclass(kind):
+        return True
+    needed = [p for p in list(inspect.signature(kind).parameters.values())[given:] if p.default is p.empty]
+    return not any(p.name in ("images", "decoder") for p in needed)
+
+
+def test_every_argument_of_every_class_is_listed(keys: dict[str, set[str]]) -> None:
+    expected = classes()
+    assert len(expected) >= 38
+    assert sum(map(len, expected.values())) >= 350
+    missing = {name: arguments - keys.get(name, set()) for name, arguments in expected.items()}
+    assert {name: lost for name, lost in missing.items() if lost} == {}
+
+
+def test_every_argument_of_the_trainer_is_listed(keys: dict[str, set[str]]) -> None:
+    assert keys["Trainer"] == set(sections().fields["trainer"].hint.fields)
+
+
+def test_nothing_is_listed_that_does_not_exist(keys: dict[str, set[str]]) -> None:
+    expected = classes()
+    surplus = {name: keys[name] - arguments for name, arguments in expected.items()}
+    assert {name: more for name, more in surplus.items() if more} == {}
+
+
+def test_every_verb_has_its_section_with_its_help(made: dict[str, str]) -> None:
+    page = made["reference/verbs.md"]
+    for verb in VERBS:
+        assert f"\n## {verb}\n" in page
+        assert f"resnet-tl {verb}" in page.partition(f"\n## {verb}\n")[2].partition("\n## ")[0]
+
+
+def test_every_shipped_recipe_is_named(made: dict[str, str]) -> None:
+    listed = re.findall(r"^\| `([\w/]+)` \| \S.* \| \S.* \|$", made["reference/recipes.md"], re.MULTILINE)
+    assert sorted(listed) == sorted(shipped())
