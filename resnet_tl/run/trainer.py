@@ -83,7 +83,7 @@ def global_batch(batch_size: int, trainer: Trainer) -> str:
     if devices * accumulated == 1:
         return f"global batch: {batch_size}"
     total = batch_size * devices * accumulated
-    return f"global batch: {total} = {batch_size} a device x {devices} devices x {accumulated} accumulated"
+    return f"global batch: {total} = {batch_size} per device x {devices} devices x {accumulated} accumulated"
 
 
 def _device(accelerator: Any, devices: Any) -> str:

@@ -149,7 +149,7 @@ def test_the_header_names_command_needs_batch_and_result(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_the_batch_of_the_header_is_the_recipes(path: Path) -> None:
     text = path.read_text()
-    stated = re.search(r"^# Batch: (\d+) = (\d+) a device x (\d+) device", text, re.MULTILINE)
+    stated = re.search(r"^# Batch: (\d+) = (\d+) per device x (\d+) device", text, re.MULTILINE)
     if path.parent.name == "overlays":
         return
     assert stated is not None

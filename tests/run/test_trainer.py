@@ -82,7 +82,7 @@ def test_ctrl_c_stays_ctrl_c_and_other_exits_stay_exits() -> None:
 
 @pytest.mark.parametrize(
     ("devices", "accumulated", "line"),
-    [(1, 1, "global batch: 8"), (2, 3, "global batch: 48 = 8 a device x 2 devices x 3 accumulated")],
+    [(1, 1, "global batch: 8"), (2, 3, "global batch: 48 = 8 per device x 2 devices x 3 accumulated")],
 )
 def test_the_global_batch_is_spelled_out(devices: int, accumulated: int, line: str) -> None:
     trainer: Any = SimpleNamespace(world_size=devices, accumulate_grad_batches=accumulated)
