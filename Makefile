@@ -1,4 +1,4 @@
-# `make quickstart` and `make test` set up what they need, once: a virtual environment in .venv.
+# `make quickstart` and `make test` create their virtual environment in .venv the first time.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -25,7 +25,7 @@ check: $(READY)
 docs: $(VENV)/ready-docs
 	NO_MKDOCS_2_WARNING=1 NO_ALBUMENTATIONS_UPDATE=1 $(BIN)/mkdocs build --strict
 
-# What was made here; runs/ is yours and stays.
+# Removes generated files; runs/ stays.
 clean:
 	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Timing side by side: A B A B ..., so that whatever else the machine does falls on all alike."""
+"""Alternating timing, A B A B ..., so that other load on the machine affects all contestants alike."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 Seconds = dict[str, list[float]]
-"""A contestant's seconds, one a round."""
+"""Seconds of each contestant, one per round."""
 
 
 def alternate(contestants: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 2) -> Seconds:
-    """Runs every contestant once a round, in order, after `warm_up` rounds that do not count."""
+    """Times every contestant once per round, in order, after `warm_up` rounds that do not count."""
     for _ in range(warm_up):
         for run in contestants.values():
             run()
@@ -35,10 +35,10 @@ class Quartiles(NamedTuple):
 
 
 def quartiles(values: list[float]) -> Quartiles:
-    """Of two values at least."""
+    """Quartiles of at least two values."""
     return Quartiles(*statistics.quantiles(values, n=4, method="inclusive"))
 
 
 def ratios(seconds: Seconds, name: str, reference: str) -> Quartiles:
-    """How long `name` takes, `reference` being 1: of the ratios round by round, not of the medians."""
+    """Quartiles of the time of `name` relative to `reference`, round by round rather than of the medians."""
     return quartiles([ours / theirs for ours, theirs in zip(seconds[name], seconds[reference], strict=True)])

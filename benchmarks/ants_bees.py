@@ -1,10 +1,10 @@
-"""CIFAR networks fine-tuned on the tutorial's ants and bees at 64 pixels, by our recipes with other values.
+"""CIFAR networks fine-tuned on the tutorial's ants and bees at 64 pixels, by our recipes with adjusted values.
 
 python -m benchmarks ants_bees --root DIR --weights DIR [--json] [--seeds 1 2 3 4 5] [--only resnet56] [--epochs N]
 
 --root holds {train,val}/{ants,bees} (the images of PyTorch's transfer-learning tutorial), --weights the files
 resnet20-12fca82f.th and resnet56-4bfd9763.th of github.com/akamaster/pytorch_resnet_cifar10. Accuracy is that of the
-last epoch, never of the best one. The values below were chosen by runs of other seeds (100 and 101).
+last epoch, never of the best one. The values below were chosen on runs with other seeds (100 and 101).
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def main(arguments: list[str]) -> None:
     options = _parser().parse_args(arguments)
     runs = []
     for name in options.only:
-        file, own = NETWORKS[name]
+        file, values = NETWORKS[name]
         network = ["--model.backbone.name", f"{name}_cifar", "--model.backbone.weights", str(options.weights / file)]
         fewer = [] if options.epochs is None else ["--trainer.max_epochs", str(options.epochs)]
-        runs.append(measure(name, [*COMMON, *network, "--data.root", options.root, *own, *fewer], options.seeds))
+        runs.append(measure(name, [*COMMON, *network, "--data.root", options.root, *values, *fewer], options.seeds))
     if options.json:
         print(json.dumps({"machine": machine(), "seeds": options.seeds, "runs": [vars(each) for each in runs]}))
 
@@ -46,5 +46,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="a line of JSON with every run's figures at the end")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--only", nargs="+", choices=NETWORKS, default=list(NETWORKS))
-    parser.add_argument("--epochs", type=int, help="other than chosen, to try whether it runs")
+    parser.add_argument("--epochs", type=int, help="a different number, for a quick check")
     return parser

@@ -1,12 +1,12 @@
-"""Detectors from random weights on blood cells in minutes, by our recipes for small machines and by torchvision's own.
+"""Detectors from random weights on blood cells in minutes, with our recipes for small machines and with torchvision.
 
 python -m benchmarks bccd --root DIR --head fcos [--minutes 12 | --steps N] [--who ours torchvision]
                           [--precision 32-true] [--checkpoint FILE.ckpt] [--json] [--KEY VALUE ...]
 
 --root holds BCCD_Dataset's JPEGImages, Annotations and ImageSets (github.com/Shenggan/BCCD_Dataset, folder BCCD). One
-seed, ResNet-18-FPN, short side 320; trained on `train`, judged on `val` after the last step, never the best. Minutes
-are turned into steps by a few that are thrown away, and the schedule is laid over those steps; the seconds printed are
-those of the training proper. Further options (--model.optimizer.lr 0.002) lie over the recipe.
+seed, ResNet-18-FPN, short side 320; trained on `train`, evaluated on `val` after the last step, never the best. Minutes
+are converted into steps by timing a few that are discarded, and the schedule spans those steps; the seconds printed are
+those of the training itself. Further options (--model.optimizer.lr 0.002) override the recipe.
 torchvision's: fp32, channels-last, AdamW 1e-3, cosine, mirrored images, batches of 8.
 """
 
@@ -40,7 +40,7 @@ SEED = 1
 
 FROM_SCRATCH = [("model.backbone.weights", "null"), ("model.tuning.phases", "[{train: all}]")]
 THROWN_AWAY, TIMED = 3, 12
-"""Steps before the pace is taken, and steps that it is taken of."""
+"""Warm-up steps, and the steps after them that are timed."""
 
 PEERS_BATCH, PEERS_LR = 8, 1e-3
 
@@ -78,7 +78,7 @@ def main(arguments: list[str]) -> None:
 
 
 class Clock(Callback):
-    """When each step ended, from the first one's beginning on."""
+    """Times at which the steps ended, counted from the start of the first."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -98,8 +98,8 @@ class Fitted(NamedTuple):
 
 
 def ours(options: argparse.Namespace, more: list[str]) -> Outcome:
-    own = split(more).overrides
-    base = [("data.root", options.root), ("trainer.precision", options.precision), *FROM_SCRATCH, *own]
+    overrides = split(more).overrides
+    base = [("data.root", options.root), ("trainer.precision", options.precision), *FROM_SCRATCH, *overrides]
     recipe = f"detect/folder_small_machine_{options.head}"
     if options.steps is None:
         tried = fit(compose([recipe], [*base, ("model.schedule.warmup_epochs", "0")]), THROWN_AWAY + TIMED)
@@ -114,7 +114,7 @@ def ours(options: argparse.Namespace, more: list[str]) -> Outcome:
 
 
 def fit(recipe: Recipe, steps: int) -> Fitted:
-    """So many steps of the recipe, without a validation; the schedule ends with them."""
+    """Trains the recipe for `steps` steps without validation; the schedule ends with them."""
     seed_everything(SEED, verbose=False)
     data: Any = build_data(recipe)
     task, clock = build_task(recipe, data.classes), Clock()
@@ -139,13 +139,13 @@ def torchvisions(options: argparse.Namespace) -> Outcome:
     steps = options.steps or steps_in(options.minutes, train(peer(options.head), data, THROWN_AWAY + TIMED))
     model = peer(options.head)
     times = train(model, data, steps)
-    metrics = judged(model.eval(), data)
+    metrics = evaluate(model.eval(), data)
     facts = "torchvision", options.head, "32-true", steps, steps * PEERS_BATCH
     return Outcome(*facts, times[-1] - times[0], metrics["map"], metrics["map50"])
 
 
 def peer(head: str) -> nn.Module:
-    """torchvision's detector over its own ResNet-18-FPN, all of it trained; 3 classes and a background."""
+    """torchvision's detector on its ResNet-18-FPN, fully trained; 3 classes and a background."""
     from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
     from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
     from torchvision.ops.feature_pyramid_network import LastLevelP6P7
@@ -161,7 +161,7 @@ def peer(head: str) -> nn.Module:
 
 
 def train(model: nn.Module, data: VOCDetection, steps: int) -> list[float]:
-    """When each step ended, from the first one's beginning on."""
+    """Times at which the steps ended, counted from the start of the first."""
     optimizer = torch.optim.AdamW(model.train().parameters(), PEERS_LR)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     times = [time.perf_counter()]
@@ -190,7 +190,7 @@ def _as_torchvision_wants(data: VOCDetection, steps: int) -> Iterator[tuple[list
 
 
 def mirrored(images: list[Tensor], targets: list[dict[str, Tensor]]) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-    """Every other one, at random."""
+    """Flips a random half of the images."""
     for number, target in enumerate(targets):
         if torch.rand(()) < 0.5:
             width, (x1, y1, x2, y2) = images[number].shape[2], target["boxes"].T
@@ -199,16 +199,19 @@ def mirrored(images: list[Tensor], targets: list[dict[str, Tensor]]) -> tuple[li
 
 
 def images(batch: Batch) -> list[Tensor]:
-    """Without padding, 0...1."""
+    """The images without padding, in 0...1."""
     return [image[:, :h, :w] / 255 for image, (h, w) in zip(batch.images, batch.sizes.tolist(), strict=True)]
 
 
 @torch.inference_mode()
-def judged(model: nn.Module, data: VOCDetection) -> dict[str, float]:
+def evaluate(model: nn.Module, data: VOCDetection) -> dict[str, float]:
     metrics = DetectionMetrics(data.classes)
     for batch in data.val_dataloader():
-        found = model(images(batch))
-        sides = {name: nn.utils.rnn.pad_sequence([each[name] for each in found], batch_first=True) for name in found[0]}
+        predicted = model(images(batch))
+        sides = {
+            name: nn.utils.rnn.pad_sequence([each[name] for each in predicted], batch_first=True)
+            for name in predicted[0]
+        }
         boxes = rescale(sides["boxes"], batch.sizes, batch.original_sizes)
         true, of = batch.targets, batch.targets.image
         true.boxes = rescale(true.boxes[:, None], batch.sizes[of], batch.original_sizes[of])[:, 0]
@@ -222,10 +225,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--root", required=True, help="folder of JPEGImages, Annotations and ImageSets")
     parser.add_argument("--head", default="fcos", choices=["fcos", "retinanet", "faster_rcnn"])
     parser.add_argument("--minutes", type=float, default=12.0)
-    parser.add_argument("--steps", type=int, help="in place of minutes")
+    parser.add_argument("--steps", type=int, help="instead of minutes")
     parser.add_argument("--who", nargs="+", default=["ours"], choices=["ours", "torchvision"])
-    parser.add_argument("--precision", default="32-true", help="of ours: the peer's; auto, or any of Lightning's")
-    parser.add_argument("--checkpoint", help="where to write ours, for `resnet-tl predict`")
+    parser.add_argument("--precision", default="32-true", help="of our network, one of Lightning's")
+    parser.add_argument("--checkpoint", help="where to save our network, for `resnet-tl predict`")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--json", action="store_true", help="a line of JSON at the end")
     return parser

@@ -6,10 +6,10 @@ python -m benchmarks camvid --root DIR --peer fpn|unet --steps N [--seed 1] [--j
 python -m benchmarks camvid --root DIR --tiles RUN [--json]
 
 --root holds {train,val}/{images,masks} and classes.txt of the SegNet tutorial's CamVid (480 x 360 pixels). The weights
-of the last step, never the best ones, are scored on whole validation images by data-set mIoU. Ours is `resnet-tl fit
+of the last step, never the best ones, are evaluated on whole validation images by data-set mIoU. Ours is `resnet-tl fit
 -c segment/camvid_fpn_resnet18`, with another head if need be; whatever else the command takes may follow. The peer
 (`pip install segmentation-models-pytorch`): fp32, channels-last, AdamW 1e-3, cosine, 8 crops of 224 x 288 a step,
-mirrored every other time. --tiles: how far masks by tiles of 256 pixels (64 shared) agree with those of whole images.
+flipped half of the time. --tiles: how far masks by tiles of 256 pixels (64 shared) agree with those of whole images.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ HEADS: dict[str, list[str]] = {
         *("--model.head", "{class_path: DeepLabV3PlusHead, init_args: {channels: 128}}"),
     ],
 }
-"""What differs from the recipe."""
+"""Differences from the recipe."""
 PEERS = {"fpn": "FPN", "unet": "Unet"}
 PEER_BATCH, PEER_CROP = 8, (224, 288)
 TILES = Inference(tile=256, overlap=64)
 PLACES = ("root", "run", "tiles")
-"""Options that say where things lie, which is nobody else's matter."""
+"""Options that are local paths, which results leave out."""
 
 Result = dict[str, Any]
-"""`{miou, per_class: [{class, iou, ...}], images, seconds, core_seconds}`: of training, scoring left out."""
+"""`{miou, per_class: [{class, iou, ...}], images, seconds, core_seconds}`: of training, without evaluation."""
 
 
 def main(arguments: list[str]) -> None:
@@ -76,12 +76,12 @@ def main(arguments: list[str]) -> None:
         result = theirs(options) if options.peer else ours(options, more)
         show(options, result)
     if options.json:
-        said = {name: value for name, value in vars(options).items() if name not in PLACES}
-        print(json.dumps({"machine": machine(), "options": said, "more": more, **result}))
+        settings = {name: value for name, value in vars(options).items() if name not in PLACES}
+        print(json.dumps({"machine": machine(), "options": settings, "more": more, **result}))
 
 
 def ours(options: argparse.Namespace, more: list[str]) -> Result:
-    """Trained and scored by the command, as a user starts it."""
+    """Trains and evaluates with the command, as a user would."""
     with tempfile.TemporaryDirectory() as folder:
         run, scores = Path(options.run or f"{folder}/run"), Path(folder) / "scores.json"
         values = ["--data.root", options.root, "--seed_everything", str(options.seed)]
@@ -102,7 +102,7 @@ def ours(options: argparse.Namespace, more: list[str]) -> Result:
 
 
 def theirs(options: argparse.Namespace) -> Result:
-    """Trained by a plain loop, and scored by our metric."""
+    """Trains in a plain loop, and evaluates with our metric."""
     import segmentation_models_pytorch as smp
 
     seed_everything(options.seed, verbose=False)
@@ -126,13 +126,13 @@ def theirs(options: argparse.Namespace) -> Result:
         optimizer.step()
         schedule.step()
     seconds = time.perf_counter() - start
-    del loader, batch  # with its workers, whose time counts once they have ended
+    del loader, batch  # with its workers, whose CPU time counts once they have exited
     cores = core_seconds() - before
     metrics = SegmentationMetrics(data.classes)
     network.eval()
     for batch in data.val_dataloader():
-        said = _whole(network, _normalised(batch.images)).argmax(1)
-        metrics.update(said, batch.targets, batch.indices >= 0)
+        predicted = _whole(network, _normalised(batch.images)).argmax(1)
+        metrics.update(predicted, batch.targets, batch.indices >= 0)
     return {
         "miou": metrics.compute()["miou"],
         "per_class": metrics.tables()["per_class"],
@@ -163,7 +163,7 @@ def tiles(root: str, run: str) -> Result:
 
 
 def images_seen(steps: int, batch: int, images: int) -> int:
-    """Epochs end with a smaller batch."""
+    """The number of steps per epoch; the last batch is smaller."""
     epochs, rest = divmod(steps, math.ceil(images / batch))
     return epochs * images + min(rest * batch, images)
 
@@ -172,7 +172,7 @@ def show(options: argparse.Namespace, result: Result) -> None:
     who = f"segmentation_models.pytorch {options.peer}" if options.peer else options.head
     minutes, cores = result["seconds"] / 60, result["core_seconds"] / 60
     print(f"\n{who}: {options.steps} steps, {result['images']} images, seed {options.seed}")
-    print(f"{minutes:.1f} minutes of training, {cores:.1f} minutes of a core")
+    print(f"{minutes:.1f} minutes of training, {cores:.1f} core minutes")
     for row in result["per_class"]:
         print(f"  {row['class']:<14} {100 * row['iou']:5.1f}")
     print(f"  {'mIoU':<14} {100 * result['miou']:5.1f}", flush=True)
@@ -196,7 +196,7 @@ def _normalised(images: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def _whole(network: nn.Module, images: Tensor) -> Tensor:
-    """Padded to a multiple of 32, which the peer's decoders need, and cut back."""
+    """Logits of images padded to a multiple of 32, which the peer's decoders need, cropped again."""
     height, width = images.shape[-2:]
     return network(F.pad(images, (0, -width % 32, 0, -height % 32)))[..., :height, :width]
 
@@ -210,6 +210,6 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--tiles", metavar="RUN")
     parser.add_argument("--steps", type=int, default=800, help="optimizer steps")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--run", help="the run's folder, to be kept")
+    parser.add_argument("--run", help="keep the run in this folder")
     parser.add_argument("--json", action="store_true", help="a line of JSON with all figures at the end")
     return parser

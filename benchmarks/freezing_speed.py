@@ -1,15 +1,15 @@
-"""A training step with frozen stages, beside Lightning's BackboneFinetuning and a plain `requires_grad=False`.
+"""A training step with frozen stages, compared with Lightning's BackboneFinetuning and plain `requires_grad=False`.
 
 python -m benchmarks freezing_speed [--json] [--rounds 20] [--variant resnet50] [--batch 16] [--size 224] [--threads N]
                                     [--allocators default raised] [--parts steps memory cached]
 
 steps: with (a) `BackboneFinetuning.freeze` in its default settings and (b) `requires_grad=False`, both on torchvision's
-model in train mode and in either layout; and with ours, eager and compiled. All of them take SGD with momentum
-over what is trained, on images that lie in memory.
-memory: growth of the peak over a process that only imports, each in a process of its own.
-cached: ours within Trainer.fit, with loader, metrics.csv and progress; after every step the peers take one, each timed.
+model in train mode and in either layout; and with ours, eager and compiled. All use SGD with momentum
+on the trained parameters, and images in memory.
+memory: the peak beyond that of a process that only imports, each in a separate process.
+cached: ours within Trainer.fit, with loader, metrics.csv and progress; after every step each peer takes a timed one.
 
-`raised` is glibc's malloc told to keep freed maps, as our command does: all contestants are measured with and without.
+`raised`: glibc's malloc keeps freed memory, as in our command; all contestants are measured with and without.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ from resnet_tl.tuning.freezing import freeze
 from resnet_tl.tuning.plan import Phase, Tuning
 
 FROZEN = {"stem to layer3": ["layer4", "head"], "all but the head": ["head"]}
-"""What is frozen -> what is trained."""
+"""Name of the frozen part -> trained stages."""
 LIGHTNING, PLAIN = "(a) BackboneFinetuning", "(b) requires_grad=False"
 LAST = ", channels-last"
-WANTED = {
+TARGETS = {
     ("stem to layer3", "ours", PLAIN): 0.68,
     ("stem to layer3", "ours", LIGHTNING): 0.40,
     ("stem to layer3", "ours, compiled", PLAIN): 0.60,
@@ -62,7 +62,7 @@ WANTED = {
     ("all but the head", "ours, compiled", PLAIN): 0.47,
     ("all but the head", "ours, cached", PLAIN): 1 / 200,
 }
-MEMORY_WANTED = 0.35
+MEMORY_TARGET = 0.35
 CLASSES = ["0", "1"]
 Step = Callable[[], object]
 
@@ -104,7 +104,7 @@ def timed(part: str, setting: Setting, frozen: str) -> Seconds:
 
 
 def steps(setting: Setting, frozen: str) -> Seconds:
-    """Seconds a step, by contestant."""
+    """Seconds per step, by contestant."""
     _settle(setting)
     contestants = {
         LIGHTNING: _theirs(setting, frozen, LIGHTNING),
@@ -121,7 +121,7 @@ def steps(setting: Setting, frozen: str) -> Seconds:
 
 
 def cached(setting: Setting, frozen: str) -> Seconds:
-    """Seconds of a step of Trainer.fit, batch to batch, and of one of each peer after it."""
+    """Seconds of a step of Trainer.fit, batch to batch, and of a step of each peer after it."""
     _settle(setting)
     peers = {name: _theirs(setting, frozen, name) for name in (PLAIN, LIGHTNING)}
     probe = Between(peers, setting.rounds)
@@ -149,7 +149,7 @@ def cached(setting: Setting, frozen: str) -> Seconds:
 
 
 class Between(Callback):
-    """Times what lies between the ends of two batches of one epoch, and after each lets every peer take a step."""
+    """Times the interval between the ends of two batches of an epoch; after each, every peer takes a step."""
 
     def __init__(self, peers: dict[str, Step], rounds: int, warm_up: int = 3) -> None:
         self.peers, self.left = peers, rounds + warm_up
@@ -176,7 +176,7 @@ class Between(Callback):
 
 
 def show(part: str, frozen: str, seconds: Seconds) -> None:
-    print(f"\n{frozen} frozen, {part}: median seconds a step (quartiles)")
+    print(f"\n{frozen} frozen, {part}: median seconds per step (quartiles)")
     for name, values in seconds.items():
         print(f"  {name:<40} {quartiles(values)}")
     for name in seconds:
@@ -187,20 +187,20 @@ def show(part: str, frozen: str, seconds: Seconds) -> None:
 
 
 def show_memory(setting: Setting) -> dict[str, float]:
-    """MiB that one step adds to the peak, by what is frozen and how."""
+    """Prints and returns the MiB that a step adds to the peak, by the frozen part."""
     names = {"all trained": "ours", "stem to layer3": "ours", "all but the head": "ours"}
     nothing = in_fresh_process(peak, setting, "")
     grown = {frozen: in_fresh_process(peak, setting, frozen) - nothing for frozen in names}
     print(f"\ngrowth of peak memory in a training step of ours, malloc {setting.allocator}, MiB beyond {nothing:.0f}")
     for frozen, value in grown.items():
         share = value / grown["all trained"]
-        verdict = "" if frozen != "stem to layer3" else f", wanted {MEMORY_WANTED}: {_met(share <= MEMORY_WANTED)}"
+        verdict = "" if frozen != "stem to layer3" else f", target {MEMORY_TARGET}: {_met(share <= MEMORY_TARGET)}"
         print(f"  {frozen:<40} {value:.0f}  {share:.2f} x all trained{verdict}")
     return grown
 
 
 def peak(setting: Setting, frozen: str) -> float:
-    """Of this process, in MiB, after two steps; `frozen` "" takes none."""
+    """Peak memory of this process in MiB after two steps; without steps if `frozen` is ""."""
     _settle(setting)
     if frozen:
         step = _ours(setting, frozen)
@@ -210,7 +210,7 @@ def peak(setting: Setting, frozen: str) -> float:
 
 
 def draw_images(root: Path, setting: Setting) -> None:
-    """Eight batches to train on and one to validate, of noise: how long decoding takes plays no part."""
+    """Eight training batches and one for validation, of noise: decoding time plays no part."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 8 * setting.batch), ("val", setting.batch)):
         for number in range(count):
@@ -267,7 +267,7 @@ def _batch(setting: Setting, channels_last: bool) -> tuple[torch.Tensor, torch.T
 
 
 def _settle(setting: Setting) -> None:
-    """As the command does, but for its malloc; it holds for the peers, too."""
+    """Configures the process as the command does, except for malloc; peers run under it too."""
     os.environ["RESNET_TL_MALLOPT"] = "1" if setting.allocator == "raised" else "0"
     configure_process()
     torch.set_num_threads(setting.threads)
@@ -276,10 +276,10 @@ def _settle(setting: Setting) -> None:
 
 def _verdict(frozen: str, name: str, peer: str, seconds: Seconds) -> str:
     ratio = ratios(seconds, name, peer)
-    wanted = WANTED.get((frozen, name, peer))
-    if wanted is not None and wanted < 0.1:
-        return f"{1 / ratio.median:.0f} x the steps of {peer}, wanted {1 / wanted:.0f}: {_met(ratio.median <= wanted)}"
-    return f"{ratio} x {peer}" + ("" if wanted is None else f", wanted {wanted}: {_met(ratio.median <= wanted)}")
+    target = TARGETS.get((frozen, name, peer))
+    if target is not None and target < 0.1:
+        return f"{1 / ratio.median:.0f} x the steps of {peer}, target {1 / target:.0f}: {_met(ratio.median <= target)}"
+    return f"{ratio} x {peer}" + ("" if target is None else f", target {target}: {_met(ratio.median <= target)}")
 
 
 def _met(holds: bool) -> str:

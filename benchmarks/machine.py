@@ -1,4 +1,4 @@
-"""What a figure was measured on."""
+"""The machine and versions that a figure was measured on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def machine() -> dict[str, str | int]:
-    """Processor, cores, threads, versions and the commit of this code (`+` behind it: with changes)."""
+    """Processor, cores, threads, versions and the commit of this code (with a `+` after it if there are changes)."""
     import torch
 
     return {

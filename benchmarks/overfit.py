@@ -1,10 +1,10 @@
-"""Mask R-CNN learns eight of COCO's images by heart: from our data to the json that `predict` writes.
+"""Mask R-CNN overfits eight of COCO's images: from our data module to the JSON that `predict` writes.
 
 python -m benchmarks overfit --root DIR [--epochs 240] [--threads N] [--keep DIR] [--json] [--KEY VALUE ...]
 
 --root holds COCO128 as `instances.json` and `images` (the first 128 images of train2017). The eight are the first by
-file name that have an object which is no crowd. ResNet-18-FPN from random weights, 384 pixels, norms trained, no
-augmentation. Scores are those of the json that `resnet-tl predict` writes, against the file's own annotations, by
+file name that have an object that is not a crowd. ResNet-18-FPN from random weights, 384 pixels, norms trained, no
+augmentation. Scores are those of the JSON that `resnet-tl predict` writes, against the file's annotations, by
 COCO's evaluation: mask mAP50 over instances of at least 32² pixels, and over all. The minutes are those of all cores.
 """
 
@@ -27,7 +27,7 @@ from resnet_tl.cli.main import main as resnet_tl
 
 IMAGES = 8
 RECIPE = "instance/coco_mask_rcnn_resnet50"
-WANTED, MINUTES = 0.9, 60
+TARGET, MINUTES = 0.9, 60
 NECK = "{class_path: FPN, init_args: {channels: 128, outputs: [p2, p3, p4, p5, p6], extra: pool}}"
 OVERRIDES = {
     "model.backbone": "{name: resnet18, weights: null}",
@@ -55,17 +55,17 @@ def main(arguments: list[str]) -> None:
         before = core_seconds()
         given = {**OVERRIDES, "trainer.max_epochs": str(options.epochs), "trainer.check_val_every_n_epoch": "1000"}
         line = ["fit", "-c", RECIPE, "--data.root", str(place / "set"), "--run", str(place / "run")]
-        said = resnet_tl([*line, *(word for key, value in given.items() for word in (f"--{key}", value)), *more])
-        assert said == 0, said
+        code = resnet_tl([*line, *(word for key, value in given.items() for word in (f"--{key}", value)), *more])
+        assert code == 0, code
         minutes = (core_seconds() - before) / 60
         images = [str(place / "set" / "images" / image["file_name"]) for image in truth["images"]]
         last = str(place / "run" / "checkpoints" / "last.ckpt")
         assert resnet_tl(["predict", last, *images, "--out", str(place / "found"), "--draw"]) == 0
-        found = json.loads((place / "found" / "objects.json").read_text())
-    large, every = scores(truth, found)
-    verdict = "met" if large >= WANTED and minutes <= MINUTES else "FALLS SHORT"
+        predicted = json.loads((place / "found" / "objects.json").read_text())
+    large, every = scores(truth, predicted)
+    verdict = "met" if large >= TARGET and minutes <= MINUTES else "FALLS SHORT"
     print(
-        f"mask mAP50 {large:.3f} over instances of 32² pixels or more (wanted {WANTED}), {every:.3f} over all, "
+        f"mask mAP50 {large:.3f} over instances of 32² pixels or more (target {TARGET}), {every:.3f} over all, "
         f"after {minutes:.0f} CPU minutes (at most {MINUTES}): {verdict}"
     )
     if options.json:
@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> None:
 
 
 def eight(root: Path, place: Path) -> dict[str, Any]:
-    """Writes `set/{train,val}.json` and its images: the annotations of the eight as they are, crowds too."""
+    """Writes `set/{train,val}.json` and its images: the unchanged annotations of the eight, crowds included."""
     content = json.loads((root / "instances.json").read_text())
     holding = {each["image_id"] for each in content["annotations"] if not each["iscrowd"]}
     chosen = [image for image in sorted(content["images"], key=_name) if image["id"] in holding][:IMAGES]
@@ -87,15 +87,15 @@ def eight(root: Path, place: Path) -> dict[str, Any]:
     return subset
 
 
-def scores(truth: dict[str, Any], found: dict[str, Any]) -> tuple[float, float]:
-    """mAP50 of masks: of instances of 32² pixels or more, and of all; images and categories by COCO's own ids."""
-    assert [image["id"] for image in found["images"]] == [image["id"] for image in truth["images"]]
-    assert {each["id"]: each["name"] for each in found["categories"]} == {
+def scores(truth: dict[str, Any], predicted: dict[str, Any]) -> tuple[float, float]:
+    """mAP50 of masks: of instances of 32² pixels or more, and of all; images and categories by COCO's ids."""
+    assert [image["id"] for image in predicted["images"]] == [image["id"] for image in truth["images"]]
+    assert {each["id"]: each["name"] for each in predicted["categories"]} == {
         each["id"]: each["name"] for each in truth["categories"]
     }
     annotated = COCO(truth)
     ranges = {"large": [32**2, 1e10]}
-    evaluation = COCOeval_faster(annotated, annotated.loadRes(found["annotations"]), "segm", ranges=ranges)
+    evaluation = COCOeval_faster(annotated, annotated.loadRes(predicted["annotations"]), "segm", ranges=ranges)
     evaluation.rle_iou_max_workers = 1  # see resnet_tl.metrics.coco
     evaluation.run()
     precision = np.where(evaluation.eval["precision"] > -1, evaluation.eval["precision"], np.nan)[0, :, :, :, -1]

@@ -1,4 +1,4 @@
-"""The quick start with the weights shipped here, beside the same recipe from random weights at the best of three rates.
+"""The quick start with the shipped weights, compared with random weights at the best of three rates.
 
 python -m benchmarks quickstart [--json] [--seeds 1 2 3 4 5] [--weights FILE] [--epochs N]
 
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> None:
 
 
 def from_scratch(rate: float) -> list[str]:
-    """What differs from the recipe."""
+    """Differences from the recipe."""
     phases = "[{train: all}]"
     return ["--model.backbone.weights", "null", "--model.tuning.phases", phases, "--model.optimizer.lr", str(rate)]
 
@@ -45,6 +45,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks quickstart")
     parser.add_argument("--json", action="store_true", help="a line of JSON with every run's figures at the end")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    parser.add_argument("--weights", help="other weights than the recipe's")
-    parser.add_argument("--epochs", type=int, help="other than the recipe's")
+    parser.add_argument("--weights", help="weights other than the recipe's")
+    parser.add_argument("--epochs", type=int, help="a number other than the recipe's")
     return parser

@@ -1,10 +1,10 @@
-"""Our ResNet beside torchvision's: a training step and inference on the CPU.
+"""Our ResNet compared with torchvision's: a training step and inference on the CPU.
 
 python -m benchmarks resnet [--json] [--rounds 20] [--variant resnet50] [--batch 16] [--size 224] [--threads N]
                             [--allocators default raised] [--precisions 32 bf16] [--parts training inference memory]
 
-`raised` is glibc's malloc told to keep freed maps instead of giving them back to the kernel (`mallopt`): all
-contestants are measured with and without it, each time in a process of its own. bf16 is measured only where the
+`raised`: glibc's malloc keeps freed memory instead of returning it to the kernel (`mallopt`); all
+contestants are measured with and without it, each time in a separate process. bf16 is measured only where the
 processor multiplies it (AMX or AVX512-BF16); peers run in it too.
 """
 
@@ -32,7 +32,7 @@ from resnet_tl.models.fold import fold
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Backbone, Network, build
 
-WANTED = {
+TARGETS = {
     ("training", "ours", "torchvision"): 0.78,
     ("training", "ours", "torchvision, channels-last"): 1.03,
     ("inference", "ours, folded", "torchvision"): 0.63,
@@ -43,7 +43,7 @@ Run = Callable[[], object]
 
 @dataclass(frozen=True)
 class Setting:
-    """What a process of the benchmark runs under."""
+    """Settings of one process of the benchmark."""
 
     part: str
     variant: str
@@ -75,8 +75,8 @@ def measure_time(setting: Setting) -> dict[str, Any]:
     seconds, compiling = in_fresh_process(timed, setting)
     print(f"\n{describe(setting)}, seconds: median (quartiles) of {setting.rounds}, ratios pair by pair")
     for name, values in seconds.items():
-        beside = [beside_peer(setting, seconds, name, peer) for peer in seconds if peer.startswith("torchvision")]
-        print(f"  {name:<36} {quartiles(values)}   {'   '.join(filter(None, beside))}")
+        comparisons = [compare(setting, seconds, name, peer) for peer in seconds if peer.startswith("torchvision")]
+        print(f"  {name:<36} {quartiles(values)}   {'   '.join(filter(None, comparisons))}")
     for name, cost in compiling.items():
         eager = quartiles(seconds[name.removesuffix(", compiled")]).median - quartiles(seconds[name]).median
         print(
@@ -85,17 +85,17 @@ def measure_time(setting: Setting) -> dict[str, Any]:
     return {**asdict(setting), "seconds": seconds, "compiling": compiling}
 
 
-def beside_peer(setting: Setting, seconds: Seconds, name: str, peer: str) -> str:
+def compare(setting: Setting, seconds: Seconds, name: str, peer: str) -> str:
     if not name.startswith("ours"):
         return ""
     ratio = ratios(seconds, name, peer)
-    wanted = WANTED.get((setting.part, name, peer)) if setting.precision == "32" else None
-    verdict = "" if wanted is None else f", wanted {wanted}: {'met' if ratio.median <= wanted else 'FALLS SHORT'}"
+    target = TARGETS.get((setting.part, name, peer)) if setting.precision == "32" else None
+    verdict = "" if target is None else f", target {target}: {'met' if ratio.median <= target else 'FALLS SHORT'}"
     return f"{ratio} x {peer}{verdict}"
 
 
 def measure_memory(setting: Setting) -> dict[str, Any]:
-    """Peak resident memory of a process that does one training step, beyond that of one which only imports."""
+    """Peak resident memory of a process that does one training step, minus that of one that only imports."""
     peaks = {name: in_fresh_process(peak_memory, setting, name) for name in ("nothing", *TRAINERS)}
     print(f"\n{describe(setting)}, peak memory of a training step, MiB beyond {peaks['nothing']:.0f}")
     for name in TRAINERS:
@@ -201,7 +201,7 @@ def predictor(setting: Setting, model: Callable[[Tensor], Tensor], x: Tensor) ->
 
 
 def images(setting: Setting, name: str) -> Tensor:
-    """Normalised, in the layout that the contestant's own loader would give."""
+    """Normalised images, in the layout that the contestant's loader would yield."""
     x = torch.randn(setting.batch, 3, setting.size, setting.size)
     return x if name == "torchvision" else x.contiguous(memory_format=torch.channels_last)
 
@@ -217,7 +217,7 @@ def seconds_of(run: Run) -> float:
 
 
 def multiplies_bf16() -> str:
-    """What the processor multiplies bf16 with, "" where nothing does."""
+    """The instructions by which the CPU multiplies bf16; "" without any."""
     info = Path("/proc/cpuinfo")
     flags = info.read_text().split() if info.exists() else []
     known = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16 (no AMX)"}

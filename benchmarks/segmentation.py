@@ -1,9 +1,9 @@
-"""A training step of U-Net and semantic FPN on the CPU, beside segmentation_models.pytorch's same architectures.
+"""A training step of U-Net and semantic FPN on the CPU, compared with segmentation_models.pytorch's.
 
 python -m benchmarks segmentation [--json] [--rounds 20] [--backbone resnet18] [--batch 8] [--size 256] [--threads N]
 
-Needs `pip install segmentation-models-pytorch`. A step is forward, cross-entropy, backward and SGD, of bytes that are
-normalised in the network (ours) or before (theirs, untimed).
+Needs `pip install segmentation-models-pytorch`. A step is forward, cross-entropy, backward and SGD, on bytes that are
+normalised in the network (ours) or before it (theirs, untimed).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from resnet_tl.models.heads.segmentation.unet import UNetHead
 from resnet_tl.models.network import Backbone, build
 from resnet_tl.models.pyramid import FPN
 
-WANTED = {"segmentation_models.pytorch": 0.84, "segmentation_models.pytorch, channels-last": 1.0}
+TARGETS = {"segmentation_models.pytorch": 0.84, "segmentation_models.pytorch, channels-last": 1.0}
 CLASSES = [str(k) for k in range(11)]
 ARCHITECTURES = {"Unet": (None, UNetHead), "FPN": (partial(FPN, smooth=False), SemanticFPNHead)}
 
@@ -36,17 +36,17 @@ def main(arguments: list[str]) -> None:
     results = {}
     for name in ARCHITECTURES:
         contestants = {"ours": ours(name, options)}
-        for peer in WANTED:
+        for peer in TARGETS:
             contestants[peer] = theirs(name, options, channels_last=peer.endswith("channels-last"))
         seconds = alternate(contestants, options.rounds)
         results[name] = seconds
         print(f"\n{name}, {options.backbone}, batch {options.batch}, {options.size} px, {options.threads} threads")
         for contestant, values in seconds.items():
             print(f"  {contestant:<44} {quartiles(values)} s")
-        for peer, wanted in WANTED.items():
+        for peer, target in TARGETS.items():
             ratio = ratios(seconds, "ours", peer)
-            verdict = "met" if ratio.median <= wanted else "FALLS SHORT"
-            print(f"  ours is {ratio} x {peer}, wanted {wanted}: {verdict}")
+            verdict = "met" if ratio.median <= target else "FALLS SHORT"
+            print(f"  ours is {ratio} x {peer}, target {target}: {verdict}")
     if options.json:
         print(json.dumps({"machine": machine(), "options": vars(options), "seconds": results}))
 
