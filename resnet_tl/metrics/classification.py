@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from resnet_tl.metrics.multiclass import MultiClassCounts, MultiClassResults
 from resnet_tl.metrics.multilabel import MultiLabelResults, MultiLabelStore
 
+CONFUSION = 1000
+"""Classes at most, for which there is a confusion matrix."""
+
 
 class ClassificationMetrics(nn.Module):
     """Scores of one pass over a set. A submodule of the task, so that it follows the task's device.
@@ -51,10 +54,13 @@ class ClassificationMetrics(nn.Module):
     def tables(self, thresholds: Tensor | None = None) -> dict[str, Any]:
         """Returns `per_class`, one dict per class with its name, number of images, precision, recall (the accuracy of
         the class) and f1, for multi-label also ap and threshold; None where it would be 0/0, as the recall of a class
-        without images. Multi-class adds `confusion`, `[K][K]` counts: rows are true classes, columns predictions."""
+        without images. Multi-class with at most `CONFUSION` classes adds `confusion`, `[K][K]` counts: rows are true
+        classes, columns predictions."""
         results = self.results()
         if isinstance(results, MultiClassResults):
-            return {"per_class": results.per_class(self.classes), "confusion": results.confusion.tolist()}
+            small = len(self.classes) <= CONFUSION
+            confusion = {"confusion": results.confusion().tolist()} if small else {}
+            return {"per_class": results.per_class(self.classes), **confusion}
         return {"per_class": results.per_class(self.classes, thresholds)}
 
     def interval(self) -> tuple[float, float]:

@@ -3,12 +3,15 @@ ranks."""
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
 from resnet_tl.metrics.bootstrap import accuracy_interval
 from resnet_tl.metrics.per_class import Ratios, rows
@@ -19,63 +22,91 @@ UNIT = 2**30
 
 
 class MultiClassResults(NamedTuple):
-    """Counts of images. confusion `[K, K]`: (target, predicted); top5 `[]`; bins `[BINS, 3]`: images, correct images,
-    confidence in 1 / UNIT."""
+    """Of N images with K classes.
 
-    confusion: Tensor
-    top5: Tensor
+    classes: K. targets, predicted: `[N]` int64. top5: images whose true class is among the five most probable.
+    bins: `[BINS, 3]`: images, correct images, confidence in 1 / UNIT. broken: images with outputs that are NaN or
+    infinite; with any of them, all scores are NaN, so that such an epoch is never the best.
+    """
+
+    classes: int
+    targets: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    top5: int
     bins: Tensor
+    broken: int
 
     def scores(self) -> dict[str, float]:
-        images = int(self.confusion.sum())
-        scores = {"acc": int(self.confusion.trace()) / images}
-        if len(self.confusion) > 5:
-            scores["top5"] = int(self.top5) / images
+        images = len(self.targets)
+        scores = {"acc": self._correct() / images}
+        if self.classes > 5:
+            scores["top5"] = self.top5 / images
         _, correct, confidence = self.bins.double().T
         error = (correct - confidence / UNIT).abs().sum() / images
-        return scores | {"f1": self._ratios().macro_f1(), "ece": float(error)}
+        scores |= {"f1": self._ratios().macro_f1(), "ece": float(error)}
+        return dict.fromkeys(scores, math.nan) if self.broken else scores
 
     def per_class(self, classes: list[str]) -> list[dict[str, Any]]:
-        return rows(classes, images=self.confusion.sum(1).numpy(), **self._ratios()._asdict())
+        return rows(classes, images=self._count(self.targets), **self._ratios()._asdict())
 
     def interval(self) -> tuple[float, float]:
-        return accuracy_interval(int(self.confusion.trace()), int(self.confusion.sum()))
+        return accuracy_interval(self._correct(), len(self.targets))
+
+    def confusion(self) -> NDArray[np.int64]:
+        """`[K, K]` counts: (target, predicted)."""
+        cells = np.bincount(self.targets * self.classes + self.predicted, minlength=self.classes**2)
+        return cells.reshape(self.classes, self.classes)
+
+    def _correct(self) -> int:
+        return int((self.targets == self.predicted).sum())
+
+    def _count(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.bincount(classes, minlength=self.classes)
 
     def _ratios(self) -> Ratios:
-        counts = self.confusion.numpy()
-        return Ratios.of(correct=np.diag(counts), predicted=counts.sum(0), targets=counts.sum(1))
+        correct = self.targets[self.targets == self.predicted]
+        return Ratios.of(*map(self._count, (correct, self.predicted, self.targets)))
 
 
 class MultiClassCounts(Metric):
     """Counts on the device, with torchmetrics' states and their exchange between ranks. torchmetrics' multi-class
-    metrics synchronise with the device in every update (`unique`, `bincount`, boolean masks)."""
+    metrics synchronise with the device in every update (`unique`, `bincount`, boolean masks).
+
+    Targets and predictions are stored, 16 bytes per image: a confusion matrix of 10,000 classes would be 800 MB.
+    """
 
     full_state_update = False
-    confusion: Tensor
+    pairs: list[Tensor]
     top5: Tensor
     bins: Tensor
+    broken: Tensor
 
     def __init__(self, classes: int) -> None:
         super().__init__()
-        for name, shape in (("confusion", (classes, classes)), ("top5", ()), ("bins", (BINS, 3))):
+        self.classes = classes
+        self.add_state("pairs", [], dist_reduce_fx="cat")
+        for name, shape in (("top5", ()), ("bins", (BINS, 3)), ("broken", ())):
             self.add_state(name, torch.zeros(shape, dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, probabilities: Tensor, targets: Tensor, keep: Tensor) -> None:
         # Shapes must not depend on values: a boolean mask would wait for the device. So fillers pass through with
-        # weight 0.
-        classes, counted = probabilities.shape[1], keep.long()
-        targets = targets.where(keep, 0)
+        # weight 0, and as the target -1.
         confidence, predicted = probabilities.max(1)
-        cells = targets * classes + predicted
-        self.confusion = self.confusion.flatten().index_add(0, cells, counted).view(classes, classes)
+        self.pairs.append(torch.stack([targets.where(keep, -1), predicted], 1))
+        targets = targets.where(keep, 0)
         self.top5 = self.top5 + ((_rank(probabilities, targets) < 5) & keep).sum()
+        finite = probabilities.isfinite().all(1)
+        self.broken = self.broken + (~finite & keep).sum()
+        confidence = confidence.where(finite, 0)
         bins = (confidence * BINS).ceil().long().clamp(1, BINS) - 1
         correct, confidence = (predicted == targets).long(), (confidence * UNIT).round().long()
         images = torch.stack([torch.ones_like(predicted), correct, confidence], 1)
-        self.bins = self.bins.index_add(0, bins, images * counted[:, None])
+        self.bins = self.bins.index_add(0, bins, images * keep.long()[:, None])
 
     def compute(self) -> MultiClassResults:
-        return MultiClassResults(self.confusion.cpu(), self.top5.cpu(), self.bins.cpu())
+        pairs = dim_zero_cat(self.pairs).cpu().numpy()
+        targets, predicted = pairs[pairs[:, 0] >= 0].T
+        return MultiClassResults(self.classes, targets, predicted, int(self.top5), self.bins.cpu(), int(self.broken))
 
 
 def _rank(probabilities: Tensor, targets: Tensor) -> Tensor:

@@ -19,13 +19,15 @@ from resnet_tl.metrics.per_class import Ratios, nanmean, rows
 
 
 class MultiLabelResults(NamedTuple):
-    """Probabilities `[N, K]` fp32 and multi-hot targets `[N, K]` bool of the N images."""
+    """Probabilities `[N, K]` fp32 and multi-hot targets `[N, K]` bool of the N images. With any probability that is NaN
+    or infinite all scores are NaN, so that such an epoch is never the best."""
 
     probabilities: Tensor
     targets: Tensor
 
     def scores(self, thresholds: Tensor | None) -> dict[str, float]:
-        return {"map": nanmean(self._average_precision()), "f1": self._ratios(thresholds).macro_f1()}
+        scores = {"map": nanmean(self._average_precision()), "f1": self._ratios(thresholds).macro_f1()}
+        return scores if bool(self.probabilities.isfinite().all()) else dict.fromkeys(scores, math.nan)
 
     def per_class(self, classes: list[str], thresholds: Tensor | None) -> list[dict[str, Any]]:
         return rows(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
 
+from resnet_tl.metrics.classification import ClassificationMetrics
 from tests.metrics.by_hand import Drawn, f1_by_hand, measure, multi_class, multi_class_by_hand
 
 
@@ -47,3 +50,24 @@ def test_a_class_in_neither_targets_nor_predictions_is_excluded_from_the_mean() 
     assert metrics.compute()["f1"] == 1
     absent = metrics.tables()["per_class"][2]
     assert absent == {"class": "class 2", "images": 0, "precision": None, "recall": None, "f1": None}
+
+
+def test_outputs_that_are_not_finite_score_nothing() -> None:
+    """NaN would count as the first class: 0.75 here."""
+    probabilities = torch.eye(3)[[0, 0, 0, 1]]
+    probabilities[1] = math.nan
+    metrics = measure(probabilities, torch.tensor([0, 0, 0, 0]))
+    assert all(map(math.isnan, metrics.compute().values()))
+
+
+def test_ten_thousand_classes_cost_no_matrix() -> None:
+    metrics = ClassificationMetrics([str(k) for k in range(10_000)])
+    metrics.update(torch.eye(10_000)[:8], torch.arange(8), torch.ones(8, dtype=torch.bool))
+    stored = [
+        tensor
+        for state in metrics.metric.metric_state.values()
+        for tensor in ([state] if isinstance(state, torch.Tensor) else state)
+    ]
+    assert sum(tensor.nbytes for tensor in stored) < 1000
+    assert metrics.compute()["acc"] == 1
+    assert "confusion" not in metrics.tables()
