@@ -20,7 +20,9 @@ class Phase:
     """A part of the run in which the same stages are trained.
 
     Args:
-        epochs: its length; only the last phase may omit it and then lasts to the end of the run.
+        epochs: its length, in epochs or as a share of the run between 0 and 1 (`0.2`: a fifth of `max_epochs`, rounded,
+            but so that every phase has at least 1 epoch). Only the last phase may omit it and then lasts to the end
+            of the run.
         train: stages by name or glob (`[layer4, head]`, `[layer*]`), or `all`; the others are frozen. Next to stages,
             `norms` names the weights and biases of the normalisations in every stage, and `biases` every parameter
             called `bias` (arXiv:2106.10199), those of norms included. The rest of a stage that is only named this way
@@ -37,7 +39,7 @@ class Phase:
     """
 
     train: list[str] | str = "all"
-    epochs: int | None = None
+    epochs: int | float | None = None
     lr: dict[str, float] = field(default_factory=dict)
     layer_decay: float = 1.0
     restart: bool = False
@@ -221,27 +223,62 @@ def _phases(phases: list[Phase] | str, stages: Sequence[str], epochs: int) -> li
 
 
 def _ends(phases: Sequence[Phase], epochs: int) -> list[int]:
+    """Returns the epoch at which each phase ends; the last one ends with the run."""
+    _check_lengths(phases, epochs)
+    ends: list[int] = []
+    for index, phase in enumerate(phases):
+        done = ends[-1] if ends else 0
+        left = epochs - done - sum(map(_fewest_epochs, phases[index + 1 :]))
+        ends.append(done + _length(phase, epochs, left))
+    return [*ends[:-1], epochs]
+
+
+def _length(phase: Phase, epochs: int, left: int) -> int:
+    """Returns the length in epochs of a phase of a run of `epochs`, of which later phases leave it `left`."""
+    if isinstance(phase.epochs, int):
+        return phase.epochs
+    return left if phase.epochs is None else min(max(round(phase.epochs * epochs), 1), left)
+
+
+def _check_lengths(phases: Sequence[Phase], epochs: int) -> None:
     if not phases:
         raise RecipeError("tuning.phases is empty, expected at least one phase")
-    ends: list[int] = []
-    for number, phase in enumerate(phases):
-        last = number == len(phases) - 1
-        if phase.epochs is None and not last:
-            raise RecipeError(f"tuning.phases[{number}] has no epochs; only the last phase may omit them")
-        if phase.epochs is not None and phase.epochs < 1:
-            raise RecipeError(f"tuning.phases[{number}].epochs is {phase.epochs}, expected at least 1")
+    for index, phase in enumerate(phases):
+        length = phase.epochs
+        if length is None and index < len(phases) - 1:
+            raise RecipeError(f"tuning.phases[{index}] has no epochs; only the last phase may omit them")
+        if length is not None and (length <= 0 or (isinstance(length, float) and not length < 1)):
+            raise RecipeError(
+                f"tuning.phases[{index}].epochs is {length}, expected at least 1 epoch, or a share of the run between "
+                "0 and 1"
+            )
         if phase.patience < 1:
-            raise RecipeError(f"tuning.phases[{number}].patience is {phase.patience}, expected at least 1 validation")
-        done = ends[-1] if ends else 0
-        ends.append(epochs if phase.epochs is None else done + phase.epochs)
-    fixed = sum(phase.epochs or 0 for phase in phases)
-    if fixed > epochs or (phases[-1].epochs is None and fixed == epochs):
-        open_ended = phases[-1].epochs is None
+            raise RecipeError(f"tuning.phases[{index}].patience is {phase.patience}, expected at least 1 validation")
+    open_ended = phases[-1].epochs is None
+    lengths = [phase.epochs for phase in phases if isinstance(phase.epochs, int)]
+    shares = [phase.epochs for phase in phases if isinstance(phase.epochs, float)]
+    fixed, share = sum(lengths), math.fsum(shares)
+    others = bool(lengths) or open_ended
+    if shares and (share >= 1 if others else share > 1):
+        raise RecipeError(
+            f"tuning.phases are shares of the run that add up to {share:g}{', next to phases without one' * others}; "
+            f"expected {'less than' if others else 'at most'} 1"
+        )
+    if not shares and fixed + open_ended > epochs:
         raise RecipeError(
             f"tuning.phases last {fixed} epochs{' and one without a length' if open_ended else ''}, but "
             f"trainer.max_epochs is {epochs}; expected {fixed + open_ended} or more, or shorter phases"
         )
-    return [*ends[:-1], epochs]
+    fewest = sum(map(_fewest_epochs, phases))
+    if fewest > epochs:
+        raise RecipeError(
+            f"tuning.phases need {fewest} epochs, at least 1 each, but trainer.max_epochs is {epochs}; "
+            f"expected {fewest} or more, or fewer phases"
+        )
+
+
+def _fewest_epochs(phase: Phase) -> int:
+    return phase.epochs if isinstance(phase.epochs, int) else 1
 
 
 def _trained(

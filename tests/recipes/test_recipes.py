@@ -12,9 +12,11 @@ import torch
 from lightning.pytorch import seed_everything
 from PIL import Image
 
+from resnet_tl.errors import RecipeError
 from resnet_tl.recipe.shipped import shipped, shipped_root
 from resnet_tl.run.build import Recipe, build_data, build_task, compose
 from resnet_tl.run.trainer import build_trainer, resolve_precision
+from resnet_tl.tasks.base import Task
 from resnet_tl.tuning.plan import resolve
 
 FOLDER = Path(__file__).resolve().parents[2] / "recipes"
@@ -25,6 +27,21 @@ OBJECTS = shipped_root() / "data" / "samples" / "detection"
 NAMES = [path.relative_to(FOLDER).with_suffix("").as_posix() for path in FILES]
 CLASSIFICATION = ("classify/", "overlays/", "quickstart")
 UNDERNEATH = "classify/folder_resnet50_finetune"
+
+
+ENDS = {
+    "quickstart": [3, 30],
+    "classify/folder_resnet50_finetune": [2, 15],
+    "classify/folder_resnet50_multilabel": [2, 15],
+    "classify/folder_resnet50_gradual": [3, 7, 10, 20],
+    "classify/folder_small_machine": [2, 10],
+    **{f"detect/folder_{head}_resnet50": [1, 20] for head in ("faster_rcnn", "fcos", "retinanet")},
+    **{f"detect/folder_small_machine_{head}": [2, 20] for head in ("faster_rcnn", "fcos", "retinanet")},
+    "instance/folder_mask_rcnn_resnet50": [1, 20],
+    **{f"segment/folder_{name}": [2, 50] for name in ("deeplabv3plus_resnet34", "fpn_resnet34", "unet_resnet34")},
+    "segment/folder_small_machine": [2, 20],
+}
+"""The epochs at which the phases of recipes with several end."""
 
 
 def test_there_are_recipes_and_the_command_finds_them_all() -> None:
@@ -102,10 +119,13 @@ def test_a_recipe_of_detection_builds_data_network_plan_and_trainer(
     plan = resolve(task.tuning, list(task.stages()), recipe["trainer"]["max_epochs"], list(task.stages()))
     frozen = {"stem", "layer1"} if "resnet50" in request.node.name else set()
     assert set(plan.phases[-1].frozen) == frozen
+    check_phases(name_of(request), task, recipe)
 
 
 @pytest.mark.parametrize("recipe", [name for name in NAMES if name.startswith("segment/")], indirect=True)
-def test_a_recipe_of_segmentation_builds_data_network_plan_and_trainer(recipe: Recipe) -> None:
+def test_a_recipe_of_segmentation_builds_data_network_plan_and_trainer(
+    recipe: Recipe, request: pytest.FixtureRequest
+) -> None:
     seed_everything(recipe["seed_everything"], verbose=False)
     data = build_data(recipe)
     task = build_task(recipe, data.classes).eval()
@@ -116,10 +136,11 @@ def test_a_recipe_of_segmentation_builds_data_network_plan_and_trainer(recipe: R
     with torch.no_grad():
         assert task(batch.images[:1, :, :64, :64]).shape == (1, len(data.classes), 64, 64)
     assert resolve(task.tuning, list(task.stages()), recipe["trainer"]["max_epochs"]).phases
+    check_phases(name_of(request), task, recipe)
 
 
 @pytest.mark.parametrize("recipe", [name for name in NAMES if name.startswith(CLASSIFICATION)], indirect=True)
-def test_a_recipe_builds_data_network_plan_and_trainer(recipe: Recipe) -> None:
+def test_a_recipe_builds_data_network_plan_and_trainer(recipe: Recipe, request: pytest.FixtureRequest) -> None:
     seed_everything(recipe["seed_everything"], verbose=False)
     data = build_data(recipe)
     task = build_task(recipe, data.classes)
@@ -130,10 +151,31 @@ def test_a_recipe_builds_data_network_plan_and_trainer(recipe: Recipe) -> None:
     assert data.multi_label == task.network.head.multi_label
     plan = resolve(task.tuning, list(task.stages()), recipe["trainer"]["max_epochs"])
     assert plan.phases[-1].end == recipe["trainer"]["max_epochs"]
+    check_phases(name_of(request), task, recipe)
     here = {**recipe["trainer"], "accelerator": "cpu", "devices": 1, "num_nodes": 1}
     options, said = resolve_precision(here)
     assert said.startswith("precision: ")
     build_trainer(options, callbacks=[], loggers=[])
+
+
+def name_of(request: pytest.FixtureRequest) -> str:
+    name: str = request.node.callspec.params["recipe"]
+    return name
+
+
+def check_phases(name: str, task: Task, recipe: Recipe) -> None:
+    """The phases last as long as the recipe was measured with, and a shorter run has the same phases."""
+    epochs = recipe["trainer"]["max_epochs"]
+    phases = resolve(task.tuning, list(task.stages()), epochs).phases
+    if not name.startswith("overlays/"):
+        assert [phase.end for phase in phases] == ENDS.get(name, [epochs])
+    for few in (len(phases), 2, 1):
+        if few < len(phases):
+            with pytest.raises(RecipeError, match=rf"^tuning.phases need {len(phases)} epochs.*max_epochs is {few};"):
+                resolve(task.tuning, list(task.stages()), few)
+        else:
+            short = resolve(task.tuning, list(task.stages()), few).phases
+            assert [phase.trained for phase in short] == [phase.trained for phase in phases]
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
