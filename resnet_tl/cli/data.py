@@ -8,7 +8,7 @@ import sys
 from argparse import Namespace
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from resnet_tl.cli.command import Command, Options
 from resnet_tl.errors import RecipeError, RunError, did_you_mean
@@ -18,23 +18,26 @@ if TYPE_CHECKING:
     from resnet_tl.data.checks.finding import Finding
 
 HELP = """usage: resnet-tl data check PATH | -c RECIPE [--json FILE] [--write FILE.csv] [--KEY VALUE ...]
+       resnet-tl data stats PATH | -c RECIPE [--json FILE] [--KEY VALUE ...]
 
-Look for what is probably wrong with a data set: damaged images, duplicates and near-duplicates (within a split and
-across splits), empty and tiny classes, class names that differ by case, doubled, tiny and giant boxes, masks that
-show nothing, unusual sizes and modes. PATH is a folder, zip or CSV in any form that is read; its form is detected.
+check: look for what is probably wrong with a data set: damaged images, duplicates and near-duplicates (within a split
+and across splits), empty and tiny classes, class names that differ by case, doubled, tiny and giant boxes, masks that
+show nothing, unusual sizes and modes.
+stats: count images, classes, sizes, objects or pixels, and the channels' mean and standard deviation.
+PATH is a folder, zip or CSV in any form that is read; its form is detected.
 
   -c RECIPE                         the data section of a recipe, in place of PATH
   --data CLASS                      the class that reads PATH, where the form detected is not the right one
   --KEY VALUE                       any value of the data section: --data.val_fraction 0.3
-  --json FILE                       all findings as JSON; never overwritten
-  --write FILE.csv                  the images that are better excluded, one key a line; never overwritten
-  --all                             list every finding, not the first few of each kind
+  --json FILE                       all findings or numbers as JSON; never overwritten
+  --write FILE.csv                  of check: the images that are better excluded, one key a line; never overwritten
+  --all                             of check: list every finding, not the first few of each kind
 
-Exit code: 0 if nothing is found, 1 if something is, 2 if the data cannot be used at all.
+Exit code of check: 0 if nothing is found, 1 if something is, 2 if the data cannot be used at all.
 
 example: resnet-tl data check photos --json findings.json"""
 
-ACTIONS = ("check",)
+ACTIONS = ("check", "stats")
 FIRST = 5
 """Findings of a kind that are listed without `--all`."""
 
@@ -62,7 +65,39 @@ def run(verb: str, command: Command) -> int:
     data = open_data(command.configs, command.overrides, paths[0] if paths else None)
     for note in data.notes:
         print(note)
-    return _check(data, options)
+    return _check(data, options) if action == "check" else _stats(data, options)
+
+
+def _stats(data: ImageData, options: Namespace) -> int:
+    from resnet_tl.data.checks.stats import stats
+
+    numbers = stats(data)
+    print(_table(numbers))
+    if options.json is not None:
+        with open(options.json, "x", encoding="utf-8") as file:
+            json.dump(numbers, file, indent=1, ensure_ascii=False)
+    return 0
+
+
+def _table(numbers: dict[str, Any]) -> str:
+    """The classes by split, and a line for each of the other numbers."""
+    splits = list(numbers["splits"])
+    rows = [[numbers["counted"], *splits]]
+    rows += [[name, *(f"{counts.get(split, 0):,}" for split in splits)] for name, counts in numbers["classes"].items()]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    ]
+    for side, (least, median, most) in numbers.get("sizes", {}).items():
+        lines.append(f"{side}: {least} to {most} pixels, median {median}")
+    if "objects" in numbers:
+        lines.append("objects by area: " + ", ".join(f"{count:,} {name}" for name, count in numbers["objects"].items()))
+    if "channels" in numbers:
+        lines.append(f"channel mean {numbers['channels']['mean']}, std {numbers['channels']['std']}")
+    return "\n".join(lines)
 
 
 def _check(data: ImageData, options: Namespace) -> int:

@@ -58,7 +58,7 @@ def test_a_recipe_names_the_data(resnet_tl: Callable[..., Any], photos: Path) ->
     ("line", "message"),
     [
         ("data check", "data check needs a folder, zip or CSV, or a recipe: resnet-tl data check photos"),
-        ("data chek photos", "data has no 'chek': expected check"),
+        ("data chek photos", "data has no 'chek': expected check, stats"),
         ("data check nowhere", "nowhere does not exist"),
         (
             "data check photos --data.batch_sise 3",
@@ -70,3 +70,28 @@ def test_wrong_uses(resnet_tl: Callable[..., Any], photos: Path, line: str, mess
     done = resnet_tl(line)
     assert done.code == 2
     assert message in done.err
+
+
+def test_stats_count_what_is_there(resnet_tl: Callable[..., Any], photos: Path) -> None:
+    done = resnet_tl("data stats photos --json numbers.json")
+    assert done.code == 0
+    assert "width: 32 to 32 pixels, median 32" in done.out
+    numbers = json.loads(Path("numbers.json").read_text())
+    assert numbers["splits"] == {"train": 40, "val": 100}
+    assert numbers["classes"] == {"cat": {"train": 20, "val": 50}, "dog": {"train": 20, "val": 50}}
+    assert numbers["counted"] == "images"
+    assert all(0 < mean < 1 for mean in numbers["channels"]["mean"])
+
+
+def test_stats_of_objects_and_pixels(resnet_tl: Callable[..., Any], tmp_path: Path) -> None:
+    for name, counted in (("detection", "objects"), ("segmentation", "pixels")):
+        file = tmp_path / f"{name}.json"
+        assert resnet_tl("data stats {} --json {}", SAMPLES.parent / name, file).code == 0
+        numbers = json.loads(file.read_text())
+        assert numbers["counted"] == counted
+        if name == "detection":
+            total = sum(sum(counts.values()) for counts in numbers["classes"].values())
+            assert total == sum(numbers["objects"].values())
+        else:
+            shown = sum(counts["val"] for counts in numbers["classes"].values())
+            assert 0.9 < shown / (8 * 96 * 96) <= 1

@@ -1,0 +1,100 @@
+"""What a data set consists of, in numbers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from resnet_tl.data.images.decode import decode
+from resnet_tl.data.listings.boxes import BoxListing
+from resnet_tl.data.listings.listing import Listing
+from resnet_tl.errors import DataError
+
+if TYPE_CHECKING:
+    from resnet_tl.data.base import ImageData
+
+SAMPLED = 1000
+"""Images of a split that are decoded for sizes and colours, at most: evenly many of it."""
+SIZES = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, float("inf"))}
+"""Areas of objects in square pixels, as COCO's scores part them."""
+
+
+def stats(data: ImageData) -> dict[str, Any]:
+    """Numbers of a data module, as plain Python.
+
+    splits: split -> images. classes: class -> split -> images that show it (objects, or pixels, where they are
+    annotated). sizes: of images, `[smallest, median, largest]` of widths and of heights in pixels. channels: mean and
+    standard deviation of each channel of the training images, 0...1. objects: small, medium and large ones.
+    """
+    numbers: dict[str, Any] = {"splits": {split: len(listing) for split, listing in data.listings.items()}}
+    counted, counts = _counts(data)
+    numbers["classes"] = {
+        name: {split: int(count[index]) for split, count in counts.items()} for index, name in enumerate(data.classes)
+    }
+    numbers["counted"] = counted
+    first = "train" if "train" in data.listings else next(iter(data.listings))
+    numbers |= _images(data.listings[first], data.channels)
+    areas = [listing.packed.area for listing in data.listings.values() if isinstance(listing, BoxListing)]
+    if areas:
+        joined = np.concatenate(areas)
+        numbers["objects"] = {
+            name: int(((joined >= low) & (joined < high)).sum()) for name, (low, high) in SIZES.items()
+        }
+    return numbers
+
+
+def _counts(data: ImageData) -> tuple[str, Mapping[str, np.ndarray]]:
+    """What is counted, and of each split how much there is of each class `[K]`."""
+    masked = {split: listing for split, listing in data.listings.items() if hasattr(listing, "mask")}
+    if masked:
+        return "pixels", {split: _pixels(listing, len(data.classes)) for split, listing in masked.items()}
+    what = "objects" if any(isinstance(listing, BoxListing) for listing in data.listings.values()) else "images"
+    return what, {split: listing.class_counts(len(data.classes)) for split, listing in data.listings.items()}
+
+
+def _pixels(listing: Any, classes: int) -> np.ndarray:
+    total = np.zeros(256, np.int64)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for mask in pool.map(listing.mask, range(len(listing))):
+            total += np.bincount(mask.ravel(), minlength=256)
+    return total[:classes]
+
+
+def _images(listing: Listing, channels: int) -> dict[str, Any]:
+    sizes: list[tuple[int, int]] = []
+    totals, squares, pixels = np.zeros(channels), np.zeros(channels), 0
+    for image in _decoded(listing, channels):
+        sizes.append((image.shape[0], image.shape[1]))
+        flat = image.reshape(-1, channels) / (255.0 if image.dtype == np.uint8 else 65535.0)
+        totals, squares, pixels = totals + flat.sum(0), squares + (flat**2).sum(0), pixels + len(flat)
+    if not pixels:
+        return {}
+    mean = totals / pixels
+    deviation = np.sqrt(np.maximum(squares / pixels - mean**2, 0))
+    heights, widths = np.array(sizes).T
+    return {
+        "sizes": {"width": _spread(widths), "height": _spread(heights)},
+        "channels": {"mean": mean.round(4).tolist(), "std": deviation.round(4).tolist()},
+    }
+
+
+def _decoded(listing: Listing, channels: int) -> Iterator[np.ndarray]:
+    """Evenly many of the images, those that cannot be decoded skipped."""
+
+    def load(index: int) -> np.ndarray | None:
+        try:
+            return decode(listing[index].path, channels)
+        except DataError:
+            return None
+
+    indices = range(0, len(listing), max(1, -(-len(listing) // SAMPLED)))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from (image for image in pool.map(load, indices) if image is not None)
+
+
+def _spread(values: np.ndarray) -> list[int]:
+    return [int(values.min()), int(np.median(values)), int(values.max())]
