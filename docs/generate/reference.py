@@ -136,7 +136,7 @@ def verbs_page() -> str:
     parts = [
         "# Verbs\n",
         "`resnet-tl VERB --help` prints the same. Exit codes: 0 done, 1 a bug (a traceback), 2 a mistake of the user's",
-        "(one sentence), 130 after Ctrl-C, 143 after SIGTERM.\n",
+        "(one sentence), 130 after Ctrl-C, 143 after SIGTERM; of `data check` 1 where it finds something.\n",
     ]
     for verb, text in VERBS.items():
         parts += [f"## {verb}\n", f"{text[0].upper()}{text[1:]}.\n", f"```text\n{help_of(verb)}\n```\n"]

@@ -7,6 +7,7 @@ A comment in the line before a block changes how it is tested:
     <!-- not run: needs a cluster -->   it is not, and why
     <!-- slow -->                       by the slow tests alone, in a process of its own
     <!-- exit code 2 -->                the command is refused, by one sentence
+    <!-- exit code 0 or 1 -->           either
 A block whose first line is `# file: NAME` is written to that file, in place of being run.
 """
 
@@ -82,8 +83,8 @@ class Block:
         return self.mark == "slow"
 
     @property
-    def exit_code(self) -> int:
-        return int(self.mark.removeprefix("exit code ")) if self.mark.startswith("exit code ") else 0
+    def exit_codes(self) -> list[int]:
+        return [int(code) for code in re.findall(r"\d+", self.mark)] if self.mark.startswith("exit code ") else [0]
 
     def commands(self) -> list[list[str]]:
         """Of a block of shell: the words of each line, continued ones joined."""
