@@ -1,4 +1,4 @@
-"""What every data module shares: images listed by a source, as batches for training, validation and test."""
+"""The base of all data modules: images listed by a source, as batches for training, validation and test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal
 
 import cv2
 import lightning as L
@@ -20,9 +20,10 @@ from torch.utils.data import DataLoader
 from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset, Item, OnError
 from resnet_tl.data.images.resize import Interpolation
 from resnet_tl.data.listings import splits
-from resnet_tl.data.listings.listing import ImageSet, Listing
+from resnet_tl.data.listings.listing import ImageSet, ListingT
 from resnet_tl.data.loading.collate import collate
-from resnet_tl.data.loading.image_loader import FixedImages, ImageLoader
+from resnet_tl.data.loading.fixed_images import FixedImages
+from resnet_tl.data.loading.image_loader import ImageLoader
 from resnet_tl.data.loading.samplers import EvaluationSampler, TrainSampler
 from resnet_tl.data.loading.shared_memory import SharedMemoryCollate
 from resnet_tl.data.loading.train_loader import TrainLoader
@@ -31,33 +32,32 @@ from resnet_tl.lightning_internals import replaces_samplers
 from resnet_tl.structures.records import Batch, Draw, Preprocessing, Sample
 
 
-class ImageData(L.LightningDataModule, ABC):
-    """Listed images as batches, in training, validation and test; nothing is decoded before a loader is iterated.
+class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
+    """Listed images as batches for training, validation and test. Nothing is decoded before a loader is iterated.
 
     Args:
-        images: what a source found. Without a `val` split of its own (or with `folds`) its `train` is parted.
-        batch_size: images a step and device.
+        images: what a source found. Without a `val` split (or with `folds`) its `train` is split.
+        batch_size: images per step and device.
         num_workers: processes that decode; 0: the main process. The images are the same for any number.
-        train_transforms: a pipeline of one's own, `[{class_path: HorizontalFlip, init_args: {p: 0.5}}]`.
-        eval_transforms: the same for evaluation.
+        train_transforms: custom training transforms, `[{class_path: HorizontalFlip, init_args: {p: 0.5}}]`.
+        eval_transforms: custom evaluation transforms.
         interpolation: of every resize.
-        channels: of the decoded images: 1 grey, 3 RGB, or as many as the files hold.
-        val_fraction: share of every class to validate on where the source has no split; 1: all of them.
-        folds: part the training images (and those to validate on, if any) into so many, instead.
-        fold: the one of these, from 0 on, to validate on.
-        on_error: what an image that cannot be decoded does: end the run, or be left out and told by `skipped` (in
-            training the next one takes its place).
+        channels: of the decoded images: 1 grey, 3 RGB, or as many as the files have.
+        val_fraction: share of every class to validate on where the source has no `val` split; 1: all of it.
+        folds: number of folds to split the training (and, if any, validation) images into, in place of `val_fraction`.
+        fold: the fold to validate on, counted from 0.
+        on_error: what to do with an image that cannot be decoded: end the run, or skip it and list it in `skipped()`
+            (in training the next image replaces it).
         seed: of split, order and augmentation; None: the run's (`seed_everything`), or 0.
         multiprocessing: how workers start; None: Python's default.
-        cache_dir: the folder of what is kept to be computed once: features (`tuning.cache`), resized images; None:
-            `~/.cache/resnet_tl`.
+        cache_dir: folder of cached features (`tuning.cache`) and resized images; None: `~/.cache/resnet_tl`.
     """
 
     collate: Callable[[Sequence[Item]], Batch] = staticmethod(collate)
 
     def __init__(
         self,
-        images: ImageSet,
+        images: ImageSet[ListingT],
         *,
         batch_size: int = 32,
         num_workers: int = 2,
@@ -86,62 +86,62 @@ class ImageData(L.LightningDataModule, ABC):
         self.listings = splits.split_listings(
             images.splits, fraction=val_fraction, folds=folds, fold=fold, seed=self.seed
         )
-        """What to train on, validate on and test on: `train`, `val` and `test`, as far as they exist."""
-        self.notes = [*images.notes, *self._told(images.splits)]
-        """Sentences about what was left out or assumed."""
+        """The images to train on, validate on and test on: those of `train`, `val` and `test` that exist."""
+        self.notes = [*images.notes, *self._split_notes(images.splits)]
+        """Sentences about what was skipped or assumed."""
         self._features: dict[str, CachedFeatures] = {}
         self._datasets: list[ImageDataset] = []
 
     @abstractmethod
     def evaluation_preprocessing(self, expected: Preprocessing) -> Preprocessing:
-        """How evaluation shows images; the mean and std are those of `wanted`, which the weights ask for."""
+        """Returns how evaluation resizes and crops images; mean and std are those of `expected`, the weights' own."""
 
     @abstractmethod
     def class_counts(self) -> np.ndarray:
-        """How much of each class there is to train on: `[K]` int64."""
+        """Returns how many training images, objects or pixels each class has: `[K]` int64."""
 
     @abstractmethod
-    def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> ImageDataset:
-        """The images of `listing` as they are trained on, or evaluated."""
+    def _dataset(self, listing: ListingT, training: bool, on_error: OnError) -> ImageDataset:
+        """Returns the images of `listing`, transformed for training or for evaluation."""
 
-    def _lacking(self) -> list[str]:
-        """Sentences about classes that a split does not show."""
+    def _missing_class_notes(self) -> list[str]:
+        """Returns a note for each split in which classes have no image."""
         return [
             f"{self.root}: no image in {split} shows {', '.join(none[:5])}{', ...' if len(none) > 5 else ''}"
             for split, listing in self.listings.items()
             if (none := [self.classes[i] for i in np.flatnonzero(listing.class_counts(len(self.classes)) == 0)])
         ]
 
-    def _weights(self, listing: Listing) -> np.ndarray | None:
-        """How often each training image is drawn, `[N]`; None: once an epoch."""
+    def _weights(self, listing: ListingT) -> np.ndarray | None:
+        """Returns the sampling weight of each training image, `[N]`; None: each is drawn once per epoch."""
         return None
 
-    def _groups(self, listing: Listing) -> np.ndarray | None:
-        """The group of each image, `[N]`, where those of a batch are to be of one."""
+    def _groups(self, listing: ListingT) -> np.ndarray | None:
+        """Returns the group of each image, `[N]`, where a batch should hold images of one group; None: any."""
         return None
 
     def paths_of(self, indices: Iterable[int]) -> list[str]:
-        """The files of training samples, as a batch's `indices` name them."""
+        """Returns the files of training samples, by a batch's `indices`."""
         return [self._listing("train")[index].path for index in indices]
 
     def write_split(self, path: str | Path) -> None:
-        """Which image is in which split, as a CSV: key, class, split."""
+        """Writes which image is in which split as a CSV: key, class, split."""
         splits.write_split(path, self.listings, self.classes)
 
     def skipped(self) -> list[str]:
-        """One sentence for each image that could not be decoded so far, under `on_error: skip`."""
+        """Returns one sentence for each image that could not be decoded so far, with `on_error: skip`."""
         return sorted({sentence for dataset in self._datasets for sentence in dataset.failures()})
 
     def use_features(self, split: Literal["train", "val"], features: CachedFeatures) -> None:
-        """The loaders of `split` return these features in place of images, from their next epoch on."""
+        """Makes the loaders of `split` return these features in place of images, from their next epoch on."""
         self._features = {**self._features, split: features}
 
     def use_images(self) -> None:
-        """All loaders return images again, from their next epoch on."""
+        """Makes all loaders return images again, from their next epoch on."""
         self._features = {}
 
     def cached_features(self, split: str) -> CachedFeatures | None:
-        """The features in use for `split`; None: its images are."""
+        """Returns the features in use for `split`; None where images are."""
         return self._features.get(split)
 
     def train_dataloader(self) -> DataLoader[Batch]:
@@ -156,9 +156,9 @@ class ImageData(L.LightningDataModule, ABC):
             groups=self._groups(listing),
         )
         if self.trainer is not None:
-            # Workers fetch ahead before Lightning calls set_epoch, when a run resumes behind its first epoch.
+            # When a run resumes after its first epoch, workers fetch ahead before Lightning calls set_epoch.
             sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
-        return self._loader(listing, True, sampler, split="train", kind=TrainLoader)
+        return self._loader(listing, True, sampler, split="train", loader_class=TrainLoader)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         return self._evaluation_loader("val", "test", split="val")
@@ -169,18 +169,20 @@ class ImageData(L.LightningDataModule, ABC):
     def predict_dataloader(self) -> DataLoader[Batch]:
         return self.test_dataloader()
 
-    def _listing(self, *wanted: str) -> Listing:
-        """The first of these splits that exists."""
-        for split in wanted:
+    def _listing(self, *candidates: str) -> ListingT:
+        """Returns the first of these splits that exists."""
+        for split in candidates:
             if split in self.listings:
                 return self.listings[split]
         raise DataError(
-            f"{self.root} has no images in a split {' or '.join(wanted)}; it has {', '.join(self.listings)} only"
+            f"{self.root} has no images in a split {' or '.join(candidates)}; it has {', '.join(self.listings)} only"
         )
 
-    def _fixed(self, split: str, settings: Iterable[str], **more: Any) -> FixedImages:
-        """Of the split `train` or `val` as every epoch shows it; of an augmented one the n-th view is that of the n-th
-        epoch. `settings` and `more` decide how its images look."""
+    def _fixed_images(self, split: str, settings: Iterable[str], **more: Any) -> FixedImages:
+        """Returns the images of the split `train` or `val` in listing order; their n-th view is that of the n-th epoch.
+
+        `settings` (names of attributes) and `more` are what their pixels and targets depend on.
+        """
         training = split == "train"
         listing = self._listing("train") if training else self._listing("val", "test")
 
@@ -189,20 +191,21 @@ class ImageData(L.LightningDataModule, ABC):
 
         names = ["interpolation", "channels", "on_error", *settings]
         names += ["seed", "train_transforms"] if training else ["eval_transforms"]
-        how = {"split": split, **more, **{name: getattr(self, name) for name in names}}
+        processing = {"split": split, **more, **{name: getattr(self, name) for name in names}}
         files = dict(chain.from_iterable(map(self._files, listing)))
-        return FixedImages(f"{Path(self.root).stem}-{split}", len(listing), files, how, batches, self._cache_folder)
+        name = f"{Path(self.root).stem}-{split}"
+        return FixedImages(name, len(listing), files, processing, batches, self._cache_folder)
 
     def _files(self, sample: Sample) -> Iterator[tuple[str, str]]:
-        """All that is read of a sample, by stable keys."""
+        """Yields a stable key and the path of every file of a sample."""
         yield sample.key, sample.path
 
     @property
     def _cache_folder(self) -> Path:
         return Path(self.cache_dir or os.environ.get("XDG_CACHE_HOME", "~/.cache") + "/resnet_tl").expanduser()
 
-    def _evaluation_loader(self, *wanted: str, split: str = "") -> DataLoader[Batch]:
-        listing = self._listing(*wanted)
+    def _evaluation_loader(self, *candidates: str, split: str = "") -> DataLoader[Batch]:
+        listing = self._listing(*candidates)
         groups = self._groups(listing)
         order = None if groups is None else np.argsort(groups, kind="stable")
         sampler = EvaluationSampler(len(listing), ranks=self._ranks, rank=self._rank, order=order)
@@ -210,42 +213,42 @@ class ImageData(L.LightningDataModule, ABC):
 
     def _loader(
         self,
-        listing: Listing,
+        listing: ListingT,
         training: bool,
         sampler: Iterable[Draw],
         *,
         split: str = "",
-        kind: type[ImageLoader] = ImageLoader,
+        loader_class: type[ImageLoader] = ImageLoader,
     ) -> DataLoader[Batch]:
         if self.trainer is not None:
             _check_trainer(self.trainer)
         self.prepare_data()
-        instead: OnError = "replace" if training else "skip"
-        dataset = self._dataset(listing, training, instead if self.on_error == "skip" else "error")
+        fallback: OnError = "replace" if training else "skip"
+        dataset = self._dataset(listing, training, fallback if self.on_error == "skip" else "error")
         self._datasets.append(dataset)
-        loader = kind(
-            dataset,  # type: ignore[arg-type]
+        loader = loader_class(
+            dataset,  # type: ignore[arg-type]  # torch's stubs take a loader's type from its dataset's items
             batch_size=self.batch_size,
             sampler=sampler,  # type: ignore[arg-type]
             collate_fn=SharedMemoryCollate(self.collate),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            worker_init_fn=_start_worker,
+            worker_init_fn=_init_worker,
             multiprocessing_context=self.multiprocessing if self.num_workers else None,
             pin_memory=self.trainer is not None and isinstance(self.trainer.accelerator, CUDAAccelerator),
-            # Of its own, so that starting an iterator draws nothing from the generator of mixup and dropout.
+            # A separate generator: starting an iterator must not advance the one that mixup and dropout use.
             generator=torch.Generator().manual_seed(self.seed),
         )
         loader.cached_features = partial(self.cached_features, split)
         return loader
 
-    def _told(self, own: Mapping[str, Listing]) -> list[str]:
-        """How many images are in which split, what was made up, stands in or lacks; `own`: the source's splits."""
+    def _split_notes(self, source_splits: Mapping[str, ListingT]) -> list[str]:
+        """Returns notes about the size and origin of each split, absent splits and missing classes."""
         sizes = ", ".join(f"{len(listing)} {split}" for split, listing in self.listings.items())
-        made = " (parted here)" if self.listings.get("val") is not own.get("val") else ""
-        instead = {"val": "test", "test": "val"}
-        absent = [f"; no {split} split: {instead[split]} stands in" for split in instead if split not in self.listings]
-        return [f"{self.root}: {sizes}{made}{''.join(absent)}", *self._lacking()]
+        split_here = " (split here)" if self.listings.get("val") is not source_splits.get("val") else ""
+        fallback = {"val": "test", "test": "val"}
+        absent = [f"; no {name} split: {fallback[name]} is used" for name in fallback if name not in self.listings]
+        return [f"{self.root}: {sizes}{split_here}{''.join(absent)}", *self._missing_class_notes()]
 
     @property
     def _ranks(self) -> int:
@@ -256,14 +259,14 @@ class ImageData(L.LightningDataModule, ABC):
         return self.trainer.global_rank if self.trainer is not None else 0
 
 
-def _start_worker(worker: int) -> None:
-    """A worker decodes on one core: the number of workers says how many are used."""
+def _init_worker(worker: int) -> None:
+    """Limits a worker to one core: `num_workers` decides how many cores decode."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 
 
 def _check_trainer(trainer: L.Trainer) -> None:
-    """That Lightning will not shard or reorder what the samplers have sharded and ordered."""
+    """Raises RecipeError where Lightning would shard or reorder what the samplers have sharded and ordered."""
     sharded_twice = trainer.world_size > 1 and replaces_samplers(trainer)
     check(not sharded_twice, "several devices need Trainer(use_distributed_sampler=False): the data shards itself")
     overfit = trainer.overfit_batches  # type: ignore[attr-defined]

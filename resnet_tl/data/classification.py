@@ -13,34 +13,33 @@ from resnet_tl.data.images.cache import CacheFormat, ImageCache, open_cache
 from resnet_tl.data.images.classification_dataset import ClassificationDataset
 from resnet_tl.data.images.listed_transforms import ListedTransforms
 from resnet_tl.data.images.transforms import Transform, evaluation_transform, training_transform
-from resnet_tl.data.listings.listing import ImageSet, Listing
-from resnet_tl.data.loading.image_loader import FixedImages
+from resnet_tl.data.listings.listing import ClassSet, Listing
+from resnet_tl.data.loading.fixed_images import FixedImages
 from resnet_tl.data.loading.samplers import class_weights
 from resnet_tl.data.sources.folder import read_folder
 from resnet_tl.data.sources.table import Columns, read_table
 from resnet_tl.structures.records import Preprocessing
 
 
-class ClassificationData(ImageData):
-    """Images with classes: one each, or several.
+class ClassificationData(ImageData[Listing]):
+    """Images with classes: one each, or any number.
 
     Args:
         images: see `ImageData`.
-        image_size: height and width in pixels of what the network sees.
-        augment: strength of the training transforms; `train_transforms` take their place.
-        crop: share of the short side that evaluation cuts from the centre; `eval_transforms` take the place of resizing
-            and cutting.
+        image_size: height and width in pixels of the network's input.
+        augment: strength of the training transforms; `train_transforms` replace them.
+        crop: share of the short side that evaluation cuts from the centre; `eval_transforms` replace resize and crop.
         balanced: draw every class equally often in training.
-        cache: `resized` keeps decoded, resized images in one file, in `cache_dir`.
+        cache: `resized` stores decoded, resized images in one file in `cache_dir`.
         reduced_decoding: decode JPEGs at 1/2, 1/4 or 1/8 of their size where that is enough: faster, a little softer.
-        crops: 10 views of an image in evaluation: corners, centre, and these mirrored.
+        crops: 10: evaluate on ten views of an image: the corners, the centre, and these mirrored.
         scales: short sides in pixels to evaluate at, each a view.
         options: of `ImageData`.
     """
 
     def __init__(
         self,
-        images: ImageSet,
+        images: ClassSet,
         *,
         image_size: int = 224,
         augment: Strength = "light",
@@ -65,25 +64,25 @@ class ClassificationData(ImageData):
         return replace(expected, size=self.image_size, crop=self.crop, interpolation=self.interpolation)
 
     def class_counts(self) -> np.ndarray:
-        """How many training images show each class: `[K]` int64."""
+        """Returns how many training images show each class: `[K]` int64."""
         return self._listing("train").class_counts(len(self.classes))
 
     def prepare_data(self) -> None:
-        """Write the cache, if there is to be one: Lightning calls this in one process a machine, before all others."""
+        """Writes the image cache if it is on: Lightning calls this in one process per machine, before all others."""
         if self.cache == "resized" and self._cache is None:
             short = max(int(self.image_size / self.crop), *self.scales, 0)
-            form = CacheFormat(short, self.interpolation, self.channels)
-            self._cache = open_cache(self.listings.values(), form, self._cache_folder)
+            cache_format = CacheFormat(short, self.interpolation, self.channels)
+            self._cache = open_cache(self.listings.values(), cache_format, self._cache_folder)
 
     def augments(self) -> str | None:
-        """What makes training images differ from epoch to epoch, if anything does."""
+        """Returns the setting that makes training images differ between epochs, if any."""
         if self.train_transforms is not None:
             return "data.train_transforms"
         return None if self.augment == "none" else f"data.augment: {self.augment}"
 
     def fixed_images(self, split: Literal["train", "val"]) -> FixedImages:
-        own = ["augment"] if split == "train" else ["crops", "scales"]
-        return self._fixed(split, ["image_size", "crop", "reduced_decoding", "cache", *own])
+        settings = ["augment"] if split == "train" else ["crops", "scales"]
+        return self._fixed_images(split, ["image_size", "crop", "reduced_decoding", "cache", *settings])
 
     def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> ClassificationDataset:
         return ClassificationDataset(
@@ -116,7 +115,7 @@ class ImageFolder(ClassificationData):
 
     Args:
         root: that folder or zip.
-        classes: a checkpoint's class names, which the folder's must be; None: the folder's, sorted.
+        classes: class names of a checkpoint, which the folder's must equal; None: the folder's, sorted.
         options: of `ClassificationData`.
     """
 
@@ -125,16 +124,16 @@ class ImageFolder(ClassificationData):
 
 
 class ImageTable(ClassificationData):
-    """Images listed in a CSV with a header: columns path, label (`a|b` for several) and, if there is one, split.
+    """Images listed in a CSV with a header: columns path, label (`a|b` for several) and optionally split.
 
     Args:
-        csv: that file.
-        root: folder or zip below which its paths lie; None: the CSV's own folder.
+        csv: path of that file.
+        root: folder or zip that its paths are relative to; None: the folder of the CSV.
         path_column: header of the paths.
         label_column: header of the labels.
-        split_column: header of train, val or test; one without such a column is a single split.
-        multi_label: whether an image may show any number of classes; None: if any label holds a `|`.
-        classes: a checkpoint's class names, which the table's must be; None: the table's, sorted.
+        split_column: header of train, val or test; a table without such a column is a single split.
+        multi_label: whether an image may have any number of classes; None: if any label contains a `|`.
+        classes: class names of a checkpoint, which the table's must equal; None: the table's, sorted.
         options: of `ClassificationData`.
     """
 

@@ -13,9 +13,9 @@ from resnet_tl.data.boxes.composites import Composites
 from resnet_tl.data.boxes.dataset import BoxDataset, as_boxes, collate_boxes
 from resnet_tl.data.boxes.transforms import Fit, Jitter, Listed, SceneTransform
 from resnet_tl.data.images.augment import PRESETS, Strength
-from resnet_tl.data.listings.boxes import NO_OBJECTS, BoxListing, BoxSet
-from resnet_tl.data.listings.listing import Listing
-from resnet_tl.data.loading.image_loader import FixedImages
+from resnet_tl.data.listings.boxes import BoxListing, BoxSet
+from resnet_tl.data.listings.objects import NO_OBJECTS
+from resnet_tl.data.loading.fixed_images import FixedImages
 from resnet_tl.data.sources.box_table import read_box_table
 from resnet_tl.data.sources.coco import read_coco
 from resnet_tl.data.sources.tools.export import read_tool_export
@@ -24,19 +24,19 @@ from resnet_tl.data.sources.yolo import read_yolo
 from resnet_tl.structures.records import Boxes, Preprocessing
 
 
-class DetectionData(ImageData):
+class DetectionData(ImageData[BoxListing]):
     """Images with objects. They keep their aspect ratio; evaluation sees whole images.
 
     Args:
         images: see `ImageData`.
         image_size: pixels of the short side to which all images are resized.
-        max_size: pixels of the long side at most; None: 5/3 of the short one, as 800 and 1333.
-        scale: smallest and largest factor on a training image's size; what exceeds the ordinary size is cut off.
-        augment: strength of changes of colour; `none` does not mirror either.
-        mosaic: share (0...1) of the training images that are put together from four.
-        copy_paste: share of them into which objects of another one are paste_objects, by their masks.
-        grouped: batches of images of about one aspect ratio, which are padded less.
-        options: of `ImageData`. Listed training transforms take the place of all this, and get boxes and masks.
+        max_size: limit of the long side in pixels; None: 5/3 of the short side, as in 800 and 1333.
+        scale: smallest and largest factor on a training image's size; what exceeds the usual size is cropped.
+        augment: strength of colour changes; `none` also turns mirroring off.
+        mosaic: share (0...1) of the training images that are composed of four.
+        copy_paste: share of the training images into which objects of another one are pasted, by their masks.
+        grouped: batch images of similar aspect ratio together, which needs less padding.
+        options: of `ImageData`. Listed training transforms replace all of these, and receive boxes and masks.
 
     Attributes:
         codes: the set's own category id of each class.
@@ -64,15 +64,15 @@ class DetectionData(ImageData):
         check(augment in ("none", *PRESETS), f"data.augment is {augment!r}; expected one of none, {', '.join(PRESETS)}")
         for name, share in (("mosaic", mosaic), ("copy_paste", copy_paste)):
             check(0 <= share <= 1, f"data.{name} is {share}; expected a share from 0 to 1")
-        masks = all(isinstance(listing, BoxListing) and listing.has_masks for listing in images.splits.values())
+        has_masks = all(listing.has_masks for listing in images.splits.values())
         check(
-            masks or not copy_paste,
+            has_masks or not copy_paste,
             f"data.copy_paste is {copy_paste}, but the objects of {images.root} have no masks",
         )
         super().__init__(images, **options)
         check(
             self.eval_transforms is None,
-            "data.eval_transforms: objects are looked for in whole images, of data.image_size and data.max_size",
+            "data.eval_transforms: detection evaluates whole images, of data.image_size and data.max_size; remove it",
         )
         self.image_size, self.max_size, self.scale, self.augment = image_size, longest, tuple(scale), augment
         self.mosaic, self.copy_paste, self.grouped, self.codes = mosaic, copy_paste, grouped, images.codes
@@ -83,22 +83,23 @@ class DetectionData(ImageData):
         )
 
     def truth(self, split: Literal["val", "test"], indices: Sequence[int]) -> Boxes:
-        """What is annotated on these images, in pixels of the upright files, as scores want it: a batch's targets
-        were resized. An index of -1 is an image without objects."""
+        """Returns the annotated objects of these images in pixels of the upright files, which metrics compare with.
+
+        (A batch's targets are in pixels of the resized images.) Index -1 is an image without objects.
+        """
         listing = self._listing(*(("val", "test") if split == "val" else ("test", "val")))
-        assert isinstance(listing, BoxListing)
         return Boxes.join([as_boxes(listing.objects(index) if index >= 0 else NO_OBJECTS) for index in indices])
 
     def class_counts(self) -> np.ndarray:
-        """How many training objects there are of each class: `[K]` int64."""
+        """Returns the number of training objects of each class: `[K]` int64."""
         return self._listing("train").class_counts(len(self.classes))
 
     def composes(self) -> str | None:
-        """What puts training images together from several, if anything does."""
+        """Returns the setting that composes training images of several, if any."""
         return next((f"data.{name}" for name in ("mosaic", "copy_paste") if getattr(self, name)), None)
 
     def augments(self) -> str | None:
-        """What makes training images differ from epoch to epoch, if anything does."""
+        """Returns the setting that makes training images differ between epochs, if any."""
         if self.train_transforms is not None:
             return "data.train_transforms"
         if self.scale != (1.0, 1.0):
@@ -107,20 +108,16 @@ class DetectionData(ImageData):
 
     def fixed_images(self, split: Literal["train", "val"]) -> FixedImages:
         if split == "val":
-            return self._fixed(split, ["image_size", "max_size"])
-        listing = self._listing("train")
-        assert isinstance(listing, BoxListing)
-        own = ["image_size", "max_size", "scale", "augment"]
-        return self._fixed(split, own, **listing.cache_key())
+            return self._fixed_images(split, ["image_size", "max_size"])
+        settings = ["image_size", "max_size", "scale", "augment"]
+        return self._fixed_images(split, settings, **self._listing("train").cache_key())
 
-    def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> BoxDataset:
-        assert isinstance(listing, BoxListing)
+    def _dataset(self, listing: BoxListing, training: bool, on_error: OnError) -> BoxDataset:
         transform = self._training_transform() if training else self._evaluation_transform()
         return BoxDataset(listing, transform, channels=self.channels, seed=self.seed, on_error=on_error)
 
-    def _groups(self, listing: Listing) -> np.ndarray | None:
-        """By aspect ratio: square, 4:3 and 3:2, 16:9 ... and the same upright."""
-        assert isinstance(listing, BoxListing)
+    def _groups(self, listing: BoxListing) -> np.ndarray | None:
+        """Groups by aspect ratio: square, 4:3 and 3:2, 16:9 ... and the same in portrait."""
         height, width = listing.sizes.astype(float).T
         return np.round(2 * np.log2(width / height)).astype(int) if self.grouped else None
 
@@ -141,8 +138,8 @@ class CocoDetection(DetectionData):
     Args:
         root: the folder of both.
         annotations: the json of each split below `root`, `{train: a.json, val: b.json}`; None: found by their names.
-        images: the folder below `root` that file names start from; None: found.
-        classes: a checkpoint's class names, which must be the set's; None: the set's own, in the order of their ids.
+        images: the folder below `root` that file names are relative to; None: found.
+        classes: class names of a checkpoint, which the set's must equal; None: the set's own, ordered by their ids.
         options: of `DetectionData`.
     """
 
@@ -160,11 +157,11 @@ class CocoDetection(DetectionData):
 
 
 class VOCDetection(DetectionData):
-    """Pascal VOC's format: an XML file an image, `root/{JPEGImages,Annotations,ImageSets/Main}`, or beside it.
+    """Pascal VOC's format: an XML file per image, in `root/{JPEGImages,Annotations,ImageSets/Main}` or next to it.
 
     Args:
         root: that folder.
-        classes: a checkpoint's class names, among which the set's must be; None: the set's own, sorted.
+        classes: class names of a checkpoint, which must include the set's; None: the set's own, sorted.
         options: of `DetectionData`.
     """
 
@@ -173,12 +170,12 @@ class VOCDetection(DetectionData):
 
 
 class YoloDetection(DetectionData):
-    """YOLO's format: a text file of boxes or polygons an image, and `data.yaml` or `classes.txt` with the names.
+    """YOLO's format: a text file of boxes or polygons per image, and `data.yaml` or `classes.txt` with the class names.
 
     Args:
         root: the folder of `images` and `labels`.
         data: the YAML below `root`; None: found.
-        classes: a checkpoint's class names, which must be the set's; None: the set's own, in their order.
+        classes: class names of a checkpoint, which the set's must equal; None: the set's own, in their order.
         options: of `DetectionData`.
     """
 
@@ -195,12 +192,12 @@ class YoloDetection(DetectionData):
 
 
 class BoxTable(DetectionData):
-    """Boxes in a CSV with the columns path, label, x1, y1, x2, y2 and, if wanted, split, width, height.
+    """Boxes in a CSV with the columns path, label, x1, y1, x2, y2 and optionally split, width, height.
 
     Args:
-        csv: that file.
-        root: folder or zip below which its paths lie; None: the CSV's own folder.
-        classes: a checkpoint's class names, among which the table's must be; None: the table's own, sorted.
+        csv: path of that file.
+        root: folder or zip that its paths are relative to; None: the folder of the CSV.
+        classes: class names of a checkpoint, which must include the table's; None: the table's own, sorted.
         options: of `DetectionData`.
     """
 
@@ -222,7 +219,7 @@ class ToolDetection(DetectionData):
     Args:
         root: the folder or zip of the images and the export.
         tool: whose export it is; None: found by what the files hold.
-        classes: a checkpoint's class names, among which the set's must be; None: the set's own, sorted.
+        classes: class names of a checkpoint, which must include the set's; None: the set's own, sorted.
         options: of `DetectionData`.
     """
 

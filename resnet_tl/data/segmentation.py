@@ -10,30 +10,30 @@ import numpy as np
 
 from resnet_tl.data.base import ImageData, OnError, check
 from resnet_tl.data.images.augment import PRESETS, Strength
-from resnet_tl.data.listings.listing import Listing
-from resnet_tl.data.listings.masks import MaskListing, MaskSet
-from resnet_tl.data.loading.image_loader import FixedImages
+from resnet_tl.data.listings.masks import MaskSet, SegmentationListing
+from resnet_tl.data.loading.fixed_images import FixedImages
 from resnet_tl.data.masks.dataset import MaskDataset, collate_masks
 from resnet_tl.data.masks.transforms import Centre, Listed, PairTransform, RandomCrop, Whole
-from resnet_tl.data.sources.coco_masks import PaintedMaskListing, read_coco_masks
-from resnet_tl.data.sources.mask_files import read_cityscapes, read_mask_folder, read_voc
+from resnet_tl.data.sources.coco_masks import read_coco_masks
+from resnet_tl.data.sources.mask_folder import read_mask_folder
+from resnet_tl.data.sources.published_masks import read_cityscapes, read_voc_masks
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Preprocessing, Sample
 
 
-class SegmentationData(ImageData):
+class SegmentationData(ImageData[SegmentationListing]):
     """Images whose pixels have classes. Training sees crops, evaluation whole images.
 
     Args:
         images: see `ImageData`.
-        image_size: height and width in pixels of training crops, one number for both.
-        short: pixels of the short side to which all images are resized first; 0: they stay as they are. Scores are
-            those of masks of that size.
+        image_size: height and width in pixels of training crops; one number for both.
+        short: pixels of the short side to which all images are resized first; 0: they keep their size. Metrics are
+            computed at that size.
         scale: smallest and largest factor on a training image's size.
-        balanced: share (0...1) of the crops that are cut around a class drawn evenly among those of the image.
-        augment: strength of changes of colour, beside random crops, scales and mirroring; `none`: every epoch shows the
-            same centre of each image, at its own scale.
-        options: of `ImageData`; listed transforms take the place of crops and resizing, and get image and mask.
+        balanced: share (0...1) of the crops that are cut around a class drawn uniformly from those in the image.
+        augment: strength of colour changes, on top of random crops, scales and mirroring; `none`: every epoch shows the
+            same centre crop of each image, without `scale`.
+        options: of `ImageData`; listed transforms replace crops and resizing, and receive image and mask.
     """
 
     collate = staticmethod(collate_masks)
@@ -68,27 +68,26 @@ class SegmentationData(ImageData):
     def class_counts(self) -> np.ndarray:
         return self.pixels
 
-    def _lacking(self) -> list[str]:
-        return []  # the source has seen to it: a class that no mask shows is a fault
+    def _missing_class_notes(self) -> list[str]:
+        return []  # the source has reported classes that no mask shows
 
     def augments(self) -> str | None:
-        """What makes training images differ from epoch to epoch, if anything does."""
+        """Returns the setting that makes training images differ between epochs, if any."""
         if self.train_transforms is not None:
             return "data.train_transforms"
         return None if self.augment == "none" else "random cropping"
 
     def fixed_images(self, split: Literal["train", "val"]) -> FixedImages:
-        own = ["image_size", "scale", "balanced", "augment"] if split == "train" else []
-        listing: Any = self._listing("train") if split == "train" else self._listing("val", "test")
-        return self._fixed(split, ["short", *own], **listing.cache_key())
+        settings = ["image_size", "scale", "balanced", "augment"] if split == "train" else []
+        listing = self._listing("train") if split == "train" else self._listing("val", "test")
+        return self._fixed_images(split, ["short", *settings], **listing.cache_key())
 
     def _files(self, sample: Sample) -> Iterator[tuple[str, str]]:
         yield sample.key, sample.path
         if isinstance(sample.target, str):
             yield f"{sample.key} mask", sample.target
 
-    def _dataset(self, listing: Listing, training: bool, on_error: OnError) -> MaskDataset:
-        assert isinstance(listing, MaskListing | PaintedMaskListing)
+    def _dataset(self, listing: SegmentationListing, training: bool, on_error: OnError) -> MaskDataset:
         transform = self._training_transform() if training else self._evaluation_transform()
         return MaskDataset(listing, transform, channels=self.channels, seed=self.seed, on_error=on_error)
 
@@ -107,14 +106,14 @@ class SegmentationData(ImageData):
 
 
 class MaskFolder(SegmentationData):
-    """Images and masks in `root/{train,val,test}/{images,masks}/`, or `root/{images,masks}/`, by equal stems.
+    """Images and masks in `root/{train,val,test}/{images,masks}/` or `root/{images,masks}/`, paired by file name.
 
     Args:
         root: that folder.
-        class_file: names, one a line, or a CSV of id, name, colour; None: `classes.txt` or `classes.csv` in `root`.
-            Masks in colours are read by those of the CSV.
-        ignore: values of pixels that count nowhere; a line of the class file with such an id names no class.
-        classes: a checkpoint's class names, which must be the set's; None: the set's own.
+        class_file: class names, one per line, or a CSV of id, name, colour; None: `classes.txt` or `classes.csv` in
+            `root`. The colours of the CSV decode RGB masks.
+        ignore: pixel values that are ignored; a line of the class file with such an id is not a class.
+        classes: class names of a checkpoint, which the set's must equal; None: the set's own.
         options: of `SegmentationData`.
     """
 
@@ -129,7 +128,7 @@ class MaskFolder(SegmentationData):
         **options: Any,
     ) -> None:
         images = read_mask_folder(root, class_file, ignore, channels)
-        super().__init__(_known(images, classes), channels=channels, **options)
+        super().__init__(_with_classes(images, classes), channels=channels, **options)
 
 
 class PascalVOC(SegmentationData):
@@ -137,12 +136,12 @@ class PascalVOC(SegmentationData):
 
     Args:
         root: the folder of a year, `VOCdevkit/VOC2012`.
-        classes: a checkpoint's class names, which must be the set's; None: the set's own.
+        classes: class names of a checkpoint, which the set's must equal; None: the set's own.
         options: of `SegmentationData`.
     """
 
     def __init__(self, root: str, *, classes: list[str] | None = None, channels: int = 3, **options: Any) -> None:
-        super().__init__(_known(read_voc(root, channels), classes), channels=channels, **options)
+        super().__init__(_with_classes(read_voc_masks(root, channels), classes), channels=channels, **options)
 
 
 class Cityscapes(SegmentationData):
@@ -150,23 +149,23 @@ class Cityscapes(SegmentationData):
 
     Args:
         root: that folder.
-        classes: a checkpoint's class names, which must be the set's; None: the set's own.
+        classes: class names of a checkpoint, which the set's must equal; None: the set's own.
         options: of `SegmentationData`.
     """
 
     def __init__(self, root: str, *, classes: list[str] | None = None, channels: int = 3, **options: Any) -> None:
-        super().__init__(_known(read_cityscapes(root, channels), classes), channels=channels, **options)
+        super().__init__(_with_classes(read_cityscapes(root, channels), classes), channels=channels, **options)
 
 
 class CocoSegmentation(SegmentationData):
     """COCO's format, its polygons and run lengths painted: the background, then the categories in the order of their
-    ids. Small objects lie over large ones; what is a crowd counts nowhere.
+    ids. Small objects are painted over large ones; crowds are ignored.
 
     Args:
         root: the folder of images and json files.
         annotations: the json of each split below `root`, `{train: a.json, val: b.json}`; None: found by their names.
-        images: the folder below `root` that file names start from; None: found.
-        classes: a checkpoint's class names, which must be the set's; None: the set's own.
+        images: the folder below `root` that file names are relative to; None: found.
+        classes: class names of a checkpoint, which the set's must equal; None: the set's own.
         options: of `SegmentationData`.
     """
 
@@ -183,7 +182,8 @@ class CocoSegmentation(SegmentationData):
         super().__init__(read_coco_masks(root, annotations, images, classes, channels), channels=channels, **options)
 
 
-def _known(images: MaskSet, classes: list[str] | None) -> MaskSet:
+def _with_classes(images: MaskSet, classes: list[str] | None) -> MaskSet:
+    """Raises DataError unless the set has these classes, in this order."""
     if classes is not None and classes != images.classes:
         raise DataError(
             f"{images.root} has the classes {', '.join(images.classes)}; the checkpoint's "

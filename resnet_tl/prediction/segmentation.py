@@ -13,7 +13,7 @@ from torch import Tensor
 
 from resnet_tl.data.images.class_masks import ClassMask
 from resnet_tl.data.images.decode import ImageArray
-from resnet_tl.data.sources.mask_files import palette
+from resnet_tl.data.sources.class_list import palette
 from resnet_tl.models.inference import Inference, segment
 from resnet_tl.models.network import Network
 from resnet_tl.prediction.base import Options, Prediction, Predictor

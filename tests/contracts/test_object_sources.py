@@ -231,7 +231,7 @@ def test_boxes_are_clipped_and_degenerate_ones_left_out_by_name(read: Callable[.
     assert found(images, "val")["d"] == plain()["val"]["d"].objects
     clipped, degenerate = images.notes
     assert "clipped (1): " in clipped
-    assert f"degenerate boxes, left out ({sum(counts)}): " in degenerate
+    assert f"degenerate boxes, skipped ({sum(counts)}): " in degenerate
     assert clipped.count("(cat)") == 1
     assert [degenerate.count(f"({name})") for name in CLASSES] == counts
     assert "a." in clipped
@@ -268,7 +268,7 @@ def test_what_is_annotated_before_the_exif_rotation_turns_with_the_image(
     rows, columns = np.nonzero(np.asarray(ImageOps.exif_transpose(image)))
     assert found(images, "train")["a"] == [("cat", columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)]
     (note,) = images.notes
-    assert "turned by their EXIF data, their annotations with them (2)" in note
+    assert "rotated by their EXIF data, their annotations with them (2)" in note
 
 
 def test_what_is_annotated_upright_stays(read: Callable[..., BoxSet]) -> None:

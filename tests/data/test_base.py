@@ -150,14 +150,14 @@ def test_a_test_split_alone_serves_validation_and_test_but_not_training(photos: 
     data = folder(tmp_path / "set")
     for loader in (data.val_dataloader(), data.test_dataloader(), data.predict_dataloader()):
         assert sum(len(batch) for batch in loader) == 25
-    assert data.notes[-1] == f"{tmp_path}/set: 25 test; no val split: test stands in"
+    assert data.notes[-1] == f"{tmp_path}/set: 25 test; no val split: test is used"
     with pytest.raises(DataError, match="has no images in a split train; it has test only"):
         data.train_dataloader()
 
 
 def test_notes_tell_the_sizes(photos: Path) -> None:
-    assert folder(photos).notes == [f"{photos}: 20 train, 5 val (parted here); no test split: val stands in"]
-    assert folder(photos, val_fraction=1.0).notes == [f"{photos}: 25 val (parted here); no test split: val stands in"]
+    assert folder(photos).notes == [f"{photos}: 20 train, 5 val (split here); no test split: val is used"]
+    assert folder(photos, val_fraction=1.0).notes == [f"{photos}: 25 val (split here); no test split: val is used"]
 
 
 def test_notes_tell_which_classes_a_split_lacks(photos: Path, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_blood_cells(shared_data: Path) -> None:
     assert data.classes == ["Platelets", "RBC", "WBC"]
     assert data.class_counts().tolist() == [209, 2382 - 1, 214]
     (degenerate,) = (note for note in data.notes if "degenerate" in note)
-    assert "left out (2)" in degenerate
+    assert "skipped (2)" in degenerate
     assert "BloodImage_00338.xml: object 13 (RBC) at [504, 337, 504, 337]" in degenerate
     assert "BloodImage_00343.xml: object 4 (RBC) at [181, 329, 181, 329]" in degenerate
     batch = next(iter(data.train_dataloader()))
@@ -74,7 +74,7 @@ def test_coco_itself(shared_data: Path) -> None:
     assert len(data.classes) == 80
     assert (data.codes[0], data.codes[-1]) == (1, 90)
     (note,) = data.notes[:1]
-    assert note == f"{shared_data}/coco128: 128 val (parted here); no test split: val stands in"
+    assert note == f"{shared_data}/coco128: 128 val (split here); no test split: val is used"
     (batch,) = data.val_dataloader()
     assert_in_order(batch, data)
     assert len(batch.targets) == 939
@@ -165,7 +165,7 @@ def test_evaluation_says_how_it_shows_images() -> None:
         ({"mosaic": 1.5}, "data.mosaic is 1.5; expected a share"),
         ({"copy_paste": -1}, "data.copy_paste is -1; expected a share"),
         ({"augment": "lots"}, "data.augment is 'lots'; expected one of none, light, medium, strong"),
-        ({"eval_transforms": []}, "data.eval_transforms: objects are looked for in whole images"),
+        ({"eval_transforms": []}, "data.eval_transforms: detection evaluates whole images"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any], says: str) -> None:

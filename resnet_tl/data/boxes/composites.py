@@ -12,7 +12,7 @@ from resnet_tl.data.boxes.transforms import Jitter, SceneSampler
 from resnet_tl.data.images.bit_depth import to_common_depth
 from resnet_tl.data.images.crops import Seed
 from resnet_tl.data.images.resize import resized_size
-from resnet_tl.data.listings.boxes import NO_OBJECTS, Objects
+from resnet_tl.data.listings.objects import NO_OBJECTS, Objects
 from resnet_tl.structures import masks
 from resnet_tl.structures.masks import Mask
 

@@ -13,7 +13,8 @@ from resnet_tl.data.boxes.transforms import SceneTransform
 from resnet_tl.data.images.bit_depth import to_common_depth
 from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset, Item
 from resnet_tl.data.images.decode import decode
-from resnet_tl.data.listings.boxes import NO_OBJECTS, BoxListing, Objects
+from resnet_tl.data.listings.boxes import BoxListing
+from resnet_tl.data.listings.objects import NO_OBJECTS, Objects
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Batch, Boxes, Draw
 

@@ -9,7 +9,7 @@ import numpy as np
 from resnet_tl.data.images import crops
 from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.data.images.resize import Interpolation, resize, resize_fast
-from resnet_tl.data.listings.boxes import Objects
+from resnet_tl.data.listings.objects import Objects
 from resnet_tl.structures import masks
 from resnet_tl.structures.masks import Mask
 

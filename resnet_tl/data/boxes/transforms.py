@@ -18,7 +18,7 @@ from resnet_tl.data.images.augment import ColourAugment, Strength
 from resnet_tl.data.images.crops import Seed
 from resnet_tl.data.images.listed_transforms import apply, compose
 from resnet_tl.data.images.resize import Interpolation, resized_size
-from resnet_tl.data.listings.boxes import Objects
+from resnet_tl.data.listings.objects import Objects
 from resnet_tl.errors import RecipeError
 from resnet_tl.structures.masks import to_pixels, to_run_lengths
 

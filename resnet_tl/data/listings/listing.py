@@ -1,11 +1,11 @@
-"""Which images there are, in flat arrays: a list of Python objects would grow in every worker (Lightning #17257)."""
+"""The samples of a set in flat arrays: a list of Python objects would grow in every worker (Lightning #17257)."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -13,40 +13,51 @@ from resnet_tl.data.listings.rows import Rows
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Sample
 
+ListingT = TypeVar("ListingT", bound="Listing")
+
 
 @dataclass(frozen=True)
-class ImageSet:
-    """What a source found under `root` (a folder, a zip, a CSV): the classes and the listings of its own splits.
+class ImageSet(Generic[ListingT]):
+    """What a source found under `root` (a folder, a zip, a CSV): the classes, and a listing for each of its splits.
 
-    splits: some of `train`, `val`, `test`; images that nobody has split are all `train`.
-    notes: sentences about what was left out or assumed.
+    splits: some of `train`, `val`, `test`; images without a split are all `train`.
+    notes: sentences about what was skipped or assumed.
     """
 
     root: str
     classes: list[str]
-    splits: dict[str, Listing]
-    multi_label: bool = False
+    splits: dict[str, ListingT]
     notes: list[str] = field(default_factory=list)
 
 
-class Listing:
-    """N samples: `listing[i]` is a `Sample`. Costs the bytes of its key and 12 each (multi-label: 16 and 4 a class).
+@dataclass(frozen=True)
+class ClassSet(ImageSet["Listing"]):
+    """Images with classes.
 
-    An image's key is its path below `root`, with `/`, and so the same on every machine; its path is `root/key`.
+    multi_label: whether an image has any number of classes, in place of one.
+    """
+
+    multi_label: bool = False
+
+
+class Listing:
+    """N samples: `listing[i]` is a `Sample`. Each costs the bytes of its key and 12 (multi-label: 16, and 4 per class).
+
+    An image's key is its path below `root`, with `/`, so it is the same on every machine; its path is `root/key`.
     """
 
     def __init__(self, root: str, keys: Rows, targets: np.ndarray | Rows) -> None:
         self.root = root
         self._keys = keys
         self.targets = targets
-        """Class indices `[N]` int32, or one row of them a sample (multi-label)."""
+        """Class indices `[N]` int32, or one row of them per sample (multi-label)."""
 
     @classmethod
     def of(cls, root: str, keys: Sequence[str], targets: Sequence[int] | Sequence[Sequence[int]]) -> Listing:
-        """From plain lists; `targets` holds class indices, or a sequence of them for each sample (multi-label).
+        """Packs lists; `targets` are class indices, or a sequence of them for each sample (multi-label).
 
         Raises:
-            DataError: a file name is not UTF-8 (such keys would not be the same on every machine).
+            DataError: a file name is not UTF-8 (its key would not be the same on every machine).
         """
         try:
             packed = Rows.of_text(keys)
@@ -80,16 +91,16 @@ class Listing:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory, and of a pickle but for a few hundred."""
+        """Bytes in memory, and in a pickle up to a few hundred more."""
         return self._keys.nbytes + self.targets.nbytes
 
     def class_counts(self, classes: int) -> np.ndarray:
-        """How many images show each of K classes: `[K]` int64."""
+        """Returns how many images show each of K classes: `[K]` int64."""
         flat = self.targets.values if isinstance(self.targets, Rows) else self.targets
         return np.bincount(flat, minlength=classes)
 
     def select(self, indices: np.ndarray) -> Listing:
-        """The samples at `indices` (int64), in that order."""
+        """Returns the samples at `indices` (int64), in that order."""
         targets = self.targets
         return Listing(
             self.root,
@@ -98,7 +109,7 @@ class Listing:
         )
 
     def join(self, other: Listing) -> Listing:
-        """The samples of both, which have the same root."""
+        """Returns the samples of both listings, which have the same root and are of the same class."""
         keys = self._keys.join(other._keys)
         if isinstance(self.targets, Rows) and isinstance(other.targets, Rows):
             return Listing(self.root, keys, self.targets.join(other.targets))

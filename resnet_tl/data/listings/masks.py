@@ -1,23 +1,26 @@
-"""Which images there are and where their masks are, in flat arrays."""
+"""Images with masks of classes, listed in flat arrays: a mask is a file, or painted from objects."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from resnet_tl.data.images.class_masks import ClassMask, Coding, read_mask
+from resnet_tl.data.listings.boxes import BoxListing
 from resnet_tl.data.listings.listing import ImageSet, Listing
+from resnet_tl.data.listings.objects import Objects
 from resnet_tl.data.listings.rows import Rows
-from resnet_tl.structures.records import Sample
+from resnet_tl.structures.masks import to_pixels
+from resnet_tl.structures.records import IGNORE, Sample
 
 
 class MaskListing(Listing):
-    """Images with a mask file each, its path below `root`; a sample's target is the mask's path.
+    """Images with a mask file each, whose path is relative to `root`; a sample's target is the path of its mask.
 
-    Costs the bytes of both paths and 20 each. All images are one class to whoever parts them.
+    Each costs the bytes of both paths and 20. All images are of one class where a set is split.
     """
 
     def __init__(self, root: str, keys: Rows, masks: Rows, coding: Coding) -> None:
@@ -33,7 +36,7 @@ class MaskListing(Listing):
         return read_mask(str(self[index].target), self.coding)
 
     def cache_key(self) -> dict[str, Any]:
-        """What decides, beside the files, what a mask is, as plain Python."""
+        """Returns what decides the masks besides their files, as plain Python."""
         return {"codes": self.coding.codes.tolist(), "by_colour": self.coding.by_colour}
 
     @property
@@ -48,13 +51,43 @@ class MaskListing(Listing):
         return MaskListing(self.root, self._keys.join(other._keys), self.masks.join(other.masks), self.coding)
 
 
-@dataclass(frozen=True)
-class MaskSet(ImageSet):
-    """Images whose pixels have classes; their listings give a `mask` by index.
+class PaintedMaskListing(BoxListing):
+    """Images whose masks are painted from their objects. `labels` count from 1: 0 is the background."""
 
-    colours: `[K, 3]` uint8 RGB, in which masks are shown.
-    pixels: `[K]` int64, of each class in the training masks (of a sample of them in a large set).
+    @classmethod
+    def of_objects(cls, listing: BoxListing) -> PaintedMaskListing:
+        return cls(listing.root, listing._keys, listing.sizes, listing.packed)
+
+    def mask(self, index: int) -> ClassMask:
+        return paint(self.objects(index), self.size(index))
+
+    def select(self, indices: np.ndarray) -> PaintedMaskListing:
+        return self.of_objects(super().select(indices))
+
+    def join(self, other: Listing) -> PaintedMaskListing:
+        return self.of_objects(super().join(other))
+
+
+SegmentationListing: TypeAlias = MaskListing | PaintedMaskListing
+
+
+@dataclass(frozen=True)
+class MaskSet(ImageSet[SegmentationListing]):
+    """Images whose pixels have classes.
+
+    colours: `[K, 3]` uint8 RGB, for drawing masks.
+    pixels: `[K]` int64, the number of pixels of each class in the training masks (of a sample of them in a large set).
     """
 
     colours: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), np.uint8))
     pixels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+
+def paint(objects: Objects, size: tuple[int, int]) -> ClassMask:
+    """Paints class indices `[H, W]` uint8: 0 where there is no object, `IGNORE` in crowds, small objects over large
+    ones."""
+    mask = np.zeros(size, np.uint8)
+    pixels = [to_pixels(each, *size) for each in objects.masks or []]
+    for index in sorted(range(len(pixels)), key=lambda i: (not objects.crowd[i], -pixels[i].sum())):
+        mask[pixels[index]] = IGNORE if objects.crowd[index] else objects.labels[index]
+    return mask

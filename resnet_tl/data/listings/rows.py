@@ -18,13 +18,13 @@ class Rows:
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[int]]) -> Rows:
-        return cls(np.fromiter(chain.from_iterable(rows), np.int32), _ends(rows))
+        return cls(np.fromiter(chain.from_iterable(rows), np.int32), offsets_of(list(map(len, rows))))
 
     @classmethod
     def of_text(cls, texts: Sequence[str]) -> Rows:
-        """One row of UTF-8 bytes each."""
+        """Packs texts, each as a row of UTF-8 bytes."""
         rows = [text.encode() for text in texts]
-        return cls(np.frombuffer(b"".join(rows), np.uint8), _ends(rows))
+        return cls(np.frombuffer(b"".join(rows), np.uint8), offsets_of(list(map(len, rows))))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -44,8 +44,7 @@ class Rows:
 
     def select(self, indices: np.ndarray) -> Rows:
         lengths = self.lengths[indices]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        return Rows(self.values[ranges(self.offsets[indices], lengths)], offsets)
+        return Rows(self.values[ranges(self.offsets[indices], lengths)], offsets_of(lengths))
 
     def join(self, other: Rows) -> Rows:
         offsets = np.concatenate([self.offsets, other.offsets[1:] + self.offsets[-1]])
@@ -53,11 +52,12 @@ class Rows:
 
 
 def ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """`[starts[0], starts[0] + 1, ...]`, so many as `lengths[0]` says, then those from `starts[1]` on ..."""
+    """Concatenates `lengths[i]` numbers `starts[i], starts[i] + 1, ...` for each i: `[4, 9], [2, 1] -> [4, 5, 9]`."""
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
     return np.repeat(starts - (ends - lengths), lengths) + np.arange(total)
 
 
-def _ends(rows: Sequence[Sequence[int]]) -> np.ndarray:
-    return np.cumsum([0, *map(len, rows)], dtype=np.int64)
+def offsets_of(lengths: np.ndarray | Sequence[int]) -> np.ndarray:
+    """Returns where rows of these `lengths` `[N]` begin and the last one ends: `[N + 1]` int64."""
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)

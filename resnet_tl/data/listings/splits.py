@@ -1,4 +1,4 @@
-"""Parting a listing for validation: stratified by class, a function of (keys, targets, seed) and not of the order."""
+"""Splitting a listing for validation: stratified by class, a function of (keys, targets, seed) and not of the order."""
 
 from __future__ import annotations
 
@@ -6,76 +6,81 @@ import csv
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
-from resnet_tl.data.listings.listing import Listing
+from resnet_tl.data.listings.listing import Listing, ListingT
 from resnet_tl.data.listings.rows import Rows
 from resnet_tl.errors import DataError, RecipeError
 
 TRAIN = -1
-"""In `assign_folds`: trained on in every fold."""
+"""The fold of a sample that is trained on in every fold."""
 
 
 def split_listings(
-    own: Mapping[str, Listing], *, fraction: float, folds: int | None, fold: int, seed: int
-) -> dict[str, Listing]:
-    """The listings to train on, validate on and test on, from a source's own splits (some of train, val, test).
+    source_splits: Mapping[str, ListingT], *, fraction: float, folds: int | None, fold: int, seed: int
+) -> dict[str, ListingT]:
+    """Returns the listings to train, validate and test on, from the splits of a source (some of train, val, test).
 
-    With `folds`, train and val are dealt out anew and part `fold` is validated on; else `fraction` of train is, where
-    there is no val. Nothing is made up for a split that is empty or was never there.
+    With `folds`, train and val are joined and split again, and `fold` is validated on; otherwise `fraction` of train is
+    where there is no val. A split that is empty or absent is not made up.
     """
-    if "train" not in own or ("val" in own and folds is None):
-        return dict(own)
-    pool = own["train"].join(own["val"]) if "val" in own else own["train"]
+    if "train" not in source_splits or ("val" in source_splits and folds is None):
+        return dict(source_splits)
+    pool: Listing = source_splits["train"]
+    if "val" in source_splits:
+        pool = pool.join(source_splits["val"])
     if folds is None:
-        chosen = holdout(pool, fraction, seed)
+        in_val = holdout(pool, fraction, seed)
     elif 2 <= folds <= len(pool) and 0 <= fold < folds:
-        chosen = assign_folds(pool, folds, seed) == fold
+        in_val = assign_folds(pool, folds, seed) == fold
     else:
         raise RecipeError(
             f"data.folds is {folds} and data.fold {fold}; expected 2 to {len(pool)} folds (as many as images), "
             f"and a fold from 0 to folds - 1"
         )
-    if not chosen.any():
+    if not in_val.any():
         raise DataError(f"{pool.root} has too few images to validate on some of them ({len(pool)})")
-    parts = {"train": pool.select(np.flatnonzero(~chosen)), "val": pool.select(np.flatnonzero(chosen))}
-    return {name: listing for name, listing in {**own, **parts}.items() if len(listing)}
+    # A listing's join and select return listings of its own class.
+    train, val = (cast(ListingT, pool.select(np.flatnonzero(chosen))) for chosen in (~in_val, in_val))
+    splits = {**source_splits, "train": train, "val": val}
+    return {name: listing for name, listing in splits.items() if len(listing)}
 
 
 def holdout(listing: Listing, fraction: float, seed: int) -> np.ndarray:
-    """Which samples to validate on: `[N]` bool, about `fraction` (0...1) of every class.
+    """Returns which samples to validate on: `[N]` bool, about `fraction` (0...1) of every class.
 
-    A class of two images or more has one at least in each part; a single image is trained on. Multi-label images
-    are dealt out by iterative stratification, where this can miss for a class that hardly occurs alone.
+    A class of two or more images has at least one on each side; a single image is trained on. Multi-label images are
+    split by iterative stratification, which can miss this for a class that hardly ever occurs alone.
     """
     if fraction == 1.0:
         return np.ones(len(listing), bool)
     if isinstance(listing.targets, Rows):
         return _iterative(listing.targets, np.array([fraction, 1 - fraction]), _shuffled(listing, seed)) == 0
     order, rank, size = _by_class(listing.targets, _shuffled(listing, seed))
-    wanted = np.clip(np.floor(size * fraction + 0.5), 1, np.maximum(size - 1, 1))
+    count = np.clip(np.floor(size * fraction + 0.5), 1, np.maximum(size - 1, 1))
     chosen = np.empty(len(listing), bool)
-    chosen[order] = (rank < wanted) & (size > 1)
+    chosen[order] = (rank < count) & (size > 1)
     return chosen
 
 
 def assign_folds(listing: Listing, count: int, seed: int) -> np.ndarray:
-    """The fold in which each sample is validated: `[N]` in 0...count-1, or `TRAIN` for a class's single image.
+    """Returns the fold that validates on each sample: `[N]` in 0...count-1, or `TRAIN` for a class's single image.
 
-    Folds differ by one image at most, and by one of each class (multi-label: about so).
+    The sizes of folds differ by at most one image, and by at most one of each class (multi-label: approximately).
     """
     if isinstance(listing.targets, Rows):
         return _iterative(listing.targets, np.full(count, 1 / count), _shuffled(listing, seed))
     order, _, size = _by_class(listing.targets, _shuffled(listing, seed))
-    dealt = np.full(len(listing), TRAIN)
+    folds = np.full(len(listing), TRAIN)
     several = order[size > 1]
-    dealt[several] = np.arange(len(several)) % count
-    return dealt
+    folds[several] = np.arange(len(several)) % count
+    return folds
 
 
 def write_split(path: str | Path, listings: Mapping[str, Listing], classes: list[str]) -> None:
-    """One line an image: key, class (`a|b` for several), split; sorted by key."""
+    """Writes one line per image: key, class (`a|b` for several), split; sorted by key."""
     rows = sorted(
         (key, "|".join(classes[index] for index in _indices(listing, i)), split)
         for split, listing in listings.items()
@@ -87,13 +92,13 @@ def write_split(path: str | Path, listings: Mapping[str, Listing], classes: list
 
 def _indices(listing: Listing, index: int) -> Iterable[int]:
     target = listing[index].target
-    if isinstance(target, str):  # a mask shows many classes
+    if isinstance(target, str):  # the path of a mask
         return ()
     return target if isinstance(target, tuple) else (target,)
 
 
 def _shuffled(listing: Listing, seed: int) -> np.ndarray:
-    """Indices in the order of their keys' hashes: an image keeps its place when others are added or removed."""
+    """Returns indices in the order of their keys' hashes, which adding or removing other images does not change."""
 
     def digest(key: str) -> bytes:
         return hashlib.blake2b(key.encode(), digest_size=8, key=str(seed).encode()).digest()
@@ -102,37 +107,38 @@ def _shuffled(listing: Listing, seed: int) -> np.ndarray:
 
 
 def _by_class(targets: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`order` sorted by class; the place of each within its class; the size of its class. All `[N]`."""
+    """Returns `order` sorted by class, the rank of each within its class, and the size of its class, all `[N]`."""
     order = order[np.argsort(targets[order], kind="stable")]
     _, firsts, inverse, sizes = np.unique(targets[order], return_index=True, return_inverse=True, return_counts=True)
     return order, np.arange(len(order)) - firsts[inverse], sizes[inverse]
 
 
 def _iterative(targets: Rows, shares: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """The part `[N]` of each sample, by iterative stratification (Sechidis et al., 2011, algorithm 1).
+    """Returns the subset `[N]` of each sample, by iterative stratification (Sechidis et al., 2011, algorithm 1).
 
-    The rarest class left is dealt out first, each of its samples to the part that still wants most of that class, then
-    most samples. targets: class indices of each sample; shares `[P]`: of each part; order `[N]`: who comes first.
+    The rarest remaining class is distributed first, each of its samples to the subset that still lacks most of that
+    class, then most samples. targets: class indices of each sample. shares `[P]`: of each subset. order `[N]`: in which
+    samples are distributed.
     """
     counts = np.bincount(targets.values)
-    wanted = counts[:, None] * shares
-    wanted[counts > 1] = np.maximum(wanted[counts > 1], 1)
+    lacking = counts[:, None] * shares
+    lacking[counts > 1] = np.maximum(lacking[counts > 1], 1)
     room = len(targets) * shares
-    parts = np.full(len(targets), TRAIN)
+    subsets = np.full(len(targets), TRAIN)
     owner = np.repeat(np.arange(len(targets)), targets.lengths)
     while True:
-        left = np.bincount(targets.values[parts[owner] == TRAIN], minlength=len(counts))
+        left = np.bincount(targets.values[subsets[owner] == TRAIN], minlength=len(counts))
         if not left.any():
             break
         rarest = int(np.argmin(np.where(left > 0, left, left.max() + 1)))
         members = np.zeros(len(targets), bool)
         members[owner[targets.values == rarest]] = True
-        for i in order[members[order] & (parts[order] == TRAIN)]:
-            part = int(np.lexsort((room, wanted[rarest]))[-1])
-            parts[i] = part
-            wanted[targets[i], part] -= 1
-            room[part] -= 1
-    for i in order[parts[order] == TRAIN]:
-        parts[i] = part = int(np.argmax(room))
-        room[part] -= 1
-    return parts
+        for i in order[members[order] & (subsets[order] == TRAIN)]:
+            subset = int(np.lexsort((room, lacking[rarest]))[-1])
+            subsets[i] = subset
+            lacking[targets[i], subset] -= 1
+            room[subset] -= 1
+    for i in order[subsets[order] == TRAIN]:  # samples without a class
+        subsets[i] = subset = int(np.argmax(room))
+        room[subset] -= 1
+    return subsets

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from resnet_tl.data.listings.boxes import BoxSet
-from resnet_tl.data.sources.annotations import BoxListingBuilder, Entry, Findings, box_set
+from resnet_tl.data.sources.annotations import BoxListingBuilder, box_set
+from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.folder import SPLITS
+from resnet_tl.data.sources.orientation import Entry
 from resnet_tl.data.sources.table import below, existence, read_lines
 from resnet_tl.errors import DataError, did_you_mean
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.data.listings.boxes import BoxSet
-from resnet_tl.data.sources.annotations import HUGE, BoxListingBuilder, Entry, Findings, box_set, in_order_of
+from resnet_tl.data.sources.annotations import HUGE, BoxListingBuilder, box_set, in_order_of
 from resnet_tl.data.sources.coco_layout import annotation_files, image_folder, joined
-from resnet_tl.data.sources.faults import raise_if_any
+from resnet_tl.data.sources.findings import Findings, raise_if_any
+from resnet_tl.data.sources.orientation import Entry
 from resnet_tl.data.sources.tree import walk
 from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import Mask, RunLengths, decompress

@@ -6,14 +6,14 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 
-from resnet_tl.data.listings.listing import ImageSet, Listing
+from resnet_tl.data.listings.listing import ClassSet, Listing
 from resnet_tl.data.sources.tree import Tree, is_image, walk
 from resnet_tl.errors import DataError, did_you_mean
 
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
-def read_folder(root: str, classes: Sequence[str] | None = None) -> ImageSet:
+def read_folder(root: str, classes: Sequence[str] | None = None) -> ClassSet:
     """List `root/<class>/...` or `root/{train,val,test}/<class>/...`; `root` is a folder or a zip of one.
 
     Classes are sorted by name, unless `classes` (a checkpoint's) gives them: then the folders must be just these.
@@ -38,7 +38,7 @@ def read_folder(root: str, classes: Sequence[str] | None = None) -> ImageSet:
         keys = [key for keys in by_class.values() for key in keys]
         targets = [index[name] for name, keys in by_class.items() for _ in keys]
         splits[split] = Listing.of(tree.root, keys, targets)
-    return ImageSet(tree.root, names, splits, notes=notes)
+    return ClassSet(tree.root, names, splits, notes=notes)
 
 
 def _unwrapped(tree: Tree) -> Tree:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from resnet_tl.data.listings.listing import ImageSet, Listing
+from resnet_tl.data.listings.listing import ClassSet, Listing
 from resnet_tl.data.sources.folder import SPLITS, check_known
 from resnet_tl.data.sources.tree import missing, walk
 from resnet_tl.errors import DataError, did_you_mean
@@ -29,7 +29,7 @@ def read_table(
     multi_label: bool | None = None,
     separator: str = "|",
     classes: Sequence[str] | None = None,
-) -> ImageSet:
+) -> ClassSet:
     """List the images of a CSV (UTF-8, fields parted by comma, semicolon or tab, a header line).
 
     Args:
@@ -63,7 +63,7 @@ def read_table(
         split: _listing(below, [keys[i] for i in members], [names[i] for i in members], index, multi_label)
         for split, members in sorted(parts.items())
     }
-    return ImageSet(table, known, splits, multi_label)
+    return ClassSet(table, known, splits, multi_label=multi_label)
 
 
 class _Row(NamedTuple):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from resnet_tl.data.boxes.composites import Composites, mosaic_of_four, paste_objects
 from resnet_tl.data.boxes.scenes import MIN_VISIBLE_SHARE, Scene, area, cut, mirrored, resized
 from resnet_tl.data.boxes.transforms import Fit, Jitter, Listed
-from resnet_tl.data.listings.boxes import Objects
+from resnet_tl.data.listings.objects import Objects
 from resnet_tl.errors import RecipeError
 from resnet_tl.structures import masks
 from resnet_tl.structures.masks import Mask, to_pixels, to_run_lengths

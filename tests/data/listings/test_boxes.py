@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from resnet_tl.data.listings.boxes import BoxListing
 from resnet_tl.data.listings.rows import Rows
-from resnet_tl.data.sources.annotations import BoxListingBuilder, Entry, Findings
+from resnet_tl.data.sources.annotations import BoxListingBuilder
+from resnet_tl.data.sources.findings import Findings
+from resnet_tl.data.sources.orientation import Entry
 from resnet_tl.structures.masks import Mask, to_pixels, to_run_lengths
 
 
@@ -27,7 +29,7 @@ def listing_of(labels: list[list[int]], *, with_masks: bool) -> BoxListing:
                 mask = to_run_lengths(to_pixels(mask, 20, 30))
             box = [x, y, x + 9, y + 5 + label]
             builder.add(image, label, box, "", crowd=label == 8, area=label, mask=mask if with_masks else None)
-    return builder.listing(with_masks)
+    return builder.build(with_masks)
 
 
 def plain(listing: BoxListing) -> list[tuple[object, ...]]:

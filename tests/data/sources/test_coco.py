@@ -122,7 +122,7 @@ def test_crowds_ids_and_images_without_objects(tmp_path: Path) -> None:
 def test_boxes_stand_in_for_masks_that_lack(tmp_path: Path) -> None:
     lacking = [thing(2, segmentation=[]), thing(3, segmentation=[[1, 1, 2, 2]])]
     found = read_coco(str(write(tmp_path, [thing(1), *lacking])))
-    assert found.notes == [f"{tmp_path}: objects without a mask, whose boxes stand in: 2"]
+    assert found.notes == [f"{tmp_path}: objects without a mask, which fall back to their boxes: 2"]
     listing = found.splits["train"]
     assert isinstance(listing, BoxListing)
     for mask in listing.objects(0).masks or []:

@@ -65,7 +65,7 @@ def test_small_objects_lie_over_large_ones_and_crowds_count_nowhere(tmp_path: Pa
 
 
 def test_boxes_alone_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="its objects have boxes alone; expected polygons or run lengths"):
+    with pytest.raises(DataError, match="its objects have only boxes; expected polygons or run lengths"):
         read_coco_masks(str(write(tmp_path, [thing(1, 2, (2, 2, 10), segmentation=[])])))
 
 

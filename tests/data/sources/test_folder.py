@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_tl.data.listings.listing import ImageSet
+from resnet_tl.data.listings.listing import ClassSet
 from resnet_tl.data.sources.folder import read_folder
 from resnet_tl.errors import DataError
 
@@ -33,7 +33,7 @@ def pack(archive: Path, files: Iterable[str]) -> str:
     return str(archive)
 
 
-def layout(found: ImageSet) -> dict[str, list[tuple[str, str]]]:
+def layout(found: ClassSet) -> dict[str, list[tuple[str, str]]]:
     return {
         split: [(sample.key, found.classes[sample.target]) for sample in listing if isinstance(sample.target, int)]
         for split, listing in found.splits.items()
@@ -53,7 +53,7 @@ def want(prefix: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("as_zip", [False, True])
 class TestLayouts:
-    def read(self, tmp_path: Path, files: Iterable[str], as_zip: bool) -> ImageSet:
+    def read(self, tmp_path: Path, files: Iterable[str], as_zip: bool) -> ClassSet:
         root = pack(tmp_path / "set.zip", files) if as_zip else plant(tmp_path / "set", files)
         return read_folder(root)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from resnet_tl.data.listings.boxes import BoxListing, Objects
+from resnet_tl.data.listings.boxes import BoxListing
+from resnet_tl.data.listings.objects import Objects
 from resnet_tl.data.sources.yolo import read_yolo
 from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import to_pixels
@@ -42,7 +43,7 @@ def test_polygons_are_masks_and_boxes(folder: Path) -> None:
     assert objects.area.tolist() == [200, 64]
     assert objects.masks
     assert [to_pixels(mask, 20, 40).sum() for mask in objects.masks] == [200, 64]
-    assert read_yolo(str(folder)).notes == [f"{folder}: objects without a mask, whose boxes stand in: 1"]
+    assert read_yolo(str(folder)).notes == [f"{folder}: objects without a mask, which fall back to their boxes: 1"]
 
 
 def test_an_image_without_labels_shows_nothing_and_is_named(folder: Path) -> None:

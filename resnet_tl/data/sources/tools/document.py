@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from resnet_tl.data.images.decode import read_bytes
-from resnet_tl.data.sources.annotations import Findings
+from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.tools.shapes import Shape
 from resnet_tl.data.sources.tree import Tree, is_image
 from resnet_tl.errors import DataError

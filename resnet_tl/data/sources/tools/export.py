@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from resnet_tl.data.listings.boxes import BoxSet
-from resnet_tl.data.sources.annotations import BoxListingBuilder, Entry, Findings, box_set
+from resnet_tl.data.sources.annotations import BoxListingBuilder, box_set
+from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.folder import SPLITS
+from resnet_tl.data.sources.orientation import Entry
 from resnet_tl.data.sources.tools import cvat, label_studio, labelme, supervisely, via
 from resnet_tl.data.sources.tools.document import Document, ImageFinder, Reading, json_files
 from resnet_tl.data.sources.tree import Tree, other_reader, walk

@@ -1,0 +1,51 @@
+"""Class files of masks, and the colours of classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from resnet_tl.data.images.class_masks import NO_CLASS
+from resnet_tl.data.sources.class_list import palette, read_classes
+from resnet_tl.errors import DataError
+from resnet_tl.structures.records import IGNORE
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("name\ncar\ncar\n", "names 2 classes; expected two or more, each name and id once"),
+        ("name,id\ncar,0\nsky,254\n", "has the id 254; expected 0 to 253"),
+        ("title\ncar\nsky\n", "expected the columns id, name, colour"),
+        ("name,colour\ncar,#000001\nsky,#000001\n", "has a colour twice"),
+        ("name,colour\ncar,red\nsky,\n", "expected the columns id, name, colour"),
+    ],
+)
+def test_a_wrong_class_file_is_one_sentence(tmp_path: Path, content: str, complaint: str) -> None:
+    (tmp_path / "classes.csv").write_text(content)
+    with pytest.raises(DataError, match=complaint):
+        read_classes(str(tmp_path / "classes.csv"), [IGNORE])
+
+
+def test_a_text_file_counts_its_lines_and_a_csv_has_ids_and_colours(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("sky\n\nroad\n")
+    plain = read_classes(str(tmp_path / "classes.txt"), [IGNORE])
+    assert (plain.names, plain.ids, plain.colours.tolist()) == (["sky", "road"], [0, 1], palette(2).tolist())
+    (tmp_path / "classes.csv").write_text("id,name,colour\n7,sky,#0a0b0c\n255,void,#ffffff\n9,road,\n")
+    coloured = read_classes(str(tmp_path / "classes.csv"), [IGNORE])
+    assert (coloured.names, coloured.ids) == (["sky", "road"], [7, 9])
+    assert coloured.colours.tolist() == [[10, 11, 12], palette(2)[1].tolist()]
+    assert coloured.by_colour == {0x0A0B0C: 7, 0xFFFFFF: IGNORE}
+
+
+def test_values_map_to_classes(tmp_path: Path) -> None:
+    (tmp_path / "classes.csv").write_text("id,name\n7,sky\n9,road\n")
+    classes = read_classes(str(tmp_path / "classes.csv"), [IGNORE])
+    assert classes.coding([3]).codes[[0, 3, 7, 9]].tolist() == [NO_CLASS, IGNORE, 0, 1]
+    assert classes.coding([], others=IGNORE).codes[[0, 3, 7, 9]].tolist() == [IGNORE, IGNORE, 0, 1]
+
+
+def test_the_palette_is_pascal_vocs() -> None:
+    assert palette(4).tolist() == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
+    assert palette(21)[20].tolist() == [0, 64, 128]
