@@ -18,15 +18,15 @@ os.environ.setdefault("WANDB_MODE", "offline")
 # Small networks gain nothing by a second thread; and with two, torch 2.14.1 crashes in the backward pass of a 1x1
 # convolution of stride 2 from 8 to 16 channels, channels-last, on an odd number of images: `resnet_tiny` has one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-CACHE = tempfile.TemporaryDirectory()  # what runs keep; not the user's own, and gone at the end
+CACHE = tempfile.TemporaryDirectory()  # instead of the user's cache; deleted at the end
 os.environ["XDG_CACHE_HOME"] = CACHE.name
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real images and weights that are not part of the project; tests that need them skip where they are missing."""
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    root = Path(os.environ.get("RESNET_TL_SHARED", beside))
+    next_to_it = Path(__file__).resolve().parents[2] / "shared" / "data"
+    root = Path(os.environ.get("RESNET_TL_SHARED", next_to_it))
     if not root.is_dir():
         pytest.skip(f"no real data at {root} (set RESNET_TL_SHARED)")
     return root
@@ -39,9 +39,9 @@ if __name__ == "__main__":
     os.chdir({folder!r})
     sys.path.insert(0, {folder!r})
     os.environ.update({environment!r})
-    said = os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(said, 1)
-    os.dup2(said, 2)
+    output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
     from lightning.pytorch.utilities import rank_zero_only
     from resnet_tl.cli.main import main
 
@@ -52,17 +52,17 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="session")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., BaseProcess]:
-    """`process("fit -c a.yaml", folder, NAME="value")`: the command begun in a process that can be killed. What it says
-    is appended to `said.txt`. Such processes are forked from one that has imported everything."""
+    """`process("fit -c a.yaml", folder, NAME="value")`: the command started in a process that can be killed. What it
+    prints is appended to `output.txt`. Such processes are forked from one that has imported everything."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["resnet_tl.run.train", "resnet_tl.data.images.transforms"])
 
-    def begin(line: str, folder: Path, **environment: str) -> BaseProcess:
+    def start(line: str, folder: Path, **environment: str) -> BaseProcess:
         script = tmp_path_factory.mktemp("command") / "command.py"
         parts = {"folder": str(folder), "environment": environment, "arguments": shlex.split(line)}
         script.write_text(COMMAND.format(**parts))
-        begun = context.Process(target=runpy.run_path, args=(str(script),), kwargs={"run_name": "__main__"})
-        begun.start()
-        return begun
+        started = context.Process(target=runpy.run_path, args=(str(script),), kwargs={"run_name": "__main__"})
+        started.start()
+        return started
 
-    return begin
+    return start

@@ -1,4 +1,4 @@
-"""What the package shows to others, and what importing a part of it drags in."""
+"""The public names, and what importing a part of the package imports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGES = sorted(Path(resnet_tl.__file__).parent.rglob("__init__.py"))
 
 
 def loaded_by(code: str) -> set[str]:
-    """The top-level modules that `code` brings into a fresh interpreter."""
+    """The top-level modules that `code` imports in a fresh interpreter."""
     script = f"import sys; before = set(sys.modules); {code}; print(*set(sys.modules) - before)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -60,5 +60,5 @@ def test_a_package_imports_nothing_at_once(path: Path) -> None:
         *((f"import resnet_tl.cli.{name}", "torch lightning timm wandb albumentations numpy") for name in COMMANDS),
     ],
 )
-def test_an_import_leaves_out_what_it_does_not_need(code: str, without: str) -> None:
+def test_an_import_avoids_what_it_does_not_need(code: str, without: str) -> None:
     assert loaded_by(code) & set(without.split()) == set()

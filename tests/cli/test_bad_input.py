@@ -1,5 +1,5 @@
 # ruff: noqa: E501  (a table: a command and its sentence a line)
-"""What people get wrong, typed by hand: one sentence that names the thing, exit code 2, and nothing left behind."""
+"""Users' mistakes: one sentence that names the cause, exit code 2, and no files left behind."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def world(here: Path, images: Path) -> Path:
         ("predict empty one.png", r"empty: no .* in this folder: expected .*"),
     ],
 )  # fmt: skip
-def test_one_sentence_and_nothing_left(
+def test_one_sentence_and_no_files_left(
     resnet_tl: Callable[..., Any], world: Path, monkeypatch: pytest.MonkeyPatch, line: str, message: str
 ) -> None:
     if "GPU" in message:

@@ -1,4 +1,4 @@
-"""`fit`, `validate` and `predict` of networks that find objects, on our own samples."""
+"""`fit`, `validate` and `predict` of detectors, on our samples."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def test_a_run_is_trained_and_scored(run: Path, resnet_tl: Callable[..., Any], here: Path) -> None:
+def test_a_run_is_trained_and_evaluated(run: Path, resnet_tl: Callable[..., Any], here: Path) -> None:
     (row,) = [row for row in csv.DictReader((run / "metrics.csv").open()) if row["val/map"]]
     assert {"train/loss_mask", "train/loss_objectness", "val/map50", "val/mask_map", "val/mask_map50"} <= row.keys()
     done = resnet_tl("validate {} --out scores.json", run)
@@ -55,7 +55,7 @@ def test_a_run_is_trained_and_scored(run: Path, resnet_tl: Callable[..., Any], h
     assert {"class", "objects", "map", "map50", "mask_map", "mask_map50"} == scores["per_class"][0].keys()
 
 
-def test_what_is_found_comes_as_files_and_images(run: Path, resnet_tl: Callable[..., Any], here: Path) -> None:
+def test_predictions_are_written_as_files_and_images(run: Path, resnet_tl: Callable[..., Any], here: Path) -> None:
     images = sorted((SAMPLES / "images").glob("val_*.png"))
     done = resnet_tl("predict {} {} --out found --draw --score 0.02", run, SAMPLES / "images" / "val_*.png")
     assert done.code == 0, done.err
@@ -66,7 +66,7 @@ def test_what_is_found_comes_as_files_and_images(run: Path, resnet_tl: Callable[
     assert resnet_tl("predict {} {} --out found", run, SAMPLES / "images").code == 2, "nothing is overwritten"
 
 
-def test_a_score_of_zero_draws_all_that_is_found(run: Path, resnet_tl: Callable[..., Any], here: Path) -> None:
+def test_a_score_of_zero_draws_all_detections(run: Path, resnet_tl: Callable[..., Any], here: Path) -> None:
     image = SAMPLES / "images" / "val_00.png"
     assert resnet_tl("predict {} {} --out sure --draw", run, image).code == 0
     assert resnet_tl("predict {} {} --out all --draw --score 0", run, image).code == 0
@@ -75,7 +75,7 @@ def test_a_score_of_zero_draws_all_that_is_found(run: Path, resnet_tl: Callable[
 
 
 def check_files(found: Path, images: list[Path]) -> None:
-    """The json is COCO's, with the category ids of the samples; the table says the same."""
+    """The JSON is in COCO's format, with the category ids of the samples; the table agrees with it."""
     content = COCO(str(found / "objects.json"))
     annotated = COCO(str(SAMPLES / "instances_val.json"))
     assert {c["id"]: c["name"] for c in content.cats.values()} == {c["id"]: c["name"] for c in annotated.cats.values()}
@@ -86,8 +86,8 @@ def check_files(found: Path, images: list[Path]) -> None:
         assert annotation["score"] >= 0.02
     names = [content.cats[annotation["category_id"]]["name"] for annotation in content.anns.values()]
     assert [row["label"] for row in csv.DictReader((found / "objects.csv").open())] == names
-    said = content.loadRes(list(content.anns.values()))
-    assert len(said.anns) == len(content.anns)
+    loaded = content.loadRes(list(content.anns.values()))
+    assert len(loaded.anns) == len(content.anns)
 
 
 def test_one_file_and_from_python(run: Path, resnet_tl: Callable[..., Any], here: Path) -> None:
@@ -154,9 +154,9 @@ def test_a_fine_tune_starts_from_torchvisions_published_detectors(
     line = " ".join(["fit -c {} --data.root {}", few, one, *["{}"] * len(words)])
     done = resnet_tl(line, recipe, SAMPLES, *words)
     assert done.code == 0, done.err
-    said = caplog.text
-    assert f"Weights from torchvision/{name}.COCO_V1" in said
-    assert "the outputs of the data's classes, in its order" in said
-    assert "skipped" not in said
-    assert "unexpected" not in said
-    assert "missing" not in said or "v2" in name, "GroupNorm's convolutions have no bias there, and 0 here"
+    report = caplog.text
+    assert f"Weights from torchvision/{name}.COCO_V1" in report
+    assert "the outputs of the data's classes, in its order" in report
+    assert "skipped" not in report
+    assert "unexpected" not in report
+    assert "missing" not in report or "v2" in name, "GroupNorm's convolutions have no bias there, and 0 here"

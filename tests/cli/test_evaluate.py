@@ -29,7 +29,7 @@ def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def test_a_run_scores_as_it_did_in_training(resnet_tl: Callable[..., Any], here: Path, run: Path) -> None:
+def test_a_run_evaluates_as_it_did_in_training(resnet_tl: Callable[..., Any], here: Path, run: Path) -> None:
     best = json.loads((run / "summary.json").read_text())["best"]
     done = resnet_tl("validate {} --out scores.json", run)
     assert done.code == 0, done.err
@@ -46,7 +46,7 @@ def test_a_run_scores_as_it_did_in_training(resnet_tl: Callable[..., Any], here:
 
 
 @pytest.mark.slow
-def test_two_processes_score_as_one_and_say_it_once(
+def test_two_ranks_evaluate_as_one_and_print_once(
     resnet_tl: Callable[..., Any], here: Path, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert resnet_tl("validate {} --out one.json", run).code == 0
@@ -65,14 +65,14 @@ def test_two_processes_score_as_one_and_say_it_once(
     assert one == both
 
 
-def test_what_was_written_is_not_written_over(resnet_tl: Callable[..., Any], here: Path, run: Path) -> None:
+def test_an_existing_file_is_not_overwritten(resnet_tl: Callable[..., Any], here: Path, run: Path) -> None:
     (here / "scores.json").write_text("mine")
     done = resnet_tl("validate {} --out scores.json", run)
     assert (done.code, done.err) == (2, "error: --out scores.json: exists already, and nothing is overwritten\n")
     assert (here / "scores.json").read_text() == "mine"
 
 
-def test_a_checkpoint_alone_scores_on_other_images(
+def test_a_checkpoint_evaluates_on_other_images(
     resnet_tl: Callable[..., Any], here: Path, run: Path, images: Path
 ) -> None:
     shutil.copy(run / "checkpoints" / "last.ckpt", here / "mine.ckpt")
@@ -94,7 +94,7 @@ def test_other_classes_than_the_checkpoints_are_refused(
     assert len(done.err.splitlines()) == 1
 
 
-def test_published_weights_are_scored_by_their_own_classifier(
+def test_published_weights_are_evaluated_with_their_classifier(
     resnet_tl: Callable[..., Any], here: Path, run: Path, images: Path
 ) -> None:
     ours = checkpoint.read(run / "checkpoints" / "last.ckpt")
@@ -114,7 +114,7 @@ def test_published_weights_are_scored_by_their_own_classifier(
     assert scores["val/loss"] == pytest.approx(final["val/loss"], abs=1e-5)
 
 
-def test_code_of_others_is_not_run_unasked(resnet_tl: Callable[..., Any], here: Path, run: Path) -> None:
+def test_foreign_code_runs_only_with_trust_code(resnet_tl: Callable[..., Any], here: Path, run: Path) -> None:
     content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     content["resnet_tl"]["recipe"]["model"]["init_args"]["head"]["class_path"] = "theirs.Head"
     torch.save(content, here / "theirs.ckpt")
@@ -139,5 +139,5 @@ def test_code_of_others_is_not_run_unasked(resnet_tl: Callable[..., Any], here: 
         ("test nowhere", "no run folder or checkpoint at 'nowhere'"),
     ],
 )
-def test_wrong_ways_to_score(resnet_tl: Callable[..., Any], here: Path, line: str, message: str) -> None:
+def test_wrong_ways_to_evaluate(resnet_tl: Callable[..., Any], here: Path, line: str, message: str) -> None:
     assert resnet_tl(line) == (2, "", f"error: {message}\n")

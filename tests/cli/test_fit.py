@@ -48,7 +48,7 @@ def test_a_run_folder_holds_what_the_run_was(resnet_tl: Callable[..., Any], here
     assert json.loads((run / "summary.json").read_text())["finished"]
 
 
-def test_two_runs_of_a_recipe_are_equal_and_an_interrupted_one_goes_on_as_if_nothing_were(
+def test_two_runs_of_a_recipe_are_equal_and_an_interrupted_one_resumes_bit_for_bit(
     resnet_tl: Callable[..., Any], here: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (here / "stopper.py").write_text(STOPPER)
@@ -90,7 +90,7 @@ def test_a_mistake_found_late_leaves_no_folder(resnet_tl: Callable[..., Any], he
     assert not (here / "new").exists()
 
 
-def test_a_folder_in_use_is_left_as_it_is(resnet_tl: Callable[..., Any], here: Path, images: Path) -> None:
+def test_a_folder_that_is_not_empty_is_refused(resnet_tl: Callable[..., Any], here: Path, images: Path) -> None:
     (here / "taken").mkdir()
     (here / "taken" / "notes.txt").write_text("mine")
     done = resnet_tl("fit -c photos.yaml --data.root {} --run taken", images)
@@ -113,19 +113,10 @@ def test_a_folder_in_use_is_left_as_it_is(resnet_tl: Callable[..., Any], here: P
         ),
     ],
 )
-def test_wrong_ways_to_begin(resnet_tl: Callable[..., Any], here: Path, line: str, message: str) -> None:
+def test_wrong_ways_to_start(resnet_tl: Callable[..., Any], here: Path, line: str, message: str) -> None:
     (here / "run" / "checkpoints").mkdir(parents=True)
     (here / "run" / "checkpoints" / "last.ckpt").touch()
     assert resnet_tl(line) == (2, "", f"error: {message}\n")
-
-
-def test_help_all_lists_every_key_of_the_recipe(resnet_tl: Callable[..., Any], here: Path) -> None:
-    done = resnet_tl("fit -c photos.yaml --help-all")
-    keys = {line.split()[0]: line.split()[1] for line in done.out.splitlines()}
-    assert keys["--data.image_size"] == "16"
-    assert keys["--data.root"] == "null"
-    assert {"--model.head.dropout", "--trainer.max_epochs", "--tracking.wandb", "--seed_everything"} <= set(keys)
-    assert not {"--trainer.logger", "--trainer.use_distributed_sampler", "--model.classes"} & set(keys)
 
 
 def test_the_short_help_names_keys_that_exist(resnet_tl: Callable[..., Any], here: Path) -> None:

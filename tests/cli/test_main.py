@@ -72,7 +72,7 @@ def test_without_a_verb(resnet_tl: Callable[..., Any], line: str, message: str) 
 
 
 @pytest.mark.parametrize(
-    ("raised", "code", "said"),
+    ("raised", "code", "stderr"),
     [
         (UserError("one\ntwo"), 2, "error: one two\n"),
         (KeyboardInterrupt(), 130, "stopped\n"),
@@ -80,11 +80,11 @@ def test_without_a_verb(resnet_tl: Callable[..., Any], line: str, message: str) 
         (PermissionError(errno.EACCES, "Permission denied", "runs/x"), 2, "error: runs/x: no permission\n"),
     ],
 )
-def test_what_goes_wrong_outside_is_a_sentence(
-    resnet_tl: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: int, said: str
+def test_outside_failures_are_a_sentence(
+    resnet_tl: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: int, stderr: str
 ) -> None:
     monkeypatch.setattr(command, "import_module", lambda name: SimpleNamespace(run=raising(raised)))
-    assert resnet_tl("fit") == (code, "", said)
+    assert resnet_tl("fit") == (code, "", stderr)
 
 
 @pytest.mark.parametrize("raised", [RuntimeError("a bug"), KeyError("x"), OSError(errno.EIO, "I/O error")])
@@ -103,7 +103,7 @@ def test_an_error_from_a_worker_is_its_sentence_alone() -> None:
     assert command.sentence(error.value) == "photos/a: b.jpg: not an image"
 
 
-def test_a_class_beside_the_user_can_be_imported(tmp_path: Path) -> None:
+def test_a_class_in_the_working_folder_can_be_imported(tmp_path: Path) -> None:
     """As `resnet-tl`, whose first import path is the folder of the script."""
     (tmp_path / "mine.py").write_text("class Head: ...\n")
     start = "import sys; sys.path.remove(''); from resnet_tl.run.process import configure_process"

@@ -1,4 +1,4 @@
-"""Sets of images with objects under the command: faulty ones, and runs on them that are killed and go on."""
+"""Detection data under the command: faults, and runs that are killed and resumed."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_every_planted_fault_is_named_in_one_report_and_none_in_the_clean_set(
     heading, *faults = done.err.splitlines()[-len(expected) - 1 :]
     assert heading == f"error: set has {len(expected)} faults:"
     for fault in expected:
-        assert sum(fault in said for said in faults) == 1, fault
+        assert sum(fault in line for line in faults) == 1, fault
     assert not (objects / "run").exists()
 
     shutil.rmtree(objects / "set")
@@ -109,14 +109,14 @@ def test_a_set_without_boxes_and_one_of_other_classes(resnet_tl: Callable[..., A
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_bit_for_bit(process: Callable[..., BaseProcess], objects: Path) -> None:
+def test_a_killed_run_resumes_bit_for_bit(process: Callable[..., BaseProcess], objects: Path) -> None:
     def finished(line: str, **environment: str) -> int | None:
-        begun = process(line, objects, **environment)
-        begun.join(300)
-        return begun.exitcode
+        started = process(line, objects, **environment)
+        started.join(300)
+        return started.exitcode
 
     line = "fit -c objects.yaml --data.root set"
-    assert finished(f"{line} --run whole") == 0, (objects / "said.txt").read_text()
+    assert finished(f"{line} --run whole") == 0, (objects / "output.txt").read_text()
     assert finished(f"{line} --run killed", AT="9") == -signal.SIGKILL
     assert finished("fit --resume killed") == 0
     weights = [

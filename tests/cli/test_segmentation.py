@@ -1,4 +1,4 @@
-"""`fit`, `validate` and `predict` of a network that segments, on our own samples."""
+"""`fit`, `validate` and `predict` of a segmentation network, on our samples."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def masks(here: Path) -> Path:
     return here
 
 
-def test_a_run_is_trained_scored_and_asked(resnet_tl: Callable[..., Any], masks: Path) -> None:
+def test_a_run_is_trained_evaluated_and_predicts(resnet_tl: Callable[..., Any], masks: Path) -> None:
     done = resnet_tl("fit -c masks.yaml --data.root {} --run run", SAMPLES)
     assert done.code == 0, done.err
     rows = list(csv.DictReader((masks / "run/metrics.csv").read_text().splitlines()))
@@ -65,7 +65,7 @@ def test_a_run_is_trained_scored_and_asked(resnet_tl: Callable[..., Any], masks:
     assert (found.mask == mask).all()
 
 
-def test_the_faults_of_a_set_end_it_before_training(resnet_tl: Callable[..., Any], masks: Path) -> None:
+def test_faults_of_the_data_stop_a_run_before_training(resnet_tl: Callable[..., Any], masks: Path) -> None:
     for folder in ("train/images", "train/masks"):
         (masks / "set" / folder).mkdir(parents=True)
     (masks / "set/classes.txt").write_text("a\nb\n")

@@ -1,4 +1,4 @@
-"""Runs that are killed, signalled, starved of disk or fed with what is no number, and go on."""
+"""Runs that are killed, signalled, or fed with NaN, and resumed."""
 
 from __future__ import annotations
 
@@ -118,9 +118,9 @@ def here(tmp_path: Path, images: Path) -> Path:
 LINE = "fit -c recipe.yaml --data.root images"
 
 
-def finished(begun: BaseProcess) -> int | None:
-    begun.join(300)
-    return begun.exitcode
+def finished(process: BaseProcess) -> int | None:
+    process.join(300)
+    return process.exitcode
 
 
 def last(run: Path) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def differences(one: Any, other: Any, at: str = "") -> list[str]:
     return [] if one == other else [at]
 
 
-def test_killed_runs_go_on_bit_for_bit(process: Process, here: Path) -> None:
+def test_killed_runs_resume_bit_for_bit(process: Process, here: Path) -> None:
     assert finished(process(f"{LINE} --run whole", here)) == 0
     for number, place in enumerate(("batch:11", "file:2")):
         run = here / f"run{number}"
@@ -159,7 +159,7 @@ def test_killed_runs_go_on_bit_for_bit(process: Process, here: Path) -> None:
 
 
 @pytest.mark.parametrize(("recipe", "task"), [(MASKS, "segmentation"), (OBJECTS, "detection")])
-def test_a_killed_run_of_another_task_goes_on_bit_for_bit(recipe: str, task: str, process: Process, here: Path) -> None:
+def test_a_killed_run_of_another_task_resumes_bit_for_bit(recipe: str, task: str, process: Process, here: Path) -> None:
     (here / "other.yaml").write_text(recipe)
     line = f"fit -c other.yaml --data.root {shipped_root() / 'data' / 'samples' / task}"
     assert finished(process(f"{line} --run whole", here)) == 0
@@ -193,7 +193,7 @@ def test_eight_kills_under_spawned_workers(process: Process, here: Path) -> None
 
 
 @pytest.mark.parametrize(("name", "place", "code"), [("SIGTERM", "batch:8", 143), ("SIGUSR1", "validation:1", 0)])
-def test_signalled_runs_save_within_the_step_and_auto_goes_on(
+def test_signalled_runs_save_within_the_step_and_auto_resumes_them(
     name: str, place: str, code: int, process: Process, here: Path
 ) -> None:
     (here / "scontrol").write_text('#!/bin/sh\necho "$@" >> requeued.txt\n')
@@ -203,7 +203,7 @@ def test_signalled_runs_save_within_the_step_and_auto_goes_on(
     assert finished(process(f"{LINE} --resume auto", here, AT=place, SIGNAL=name, **slurm)) == code
     (run,) = (here / "runs" / "recipe").iterdir()
     assert (here / "requeued.txt").exists() == (name == "SIGUSR1")
-    assert f"{name}: saved at step {last(run)['global_step']}" in (here / "said.txt").read_text()
+    assert f"{name}: saved at step {last(run)['global_step']}" in (here / "output.txt").read_text()
     assert last(run)["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"] > 0
     assert finished(process(f"{LINE} --resume auto", here)) == 0
     assert list((here / "runs" / "recipe").iterdir()) == [run]
@@ -212,7 +212,7 @@ def test_signalled_runs_save_within_the_step_and_auto_goes_on(
 
 @pytest.fixture
 def both(process: Process, here: Path) -> Callable[..., list[int | None]]:
-    """Exit codes of a line that two processes carry out together; the second has more environment."""
+    """Runs a line on two ranks, the second with more environment, and returns their exit codes."""
 
     def both(line: str, **second: str) -> list[int | None]:
         with socket.socket() as free:
@@ -228,7 +228,7 @@ def both(process: Process, here: Path) -> Callable[..., list[int | None]]:
 TWO = f"{LINE} --trainer.accelerator cpu --trainer.devices 2 --trainer.strategy ddp"
 
 
-def test_two_processes_stop_at_one_step_when_one_is_signalled(both: Any, here: Path) -> None:
+def test_two_ranks_stop_at_one_step_when_one_is_signalled(both: Any, here: Path) -> None:
     assert both(f"{TWO} --run whole") == [0, 0]
     assert both(f"{TWO} --run run", AT="batch:4", SIGNAL="SIGTERM") == [143, 143]
     assert last(here / "run")["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"] > 0
@@ -236,17 +236,17 @@ def test_two_processes_stop_at_one_step_when_one_is_signalled(both: Any, here: P
     assert_same_run(here / "whole", here / "run")
 
 
-def test_a_loss_of_one_process_that_is_no_number_ends_all_by_its_files(both: Any, here: Path) -> None:
+def test_a_nan_loss_of_one_rank_stops_all_and_names_its_files(both: Any, here: Path) -> None:
     assert both(f"{TWO} --run run", POISON="3") == [2, 2]
-    said = [line for line in (here / "said.txt").read_text().splitlines() if line.startswith("error: ")]
-    assert len(set(said)) == 1
-    assert said[0].count("images/train/") == 2  # of the batch of that process alone
+    errors = [line for line in (here / "output.txt").read_text().splitlines() if line.startswith("error: ")]
+    assert len(set(errors)) == 1
+    assert errors[0].count("images/train/") == 2  # of that rank's batch alone
     assert all(value.isfinite().all() for value in last(here / "run")["state_dict"].values())
 
 
-def test_a_loss_that_is_no_number_ends_the_run_by_the_files_of_its_batch(process: Process, here: Path) -> None:
+def test_a_nan_loss_stops_the_run_and_names_the_files_of_its_batch(process: Process, here: Path) -> None:
     assert finished(process(f"{LINE} --run run", here, POISON="5")) == 2
-    (sentence,) = (line for line in (here / "said.txt").read_text().splitlines() if line.startswith("error: "))
+    (sentence,) = (line for line in (here / "output.txt").read_text().splitlines() if line.startswith("error: "))
     assert sentence.startswith("error: the loss of step 5 is not a number (NaN or infinite); its batch: images/train/")
     saved = last(here / "run")
     assert saved["global_step"] == 4
@@ -259,13 +259,13 @@ def test_a_damaged_checkpoint_is_one_sentence(process: Process, here: Path) -> N
     path.write_bytes(path.read_bytes()[:3000])
     for line in ("fit --resume run", f"{LINE} --run run --resume auto"):
         assert finished(process(line, here)) == 2
-    said = (here / "said.txt").read_text().splitlines()[-2:]
-    assert [line.partition(": ")[2] for line in said] == [
+    errors = (here / "output.txt").read_text().splitlines()[-2:]
+    assert [line.partition(": ")[2] for line in errors] == [
         "run/checkpoints/last.ckpt: not a torch.save file, or cut off or damaged"
     ] * 2
 
 
-def test_a_run_in_use_is_left_alone(process: Process, here: Path) -> None:
+def test_a_run_in_use_is_refused(process: Process, here: Path) -> None:
     stopped = process(f"{LINE} --run run", here, AT="batch:9", SIGNAL="SIGSTOP")
     while not (here / "run" / "checkpoints" / "last.ckpt").exists():
         stopped.join(0.1)
@@ -273,11 +273,11 @@ def test_a_run_in_use_is_left_alone(process: Process, here: Path) -> None:
     stopped.kill()
     stopped.join()
     assert "error: run: another process is training in this folder; name another: --run DIR" in (
-        (here / "said.txt").read_text().splitlines()
+        (here / "output.txt").read_text().splitlines()
     )
 
 
-def test_a_run_killed_before_its_first_checkpoint_begins_anew_in_its_folder(process: Process, here: Path) -> None:
+def test_a_run_killed_before_its_first_checkpoint_restarts_in_its_folder(process: Process, here: Path) -> None:
     line = f"{LINE} --run run --resume auto --trainer.max_epochs 3"
     assert finished(process(line, here, AT="batch:3")) == -signal.SIGKILL
     assert not (here / "run" / "checkpoints" / "last.ckpt").exists()

@@ -1,4 +1,4 @@
-"""Every recipe that is shipped: it resolves, builds its network and its data, and its header says what it must."""
+"""Every recipe that is shipped: it resolves, builds its network and its data, and its header has the required lines."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def segmentation_set(name: str, folder: Path) -> str:
     if "voc" not in name:
         return str(MASKS)
     for split in ("train", "val"):
-        for inside, kept, ending in (("JPEGImages", "images", "jpg"), ("SegmentationClass", "masks", "png")):
+        for inside, source, ending in (("JPEGImages", "images", "jpg"), ("SegmentationClass", "masks", "png")):
             (folder / inside).mkdir(exist_ok=True)
-            with Image.open(next((MASKS / split / kept).iterdir())) as image:
+            with Image.open(next((MASKS / split / source).iterdir())) as image:
                 image.resize((64, 64), Image.Resampling.NEAREST).save(folder / inside / f"{split}.{ending}")
         lists = folder / "ImageSets" / "Segmentation"
         lists.mkdir(parents=True, exist_ok=True)
@@ -153,8 +153,8 @@ def test_a_recipe_builds_data_network_plan_and_trainer(recipe: Recipe, request: 
     assert plan.phases[-1].end == recipe["trainer"]["max_epochs"]
     check_phases(name_of(request), task, recipe)
     here = {**recipe["trainer"], "accelerator": "cpu", "devices": 1, "num_nodes": 1}
-    options, said = resolve_precision(here)
-    assert said.startswith("precision: ")
+    options, line = resolve_precision(here)
+    assert line.startswith("precision: ")
     build_trainer(options, callbacks=[], loggers=[])
 
 

@@ -16,7 +16,7 @@ WHOLE = [name for name in shipped() if not name.startswith("overlays/")]
 MISSING = [("data.root", "photos"), ("data.csv", "labels.csv")]
 
 
-def test_overlays_lie_over_recipes_in_order(tmp_path: Path) -> None:
+def test_overlays_override_recipes_in_order(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
         "trainer: {precision: 16-mixed}\nmodel: {init_args: {backbone: {name: resnet18}}}\n"
     )
@@ -29,7 +29,7 @@ def test_overlays_lie_over_recipes_in_order(tmp_path: Path) -> None:
     assert compose([*names, "overlays/bf16"], MISSING[:1])["trainer"]["precision"] == "bf16-mixed"
 
 
-def test_the_trainers_arguments_that_are_ours_are_no_keys(tmp_path: Path) -> None:
+def test_the_trainers_reserved_arguments_are_not_keys(tmp_path: Path) -> None:
     for key in ("logger", "plugins", "use_distributed_sampler"):
         with pytest.raises(RecipeError, match=f"--trainer.{key}: unknown option"):
             compose(["quickstart"], [(f"trainer.{key}", "null")])

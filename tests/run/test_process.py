@@ -1,4 +1,4 @@
-"""What the command sets for its process."""
+"""The settings that the command makes for its process."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ print(faults() - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
-def test_freed_memory_is_used_again_unless_told_otherwise() -> None:
-    kept, given_back = (page_faults({"RESNET_TL_MALLOPT": value}) for value in "10")
-    assert kept < 1000
-    assert given_back > 10 * kept
+def test_freed_memory_is_reused_unless_turned_off() -> None:
+    reused, returned = (page_faults({"RESNET_TL_MALLOPT": value}) for value in "10")
+    assert reused < 1000
+    assert returned > 10 * reused
 
 
 def page_faults(environment: dict[str, str]) -> int:
@@ -43,7 +43,7 @@ def page_faults(environment: dict[str, str]) -> int:
 @pytest.mark.parametrize(
     ("given", "spins"), [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")]
 )
-def test_waiting_threads_leave_the_cores_to_others_unless_told_otherwise(given: dict[str, str], spins: str) -> None:
+def test_waiting_threads_yield_their_cores_unless_configured(given: dict[str, str], spins: str) -> None:
     script = (
         "from resnet_tl.run.process import configure_process; configure_process()\n"
         "import os; print(os.environ.get('GOMP_SPINCOUNT'))"
@@ -57,7 +57,7 @@ def test_waiting_threads_leave_the_cores_to_others_unless_told_otherwise(given: 
     assert done.stdout.strip() == spins
 
 
-def test_lightnings_chatter_is_left_out_and_its_news_are_not(caplog: pytest.LogCaptureFixture) -> None:
+def test_only_lightnings_routine_messages_are_hidden(caplog: pytest.LogCaptureFixture) -> None:
     configure_process()
     logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
     with caplog.at_level(logging.INFO, logger.name):

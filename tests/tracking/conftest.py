@@ -20,7 +20,7 @@ from resnet_tl.tracking.terminal import terminal_log
 
 
 class Tiny(LightningModule):
-    """Logs what a task logs; `accuracies` are what its validations claim, one an epoch."""
+    """Logs what a task logs; its validations report `accuracies`, one per epoch."""
 
     def __init__(self, accuracies: list[float] | None = None, stop_at: int | None = None) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ def batches() -> Any:
 
 @pytest.fixture
 def train(tmp_path: Path) -> Any:
-    """Train a module as a kept run in `tmp_path / name`; gives the Trainer back."""
+    """Trains a module as a run in `tmp_path / name`; returns the Trainer."""
 
     def fit(module: LightningModule, epochs: int = 3, name: str = "run", resume: Path | None = None, **options: Any):
         run = RunFolder(tmp_path / name)

@@ -12,7 +12,7 @@ from resnet_tl.tracking.log import LOGGERS, log_file, log_info
 from resnet_tl.tracking.terminal import terminal_log
 
 
-def test_what_is_said_goes_to_the_terminal_and_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_go_to_the_terminal_and_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with terminal_log():
         log_info("before")
         with log_file(tmp_path / "log.txt"):
@@ -26,7 +26,7 @@ def test_what_is_said_goes_to_the_terminal_and_the_log(tmp_path: Path, capsys: p
     assert [line[21:] for line in text.splitlines()] == ["during", "from Lightning"]
 
 
-def test_warnings_are_kept_and_still_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_warnings_are_logged_and_still_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         with log_file(tmp_path / "log.txt"):

@@ -26,7 +26,7 @@ def test_a_line_an_epoch_where_there_is_no_terminal(train: Any, tiny: Any, capsy
     assert f"val/loss {trainer.callback_metrics['val/loss']:.4g}" in lines[2]
 
 
-def test_the_training_loss_shown_is_the_epochs_mean(train: Any, tiny: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_reported_loss_is_the_epochs_mean(train: Any, tiny: Any, capsys: pytest.CaptureFixture[str]) -> None:
     losses = []
 
     class Known(tiny):
@@ -36,8 +36,8 @@ def test_the_training_loss_shown_is_the_epochs_mean(train: Any, tiny: Any, capsy
             return loss
 
     train(Known(), epochs=2, accumulate_grad_batches=2)
-    shown = [float(line.split("train/loss ")[1].split()[0]) for line in capsys.readouterr().out.splitlines()]
-    assert shown == pytest.approx([sum(losses[:4]) / 4, sum(losses[4:]) / 4], abs=1e-3)
+    reported = [float(line.split("train/loss ")[1].split()[0]) for line in capsys.readouterr().out.splitlines()]
+    assert reported == pytest.approx([sum(losses[:4]) / 4, sum(losses[4:]) / 4], abs=1e-3)
 
 
 def test_a_log_file_gets_a_line_a_minute_at_most(
@@ -56,7 +56,7 @@ def test_a_log_file_gets_a_line_a_minute_at_most(
     ]
 
 
-def test_the_bar_is_gone_after_an_error(train: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bar_is_removed_after_an_error(train: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     bars: list[Bar] = []
 
     class Watched(Bar):

@@ -49,10 +49,10 @@ def test_no_permission_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir(mode=0o555)
     for folder in (*tmp_path.parents[:2], tmp_path):
         folder.chmod(0o755)
-    told = tmp_path / "told"
+    errors = tmp_path / "errors"
     child = os.fork()
     if child == 0:
-        with open(told, "w") as file:
+        with open(errors, "w") as file:
             os.chdir(tmp_path)
             if os.getuid() == 0:
                 os.setuid(65534)
@@ -63,7 +63,7 @@ def test_no_permission_is_one_sentence(tmp_path: Path) -> None:
                     print(error, file=file)
         os._exit(0)
     os.waitpid(child, 0)
-    lines = told.read_text().splitlines()
+    lines = errors.read_text().splitlines()
     assert lines[:2] == [
         "--run locked: no permission to write into this folder",
         "--run locked/run: cannot create the run's folder: Permission denied",
@@ -71,9 +71,7 @@ def test_no_permission_is_one_sentence(tmp_path: Path) -> None:
     assert re.fullmatch(r"locked/probe/\S+: cannot create the run's folder: Permission denied", lines[2])
 
 
-def test_processes_that_lightning_starts_take_the_first_ones_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ranks_that_lightning_starts_use_rank_0s_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = start_run("probe", root=str(tmp_path))
     monkeypatch.setattr(rank_zero_only, "rank", 1)
     assert start_run("probe", root=str(tmp_path)) == first
@@ -103,7 +101,7 @@ print("FOLDER", run.path)
 """
 
 
-def test_two_ranks_started_side_by_side_share_one_folder(tmp_path: Path, free_port: int) -> None:
+def test_two_ranks_started_independently_share_one_folder(tmp_path: Path, free_port: int) -> None:
     """As torchrun and SLURM start them: no rank is another's child."""
     code = RANK.format(tests=str(Path(__file__).parent), root=str(tmp_path))
     joined = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port), "WORLD_SIZE": "2", "NODE_RANK": "0"}
@@ -117,12 +115,12 @@ def test_two_ranks_started_side_by_side_share_one_folder(tmp_path: Path, free_po
         )
         for rank in "01"
     ]
-    told = [process.communicate(timeout=400)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], told
+    outputs = [process.communicate(timeout=400)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
     (folder,) = (tmp_path / "probe").iterdir()
-    assert [re.findall(r"FOLDER (.*)", text) for text in told] == [[str(folder)]] * 2
+    assert [re.findall(r"FOLDER (.*)", text) for text in outputs] == [[str(folder)]] * 2
     assert sorted(path.name for path in folder.rglob("*")) == [
         *("best.ckpt", "checkpoints", "last.ckpt", "metrics.csv", "summary.json")
     ]
-    assert "epoch 1/1" in told[0]
-    assert "epoch 1/1" not in told[1]
+    assert "epoch 1/1" in outputs[0]
+    assert "epoch 1/1" not in outputs[1]

@@ -51,7 +51,7 @@ def test_a_new_name_becomes_the_last_column_and_old_rows_stay(path: Path) -> Non
     ]
 
 
-def test_another_process_goes_on_with_the_file(path: Path) -> None:
+def test_another_process_appends_to_the_file(path: Path) -> None:
     MetricsCsv(path).log_metrics({"train/loss": 1.0, "lr/head": 0.1}, 0)
     before = path.read_text()
     MetricsCsv(path).log_metrics({"train/loss": 2.0}, 1)

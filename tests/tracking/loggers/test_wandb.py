@@ -23,7 +23,7 @@ def no_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_key")
-def test_a_key_is_looked_for_where_wandb_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_is_found_where_wandb_looks_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not has_key()
     (tmp_path / "netrc").write_text("machine example.org login a password b\n")
     assert not has_key()
