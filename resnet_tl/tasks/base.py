@@ -1,16 +1,18 @@
-"""What every task shares: a network, its weights, its plan, its optimizer, and what a checkpoint says of them."""
+"""The base of all tasks: network, weights, plan, optimizer, evaluation, and what checkpoints store about them."""
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from lightning import Callback, LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
-from torch import nn
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.models.macs import stage_macs
@@ -18,7 +20,7 @@ from resnet_tl.models.network import Backbone, HeadFactory, NeckFactory, Network
 from resnet_tl.models.resnet import shapes_by_variant
 from resnet_tl.recipe.schema import import_path
 from resnet_tl.recipe.values import as_plain
-from resnet_tl.structures.records import Preprocessing
+from resnet_tl.structures.records import Batch, Preprocessing
 from resnet_tl.tuning.callback import FineTuning
 from resnet_tl.tuning.plan import Tuning
 from resnet_tl.tuning.rates import Optimizer, Schedule, build_optimizer, build_schedule, parameter_groups
@@ -28,18 +30,21 @@ from resnet_tl.weights.report import Report
 
 
 class Task(LightningModule):
-    """Wires a network to its tuning; the tasks add loss, metrics and what they log.
+    """A network with its tuning; tasks add the loss and the metrics.
 
     Args:
         classes: K names, in the order of the head's outputs.
         backbone: the trunk and its weights.
-        head: levels, classes -> head; a class, or `functools.partial` of one with its options.
-        neck: levels -> neck, or None.
+        head: called with levels and classes; a class, or `functools.partial` of one with its options.
+        neck: called with levels; None: no neck.
         tuning: phases, norms, averaging.
-        optimizer, schedule: the rate and how it goes.
+        optimizer: its name, learning rate and weight decay.
+        schedule: of the learning rate.
 
-    Every evaluation leaves its `tables` and, where it takes no time, the 95 % `interval` of the score that
-    `metrics.headline` names.
+    Attributes:
+        tables: of the last evaluation, per class.
+        interval: 95 % interval of the score that `metrics.headline` names, after validation or test outside of
+            training; None for metrics without one.
     """
 
     metrics: Any
@@ -65,11 +70,12 @@ class Task(LightningModule):
         self.preprocessing: Preprocessing = self.network.preprocessing
         self.loaded_stages: list[str] = []
         self.recipe: dict[str, Any] = {}
-        """The whole recipe, resolved, where there is one: it goes into the checkpoints."""
+        """The whole resolved recipe, if there is one, for the checkpoints."""
         self.eval_transforms: list[dict[str, Any]] | None = None
         self.colours: list[list[int]] | None = None
         self.codes: list[int] | None = None
-        """Of the classes, the data's own numbers, where it has any."""
+        """The data's own numbers of the classes, if it has any."""
+        self.mean_loss = MeanMetric()
         if backbone.weights is not None:
             self._load_weights(backbone.weights)
 
@@ -78,12 +84,12 @@ class Task(LightningModule):
 
     @property
     def peak_rate(self) -> float:
-        """The highest rate of the schedule, before a phase's factors."""
+        """The schedule's highest rate, before a phase's factors."""
         return self.optimizer.lr
 
     def stage_macs(self) -> dict[str, int]:
-        """Multiply-accumulates of an image by stage."""
-        # 0: images as they are, whatever their size; shares between stages are nearly the same at any.
+        """Returns the multiply-accumulates per image by stage."""
+        # Size 0 means images of any size; the shares of the stages are nearly the same at all sizes.
         return stage_macs(self.network, self.preprocessing.size or Preprocessing.size)
 
     def configure_callbacks(self) -> Sequence[Callback]:
@@ -92,30 +98,47 @@ class Task(LightningModule):
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(self.optimizer, parameter_groups(self.stages(), self.optimizer.weight_decay))
         steps = int(self.trainer.estimated_stepping_batches)
-        an_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
-        return {"optimizer": optimizer, "lr_scheduler": self.configure_schedule(optimizer, steps, an_epoch)}
+        steps_per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+        return {"optimizer": optimizer, "lr_scheduler": self.configure_schedule(optimizer, steps, steps_per_epoch)}
 
     def configure_schedule(
         self, optimizer: torch.optim.Optimizer, steps: int, steps_per_epoch: float
     ) -> dict[str, Any]:
-        """The schedule over the next `steps`, of a run or of a phase that restarts it."""
+        """Returns the schedule over the next `steps`, of a run or of a phase that restarts it."""
         return build_schedule(self.schedule, optimizer, self.optimizer.lr, steps, steps_per_epoch)
 
+    @property
+    def data(self) -> Any:
+        """The Trainer's data module, or None."""
+        return getattr(self.trainer, "datamodule", None)
+
     def setup(self, stage: str) -> None:
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if data is None:
-            return
+        if self.data is not None:
+            self._use_data(self.data, stage)
+
+    def _use_data(self, data: Any, stage: str) -> None:
+        """Takes over settings of the data module, before it is used."""
         if data.channels != self.backbone.in_channels:
             raise RecipeError(
                 f"data.channels is {data.channels}, but model.backbone.in_channels is {self.backbone.in_channels}; "
                 "they must be equal"
             )
-        wanted = self.network.preprocessing
-        used = data.evaluation_preprocessing(wanted)
-        if used != wanted and self.backbone.weights is not None and self.preprocessing == wanted:
-            rank_zero_info(_difference(wanted, used))
+        expected = self.network.preprocessing
+        used = data.evaluation_preprocessing(expected)
+        if used != expected and self.backbone.weights is not None and self.preprocessing == expected:
+            rank_zero_info(_difference(expected, used))
         self.preprocessing = used
         self.eval_transforms = data.eval_transforms
+
+    def calibration_step(self, batch: Batch) -> None:
+        """Runs the network as in training, for `tuning.recalibrate`."""
+        self.network(batch.images, batch.sizes)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> Any:
+        return self._evaluate(batch, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch, "test")
 
     def on_validation_epoch_end(self) -> None:
         self._log_metrics("val")
@@ -137,14 +160,34 @@ class Task(LightningModule):
         )
 
     def spec(self) -> dict[str, Any]:
-        """The recipe's `model` section, resolved: plain Python, enough to build this task again."""
+        """Returns the recipe's resolved `model` section: plain Python, enough to build this task again."""
         parts = ("backbone", "head", "neck", "tuning", "optimizer", "schedule", "inference")
         init_args = {name: as_plain(getattr(self, name)) for name in parts if getattr(self, name, None) is not None}
         return {"class_path": import_path(type(self)), "init_args": init_args}
 
     @abstractmethod
+    def _evaluate(self, batch: Batch, split: Literal["val", "test"]) -> Any:
+        """Adds a batch to `metrics` and `mean_loss`; what it returns is the output of `validation_step`."""
+
+    @property
+    def fitting(self) -> bool:
+        """Whether an evaluation is part of training."""
+        return self.trainer.state.fn == TrainerFn.FITTING
+
+    def _metric_options(self) -> dict[str, Any]:
+        """Returns arguments of `metrics.compute` and `metrics.tables`."""
+        return {}
+
     def _log_metrics(self, split: str) -> None:
-        """Logs what an evaluation of `split` found, leaves `tables` and `interval`, and begins anew."""
+        """Logs the metrics of an evaluation, stores its `tables` and `interval`, and resets the metrics."""
+        options = self._metric_options()
+        values = {"loss": self.mean_loss.compute(), **self.metrics.compute(**options)}
+        self.log_dict({f"{split}/{name}": value for name, value in values.items()})
+        self.tables = self.metrics.tables(**options)
+        if not self.fitting and hasattr(self.metrics, "interval"):  # it takes seconds for a large multi-label set
+            self.interval = self.metrics.interval()
+        self.metrics.reset()
+        self.mean_loss.reset()
 
     def _load_weights(self, weights: str) -> WeightRecord:
         keys = public_keys(self.network)
@@ -164,8 +207,13 @@ class Task(LightningModule):
         return record
 
 
+def total(terms: Mapping[str, Tensor]) -> Tensor:
+    """Returns the sum of a loss's terms."""
+    return torch.stack(list(terms.values())).sum()
+
+
 def _stages_loaded(network: Network, report: Report, keys: dict[str, str]) -> list[str]:
-    """Stages all of whose parameters came from the file."""
+    """Returns the stages whose parameters were all loaded from the file."""
     filled = set(report.loaded) | set(report.adapted)
     names = {id(parameter): keys.get(name) for name, parameter in network.named_parameters()}
     return [
@@ -175,10 +223,10 @@ def _stages_loaded(network: Network, report: Report, keys: dict[str, str]) -> li
     ]
 
 
-def _difference(wanted: Preprocessing, used: Preprocessing) -> str:
+def _difference(expected: Preprocessing, used: Preprocessing) -> str:
     parts = [
-        f"{name} {getattr(used, name)} (weights: {getattr(wanted, name)})"
+        f"{name} {getattr(used, name)} (weights: {getattr(expected, name)})"
         for name in ("size", "crop", "interpolation")
-        if getattr(used, name) != getattr(wanted, name)
+        if getattr(used, name) != getattr(expected, name)
     ]
-    return f"The data section differs from what the weights were made for: {', '.join(parts)}."
+    return f"The data section differs from the weights' preprocessing: {', '.join(parts)}."

@@ -1,14 +1,12 @@
-"""Semantic segmentation: a class for every pixel."""
+"""Semantic segmentation: one class per pixel."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import torch
-from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
-from torchmetrics import MeanMetric
 
 from resnet_tl.metrics.segmentation import SegmentationMetrics
 from resnet_tl.models.heads.segmentation.base import PixelLogits, SegmentationHead
@@ -22,18 +20,18 @@ from resnet_tl.models.network import Backbone, HeadFactory, NeckFactory
 from resnet_tl.models.pyramid import FPN, PAN  # noqa: F401
 from resnet_tl.models.ranks import local_counts
 from resnet_tl.structures.records import Batch
-from resnet_tl.tasks.base import Task
+from resnet_tl.tasks.base import Task, total
 from resnet_tl.tuning.plan import Tuning
 from resnet_tl.tuning.rates import Optimizer, Schedule
 
 
 class Segmentation(Task):
-    """Fine-tunes a network that segments.
+    """Fine-tunes a semantic segmentation network.
 
     Args:
         classes: K names, in the order of the masks' indices.
         backbone, neck, head, tuning, optimizer, schedule: see `Task`.
-        inference: how masks are predicted, in validation too.
+        inference: how masks are predicted, also in validation.
 
     Logs `train/loss`, `val/loss`, `val/miou`, `val/pixel_acc`; `val/boundary_f1` outside of training.
     """
@@ -54,19 +52,16 @@ class Segmentation(Task):
         )
         self.inference = inference
         self.metrics = SegmentationMetrics(self.classes)
-        self.mean_loss = MeanMetric()
 
     @property
     def segmenter(self) -> SegmentationHead:
         return cast(SegmentationHead, self.network.head)
 
-    def setup(self, stage: str) -> None:
-        super().setup(stage)
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if data is not None:
-            self.colours = data.colours.tolist()
-            if stage == "fit":
-                self.segmenter.set_class_counts(data.class_counts())
+    def _use_data(self, data: Any, stage: str) -> None:
+        super()._use_data(data, stage)
+        self.colours = data.colours.tolist()
+        if stage == "fit":
+            self.segmenter.set_class_counts(data.class_counts())
 
     @property
     def validates_each_image_once(self) -> bool:
@@ -74,28 +69,16 @@ class Segmentation(Task):
         return self.inference == replace(Inference(), overlap=self.inference.overlap)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Probabilities `[N, K, H, W]` of images `[N, C, H, W]` (bytes)."""
+        """Returns probabilities `[N, K, H, W]` of images `[N, C, H, W]` (bytes)."""
         return segment(self.network, images, None, self.inference).softmax(1)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        terms = self.segmenter.loss(self.network(batch.images, batch.sizes), batch.targets)
-        loss = torch.stack(list(terms.values())).sum()
+        loss = total(self.segmenter.loss(self.network(batch.images, batch.sizes), batch.targets))
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch))
         return loss
 
-    def calibration_step(self, batch: Batch) -> None:
-        """What training computes of a batch's images."""
-        self.network(batch.images, batch.sizes)
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The masks `[N, H, W]` uint8 that it judges."""
-        return self._evaluate(batch)
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluate(batch)
-
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
-        """Of the batch's images, fillers left out: their indices `[n]` in the listing, masks `[n, H, W]` uint8."""
+        """Returns the images' indices `[n]` in the listing and their masks `[n, H, W]` uint8, without fillers."""
         keep = batch.indices >= 0
         return batch.indices[keep], self._logits(batch).argmax(1)[keep].to(torch.uint8)
 
@@ -104,26 +87,14 @@ class Segmentation(Task):
             return segment(self.network, batch.images, batch.sizes, self.inference)
         return self.network(batch.images, batch.sizes).main
 
-    def _evaluate(self, batch: Batch) -> Tensor:
+    def _evaluate(self, batch: Batch, split: str) -> Tensor:
+        """Returns the predicted masks `[N, H, W]` uint8."""
         logits, keep = self._logits(batch), batch.indices >= 0
-        said = logits.argmax(1)
-        fitting = self.trainer.state.fn == TrainerFn.FITTING
+        predicted = logits.argmax(1)
         # Boundaries take longer than the rest of an image's evaluation.
-        self.metrics.update(said, batch.targets, keep, boundaries=not fitting)
-        with (
-            local_counts()
-        ):  # an image at a time, so that the mean is one of images, whatever their batches and processes
+        self.metrics.update(predicted, batch.targets, keep, boundaries=not self.fitting)
+        with local_counts():  # one image at a time: the mean over images does not depend on batches and ranks
             for number in keep.nonzero().flatten().tolist():
                 outputs = PixelLogits(logits[number, None], None)
-                losses = self.segmenter.loss(outputs, batch.targets[number, None])
-                self.mean_loss.update(torch.stack(list(losses.values())).sum())
-        return said.to(torch.uint8)
-
-    def _log_metrics(self, split: str) -> None:
-        values = {"loss": self.mean_loss.compute(), **self.metrics.compute()}
-        self.log_dict({f"{split}/{name}": value for name, value in values.items()})
-        self.tables = self.metrics.tables()
-        if self.trainer.state.fn != TrainerFn.FITTING:
-            self.interval = self.metrics.interval()
-        self.metrics.reset()
-        self.mean_loss.reset()
+                self.mean_loss.update(total(self.segmenter.loss(outputs, batch.targets[number, None])))
+        return predicted.to(torch.uint8)
