@@ -1,4 +1,4 @@
-"""A learning rate found by trying rising ones (arXiv:1506.01186), on copies: nothing changes for whoever asks."""
+"""The learning rate range test (arXiv:1506.01186), on copies: nothing that is passed in changes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ from resnet_tl.tasks.base import Task
 from resnet_tl.tuning.plan import Phase
 from resnet_tl.tuning.resume import random_state, set_random_state
 
+FEWEST_STEPS = 4
+"""For which the loss has a fall to measure, see `_curve`."""
+
 
 @dataclass(frozen=True)
 class Curve:
-    """The loss, smoothed, at each rate tried, and the rate where it fell fastest: a good one, rarely the highest."""
+    """The smoothed loss at each rate, and the rate where it falls fastest: a good rate, rarely the highest."""
 
     rates: list[float]
     losses: list[float]
@@ -39,20 +42,23 @@ def find_rate(
     highest: float = 10.0,
     **trainer: Any,
 ) -> Curve:
-    """Train a copy of `task` in one phase, `steps` batches at rates that rise evenly on a log scale from `lowest` to
-    `highest`, until the loss leaves its best far behind.
+    """Trains a copy of `task` in one phase for `steps` batches, at rates that rise evenly on a log scale from `lowest`
+    to `highest`, or until the loss is far above its minimum.
 
-    Weights, buffers, modes, optimizer, generators and loaders of what is given stay as they are.
+    Weights, buffers, modes, optimizer, generators and loaders of `task` and `data` do not change.
 
     Args:
+        steps: at least 4.
         trainer: arguments of the Trainer of these steps: accelerator, precision, ...
 
     Raises:
-        RunError: the loss never fell.
+        RunError: the loss never fell, or `steps` are too few.
     """
+    if steps < FEWEST_STEPS:
+        raise RunError(f"find_rate: steps is {steps}, expected {FEWEST_STEPS} or more to see where the loss falls")
     twin, images = copy.deepcopy(task), _twin(data)
-    alone = replace(phase, epochs=None, restart=False, until="epochs")
-    twin.tuning = replace(task.tuning, phases=[alone], ema=None, recalibrate=0, cache="off", allow_untrained=True)
+    only = replace(phase, epochs=None, restart=False, until="epochs")
+    twin.tuning = replace(task.tuning, phases=[only], ema=None, recalibrate=0, cache="off", allow_untrained=True)
     rising = _Rising([lowest * (highest / lowest) ** (step / (steps - 1)) for step in range(steps)])
     with _same_random_state(), _quiet():
         run = Trainer(
@@ -81,18 +87,18 @@ class _Rising(Callback):
 
 
 def _curve(rates: list[float], losses: list[float]) -> Curve:
-    """Falls are measured over a fifth of the range, which single batches do not decide; the first tenth is left out,
-    where the mean is one of few."""
+    """Finds the largest fall of the loss over a fifth of the range, so that single batches do not decide. The first
+    tenth is excluded: its mean is over few batches."""
     smooth = np.asarray([loss for loss in _smooth(losses) if math.isfinite(loss)])
     reach = max(len(rates) // 10, 1)
     falls = smooth[reach : -2 * reach] - smooth[3 * reach :]
     if len(falls) == 0 or falls.max() <= 0:
-        raise RunError(f"no rate from {rates[0]:.2g} on lowered the loss; the data or the plan is at fault")
+        raise RunError(f"no rate from {rates[0]:.2g} on lowered the loss; check the data and the plan")
     return Curve(rates[: len(smooth)], smooth.tolist(), rates[2 * reach + int(np.argmax(falls))])
 
 
 def _smooth(losses: list[float], momentum: float = 0.9) -> list[float]:
-    """An exponential mean without its bias towards zero."""
+    """Returns exponential moving averages, without their bias towards zero."""
     mean, smooth = 0.0, []
     for number, loss in enumerate(losses, 1):
         mean = momentum * mean + (1 - momentum) * loss
@@ -101,7 +107,7 @@ def _smooth(losses: list[float], momentum: float = 0.9) -> list[float]:
 
 
 def _twin(data: LightningDataModule) -> LightningDataModule:
-    """The same images and settings without a Trainer; the lists that loaders are noted in are its own."""
+    """Returns a data module of the same images and settings without a Trainer, with its own lists of loaders."""
     twin = copy.copy(data)
     for name, value in vars(data).items():
         if isinstance(value, list):
@@ -122,7 +128,7 @@ def _same_random_state() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the lines that the Trainer says of a run."""
+    """Without the lines that the Trainer logs about a run."""
     log = logging.getLogger("lightning.pytorch.utilities.rank_zero")
     level = log.level
     log.setLevel(logging.ERROR)

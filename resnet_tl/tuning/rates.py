@@ -1,7 +1,7 @@
 """Optimizers over stages, and learning rates as functions of the step.
 
-The rate of a stage at step t is `optimizer.lr` x the schedule's factor at t x the phase's factor for the stage. Groups
-are made once, for every stage, frozen or not: a frozen one has no gradients and stays as it is, and nothing has to be
+A stage's rate at step t is `optimizer.lr` x the schedule's factor at t x the phase's factor for the stage. Parameter
+groups are made once for all stages, frozen ones too: without gradients these do not change, and no group has to be
 added, rebuilt or matched when a phase changes or a run resumes.
 """
 
@@ -26,8 +26,8 @@ class Optimizer:
     """The optimizer of a recipe.
 
     Args:
-        name: `sgd`, `adamw`, or any of timm's by its name there (`lamb`, `lion`, ...).
-        lr: the rate, for the global batch as it is: nothing is scaled silently.
+        name: `sgd`, `adamw`, or the name of any timm optimizer (`lamb`, `lion`, ...).
+        lr: the learning rate for the actual global batch: it is never scaled.
         weight_decay: of weights; biases and norms are never decayed.
         momentum: of `sgd`, and of timm's optimizers that have one.
         nesterov: of `sgd`.
@@ -44,21 +44,21 @@ class Optimizer:
 
 @dataclass
 class Schedule:
-    """How the rate goes over the run, from step 0 to the last, or over a phase that says `restart`.
+    """The learning rate over the run, from the first step to the last, or from a phase with `restart` on.
 
     Args:
         name: `constant`; `cosine` to `final`; `poly`: (1 - t/T)^power; `step`: times `gamma` at each milestone;
             `one-cycle`: up over the first `warmup_fraction`, then down, both by cosine (arXiv:1708.07120);
             `plateau`: times `gamma` when `monitor` has not improved for more than `patience` epochs. Or an import path:
-            of a torch scheduler, `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`, or of a function of your own
-            that takes the number of steps and `options` and returns a function from the step, 0 to T - 1, to a factor.
-        warmup_epochs: linear rise before the schedule proper, from lr / (steps + 1); not of `plateau` and import paths.
+            of a torch scheduler, `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`, or of a custom function that
+            takes the number of steps and `options` and returns a function from the step, 0 to T - 1, to a factor.
+        warmup_epochs: linear warm-up from lr / (steps + 1) before the schedule; not for `plateau` and import paths.
         milestones: of `step`, in epochs.
         final: the last factor of `cosine` and `one-cycle`.
-        monitor: of `plateau`: a metric that falls as training succeeds.
-        options: further arguments of `plateau` or of what the import path names; a torch scheduler's `T_max`,
-            `total_steps` and `max_lr` are the steps (or epochs) that it spans and `optimizer.lr`, unless given here.
-        interval: what a torch scheduler named by its import path counts.
+        monitor: of `plateau`: a metric to minimise.
+        options: further arguments of `plateau` or of an import path; a torch scheduler's `T_max`, `total_steps` and
+            `max_lr` are the steps (or epochs) that it spans and `optimizer.lr`, unless given here.
+        interval: the unit that a torch scheduler named by its import path counts.
     """
 
     name: str = "cosine"
@@ -75,7 +75,7 @@ class Schedule:
 
 
 def parameter_groups(stages: Mapping[str, Sequence[nn.Module]], weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups a stage, weights (decayed) and biases and norms (not decayed); each names its `stage`."""
+    """Returns two groups per stage, weights (decayed) and biases and norms (not decayed), each with its `stage`."""
     groups = []
     for stage, modules in stages.items():
         parameters = [parameter for module in modules for parameter in module.parameters()]
@@ -99,15 +99,15 @@ def build_optimizer(optimizer: Optimizer, groups: list[dict[str, Any]]) -> torch
             return torch.optim.AdamW(groups, lr=optimizer.lr, **optimizer.options)
         return _timm_optimizer(optimizer, groups)
     except (TypeError, ValueError) as error:
-        raise RecipeError(f"optimizer {optimizer.name!r} refuses its arguments: {_first_line(error)}") from error
+        raise RecipeError(f"optimizer {optimizer.name!r} rejects its arguments: {_first_line(error)}") from error
 
 
 def build_schedule(
     schedule: Schedule, optimizer: torch.optim.Optimizer, lr: float, steps: int, steps_per_epoch: float
 ) -> dict[str, Any]:
-    """A schedule over the next `steps` optimizer steps, beginning at `lr` whatever an earlier one has left.
+    """Builds a schedule over the next `steps` optimizer steps, starting at `lr` whatever the rates are now.
 
-    Returns what Lightning takes as `lr_scheduler`: the torch scheduler, when it moves on, what it monitors.
+    Returns Lightning's `lr_scheduler`: the torch scheduler, its interval and monitor.
     """
     for group in optimizer.param_groups:
         group["lr"] = lr
@@ -116,16 +116,16 @@ def build_schedule(
         factor = schedule_factor(schedule, steps, steps_per_epoch)
         return {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
     if schedule.warmup_epochs:
-        raise RecipeError(f"schedule.warmup_epochs means nothing to {schedule.name!r}; expected 0")
+        raise RecipeError(f"schedule.warmup_epochs does not apply to {schedule.name!r}; expected 0")
     if schedule.name == "plateau":
-        given = {"factor": schedule.gamma, "patience": schedule.patience, **schedule.options}
-        plateau = _made(ReduceLROnPlateau, schedule, optimizer, **given)
+        options = {"factor": schedule.gamma, "patience": schedule.patience, **schedule.options}
+        plateau = _build(ReduceLROnPlateau, schedule, optimizer, **options)
         return {"scheduler": plateau, "interval": "epoch", "monitor": schedule.monitor}
     return _imported(schedule, optimizer, lr, steps, steps_per_epoch)
 
 
 def schedule_factor(schedule: Schedule, steps: int, steps_per_epoch: float) -> Callable[[int], float]:
-    """Step -> factor on the rate, in closed form, for `steps` optimizer steps."""
+    """Returns the factor on the rate as a function of the step, in closed form, for `steps` optimizer steps."""
     warmup = round(schedule.warmup_epochs * steps_per_epoch)
     if warmup >= steps > 0 and warmup > 0:
         raise RecipeError(
@@ -146,7 +146,7 @@ def schedule_factor(schedule: Schedule, steps: int, steps_per_epoch: float) -> C
 def staircase(steps: int, supports: Sequence[int]) -> Callable[[int], float]:
     """BiT's schedule (arXiv:1912.11370, section 3.3) for `schedule.name: resnet_tl.tuning.rates.staircase`.
 
-    supports: optimizer steps: a linear rise from 0 to the first of them, a tenth of the rate after each later one.
+    supports: in optimizer steps: a linear warm-up up to the first, a tenth of the rate after each later one.
     """
     warmup, *decays = supports
 
@@ -157,7 +157,7 @@ def staircase(steps: int, supports: Sequence[int]) -> Callable[[int], float]:
 
 
 def bit_rule(images: int) -> str:
-    """The overlay with BiT's length, rate and mixup for a set of so many training images (arXiv:1912.11370)."""
+    """Returns the overlay with BiT's length, rate and mixup for this number of training images (arXiv:1912.11370)."""
     return "bit_small" if images < 20_000 else "bit_medium" if images < 500_000 else "bit_large"
 
 
@@ -168,7 +168,7 @@ def _timm_optimizer(optimizer: Optimizer, groups: list[dict[str, Any]]) -> torch
     if optimizer.name not in names:
         known = ["sgd", "adamw", *names]
         raise RecipeError(
-            f"optimizer.name is {optimizer.name!r}, which neither torch's sgd and adamw nor timm's list has"
+            f"optimizer.name is {optimizer.name!r}, which is neither sgd or adamw nor one of timm's"
             + did_you_mean(optimizer.name, known)
         )
     return create_optimizer_v2(
@@ -179,21 +179,21 @@ def _timm_optimizer(optimizer: Optimizer, groups: list[dict[str, Any]]) -> torch
 def _imported(
     schedule: Schedule, optimizer: torch.optim.Optimizer, lr: float, steps: int, steps_per_epoch: float
 ) -> dict[str, Any]:
-    kind = _find(schedule.name)
-    if not (inspect.isclass(kind) and issubclass(kind, LRScheduler)):
-        factor = _made(kind, schedule, steps, **schedule.options)
+    make = _import(schedule.name)
+    if not (inspect.isclass(make) and issubclass(make, LRScheduler)):
+        factor = _build(make, schedule, steps, **schedule.options)
         if not callable(factor):
             raise RecipeError(f"schedule {schedule.name!r} returns {factor!r}, expected a function of the step")
         return {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
     length = steps if schedule.interval == "step" else math.ceil(steps / steps_per_epoch)
     known = {"T_max": length, "total_steps": length, "max_lr": lr}
-    given = {name: value for name, value in known.items() if name in inspect.signature(kind).parameters}
-    scheduler = _made(kind, schedule, optimizer, **{**given, **schedule.options})
+    accepted = {name: value for name, value in known.items() if name in inspect.signature(make).parameters}
+    scheduler = _build(make, schedule, optimizer, **{**accepted, **schedule.options})
     return {"scheduler": scheduler, "interval": schedule.interval, "monitor": schedule.monitor}
 
 
-def _find(path: str) -> Any:
-    """What a schedule's name means that is no name of ours."""
+def _import(path: str) -> Any:
+    """Returns the class or function that a schedule's name is the import path of."""
     if "." not in path:
         known = [*_SHAPES, "plateau"]
         raise RecipeError(
@@ -212,11 +212,11 @@ def _find(path: str) -> Any:
     return found
 
 
-def _made(make: Callable[..., Any], schedule: Schedule, *arguments: Any, **options: Any) -> Any:
+def _build(make: Callable[..., Any], schedule: Schedule, *arguments: Any, **options: Any) -> Any:
     try:
         return make(*arguments, **options)
     except (TypeError, ValueError) as error:
-        raise RecipeError(f"schedule {schedule.name!r} refuses its arguments: {_first_line(error)}") from error
+        raise RecipeError(f"schedule {schedule.name!r} rejects its arguments: {_first_line(error)}") from error
 
 
 def _cosine(schedule: Schedule, progress: float, epoch: float) -> float:

@@ -80,6 +80,17 @@ def test_the_suggestion_is_where_the_loss_falls_fastest() -> None:
     assert 1e-2 < curve.suggestion < 10**-1.2  # smoothing lags behind by a few steps
 
 
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_too_few_steps_are_an_error(steps: int) -> None:
+    nothing: Any = None
+    with pytest.raises(RunError, match=f"steps is {steps}, expected 4 or more"):
+        find_rate(nothing, nothing, Phase(), steps=steps)
+
+
+def test_four_steps_are_enough() -> None:
+    assert _curve([1e-3, 1e-2, 1e-1, 1.0], [4.0, 3.0, 1.0, 0.5]).suggestion == 1e-1
+
+
 def test_a_loss_that_never_falls_is_an_error() -> None:
     with pytest.raises(RunError, match="no rate from 1e-06 on lowered the loss"):
         _curve([1e-6, 1e-5, 1e-4, 1e-3], [1.0, 2.0, 3.0, math.nan])

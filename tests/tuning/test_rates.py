@@ -51,8 +51,8 @@ def test_timm_optimizers_by_name() -> None:
     [
         (Optimizer("adamm"), "did you mean 'adam"),
         (Optimizer(lr=0), "above 0"),
-        (Optimizer("adamw", options={"beta": 1}), "refuses its arguments"),
-        (Optimizer("sgd", momentum=-1), "refuses its arguments"),
+        (Optimizer("adamw", options={"beta": 1}), "rejects its arguments"),
+        (Optimizer("sgd", momentum=-1), "rejects its arguments"),
     ],
 )
 def test_a_wrong_optimizer_is_refused(optimizer: Optimizer, message: str) -> None:

@@ -250,9 +250,9 @@ def test_a_warm_up_longer_than_a_later_span_is_refused_before_training(tmp_path:
         (Schedule("math.no_such"), "cannot import 'math.no_such'"),
         (Schedule("math.sqrt"), "expected a subclass of torch's LRScheduler, or a function"),
         (Schedule("os.system"), "expected a subclass of torch's LRScheduler, or a function"),
-        (Schedule("torch.optim.lr_scheduler.StepLR"), "refuses its arguments: .*step_size"),
-        (Schedule("plateau", options={"patent": 1}), "refuses its arguments"),
-        (Schedule("plateau", warmup_epochs=1), "warmup_epochs means nothing to 'plateau'"),
+        (Schedule("torch.optim.lr_scheduler.StepLR"), "rejects its arguments: .*step_size"),
+        (Schedule("plateau", options={"patent": 1}), "rejects its arguments"),
+        (Schedule("plateau", warmup_epochs=1), "warmup_epochs does not apply to 'plateau'"),
     ],
 )
 def test_a_wrong_schedule_is_refused(schedule: Schedule, message: str) -> None:
