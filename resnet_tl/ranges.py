@@ -211,5 +211,7 @@ def _allowed(bare: Any, limits: tuple[Any, ...]) -> str:
         return f"a mapping to {allowed(arguments[1])}{in_words(limits)}"
     if dict in (bare, origin):
         return "a mapping"
+    if origin is Callable:
+        return _allowed(arguments[1], limits)
     named = {type(None): "null", bool: "true or false", list: "a list", tuple: "a list", Any: "anything"}
     return named.get(bare, getattr(bare, "__name__", str(bare))) + in_words(limits)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Le, MinLen, MultipleOf
 from torch import Tensor
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.models.network import Network
+from resnet_tl.ranges import NonNegativeInt, PositiveFloat, checked
 
 GRID = 32
 """Tiles start at multiples of the deepest map's stride, so that their cells coincide with those of the whole image."""
@@ -18,6 +21,7 @@ WIDTH = 1 / 8
 """Standard deviation of the Gaussian that weights a tile, as a share of its side (nnU-Net's `sigma_scale`)."""
 
 
+@checked("inference")
 @dataclass
 class Inference:
     """Settings for the prediction of masks.
@@ -29,19 +33,14 @@ class Inference:
         scales: average over the image resized by these factors.
     """
 
-    tile: int = 0
-    overlap: int = 64
+    tile: Annotated[int, Ge(0), Le(16384), MultipleOf(GRID)] = 0
+    overlap: NonNegativeInt = 64
     flip: bool = False
-    scales: list[float] = field(default_factory=lambda: [1.0])
+    scales: Annotated[list[PositiveFloat], MinLen(1)] = field(default_factory=lambda: [1.0])
 
     def __post_init__(self) -> None:
-        if self.tile % GRID or self.tile < 0 or (self.tile and not 0 <= self.overlap < self.tile):
-            raise RecipeError(
-                f"inference.tile is {self.tile} and overlap {self.overlap}; expected a multiple of {GRID}, and an "
-                "overlap below it"
-            )
-        if not self.scales or min(self.scales) <= 0:
-            raise RecipeError(f"inference.scales is {self.scales}; expected factors above 0")
+        if self.tile and self.overlap >= self.tile:
+            raise RecipeError(f"inference.overlap is {self.overlap}, expected less than inference.tile, {self.tile}")
 
 
 def segment(network: Network, images: Tensor, sizes: Tensor | None, inference: Inference) -> Tensor:

@@ -15,6 +15,7 @@ from resnet_tl.models.fold import fold
 from resnet_tl.models.heads.base import Head
 from resnet_tl.models.pyramid import Neck
 from resnet_tl.models.resnet import resnet
+from resnet_tl.ranges import Channels, FractionBelow1, NonNegativeInt, checked
 from resnet_tl.structures.records import Features, Level, Preprocessing
 
 
@@ -57,6 +58,7 @@ FULL_SCALE = {torch.uint8: 255.0, torch.uint16: 65535.0}
 """The value of white by dtype; 255 for all others."""
 
 
+@checked("backbone")
 @dataclass(frozen=True)
 class Backbone:
     """The trunk of a recipe.
@@ -78,12 +80,12 @@ class Backbone:
     weights: str | None = None
     sha256: str | None = None
     keep_classifier: bool = False
-    in_channels: int = 3
+    in_channels: Channels = 3
     output_stride: Literal[8, 16, 32] = 32
     norm: Literal["batch", "frozen", "group"] = "batch"
-    drop_path: float = 0.0
+    drop_path: FractionBelow1 = 0.0
     zero_init_last: bool = True
-    checkpoint_segments: int = 0
+    checkpoint_segments: NonNegativeInt = 0
 
 
 class Network(nn.Module):

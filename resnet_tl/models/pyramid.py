@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.models.norms import norm_of
+from resnet_tl.ranges import Channels, checked
 from resnet_tl.structures.records import Level
 
 Extra: TypeAlias = Literal["pool", "conv", "conv_c5"]
@@ -33,6 +34,7 @@ class Neck(nn.Module, ABC):
         """Maps of the trunk `{name: [N, C, H, W]}` -> maps `{name: [N, channels, H, W]}` of `feature_info`."""
 
 
+@checked("neck")
 class FPN(Neck):
     """A top-down path over the trunk's maps: `{c2...c5}` -> the `outputs` among `{p2...p5, p6, p7, ...}`.
 
@@ -54,7 +56,7 @@ class FPN(Neck):
         self,
         levels: list[Level],
         *,
-        channels: int = 256,
+        channels: Channels = 256,
         outputs: Sequence[str] = ORIGINAL,
         extra: Extra = "conv",
         norm: NeckNorm | None = None,
@@ -73,6 +75,7 @@ class FPN(Neck):
         return {level.name: pyramid[level.name] for level in self.feature_info}
 
 
+@checked("neck")
 class PAN(Neck):
     """An FPN and a path back down: adds to each level the next shallower one, halved by a strided convolution.
 
@@ -83,7 +86,7 @@ class PAN(Neck):
         self,
         levels: list[Level],
         *,
-        channels: int = 256,
+        channels: Channels = 256,
         outputs: Sequence[str] = ORIGINAL,
         extra: Extra = "conv",
         norm: NeckNorm | None = None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from resnet_tl.models.blocks import BasicBlock, Block, Bottleneck, Place, conv
 from resnet_tl.models.checkpointing import run_in_segments
 from resnet_tl.models.norms import Norm, NormKind, norm_of
 from resnet_tl.models.variants import VARIANTS, Variant
+from resnet_tl.ranges import Channels, FractionBelow1, NonNegativeInt, checked
 from resnet_tl.structures.records import Level, Preprocessing
 
 
@@ -49,6 +50,7 @@ def shapes_by_variant() -> Iterator[tuple[str, dict[str, tuple[int, ...]]]]:
         yield name, shapes
 
 
+@checked("backbone")
 class ResNet(nn.Module):
     """A stem and stages of residual blocks.
 
@@ -81,17 +83,16 @@ class ResNet(nn.Module):
         self,
         variant: Variant,
         *,
-        in_channels: int = 3,
-        output_stride: int = 32,
-        drop_path: float = 0.0,
+        in_channels: Channels = 3,
+        output_stride: Literal[8, 16, 32] = 32,
+        drop_path: FractionBelow1 = 0.0,
         zero_init_last: bool = True,
         norm: NormKind = "batch",
         stride_first: bool = False,
-        checkpoint_segments: int = 0,
+        checkpoint_segments: NonNegativeInt = 0,
         levels: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
-        _check_numbers(output_stride, drop_path, checkpoint_segments)
         places = _places(variant, output_stride, drop_path, stride_first)
         names = ["c1", *places]
         returned = _checked(names if levels is None else levels, names)
@@ -152,15 +153,6 @@ class ResNet(nn.Module):
         if stage == "layer1":
             x = self.maxpool(x)
         return run_in_segments(getattr(self, stage), x, self.checkpoint_segments)
-
-
-def _check_numbers(output_stride: int, drop_path: float, checkpoint_segments: int) -> None:
-    if output_stride not in (8, 16, 32):
-        raise RecipeError(f"output_stride is 32, 16 or 8, not {output_stride}")
-    if not 0 <= drop_path < 1:
-        raise RecipeError(f"drop_path is a chance, 0 or more and below 1, not {drop_path}")
-    if checkpoint_segments < 0:
-        raise RecipeError(f"checkpoint_segments is a number of pieces, or 0 for none, not {checkpoint_segments}")
 
 
 def _checked(levels: Sequence[str], offered: Sequence[str]) -> list[str]:

@@ -9,11 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnet_tl.errors import RecipeError, did_you_mean
+from resnet_tl.errors import RecipeError
 from resnet_tl.models.heads.base import Head, at_least_fp32
+from resnet_tl.ranges import Channels, Fraction, FractionBelow1, NonNegativeFloat, checked
 from resnet_tl.structures.records import Level
 
 
+@checked("head")
 class LinearHead(Head):
     """Pool the deepest level, drop out, one linear layer `fc`.
 
@@ -43,14 +45,13 @@ class LinearHead(Head):
         classes: list[str],
         *,
         pool: Literal["avg", "max", "avgmax", "gem"] = "avg",
-        dropout: float = 0.0,
+        dropout: FractionBelow1 = 0.0,
         multi_label: bool = False,
-        label_smoothing: float = 0.0,
-        class_weights: Literal["auto"] | list[float] | None = None,
-        thresholds: float | list[float] | Literal["auto"] = 0.5,
+        label_smoothing: FractionBelow1 = 0.0,
+        class_weights: Literal["auto"] | list[NonNegativeFloat] | None = None,
+        thresholds: Fraction | list[Fraction] | Literal["auto"] = 0.5,
     ) -> None:
         super().__init__()
-        _check_shares(dropout=dropout, label_smoothing=label_smoothing)
         if thresholds != 0.5 and not multi_label:
             raise RecipeError(
                 f"head.thresholds is {thresholds!r}, but only multi-label heads have thresholds: "
@@ -118,10 +119,11 @@ class LinearHead(Head):
             self.weight.copy_(torch.where(count > 0, count.sum() / (len(count) * count.clamp(min=1)), 1.0))
 
 
+@checked("head")
 class MLPHead(LinearHead):
     """A linear head over one hidden layer of `hidden` units with ReLU; other options are `LinearHead`'s."""
 
-    def __init__(self, levels: list[Level], classes: list[str], *, hidden: int = 512, **options: Any) -> None:
+    def __init__(self, levels: list[Level], classes: list[str], *, hidden: Channels = 512, **options: Any) -> None:
         super().__init__(levels, classes, **options)
         self.hidden = nn.Sequential(nn.Linear(levels[-1].channels, hidden), nn.ReLU())
         self.fc = _classifier(hidden, len(classes))
@@ -187,8 +189,6 @@ POOLINGS: dict[str, type[nn.Module]] = {"avg": Average, "max": Maximum, "avgmax"
 
 
 def _pooling(name: str) -> nn.Module:
-    if name not in POOLINGS:
-        raise RecipeError(f"head.pool is {name!r}, expected one of {', '.join(POOLINGS)}{did_you_mean(name, POOLINGS)}")
     return POOLINGS[name]()
 
 
@@ -208,12 +208,4 @@ def _one_each(option: str, value: float | Sequence[float], classes: Sequence[str
         raise RecipeError(
             f"head.{option} has {len(values)} values, expected one for each of the {len(classes)} classes"
         )
-    if min(values) < 0:
-        raise RecipeError(f"head.{option} holds {min(values)}, expected no value below 0")
     return torch.tensor(values, dtype=torch.float32)
-
-
-def _check_shares(**options: float) -> None:
-    for name, value in options.items():
-        if not 0 <= value < 1:
-            raise RecipeError(f"head.{name} is {value}, expected a share of at least 0 and below 1")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from resnet_tl.models.anchors import Anchors
@@ -15,6 +16,7 @@ from resnet_tl.models.heads.suppression import best_of
 from resnet_tl.models.losses import focal_loss
 from resnet_tl.models.matching import NONE, Padded
 from resnet_tl.models.norms import norm_of
+from resnet_tl.ranges import Fraction, PositiveInt, checked
 from resnet_tl.structures.boxes import clip
 from resnet_tl.structures.records import Detections, Level
 
@@ -46,6 +48,7 @@ class DenseOutputs(NamedTuple):
         return DenseOutputs(logits, regressed, self.anchors, self.sizes[one])
 
 
+@checked("head")
 class DenseHead(DetectionHead):
     """A tower of 3x3 convolutions for what is there and one for where, the same for all levels.
 
@@ -65,11 +68,11 @@ class DenseHead(DetectionHead):
         classes: list[str],
         *,
         anchors: Anchors,
-        convs: int = 4,
+        convs: Annotated[int, Ge(0), Le(32)] = 4,
         norm: HeadNorm | None = None,
-        score_threshold: float = 0.05,
-        nms_threshold: float = 0.5,
-        detections: int = 100,
+        score_threshold: Fraction = 0.05,
+        nms_threshold: Fraction = 0.5,
+        detections: PositiveInt = 100,
     ) -> None:
         super().__init__()
         self.names = [level.name for level in levels]

@@ -14,6 +14,7 @@ from resnet_tl.models.heads.dense import DenseHead, DenseOutputs, HeadNorm, by_a
 from resnet_tl.models.losses import giou_loss
 from resnet_tl.models.matching import match_by_centre, pad
 from resnet_tl.models.ranks import mean_over_ranks
+from resnet_tl.ranges import Fraction, PositiveFloat, checked
 from resnet_tl.structures.boxes import decode_sides, encode_sides
 from resnet_tl.structures.records import Boxes, Level
 
@@ -22,6 +23,7 @@ START = 4.0
 (see `match_by_centre`). Around 0, where RetinaNet begins, ReLU would give half of the sides no gradient."""
 
 
+@checked("head")
 class FCOS(DenseHead):
     """One point a cell, from which the four sides of its object are so many strides away. How central the point is
     within the object ("centre-ness") is predicted beside that, and lowers the score of boxes found from the rim.
@@ -40,10 +42,10 @@ class FCOS(DenseHead):
         levels: list[Level],
         classes: list[str],
         *,
-        radius: float = 1.5,
+        radius: PositiveFloat = 1.5,
         floor_strides: bool = False,
         norm: HeadNorm | None = "group",
-        nms_threshold: float = 0.6,
+        nms_threshold: Fraction = 0.6,
         **options: Any,
     ) -> None:
         anchors = Anchors(levels, [[level.stride] for level in levels], ratios=(1.0,), floor_strides=floor_strides)

@@ -20,6 +20,7 @@ from torchvision.ops.poolers import LevelMapper
 from resnet_tl.models.anchors import Anchors
 from resnet_tl.models.heads.base import DetectionHead, at_least_fp32
 from resnet_tl.models.ranks import mean_over_ranks
+from resnet_tl.ranges import Fraction, PositiveInt, checked
 from resnet_tl.structures.masks import to_pixels
 from resnet_tl.structures.records import Boxes, Detections, Level
 
@@ -50,6 +51,7 @@ class TwoStageOutputs(NamedTuple):
         return TwoStageOutputs(maps, self.proposals[one], objectness, deltas, self.anchors[one], self.sizes[one])
 
 
+@checked("head")
 class FasterRCNN(DetectionHead):
     """Regions are proposed from anchors on every level, then classified and refined one by one.
 
@@ -72,11 +74,11 @@ class FasterRCNN(DetectionHead):
         levels: list[Level],
         classes: list[str],
         *,
-        score_threshold: float = 0.05,
-        nms_threshold: float = 0.5,
-        detections: int = 100,
+        score_threshold: Fraction = 0.05,
+        nms_threshold: Fraction = 0.5,
+        detections: PositiveInt = 100,
         floor_strides: bool = False,
-        samples: int = 512,
+        samples: PositiveInt = 512,
         v2: bool = False,
     ) -> None:
         super().__init__()

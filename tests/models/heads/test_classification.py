@@ -176,11 +176,17 @@ def test_a_chosen_threshold_lies_half_way_even_between_neighbouring_floats() -> 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"pool": "avgmx"}, "head.pool is 'avgmx', expected one of avg, max, avgmax, gem; did you mean 'avgmax'?"),
-        ({"dropout": 1.5}, "head.dropout is 1.5, expected a share of at least 0 and below 1"),
-        ({"label_smoothing": -0.1}, "head.label_smoothing is -0.1, expected a share of at least 0 and below 1"),
+        (
+            {"pool": "avgmx"},
+            "head.pool must be one of 'avg', 'max', 'avgmax', 'gem', got 'avgmx'; did you mean ",
+        ),
+        ({"dropout": 1.5}, "head.dropout must be float in [0, 1), got 1.5"),
+        ({"label_smoothing": -0.1}, "head.label_smoothing must be float in [0, 1), got -0.1"),
         ({"class_weights": [1.0]}, "head.class_weights has 1 values, expected one for each of the 3 classes"),
-        ({"class_weights": [1.0, -1.0, 1.0]}, "head.class_weights holds -1.0, expected no value below 0"),
+        (
+            {"class_weights": [1.0, -1.0, 1.0]},
+            "head.class_weights must be 'auto' or a list of float >= 0 or null, got [1.0, -1.0, 1.0]",
+        ),
         ({"thresholds": 0.3}, "head.thresholds is 0.3, but only multi-label heads have thresholds"),
     ],
 )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Annotated, NamedTuple, Protocol, TypeAlias
 
 import torch
+from annotated_types import Ge, Le, MinLen
 from torch import Tensor, nn
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.models.heads.base import Head, at_least_fp32
 from resnet_tl.models.heads.segmentation.layers import OnLevel, conv_norm_relu, enlarge, initialise
 from resnet_tl.models.heads.segmentation.losses import CrossEntropy, PixelLoss
+from resnet_tl.ranges import NonNegativeFloat, checked
 from resnet_tl.structures.records import Level
 
 LossFactory: TypeAlias = Callable[[list[str]], PixelLoss]
@@ -33,6 +35,7 @@ class PixelLogits(NamedTuple):
     auxiliary: Tensor | None
 
 
+@checked("head")
 class SegmentationHead(Head):
     """A decoder, and a convolution `fc` that classifies its cells; the architectures choose the decoder.
 
@@ -57,15 +60,13 @@ class SegmentationHead(Head):
         classes: list[str],
         decoder: Decoder,
         *,
-        kernel: int = 1,
-        losses: Sequence[LossFactory] = (CrossEntropy,),
-        auxiliary: float = 0.0,
+        kernel: Annotated[int, Ge(1), Le(15)] = 1,
+        losses: Annotated[Sequence[LossFactory], MinLen(1)] = (CrossEntropy,),
+        auxiliary: NonNegativeFloat = 0.0,
     ) -> None:
         super().__init__()
         if len(classes) < 2:
             raise RecipeError(f"segmentation tells classes apart, but there is only {classes}; name the background too")
-        if not losses or auxiliary < 0:
-            raise RecipeError(f"head.losses needs a loss, and head.auxiliary is a weight of 0 or more, not {auxiliary}")
         self.decoder = decoder
         self.fc = nn.Conv2d(decoder.channels, len(classes), kernel, padding=kernel // 2)
         self.losses = nn.ModuleList(loss(classes) for loss in losses)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import torch
+from annotated_types import Ge, Le, MinLen
 from torch import Tensor, nn
 
 from resnet_tl.models.heads.segmentation.base import SegmentationHead
@@ -15,9 +16,14 @@ from resnet_tl.models.heads.segmentation.layers import (
     enlarge,
     separable_norm_relu,
 )
+from resnet_tl.ranges import Channels, FractionBelow1, checked
 from resnet_tl.structures.records import Level
 
+Rates: TypeAlias = Annotated[tuple[Annotated[int, Ge(1), Le(256)], ...], MinLen(1)]
+"""Dilations."""
 
+
+@checked("head")
 class DeepLabV3Head(SegmentationHead):
     """ASPP on the deepest level, a 3x3 convolution, a classifier.
 
@@ -34,9 +40,9 @@ class DeepLabV3Head(SegmentationHead):
         levels: list[Level],
         classes: list[str],
         *,
-        rates: tuple[int, ...] | None = None,
-        channels: int = 256,
-        dropout: float = 0.5,
+        rates: Rates | None = None,
+        channels: Channels = 256,
+        dropout: FractionBelow1 = 0.5,
         **options: Any,
     ) -> None:
         deepest = levels[-1]
@@ -45,6 +51,7 @@ class DeepLabV3Head(SegmentationHead):
         super().__init__(levels, classes, decoder, **options)
 
 
+@checked("head")
 class DeepLabV3PlusHead(SegmentationHead):
     """ASPP on the deepest level, enlarged and joined with a shallow one (stride 4), two convolutions, a classifier.
 
@@ -59,10 +66,10 @@ class DeepLabV3PlusHead(SegmentationHead):
         levels: list[Level],
         classes: list[str],
         *,
-        rates: tuple[int, ...] | None = None,
-        channels: int = 256,
-        shallow_channels: int = 48,
-        dropout: float = 0.1,
+        rates: Rates | None = None,
+        channels: Channels = 256,
+        shallow_channels: Channels = 48,
+        dropout: FractionBelow1 = 0.1,
         **options: Any,
     ) -> None:
         aspp = ASPP(levels[-1].channels, channels, rates or _rates(levels[-1].stride), dropout, separable=True)

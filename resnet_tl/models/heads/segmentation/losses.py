@@ -16,15 +16,17 @@ from torch import Tensor, nn
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.models.ranks import mean_over_ranks
+from resnet_tl.ranges import Fraction, FractionBelow1, NonNegativeFloat, checked
 from resnet_tl.structures.records import IGNORE
 
 
+@checked("loss")
 class PixelLoss(nn.Module, ABC):
     """A term of the loss, times `weight`. `name` is what it is logged as."""
 
     name: ClassVar[str]
 
-    def __init__(self, classes: list[str], *, weight: float = 1.0) -> None:
+    def __init__(self, classes: list[str], *, weight: NonNegativeFloat = 1.0) -> None:
         super().__init__()
         self.weight = weight
 
@@ -39,6 +41,7 @@ class PixelLoss(nn.Module, ABC):
         """counts: training pixels of each class, for losses that want them."""
 
 
+@checked("loss")
 class CrossEntropy(PixelLoss):
     """Cross-entropy, averaged over pixels.
 
@@ -59,9 +62,9 @@ class CrossEntropy(PixelLoss):
         self,
         classes: list[str],
         *,
-        weight: float = 1.0,
-        class_weights: Literal["auto"] | list[float] | None = None,
-        label_smoothing: float = 0.0,
+        weight: NonNegativeFloat = 1.0,
+        class_weights: Literal["auto"] | list[NonNegativeFloat] | None = None,
+        label_smoothing: FractionBelow1 = 0.0,
     ) -> None:
         super().__init__(classes, weight=weight)
         self.label_smoothing, self.auto = label_smoothing, class_weights == "auto"
@@ -85,6 +88,7 @@ class CrossEntropy(PixelLoss):
             self.class_weights.copy_(share.rsqrt() / share.sqrt().sum())
 
 
+@checked("loss")
 class OHEM(PixelLoss):
     """Cross-entropy of the hard pixels alone (online hard example mining, arXiv:1604.03540): those whose true class has
     a probability below `threshold`, and in any case the hardest `keep` (a share) of the batch's pixels."""
@@ -92,11 +96,9 @@ class OHEM(PixelLoss):
     name = "ohem"
 
     def __init__(
-        self, classes: list[str], *, weight: float = 1.0, threshold: float = 0.7, keep: float = 0.0625
+        self, classes: list[str], *, weight: NonNegativeFloat = 1.0, threshold: Fraction = 0.7, keep: Fraction = 0.0625
     ) -> None:
         super().__init__(classes, weight=weight)
-        _check_share("threshold", threshold)
-        _check_share("keep", keep)
         self.threshold, self.keep = threshold, keep
 
     def value(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -111,12 +113,13 @@ class OHEM(PixelLoss):
         return (losses * hard).sum() / mean_over_ranks(hard.sum()).clamp(min=1)
 
 
+@checked("loss")
 class Focal(PixelLoss):
     """Cross-entropy times (1 - p)^gamma, p the true class's probability, averaged over pixels (arXiv:1708.02002)."""
 
     name = "focal"
 
-    def __init__(self, classes: list[str], *, weight: float = 1.0, gamma: float = 2.0) -> None:
+    def __init__(self, classes: list[str], *, weight: NonNegativeFloat = 1.0, gamma: NonNegativeFloat = 2.0) -> None:
         super().__init__(classes, weight=weight)
         self.gamma = gamma
 
@@ -176,13 +179,6 @@ def _class_weights(given: str | Sequence[float] | None, classes: Sequence[str]) 
         return None
     if isinstance(given, str):
         return torch.ones(len(classes))
-    if len(given) != len(classes) or min(given) < 0:
-        raise RecipeError(
-            f"class_weights is {list(given)}, expected a value of 0 or more for each of the {len(classes)} classes"
-        )
+    if len(given) != len(classes):
+        raise RecipeError(f"class_weights is {list(given)}, expected a value for each of the {len(classes)} classes")
     return torch.tensor(given, dtype=torch.float32)
-
-
-def _check_share(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise RecipeError(f"{name} of a loss is {value}, expected a share from 0 to 1")

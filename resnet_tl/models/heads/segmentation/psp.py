@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Le, MaxLen, MinLen
 from torch import Tensor, nn
 
 from resnet_tl.models.heads.segmentation.base import SegmentationHead
 from resnet_tl.models.heads.segmentation.layers import OnLevel, PooledBranch, conv_norm_relu
+from resnet_tl.ranges import Channels, FractionBelow1, checked
 from resnet_tl.structures.records import Level
 
 
+@checked("head")
 class PSPHead(SegmentationHead):
     """The paper's trunk has `backbone.output_stride: 8`, and `auxiliary: 0.4`.
 
@@ -28,9 +31,9 @@ class PSPHead(SegmentationHead):
         levels: list[Level],
         classes: list[str],
         *,
-        bins: tuple[int, ...] = (1, 2, 3, 6),
-        channels: int = 512,
-        dropout: float = 0.1,
+        bins: Annotated[tuple[Annotated[int, Ge(1), Le(64)], ...], MinLen(1), MaxLen(16)] = (1, 2, 3, 6),
+        channels: Channels = 512,
+        dropout: FractionBelow1 = 0.1,
         **options: Any,
     ) -> None:
         deepest = levels[-1]

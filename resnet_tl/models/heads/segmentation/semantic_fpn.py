@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from resnet_tl.models.heads.segmentation.base import SegmentationHead
 from resnet_tl.models.heads.segmentation.layers import conv_norm_relu, enlarge
 from resnet_tl.models.norms import Norm, NormKind, norm_of
+from resnet_tl.ranges import Channels, FractionBelow1, checked
 from resnet_tl.structures.records import Level
 
 
+@checked("head")
 class SemanticFPNHead(SegmentationHead):
     """On the levels of a neck, `neck: {class_path: FPN}`.
 
@@ -32,9 +34,9 @@ class SemanticFPNHead(SegmentationHead):
         levels: list[Level],
         classes: list[str],
         *,
-        channels: int = 128,
+        channels: Channels = 128,
         norm: NormKind = "group",
-        dropout: float = 0.2,
+        dropout: FractionBelow1 = 0.2,
         **options: Any,
     ) -> None:
         super().__init__(levels, classes, PyramidSum(levels, channels, norm, dropout), **options)

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from resnet_tl.errors import RecipeError
 from resnet_tl.models.heads.segmentation.base import SegmentationHead
 from resnet_tl.models.heads.segmentation.layers import conv_norm_relu, enlarge
+from resnet_tl.ranges import Channels, PositiveInt, checked
 from resnet_tl.structures.records import Level
 
 
+@checked("head")
 class UNetHead(SegmentationHead):
     """From the deepest level up: enlarge, join the next shallower level, two 3x3 convolutions; down to single pixels.
 
@@ -30,8 +32,8 @@ class UNetHead(SegmentationHead):
         levels: list[Level],
         classes: list[str],
         *,
-        channels: tuple[int, ...] = (256, 128, 64, 32, 16),
-        stride: int = 1,
+        channels: tuple[Channels, ...] = (256, 128, 64, 32, 16),
+        stride: PositiveInt = 1,
         **options: Any,
     ) -> None:
         super().__init__(levels, classes, UNetDecoder(levels, channels, stride), kernel=3, **options)

@@ -103,7 +103,7 @@ def test_wrong_options_are_one_sentence(losses: list[Callable]) -> None:
         with pytest.raises(RecipeError, match="only \\['cell'\\]; name the background too"):
             network("fcn", classes=["cell"], losses=losses)
     else:
-        with pytest.raises(RecipeError, match=r"head.losses needs a loss"):
+        with pytest.raises(RecipeError, match=r"head.losses must be a list of PixelLoss, not empty, got \[\]"):
             network("fcn", losses=losses)
     with pytest.raises(RecipeError, match=r"head.channels has 2 values, expected 5"):
         network("unet", channels=(8, 4))

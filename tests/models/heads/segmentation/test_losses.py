@@ -123,5 +123,5 @@ def test_lovasz_of_sure_answers_is_the_jaccard_loss() -> None:
 def test_wrong_options_are_one_sentence() -> None:
     with pytest.raises(RecipeError, match=r"class_weights is \[1.0\], expected a value .* 3 classes"):
         CrossEntropy(CLASSES, class_weights=[1.0])
-    with pytest.raises(RecipeError, match=r"threshold of a loss is 1.5"):
+    with pytest.raises(RecipeError, match=r"loss.threshold must be float in \[0, 1\], got 1.5"):
         OHEM(CLASSES, threshold=1.5)
