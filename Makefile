@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+LIGHTNING ?= .lightning
 READY = $(VENV)/ready
 
-.PHONY: quickstart test test-slow check docs clean
+.PHONY: quickstart test test-slow test-lightning check docs clean
 
 quickstart: $(READY)
 	$(BIN)/resnet-tl fit -c quickstart
@@ -14,6 +15,10 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+# Resume and freezing on the oldest and the newest Lightning that pyproject.toml allows, each in an environment of its own.
+test-lightning: $(READY)
+	$(BIN)/python tests/lightning_versions.py $(LIGHTNING)
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -27,7 +32,7 @@ docs: $(VENV)/ready-docs
 
 # Removes generated files; runs/ stays.
 clean:
-	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(LIGHTNING) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml

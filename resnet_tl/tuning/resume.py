@@ -52,16 +52,16 @@ class Position:
 
     def state(self, trainer: Trainer, module: nn.Module) -> list[State]:
         """Returns, on rank 0, the state of every rank; all ranks must call this."""
-        mine: State = {"random": self.random, "loaders": self.loaders}
+        state: State = {"random": self.random, "loaders": self.loaders}
         if _inside_epoch(trainer):
-            mine["logged"] = _on_cpu(lightning_internals.epoch_logs(trainer))
-            mine["metrics"] = {} if trainer.validating else metrics(module)
-            mine["gradients"] = gradients(module) if _inside_window(trainer) else {}
-        mine["callback_metrics"] = _on_cpu(lightning_internals.callback_metrics(trainer))
+            state["logged"] = _on_cpu(lightning_internals.epoch_logs(trainer))
+            state["metrics"] = {} if trainer.validating else metrics(module)
+            state["gradients"] = gradients(module) if _inside_window(trainer) else {}
+        state["callback_metrics"] = _on_cpu(lightning_internals.callback_metrics(trainer))
         if not (dist.is_available() and dist.is_initialized()):
-            return [mine]
+            return [state]
         states: list[Any] | None = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
-        dist.gather_object(mine, states)
+        dist.gather_object(state, states)
         return states or []
 
     def restore(self, trainer: Trainer, module: nn.Module, states: list[State]) -> str | None:
@@ -70,23 +70,23 @@ class Position:
         A rank that the saved run did not have (it resumes with more devices) takes rank 0's state.
         Returns a warning if the run cannot resume exactly.
         """
-        mine = states[trainer.global_rank] if trainer.global_rank < len(states) else states[0]
+        state = states[trainer.global_rank] if trainer.global_rank < len(states) else states[0]
         device, mid_epoch = trainer.strategy.root_device, trainer.fit_loop.restarted_mid_epoch
         if not mid_epoch:  # before the epoch's iterators draw their seeds
-            set_random_state(mine["random"], device)
-        elif mine["loaders"]:
-            _load_loaders(trainer, mine["loaders"])
+            set_random_state(state["random"], device)
+        elif state["loaders"]:
+            _load_loaders(trainer, state["loaders"])
         # Lightning made iterators before the position was known, and their workers began to fetch.
         _set_epoch(trainer)
         lightning_internals.restart_iterators(trainer)
-        lightning_internals.callback_metrics(trainer).update(_on_device(mine["callback_metrics"], device))
+        lightning_internals.callback_metrics(trainer).update(_on_device(state["callback_metrics"], device))
         if mid_epoch:
-            set_gradients(module, mine["gradients"])
-            lightning_internals.set_epoch_logs(trainer, _on_device(mine["logged"], device))
-            set_metrics(module, mine["metrics"])
-            set_random_state(mine["random"], device)
-        self.random, self.loaders = mine["random"], mine["loaders"]
-        return ORDINARY_LOADER if mid_epoch and not mine["loaders"] else None
+            set_gradients(module, state["gradients"])
+            lightning_internals.set_epoch_logs(trainer, _on_device(state["logged"], device))
+            set_metrics(module, state["metrics"])
+            set_random_state(state["random"], device)
+        self.random, self.loaders = state["random"], state["loaders"]
+        return ORDINARY_LOADER if mid_epoch and not state["loaders"] else None
 
 
 def random_state(device: torch.device) -> State:

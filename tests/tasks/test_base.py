@@ -1,0 +1,137 @@
+"""What a task has from its base, whatever its network and metrics are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning import Trainer
+from torch.utils.data import DataLoader
+
+from resnet_tl.checkpoint import KEY
+from resnet_tl.errors import RecipeError
+from resnet_tl.models.heads.classification import LinearHead
+from resnet_tl.models.network import Backbone
+from resnet_tl.structures.records import Batch
+from resnet_tl.tasks.base import Task, total
+from resnet_tl.tuning.plan import Phase, Tuning
+from resnet_tl.tuning.rates import Optimizer, Schedule
+
+BATCHES = 3
+
+
+def loader() -> DataLoader[Batch]:
+    def batch(number: int) -> Batch:
+        images = torch.full((2, 3, 16, 16), 40 * number, dtype=torch.uint8)
+        sizes = torch.full((2, 2), 16)
+        return Batch(images, torch.tensor([0, 1]), sizes, sizes, torch.arange(2 * number, 2 * number + 2))
+
+    return DataLoader([batch(number) for number in range(BATCHES)], batch_size=None)  # type: ignore[arg-type]
+
+
+class Metrics(torch.nn.Module):
+    """Counts batches; its tables show the options that it was asked with."""
+
+    headline = "batches"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches = 0
+        self.resets = 0
+
+    def compute(self, scale: int) -> dict[str, float]:
+        return {"batches": float(self.batches * scale)}
+
+    def tables(self, scale: int) -> dict[str, Any]:
+        return {"scale": scale}
+
+    def interval(self) -> tuple[float, float]:
+        return 0.0, 1.0
+
+    def reset(self) -> None:
+        self.batches, self.resets = 0, self.resets + 1
+
+
+class Counting(Task):
+    def __init__(self, **options: Any) -> None:
+        parts: dict[str, Any] = {"tuning": Tuning(), "optimizer": Optimizer(lr=0.05), "schedule": Schedule(), **options}
+        super().__init__(["a", "b"], backbone=Backbone("resnet_tiny"), head=LinearHead, **parts)
+        self.metrics = Metrics()
+        self.outputs: list[Any] = []
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        return total(self.network.head.loss(self.network(batch.images, batch.sizes), batch.targets))
+
+    def on_validation_batch_end(self, outputs: Any, *_: Any) -> None:
+        self.outputs.append(outputs)
+
+    def _metric_options(self) -> dict[str, Any]:
+        return {"scale": 10}
+
+    def _evaluate(self, batch: Batch, split: str) -> dict[str, str]:
+        self.metrics.batches += 1
+        self.mean_loss.update(float(batch.indices[0]))
+        return {"split": split}
+
+
+def trainer(folder: Path, **options: Any) -> Trainer:
+    return Trainer(
+        max_epochs=2, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+        enable_checkpointing=False, default_root_dir=folder, num_sanity_val_steps=0, **options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_an_evaluation_logs_its_metrics_and_the_mean_loss(split: str, tmp_path: Path) -> None:
+    task, run = Counting(), trainer(tmp_path)
+    (logged,) = getattr(run, "validate" if split == "val" else "test")(task, loader(), verbose=False)
+    assert logged == {f"{split}/loss": 2.0, f"{split}/batches": 30.0}  # of the losses 0, 2 and 4
+    assert task.tables == {"scale": 10}
+    assert task.interval == (0.0, 1.0)
+    assert task.metrics.resets == 1
+    assert task.outputs == ([{"split": "val"}] * BATCHES if split == "val" else [])
+
+
+def test_an_interval_is_not_computed_in_training(tmp_path: Path) -> None:
+    task = Counting()
+    trainer(tmp_path).fit(task, loader(), loader())
+    assert task.interval is None
+    assert task.metrics.resets == 2
+
+
+def test_calibration_updates_statistics_without_a_loss() -> None:
+    task = Counting().train()
+    before = task.network.trunk.get_buffer("bn1.running_mean").clone()
+    task.calibration_step(next(iter(loader())))
+    assert not torch.equal(task.network.trunk.get_buffer("bn1.running_mean"), before)
+
+
+def test_the_total_is_the_sum_of_the_terms() -> None:
+    terms = {"class": torch.tensor(1.5, requires_grad=True), "box": torch.tensor(0.25)}
+    assert total(terms) == 1.75
+    assert total(terms).requires_grad
+
+
+def test_the_schedule_of_the_recipe_reaches_the_optimizer(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    run.fit(Counting(schedule=Schedule("constant")), loader())
+    assert {group["lr"] for group in run.optimizers[0].param_groups} == {0.05}
+
+
+def test_freezing_random_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="freezes 'stem', whose weights are random"):
+        trainer(tmp_path).fit(Counting(tuning=Tuning([Phase(["head"])])), loader())
+
+
+def test_a_checkpoint_holds_what_the_task_is_built_from(tmp_path: Path) -> None:
+    task, run = Counting(tuning=Tuning([Phase(layer_decay=0.5)])), trainer(tmp_path)
+    run.fit(task, loader())
+    run.save_checkpoint(file := tmp_path / "a.ckpt")
+    bundle = torch.load(file, weights_only=False)[KEY]
+    assert bundle["classes"] == ["a", "b"]
+    init_args = task.spec()["init_args"]
+    assert init_args["tuning"]["phases"][0]["layer_decay"] == 0.5
+    assert init_args["backbone"]["name"] == "resnet_tiny"
+    assert init_args["head"]["class_path"].endswith(".LinearHead")
