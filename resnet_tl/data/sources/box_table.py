@@ -1,4 +1,4 @@
-"""Boxes in a CSV: a line a box, or a line without a box for an image that shows nothing."""
+"""Boxes in a CSV: one line per box, or a line without a box for an image without objects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resnet_tl.data.sources.annotations import BoxListingBuilder, box_set
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.folder import SPLITS
 from resnet_tl.data.sources.orientation import Entry
-from resnet_tl.data.sources.table import below, existence, read_lines
+from resnet_tl.data.sources.table import key_of, open_root, read_lines
 from resnet_tl.errors import DataError, did_you_mean
 
 HEADINGS = {
@@ -25,7 +25,7 @@ HEADINGS = {
     "width": ("width", "image_width"),
     "height": ("height", "image_height"),
 }
-"""What a column may be called; split, width and height may lack."""
+"""The names that a column may have; split, width and height are optional."""
 SIDES = ("x1", "y1", "x2", "y2")
 OPTIONAL = ("split", "width", "height")
 
@@ -44,44 +44,45 @@ class Line(NamedTuple):
 def read_box_table(
     table: str, root: str | None = None, classes: Sequence[str] | None = None, channels: int = 3
 ) -> BoxSet:
-    """A CSV (UTF-8, fields parted by comma, semicolon or tab) with the columns path, label, x1, y1, x2, y2 and, if
-    wanted, split, width and height of the image; see `HEADINGS` for other names.
+    """Reads a CSV (UTF-8, separated by comma, semicolon or tab) with the columns path, label, x1, y1, x2, y2 and
+    optionally split, width and height of the image; see `HEADINGS` for other names.
 
-    Corners are pixels from the image's upper left, on pixel edges: a box over all of it is 0, 0, width, height. A
-    line with nothing but a path is an image without objects.
+    Corners are in pixels from the upper left of the image, on pixel edges: a box around all of it is 0, 0, width,
+    height. A line with only a path is an image without objects.
 
     Args:
-        table: that file.
-        root: folder or zip below which its paths lie; None: the CSV's own folder.
-        classes: a checkpoint's, among which the table's must be; None: the labels of the training images, sorted.
+        table: path of that file.
+        root: folder or zip that its paths are relative to; None: the folder of the CSV.
+        classes: class names of a checkpoint, which must include the table's; None: the labels of the training images,
+            sorted.
         channels: of the images.
 
     Raises:
-        DataError: one, with everything that is wrong with the set.
+        DataError: one, with every fault of the set.
     """
     table = os.path.expanduser(table)
     lines = _lines(table)
     folder = os.path.expanduser(root) if root is not None else os.path.dirname(table) or "."
-    folder, exists = existence(folder)
+    folder, exists = open_root(folder)
     findings = Findings(folder, table)
     by_split: dict[str, dict[str, list[Line]]] = {}
     for line in lines:
-        key, split = below(folder, line.cells["path"]), line.cells["split"].lower() or "train"
+        key, split = key_of(folder, line.cells["path"]), line.cells["split"].lower() or "train"
         if not line.cells["path"]:
             findings.faults.append(f"{table}: line {line.number} has no path")
         elif split not in SPLITS:
             findings.faults.append(f"{table}: line {line.number} has the split {split!r}; expected train, val or test")
         elif not exists(key):
-            findings.faults.append(f"{table}: line {line.number} is of {key}, which does not exist below {folder}")
+            findings.faults.append(f"{table}: line {line.number} lists {key}, which does not exist below {folder}")
         else:
             by_split.setdefault(SPLITS[split], {}).setdefault(key, []).append(line)
     names = list(classes) if classes is not None else _classes(by_split)
     builders = {}
     for split, images in sorted(by_split.items()):
-        entries = [Entry(key, _size(table, some, findings), f"{table}: {key}") for key, some in images.items()]
+        entries = [Entry(key, _size(table, lines, findings), f"{table}: {key}") for key, lines in images.items()]
         builders[split] = BoxListingBuilder(entries, names, channels, findings)
-        for row, some in enumerate(images.values()):
-            _add(builders[split], row, [line for line in some if line.has_box], findings)
+        for row, lines in enumerate(images.values()):
+            _add(builders[split], row, [line for line in lines if line.has_box], findings)
     return box_set(findings, builders, names, list(range(len(names))))
 
 
@@ -92,27 +93,28 @@ def _add(builder: BoxListingBuilder, row: int, lines: list[Line], findings: Find
         try:
             box = [float(cells[side]) for side in SIDES]
         except ValueError:
-            said = ", ".join(cells[side] for side in SIDES)
-            findings.faults.append(f"{findings.name}: line {number} has the box {said}; expected four numbers")
+            sides = ", ".join(cells[side] for side in SIDES)
+            findings.faults.append(f"{findings.name}: line {number} has the box {sides}; expected four numbers")
             continue
         if label not in index:
+            near = did_you_mean(label, index)
             findings.faults.append(
-                f"{findings.name}: line {number} has the label {label!r}, which is no class{did_you_mean(label, index)}"
+                f"{findings.name}: line {number} has the label {label!r}, which is not a class{near}"
             )
         builder.add(row, index.get(label), box, f"line {number}")
 
 
 def _lines(table: str) -> list[Line]:
-    found, lines = read_lines(table)
+    header, lines = read_lines(table)
     places = {}
     for column, headings in HEADINGS.items():
-        heading = next((name for name in headings if name in found), None)
+        heading = next((name for name in headings if name in header), None)
         if heading is None and column not in OPTIONAL:
             raise DataError(
-                f"{table} has no column {column!r}{did_you_mean(column, found)} (columns: {', '.join(found)}; "
+                f"{table} has no column {column!r}{did_you_mean(column, header)} (columns: {', '.join(header)}; "
                 f"expected path, label, x1, y1, x2, y2 or names as {', '.join(headings[1:])})"
             )
-        places[column] = None if heading is None else found.index(heading)
+        places[column] = None if heading is None else header.index(heading)
     return [
         Line(number, {column: "" if at is None else cells[at] for column, at in places.items()})
         for number, cells in lines
@@ -120,21 +122,21 @@ def _lines(table: str) -> list[Line]:
 
 
 def _size(table: str, lines: list[Line], findings: Findings) -> tuple[int, int] | None:
-    """(h, w) as the lines of an image say it."""
-    said = {(line.cells["height"], line.cells["width"]) for line in lines} - {("", "")}
-    if not said:
+    """Returns (h, w) of an image as its lines give it; None where they do not."""
+    cells = {(line.cells["height"], line.cells["width"]) for line in lines} - {("", "")}
+    if not cells:
         return None
     try:
-        sizes = {(int(float(height)), int(float(width))) for height, width in said}
+        sizes = {(int(float(height)), int(float(width))) for height, width in cells}
     except (ValueError, OverflowError):
         sizes = set()
     if len(sizes) != 1:
-        findings.faults.append(f"{table}: line {lines[0].number} and others of its image say no size, or several")
+        findings.faults.append(f"{table}: line {lines[0].number} and others of its image give no size, or several")
         return None
     return sizes.pop()
 
 
 def _classes(by_split: dict[str, dict[str, list[Line]]]) -> list[str]:
     first = "train" if "train" in by_split else next(iter(by_split), "")
-    lines = (line for some in by_split.get(first, {}).values() for line in some)
-    return sorted({line.cells["label"] for line in lines if line.cells["label"]})
+    images = by_split.get(first, {}).values()
+    return sorted({line.cells["label"] for lines in images for line in lines if line.cells["label"]})

@@ -1,4 +1,4 @@
-"""COCO's json: images, categories and objects with boxes, polygons or run lengths."""
+"""COCO's format: json files of images, categories and objects with boxes, polygons or run lengths."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from resnet_tl.data.sources.tree import walk
 from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import Mask, RunLengths, decompress
 
+T = TypeVar("T")
+
 
 def read_coco(
     root: str,
@@ -27,20 +29,20 @@ def read_coco(
     classes: Sequence[str] | None = None,
     channels: int = 3,
 ) -> BoxSet:
-    """A folder with COCO's annotations, as published or as others write them.
+    """Reads a folder with annotations in COCO's format, as published or as other tools write them.
 
     Args:
         root: that folder.
         annotations: the json of each split (`train`, `val`, `test`), below `root` or anywhere; None: the files whose
-            names, or whose folders' names, say a split, `instances*.json` first; a lone file of another name is all.
-        images: the folder below `root` that the file names start from; None: where the images are.
-        classes: a checkpoint's, which must be the set's; None: the set's own.
+            names or folders contain a split's name, `instances*.json` first; a single file of another name is `train`.
+        images: the folder below `root` that file names are relative to; None: found by the images in it.
+        classes: class names of a checkpoint, which the set's must equal; None: the set's own.
         channels: of the images.
 
-    Classes are the categories in the order of their ids; those ids are the set's `codes`.
+    Classes are the categories in the order of their ids; the ids are the set's `codes`.
 
     Raises:
-        DataError: one, with everything that is wrong with the set.
+        DataError: one, with every fault of the set.
     """
     tree = walk(root)
     findings = Findings(tree.root)
@@ -49,29 +51,26 @@ def read_coco(
     categories = _agreed(
         {files[split]: _categories(files[split], documents[split], findings) for split in documents}, findings
     )
-    own = sorted(categories)
-    if not own:
+    ids = sorted(categories)
+    if not ids:
         raise_if_any(tree.root, findings.faults)
-    names, codes = in_order_of(tree.root, [categories[code] for code in own], own, classes)
+    names, codes = in_order_of(tree.root, [categories[code] for code in ids], ids, classes)
     there, builders = set(tree.files), {}
     for split in list(documents):
-        document = documents.pop(split)  # as Python objects it is large
+        document = documents.pop(split)  # frees it afterwards: as Python objects it is large
         reader = _Reader(files[split], document, findings)
         folder = images if images is not None else image_folder(tree, split, files[split], document["images"])
         builders[split] = reader.read(folder, there, names, codes, channels)
     return box_set(findings, builders, names, codes)
 
 
-T = TypeVar("T")
-
-
 class _Reader:
-    """One json file."""
+    """Reads the images and annotations of one json file."""
 
     def __init__(self, file: str, document: dict[str, Any], findings: Findings) -> None:
         self.path, self.document, self.findings = posixpath.join(findings.root, file), document, findings
         self.rows: dict[Any, int | None] = {}
-        """Of each image's id, its place among the entries; None where its file is missing."""
+        """Image id -> index of its entry; None where its file does not exist."""
 
     def read(
         self, folder: str, there: set[str], classes: Sequence[str], codes: Sequence[int], channels: int
@@ -83,7 +82,7 @@ class _Reader:
             name = f"annotation {annotation.get('id', f'number {number}')}"
             code = _id(annotation, "id")
             if code is not None and code in seen:
-                self.fault(f"{name} has an id that another one has")
+                self.fault(f"{name} has the id of another annotation")
             seen.add(code)
             self._add(annotation, index, name)
         return self.builder
@@ -127,10 +126,10 @@ class _Reader:
     def _add(self, annotation: dict[str, Any], index: dict[Any, int], name: str) -> None:
         image, category = _id(annotation, "image_id"), _id(annotation, "category_id")
         if image not in self.rows:
-            self.fault(f"{name} is of image {image}, which is not listed")
+            self.fault(f"{name} has the image_id {image}, which is not listed")
         if category not in index:
             self.fault(f"{name} has the category {category}, which is not listed")
-        box = self._tried(name, _corners, annotation.get("bbox"))
+        box = self._try(name, _corners, annotation.get("bbox"))
         row = self.rows.get(image)
         if row is None or box is None:
             return
@@ -141,11 +140,11 @@ class _Reader:
             name,
             crowd=annotation.get("iscrowd") in (1, "1"),
             area=_number(annotation.get("area")),
-            mask=self._tried(name, self._mask, annotation.get("segmentation"), row),
+            mask=self._try(name, self._mask, annotation.get("segmentation"), row),
         )
 
-    def _tried(self, name: str, read: Callable[..., T], *values: Any) -> T | None:
-        """What `read` makes of the values; None where it finds a fault."""
+    def _try(self, name: str, read: Callable[..., T], *values: Any) -> T | None:
+        """Returns `read(*values)`; None after recording a fault where it raises ValueError."""
         try:
             return read(*values)
         except ValueError as error:
@@ -168,13 +167,13 @@ def _load(file: str, findings: Findings) -> dict[str, Any] | None:
     except DataError as error:
         findings.faults.append(str(error))
     except (UnicodeDecodeError, ValueError) as error:
-        findings.faults.append(f"{path}: is no valid json ({error})")
+        findings.faults.append(f"{path}: is not valid json ({error})")
     else:
         lists = ("images", "annotations", "categories")
-        lacking = [name for name in lists if not isinstance(document, dict) or not _is_list(document.get(name))]
-        if not lacking:
+        missing = [name for name in lists if not isinstance(document, dict) or not _is_list(document.get(name))]
+        if not missing:
             return document
-        findings.faults.append(f"{path}: has no list of {' and none of '.join(lacking)}; expected COCO's json")
+        findings.faults.append(f"{path}: has no list of {' and none of '.join(missing)}; expected COCO's json")
     return None
 
 
@@ -183,7 +182,7 @@ def _is_list(value: Any) -> bool:
 
 
 def _categories(file: str, document: dict[str, Any], findings: Findings) -> dict[int, str]:
-    """Names by id."""
+    """Returns the names of the categories by id."""
     found: dict[int, str] = {}
     for category in document["categories"]:
         code, name = category.get("id"), category.get("name")
@@ -202,7 +201,7 @@ def _categories(file: str, document: dict[str, Any], findings: Findings) -> dict
 
 
 def _agreed(by_file: dict[str, dict[int, str]], findings: Findings) -> dict[int, str]:
-    """The categories of the first file, which are to be every file's."""
+    """Returns the categories of the first file, which every file must have."""
     first, *others = by_file or [""]
     for other in others:
         if by_file[other] != by_file[first]:
@@ -213,13 +212,13 @@ def _agreed(by_file: dict[str, dict[int, str]], findings: Findings) -> dict[int,
     return by_file.get(first, {})
 
 
-def _difference(some: dict[int, str], others: dict[int, str]) -> str:
-    code = min(code for code in some.keys() | others.keys() if some.get(code) != others.get(code))
-    return f"{code} is {some.get(code, 'none')!r} and not {others.get(code, 'none')!r}"
+def _difference(categories: dict[int, str], others: dict[int, str]) -> str:
+    code = min(code for code in categories.keys() | others.keys() if categories.get(code) != others.get(code))
+    return f"{code} is {categories.get(code, 'none')!r} and not {others.get(code, 'none')!r}"
 
 
 def _id(row: dict[str, Any], key: str) -> int | float | str | None:
-    """None where it is none."""
+    """Returns the id in `row[key]`; None where it is not one."""
     value = row.get(key)
     return value if isinstance(value, int | float | str) else None
 
@@ -237,25 +236,25 @@ def _number(value: Any) -> float:
 
 
 def _polygons(segmentation: Any) -> Mask | None:
-    """None where no polygon has three corners."""
+    """Returns the polygons with three corners or more; None where there are none."""
     polygons = segmentation if isinstance(segmentation[0], list) else [segmentation]
     try:
         points = [np.array(polygon, np.float64).reshape(-1, 2) for polygon in polygons]
     except (TypeError, ValueError):
-        raise ValueError("has a polygon that is no list of x, y, x, y ...") from None
+        raise ValueError("has a polygon that is not a list of x, y, x, y ...") from None
     if not all((np.abs(polygon) < HUGE).all() for polygon in points):
-        raise ValueError("has a polygon with a corner that is no finite number")
+        raise ValueError("has a polygon with a corner that is not a finite number")
     return [polygon.astype(np.float32) for polygon in points if len(polygon) > 2] or None
 
 
 def _run_lengths(segmentation: dict[str, Any], size: tuple[int, int]) -> RunLengths:
-    counts, said = segmentation.get("counts"), segmentation.get("size")
-    if said != list(size):
-        raise ValueError(f"has a mask of {said} (h, w), but its image is {list(size)}")
+    counts, annotated = segmentation.get("counts"), segmentation.get("size")
+    if annotated != list(size):
+        raise ValueError(f"has a mask of {annotated} (h, w), but its image is {list(size)}")
     try:
         mask = decompress(counts, size) if isinstance(counts, str) else RunLengths(np.array(counts, np.int64), size)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError("has a mask that is neither run lengths nor COCO's text of them") from None
+        raise ValueError("has a mask that is neither run lengths nor COCO's compressed text") from None
     if mask.counts.sum() != size[0] * size[1] or (mask.counts < 0).any():
         raise ValueError(f"has a mask whose run lengths are not those of {size[0]} x {size[1]} (h, w) pixels")
     return mask

@@ -1,4 +1,4 @@
-"""Where a set in COCO's format has its json files and its images."""
+"""Finds the json files and the images of a set in COCO's format."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from resnet_tl.data.sources.tree import Tree, other_reader
 from resnet_tl.errors import DataError
 
 PROBED = 50
-"""File names by which the folder of the images is found."""
+"""File names that are looked up to find the folder of the images."""
 
 
 def annotation_files(tree: Tree) -> dict[str, str]:
-    """Of each split its json below the root.
+    """Returns the json file of each split, below the root.
 
     Raises:
-        DataError: none, or none whose name says which split it is, or two of a split.
+        DataError: there is none, none with a split's name, or two of a split.
     """
     jsons = sorted(file for file in tree.files if file.endswith(".json"))
     chosen = [file for file in jsons if posixpath.basename(file).startswith("instances")] or jsons
@@ -36,26 +36,26 @@ def annotation_files(tree: Tree) -> dict[str, str]:
         if split in found:
             raise DataError(
                 f"{tree.root} has two files for the split {split}, {found[split]} and {file}; "
-                f"name each split's by data.annotations, as {{train: {file}}}"
+                f"list one per split in data.annotations, as {{train: {file}}}"
             )
         if split is not None:
             found[split] = file
     if not found:
         raise DataError(
-            f"{tree.root}: no name says which split it is ({', '.join(chosen[:5])}); name each split's file by "
+            f"{tree.root}: no file name contains a split ({', '.join(chosen[:5])}); list each split's file in "
             f"data.annotations, as {{train: {chosen[0]}}}"
         )
     return found
 
 
 def _split_in(file: str) -> str | None:
-    """The split that a path says: `annotations/instances_val2017.json`, `valid/_annotations.coco.json`."""
+    """Returns the split in a path, as in `annotations/instances_val2017.json` or `valid/_annotations.coco.json`."""
     words = re.findall("[a-z]+", file.lower())
     return next((SPLITS[word] for word in reversed(words) if word in SPLITS), None)
 
 
 def image_folder(tree: Tree, split: str, file: str, images: Sequence[dict[str, Any]]) -> str:
-    """The folder below which most of the file names exist; of several, the json's own or the split's."""
+    """Returns the folder in which most of the file names exist; of several, the json's own or the split's."""
     names = [name for image in images[:PROBED] if isinstance(name := image.get("file_name"), str)]
     there = set(tree.files)
 
@@ -67,5 +67,5 @@ def image_folder(tree: Tree, split: str, file: str, images: Sequence[dict[str, A
 
 
 def joined(folder: str, file_name: str) -> str:
-    """The path of an image below the root."""
+    """Returns the path of an image below the root."""
     return posixpath.normpath(posixpath.join(folder, file_name.replace("\\", "/")))

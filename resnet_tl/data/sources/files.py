@@ -1,4 +1,4 @@
-"""Images without labels: files, folders, globs and zips, as they are typed after `predict`."""
+"""Images without labels: files, folders, globs and zips, as typed after `predict`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from resnet_tl.errors import DataError
 
 
 def find_images(inputs: Iterable[str | Path]) -> list[str]:
-    """The images meant, in the order of `inputs`; those of a folder, zip or glob by name.
+    """Returns the paths of images, in the order of `inputs`; those in a folder, zip or glob by name.
 
     Args:
-        inputs: files (taken as they are), folders and zips (searched to the bottom), folders and members of zips
+        inputs: files (taken as they are), folders and zips (searched recursively), folders and members of zips
             (`set.zip/cats/1.jpg`), globs (`photos/**/*.jpg`).
 
     Raises:
-        DataError: nothing there, or no image in it.
+        DataError: an input does not exist, or has no images.
     """
-    return [image for given in inputs for image in _expand(os.path.expanduser(given))]
+    return [image for path in inputs for image in _expand(os.path.expanduser(path))]
 
 
 def _expand(path: str) -> list[str]:

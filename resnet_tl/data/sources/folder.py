@@ -14,13 +14,14 @@ SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "
 
 
 def read_folder(root: str, classes: Sequence[str] | None = None) -> ClassSet:
-    """List `root/<class>/...` or `root/{train,val,test}/<class>/...`; `root` is a folder or a zip of one.
+    """Lists `root/<class>/...` or `root/{train,val,test}/<class>/...`; `root` is a folder or a zip of one.
 
-    Classes are sorted by name, unless `classes` (a checkpoint's) gives them: then the folders must be just these.
-    Hidden and system files are passed over, other files that are no images counted in the notes.
+    Classes are sorted by name, unless `classes` (a checkpoint's) are given: then the folders must be exactly these.
+    Hidden and system files are ignored; other files that are not images are counted in the notes.
 
     Raises:
-        DataError: no such folder, none of the layouts, an empty class, fewer than two, classes that do not agree.
+        DataError: there is no such folder, its layout is another one, a class is empty, there are fewer than two, or
+            the splits' classes differ.
     """
     tree = _unwrapped(walk(root))
     images = sorted(filter(is_image, tree.files))
@@ -28,10 +29,10 @@ def read_folder(root: str, classes: Sequence[str] | None = None) -> ClassSet:
         raise DataError(f"{tree.root} holds no images{_endings(tree.files)}; expected {_layout(tree.root)}")
     notes = []
     if len(images) < len(tree.files):
-        notes.append(f"{tree.root}: left out files that are no images{_endings(tree.files)}")
+        notes.append(f"{tree.root}: skipped files that are not images{_endings(tree.files)}")
     prefixes = _split_prefixes(tree.root, images, notes)
     found = {split: _by_class(tree, images, prefix, notes) for split, prefix in prefixes.items()}
-    names = _agree(tree.root, found, classes)
+    names = _common_classes(tree.root, found, classes)
     index = {name: i for i, name in enumerate(names)}
     splits = {}
     for split, by_class in found.items():
@@ -42,9 +43,9 @@ def read_folder(root: str, classes: Sequence[str] | None = None) -> ClassSet:
 
 
 def _unwrapped(tree: Tree) -> Tree:
-    """A zip is often made of a folder and not of its content: the tree in that single top folder, if so.
+    """Enters the single top folder of a zip: zips are often made of a folder and not of its content.
 
-    A top folder that is a split, or holds images itself and so is a class, stays.
+    A top folder that is a split, or contains images itself and is therefore a class, is not entered.
     """
     if not tree.root.endswith(".zip"):
         return tree
@@ -66,15 +67,15 @@ def _split_prefixes(root: str, images: list[str], notes: list[str]) -> dict[str,
     named = sorted(top for top in tops if top.lower() in SPLITS)
     others = sorted(tops - set(named))
     holding = {path.partition("/")[0] for path in images if path.count("/") == 1}
-    if not named or (others and holding.issuperset(named)):  # a class may well be called "train"
+    if not named or (others and holding.issuperset(named)):  # a class may be called "train"
         return {"train": ""}
     if others and len(named) == 1:
         raise DataError(
-            f"{root} holds the split {named[0]!r} beside other folders of images ({_some(others)}); "
+            f"{root} holds the split {named[0]!r} next to other folders of images ({_some(others)}); "
             f"expected {_layout(root)}"
         )
     if others:
-        notes.append(f"{root}: left out the folders {_some(others)} beside the splits {_some(named)}")
+        notes.append(f"{root}: skipped the folders {_some(others)} next to the splits {_some(named)}")
     prefixes = {SPLITS[top.lower()]: top + "/" for top in named}
     if len(prefixes) < len(named):
         raise DataError(f"{root} holds the same split twice ({_some(named)}); expected one folder each")
@@ -82,7 +83,7 @@ def _split_prefixes(root: str, images: list[str], notes: list[str]) -> dict[str,
 
 
 def _by_class(tree: Tree, images: list[str], prefix: str, notes: list[str]) -> dict[str, list[str]]:
-    """Class name to the keys of its images, for the part of the tree under `prefix`."""
+    """Returns the keys of the images of each class, for the part of the tree under `prefix`."""
     start = len(prefix)
     classes: dict[str, list[str]] = {}
     strays = []
@@ -98,25 +99,25 @@ def _by_class(tree: Tree, images: list[str], prefix: str, notes: list[str]) -> d
         where = f"{tree.root}/{prefix}".rstrip("/")
         raise DataError(f"{where} holds images ({len(strays)}) but no class folders; expected {where}/<class>/*.jpg")
     if strays:
-        notes.append(f"{tree.root}: left out images in no class folder ({len(strays)}, first {strays[0]})")
+        notes.append(f"{tree.root}: skipped images outside of class folders ({len(strays)}, first {strays[0]})")
     folders = {path[start:] for path in tree.folders if path.startswith(prefix) and "/" not in path[start:]}
     if empty := sorted(folders - classes.keys() - {""}):
         raise DataError(f"the class folder {tree.root}/{prefix}{empty[0]} holds no images; fill it or remove it")
     return dict(sorted(classes.items()))
 
 
-def _agree(root: str, found: dict[str, dict[str, list[str]]], known: Sequence[str] | None) -> list[str]:
-    """The class names, once every split's are among them."""
+def _common_classes(root: str, found: dict[str, dict[str, list[str]]], known: Sequence[str] | None) -> list[str]:
+    """Returns the class names after checking that they include every split's."""
     if known is not None:
         check_known(root, {name for by_class in found.values() for name in by_class}, known)
         return list(known)
     first = "train" if "train" in found else next(iter(found))
     names = sorted(found[first])
     for split, by_class in found.items():
-        if strange := sorted(by_class.keys() - set(names)):
+        if unknown := sorted(by_class.keys() - set(names)):
             raise DataError(
-                f"{root} has the class {strange[0]!r} in its {split} split, but not in {first}"
-                f"{did_you_mean(strange[0], names)}"
+                f"{root} has the class {unknown[0]!r} in its {split} split, but not in {first}"
+                f"{did_you_mean(unknown[0], names)}"
             )
     if len(names) < 2:
         raise DataError(
@@ -126,20 +127,20 @@ def _agree(root: str, found: dict[str, dict[str, list[str]]], known: Sequence[st
 
 
 def check_known(root: str, found: set[str], known: Sequence[str]) -> None:
-    """That the classes `found` are those of the checkpoint, `known`."""
-    if strange := sorted(found - set(known)):
+    """Raises DataError unless the classes `found` are those of the checkpoint, `known`."""
+    if unknown := sorted(found - set(known)):
         raise DataError(
-            f"{root} has classes that the checkpoint does not know ({_some(strange)}); its {len(known)} classes are "
+            f"{root} has classes that the checkpoint does not know ({_some(unknown)}); its {len(known)} classes are "
             f"{_some(known)}"
         )
-    if lacking := [name for name in known if name not in found]:
+    if missing := [name for name in known if name not in found]:
         raise DataError(
-            f"{root} has no images of {len(lacking)} of the checkpoint's {len(known)} classes ({_some(lacking)})"
+            f"{root} has no images of {len(missing)} of the checkpoint's {len(known)} classes ({_some(missing)})"
         )
 
 
 def _deeper(keys: list[str]) -> str:
-    """A hint, when the one class folder holds what looks like class folders."""
+    """Returns a hint where the only class folder contains what look like class folders."""
     folders = sorted({key.rsplit("/", 1)[0] for key in keys})
     return f" (with folders {_some(folders)}: is the root one level deeper?)" if len(folders) > 1 else ""
 
@@ -149,11 +150,11 @@ def _layout(root: str) -> str:
 
 
 def _endings(files: list[str]) -> str:
-    """` (.txt 3, .heic 1)`: the endings of the files that are no images."""
+    """Returns the endings of files that are not images, as ` (.txt 3, .heic 1)`."""
     endings = Counter(os.path.splitext(path)[1].lower() or "no ending" for path in files if not is_image(path))
     return f" ({', '.join(f'{ending} {n}' for ending, n in endings.most_common(5))})" if endings else ""
 
 
 def _some(names: Sequence[str]) -> str:
-    """The first few, quoted."""
+    """Returns the first few, quoted."""
     return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")

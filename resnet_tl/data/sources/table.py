@@ -1,4 +1,4 @@
-"""Images and their labels in a CSV: one line an image, one label or several (`cat|indoors`)."""
+"""Images and their labels in a CSV: one line per image, with one label or several (`cat|indoors`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from resnet_tl.errors import DataError, did_you_mean
 
 
 class Columns(NamedTuple):
-    """The names of a table's columns. One without a column called `split` is read as a single split."""
+    """The headings of a table's columns. A table without a column called `split` is a single split."""
 
     path: str = "path"
     label: str = "label"
@@ -30,38 +30,39 @@ def read_table(
     separator: str = "|",
     classes: Sequence[str] | None = None,
 ) -> ClassSet:
-    """List the images of a CSV (UTF-8, fields parted by comma, semicolon or tab, a header line).
+    """Lists the images of a CSV (UTF-8, separated by comma, semicolon or tab, with a header).
 
     Args:
-        table: the CSV file.
-        root: folder or zip below which its paths lie; None: the CSV's own folder.
-        columns: of path, label and split (`train`, `val`, `test`).
-        multi_label: whether a cell holds any number of classes, parted by `separator`, and an empty one none;
-            None: if any does.
-        classes: a checkpoint's, with which the table's must agree; None: the labels found, sorted.
+        table: path of the CSV.
+        root: folder or zip that its paths are relative to; None: the folder of the CSV.
+        columns: headings of path, label and split (`train`, `val`, `test`).
+        multi_label: whether a cell has any number of classes, separated by `separator`, and an empty one none; None: if
+            any cell contains the separator.
+        classes: class names of a checkpoint, which the table's must equal; None: the labels found, sorted.
 
     Raises:
-        DataError: file, column or images missing, a line without label, an image twice, an unknown split.
+        DataError: the file, a column or images are missing, a line has no label, an image is listed twice, or a split
+            is unknown.
     """
     rows = _read_rows(os.path.expanduser(table), columns)
     if multi_label is None:
         multi_label = any(separator in row.label for row in rows)
-    if not multi_label and (bare := [row for row in rows if not row.label]):
+    if not multi_label and (unlabelled := [row for row in rows if not row.label]):
         raise DataError(
-            f"{table} line {bare[0].line} has no label in column {columns.label!r}; expected a class "
-            f"(or multi_label: true, where no class may be true)"
+            f"{table} line {unlabelled[0].line} has no label in column {columns.label!r}; expected a class "
+            f"(or multi_label: true, with which an image may have none)"
         )
-    names = [_parts(row.label, separator) if multi_label else (row.label,) for row in rows]
+    names = [_labels(row.label, separator) if multi_label else (row.label,) for row in rows]
     known = _classes(table, rows, names, multi_label, classes)
     index = {name: i for i, name in enumerate(known)}
-    below = os.path.expanduser(root) if root is not None else os.path.dirname(os.path.expanduser(table)) or "."
-    below, keys = _keys(table, rows, below)
-    parts: dict[str, list[int]] = {}
+    folder = os.path.expanduser(root) if root is not None else os.path.dirname(os.path.expanduser(table)) or "."
+    folder, keys = _keys(table, rows, folder)
+    by_split: dict[str, list[int]] = {}
     for i in sorted(range(len(rows)), key=keys.__getitem__):
-        parts.setdefault(rows[i].split, []).append(i)
+        by_split.setdefault(rows[i].split, []).append(i)
     splits = {
-        split: _listing(below, [keys[i] for i in members], [names[i] for i in members], index, multi_label)
-        for split, members in sorted(parts.items())
+        split: _listing(folder, [keys[i] for i in members], [names[i] for i in members], index, multi_label)
+        for split, members in sorted(by_split.items())
     }
     return ClassSet(table, known, splits, multi_label=multi_label)
 
@@ -74,10 +75,10 @@ class _Row(NamedTuple):
 
 
 def read_lines(table: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The headings of a CSV, and of each line that is not empty its number and its cells, as many as headings.
+    """Returns the header of a CSV, and the number and cells of each line that is not empty, as many as in the header.
 
     Raises:
-        DataError: missing, no CSV in UTF-8, a line of another number of cells, no lines.
+        DataError: the file is missing, not a CSV in UTF-8, without lines, or has a line of another number of cells.
     """
     if not os.path.exists(table):
         raise missing(table)
@@ -85,7 +86,7 @@ def read_lines(table: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
         with open(table, newline="", encoding="utf-8-sig") as file:
             header = file.readline()
             delimiter = max(",;\t", key=header.count)
-            found = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
+            headings = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
             reader = csv.reader(file, delimiter=delimiter)
             lines = [(reader.line_num + 1, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
     except UnicodeDecodeError as error:
@@ -94,42 +95,44 @@ def read_lines(table: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
         reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else error
         raise DataError(f"{table} cannot be read as a CSV: {reason}") from None
     for line, cells in lines:
-        if len(cells) != len(found):
-            raise DataError(f"{table} line {line} has {len(cells)} cells; expected {len(found)} ({', '.join(found)})")
-    if found and not lines:
+        if len(cells) != len(headings):
+            raise DataError(
+                f"{table} line {line} has {len(cells)} cells; expected {len(headings)} ({', '.join(headings)})"
+            )
+    if headings and not lines:
         raise DataError(f"{table} lists no images; expected a line for each below its header")
-    return found, lines
+    return headings, lines
 
 
 def _read_rows(table: str, columns: Columns) -> list[_Row]:
-    found, lines = read_lines(table)
-    path = _column(table, found, columns.path, "path_column")
-    label = _column(table, found, columns.label, "label_column")
-    own_split = columns.split != Columns().split or columns.split in found
-    split = _column(table, found, columns.split, "split_column") if own_split else None
+    headings, lines = read_lines(table)
+    path = _column(table, headings, columns.path, "path_column")
+    label = _column(table, headings, columns.label, "label_column")
+    has_split = columns.split != Columns().split or columns.split in headings
+    split_column = _column(table, headings, columns.split, "split_column") if has_split else None
 
     def row(line: int, cells: list[str]) -> _Row:
-        part = "train" if split is None else cells[split].lower()
-        if part not in SPLITS:
-            raise DataError(f"{table} line {line} has the split {part!r}; expected train, val or test")
+        split = "train" if split_column is None else cells[split_column].lower()
+        if split not in SPLITS:
+            raise DataError(f"{table} line {line} has the split {split!r}; expected train, val or test")
         if not cells[path]:
             raise DataError(f"{table} line {line} has no path in column {columns.path!r}")
-        return _Row(line, cells[path], cells[label], SPLITS[part])
+        return _Row(line, cells[path], cells[label], SPLITS[split])
 
     return [row(line, cells) for line, cells in lines]
 
 
-def _column(table: str, found: list[str], name: str, option: str) -> int:
-    if name not in found:
+def _column(table: str, headings: list[str], name: str, option: str) -> int:
+    if name not in headings:
         raise DataError(
-            f"{table} has no column {name!r}{did_you_mean(name, found)} (columns: {', '.join(found)}; "
-            f"another can be named by data.{option})"
+            f"{table} has no column {name!r}{did_you_mean(name, headings)} (columns: {', '.join(headings)}; "
+            f"data.{option} names another)"
         )
-    return found.index(name)
+    return headings.index(name)
 
 
-def _parts(cell: str, separator: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(part.strip() for part in cell.split(separator) if part.strip()))
+def _labels(cell: str, separator: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(label.strip() for label in cell.split(separator) if label.strip()))
 
 
 def _classes(
@@ -141,10 +144,10 @@ def _classes(
     first = "train" if any(row.split == "train" for row in rows) else rows[0].split
     classes = sorted({name for row, labels in zip(rows, names, strict=True) if row.split == first for name in labels})
     for row, labels in zip(rows, names, strict=True):
-        if strange := [name for name in labels if name not in classes]:
+        if unknown := [name for name in labels if name not in classes]:
             raise DataError(
-                f"{table} line {row.line} has the class {strange[0]!r} in the {row.split} split, but {first} has no "
-                f"image of it{did_you_mean(strange[0], classes)}"
+                f"{table} line {row.line} has the class {unknown[0]!r} in the {row.split} split, but {first} has no "
+                f"image of it{did_you_mean(unknown[0], classes)}"
             )
     if len(classes) < (1 if multi_label else 2):
         raise DataError(f"{table} has only {len(classes)} class ({', '.join(classes)}); expected two or more")
@@ -152,26 +155,26 @@ def _classes(
 
 
 def _keys(table: str, rows: list[_Row], root: str) -> tuple[str, list[str]]:
-    """The root proper and each row's path below it, once all are known to exist, each once."""
-    keys = [below(root, row.path) for row in rows]
-    tree_root, exists = existence(root)
-    if lost := [row.path for row, key in zip(rows, keys, strict=True) if not exists(key)]:
+    """Returns the root and each row's path below it, after checking that all exist and none is listed twice."""
+    keys = [key_of(root, row.path) for row in rows]
+    tree_root, exists = open_root(root)
+    if missing_paths := [row.path for row, key in zip(rows, keys, strict=True) if not exists(key)]:
         raise DataError(
-            f"{table} lists {len(lost)} images of {len(rows)} that do not exist below {root}: "
-            f"{', '.join(lost[:5])}{', ...' if len(lost) > 5 else ''}"
+            f"{table} lists {len(missing_paths)} images of {len(rows)} that do not exist below {root}: "
+            f"{', '.join(missing_paths[:5])}{', ...' if len(missing_paths) > 5 else ''}"
         )
     lines: dict[str, int] = {}
     for row, key in zip(rows, keys, strict=True):
         if lines.setdefault(key, row.line) != row.line:
             raise DataError(
-                f"{table} line {row.line} lists {row.path} again (first in line {lines[key]}); expected one line a "
+                f"{table} line {row.line} lists {row.path} again (first in line {lines[key]}); expected one line per "
                 f"image, several classes as a|b"
             )
     return tree_root, keys
 
 
-def below(root: str, path: str) -> str:
-    """The path of a cell as a key: relative to the root where it lies below it, with `/`."""
+def key_of(root: str, path: str) -> str:
+    """Returns the path of a cell as a key: with `/`, and relative to the root if it is below it."""
     path = path.replace("\\", "/")
     if os.path.isabs(path):
         inside = os.path.relpath(path, os.path.abspath(root))
@@ -179,8 +182,8 @@ def below(root: str, path: str) -> str:
     return os.path.normpath(path)
 
 
-def existence(root: str) -> tuple[str, Callable[[str], bool]]:
-    """The root proper (of a zip its path), and whether a key is a file below it."""
+def open_root(root: str) -> tuple[str, Callable[[str], bool]]:
+    """Returns the root (a folder, or the path of a zip) and a function that tells whether a key is a file below it."""
     if os.path.isdir(root):
         return root, lambda key: os.path.isfile(os.path.join(root, key))
     tree = walk(root)

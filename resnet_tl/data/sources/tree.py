@@ -1,4 +1,4 @@
-"""What lies under a folder or in a zip, and which of it are images."""
+"""The files in a folder or a zip, and which of them are images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SYSTEM_FILES = frozenset(["__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RE
 
 
 class Tree(NamedTuple):
-    """What lies under `root`, without hidden and system files."""
+    """The files and folders below `root`, without hidden and system files."""
 
     root: str
     files: list[str]
@@ -27,7 +27,7 @@ class Tree(NamedTuple):
 
 
 def walk(root: str) -> Tree:
-    """Everything under a folder, a zip (by its central directory) or a folder in a zip (`a.zip/b`), unsorted.
+    """Lists everything in a folder, a zip (by its central directory) or a folder in a zip (`a.zip/b`), unsorted.
 
     Raises:
         DataError: it does not exist, is none of these, or cannot be read.
@@ -53,23 +53,23 @@ def is_image(path: str) -> bool:
     return path.lower().endswith(SUFFIXES)
 
 
-def other_reader(tree: Tree, own: str) -> str:
-    """The end of a sentence about a folder without the form of boxes that `own` reads: what reads what it has."""
+def other_reader(tree: Tree, current: str) -> str:
+    """Returns the end of an error about a folder that `current` cannot read: the data class for the files in it."""
     for ending, reader in ((".json", "CocoDetection"), (".xml", "VOCDetection"), (".txt", "YoloDetection")):
-        if reader != own and any(file.endswith(ending) for file in tree.files):
-            return f"; what reads its {ending} files is --data {reader}"
+        if reader != current and any(file.endswith(ending) for file in tree.files):
+            return f"; --data {reader} reads its {ending} files"
     return ""
 
 
 def missing(path: str) -> DataError:
-    """The error for a path that does not exist, with the nearest name that does."""
-    lost = Path(path)
-    while not lost.parent.exists():
-        lost = lost.parent
-    if lost.parent.is_file():
-        return DataError(f"{path} does not exist ({lost.parent} is a file)")
-    near = did_you_mean(lost.name, (entry.name for entry in lost.parent.iterdir()))
-    where = "" if str(lost) == path else f" ({lost.parent} has no {lost.name!r})"
+    """Returns the error for a path that does not exist, with the nearest name that does."""
+    absent = Path(path)
+    while not absent.parent.exists():
+        absent = absent.parent
+    if absent.parent.is_file():
+        return DataError(f"{path} does not exist ({absent.parent} is a file)")
+    near = did_you_mean(absent.name, (entry.name for entry in absent.parent.iterdir()))
+    where = "" if str(absent) == path else f" ({absent.parent} has no {absent.name!r})"
     return DataError(f"{path} does not exist{where}{near}")
 
 
@@ -87,12 +87,12 @@ def _scan(root: str, below: str, files: list[str], folders: set[str]) -> None:
 
 
 def _zip_tree(archive: str, inside: str) -> Tree:
-    """`inside` is "" or ends in `/`."""
+    """Lists a zip; `inside` is "" or a folder in it that ends in `/`."""
     try:
         with zipfile.ZipFile(archive) as file:
             names = file.namelist()
     except zipfile.BadZipFile:
-        raise DataError(f"{archive} is damaged or no zip; expected a folder of images or a zip of one") from None
+        raise DataError(f"{archive} is damaged or not a zip; expected a folder of images or a zip of one") from None
     names = [name[len(inside) :] for name in names if name.startswith(inside) and name != inside]
     if not names:
         raise DataError(f"{archive} holds no folder {inside.rstrip('/')!r}")

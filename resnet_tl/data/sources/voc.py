@@ -1,4 +1,4 @@
-"""Pascal VOC's annotations: an XML file an image."""
+"""Pascal VOC's annotations of objects: an XML file per image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from resnet_tl.errors import DataError, did_you_mean
 
 
 class Object(NamedTuple):
-    """box: xmin, ymin, xmax, ymax as written: pixels counted from 1, the last one included."""
+    """box: xmin, ymin, xmax, ymax as written: pixels counted from 1, including the last one."""
 
     name: str
     box: list[float]
@@ -26,7 +26,7 @@ class Object(NamedTuple):
 
 
 class Document(NamedTuple):
-    """An XML file; size: (h, w), None where it says nothing."""
+    """An XML file. size: (h, w); None where it has none."""
 
     path: str
     size: tuple[int, int] | None
@@ -34,18 +34,19 @@ class Document(NamedTuple):
 
 
 def read_voc_boxes(root: str, classes: Sequence[str] | None = None, channels: int = 3) -> BoxSet:
-    """`root/{JPEGImages,Annotations,ImageSets/Main/{train,val,test}.txt}`; or XML files beside their images, in
+    """Reads `root/{JPEGImages,Annotations,ImageSets/Main/{train,val,test}.txt}`; or XML files next to their images, in
     `root` or in `root/{train,val,test}`.
 
-    Boxes become x1 = xmin - 1 to x2 = xmax on pixel edges. `difficult` objects are as crowds: no targets, and no
-    mistakes to find. Classes are those of the training images, sorted, unless `classes` (a checkpoint's) are given.
+    Boxes become x1 = xmin - 1 to x2 = xmax on pixel edges. `difficult` objects are treated like crowds: they are not
+    targets, and missing them is not an error. Classes are those of the training images, sorted, unless `classes` (a
+    checkpoint's) are given.
 
     Raises:
-        DataError: one, with everything that is wrong with the set.
+        DataError: one, with every fault of the set.
     """
     tree = walk(root)
     findings = Findings(tree.root)
-    by_split = _listed(tree, findings) if "ImageSets/Main" in tree.folders else _beside(tree, findings)
+    by_split = _listed(tree, findings) if "ImageSets/Main" in tree.folders else _xml_next_to_images(tree, findings)
     documents = {
         split: {key: document for key, xml in pairs if (document := _read(f"{tree.root}/{xml}", findings))}
         for split, pairs in by_split.items()
@@ -65,7 +66,7 @@ def _add(builder: BoxListingBuilder, documents: Iterable[Document], index: dict[
         for number, (name, box, difficult) in enumerate(document.objects, 1):
             if name not in index:
                 findings.faults.append(
-                    f"{document.path}: object {number} is a {name!r}, which is no class{did_you_mean(name, index)}"
+                    f"{document.path}: object {number} is a {name!r}, which is not a class{did_you_mean(name, index)}"
                 )
             xmin, ymin, xmax, ymax = box
             if xmin < xmax and ymin < ymax:
@@ -75,7 +76,7 @@ def _add(builder: BoxListingBuilder, documents: Iterable[Document], index: dict[
 
 
 def _listed(tree: Tree, findings: Findings) -> dict[str, list[tuple[str, str]]]:
-    """Of each split's list the images and their XML files, below the root."""
+    """Returns the images and XML files in each split's list, below the root."""
     there = set(tree.files)
     images = {_stem(file): file for file in sorted(there) if file.startswith("JPEGImages/") and is_image(file)}
     lists = {split: f"ImageSets/Main/{split}.txt" for split in ("train", "val", "test")}
@@ -102,24 +103,24 @@ def _listed(tree: Tree, findings: Findings) -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-def _beside(tree: Tree, findings: Findings) -> dict[str, list[tuple[str, str]]]:
-    """The images and XML files of equal path but for the ending, by split."""
+def _xml_next_to_images(tree: Tree, findings: Findings) -> dict[str, list[tuple[str, str]]]:
+    """Returns the images and XML files of equal path except for the ending, by split."""
     images = {file.rpartition(".")[0]: file for file in sorted(tree.files) if is_image(file)}
     xmls = sorted(file for file in tree.files if file.endswith(".xml"))
     if not xmls:
         raise DataError(
             f"{tree.root} holds neither ImageSets/Main nor .xml files; expected Pascal VOC's layout, or XML files "
-            f"beside their images{other_reader(tree, 'VOCDetection')}"
+            f"next to their images{other_reader(tree, 'VOCDetection')}"
         )
     found: dict[str, list[tuple[str, str]]] = {}
     for xml in xmls:
         path = xml.removesuffix(".xml")
         if path not in images:
-            findings.faults.append(f"{tree.root}/{xml}: its image does not exist beside it")
+            findings.faults.append(f"{tree.root}/{xml}: its image does not exist next to it")
             continue
         found.setdefault(SPLITS.get(xml.partition("/")[0].lower(), "train"), []).append((images[path], xml))
-    left = sorted(images.keys() - {xml.removesuffix(".xml") for xml in xmls})
-    findings.note("images without an XML file, left out", [images[path] for path in left])
+    unannotated = sorted(images.keys() - {xml.removesuffix(".xml") for xml in xmls})
+    findings.note("images without an XML file, skipped", [images[path] for path in unannotated])
     return found
 
 
@@ -128,7 +129,7 @@ def _read(path: str, findings: Findings) -> Document | None:
         tree = ElementTree.fromstring(read_bytes(path))
         size = _size(tree)
     except (ElementTree.ParseError, ValueError, OverflowError) as error:
-        findings.faults.append(f"{path}: is no valid XML of Pascal VOC ({error})")
+        findings.faults.append(f"{path}: is not valid XML of Pascal VOC ({error})")
         return None
     except DataError as error:
         findings.faults.append(str(error))
@@ -154,14 +155,14 @@ def _object(element: ElementTree.Element) -> Object:
 
 
 def _size(tree: ElementTree.Element) -> tuple[int, int] | None:
-    """Some programs write 0 x 0."""
+    """Returns (h, w); None where it is absent or 0 x 0, which some tools write."""
     height, width = (int(float(tree.findtext(f"size/{side}") or 0)) for side in ("height", "width"))
     return (height, width) if height and width else None
 
 
 def _classes(documents: dict[str, dict[str, Document]]) -> list[str]:
     first = "train" if "train" in documents else next(iter(documents), "")
-    return sorted({found.name for document in documents.get(first, {}).values() for found in document.objects})
+    return sorted({each.name for document in documents.get(first, {}).values() for each in document.objects})
 
 
 def _stem(file: str) -> str:

@@ -1,4 +1,4 @@
-"""YOLO's labels: a text file an image, a line an object: class and box or polygon, in fractions of the image."""
+"""YOLO's labels: a text file per image, with a line per object: class and box or polygon, in fractions of the image."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import Polygon
 
 FAR = 2.0
-"""No fraction of an image, but pixels."""
+"""Larger numbers cannot be fractions of an image, but pixels."""
 NAME_FILES = ("classes.txt", "obj.names", "labels/classes.txt")
 
 
 def read_yolo(root: str, data: str | None = None, classes: Sequence[str] | None = None, channels: int = 3) -> BoxSet:
-    """`root/images/{train,val}/*.jpg` with `root/labels/{train,val}/*.txt`, or `root/{train,val}/{images,labels}/`, or
-    labels beside their images.
+    """Reads `root/images/{train,val}/*.jpg` with `root/labels/{train,val}/*.txt`, or
+    `root/{train,val}/{images,labels}/`, or labels next to their images.
 
     Args:
         root: that folder.
-        data: the YAML below `root` with `names` and the splits' folders; None: `data.yaml` or another that has
-            `names`, or `classes.txt` with a name a line and the folders above.
-        classes: a checkpoint's, which must be the set's; None: the set's own, in their order.
+        data: the YAML below `root` with `names` and the folders of the splits; None: the first YAML that has `names`
+            (such as `data.yaml`), or `classes.txt` with a name per line and the folders above.
+        classes: class names of a checkpoint, which the set's must equal; None: the set's own, in their order.
         channels: of the images.
 
-    A line is `class x y w h` (the box's centre and size) or `class x1 y1 x2 y2 x3 y3 ...` (a polygon). An image
-    without a label file shows nothing. A class's number is its own code.
+    A line is `class x y w h` (centre and size of the box) or `class x1 y1 x2 y2 x3 y3 ...` (a polygon). An image
+    without a label file has no objects. The number of a class is its code.
 
     Raises:
-        DataError: one, with everything that is wrong with the set.
+        DataError: one, with every fault of the set.
     """
     tree = walk(root)
     findings = Findings(tree.root)
-    names, folders = _described(tree, data)
+    names, folders = _read_description(tree, data)
     order, codes = in_order_of(tree.root, names, list(range(len(names))), classes)
     builders = {}
     for split, images in _images(tree, folders, findings).items():
@@ -55,11 +55,11 @@ def read_yolo(root: str, data: str | None = None, classes: Sequence[str] | None 
 
 
 def _add_labels(tree: Tree, builder: BoxListingBuilder, index: Mapping[int, int], findings: Findings) -> None:
-    there, read, bare = set(tree.files), set(), []
+    existing, read, unlabelled = set(tree.files), set(), []
     for row, entry in enumerate(builder.entries):
-        file = next((path for path in _label_files(entry.key) if path in there), None)
+        file = next((path for path in _label_files(entry.key) if path in existing), None)
         if file is None:
-            bare.append(entry.key)
+            unlabelled.append(entry.key)
             continue
         if file in read:
             findings.faults.append(f"{tree.root}/{file}: is the label file of two images, one of them {entry.key}")
@@ -78,13 +78,13 @@ def _add_labels(tree: Tree, builder: BoxListingBuilder, index: Mapping[int, int]
                 builder.add(row, index.get(label), box, place)
             else:
                 builder.add(row, index.get(label), box, place, area=_area(polygon), mask=[polygon])
-    findings.note("images without a label file, which show nothing then", bare)
-    alone = {file for file in there - read if _may_be_labels(file, read)}
-    findings.faults += [f"{tree.root}/{file}: is a label file without an image" for file in sorted(alone)]
+    findings.note("images without a label file, taken to have no objects", unlabelled)
+    orphans = {file for file in existing - read if _may_be_labels(file, read)}
+    findings.faults += [f"{tree.root}/{file}: is a label file without an image" for file in sorted(orphans)]
 
 
 def _parsed(line: str, size: tuple[int, int]) -> tuple[int, list[float], Polygon | None]:
-    """Class, box and polygon in pixels of an image of `size` (h, w)."""
+    """Returns class, box and polygon of a line, in pixels of an image of `size` (h, w)."""
     first, *rest = line.split()
     try:
         label, values = float(first), [float(text) for text in rest]
@@ -93,7 +93,7 @@ def _parsed(line: str, size: tuple[int, int]) -> tuple[int, list[float], Polygon
     if not label.is_integer():
         raise ValueError(f"has the class {first}; expected a whole number")
     if len(values) != 4 and (len(values) < 6 or len(values) % 2):
-        raise ValueError(f"has {len(values)} numbers behind the class; expected 4, or x and y of 3 corners or more")
+        raise ValueError(f"has {len(values)} numbers after the class; expected 4, or x and y of 3 corners or more")
     if far := [value for value in values if abs(value) > FAR]:
         raise ValueError(f"has the number {far[0]:g}; expected fractions of the image, 0 to 1")
     scale = np.array([size[1], size[0]], np.float64)
@@ -102,7 +102,7 @@ def _parsed(line: str, size: tuple[int, int]) -> tuple[int, list[float], Polygon
         centre, half = points[0], points[1] / 2
         return int(label), [*(centre - half), *(centre + half)], None
     if not np.isfinite(points).all():
-        raise ValueError("has a corner that is no finite number")
+        raise ValueError("has a corner that is not a finite number")
     return int(label), [*points.min(0), *points.max(0)], points.astype(np.float32)
 
 
@@ -112,21 +112,21 @@ def _area(polygon: Polygon) -> float:
 
 
 def _lines(path: str, findings: Findings) -> list[str]:
-    """An empty file is an image that shows nothing."""
+    """Returns the lines of a file that are not blank. An empty file belongs to an image without objects."""
     try:
         return [line for line in read_bytes(path, allow_empty=True).decode().splitlines() if line.strip()]
     except DataError as error:
         findings.faults.append(str(error))
     except UnicodeDecodeError:
-        findings.faults.append(f"{path}: is no text")
+        findings.faults.append(f"{path}: is not text")
     return []
 
 
 def _label_files(key: str) -> Iterable[str]:
-    """Where the labels of an image may be: `images/` exchanged for `labels/`, or beside it."""
-    before, found, after = f"/{key}".rpartition("/images/")
+    """Yields where the labels of an image may be: in `labels/` in place of `images/`, or next to it."""
+    before, separator, after = f"/{key}".rpartition("/images/")
     stem = posixpath.splitext(key)[0]
-    if found:
+    if separator:
         yield f"{before}/labels/{posixpath.splitext(after)[0]}.txt".lstrip("/")
     yield f"{stem}.txt"
 
@@ -137,13 +137,13 @@ def _may_be_labels(file: str, read: set[str]) -> bool:
     return name.endswith(".txt") and name not in others and folder in {posixpath.dirname(path) for path in read}
 
 
-def _described(tree: Tree, data: str | None) -> tuple[list[str], dict[str, Any]]:
-    """The class names, and where the images of each split are, where a YAML says."""
+def _read_description(tree: Tree, data: str | None) -> tuple[list[str], dict[str, Any]]:
+    """Returns the class names and, where a YAML gives them, the paths of each split's images."""
     yamls = [data] if data is not None else sorted(file for file in tree.files if file.endswith((".yaml", ".yml")))
     for file in yamls:
-        described = _yaml(f"{tree.root}/{file}")
-        if "names" in described:
-            return _names(f"{tree.root}/{file}", described["names"]), _folders(file, described)
+        description = _yaml(f"{tree.root}/{file}")
+        if "names" in description:
+            return _names(f"{tree.root}/{file}", description["names"]), _folders(file, description)
         if data is not None:
             raise DataError(f"{tree.root}/{file}: has no names; expected the class names")
     for file in NAME_FILES:
@@ -158,10 +158,10 @@ def _described(tree: Tree, data: str | None) -> tuple[list[str], dict[str, Any]]
 
 def _yaml(path: str) -> dict[str, Any]:
     try:
-        described = yaml.safe_load(read_bytes(path))
+        description = yaml.safe_load(read_bytes(path))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: is no valid YAML ({' '.join(str(error).split())})") from None
-    return described if isinstance(described, dict) else {}
+        raise DataError(f"{path}: is not valid YAML ({' '.join(str(error).split())})") from None
+    return description if isinstance(description, dict) else {}
 
 
 def _names(path: str, names: Any) -> list[str]:
@@ -172,19 +172,19 @@ def _names(path: str, names: Any) -> list[str]:
     return [str(name) for name in names]
 
 
-def _folders(file: str, described: dict[str, Any]) -> dict[str, list[str]]:
-    """Of each split the paths that a YAML gives, joined to its `path`."""
-    base = posixpath.join(posixpath.dirname(file), str(described.get("path") or ""))
+def _folders(file: str, description: dict[str, Any]) -> dict[str, list[str]]:
+    """Returns the paths that a YAML gives for each split, joined to its `path`."""
+    base = posixpath.join(posixpath.dirname(file), str(description.get("path") or ""))
     folders = {}
     for word, split in SPLITS.items():
-        if given := described.get(word):
-            given = given if isinstance(given, list) else [given]
-            folders[split] = [posixpath.join(base, str(path)) for path in given]
+        if paths := description.get(word):
+            paths = paths if isinstance(paths, list) else [paths]
+            folders[split] = [posixpath.join(base, str(path)) for path in paths]
     return folders
 
 
 def _images(tree: Tree, folders: dict[str, list[str]], findings: Findings) -> dict[str, list[str]]:
-    """The images of each split, below the root."""
+    """Returns the images of each split, below the root."""
     images = sorted(filter(is_image, tree.files))
     if not folders:
         return _by_folder(tree, images)
@@ -192,43 +192,43 @@ def _images(tree: Tree, folders: dict[str, list[str]], findings: Findings) -> di
     for split, paths in folders.items():
         chosen: set[str] = set()
         for path in paths:
-            place = _place(tree, path)
-            if place is None:
+            local = _locate(tree, path)
+            if local is None:
                 findings.faults.append(f"{tree.root}: the {split} images are in {path}, which does not exist")
-            elif place in tree.folders or not place:
-                prefix = f"{place}/" if place else ""
+            elif local in tree.folders or not local:
+                prefix = f"{local}/" if local else ""
                 chosen.update(file for file in images if file.startswith(prefix))
             else:
-                chosen.update(_from_list(tree, place, findings))
+                chosen.update(_from_list(tree, local, findings))
         found[split] = sorted(chosen)
     return found
 
 
-def _place(tree: Tree, path: str) -> str | None:
-    """What a path of the YAML, perhaps of its maker's machine, is below the root: its longest end that exists."""
+def _locate(tree: Tree, path: str) -> str | None:
+    """Returns where a path of the YAML, perhaps from another machine, is below the root: its longest existing end."""
     parts = [part for part in posixpath.normpath(path).split("/") if part not in ("", ".", "..")]
     ends = ("/".join(parts[start:]) for start in range(max(1, len(parts))))
     return next((end for end in ends if not end or end in tree.folders or end in tree.files), None)
 
 
 def _from_list(tree: Tree, file: str, findings: Findings) -> list[str]:
-    """The images that a text file lists, a line each."""
-    found = []
+    """Returns the images that a text file lists, one per line."""
+    images = []
     for line in _lines(f"{tree.root}/{file}", findings):
-        place = _place(tree, line.strip())
-        if place is None:
+        local = _locate(tree, line.strip())
+        if local is None:
             findings.faults.append(f"{tree.root}/{file}: lists {line.strip()}, which does not exist")
         else:
-            found.append(place)
-    return found
+            images.append(local)
+    return images
 
 
 def _by_folder(tree: Tree, images: list[str]) -> dict[str, list[str]]:
-    """By the split that a folder of their paths says; all `train` where none does."""
-    found: dict[str, list[str]] = {}
+    """Returns the images by the split in the name of one of their folders; `train` where there is none."""
+    by_split: dict[str, list[str]] = {}
     for image in images:
-        words = [SPLITS[part.lower()] for part in posixpath.dirname(image).split("/") if part.lower() in SPLITS]
-        found.setdefault(words[0] if words else "train", []).append(image)
-    if not found:
+        words = [SPLITS[name.lower()] for name in posixpath.dirname(image).split("/") if name.lower() in SPLITS]
+        by_split.setdefault(words[0] if words else "train", []).append(image)
+    if not by_split:
         raise DataError(f"{tree.root} holds no images; expected {tree.root}/images/{{train,val}}/*.jpg")
-    return found
+    return by_split

@@ -24,7 +24,7 @@ def write(folder: Path, text: str) -> str:
     return str(folder / "set.csv")
 
 
-def test_few_columns_are_enough_and_one_split_is_train(images: Path) -> None:
+def test_few_columns_are_enough_and_a_single_split_is_train(images: Path) -> None:
     found = read_box_table(
         write(images, "path;label;x1;y1;x2;y2\na.png;dog;1;2;3.5;4\nb.png;;;;;\na.png;cat;0;0;9;9\n")
     )
@@ -36,7 +36,7 @@ def test_few_columns_are_enough_and_one_split_is_train(images: Path) -> None:
     assert len(listing.objects(1).labels) == 0
 
 
-def test_images_may_lie_elsewhere(images: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_images_may_be_elsewhere(images: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     table = write(elsewhere, f"path,label,x1,y1,x2,y2\n{images}/a.png,dog,1,2,3,4\nb.png,dog,1,2,3,4\n")
     found = read_box_table(table, str(images))
@@ -61,14 +61,14 @@ def test_every_faulty_line_is_named(images: Path) -> None:
     assert "has 7 faults" in heading
     for fault in (
         "line 3 has the box 1, 2, 3, ; expected four numbers",
-        "line 4 is of lost.png, which does not exist",
-        "line 5 has the label '', which is no class",
+        "line 4 lists lost.png, which does not exist",
+        "line 5 has the label '', which is not a class",
         "line 6 has the split 'trian'; expected train, val or test",
         "line 7 has no path",
-        "line 8 has the label 'dgo', which is no class; did you mean 'dog'?",
-        "line 8 and others of its image say no size, or several",
+        "line 8 has the label 'dgo', which is not a class; did you mean 'dog'?",
+        "line 8 and others of its image give no size, or several",
     ):
-        assert sum(fault in said for said in faults) == 1, fault
+        assert sum(fault in line for line in faults) == 1, fault
 
 
 @pytest.mark.parametrize(

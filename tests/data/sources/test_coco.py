@@ -85,7 +85,7 @@ def test_long_runs_and_falling_differences_in_the_text_of_run_lengths(tmp_path: 
     assert (to_pixels(found, 500, 400) == inside).all()
 
 
-def test_run_lengths_turn_with_the_image(tmp_path: Path) -> None:
+def test_run_lengths_rotate_with_the_image(tmp_path: Path) -> None:
     inside = np.zeros((20, 30), np.uint8)
     inside[2:9, 4:6] = inside[8:9, 4:20] = 1
     for orientation in (6, 7):
@@ -119,7 +119,7 @@ def test_crowds_ids_and_images_without_objects(tmp_path: Path) -> None:
     assert [sample.target for sample in listing] == [(), (0, 1)]
 
 
-def test_boxes_stand_in_for_masks_that_lack(tmp_path: Path) -> None:
+def test_objects_without_a_mask_fall_back_to_their_boxes(tmp_path: Path) -> None:
     lacking = [thing(2, segmentation=[]), thing(3, segmentation=[[1, 1, 2, 2]])]
     found = read_coco(str(write(tmp_path, [thing(1), *lacking])))
     assert found.notes == [f"{tmp_path}: objects without a mask, which fall back to their boxes: 2"]
@@ -171,21 +171,21 @@ def test_every_fault_is_named_with_file_and_id(tmp_path: Path) -> None:
         f"{path}: images 1 and 4 are both 1.png",
         f'{path}: the image {{"id": 6}} lacks id or file_name',
         f"{path}: image 5 (5.png): is 30 x 20 pixels, but annotated as 31 x 20",
-        f"{path}: annotation 10 has an id that another one has",
-        f"{path}: annotation 11 is of image 77, which is not listed",
+        f"{path}: annotation 10 has the id of another annotation",
+        f"{path}: annotation 11 has the image_id 77, which is not listed",
         f"{path}: annotation 12 has the category 3, which is not listed",
         f"{path}: image 1 (1.png): annotation 13 (cat) has the box [1, 1, nan, 5]; expected four finite numbers",
         f"{path}: annotation 14 has the box [1, 1, null, 4]; expected four finite numbers",
         f"{path}: annotation 15 has the box [1, 1, 4]; expected four finite numbers",
         f"{path}: annotation 16 has a mask of [21, 30] (h, w), but its image is [20, 30]",
         f"{path}: annotation 17 has a mask whose run lengths are not those of 20 x 30 (h, w) pixels",
-        f"{path}: annotation 18 has a mask that is neither run lengths nor COCO's text of them",
-        f"{path}: annotation 19 has a polygon that is no list of x, y, x, y ...",
-        f"{path}: annotation 20 has a polygon with a corner that is no finite number",
+        f"{path}: annotation 18 has a mask that is neither run lengths nor COCO's compressed text",
+        f"{path}: annotation 19 has a polygon that is not a list of x, y, x, y ...",
+        f"{path}: annotation 20 has a polygon with a corner that is not a finite number",
         f"{path}: annotation 21 has the category 9, which is not listed",
         f"{path}: annotation 23 has a segmentation that is neither polygons nor run lengths",
-        f"{path}: annotation 24 is of image None, which is not listed",
-        f"{path}: annotation 25 has a polygon with a corner that is no finite number",
+        f"{path}: annotation 24 has the image_id None, which is not listed",
+        f"{path}: annotation 25 has a polygon with a corner that is not a finite number",
         f"{path}: annotation 26 has the category 6, which is not listed",
         f"{path}: annotation 26 has a segmentation that is neither polygons nor run lengths",
         f"{path}: image 1 (1.png): annotation 26 has the box [inf, 1, inf, 2]; expected four finite numbers",
@@ -198,7 +198,7 @@ def test_broken_files_and_categories(tmp_path: Path) -> None:
     write(tmp_path, [thing(1)], file="train.json")
     (tmp_path / "val.json").write_text('{"images": [')
     assert faults_of(tmp_path) == [
-        f"  {tmp_path}/val.json: is no valid json (Expecting value: line 1 column 13 (char 12))"
+        f"  {tmp_path}/val.json: is not valid json (Expecting value: line 1 column 13 (char 12))"
     ]
     (tmp_path / "val.json").write_text('{"images": [], "annotations": [7], "categories": [[]]}')
     assert "has no list of annotations and none of categories" in faults_of(tmp_path)[0]
@@ -237,10 +237,10 @@ def test_layouts_are_found(tmp_path: Path, files: dict[str, str], images: str) -
     }
 
 
-def test_files_can_be_named_and_names_that_say_nothing_are_an_error(tmp_path: Path) -> None:
+def test_files_can_be_named_and_names_without_a_split_are_an_error(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write(tmp_path, [thing(1)], file=f"{name}.json")
-    with pytest.raises(DataError, match=r"no name says which split it is \(one.json, two.json\)"):
+    with pytest.raises(DataError, match=r"no file name contains a split \(one.json, two.json\)"):
         read_coco(str(tmp_path))
     found = read_coco(str(tmp_path), {"train": "two.json"}, images="")
     assert found.splits.keys() == {"train"}

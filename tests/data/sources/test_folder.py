@@ -74,38 +74,38 @@ class TestLayouts:
     def test_one_split_alone(self, tmp_path: Path, as_zip: bool, split: str) -> None:
         assert layout(self.read(tmp_path, under(split + "/"), as_zip)) == {split: want(split + "/")}
 
-    def test_system_files_are_passed_over_and_others_counted(self, tmp_path: Path, as_zip: bool) -> None:
+    def test_system_files_are_ignored_and_others_counted(self, tmp_path: Path, as_zip: bool) -> None:
         junk = [".DS_Store", "cat/.hidden.jpg", "cat/Thumbs.db", "__MACOSX/cat/._1.jpg", ".git/x/y.jpg"]
         found = self.read(tmp_path, [*CLASSES, *junk, "cat/notes.txt", "dog/1.heic", "dog/2.heic", "cover.jpg"], as_zip)
         assert layout(found) == {"train": WANT}
         root = str(tmp_path / ("set.zip" if as_zip else "set"))
         assert found.notes == [
-            f"{root}: left out files that are no images (.heic 2, .txt 1)",
-            f"{root}: left out images in no class folder (1, first cover.jpg)",
+            f"{root}: skipped files that are not images (.heic 2, .txt 1)",
+            f"{root}: skipped images outside of class folders (1, first cover.jpg)",
         ]
 
-    def test_folders_without_images_beside_splits_do_not_matter(self, tmp_path: Path, as_zip: bool) -> None:
+    def test_folders_without_images_next_to_splits_do_not_matter(self, tmp_path: Path, as_zip: bool) -> None:
         found = self.read(tmp_path, [*under("train/"), *under("val/"), "annotations/a.json"], as_zip)
         assert set(found.splits) == {"train", "val"}
 
-    def test_folders_of_images_beside_two_splits_are_left_out_and_said(self, tmp_path: Path, as_zip: bool) -> None:
+    def test_folders_of_images_next_to_two_splits_are_skipped_with_a_note(self, tmp_path: Path, as_zip: bool) -> None:
         found = self.read(tmp_path, [*under("train/"), *under("val/"), "unlabelled/1.jpg"], as_zip)
         assert set(found.splits) == {"train", "val"}
-        assert "left out the folders 'unlabelled' beside the splits 'train', 'val'" in found.notes[0]
+        assert "skipped the folders 'unlabelled' next to the splits 'train', 'val'" in found.notes[0]
 
     def test_a_class_may_be_called_train(self, tmp_path: Path, as_zip: bool) -> None:
         assert self.read(tmp_path, ["bus/1.jpg", "train/1.jpg"], as_zip).classes == ["bus", "train"]
 
 
 @pytest.mark.parametrize("top", ["photos/", "download/photos/"])
-def test_a_zip_may_have_one_folder_around_it_all(tmp_path: Path, top: str) -> None:
+def test_a_zip_may_have_one_folder_around_everything(tmp_path: Path, top: str) -> None:
     root = pack(tmp_path / "set.zip", [top, *under(top + "train/"), *under(top + "val/")])
     found = read_folder(root)
     assert layout(found) == {"train": want("train/"), "val": want("val/")}
     assert found.splits["train"][0].path == f"{root}/{top}train/cat/1.jpg"
 
 
-def test_a_root_may_lie_in_a_zip(tmp_path: Path) -> None:
+def test_a_root_may_be_in_a_zip(tmp_path: Path) -> None:
     root = pack(tmp_path / "set.zip", [*under("a/b/"), "c/1.jpg"])
     found = read_folder(root + "/a/b/")
     assert layout(found) == {"train": WANT}
@@ -114,7 +114,7 @@ def test_a_root_may_lie_in_a_zip(tmp_path: Path) -> None:
         read_folder(root + "/a/c")
 
 
-def test_keys_do_not_depend_on_where_the_folder_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_do_not_depend_on_where_the_folder_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(tmp_path / "a" / "set", CLASSES)
     pack(tmp_path / "set.zip", CLASSES)
     monkeypatch.chdir(tmp_path)
@@ -156,7 +156,7 @@ class TestErrors:
         (tmp_path / "set.tar.gz").write_bytes(b"x")
         self.refused(tmp_path / "set.tar.gz", "set.tar.gz is a file; expected a folder of images or a .zip of one")
         (tmp_path / "set.zip").write_bytes(b"x")
-        self.refused(tmp_path / "set.zip", "set.zip is damaged or no zip")
+        self.refused(tmp_path / "set.zip", "set.zip is damaged or not a zip")
 
     def test_no_images(self, tmp_path: Path) -> None:
         root = plant(tmp_path / "set", ["cat/a.txt", "dog/"])
@@ -183,9 +183,9 @@ class TestErrors:
         root = plant(tmp_path / "half", [*under("train/"), "test/2.jpg"])
         self.refused(root, f"{root}/test holds images (1) but no class folders")
 
-    def test_a_split_beside_classes(self, tmp_path: Path) -> None:
+    def test_a_split_next_to_classes(self, tmp_path: Path) -> None:
         root = plant(tmp_path / "set", [*under("train/"), *under("more/")])
-        self.refused(root, "holds the split 'train' beside other folders of images ('more')")
+        self.refused(root, "holds the split 'train' next to other folders of images ('more')")
 
     def test_one_split_twice(self, tmp_path: Path) -> None:
         root = plant(tmp_path / "set", [*under("train/"), *under("val/"), *under("valid/")])

@@ -26,7 +26,7 @@ def write(folder: Path, text: str, encoding: str = "utf-8") -> str:
     return str(folder / "set.csv")
 
 
-def test_paths_lie_below_the_csvs_own_folder(photos: Path) -> None:
+def test_paths_are_relative_to_the_csvs_folder(photos: Path) -> None:
     found = read_table(write(photos, "path,label\nb.jpg,dog\na.jpg,cat\nin/d.jpg,cat\n"))
     assert found.classes == ["cat", "dog"]
     assert not found.multi_label
@@ -56,7 +56,7 @@ def test_several_labels(photos: Path) -> None:
     assert [sample.target for sample in found.splits["train"]] == [(0, 1), (0,), ()]
 
 
-def test_whether_there_are_several_labels_can_be_said(photos: Path) -> None:
+def test_multi_label_can_be_set(photos: Path) -> None:
     table = write(photos, "path,label\na.jpg,dog\nb.jpg,cat\n")
     assert [sample.target for sample in read_table(table, multi_label=True).splits["train"]] == [(1,), (0,)]
     table = write(photos, "path,label\na.jpg,cat|kitten\nb.jpg,cat\n")
@@ -102,8 +102,8 @@ def test_classes_of_a_checkpoint(photos: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("filename,label\na.jpg,cat\n", "no column 'path' (columns: filename, label; another can be named by data."),
-        ("path,lable\na.jpg,cat\n", "has no column 'label'; did you mean 'lable'? (columns: path, lable; another"),
+        ("filename,label\na.jpg,cat\n", "no column 'path' (columns: filename, label; data.path_column names another"),
+        ("path,lable\na.jpg,cat\n", "did you mean 'lable'? (columns: path, lable; data.label_column names another"),
         ("path,label\n", "lists no images"),
         ("", "has no column 'path'"),
         ("path,label\na.jpg,cat\nb.jpg\n", "line 3 has 1 cells; expected 2 (path, label)"),

@@ -65,35 +65,33 @@ def test_every_fault_is_named(folder: Path) -> None:
             "2007_1.xml: object 2 has no name",
             "2007_1.xml: object 3 (dog) has no bndbox of four numbers",
             "2007_1.xml: object 4 (cat) has no bndbox of four numbers",
-            "2007_4.xml: is no valid XML of Pascal VOC (no element found: line 1, column 20)",
+            "2007_4.xml: is not valid XML of Pascal VOC (no element found: line 1, column 20)",
         ),
         strict=True,
     ):
         assert expected in fault
 
 
-def test_images_without_an_xml_file_beside_them_are_left_out(tmp_path: Path) -> None:
+def test_images_without_an_xml_file_next_to_them_are_skipped(tmp_path: Path) -> None:
     for name in ("a", "b"):
         Image.new("RGB", (12, 10)).save(tmp_path / f"{name}.png")
     (tmp_path / "a.xml").write_text(f"<annotation>{CAT}</annotation>")
     found = read_voc_boxes(str(tmp_path))
     assert found.splits["train"].keys() == ["a.png"]
-    assert found.notes == [f"{tmp_path}: images without an XML file, left out (1): b.png"]
+    assert found.notes == [f"{tmp_path}: images without an XML file, skipped (1): b.png"]
     (tmp_path / "a.xml").unlink()
-    with pytest.raises(DataError, match=r"holds neither ImageSets/Main nor.* beside their images$"):
+    with pytest.raises(DataError, match=r"holds neither ImageSets/Main nor.* next to their images$"):
         read_voc_boxes(str(tmp_path))
 
 
-def test_a_folder_of_another_form_is_told_its_reader(tmp_path: Path) -> None:
+def test_a_folder_in_another_format_names_its_reader(tmp_path: Path) -> None:
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / "a.txt").write_text("0 0.5 0.5 0.1 0.1\n")
-    with pytest.raises(DataError, match=r"; what reads its \.txt files is --data YoloDetection$"):
+    with pytest.raises(DataError, match=r"; --data YoloDetection reads its \.txt files$"):
         read_voc_boxes(str(tmp_path))
     (tmp_path / "a.json").write_text("{}")
-    with pytest.raises(DataError, match=r"; what reads its \.json files is --data CocoDetection$"):
+    with pytest.raises(DataError, match=r"; --data CocoDetection reads its \.json files$"):
         read_voc_boxes(str(tmp_path))
     (tmp_path / "a.json").rename(tmp_path / "a.xml")
-    with pytest.raises(
-        DataError, match=r"as instances_train\.json; what reads its \.xml files is --data VOCDetection$"
-    ):
+    with pytest.raises(DataError, match=r"as instances_train\.json; --data VOCDetection reads its \.xml files$"):
         read_coco(str(tmp_path))

@@ -46,13 +46,13 @@ def test_polygons_are_masks_and_boxes(folder: Path) -> None:
     assert read_yolo(str(folder)).notes == [f"{folder}: objects without a mask, which fall back to their boxes: 1"]
 
 
-def test_an_image_without_labels_shows_nothing_and_is_named(folder: Path) -> None:
+def test_an_image_without_labels_has_no_objects_and_is_named(folder: Path) -> None:
     image(folder / "images" / "2.png")
     image(folder / "images" / "3.png")
     (folder / "labels" / "3.txt").write_text("")
     found = read_yolo(str(folder))
     assert len(found.splits["train"]) == 3
-    assert found.notes == [f"{folder}: images without a label file, which show nothing then (1): images/2.png"]
+    assert found.notes == [f"{folder}: images without a label file, taken to have no objects (1): images/2.png"]
 
 
 @pytest.mark.parametrize(
@@ -62,11 +62,11 @@ def test_an_image_without_labels_shows_nothing_and_is_named(folder: Path) -> Non
         ("-1 0.5 0.5 0.2 0.4", "line 1 has the class -1; expected 0 to 1"),
         ("0.5 0.5 0.5 0.2 0.4", "line 1 has the class 0.5; expected a whole number"),
         ("dog 0.5 0.5 0.2 0.4", "line 1 is 'dog 0.5 0.5 0.2 0.4'; expected numbers"),
-        ("0 0.5 0.5 0.2", "line 1 has 3 numbers behind the class; expected 4, or x and y of 3 corners or more"),
-        ("0 0.5 0.5 0.2 0.4 0.9", "line 1 has 5 numbers behind the class"),
+        ("0 0.5 0.5 0.2", "line 1 has 3 numbers after the class; expected 4, or x and y of 3 corners or more"),
+        ("0 0.5 0.5 0.2 0.4 0.9", "line 1 has 5 numbers after the class"),
         ("0 12 9 20 14", "line 1 has the number 12; expected fractions of the image, 0 to 1"),
         ("0 nan 0.5 0.2 0.4", "line 1 (cat) has the box [nan, 6, nan, 14]; expected four finite numbers"),
-        ("0 nan 0.5 0.2 0.4 0.1 0.1", "line 1 has a corner that is no finite number"),
+        ("0 nan 0.5 0.2 0.4 0.1 0.1", "line 1 has a corner that is not a finite number"),
     ],
 )
 def test_a_faulty_line_is_named(folder: Path, line: str, complaint: str) -> None:
@@ -111,7 +111,7 @@ def test_splits_of_a_yaml(tmp_path: Path, text: str, path: str) -> None:
     }
 
 
-def test_labels_beside_their_images(tmp_path: Path) -> None:
+def test_labels_next_to_their_images(tmp_path: Path) -> None:
     image(tmp_path / "a b.png")
     (tmp_path / "a b.txt").write_text("0 0.5 0.5 0.2 0.4\n")
     (tmp_path / "classes.txt").write_text("cat\n")
@@ -123,7 +123,7 @@ def test_labels_beside_their_images(tmp_path: Path) -> None:
     [
         ("data.yaml", "names: [cat, cat]", r"data.yaml: names is \['cat', 'cat'\]; expected a list of names"),
         ("data.yaml", "names: {1: cat}", r"data.yaml: names is \{1: 'cat'\}"),
-        ("data.yaml", "names: [cat", "data.yaml: is no valid YAML"),
+        ("data.yaml", "names: [cat", "data.yaml: is not valid YAML"),
         ("data.yaml", "names: [cat, dog]\ntrain: nowhere", "the train images are in nowhere, which does not exist"),
         ("other.txt", "cat", "has neither a data.yaml with names nor classes.txt"),
     ],
