@@ -8,6 +8,7 @@ A comment in the line before a block changes how it is tested:
     <!-- slow -->                       by the slow tests alone, in a process of its own
     <!-- exit code 2 -->                the command is refused, by one sentence
     <!-- exit code 0 or 1 -->           either
+    <!-- printed -->                    each line of the block was printed by the command before it
 A block whose first line is `# file: NAME` is written to that file, in place of being run.
 """
 
@@ -26,7 +27,7 @@ _BLOCK = re.compile(r"^(?:<!-- (?P<mark>.*?) -->\n)?```(?P<language>\w*)\n(?P<te
 
 _QUICK = {
     "data.num_workers": "0",
-    "trainer.max_epochs": "4",
+    "trainer.max_epochs": "2",
     "trainer.limit_train_batches": "2",
     "trainer.limit_val_batches": "2",
 }
@@ -44,7 +45,6 @@ _BOXES = {
     "data.image_size": "64",
     "data.max_size": "80",
     "data.batch_size": "4",
-    "trainer.max_epochs": "3",
     "trainer.limit_train_batches": "1",
     "trainer.limit_val_batches": "1",
 }
@@ -52,7 +52,7 @@ STAND_INS = {
     "quickstart": {**_QUICK, "data.root": "photos"},
     "classify/": {**_QUICK, **_CIFAR, "data.image_size": "32", "data.batch_size": "8"},
     "detect/": _BOXES,
-    "instance/": _BOXES,
+    "instance/": {**_BOXES, "model.head.samples": "8"},
     "segment/": {**_QUICK, **_RANDOM, "data.image_size": "32", "data.short": "32", "data.batch_size": "4"},
     "": _QUICK,
 }
@@ -127,6 +127,7 @@ def quick(fit: Callable[..., Any]) -> Callable[..., Any]:
 
     def with_stand_ins(recipe: Any = None, **options: Any) -> Any:
         more = stand_ins(recipe) if isinstance(recipe, str) else {}
-        return fit(recipe, **{**more, **options})
+        quickly = {"trainer.max_epochs": 2} if "trainer.max_epochs" in options else {}
+        return fit(recipe, **{**more, **options, **quickly})
 
     return with_stand_ins

@@ -62,8 +62,8 @@ def here(request: pytest.FixtureRequest, few_photos: Path, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("name", RUNNING)
-def test_a_page_runs(name: str, here: Path) -> None:
-    _run([block for block in blocks(ROOT / name) if not block.slow], name, here, _in_this_process)
+def test_a_page_runs(name: str, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    _run([block for block in blocks(ROOT / name) if not block.slow], name, here, _in_this_process, capfd)
 
 
 @pytest.mark.slow
@@ -78,7 +78,13 @@ def test_what_is_not_run_is_little_and_says_why() -> None:
     assert len(marks) <= 8
 
 
-def _run(chosen: list[Block], name: str, folder: Path, call: Callable[[list[str]], int]) -> None:
+def _run(
+    chosen: list[Block],
+    name: str,
+    folder: Path,
+    call: Callable[[list[str]], int],
+    capture: pytest.CaptureFixture[str] | None = None,
+) -> None:
     namespace: dict[str, Any] = {}
     for block in chosen:
         at = f"{name}:{block.line}"
@@ -88,7 +94,13 @@ def _run(chosen: list[Block], name: str, folder: Path, call: Callable[[list[str]
             assert yaml.safe_load(block.text), at
         elif block.runs and block.language == "python":
             exec(compile(block.text, at, "exec"), namespace)
+        elif block.mark == "printed" and capture is not None:
+            printed = "".join(capture.readouterr())
+            missing = [line for line in block.text.splitlines() if line.strip() not in printed]
+            assert missing == [], f"{at}: not printed; what was: {printed}"
         elif block.runs and block.language == "bash":
+            if capture is not None:
+                capture.readouterr()
             for words in block.commands():
                 assert words[0] in ("resnet-tl", "make"), f"{at}: {words[0]} is not a command of ours; mark the block"
                 if words[0] == "resnet-tl":
