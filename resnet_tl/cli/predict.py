@@ -40,7 +40,7 @@ def run(verb: str, command: Command) -> int:
     parser.add_argument("run", nargs="?")
     parser.add_argument("images", nargs="*")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--draw", action="store_true")
+    parser.add_argument("--draw", action="store_true", default=None)
     parser.add_argument("--score", type=float)
     parser.add_argument("--top", type=int)
     parser.add_argument("--batch-size", type=int)
@@ -64,7 +64,7 @@ def run(verb: str, command: Command) -> int:
 
     predictor = load(options.run, device=options.device, trust_code=options.trust_code, batch_size=options.batch_size)
     for option, task in (("top", "classification"), ("score", "detection"), ("draw", "detection")):
-        if getattr(options, option) not in (None, False) and predictor.task != task:
+        if getattr(options, option) is not None and predictor.task != task:
             raise wrong_task(f"--{option}", task, predictor.task)
     if isinstance(predictor, BoxPredictor):
         return _objects(predictor, options)
@@ -91,7 +91,9 @@ def _masks(predictor: MaskPredictor, options: Namespace) -> int:
     from resnet_tl.prediction.writers.masks import mask_folder
     from resnet_tl.prediction.writers.output import write
 
-    folder = options.out or FOLDER
+    folder: Path = options.out or FOLDER
+    if folder.suffix in FILES:
+        raise RecipeError(f"--out {folder}: masks need a folder; expected a name without {folder.suffix}")
     predictions = predictor.stream(options.images, on_error=options.on_error)
     return _report(folder, write(predictions, [mask_folder(folder, predictor.classes, predictor.colours)]))
 

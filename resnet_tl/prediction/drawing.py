@@ -85,7 +85,7 @@ def _inside(box: npt.NDArray[np.float32], size: tuple[int, int]) -> Box:
 
 
 def _place(box: npt.NDArray[np.float32], plate: tuple[float, float], size: tuple[int, int], taken: list[Box]) -> Box:
-    """Where a caption goes: above the box, else in its corner, below it or at its right, wherever it hides no other."""
+    """Where a caption goes: above the box, else in its corner, below it or at its right, where it hides no other."""
     (x0, y0, x1, y1), (width, height) = box.tolist(), plate
     corners = [(x0, y0 - height), (x0, y0), (x0, y1), (x1 - width, y1 - height), (x1, y0)]
     places = [_moved_inside(corner, plate, size) for corner in corners]

@@ -62,19 +62,21 @@ class MaskPredictor(Predictor[MaskPrediction]):
         original = (image.shape[0], image.shape[1])
         pixels = np.ascontiguousarray(self._loader.transform(image, original, SEED))
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.network.mean.device)
-        return _at_size(segment(self.network, images, None, self.inference)[0], original)
+        return _at_size(segment(self.network, images, None, self.inference), original)[0]
 
     def _predict_images(self, images: Tensor, inputs: Sequence[Input], options: Options) -> Iterator[MaskPrediction]:
         logits = segment(self.network, images, None, self.inference)
-        for each, maps in zip(inputs, logits, strict=True):
+        for number, each in enumerate(inputs):
             assert each.image is not None
-            # One image after another: K maps of the size of a large photograph fill memory.
-            mask = _at_size(maps, (each.image.shape[0], each.image.shape[1])).argmax(0)
-            yield MaskPrediction(each.index, each.path, each.image, mask.to(torch.uint8).cpu().numpy())
+            # One image after another, as K maps of the size of a large photograph fill memory. A slice stays
+            # channels-last, where an index does not, and resizes in half the time.
+            maps = _at_size(logits[number : number + 1], (each.image.shape[0], each.image.shape[1]))
+            mask = maps[0].argmax(0).to(torch.uint8).cpu().numpy()
+            yield MaskPrediction(each.index, each.path, each.image, mask)
 
 
 def _at_size(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """`[K, h, w]` -> `[K, H, W]`."""
+    """`[1, K, h, w]` -> `[1, K, H, W]`."""
     if logits.shape[-2:] == size:
         return logits
-    return F.interpolate(logits[None], size=size, mode="bilinear", align_corners=False)[0]
+    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)

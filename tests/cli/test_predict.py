@@ -18,7 +18,7 @@ from resnet_tl.models.network import Backbone, build
 
 @pytest.fixture
 def checkpoint(here: Path) -> Path:
-    """A network nobody trained, saved as a task saves it."""
+    """An untrained network, saved as a task saves it."""
     backbone = {"name": "resnet_tiny"}
     head = {"class_path": "resnet_tl.models.heads.classification.LinearHead", "init_args": {}}
     network = build(Backbone(**backbone), None, LinearHead, ["blue", "green", "red"])
@@ -47,6 +47,47 @@ def test_predictions_go_to_csv_json_and_the_terminal(
     printed = resnet_tl(line, images / "val" / "red").out.splitlines()
     assert len(printed) == 4
     assert printed[0].split("  ")[1].startswith(f"{rows[0]['label']} ")
+
+
+SAVED = Path(__file__).resolve().parents[1] / "fixtures" / "saved_2026_11"
+
+
+@pytest.mark.parametrize(
+    ("network", "option", "message"),
+    [
+        ("segmentation.ckpt", "--top 3", "--top applies to classification, but this network does segmentation"),
+        ("segmentation.ckpt", "--score 0", "--score applies to detection, but this network does segmentation"),
+        ("segmentation.ckpt", "--draw", "--draw applies to detection, but this network does segmentation"),
+        ("segmentation.ckpt", "--out a.csv", "--out a.csv: masks need a folder; expected a name without .csv"),
+        ("detection.ckpt", "--top 3", "--top applies to classification, but this network does detection"),
+        ("detection.ckpt", "--score 2", "score: 2.0; expected 0 to 1"),
+        ("half_run", "--draw", "--draw applies to detection, but this network does classification"),
+    ],
+)
+def test_options_of_other_tasks_are_refused(
+    resnet_tl: Callable[..., Any], here: Path, images: Path, network: str, option: str, message: str
+) -> None:
+    repair = "; remove it" if "applies" in message else ""
+    done = resnet_tl(f"predict {{}} {{}} {option}", SAVED / network, images)
+    assert done == (2, "", f"error: {message}{repair}\n")
+    assert [path.name for path in here.iterdir()] == ["photos.yaml"]
+
+
+@pytest.mark.parametrize("network", ["segmentation.ckpt", "detection.ckpt"])
+def test_a_failed_run_leaves_no_folder_that_blocks_the_next(
+    resnet_tl: Callable[..., Any], here: Path, images: Path, network: str
+) -> None:
+    (here / "cut.png").write_bytes(b"\x89PNG")
+    line = "predict {} {} cut.png --out found"
+    failed = resnet_tl(line, SAVED / network, images / "val" / "red")
+    assert failed.code == 2
+    assert "cut.png" in failed.err
+    assert not (here / "found").exists()
+    with pytest.warns(UserWarning, match="skipped: cut.png"):
+        done = resnet_tl(f"{line} --on-error skip --batch-size 2", SAVED / network, images / "val" / "red")
+    assert done.code == 0, done.err
+    assert done.err.endswith("found: 4 images\n")
+    assert (here / "found").is_dir()
 
 
 def test_a_file_is_never_written_over(

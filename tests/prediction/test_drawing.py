@@ -1,4 +1,4 @@
-"""Images with boxes, words and masks."""
+"""Images with boxes, captions and masks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from resnet_tl.prediction.drawing import colour_of, draw
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 24), (128, 160), (600, 900), (1500, 1000)])
-def test_words_are_readable_at_any_size(height: int, width: int) -> None:
-    """A plate of words stands on the box: its height is a share of the image's."""
+def test_captions_are_readable_at_any_size(height: int, width: int) -> None:
+    """The caption's plate is above the box; its height is a share of the image's."""
     plain = np.full((height, width, 3), 90, np.uint8)
     box = np.array([[0.2 * width, 0.4 * height, 0.8 * width, 0.9 * height]], np.float32)
     image = np.asarray(draw(plain, box, [3], ["cat 97 %"]))
@@ -25,7 +25,7 @@ def test_words_are_readable_at_any_size(height: int, width: int) -> None:
     assert not coloured[(y0 + y1) // 2, (x0 + x1) // 2]
 
 
-def test_a_mask_is_seen_through_and_has_a_rim() -> None:
+def test_a_mask_is_half_transparent_and_has_a_rim() -> None:
     plain = np.full((480, 480, 3), 100, np.uint8)
     mask = Cutout(np.ones((100, 80), bool), 200, 150)
     image = np.asarray(draw(plain, np.array([[150, 200, 230, 300]], np.float32), [1], [""], [mask])).astype(int)
@@ -34,8 +34,8 @@ def test_a_mask_is_seen_through_and_has_a_rim() -> None:
     assert (image[400, 400] == 100).all()
 
 
-def test_words_hide_no_other_words_where_there_is_room() -> None:
-    """Two boxes that begin at one corner."""
+def test_captions_do_not_hide_each_other_where_there_is_room() -> None:
+    """Two boxes with one corner in common."""
     plain = np.zeros((500, 500, 3), np.uint8)
     boxes = np.array([[100, 100, 400, 400], [100, 100, 300, 300]], np.float32)
     both = np.asarray(draw(plain, boxes, [0, 1], ["first", "second"])).astype(int)
@@ -47,7 +47,7 @@ def test_words_hide_no_other_words_where_there_is_room() -> None:
     assert plates[0] > 0.9 * alone[0]
 
 
-def test_the_image_given_stays_as_it_is() -> None:
+def test_the_input_image_is_not_changed() -> None:
     plain = np.zeros((500, 500, 3), np.uint8)
     draw(plain, np.array([[1, 1, 9, 9]], np.float32), [0], ["a"], [Cutout(np.ones((8, 8), bool), 1, 1)])
     assert not plain.any()

@@ -1,4 +1,4 @@
-"""Images are decoded ahead, in order, and no further than wanted."""
+"""Images are decoded ahead, in order, and only so far."""
 
 from __future__ import annotations
 
