@@ -63,11 +63,11 @@ from pathlib import Path
 Path(__file__).with_name("imported").touch()
 import albumentations
 from resnet_tl.models.heads.classification import LinearHead
-from resnet_tl.models.resnet import resnet
+from resnet_tl.models.resnet import ResNet, resnet
 
 class Mine(LinearHead): pass
 class Mirror(albumentations.HorizontalFlip): pass
-def trunk(in_channels): return resnet("resnet_tiny", in_channels=in_channels)
+def trunk(in_channels) -> ResNet: return resnet("resnet_tiny", in_channels=in_channels)
 """
 
 
