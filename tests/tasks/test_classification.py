@@ -107,7 +107,7 @@ def test_a_checkpoint_is_enough_to_predict_and_safe_to_read(tmp_path: Path) -> N
     assert (saved.preprocessing.size, saved.preprocessing.crop) == (32, 1.0)
 
 
-def test_a_task_from_python_tells_all_its_options() -> None:
+def test_the_spec_of_a_task_from_python_has_all_options() -> None:
     init_args = Classification(["a", "b"], Backbone(name="resnet_tiny"), mixup=0.2, cutmix=1.0).spec()["init_args"]
     assert (init_args["mixup"], init_args["cutmix"], init_args["backbone"]["name"]) == (0.2, 1.0, "resnet_tiny")
     assert init_args.keys() == {"backbone", "head", "tuning", "optimizer", "schedule", "mixup", "cutmix"}
@@ -122,7 +122,7 @@ def test_views_are_averaged(tmp_path: Path) -> None:
     assert len(batch.images) == 10 * len(batch)
 
 
-def test_frozen_stages_stand_still_and_the_head_learns(tmp_path: Path) -> None:
+def test_frozen_stages_do_not_change_and_the_head_learns(tmp_path: Path) -> None:
     torch.manual_seed(0)
     images = data()
     tuning = Tuning([Phase(["head"])], allow_untrained=True)

@@ -1,4 +1,4 @@
-"""The detection task on squares and discs that are drawn here."""
+"""The detection task on drawn squares and discs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HEADS: dict[str, Any] = {
 
 
 def scene(index: int) -> tuple[Tensor, Boxes]:
-    """One thing on a dark ground, or none on the last; pixels `[3, SIDE, SIDE]`."""
+    """One object on a dark background, none on the last image; pixels `[3, SIDE, SIDE]`."""
     draw = np.random.default_rng(index)
     image = draw.integers(0, 60, (3, SIDE, SIDE))
     label, side = index % 2, int(draw.integers(20, 33))
@@ -83,7 +83,7 @@ def trainer(folder: Path, **options: Any) -> Trainer:
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_it_fits_validates_and_tells_the_terms(head: str, tmp_path: Path) -> None:
+def test_it_fits_validates_and_logs_the_terms(head: str, tmp_path: Path) -> None:
     run = trainer(tmp_path, max_epochs=1)
     fitted = task(head)
     run.fit(fitted, loader([0, 1, 2], [3, 4, 5]), loader([0, 1, 5], [2]))
@@ -119,7 +119,7 @@ def test_batches_and_fillers_change_neither_scores_nor_loss(head: str, tmp_path:
 
 
 def eager(untrained: Detection) -> Detection:
-    """It finds objects everywhere."""
+    """Makes the head predict objects everywhere."""
     generator = torch.Generator().manual_seed(1)
     for name, parameter in untrained.network.head.named_parameters():
         if parameter.ndim > 1:
@@ -140,7 +140,7 @@ def test_validation_draws_nothing_from_the_generator_of_training(tmp_path: Path)
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_predictions_are_in_pixels_of_the_files(tmp_path: Path) -> None:
+def test_predictions_are_in_pixels_of_the_image_files(tmp_path: Path) -> None:
     seen, given = eager(task("fcos")), batch_of([0, -1, 1])
     given.original_sizes = torch.tensor([[SIDE, SIDE], [SIDE, SIDE], [2 * SIDE, 3 * SIDE]])
     indices, found = trainer(tmp_path).predict(seen, DataLoader([given], batch_size=None))[0]  # type: ignore[arg-type]
@@ -180,7 +180,7 @@ def torchvisions(path: Path, classes: int) -> str:
 
 
 @pytest.mark.parametrize("floor_strides", [True, False])
-def test_a_detector_of_torchvisions_with_other_classes_keeps_trunk_neck_and_towers_and_says_so(
+def test_a_torchvision_detector_with_other_classes_loads_trunk_neck_and_towers(
     floor_strides: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     torch.manual_seed(0)

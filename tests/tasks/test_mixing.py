@@ -1,4 +1,4 @@
-"""Mixup and cutmix: every pixel and every target is the blend that it claims to be."""
+"""Mixup and cutmix: every pixel and every target is the right blend."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from resnet_tl.tasks.mixing import blend, box, mix, paste, share
 
 
 def flat_images(values: list[float], size: tuple[int, int] = (8, 6)) -> Tensor:
-    """One image a value, that value in each of its pixels."""
+    """One image per value, with that value in every pixel."""
     return torch.tensor(values)[:, None, None, None].expand(-1, 3, *size).contiguous()
 
 
@@ -37,7 +37,7 @@ def test_cutmix_targets_hold_the_true_share_of_pixels(height: int, width: int, k
     torch.testing.assert_close(soft.sum(1), torch.ones(2))
 
 
-def test_a_box_in_the_middle_has_the_area_asked_for() -> None:
+def test_a_box_in_the_middle_has_the_requested_area() -> None:
     areas = []
     for seed in range(200):
         torch.manual_seed(seed)
@@ -50,7 +50,7 @@ def test_a_box_in_the_middle_has_the_area_asked_for() -> None:
 
 
 @pytest.mark.parametrize("alphas", [{"mixup": 0.4, "cutmix": 0.0}, {"mixup": 0.0, "cutmix": 1.0}])
-def test_the_callers_tensors_stay_as_they_were_and_the_layout_is_kept(alphas: dict[str, float]) -> None:
+def test_the_inputs_do_not_change_and_the_memory_format_is_kept(alphas: dict[str, float]) -> None:
     torch.manual_seed(1)
     images = torch.randn(4, 3, 8, 8).to(memory_format=torch.channels_last)
     targets = torch.tensor([0, 1, 2, 1])
@@ -77,7 +77,7 @@ def test_multi_label_targets_blend_class_by_class() -> None:
     torch.testing.assert_close(soft, torch.tensor([[0.75, 1.0, 0.0], [0.25, 1.0, 0.0]]))
 
 
-def test_a_lone_image_is_its_own_partner() -> None:
+def test_a_single_image_is_its_own_partner() -> None:
     torch.manual_seed(0)
     images = torch.randn(1, 3, 8, 8)
     for alphas in ({"mixup": 1.0, "cutmix": 0.0}, {"mixup": 0.0, "cutmix": 1.0}):

@@ -1,4 +1,4 @@
-"""The learning-rate finder leaves whoever asks it as they were."""
+"""The learning-rate finder changes neither task nor data."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def plain(value: Any) -> Any:
 
 
 def everything(task: Classification, images: ImageFolder, trainer: Trainer) -> dict[str, str]:
-    """sha256 of all that must not change."""
+    """Hashes of everything that must not change."""
     loader: Any = trainer.train_dataloader
     return {
         "weights and buffers": digest(task.state_dict()),
@@ -55,7 +55,7 @@ def everything(task: Classification, images: ImageFolder, trainer: Trainer) -> d
     }
 
 
-def test_nothing_is_touched_and_a_rate_that_learns_is_found(tmp_path: Path) -> None:
+def test_nothing_changes_and_a_rate_that_learns_is_found(tmp_path: Path) -> None:
     torch.manual_seed(0)
     images = ImageFolder(SAMPLES, image_size=16, crop=1.0, batch_size=20, num_workers=0, seed=3)
     tuning = Tuning([Phase(["head"])], allow_untrained=True, ema=0.9)

@@ -32,7 +32,7 @@ HEADS = {
 
 @pytest.fixture
 def masks(tmp_path: Path) -> Path:
-    """Six images to train on and three to validate on, 40 x 56, which show their masks' three classes."""
+    """Six images to train on and three to validate on, 40 x 56, which contain their masks' three classes."""
     draw = np.random.default_rng(0)
     for split, count in (("train", 6), ("val", 3)):
         for kind in ("images", "masks"):
@@ -47,7 +47,7 @@ def masks(tmp_path: Path) -> Path:
 
 
 class Watch(Callback):
-    """What the network was given."""
+    """Records the network's batches."""
 
     def __init__(self) -> None:
         self.trained: list[Batch] = []
@@ -97,10 +97,10 @@ def assert_same_training(cached: SimpleNamespace, plain: SimpleNamespace) -> Non
 
 
 @pytest.mark.parametrize(("kind", "trained"), [("unet", ["layer4", "head"]), ("fpn", ["neck", "head"])])
-def test_what_is_frozen_stands_still_and_a_cached_run_is_the_uncached_one(
+def test_frozen_stages_do_not_change_and_a_cached_run_is_the_uncached_one(
     masks: Path, kind: str, trained: list[str]
 ) -> None:
-    """Images that every epoch shows alike, by `augment: none`."""
+    """Images that are the same in every epoch, by `augment: none`."""
     phase = Phase(trained)
     cached, plain = (fit(masks, Tuning([phase], cache=cache), kind) for cache in ("on", "off"))
     assert_same_training(cached, plain)

@@ -1,4 +1,4 @@
-"""Fits of three phases on this process, one of several or the only one, and what it saw of its weights.
+"""Fits of three phases on one rank of several, or the only one, and digests of its weights.
 
 As a program, started once a rank with Lightning's environment variables: `ranks_probe.py FOLDER CASE...`; the case
 `evaluate` validates, tests and predicts; `cache` trains on cached features.
@@ -95,7 +95,7 @@ def batch_of(items: list[tuple[Tensor, Tensor, int]]) -> Batch:
 
 
 def masks_of(items: list[tuple[Tensor, Tensor, int]]) -> Batch:
-    """Classes of pixels; five images in six are ignored, of the others a part."""
+    """Classes of pixels; five images in six are ignored, and part of the others."""
     batch = batch_of(items)
     masks = torch.full((len(items), 32, 32), IGNORE, dtype=torch.uint8)
     for mask, index in zip(masks, batch.indices.tolist(), strict=True):
@@ -127,7 +127,7 @@ def loaders(ranks: int, rank: int, collate: Callable[..., Batch] = batch_of) -> 
 
 
 class Plain(LightningModule):
-    """A module of a user's own: one group of parameters, nothing of ours."""
+    """A user's module: one parameter group, nothing of this project."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -202,7 +202,7 @@ def digest(tensors: Any) -> str:
 
 
 class Watch(Callback):
-    """Digests of parameters and buffers at every validation, and of what a save in mid-epoch would hold."""
+    """Digests of parameters and buffers at every validation, and of a checkpoint in mid-epoch."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str]] = []
@@ -240,7 +240,7 @@ EVALUATED = (1, 5, 7, 16)
 
 
 def classes_of(items: list[tuple[Tensor, Tensor, int]]) -> Batch:
-    """One class an image instead of several."""
+    """One class per image instead of several."""
     batch = batch_of(items)
     return replace(batch, targets=batch.indices.clamp(min=0) % CLASSES)
 
@@ -322,7 +322,7 @@ def cache(ranks: int, rank: int, folder: Path) -> dict[str, Any]:
 
 
 def recalibrated(ranks: range) -> dict[str, Any]:
-    """Statistics estimated by this process over batches of these ranks, and by all together where it is one of some."""
+    """Statistics estimated over the batches of these ranks, together with the other processes if there are any."""
     norm = nn.BatchNorm1d(3)
     batches = [torch.randn(8, 3, generator=torch.Generator().manual_seed(rank)) + rank for rank in ranks]
     recalibrate(norm, norm, batches)

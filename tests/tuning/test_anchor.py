@@ -56,7 +56,7 @@ def test_another_start_is_refused_and_the_same_one_is_not() -> None:
 
 
 class Still(LightningModule):
-    """The loss is 0 everywhere: what moves the weights is decay alone."""
+    """The loss is 0 everywhere: only weight decay moves the weights."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""FineTuning inside Lightning's Trainer, on a LightningModule of a user's own."""
+"""FineTuning inside Lightning's Trainer, on a user's LightningModule."""
 
 from __future__ import annotations
 

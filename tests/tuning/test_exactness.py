@@ -1,4 +1,4 @@
-"""A frozen stage does not move by a bit, whatever is trained next to it: on our network, timm's and a small one."""
+"""A frozen stage does not change by a bit while others are trained: on our network, timm's and a small one."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Restless(Plain):
         optimizer.zero_grad(set_to_none=False)
 
     def on_validation_model_zero_grad(self) -> None:
-        """Lightning drops gradients here: then none would be left when a stage freezes."""
+        """Lightning drops gradients here; then none would remain when a stage is frozen."""
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         if self.kind == "adamw":
@@ -69,7 +69,7 @@ class Restless(Plain):
 
 
 class Watch(Callback):
-    """Digests of what is frozen, raw and averaged: when it froze, after every step, in every validation."""
+    """Digests of frozen stages, raw and averaged: at the freeze, after every step, in every validation."""
 
     def __init__(self, tuning: FineTuning) -> None:
         self.tuning, self.seen, self.steps = tuning, [], 0
@@ -154,7 +154,7 @@ def test_twenty_steps_two_validations_a_late_freeze(
 
 
 def check_maps(module: Restless) -> None:
-    """Up to the last frozen stage: the same in train and eval mode, and whoever else is in the batch."""
+    """Up to the last frozen stage, outputs are equal in train and eval mode and with any other images in the batch."""
     _, stages = NETS["ours" if hasattr(module.net, "trunk") else "timm"]()
     maps: list[Tensor] = []
     stages_of(module, stages)["layer2"][0].register_forward_hook(lambda part, inputs, output: maps.append(output))

@@ -103,7 +103,7 @@ def test_of_a_frozen_trunk_only_the_pooled_map_is_cached(photos: Path) -> None:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Paths of images that were opened."""
+    """The paths of opened images."""
     paths: list[str] = []
     for module in (classification_dataset, content_digest):
         read = module.read_bytes
@@ -152,7 +152,7 @@ def test_a_change_in_anything_means_another_file(photos: Path, change: str) -> N
     assert len(after) == (3 if change == "content" else 4)
 
 
-def test_augmentation_of_training_does_not_touch_what_validation_keeps(photos: Path) -> None:
+def test_training_augmentation_does_not_change_cached_validation_features(photos: Path) -> None:
     before = fit(photos, Tuning([HEAD], cache="on"), epochs=1).cached
     after = fit(photos, Tuning([HEAD], cache="on", views=2), epochs=1, data={"augment": "light"}).cached
     assert len(before) == 2
@@ -227,7 +227,9 @@ def test_a_full_disk_is_one_warning_and_the_same_training(photos: Path, monkeypa
     assert run.metrics == expected.metrics
 
 
-def test_no_room_is_found_out_before_anything_is_written(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lack_of_disk_space_is_noticed_before_anything_is_written(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(feature_cache.shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
     with pytest.warns(UserWarning, match="more than the free disk space"):
         assert fit(photos, Tuning([HEAD], cache="on")).cached == []
@@ -235,7 +237,7 @@ def test_no_room_is_found_out_before_anything_is_written(photos: Path, monkeypat
         assert fit(photos, Tuning([HEAD], cache="auto")).cached == []
 
 
-def test_what_a_kill_cut_off_is_never_read(photos: Path) -> None:
+def test_files_cut_off_by_a_kill_are_never_read(photos: Path) -> None:
     whole = fit(photos, Tuning([HEAD], cache="on"))
     for number, path in enumerate(whole.cached):  # as a kill leaves them
         path.rename(path.with_name(f".{path.name}.{number:032x}.part"))
@@ -271,7 +273,7 @@ def test_ten_crops_of_a_validation_image_stay_together(photos: Path) -> None:
     assert cached.metrics["val/loss"] == pytest.approx(plain.metrics["val/loss"], rel=1e-4)
 
 
-def test_several_labels_an_image(photos: Path) -> None:
+def test_several_labels_per_image(photos: Path) -> None:
     named = [f"{path.parent.name}/{path.name},{path.parent.name}|it" for path in sorted(photos.glob("*/*"))]
     rows = ["path,label", *named]
     (photos / "table.csv").write_text("\n".join(rows))
@@ -289,7 +291,7 @@ def test_several_labels_an_image(photos: Path) -> None:
     assert got.images.maps is maps
 
 
-def test_what_may_be_outdated_is_named(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_outdated_files_are_named(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         first = fit(photos, Tuning([HEAD], cache="on"), epochs=1)
         assert "other features of this name" not in caplog.text

@@ -20,7 +20,7 @@ def state(module: nn.Module) -> dict[str, torch.Tensor]:
     return {key: tensor.clone() for key, tensor in module.state_dict().items()}
 
 
-def test_frozen_holds_through_train_and_eval(net: nn.Sequential) -> None:
+def test_modules_stay_frozen_through_train_and_eval(net: nn.Sequential) -> None:
     freeze([net])
     before = state(net)
     net.train()
@@ -40,7 +40,7 @@ def test_output_does_not_depend_on_batch_mates(net: nn.Sequential) -> None:
     torch.testing.assert_close(net(x)[:2], net(x[:2]))
 
 
-def test_gradients_gathered_before_a_freeze_are_dropped(net: nn.Sequential) -> None:
+def test_gradients_from_before_a_freeze_are_dropped(net: nn.Sequential) -> None:
     optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=0.1)
     net(torch.randn(4, 3, 8, 8)).sum().backward()
     optimizer.step()
@@ -69,7 +69,7 @@ def test_norms_may_stay_frozen_in_trained_stages(net: nn.Sequential) -> None:
     assert net[1].weight.requires_grad
 
 
-def test_a_copy_is_frozen_by_itself(net: nn.Sequential) -> None:
+def test_a_copy_is_frozen_on_its_own(net: nn.Sequential) -> None:
     freeze([net])
     twin = copy.deepcopy(net)
     unfreeze([net])
@@ -79,7 +79,7 @@ def test_a_copy_is_frozen_by_itself(net: nn.Sequential) -> None:
     assert twin[1].training
 
 
-def test_a_pickled_copy_is_frozen_by_itself(net: nn.Sequential) -> None:
+def test_a_pickled_copy_is_frozen_on_its_own(net: nn.Sequential) -> None:
     freeze([net])
     twin = pickle.loads(pickle.dumps(net))
     unfreeze([net])
@@ -103,7 +103,7 @@ def test_unfreezing_calls_a_networks_own_train() -> None:
     assert not own[1].training
 
 
-def test_norms_of_ones_own_are_frozen_too() -> None:
+def test_custom_norms_are_frozen_too() -> None:
     class RunningScale(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -153,7 +153,7 @@ def test_kinds_in_a_stage(net: nn.Sequential) -> None:
     assert kinds_in([nn.Conv2d(3, 4, 3, bias=False), nn.LayerNorm(4, bias=False)]) == {"norms"}
 
 
-def test_held_keys_are_what_does_not_move(net: nn.Sequential) -> None:
+def test_frozen_keys_are_those_of_what_does_not_change(net: nn.Sequential) -> None:
     assert frozen_keys(net) == []
     unfreeze_only([net], ["biases"])
     assert set(frozen_keys(net)) == set(net.state_dict()) - {"0.bias", "1.bias", "3.bias"}

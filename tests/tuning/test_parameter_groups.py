@@ -33,7 +33,7 @@ def train(module: nn.Sequential, optimizer: torch.optim.Optimizer, steps: int = 
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw", "lamb", "adafactor", "nadamw"])
-def test_one_group_over_all_stages_steps_as_a_group_a_stage(name: str) -> None:
+def test_one_group_for_all_stages_steps_like_one_per_stage(name: str) -> None:
     one, several = net(), net()
     kind = Optimizer(name, lr=0.1)
     whole = build_optimizer(kind, [{"params": list(one.parameters())}])
@@ -48,7 +48,7 @@ def test_one_group_over_all_stages_steps_as_a_group_a_stage(name: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), several.parameters(), strict=True))
 
 
-def test_a_frozen_stage_stands_still_though_it_has_gradients_and_momentum() -> None:
+def test_a_frozen_stage_with_gradients_and_momentum_does_not_change() -> None:
     module, factors = net(), dict.fromkeys(FACTORS, 1.0)
     optimizer = torch.optim.SGD(module.parameters(), 0.1, momentum=0.9, weight_decay=0.1)
     StageParameterGroups(optimizer, owners(stages(module)), lambda: factors)

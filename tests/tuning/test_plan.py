@@ -37,7 +37,7 @@ def test_layer_decay_counts_stages_from_the_head_down() -> None:
     assert factors["stem"] == pytest.approx(0.1 * 0.5**5)
 
 
-def test_of_several_lr_patterns_the_first_counts() -> None:
+def test_the_first_of_several_lr_patterns_counts() -> None:
     assert plan(Phase("all", lr={"layer4": 0.3, "layer*": 0.1})).phases[0].factors["layer4"] == 0.3
 
 
@@ -170,7 +170,7 @@ def test_gradual_ends_with_everything(epochs: int, count: int) -> None:
     assert all(len(before[2]) < len(after[2]) for before, after in pairwise(phases))
 
 
-def test_lpft_is_a_probe_and_then_everything_with_a_schedule_each() -> None:
+def test_lpft_probes_then_trains_everything_with_a_schedule_each() -> None:
     resolved = resolve(Tuning("lpft"), STAGES, 9)
     assert words("lpft", 9) == [(0, 5, ["head"]), (5, 9, STAGES)]
     assert resolved.schedule_spans() == [(0, 5), (5, 9)]
@@ -179,7 +179,7 @@ def test_lpft_is_a_probe_and_then_everything_with_a_schedule_each() -> None:
         words("lpft", 1)
 
 
-def test_a_phase_that_begins_earlier_moves_the_later_ones_up() -> None:
+def test_a_phase_that_starts_earlier_moves_the_later_ones_up() -> None:
     resolved = plan(Phase(["head"], epochs=4), Phase(["layer4", "head"], epochs=3, restart=True), Phase("all"))
     moved = resolved.with_start(0, 0).with_start(1, 2)
     assert [(s.start, s.end) for s in moved.phases] == [(0, 2), (2, 5), (5, 10)]

@@ -32,7 +32,7 @@ def test_patience_counts_validations_without_a_new_best() -> None:
 
 
 class Scripted(LightningModule):
-    """Logs these losses, epoch by epoch, and keeps what its weights were at each validation."""
+    """Logs these losses, epoch by epoch, and stores its weights at each validation."""
 
     def __init__(self, losses: list[float]) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ def test_a_stalled_phase_ends_and_the_last_lasts_longer(tmp_path: Path) -> None:
     assert [(s.start, s.end) for s in callback.phase_state.plan.phases] == [(0, 3), (3, 7)]
 
 
-def test_a_phase_that_goes_on_improving_has_its_longest_length(tmp_path: Path) -> None:
+def test_a_phase_that_keeps_improving_has_its_maximum_length(tmp_path: Path) -> None:
     module, _ = fit([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3], PHASES, tmp_path)
     assert module.phases == [0] * 5 + [1] * 2
 
@@ -97,7 +97,7 @@ def test_the_last_phase_ends_the_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ema", [None, 0.5])
-def test_restore_best_goes_back_to_the_best_validation(ema: float | None, tmp_path: Path) -> None:
+def test_restore_best_restores_the_best_validation(ema: float | None, tmp_path: Path) -> None:
     phases = [Phase(["head"], epochs=4, until="plateau", patience=2, restore_best=True), Phase(lr={"*": 1e-9})]
     module, _ = fit([1.0, 0.5, 0.6, 0.6, 0.6], phases, tmp_path, tuning={"ema": ema})
     assert len(module.phases) == 5
@@ -108,7 +108,7 @@ def test_restore_best_goes_back_to_the_best_validation(ema: float | None, tmp_pa
     assert torch.equal(alone.head.weight, alone.seen[1])
 
 
-def test_a_resumed_phase_remembers_what_it_waited(tmp_path: Path) -> None:
+def test_a_resumed_phase_remembers_its_patience(tmp_path: Path) -> None:
     losses = [1.0, 0.5, 0.6, 0.6, 0.6, 0.6]
     phases = [Phase(["head"], epochs=5, until="plateau", patience=2, restore_best=True), Phase()]
     whole, _ = fit(losses, phases, tmp_path)

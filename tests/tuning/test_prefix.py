@@ -1,4 +1,4 @@
-"""The frozen prefix: the same maps as the stages it stands for, for less, and always by their newest weights."""
+"""The frozen prefix returns the same maps as its stages for less compute, and always with their current weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TRUNK = ("stem", "layer1", "layer2", "layer3", "layer4")
 
 
 class Pyramid(nn.Module):
-    """Reads two levels, and makes one of them."""
+    """Reads two levels and returns one."""
 
     reads = ("c3", "c5")
 
@@ -41,7 +41,7 @@ class Pyramid(nn.Module):
 
 
 class Everything(Head):
-    """Reads all the levels there are."""
+    """Reads all levels."""
 
     def __init__(self, levels: list[Level], classes: list[str]) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ def relative(one: Tensor, other: Tensor) -> float:
 
 @pytest.mark.parametrize("depth", range(1, 6))
 @pytest.mark.parametrize(("head", "neck"), [(LinearHead, None), (Everything, None), (LinearHead, Pyramid)])
-def test_the_outputs_are_those_of_the_stages_it_stands_for(depth: int, head: Any, neck: Any) -> None:
+def test_the_outputs_are_those_of_its_stages(depth: int, head: Any, neck: Any) -> None:
     made = network(head, neck, TRUNK[:depth]).eval()
     expected = made.run(IMAGES)
     assert prefix.install(made) is not None
@@ -160,7 +160,7 @@ def test_it_is_registered_nowhere() -> None:
     assert pickle.loads(pickle.dumps(made)).prefix is None
 
 
-def test_a_copy_trains_what_it_likes() -> None:
+def test_a_copy_trains_all_stages() -> None:
     made = network()
     prefix.install(made)
     twin = copy.deepcopy(made)
@@ -199,7 +199,7 @@ def test_it_follows_the_weights(change: Any) -> None:
     assert change is _move or relative(before, after) > 1e-3
 
 
-def test_buffers_written_with_what_they_were_cost_no_folding() -> None:
+def test_buffers_written_with_equal_values_are_not_folded_again() -> None:
     made = network()
     prefix.install(made)
     made.prefix(IMAGES)
@@ -223,13 +223,13 @@ def test_removed_without_a_trace() -> None:
     assert torch.equal(made.run(IMAGES), expected)
 
 
-def test_what_is_not_frozen_from_the_input_on_runs_as_ever() -> None:
+def test_stages_not_frozen_from_the_input_on_run_as_before() -> None:
     made = network(frozen=("layer1", "layer2"))
     assert prefix.install(made) is None
     assert made.prefix is None
 
 
-def test_a_stage_of_which_only_the_norms_are_frozen_is_no_part_of_it() -> None:
+def test_a_stage_with_only_frozen_norms_is_not_part_of_it() -> None:
     made = network(frozen=("stem",))
     unfreeze(made.stages()["layer1"], norms_frozen=True)
     prefix.install(made)
@@ -237,7 +237,7 @@ def test_a_stage_of_which_only_the_norms_are_frozen_is_no_part_of_it() -> None:
 
 
 class Whole(nn.Module):
-    """A trunk of a user's own that cannot be cut."""
+    """A custom trunk that cannot be cut."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -265,7 +265,7 @@ def test_a_trunk_that_cannot_be_cut_is_a_prefix_as_a_whole() -> None:
     assert relative(made.run(IMAGES), expected) < 1e-5
 
 
-def test_of_foreign_modules_it_says_what_is_left_out() -> None:
+def test_it_reports_what_custom_modules_do_without() -> None:
     foreign = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(4, 2))
     assert prefix.install(foreign) is None
     freeze([foreign[0]])
@@ -279,7 +279,7 @@ def test_features_travel_with_their_batch() -> None:
 
 
 @pytest.mark.slow
-def test_compiled_it_is_the_same_and_survives_new_weights() -> None:
+def test_compiled_it_is_equal_and_follows_new_weights() -> None:
     made = network(functools.partial(LinearHead))
     expected = made.eval().run(IMAGES)
     prefix.install(made, compiled=True)

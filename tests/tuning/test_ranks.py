@@ -1,4 +1,4 @@
-"""Several processes: the same weights on each, and those of one process with the whole batch."""
+"""Several ranks have equal weights, and those of one rank with the whole batch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Launch = Callable[..., list[dict[str, Any]]]
 
 @pytest.fixture
 def launch(tmp_path: Path) -> Launch:
-    """Runs cases on so many gloo processes: what each of them saw."""
+    """Runs cases on this number of gloo ranks and returns the results of each."""
 
     def launch(ranks: int, *cases: Any) -> list[dict[str, Any]]:
         with socket.socket() as free:
@@ -50,7 +50,7 @@ def launch(tmp_path: Path) -> Launch:
 
 
 def check(case: Any, found: list[dict[str, Any]], folder: Path) -> None:
-    """Replicas 0.0 apart; with fixed norms in fp64 they are one process' weights up to rounding."""
+    """Ranks differ by 0.0; with fixed norms in fp64 they equal a single rank up to rounding."""
     first = found[0][case.name]
     assert [where for where, _ in first["seen"]].count("validation") == 3
     assert len(first["seen"]) == 3 * (1 + probe.COUNT // probe.GLOBAL_BATCH)
@@ -86,7 +86,7 @@ def test_two_ranks_are_one(launch: Launch, tmp_path: Path) -> None:
 
 
 def check_cached(found: list[dict[str, Any]], folder: Path) -> None:
-    """One process writes, all read, each its own images; afterwards they are equal."""
+    """One rank writes, all read, each its own images; afterwards they are equal."""
     first, second = found
     assert len(set(first["written"])) == 4  # training and validation images, in either phase
     assert second["written"] == []

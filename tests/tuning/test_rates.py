@@ -103,6 +103,6 @@ def test_the_staircase_is_bits() -> None:
     )
 
 
-def test_bits_rule_goes_by_the_number_of_images() -> None:
+def test_bits_rule_depends_on_the_number_of_images() -> None:
     sizes = {0: "small", 19_999: "small", 20_000: "medium", 499_999: "medium", 500_000: "large"}
     assert {count: bit_rule(count) for count in sizes} == {count: f"bit_{size}" for count, size in sizes.items()}

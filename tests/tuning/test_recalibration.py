@@ -103,7 +103,7 @@ def test_at_the_end_of_the_fit_for_the_weights_that_are_saved(
         assert module.seen[0]["net.1.num_batches_tracked"] == 4
 
 
-def test_never_by_itself(tmp_path: Path) -> None:
+def test_never_without_being_asked(tmp_path: Path) -> None:
     module = Small()
     trainer = Trainer(
         max_epochs=2, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,

@@ -1,4 +1,4 @@
-"""Random states, gradients and sums ↔ dict; a foreign module in a user's own Trainer."""
+"""Random states, gradients and sums as a dict and back; a custom module in a user's own Trainer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_random_states_survive_a_file(tmp_path: Path) -> None:
     assert draws() == drawn
 
 
-def test_float64_does_not_go_where_there_is_none() -> None:
+def test_float64_is_not_moved_to_a_device_without_it() -> None:
     rate = torch.tensor(0.1, dtype=torch.float64)  # as rates are logged
     assert torch.equal(_on_device({"rate": rate}, torch.device("mps"))["rate"], rate)
 
@@ -117,7 +117,7 @@ class PowerCut(Callback):
 def fit(
     folder: Path, keeper: Callback, *, loader: Any = None, resume: Path | None = None, cut: int = 99, **options: Any
 ) -> tuple[Foreign, Any, str]:
-    """The module, the optimizer's state, metrics.csv."""
+    """Returns the module, the optimizer's state, and metrics.csv."""
     folder.mkdir(exist_ok=True)
     tuning = Tuning([Phase(["head"], epochs=1), Phase()], ema=0.8, allow_untrained=True)
     logger = MetricsCsv(folder / "metrics.csv")
@@ -147,9 +147,7 @@ def assert_equal(one: Any, other: Any) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"accumulate_grad_batches": 3}, {"val_check_interval": 2}])
-def test_a_user_s_module_and_loader_go_on_bit_for_bit_from_within_an_epoch(
-    options: dict[str, Any], tmp_path: Path
-) -> None:
+def test_custom_modules_and_loaders_resume_bit_for_bit_within_an_epoch(options: dict[str, Any], tmp_path: Path) -> None:
     whole = fit(tmp_path / "whole", Last(tmp_path / "whole", every=1), **options)
     midway = set()
     for cut in (2, 6, 12, 17):
@@ -164,7 +162,7 @@ def test_a_user_s_module_and_loader_go_on_bit_for_bit_from_within_an_epoch(
 
 
 class SaveAt(Callback):
-    """In the middle of whatever window: as a signal may ask for."""
+    """In the middle of any window, as a signal may ask for."""
 
     def __init__(self, folder: Path, batch: int) -> None:
         self.last, self.left = Last(folder), batch
@@ -188,7 +186,7 @@ def test_a_checkpoint_within_an_accumulation_window_holds_its_gradients(batch: i
     assert_equal(resumed, whole)
 
 
-def test_lightnings_own_checkpoints_within_an_epoch_serve_too(tmp_path: Path) -> None:
+def test_lightnings_own_checkpoints_within_an_epoch_resume_too(tmp_path: Path) -> None:
     keeper = ModelCheckpoint(tmp_path / "kept", "{step}", every_n_train_steps=5, save_top_k=-1)
     whole = fit(tmp_path / "whole", keeper)
     resumed = fit(tmp_path / "part", Callback(), resume=tmp_path / "kept" / "step=5.ckpt")

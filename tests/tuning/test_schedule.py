@@ -26,7 +26,7 @@ LOSSES = [1.0, 0.9, 0.95, 0.97, 0.8, 0.85]
 
 
 def sawtooth(steps: int, teeth: int) -> Callable[[int], float]:
-    """A schedule of a user's own."""
+    """A custom schedule."""
     return lambda step: 1 - (step * teeth % steps) / steps
 
 
@@ -60,7 +60,7 @@ WITH_FACTORS = {
 
 
 def closed_form(name: str, step: int, steps: int, epoch_losses: list[float]) -> float:
-    """The factor of `step` of `steps`; `epoch_losses`: of the epochs before it, since the schedule began."""
+    """The factor of `step` of `steps`; `epoch_losses`: of the epochs before it, since the schedule started."""
     if name == "cosine":
         return 0.01 + 0.99 * (1 + math.cos(math.pi * step / steps)) / 2
     if name == "warm-up and cosine":
@@ -120,7 +120,7 @@ class Rates(DummyLogger):
 def fit(
     module: LightningModule, phases: list[Phase], folder: Path, resume: Path | None = None, **options: Any
 ) -> Rates:
-    """What was logged, step by step; `last.ckpt` is left behind."""
+    """Returns what was logged, step by step, and writes `last.ckpt`."""
     logged = Rates()
     given = {"max_epochs": EPOCHS, "logger": logged, "log_every_n_steps": 1, "num_sanity_val_steps": 0, **options}
     trainer = Trainer(
@@ -197,7 +197,7 @@ def test_accumulated_batches_count_as_one_step(tmp_path: Path) -> None:
 
 
 class Plain(LightningModule):
-    """Builds its schedule once and for all, or has none."""
+    """Cannot build its schedule again, or has none."""
 
     def __init__(self, scheduled: bool) -> None:
         super().__init__()
@@ -227,12 +227,12 @@ def test_a_restart_needs_a_module_that_can_build_its_schedule(tmp_path: Path) ->
 
 @pytest.mark.parametrize("restart", [False, True])
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_a_run_made_longer_goes_on_where_the_longer_schedule_is(name: str, restart: bool, tmp_path: Path) -> None:
+def test_a_run_made_longer_resumes_where_the_longer_schedule_is(name: str, restart: bool, tmp_path: Path) -> None:
     schedule, phases = SCHEDULES[name], [Phase(["head"], epochs=2), Phase(restart=restart)]
     rates(schedule, phases, tmp_path, max_epochs=4)
-    going_on = rates(schedule, phases, tmp_path, resume=tmp_path / "last.ckpt")
+    resumed = rates(schedule, phases, tmp_path, resume=tmp_path / "last.ckpt")
     whole = rates(schedule, phases, tmp_path)
-    for row, expected in zip(going_on, whole[4 * STEPS :], strict=True):
+    for row, expected in zip(resumed, whole[4 * STEPS :], strict=True):
         assert row == pytest.approx(expected, abs=1e-12)
 
 

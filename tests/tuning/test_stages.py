@@ -11,7 +11,7 @@ from resnet_tl.tuning.stages import owners, stages_of
 
 
 class Foreign(nn.Module):
-    """A network of somebody else, inside a wrapper, with a parameter that belongs to no submodule."""
+    """A custom network inside a wrapper, with a parameter that belongs to no submodule."""
 
     def __init__(self) -> None:
         super().__init__()

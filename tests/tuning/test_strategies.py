@@ -1,4 +1,4 @@
-"""What Lightning's strategies do to a module, and which of them a plan cannot work with."""
+"""What Lightning's strategies do to a module, and which of them a plan does not support."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def test_synchronised_norms_need_a_gpu() -> None:
 
 
 class Converting(SingleDeviceStrategy):
-    """Puts synchronised norms in place, as Lightning does after the callbacks' setup."""
+    """Replaces norms by synchronised ones, as Lightning does after the callbacks' setup."""
 
     def setup(self, trainer: Trainer) -> None:
         self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
         super().setup(trainer)
 
 
-def test_norms_that_a_strategy_puts_in_place_are_frozen_too(tmp_path: Path) -> None:
+def test_norms_replaced_by_a_strategy_are_frozen_too(tmp_path: Path) -> None:
     net, stages = conv_net()
     module, stages = Plain(net), {**stages, "stem": ["net.0.0", "net.0.1"]}
     plan = Tuning([Phase(["head"], epochs=1), Phase(["layer3", "head"])], allow_untrained=True)

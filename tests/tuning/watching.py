@@ -1,4 +1,4 @@
-"""A fit that is watched: what the network was given, batch after batch."""
+"""A fit that records the network's batches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resnet_tl.structures.records import Batch, Features
 
 
 class Watch(Callback):
-    """What the network was given."""
+    """Records the batches of training and validation."""
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
@@ -31,7 +31,7 @@ class Watch(Callback):
 def fit_watched(
     task: LightningModule, data: LightningDataModule, folder: Path, **options: Any
 ) -> tuple[Watch, dict[str, float]]:
-    """What was seen in two epochs, and the metrics in the end; `options` of the Trainer."""
+    """Returns the batches of two epochs and the final metrics; `options` are the Trainer's."""
     watch = Watch()
     trainer = Trainer(
         **{
