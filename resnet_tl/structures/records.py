@@ -153,7 +153,7 @@ class Boxes:
         return self.where(~self.crowd)
 
     def split(self, images: int) -> list[Boxes]:
-        """Splits the batch into one `Boxes` for each of its `images`."""
+        """Splits the batch into one `Boxes` for each of its `images`; `image` keeps the positions in the batch."""
         return [self.where(self.image == index) for index in range(images)]
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What every head that finds objects promises."""
+"""The contract of detection heads."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def head(request: pytest.FixtureRequest) -> Head:
 
 
 def eager(head: Head) -> Head:
-    """As if it had learned something: it finds objects everywhere."""
+    """Imitates a trained head: it detects objects everywhere."""
     for parameter in head.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=(2 / parameter[0].numel()) ** 0.5)
@@ -59,7 +59,7 @@ def maps(images: int, height: int = 64, width: int = 64, requires_grad: bool = F
 
 
 def objects(each: list[list[list[float]]], side: int = 64) -> Boxes:
-    """Boxes of images, of the classes in turn, with masks over their upper halves."""
+    """Makes boxes of images, with the classes in turn and masks over their upper halves."""
 
     def image(boxes: list[list[float]]) -> Boxes:
         count = torch.arange(len(boxes))
@@ -83,28 +83,28 @@ def total(terms: dict[str, Tensor]) -> Tensor:
 
 
 @pytest.mark.parametrize(("images", "height", "width"), [(1, 32, 32), (3, 65, 97), (2, 33, 320)])
-def test_odd_sizes_and_lone_images(head: Head, images: int, height: int, width: int) -> None:
+def test_odd_sizes_and_single_images(head: Head, images: int, height: int, width: int) -> None:
     sizes = torch.tensor([[height - 3, width - 5]] * images)
     outputs = head(maps(images, height, width), sizes, (height, width))
     for term in head.loss(outputs, objects([[[2.0, 3.0, 25.0, 28.0]]] * images)).values():
         assert term.shape == ()
         assert term.isfinite()
-    found = head.predict(outputs)
-    assert len(found.boxes) == images
-    assert_in_order(found, sizes)
+    detections = head.predict(outputs)
+    assert len(detections.boxes) == images
+    assert_in_order(detections, sizes)
 
 
-def assert_in_order(found: Detections, sizes: Tensor) -> None:
-    there = found.labels >= 0
-    assert there.any()
-    assert (found.boxes >= 0).all()
-    assert (found.boxes <= sizes[:, None, [1, 0, 1, 0]]).all()
-    assert ((found.boxes[..., 2:] >= found.boxes[..., :2]).all(-1) | ~there).all()
-    assert (found.scores[there] > 0).all()
-    assert (found.scores[~there] == 0).all()
-    assert (found.scores.diff(dim=1) <= 0).all(), "the best first"
-    assert found.labels.max() < len(CLASSES)
-    assert found.masks is None or ((found.masks >= 0) & (found.masks <= 1)).all()
+def assert_in_order(detections: Detections, sizes: Tensor) -> None:
+    real = detections.labels >= 0
+    assert real.any()
+    assert (detections.boxes >= 0).all()
+    assert (detections.boxes <= sizes[:, None, [1, 0, 1, 0]]).all()
+    assert ((detections.boxes[..., 2:] >= detections.boxes[..., :2]).all(-1) | ~real).all()
+    assert (detections.scores[real] > 0).all()
+    assert (detections.scores[~real] == 0).all()
+    assert (detections.scores.diff(dim=1) <= 0).all(), "best first"
+    assert detections.labels.max() < len(CLASSES)
+    assert detections.masks is None or ((detections.masks >= 0) & (detections.masks <= 1)).all()
 
 
 def test_sizes_may_be_unknown(head: Head) -> None:
@@ -125,19 +125,19 @@ def test_every_parameter_and_map_gets_a_gradient_from_any_batch(head: Head, each
     assert all(value.grad.any() for value in seen.values())
 
 
-def test_training_or_not_it_computes_the_same_losses_and_predictions_from_one_pass(head: Head) -> None:
-    """On so small a pyramid torchvision's RPN keeps all proposals either way."""
-    seen, answers = maps(3), []
+def test_losses_and_predictions_of_one_pass_do_not_depend_on_training_mode(head: Head) -> None:
+    """On such a small pyramid, torchvision's RPN keeps all proposals in both modes."""
+    seen, results = maps(3), []
     for mode in (True, False):
         head.train(mode)
         outputs = head(seen, None, (64, 64))
         torch.manual_seed(0)
-        answers.append((head.loss(outputs, objects(SOME)), head.predict(outputs)))
-    assert answers[0][0] == answers[1][0]
-    assert torch.equal(answers[0][1].boxes, answers[1][1].boxes)
+        results.append((head.loss(outputs, objects(SOME)), head.predict(outputs)))
+    assert results[0][0] == results[1][0]
+    assert torch.equal(results[0][1].boxes, results[1][1].boxes)
 
 
-def test_a_crowd_is_no_target(head: Head) -> None:
+def test_a_crowd_is_not_a_target(head: Head) -> None:
     outputs = head(maps(3), None, (64, 64))
     crowded = objects([[*SOME[0], [1.0, 1.0, 50.0, 50.0]], [], SOME[2]])
     crowded.crowd[2] = True
@@ -168,9 +168,9 @@ def test_the_loss_is_fp32_and_finite_under_autocast(head: Head) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         outputs = head(seen, None, (64, 64))
         terms = head.loss(outputs, objects(SOME))
-        found = head.predict(outputs)
+        detections = head.predict(outputs)
     assert all(term.dtype == torch.float32 and term.isfinite() for term in terms.values())
-    assert found.boxes.dtype == found.scores.dtype == torch.float32
+    assert detections.boxes.dtype == detections.scores.dtype == torch.float32
     total(terms).backward()
     assert all(p.grad.isfinite().all() for p in head.parameters())
 
@@ -185,7 +185,7 @@ def test_a_head_in_fp64_stays_in_fp64(head: Head) -> None:
     assert head.predict(outputs).boxes.dtype == torch.float64
 
 
-def test_a_state_dict_round_trip_and_a_deep_copy_answer_alike(head: Head, request: pytest.FixtureRequest) -> None:
+def test_a_state_dict_round_trip_and_a_deep_copy_predict_alike(head: Head, request: pytest.FixtureRequest) -> None:
     seen = maps(2)
     expected = head.eval().predict(head(seen, None, (64, 64)))
     other = CASES[request.node.callspec.params["head"]]().eval()
@@ -204,12 +204,12 @@ class Whole(torch.nn.Module):
 
 
 @pytest.mark.parametrize("name", DENSE)
-def test_a_dense_one_exports_with_its_suppression(name: str) -> None:
+def test_dense_heads_export_with_their_suppression(name: str) -> None:
     torch.manual_seed(0)
     whole, sizes = Whole(eager(DENSE[name]()).eval()), torch.tensor([[60, 64], [64, 50]])
     program = torch.export.export(whole, (maps(2), sizes)).module()
     seen = maps(2)
-    found, expected = program(seen, sizes), whole(seen, sizes)
-    assert found.boxes.shape == (2, 20, 4)
-    torch.testing.assert_close(found.scores, expected.scores)
-    torch.testing.assert_close(found.boxes, expected.boxes)
+    detections, expected = program(seen, sizes), whole(seen, sizes)
+    assert detections.boxes.shape == (2, 20, 4)
+    torch.testing.assert_close(detections.scores, expected.scores)
+    torch.testing.assert_close(detections.boxes, expected.boxes)

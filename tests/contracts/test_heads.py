@@ -1,4 +1,4 @@
-"""What every head promises, whatever its task."""
+"""The contract of heads, whatever their task."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLASSES = ["ant", "bee", "cat", "dog"]
 
 
 class Case(NamedTuple):
-    """A head and what its task's targets look like for n images."""
+    """A head, and a function that makes targets of its task for n images."""
 
     build: Callable[[], Head]
     targets: Callable[[int], Tensor]
@@ -30,7 +30,7 @@ def indices(images: int) -> Tensor:
 
 
 def multi_hot(images: int) -> Tensor:
-    """The first image has no class at all, the second one class, ..."""
+    """The first image has no class, the second has one, ..."""
     return (torch.arange(len(CLASSES)) < torch.arange(images)[:, None] % (len(CLASSES) + 1)).float()
 
 
@@ -61,7 +61,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 def maps(images: int, height: int = 64, width: int = 64, requires_grad: bool = False) -> dict[str, Tensor]:
-    """The levels' maps of a batch, an odd side rounded up, as after a ReLU."""
+    """Draws the maps of a batch, with odd sides rounded up, as after a ReLU."""
     return {
         level.name: torch.randn(images, level.channels, -(-height // level.stride), -(-width // level.stride))
         .relu()
@@ -75,7 +75,7 @@ def run(head: Head, images: int = 3, height: int = 64, width: int = 64) -> Tenso
 
 
 @pytest.mark.parametrize(("images", "height", "width"), [(1, 32, 32), (3, 65, 97), (2, 33, 640)])
-def test_odd_sizes_and_lone_images_have_outputs_predictions_and_a_loss(
+def test_odd_sizes_and_single_images_have_outputs_predictions_and_a_loss(
     case: Case, images: int, height: int, width: int
 ) -> None:
     head = case.build()
@@ -101,8 +101,8 @@ def test_every_parameter_gets_a_gradient_from_any_batch(case: Case) -> None:
     head = case.build().eval()
     seen = maps(3, requires_grad=True)
     sum(head.loss(head(seen, None, (64, 64)), case.targets(3)).values()).backward()
-    assert all(p.grad.any() for p in head.parameters()), "on real images, gradients are not all zero"
-    assert seen["c5"].grad.any(), "the trunk learns from the head"
+    assert all(p.grad.any() for p in head.parameters()), "with images, gradients are not all zero"
+    assert seen["c5"].grad.any(), "the gradient reaches the trunk"
 
 
 def test_gradient_steps_lower_the_loss(case: Case) -> None:
@@ -127,7 +127,7 @@ def test_predictions_are_probabilities(case: Case) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_the_loss_is_fp32_and_finite_under_autocast(case: Case, dtype: torch.dtype) -> None:
-    """Maps of half precision, as a trunk under autocast gives them, and as large as fp16 lets a trunk grow them."""
+    """Uses half-precision maps, as from a trunk under autocast, as large as fp16 allows."""
     head = case.build()
     seen = {name: (1000 * map).to(dtype) for name, map in maps(3, 64, 96).items()}
     with torch.autocast("cpu", dtype):
@@ -138,7 +138,7 @@ def test_the_loss_is_fp32_and_finite_under_autocast(case: Case, dtype: torch.dty
     assert all(p.grad.isfinite().all() for p in head.parameters())
 
 
-def test_a_state_dict_round_trip_and_a_deep_copy_answer_alike(case: Case) -> None:
+def test_a_state_dict_round_trip_and_a_deep_copy_predict_alike(case: Case) -> None:
     head = case.build().eval()
     for parameter in head.parameters():
         nn.init.uniform_(parameter, 0.5, 1.5)
@@ -151,14 +151,14 @@ def test_a_state_dict_round_trip_and_a_deep_copy_answer_alike(case: Case) -> Non
         assert twin.loss(outputs, targets) == head.loss(outputs, targets)
 
 
-@pytest.mark.parametrize("moving", [False, True], ids=["fixed size", "any batch"])
-def test_it_exports(case: Case, moving: bool) -> None:
+@pytest.mark.parametrize("dynamic", [False, True], ids=["fixed size", "any batch"])
+def test_it_exports(case: Case, dynamic: bool) -> None:
     head, seen = case.build().eval(), maps(3)
     shapes = {name: {0: torch.export.Dim("n", max=64)} for name in seen}
     program = torch.export.export(
-        head, (seen, None, (64, 64)), dynamic_shapes=(shapes, None, (None, None)) if moving else None
+        head, (seen, None, (64, 64)), dynamic_shapes=(shapes, None, (None, None)) if dynamic else None
     )
     exported = program.module()
-    for images in (3, 5) if moving else (3,):
+    for images in (3, 5) if dynamic else (3,):
         seen = maps(images)
         torch.testing.assert_close(exported(seen, None, (64, 64)), head(seen, None, (64, 64)))

@@ -1,4 +1,4 @@
-"""What every head that segments promises."""
+"""The contract of segmentation heads."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def build(name: str) -> Head:
 
 
 def maps(name: str, images: int, size: tuple[int, int] = (64, 64), requires_grad: bool = False) -> dict[str, Tensor]:
-    """The levels' maps of a batch, an odd side rounded up, as after a ReLU."""
+    """Draws the maps of a batch, with odd sides rounded up, as after a ReLU."""
     return {
         level: torch.randn(images, channels, -(-size[0] // stride), -(-size[1] // stride))
         .relu()
@@ -59,7 +59,7 @@ def maps(name: str, images: int, size: tuple[int, int] = (64, 64), requires_grad
 
 
 def truth(images: int, size: tuple[int, int] = (64, 64)) -> Tensor:
-    """Halves of two classes, a band that is ignored."""
+    """Makes targets: halves of two classes, and a band that is ignored."""
     mask = torch.zeros(images, *size, dtype=torch.uint8)
     mask[:, size[0] // 2 :] = 1
     mask[:, :3] = IGNORE
@@ -71,7 +71,7 @@ def total(terms: dict[str, Tensor]) -> Tensor:
 
 
 @pytest.mark.parametrize(("images", "size"), [(1, (32, 32)), (3, (65, 97)), (2, (33, 320))])
-def test_odd_sizes_and_lone_images(name: str, images: int, size: tuple[int, int]) -> None:
+def test_odd_sizes_and_single_images(name: str, images: int, size: tuple[int, int]) -> None:
     head = build(name)
     outputs = head(maps(name, images, size), None, size)
     probabilities = head.predict(outputs)
@@ -88,7 +88,7 @@ def test_sizes_may_be_unknown(name: str) -> None:
     assert torch.equal(head(seen, None, (64, 64)).main, known.main)
 
 
-def test_it_reads_what_it_says(name: str) -> None:
+def test_it_reads_the_levels_that_it_names(name: str) -> None:
     head, seen = build(name).eval(), maps(name, 1)
     read = {level: seen[level] for level in head.reads or seen}
     assert torch.equal(head(read, None, (64, 64)).main, head(seen, None, (64, 64)).main)
@@ -105,7 +105,7 @@ def test_every_parameter_gets_a_gradient_from_any_batch(name: str, targets: Tens
     if targets is NOTHING:
         assert not any(p.grad.any() for p in head.parameters())
     else:
-        assert all(seen[level].grad.any() for level in head.reads or seen), "the trunk learns from the head"
+        assert all(seen[level].grad.any() for level in head.reads or seen), "the gradient reaches the trunk"
 
 
 def test_gradient_steps_lower_the_loss(name: str) -> None:
@@ -140,7 +140,7 @@ def test_a_head_in_fp64_stays_in_fp64(name: str) -> None:
     assert {term.dtype for term in head.loss(outputs, truth(2)).values()} == {torch.float64}
 
 
-def test_a_state_dict_round_trip_and_a_deep_copy_answer_alike(name: str) -> None:
+def test_a_state_dict_round_trip_and_a_deep_copy_predict_alike(name: str) -> None:
     head = build(name).eval()
     head.set_class_counts([5, 2, 1])
     for parameter in head.parameters():

@@ -1,4 +1,4 @@
-"""The contract of every head: maps in, outputs out; loss and decoding are methods of their own."""
+"""The contract of heads: maps in, outputs out; the loss and the decoding are separate methods."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from resnet_tl.structures.records import Boxes, Detections
 
 
 class Head(nn.Module, ABC):
-    """What sits on a trunk or neck and answers the task's question.
+    """Base of heads, which turn the maps of a trunk or neck into the outputs of a task.
 
-    A head is built as `Head(levels, classes, **options)`: the `Level`s it may read, shallow to deep, and the class
-    names. A recipe names it by class path; a head of one's own subclasses this and needs nothing registered.
-    On any batch, one without objects included, every trainable parameter gets a gradient (zeros allowed).
+    A head is built as `Head(levels, classes, **options)`: the `Level`s that it may read, shallow to deep, and the class
+    names. A recipe names it by class path; a custom head subclasses this and needs no registration.
+    On any batch, including one without objects, every trainable parameter gets a gradient (zeros allowed).
+
+    Outputs, targets and predictions are of the head's own types; tasks and predictors pass them on.
 
     Attributes:
-        reads: names of the levels that it reads; None: all. What nobody reads is neither kept nor, if it is the
-            deepest, computed.
-        condensed: names what `condense` does, so that what was kept by another way is not taken for it.
+        reads: names of the levels that it reads; None: all. Levels that are not read are not stored, and not computed
+            if they are the deepest.
+        condensed: names what `condense` does, so that cached maps are not reused after a change of it.
     """
 
     reads: Sequence[str] | None = None
@@ -30,45 +32,50 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, maps: dict[str, Tensor], sizes: Tensor | None, input_size: tuple[int, int]) -> Any:
-        """Raw outputs from the maps `{name: [N, C, H, W]}` of the levels.
+        """Computes the raw outputs.
 
-        `sizes` `[N, 2]` holds (h, w) of each image before padding, None when nothing was padded; `input_size` is
-        (h, w) of the batch.
+        Args:
+            maps: `{level: [N, C, H, W]}`.
+            sizes: `[N, 2]`, (h, w) of each image in pixels before padding; None if nothing was padded.
+            input_size: (h, w) of the batch in pixels.
         """
 
     def condense(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Smaller maps `[N, C, h, w]` by the same names for which `forward` gives the very same outputs: what is worth
-        keeping, where a fixed function comes first, as pooling does. Whatever is trained or random comes later."""
+        """Shrinks maps for caching: returns smaller maps `[N, C, h, w]` by the same names for which `forward` gives
+        identical outputs. Possible where the head starts with a fixed function such as pooling, before anything that is
+        trained or random."""
         return maps
 
     @abstractmethod
     def loss(self, outputs: Any, targets: Any) -> dict[str, Tensor]:
-        """The named terms, scalars in fp32 (fp64 of a network in fp64) under any autocast; their sum is the loss."""
+        """Returns the named terms, scalars in fp32 (fp64 for a network in fp64) under any autocast; their sum is the
+        loss."""
 
     @abstractmethod
     def predict(self, outputs: Any) -> Any:
-        """What `forward`'s outputs mean: probabilities, or boxes and masks in pixels of the input."""
+        """Decodes the outputs of `forward` to probabilities, or to boxes and masks in pixels of the input."""
 
 
 class DetectorOutputs(Protocol):
-    """What a head that finds objects makes of maps, for a batch."""
+    """The outputs of a detection head for a batch."""
 
     def image(self, number: int) -> DetectorOutputs:
-        """Those of one image of the batch, as a batch."""
+        """Selects one image of the batch, as a batch."""
 
 
 class DetectionHead(Head):
-    """A head that finds objects. `forward` gives `DetectorOutputs`, so that images can be judged one by one."""
+    """Base of heads that detect objects. `forward` returns `DetectorOutputs`, so that images can be evaluated one by
+    one."""
 
     @abstractmethod
     def loss(self, outputs: Any, targets: Boxes) -> dict[str, Tensor]:
-        """As of every head; targets in pixels of the batch's images."""
+        """Returns the named terms, see `Head.loss`; targets in pixels of the batch's images."""
 
     @abstractmethod
     def predict(self, outputs: Any) -> Detections:
-        """Boxes, and masks if it finds any, in pixels of the batch's images."""
+        """Returns boxes, and masks from heads that predict them, in pixels of the batch's images."""
 
 
 def at_least_fp32(values: Tensor) -> Tensor:
-    """fp32 of half precisions; fp32 and fp64 as they are."""
+    """Casts half precisions to fp32; leaves fp32 and fp64 unchanged."""
     return values.to(torch.promote_types(values.dtype, torch.float32))

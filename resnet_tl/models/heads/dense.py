@@ -1,4 +1,4 @@
-"""What dense detectors share: two towers over every level, outputs by anchor, decoding."""
+"""The common part of dense detectors: two towers on every level, outputs by anchor, decoding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from resnet_tl.models.anchors import Anchors
 from resnet_tl.models.heads.base import DetectionHead
-from resnet_tl.models.heads.suppression import best_of
+from resnet_tl.models.heads.suppression import select_detections
 from resnet_tl.models.losses import focal_loss
 from resnet_tl.models.matching import NONE, Padded
 from resnet_tl.models.norms import norm_of
@@ -21,19 +21,20 @@ from resnet_tl.structures.boxes import clip
 from resnet_tl.structures.records import Detections, Level
 
 PRIOR = 0.01
-"""The probability that a class is said to be at an anchor before anything was learned (arXiv:1708.02002, 4.1)."""
+"""The initial probability of a class at an anchor (arXiv:1708.02002, 4.1): with 0.5, the many background anchors would
+dominate the first steps."""
 
 CANDIDATES = 1000
-"""The best that a level sends into suppression."""
+"""The number of best candidates of a level that enter suppression."""
 
 HeadNorm: TypeAlias = Literal["group"]
 
 
 class DenseOutputs(NamedTuple):
-    """By level, shallow to deep; A_l anchors.
+    """Outputs by level, shallow to deep, with A_l anchors.
 
-    logits: `[N, A_l, K]`. regressed: `[N, A_l, R]`, what `decode` makes boxes of. anchors: `[A_l, 4]`.
-    sizes: `[N, 2]` (h, w) before padding.
+    logits: `[N, A_l, K]`. regressed: `[N, A_l, R]`, which `decode` turns into boxes. anchors: `[A_l, 4]` in pixels.
+    sizes: `[N, 2]` (h, w) in pixels before padding.
     """
 
     logits: list[Tensor]
@@ -42,7 +43,7 @@ class DenseOutputs(NamedTuple):
     sizes: Tensor
 
     def image(self, number: int) -> DenseOutputs:
-        """Those of one image of the batch, as a batch."""
+        """Selects one image of the batch, as a batch."""
         one = slice(number, number + 1)
         logits, regressed = ([level[one] for level in part] for part in (self.logits, self.regressed))
         return DenseOutputs(logits, regressed, self.anchors, self.sizes[one])
@@ -50,16 +51,16 @@ class DenseOutputs(NamedTuple):
 
 @checked("head")
 class DenseHead(DetectionHead):
-    """A tower of 3x3 convolutions for what is there and one for where, the same for all levels.
+    """A tower of 3x3 convolutions for classes (`what`) and one for boxes (`where`), shared by all levels.
 
     Args:
         levels, classes: see `Head`; all levels are read, and have the same number of channels.
         anchors: for those levels.
-        convs: of each tower.
-        norm: `group` behind each of them, which training from random weights needs; None has none.
-        score_threshold: what is less probable is no detection.
-        nms_threshold: the IoU above which the less probable of two boxes of a class is dropped.
-        detections: at most, of an image.
+        convs: convolutions of each tower.
+        norm: `group` after each convolution, which training from random weights needs; or None.
+        score_threshold: drop detections with a lower score.
+        nms_threshold: drop the less probable of two boxes of a class with a larger IoU.
+        detections: maximum per image.
     """
 
     def __init__(
@@ -86,17 +87,18 @@ class DenseHead(DetectionHead):
 
     @abstractmethod
     def regress(self, x: Tensor) -> Tensor:
-        """The second tower's map -> `[N, A_l, R]`."""
+        """Regresses `[N, A_l, R]` from the second tower's map `[N, C, H, W]`."""
 
     @abstractmethod
     def decode(self, regressed: Tensor, anchors: Tensor) -> Tensor:
-        """Boxes `[..., 4]` fp32 of what was regressed `[..., R]` for the anchors `[..., 4]`."""
+        """Returns boxes `[..., 4]` fp32 from `regressed` `[..., R]` and anchors `[..., 4]`."""
 
     @abstractmethod
     def scores(self, logits: Tensor, regressed: Tensor) -> Tensor:
-        """`[N, A_l, K]` fp32, 0...1."""
+        """Returns scores `[N, A_l, K]` fp32, 0...1, from logits `[N, A_l, K]` and `regressed` `[N, A_l, R]`."""
 
     def forward(self, maps: dict[str, Tensor], sizes: Tensor | None, input_size: tuple[int, int]) -> DenseOutputs:
+        """Returns logits `[N, A_l, K]` and regressions `[N, A_l, R]` by level from maps `{level: [N, C, H, W]}`."""
         read = [maps[name] for name in self.names]
         if sizes is None:
             sizes = torch.tensor([input_size], device=read[0].device).expand(len(read[0]), 2)
@@ -109,7 +111,7 @@ class DenseHead(DetectionHead):
     def predict(self, outputs: DenseOutputs) -> Detections:
         candidates = [self._best_of_level(*level, outputs.sizes) for level in zip(*outputs[:3], strict=True)]
         boxes, scores, labels = (torch.cat(parts, 1) for parts in zip(*candidates, strict=True))
-        return best_of(
+        return select_detections(
             boxes,
             scores,
             labels,
@@ -119,7 +121,7 @@ class DenseHead(DetectionHead):
         )
 
     def class_loss(self, outputs: DenseOutputs, labels: Tensor, weights: Tensor) -> Tensor:
-        """The weighted sum of all levels' focal loss; labels (negative: nothing there) and weights `[N, A]`."""
+        """Returns the weighted sum of all levels' focal loss; labels (negative: background) and weights: `[N, A]`."""
         counts = [len(anchors) for anchors in outputs.anchors]
         parts = zip(outputs.logits, labels.split(counts, 1), weights.split(counts, 1), strict=True)
         return torch.stack([focal_loss(*part) for part in parts]).sum()
@@ -127,7 +129,9 @@ class DenseHead(DetectionHead):
     def _best_of_level(
         self, logits: Tensor, regressed: Tensor, anchors: Tensor, sizes: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Boxes `[N, C, 4]`, scores and labels `[N, C]` of the level's candidates."""
+        """Returns boxes `[N, C, 4]`, scores and labels `[N, C]` of the level's C candidates."""
+        # Candidates are pairs of anchor and class: an anchor may have several classes above the threshold. Only theirs
+        # are decoded.
         scores = self.scores(logits, regressed).flatten(1)
         best, index = scores.topk(min(CANDIDATES, scores.shape[1]), 1)
         anchor, label = index // logits.shape[2], index % logits.shape[2]
@@ -136,20 +140,20 @@ class DenseHead(DetectionHead):
 
 
 def by_anchor(x: Tensor, per_cell: int) -> Tensor:
-    """A map `[N, per_cell * R, H, W]` -> `[N, H * W * per_cell, R]`; a view where it is channels-last."""
+    """Reshapes a map `[N, per_cell * R, H, W]` to `[N, H * W * per_cell, R]`; a view if it is channels-last."""
     return x.permute(0, 2, 3, 1).reshape(len(x), -1, x.shape[1] // per_cell)
 
 
 def conv3x3(channels: int, outputs: int, *, bias: float = 0.0) -> nn.Conv2d:
-    """Starts near `bias` (normal, 0.01; arXiv:1708.02002, section 4.1)."""
+    """Builds a convolution whose outputs start near `bias` (normal, 0.01; arXiv:1708.02002, section 4.1)."""
     conv = nn.Conv2d(channels, outputs, 3, padding=1)
     for name, value in conv.named_parameters():
         nn.init.constant_(value, bias) if name == "bias" else nn.init.normal_(value, std=0.01)
     return conv
 
 
-def labels_of(match: Tensor, objects: Padded) -> Tensor:
-    """The class that each anchor is to find, negative where none: `[N, A]`."""
+def anchor_labels(match: Tensor, objects: Padded) -> Tensor:
+    """Returns the class `[N, A]` of the object that each anchor matches, negative for none, from matches `[N, A]`."""
     return torch.where(match >= 0, objects.labels.gather(1, match.clamp(min=0)), NONE)
 
 

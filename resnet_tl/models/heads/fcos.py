@@ -1,4 +1,7 @@
-"""FCOS: Tian et al., Fully Convolutional One-Stage Object Detection (arXiv:1904.01355; improved: arXiv:2006.09214)."""
+"""FCOS: Tian et al., Fully Convolutional One-Stage Object Detection (arXiv:1904.01355; improved: arXiv:2006.09214).
+
+Here a point of the paper is an anchor whose size is its level's stride.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from torch import Tensor, nn
 
 from resnet_tl.models.anchors import Anchors
 from resnet_tl.models.heads.base import at_least_fp32
-from resnet_tl.models.heads.dense import DenseHead, DenseOutputs, HeadNorm, by_anchor, conv3x3, labels_of
+from resnet_tl.models.heads.dense import DenseHead, DenseOutputs, HeadNorm, anchor_labels, by_anchor, conv3x3
 from resnet_tl.models.losses import giou_loss
 from resnet_tl.models.matching import match_by_centre, pad
 from resnet_tl.models.ranks import mean_over_ranks
@@ -19,22 +22,22 @@ from resnet_tl.structures.boxes import decode_sides, encode_sides
 from resnet_tl.structures.records import Boxes, Level
 
 START = 4.0
-"""Strides that a box's sides are long before anything was learned: the shortest far side of all levels but the first
-(see `match_by_centre`). Around 0, where RetinaNet begins, ReLU would give half of the sides no gradient."""
+"""Initial distance of a box's sides in strides: the shortest far side of all levels but the first (see
+`match_by_centre`). Starting around 0, as RetinaNet does, ReLU would stop the gradient of half of the sides."""
 
 
 @checked("head")
 class FCOS(DenseHead):
-    """One point a cell, from which the four sides of its object are so many strides away. How central the point is
-    within the object ("centre-ness") is predicted beside that, and lowers the score of boxes found from the rim.
+    """One point per cell, which regresses the distances in strides to the four sides of its object. It also predicts
+    its centre-ness within the object, which lowers the score of boxes regressed from near the rim.
 
     Args:
-        levels, classes, norm, nms_threshold: see `DenseHead`, and there for the other options.
-        radius: strides around an object's centre within which points find it (centre sampling).
+        levels, classes, norm, nms_threshold: see `DenseHead`, also for the other options.
+        radius: strides around an object's centre within which points match it (centre sampling).
         floor_strides: see `Anchors`.
 
-    Losses, in sums over the batch divided by the number of points that are to find an object: `class` (focal), `box`
-    (GIoU) and `centerness` (binary cross-entropy), in torchvision's form: the box loss is not weighted.
+    Losses, as sums over the batch divided by the number of points that match an object: `class` (focal), `box` (GIoU)
+    and `centerness` (binary cross-entropy), in torchvision's form: the box loss is not weighted.
     """
 
     def __init__(
@@ -50,39 +53,41 @@ class FCOS(DenseHead):
     ) -> None:
         anchors = Anchors(levels, [[level.stride] for level in levels], ratios=(1.0,), floor_strides=floor_strides)
         super().__init__(levels, classes, anchors=anchors, norm=norm, nms_threshold=nms_threshold, **options)
-        nn.init.constant_(self.box.bias, START)  # type: ignore[arg-type]
+        assert self.box.bias is not None
+        nn.init.constant_(self.box.bias, START)
         self.radius = radius
         self.centerness = conv3x3(levels[0].channels, 1)
 
     def regress(self, x: Tensor) -> Tensor:
-        """`[N, A_l, 5]`: left, up, right, down in strides, and centre-ness as a logit."""
+        """Regresses `[N, A_l, 5]`: left, up, right, down in strides, and centre-ness as a logit."""
         return torch.cat([by_anchor(F.relu(self.box(x)), 1), by_anchor(self.centerness(x), 1)], 2)
 
     def decode(self, regressed: Tensor, anchors: Tensor) -> Tensor:
         return decode_sides(at_least_fp32(regressed[..., :4]), anchors)
 
     def scores(self, logits: Tensor, regressed: Tensor) -> Tensor:
+        # the geometric mean of class probability and centre-ness (arXiv:2006.09214)
         return (at_least_fp32(logits).sigmoid() * at_least_fp32(regressed[..., 4:]).sigmoid()).sqrt()
 
     def loss(self, outputs: DenseOutputs, targets: Boxes) -> dict[str, Tensor]:
         anchors, objects = torch.cat(outputs.anchors), pad(targets, len(outputs.sizes))
         match = match_by_centre(objects, outputs.anchors, radius=self.radius)
-        finding = match >= 0
-        share = 1 / mean_over_ranks(finding.sum().float()).clamp(min=1)
-        n, a = finding.nonzero(as_tuple=True)
-        aim, found = objects.boxes[n, match[n, a]], at_least_fp32(torch.cat(outputs.regressed, 1)[n, a])
+        matched = match >= 0
+        share = 1 / mean_over_ranks(matched.sum().float()).clamp(min=1)
+        n, a = matched.nonzero(as_tuple=True)
+        boxes, predicted = objects.boxes[n, match[n, a]], at_least_fp32(torch.cat(outputs.regressed, 1)[n, a])
         central = F.binary_cross_entropy_with_logits(
-            found[:, 4], centerness(aim, anchors[a]).to(found.dtype), reduction="sum"
+            predicted[:, 4], centerness(boxes, anchors[a]).to(predicted.dtype), reduction="sum"
         )
         return {
-            "class": self.class_loss(outputs, labels_of(match, objects), share.expand(match.shape)),
-            "box": giou_loss(self.decode(found, anchors[a]), aim).sum() * share,
+            "class": self.class_loss(outputs, anchor_labels(match, objects), share.expand(match.shape)),
+            "box": giou_loss(self.decode(predicted, anchors[a]), boxes).sum() * share,
             "centerness": central * share,
         }
 
 
 def centerness(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """1 in the middle of the box, 0 on its rim (equation 3): `[M]`."""
+    """Computes `[M]`, from 0 on the rim to 1 in the centre of a box (equation 3), for boxes and anchors `[M, 4]`."""
     left, up, right, down = encode_sides(boxes, anchors).unbind(1)
     across = left.minimum(right) / left.maximum(right)
     return (across * up.minimum(down) / up.maximum(down)).sqrt()

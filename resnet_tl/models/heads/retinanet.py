@@ -9,7 +9,7 @@ from torch import Tensor
 
 from resnet_tl.models.anchors import Anchors
 from resnet_tl.models.heads.base import at_least_fp32
-from resnet_tl.models.heads.dense import DenseHead, DenseOutputs, by_anchor, labels_of
+from resnet_tl.models.heads.dense import DenseHead, DenseOutputs, anchor_labels, by_anchor
 from resnet_tl.models.losses import giou_loss
 from resnet_tl.models.matching import IGNORED, match_by_overlap, pad
 from resnet_tl.models.ranks import mean_over_ranks
@@ -17,19 +17,20 @@ from resnet_tl.structures.boxes import decode, encode
 from resnet_tl.structures.records import Boxes, Level
 
 BACKGROUND, OBJECT = 0.4, 0.5
-"""IoU below which an anchor is to find nothing, and from which on its object (section 4)."""
+"""An anchor is background below the first IoU, and matches its object from the second on (section 4)."""
 
 
 class RetinaNet(DenseHead):
-    """Nine anchors a cell, of three sizes from 4 x the level's stride and three ratios; sides are regressed to them.
+    """Nine anchors per cell, of three sizes from 4 x the level's stride up and three ratios; boxes are regressed
+    relative to them.
 
     Args:
-        levels, classes: see `DenseHead`, and there for the other options.
+        levels, classes: see `DenseHead`, also for the other options.
         box_loss: `l1` of the encoded boxes as in the paper, or `giou` of the boxes (arXiv:1902.09630).
         floor_strides: see `Anchors`.
 
-    Losses, in sums over an image's anchors divided by the number of those that are to find an object, then averaged
-    over images as in the paper: `class` (focal) and `box`.
+    Losses, as sums over an image's anchors divided by the number of its anchors that match an object, averaged over
+    images as in the paper: `class` (focal) and `box`.
     """
 
     def __init__(
@@ -58,25 +59,25 @@ class RetinaNet(DenseHead):
         anchors, images = torch.cat(outputs.anchors), len(outputs.sizes)
         objects = pad(targets, images)
         match = match_by_overlap(objects, anchors, low=BACKGROUND, high=OBJECT)
-        finding = match >= 0
+        matched = match >= 0
         batch = mean_over_ranks(torch.tensor(float(images), device=match.device))
-        share = 1 / (finding.sum(1).clamp(min=1) * batch)
+        share = 1 / (matched.sum(1).clamp(min=1) * batch)
         weights = share[:, None] * (match != IGNORED)
-        n, a = finding.nonzero(as_tuple=True)
-        away = self._away(torch.cat(outputs.regressed, 1)[n, a], objects.boxes[n, match[n, a]], anchors[a])
+        n, a = matched.nonzero(as_tuple=True)
+        box_losses = self._box_losses(torch.cat(outputs.regressed, 1)[n, a], objects.boxes[n, match[n, a]], anchors[a])
         return {
-            "class": self.class_loss(outputs, labels_of(match, objects), weights),
-            "box": (away * share[n]).sum(),
+            "class": self.class_loss(outputs, anchor_labels(match, objects), weights),
+            "box": (box_losses * share[n]).sum(),
         }
 
-    def _away(self, regressed: Tensor, boxes: Tensor, anchors: Tensor) -> Tensor:
-        """The loss of each of M anchors, whose objects have these boxes: `[M]`."""
+    def _box_losses(self, regressed: Tensor, boxes: Tensor, anchors: Tensor) -> Tensor:
+        """Returns the loss `[M]` of each of M anchors with its object's box, `[M, 4]` each."""
         if self.box_loss == "giou":
             return giou_loss(self.decode(regressed, anchors), boxes)
         return (at_least_fp32(regressed) - encode(boxes, anchors)).abs().sum(1)
 
 
 def _sizes(level: Level) -> list[int]:
-    """Three an octave, in whole pixels as torchvision has them."""
+    """Returns three sizes per octave in whole pixels, as in torchvision."""
     side = 4 * level.stride
     return [side, int(side * 2 ** (1 / 3)), int(side * 2 ** (2 / 3))]

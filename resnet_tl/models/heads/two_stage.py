@@ -1,12 +1,12 @@
-"""Faster R-CNN and Mask R-CNN on a pyramid (arXiv:1506.01497, 1612.03144, 1703.06870), of torchvision's parts.
+"""Faster R-CNN and Mask R-CNN on a pyramid (arXiv:1506.01497, 1612.03144, 1703.06870), built from torchvision's parts.
 
-They are called by their own methods, piece by piece, so that a validation batch has losses and predictions from one
-pass, and nothing here asks whether it is being trained. (torchvision's RPN does: it keeps more proposals in training.)
+Calls the parts by their sub-methods, so that one pass over a validation batch gives both losses and predictions, and
+nothing here depends on `training` (except that torchvision's RPN keeps more proposals in training).
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -25,15 +25,15 @@ from resnet_tl.structures.masks import to_pixels
 from resnet_tl.structures.records import Boxes, Detections, Level
 
 DEEPEST = 32
-"""Stride of the deepest level that regions are cut out of; those behind it only propose (arXiv:1612.03144, 4.1)."""
+"""Stride of the deepest level that regions are cropped from; deeper levels only propose (arXiv:1612.03144, 4.1)."""
 
 
 class TwoStageOutputs(NamedTuple):
-    """A anchors an image.
+    """Outputs of the first stage, and what the second stage needs; A anchors per image.
 
-    maps: of all levels, by name. proposals: an image `[P, 4]` fp32, the most promising first.
-    objectness `[N * A, 1]`, deltas `[N * A, 4]`: the first stage's answers, fp32. anchors: an image `[A, 4]`.
-    sizes: (h, w) before padding.
+    maps: `{level: [N, C, H, W]}` of all levels. proposals: `[P, 4]` fp32 in pixels for each image, best first.
+    objectness: logits `[N * A, 1]`, deltas: `[N * A, 4]`, both fp32. anchors: `[A, 4]` in pixels for each image.
+    sizes: (h, w) of each image in pixels before padding.
     """
 
     maps: dict[str, Tensor]
@@ -44,7 +44,7 @@ class TwoStageOutputs(NamedTuple):
     sizes: list[tuple[int, int]]
 
     def image(self, number: int) -> TwoStageOutputs:
-        """Those of one image of the batch, as a batch."""
+        """Selects one image of the batch, as a batch."""
         one, images = slice(number, number + 1), len(self.sizes)
         objectness, deltas = (x.view(images, -1, x.shape[1])[number] for x in (self.objectness, self.deltas))
         maps = {name: value[one] for name, value in self.maps.items()}
@@ -53,20 +53,20 @@ class TwoStageOutputs(NamedTuple):
 
 @checked("head")
 class FasterRCNN(DetectionHead):
-    """Regions are proposed from anchors on every level, then classified and refined one by one.
+    """Proposes regions from anchors on every level, then classifies and refines each region.
 
     Args:
-        levels: all are proposed from; regions are cut out of those up to stride 32. All have the same channels.
-        classes: K names. The networks inside have a background before them: K + 1 outputs.
-        score_threshold, nms_threshold, detections: as of the dense heads.
+        levels: all of them propose; regions are cropped from those up to stride 32. All have the same channels.
+        classes: K names. The networks inside have K + 1 outputs, the background first.
+        score_threshold, nms_threshold, detections: as in `DenseHead`.
         floor_strides: see `Anchors`.
-        samples: regions of an image that the second stage learns from, a quarter of them objects at most; fewer are
+        samples: regions of an image that the second stage is trained on, at most a quarter of them objects; fewer are
             faster.
-        v2: torchvision's second form (arXiv:2111.11429): another convolution before the proposals, four with batch norm
-            before the classification, and batch norm in a head of masks.
+        v2: torchvision's second form (arXiv:2111.11429): a second convolution before the proposals, four with batch
+            norm before the classification, and batch norm in the mask branch.
 
-    Losses: `objectness` and `rpn_box` of the first stage, `class` and `box` of the second; each a sum over samples
-    divided by their number. Images are sampled by torch's generator.
+    Losses: `objectness` and `rpn_box` of the first stage, `class` and `box` of the second; each is a sum over samples
+    divided by their number. Sampling uses torch's generator.
     """
 
     def __init__(
@@ -101,6 +101,7 @@ class FasterRCNN(DetectionHead):
         )
 
     def forward(self, maps: dict[str, Tensor], sizes: Tensor | None, input_size: tuple[int, int]) -> TwoStageOutputs:
+        """Runs the first stage on maps `{level: [N, C, H, W]}`; see `TwoStageOutputs` for the shapes."""
         read = {name: maps[name] for name in self.names}
         first = next(iter(read.values()))
         images = [input_size] * len(first) if sizes is None else [(h, w) for h, w in sizes.tolist()]
@@ -108,6 +109,7 @@ class FasterRCNN(DetectionHead):
         per_level = self.anchors([(x.shape[-2], x.shape[-1]) for x in read.values()], input_size)
         anchors = [torch.cat(per_level)] * len(images)
         objectness, deltas = (at_least_fp32(x) for x in concat_box_prediction_layers(*by_level))
+        # Proposals are inputs of the second stage; its losses do not train the first through their coordinates.
         boxes = self.rpn.box_coder.decode(deltas.detach(), anchors).view(len(images), -1, 4)
         counts = [len(level) for level in per_level]
         proposals, _ = self.rpn.filter_proposals(boxes, objectness, images, counts)
@@ -116,27 +118,26 @@ class FasterRCNN(DetectionHead):
     def loss(self, outputs: TwoStageOutputs, targets: Boxes) -> dict[str, Tensor]:
         objects = self.objects(targets, outputs.sizes)
         terms = self._first_stage_loss(outputs, objects)
-        samples, match, labels, aims = self.roi_heads.select_training_samples(list(outputs.proposals), objects)
+        samples, match, labels, deltas = self.roi_heads.select_training_samples(list(outputs.proposals), objects)
         logits, refined = self._boxes(outputs, samples)
-        classification, box = fastrcnn_loss(logits, refined, labels, aims)
+        classification, box = fastrcnn_loss(logits, refined, labels, deltas)
         count = torch.tensor(len(logits), device=logits.device)
         terms |= {"class": _over_ranks(classification, count), "box": _over_ranks(box, count)}
         return terms | self.mask_loss(outputs, objects, samples, match, labels)
 
     def predict(self, outputs: TwoStageOutputs) -> Detections:
         logits, refined = self._boxes(outputs, outputs.proposals)
-        found = self.roi_heads.postprocess_detections(logits, refined, outputs.proposals, outputs.sizes)
-        boxes, scores, labels = found
+        boxes, scores, labels = self.roi_heads.postprocess_detections(logits, refined, outputs.proposals, outputs.sizes)
         masks = self.masks(outputs, boxes, labels)
         return Detections(
-            _stacked(boxes, 0),
-            _stacked(scores, 0),
-            _stacked([label - 1 for label in labels], -1),
-            None if masks is None else _stacked(masks, 0),
+            _pad(boxes, 0),
+            _pad(scores, 0),
+            _pad([label - 1 for label in labels], -1),
+            None if masks is None else _pad(masks, 0),
         )
 
     def objects(self, targets: Boxes, sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
-        """An image's targets as torchvision has them, counting classes from 1; crowds are none."""
+        """Converts targets to torchvision's form, a dictionary per image; classes count from 1, crowds are dropped."""
         images = targets.objects().split(len(sizes))
         return [{"boxes": image.boxes.float(), "labels": image.labels + 1} for image in images]
 
@@ -148,23 +149,23 @@ class FasterRCNN(DetectionHead):
         match: list[Tensor],
         labels: list[Tensor],
     ) -> dict[str, Tensor]:
-        """A third term, of a network with masks."""
+        """Returns the third term of the second stage, for heads with masks."""
         return {}
 
     def masks(self, outputs: TwoStageOutputs, boxes: list[Tensor], labels: list[Tensor]) -> list[Tensor] | None:
-        """Of each image's boxes: `[D, S, S]` probabilities."""
+        """Returns probabilities `[D, S, S]` for each image's boxes `[D, 4]`, from heads with masks."""
         return None
 
     def _first_stage_loss(self, outputs: TwoStageOutputs, objects: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         labels, matched = self.rpn.assign_targets_to_anchors(outputs.anchors, objects)
         labels = [label.to(outputs.objectness.dtype) for label in labels]
-        aims = self.rpn.box_coder.encode(matched, outputs.anchors)
-        objectness, box = self.rpn.compute_loss(outputs.objectness, outputs.deltas, labels, aims)
-        count = _sampled(torch.stack(labels), self.rpn.fg_bg_sampler)
+        deltas = self.rpn.box_coder.encode(matched, outputs.anchors)
+        objectness, box = self.rpn.compute_loss(outputs.objectness, outputs.deltas, labels, deltas)
+        count = _sample_count(torch.stack(labels), self.rpn.fg_bg_sampler)
         return {"objectness": _over_ranks(objectness, count), "rpn_box": _over_ranks(box, count)}
 
     def _boxes(self, outputs: TwoStageOutputs, regions: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Logits `[R, K + 1]` and deltas `[R, (K + 1) * 4]` of all regions, fp32."""
+        """Returns logits `[R, K + 1]` and deltas `[R, (K + 1) * 4]` of all regions, fp32."""
         crops = self.roi_heads.box_roi_pool(outputs.maps, regions, outputs.sizes)
         logits, deltas = self.roi_heads.box_predictor(self.roi_heads.box_head(crops))
         return at_least_fp32(logits), at_least_fp32(deltas)
@@ -173,8 +174,8 @@ class FasterRCNN(DetectionHead):
 class MaskRCNN(FasterRCNN):
     """Faster R-CNN with a mask of 28 x 28 for each region and class.
 
-    Args as of `FasterRCNN`. A loss more: `mask`, the binary cross-entropy of the true class's mask, averaged over the
-    pixels of all regions that hold an object.
+    Args as in `FasterRCNN`. Adds the loss `mask`: the binary cross-entropy of the mask of the true class, averaged over
+    the pixels of all regions that contain an object.
     """
 
     def __init__(self, levels: list[Level], classes: list[str], **options: Any) -> None:
@@ -186,7 +187,7 @@ class MaskRCNN(FasterRCNN):
         self.roi_heads.mask_predictor = MaskRCNNPredictor(256, 256, len(classes) + 1)
 
     def objects(self, targets: Boxes, sizes: list[tuple[int, int]]) -> list[dict[str, Tensor]]:
-        """With the pixels of the masks."""
+        """Converts targets as `FasterRCNN.objects` does, and renders the masks to pixels."""
         objects = super().objects(targets, sizes)
         for image, (height, width), target in zip(targets.objects().split(len(sizes)), sizes, objects, strict=True):
             pixels = [torch.from_numpy(to_pixels(mask, height, width)) for mask in image.masks or []]
@@ -202,25 +203,25 @@ class MaskRCNN(FasterRCNN):
         match: list[Tensor],
         labels: list[Tensor],
     ) -> dict[str, Tensor]:
-        holding = [label > 0 for label in labels]
-        regions = [sample[there] for sample, there in zip(samples, holding, strict=True)]
-        of = [number[there] for number, there in zip(match, holding, strict=True)]
+        positive = [label > 0 for label in labels]  # only regions with an object have a mask to learn
+        regions = [sample[chosen] for sample, chosen in zip(samples, positive, strict=True)]
+        matched = [number[chosen] for number, chosen in zip(match, positive, strict=True)]
         classes, pixels = [target["labels"] for target in objects], [target["masks"] for target in objects]
-        loss = maskrcnn_loss(self._masks(outputs, regions), regions, pixels, classes, of)
-        return {"mask": _over_ranks(loss, torch.cat(holding).sum())}
+        loss = maskrcnn_loss(self._masks(outputs, regions), regions, pixels, classes, matched)
+        return {"mask": _over_ranks(loss, torch.cat(positive).sum())}
 
     def masks(self, outputs: TwoStageOutputs, boxes: list[Tensor], labels: list[Tensor]) -> list[Tensor] | None:
         return [mask[:, 0] for mask in maskrcnn_inference(self._masks(outputs, boxes), labels)]
 
     def _masks(self, outputs: TwoStageOutputs, regions: list[Tensor]) -> Tensor:
-        """Logits `[R, K + 1, 28, 28]`, fp32."""
+        """Returns logits `[R, K + 1, 28, 28]` of all regions, fp32."""
         crops = self.roi_heads.mask_roi_pool(outputs.maps, regions, outputs.sizes)
         return at_least_fp32(self.roi_heads.mask_predictor(self.roi_heads.mask_head(crops)))
 
 
 def roi_pool(levels: list[Level], side: int) -> MultiScaleRoIAlign:
-    """Crops of `side` x `side` from the level that suits a region's size. torchvision would guess the levels' strides
-    from the first batch."""
+    """Builds RoIAlign to crops of `side` x `side`, from the level that suits a region's size."""
+    # torchvision would infer the strides of the levels from the first batch; here they are known.
     read = [level for level in levels if level.stride <= DEEPEST]
     pool = MultiScaleRoIAlign([level.name for level in read], output_size=side, sampling_ratio=2)
     pool.scales = [1 / level.stride for level in read]
@@ -230,14 +231,14 @@ def roi_pool(levels: list[Level], side: int) -> MultiScaleRoIAlign:
 
 
 def _box_head(channels: int, v2: bool) -> nn.Module:
-    """Crops `[R, channels, 7, 7]` -> `[R, 1024]`."""
+    """Builds the network from crops `[R, channels, 7, 7]` to features `[R, 1024]`."""
     if v2:
         return FastRCNNConvFCHead((channels, 7, 7), [256, 256, 256, 256], [1024], norm_layer=nn.BatchNorm2d)
     return TwoMLPHead(channels * 7 * 7, 1024)
 
 
 def _rpn(head: nn.Module) -> RegionProposalNetwork:
-    """With the published numbers (arXiv:1612.03144, section 4.1 and 5.1). Its anchors are ours."""
+    """Builds the RPN with the published numbers (arXiv:1612.03144, sections 4.1 and 5.1), without its own anchors."""
     return RegionProposalNetwork(
         None,
         head,
@@ -251,18 +252,25 @@ def _rpn(head: nn.Module) -> RegionProposalNetwork:
     )
 
 
-def _sampled(labels: Tensor, sampler: Any) -> Tensor:
-    """How many anchors torchvision's sampler takes, of labels `[N, A]`: 1 an object, 0 none, -1 not to be taken."""
+class _Sampler(Protocol):
+    batch_size_per_image: int
+    positive_fraction: float
+
+
+def _sample_count(labels: Tensor, sampler: _Sampler) -> Tensor:
+    """Counts the anchors that torchvision's sampler draws, from labels `[N, A]`: 1 object, 0 background, -1 ignored."""
     most = int(sampler.batch_size_per_image * sampler.positive_fraction)
     positive = (labels >= 1).sum(1).clamp(max=most)
     return (positive + (labels == 0).sum(1).minimum(sampler.batch_size_per_image - positive)).sum()
 
 
 def _over_ranks(mean: Tensor, count: Tensor) -> Tensor:
-    """A mean over this process's `count` samples as its share of the mean over those of all processes."""
+    """Turns the mean over this rank's `count` samples into its share of the mean over the samples of all ranks."""
+    # torchvision's losses are means over the local samples. mean * count is the local sum; DDP averages gradients, so
+    # dividing by the mean count gives the gradient of the sum over all ranks divided by their total count.
     return mean * (count / mean_over_ranks(count.float()).clamp(min=1))
 
 
-def _stacked(each: list[Tensor], filling: float) -> Tensor:
-    """Images' `[D_n, ...]` side by side, the shorter ones filled up: `[N, D, ...]`."""
-    return nn.utils.rnn.pad_sequence(each, batch_first=True, padding_value=filling)
+def _pad(each: list[Tensor], value: float) -> Tensor:
+    """Stacks the images' `[D_n, ...]` to `[N, D, ...]`, padded with `value`."""
+    return nn.utils.rnn.pad_sequence(each, batch_first=True, padding_value=value)

@@ -48,13 +48,13 @@ def test_pooling(pool: str, expected: float) -> None:
 
 
 @pytest.mark.parametrize(("p", "expected"), [(1.0, 2.5), (300.0, 4.0)])
-def test_gem_lies_between_average_and_maximum_and_never_overflows(p: float, expected: float) -> None:
+def test_gem_is_between_average_and_maximum_and_never_overflows(p: float, expected: float) -> None:
     grid = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).view(1, 1, 2, 2)
     assert float(GeM(p)(grid)) == pytest.approx(expected, rel=1e-2)
     assert GeM(p)(1e30 * grid).isfinite().all()
 
 
-def test_gem_of_nothing_is_nearly_nothing_and_can_learn() -> None:
+def test_gem_of_zeros_is_nearly_zero_and_has_a_gradient() -> None:
     gem, blank = GeM(), torch.zeros(1, 2, 3, 3, requires_grad=True)
     out = gem(blank)
     torch.testing.assert_close(out, torch.full((1, 2), GeM.floor), rtol=1e-4, atol=0)
@@ -62,7 +62,7 @@ def test_gem_of_nothing_is_nearly_nothing_and_can_learn() -> None:
     assert gem.p.grad.isfinite().all()
 
 
-def test_it_reads_the_deepest_level_and_starts_near_even() -> None:
+def test_it_reads_the_deepest_level_and_starts_near_equal_probabilities() -> None:
     torch.manual_seed(0)
     head = linear()
     logits = head({"c4": torch.full((1, 2, 4, 4), math.nan), "c5": torch.rand(1, 3, 2, 2)}, None, (64, 64))
@@ -71,7 +71,7 @@ def test_it_reads_the_deepest_level_and_starts_near_even() -> None:
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
-def test_multi_class_loss_is_torchs_cross_entropy(smoothing: float) -> None:
+def test_multi_class_loss_equals_torch_cross_entropy(smoothing: float) -> None:
     torch.manual_seed(0)
     logits, targets = torch.randn(5, 3), torch.tensor([0, 2, 1, 1, 0])
     head = linear(label_smoothing=smoothing)
@@ -80,7 +80,7 @@ def test_multi_class_loss_is_torchs_cross_entropy(smoothing: float) -> None:
     torch.testing.assert_close(loss(head, logits, torch.eye(3)[targets]), expected)
 
 
-def test_multi_label_loss_is_torchs_binary_cross_entropy() -> None:
+def test_multi_label_loss_equals_torch_binary_cross_entropy() -> None:
     torch.manual_seed(0)
     logits, targets = torch.randn(4, 3), (torch.rand(4, 3) < 0.5).float()
     torch.testing.assert_close(
@@ -92,14 +92,14 @@ def test_multi_label_loss_is_torchs_binary_cross_entropy() -> None:
     )
 
 
-def test_class_weights_multiply_an_image_s_loss() -> None:
+def test_class_weights_multiply_the_loss_of_an_image() -> None:
     logits, targets = torch.randn(2, 3), torch.tensor([0, 2])
     each = F.cross_entropy(logits, targets, reduction="none")
     weighted = linear(class_weights=[2.0, 1.0, 0.5])
     torch.testing.assert_close(loss(weighted, logits, targets), (2 * each[0] + 0.5 * each[1]) / 2)
 
 
-def test_class_weights_multiply_a_label_s_yes() -> None:
+def test_class_weights_multiply_the_loss_of_positive_labels() -> None:
     logits = torch.randn(1, 3)
     weighted, plain = linear(multi_label=True, class_weights=[2.0, 1.0, 0.5]), linear(multi_label=True)
     yes, no = torch.tensor([[1.0, 0.0, 0.0]]), torch.zeros(1, 3)
@@ -110,13 +110,13 @@ def test_class_weights_multiply_a_label_s_yes() -> None:
 
 @pytest.mark.parametrize("weights", [None, [2.0, 1.0, 0.5]])
 def test_the_loss_of_two_halves_averages_to_that_of_the_whole(weights: list[float] | None) -> None:
-    """As ranks and accumulated batches are averaged; the weights that happen to be in a half change nothing."""
+    """Averages as ranks and accumulated batches do; the class weights within a half do not matter."""
     head, logits, targets = linear(class_weights=weights), torch.randn(4, 3), torch.tensor([0, 0, 2, 1])
     halves = (loss(head, logits[:2], targets[:2]) + loss(head, logits[2:], targets[2:])) / 2
     torch.testing.assert_close(halves, loss(head, logits, targets))
 
 
-def test_auto_weights_make_all_classes_weigh_the_same() -> None:
+def test_auto_weights_give_all_classes_the_same_total_weight() -> None:
     head = linear(class_weights="auto")
     assert head.weight.tolist() == [1, 1, 1]
     head.set_class_counts([10, 30, 20])
@@ -125,7 +125,7 @@ def test_auto_weights_make_all_classes_weigh_the_same() -> None:
     assert head.weight[1] == 1
 
 
-def test_counts_change_nothing_unless_asked_for() -> None:
+def test_class_counts_have_no_effect_without_auto_weights() -> None:
     for weights in (None, [1.0, 2.0, 3.0]):
         head = linear(class_weights=weights)
         before = copy.deepcopy(head.state_dict())
@@ -133,39 +133,39 @@ def test_counts_change_nothing_unless_asked_for() -> None:
         torch.testing.assert_close(head.state_dict(), before)
 
 
-def test_a_plain_head_s_state_is_its_classifier_s() -> None:
+def test_the_state_of_a_plain_head_is_that_of_its_classifier() -> None:
     assert set(linear().state_dict()) == {"fc.weight", "fc.bias"}
     more = {"weight", "thresholds"}
     assert set(linear(multi_label=True, class_weights="auto").state_dict()) == {"fc.weight", "fc.bias"} | more
 
 
-def test_dropout_acts_in_training_alone() -> None:
+def test_dropout_acts_only_in_training() -> None:
     head, seen = linear(dropout=0.5), {"c5": torch.rand(64, 3, 2, 2)}
     assert not torch.equal(head(seen, None, (64, 64)), head(seen, None, (64, 64)))
     head.eval()
     assert torch.equal(head(seen, None, (64, 64)), head(seen, None, (64, 64)))
 
 
-def f1(said: Tensor, true: Tensor) -> float:
-    return float(2 * (said & true).sum() / (said.sum() + true.sum()))
+def f1(predicted: Tensor, targets: Tensor) -> float:
+    return float(2 * (predicted & targets).sum() / (predicted.sum() + targets.sum()))
 
 
 @settings(deadline=None, max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=1, max_size=12))
-def test_chosen_thresholds_have_the_best_f1_of_all(answers: list[tuple[int, bool]]) -> None:
-    scores = torch.tensor([score for score, _ in answers]) / 6
-    true = torch.tensor([there for _, there in answers])
-    chosen = choose_thresholds(scores[:, None], true[:, None])
+def test_chosen_thresholds_have_the_best_f1(labelled: list[tuple[int, bool]]) -> None:
+    scores = torch.tensor([score for score, _ in labelled]) / 6
+    targets = torch.tensor([positive for _, positive in labelled])
+    chosen = choose_thresholds(scores[:, None], targets[:, None])
     assert chosen.shape == (1,)
-    if not true.any():
+    if not targets.any():
         assert float(chosen) == 0.5
         return
-    best = max(f1(scores >= threshold, true) for threshold in scores)
-    assert f1(scores >= chosen, true) == pytest.approx(best)
+    best = max(f1(scores >= threshold, targets) for threshold in scores)
+    assert f1(scores >= chosen, targets) == pytest.approx(best)
     assert 0 <= float(chosen) <= 1
 
 
-def test_a_chosen_threshold_lies_half_way_even_between_neighbouring_floats() -> None:
+def test_a_chosen_threshold_is_half_way_even_between_neighbouring_floats() -> None:
     probabilities = torch.tensor([[0.9, 0.5], [0.7, 0.5], [0.3, 0.0]])
     probabilities[1, 1] = torch.nextafter(torch.tensor(0.5), torch.tensor(0.0))
     chosen = choose_thresholds(probabilities, torch.tensor([[1, 1], [1, 0], [0, 0]]))
@@ -190,7 +190,7 @@ def test_a_chosen_threshold_lies_half_way_even_between_neighbouring_floats() -> 
         ({"thresholds": 0.3}, "head.thresholds is 0.3, but only multi-label heads have thresholds"),
     ],
 )
-def test_what_a_user_may_get_wrong(options: dict[str, Any], sentence: str) -> None:
+def test_invalid_options_are_one_sentence(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(RecipeError) as error:
         linear(**options)
     assert str(error.value).startswith(sentence)
@@ -198,7 +198,7 @@ def test_what_a_user_may_get_wrong(options: dict[str, Any], sentence: str) -> No
 
 
 class Model:
-    """As a task takes its head."""
+    """Takes a head as a task does."""
 
     def __init__(self, head: Callable[[list[Level], list[str]], Head] = LinearHead) -> None:
         self.head = head(LEVELS, CLASSES)
@@ -212,7 +212,7 @@ class Model:
         (["--model.head", "MLPHead", "--model.head.hidden", "7", "--model.head.dropout", "0.3"], MLPHead),
     ],
 )
-def test_a_recipe_names_it_shortly(arguments: list[str], kind: type[LinearHead]) -> None:
+def test_a_recipe_names_it_by_its_short_name(arguments: list[str], kind: type[LinearHead]) -> None:
     options = [
         override(key.removeprefix("--"), text) for key, text in zip(arguments[::2], arguments[1::2], strict=True)
     ]

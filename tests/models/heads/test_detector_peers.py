@@ -1,4 +1,4 @@
-"""Our detectors against torchvision's own with the same weights: losses and detections of one batch.
+"""Detectors equal torchvision's with the same weights: losses and detections of one batch.
 
 `pytest -m slow -s tests/models/heads/test_detector_peers.py` compares ResNet-50 at 320 and 512 px, as published, and
 prints the largest differences.
@@ -64,7 +64,7 @@ KINDS = {
 
 
 def torchvisions(kind: Kind, trunk: str, size: int, eps: float, channels: int) -> nn.Module:
-    """With weights that a mistake anywhere would betray, and outputs that find something everywhere."""
+    """Sets weights that would reveal a mistake anywhere, and outputs that detect something everywhere."""
     norm = functools.partial(FrozenBatchNorm2d, eps=eps)
     body = {"resnet18": resnet18, "resnet50": resnet50}[trunk](norm_layer=norm)
     widths = [body.inplanes // 8 * 2**step for step in range(kind.first - 2, 4)]
@@ -92,11 +92,11 @@ def torchvisions(kind: Kind, trunk: str, size: int, eps: float, channels: int) -
 
 
 GAIN = {"bbox_pred": 0.3, "bbox_reg": 0.3}
-"""So that boxes are not all cut off at the image's edges."""
+"""Keeps boxes from being clipped at the image's edges."""
 
 
 def at_work(model: nn.Module) -> nn.Module:
-    """As trained ones: the background, which dense heads have an output for, is never seen."""
+    """Imitates a trained model: it never predicts the background, for which dense heads have an output."""
     if hasattr(model, "roi_heads"):
         return model
     logits = model.head.classification_head.cls_logits
@@ -107,7 +107,7 @@ def at_work(model: nn.Module) -> nn.Module:
 
 
 def first_layout(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The keys of COCO_V1's files, from before torchvision 0.14."""
+    """Returns the keys of COCO_V1's files, from before torchvision 0.14."""
 
     def old(key: str) -> str:
         key = re.sub(r"((?:inner|layer)_blocks\.\d)\.0", r"\1", key)
@@ -131,13 +131,13 @@ def ours(kind: Kind, trunk: str, weights: str, channels: int) -> Network:
     assert report.skipped == {}
     assert [key for key in report.missing if not key.endswith("num_batches_tracked")] == []
     assert report.unexpected == []
-    # in the peer's memory layout: proposals whose scores are equal to within rounding come in an order that decides
-    # which of them are sampled
+    # In the peer's memory layout: the order of proposals with scores equal to within rounding decides which of them
+    # are sampled.
     return network.to(memory_format=torch.contiguous_format)
 
 
 def random_images(size: int) -> list[Tensor]:
-    """uint8 `[3, h, w]`, of three sizes; none is resized."""
+    """Draws uint8 images `[3, h, w]` of three sizes, none of which is resized."""
     shapes = [(size, size + 56), (size + 32, size), (size, size)]
     generator = np.random.default_rng(0)
     coarse = [generator.integers(0, 256, (3, h // 8 + 1, w // 8 + 1)) for h, w in shapes]
@@ -148,7 +148,7 @@ def random_images(size: int) -> list[Tensor]:
 
 
 def annotations(images: list[Tensor]) -> list[dict[str, Tensor]]:
-    """Four to six objects of many sizes, none on the last image; labels are COCO's ids."""
+    """Draws four to six objects of many sizes, none on the last image; labels are COCO's ids."""
     generator = torch.Generator().manual_seed(2)
     targets = []
     for number, image in enumerate(images):
@@ -178,7 +178,7 @@ def our_targets(theirs: list[dict[str, Tensor]]) -> Boxes:
 def compare(kind: Kind, theirs: nn.Module, network: Network, size: int) -> None:
     images, sizes, targets = random_images(size), [], annotations(random_images(size))
     sizes = torch.tensor([list(image.shape[1:]) for image in images])
-    # In fp32, rounding decides now and then which of two regions that are equally good is kept.
+    # In fp32, rounding sometimes decides which of two equally good regions is kept.
     theirs, network = theirs.double(), network.double()
     floats = [image.double() / 255 for image in images]
     targets = [{**each, "boxes": each["boxes"].double()} for each in targets]
@@ -193,8 +193,8 @@ def compare(kind: Kind, theirs: nn.Module, network: Network, size: int) -> None:
     assert set(expected) == set(kind.terms)
     theirs.eval()
     with torch.no_grad():
-        found = theirs([image.clone() for image in floats])
-    assert all(len(each["boxes"]) >= 50 for each in found)
+        expected_detections = theirs([image.clone() for image in floats])
+    assert all(len(each["boxes"]) >= 50 for each in expected_detections)
 
     ways = {
         "their tensor": lambda: network.run(padded.tensors, sizes),
@@ -204,33 +204,33 @@ def compare(kind: Kind, theirs: nn.Module, network: Network, size: int) -> None:
         network.train()
         torch.manual_seed(3)
         for _ in images:
-            torch.empty(1).uniform_()  # torchvision's transform draws the size of each image, even of one
+            torch.empty(1).uniform_()  # torchvision's transform draws a size for each image, even from one choice
         terms = network.head.loss(run(), our_targets(targets))
         network.eval()
         with torch.no_grad():
             detections = network.head.predict(run())
-        losses = max(relative(terms[mine], expected[theirs_]) for theirs_, mine in kind.terms.items())
-        boxes, scores = compare_detections(detections, found)
+        losses = max(relative(terms[our_name], expected[name]) for name, our_name in kind.terms.items())
+        boxes, scores = compare_detections(detections, expected_detections)
         print(f"\n{kind.name} {size} px, {way}: losses {losses:.1e}, boxes {boxes:.1e}, scores {scores:.1e}", end="")
         assert set(terms) == set(kind.terms.values())
         assert max(losses, boxes, scores) <= 1e-4
 
 
 def compare_detections(ours: Detections, theirs: list[dict[str, Tensor]]) -> tuple[float, float]:
-    """Largest differences of boxes (as shares of the image's side) and of scores; each detection has its like, in
-    whatever order scores that are equal to within rounding put them."""
+    """Returns the largest differences of boxes (as shares of the image's side) and of scores. Pairs detections in
+    any order, since that of scores equal to within rounding is arbitrary."""
     worst_box = worst_score = 0.0
     for number, expected in enumerate(theirs):
-        there = ours.labels[number] >= 0
-        assert int(there.sum()) == len(expected["labels"])
-        boxes, scores, labels = (value[number][there] for value in ours[:3])
+        real = ours.labels[number] >= 0
+        assert int(real.sum()) == len(expected["labels"])
+        boxes, scores, labels = (value[number][real] for value in ours[:3])
         box = (expected["boxes"][:, None] - boxes).abs().amax(2) / float(expected["boxes"].max())
         score = (expected["scores"][:, None] - scores).abs() / expected["scores"][:, None]
-        away = torch.maximum(box, score).masked_fill(expected["labels"][:, None] - 1 != labels, torch.inf)
-        like = away.argmin(1)
-        assert sorted(like.tolist()) == list(range(len(like)))
-        assert (scores.diff() <= 0).all(), "the best first"
-        here = torch.arange(len(like)), like
+        distance = torch.maximum(box, score).masked_fill(expected["labels"][:, None] - 1 != labels, torch.inf)
+        partner = distance.argmin(1)
+        assert sorted(partner.tolist()) == list(range(len(partner)))
+        assert (scores.diff() <= 0).all(), "best first"
+        here = torch.arange(len(partner)), partner
         worst_box, worst_score = max(worst_box, float(box[here].max())), max(worst_score, float(score[here].max()))
     return worst_box, worst_score
 
@@ -243,7 +243,7 @@ def relative(value: Tensor, reference: Tensor) -> float:
 @pytest.mark.parametrize(
     ("kind", "layout"), [("retinanet", "first"), ("fcos", "today's"), ("faster", "today's"), ("mask", "first")]
 )
-def test_a_small_one_equals_torchvisions(kind: str, layout: str, tmp_path: Path) -> None:
+def test_small_detectors_equal_torchvision(kind: str, layout: str, tmp_path: Path) -> None:
     case, eps = KINDS[kind], 0.0 if layout == "first" else 1e-5
     theirs = torchvisions(case, "resnet18", 128, eps, channels=64)
     state = dict(theirs.state_dict())
@@ -258,10 +258,10 @@ def test_a_small_one_equals_torchvisions(kind: str, layout: str, tmp_path: Path)
 @pytest.mark.parametrize("size", [320, 512])
 @pytest.mark.parametrize("published", [False, True], ids=["today's layout", "COCO_V1"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_resnet50_equals_torchvisions(
+def test_resnet50_detectors_equal_torchvision(
     kind: str, published: bool, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """COCO_V1: under torchvision's name, where its own loader would have put it, in that file's keys and with its eps
+    """COCO_V1: under torchvision's name, where its loader would store it, with the keys of that file and its eps
     (1e-5 of FCOS, else 0)."""
     case = KINDS[kind]
     eps = 0.0 if published and kind != "fcos" else 1e-5
@@ -291,8 +291,8 @@ PUBLISHED = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["retinanet", "mask"])
-def test_second_forms_find_what_torchvisions_do(kind: str, tmp_path: Path) -> None:
-    """In eval mode; boxes and masks are found at random, at low scores."""
+def test_second_forms_detect_what_torchvision_does(kind: str, tmp_path: Path) -> None:
+    """In eval mode, with random weights and low scores."""
     case, size = KINDS[kind], 128
     torch.manual_seed(4)
     options = {"weights": None, "weights_backbone": None, "min_size": size, "max_size": 4 * size}
@@ -320,9 +320,9 @@ def test_second_forms_find_what_torchvisions_do(kind: str, tmp_path: Path) -> No
     sizes = torch.tensor([list(image.shape[1:]) for image in images])
     with torch.no_grad():
         padded, _ = theirs.eval().transform([image / 255 for image in images])
-        found = theirs([image / 255 for image in images])
+        expected_detections = theirs([image / 255 for image in images])
         ours_ = network.to(memory_format=torch.contiguous_format).eval()
         detections = ours_.head.predict(ours_.run(padded.tensors, sizes))
-    assert all(len(each["boxes"]) >= 50 for each in found)
-    boxes, scores = compare_detections(detections, found)
+    assert all(len(each["boxes"]) >= 50 for each in expected_detections)
+    boxes, scores = compare_detections(detections, expected_detections)
     assert max(boxes, scores) <= 1e-4

@@ -1,6 +1,6 @@
-"""Detectors under bf16 on a CPU: their losses beside those of fp32, of the same weights and batch.
+"""Detectors under bf16 on a CPU: losses close to those of fp32, with the same weights and batch.
 
-`pytest -m slow -s tests/models/heads/test_detector_precision.py` does it with ResNet-50 at 320 px and prints the terms.
+`pytest -m slow -s tests/models/heads/test_detector_precision.py` runs ResNet-50 at 320 px and prints the terms.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def network(head: str, trunk: str, channels: int) -> Network:
     neck = functools.partial(FPN, channels=channels, outputs=outputs, extra="pool" if two_stage else "conv")
     torch.manual_seed(0)
     made = build(Backbone(trunk, zero_init_last=False), neck, HEADS[head], CLASSES)
-    if not two_stage:  # as if it had learned something
+    if not two_stage:  # imitates a trained head
         nn.init.normal_(made.head.logits.weight, std=0.05)
-    return made.eval()  # the statistics stand still
+    return made.eval()  # keeps the statistics fixed
 
 
 def batch(side: int) -> tuple[Tensor, Boxes]:
@@ -52,7 +52,7 @@ def batch(side: int) -> tuple[Tensor, Boxes]:
 
 
 def compare(head: str, trunk: str, side: int, channels: int) -> dict[str, float]:
-    """How far each term and their sum are from fp32's, relative to the sum."""
+    """Returns the difference of each term and of their sum to fp32, relative to the sum."""
     made, (images, targets) = network(head, trunk, channels), batch(side)
     with torch.no_grad():
         exact = made(images)
@@ -66,19 +66,19 @@ def compare(head: str, trunk: str, side: int, channels: int) -> dict[str, float]
             terms = made.head.loss(rounded, targets)
     assert all(term.dtype == torch.float32 and term.isfinite() for term in terms.values())
     total = float(torch.stack(list(expected.values())).sum())
-    away = {name: float(terms[name] - expected[name]) / total for name in terms}
-    assert any(away.values()), "something was rounded"
-    return {**away, "sum": sum(away.values())}
+    differences = {name: float(terms[name] - expected[name]) / total for name in terms}
+    assert any(differences.values()), "something was rounded"
+    return {**differences, "sum": sum(differences.values())}
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_losses_are_within_2_percent_of_fp32s(head: str) -> None:
+def test_losses_are_within_2_percent_of_fp32(head: str) -> None:
     assert max(map(abs, compare(head, "resnet18", 96, 32).values())) <= 0.02
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
-def test_losses_of_resnet50_are_within_2_percent_of_fp32s(head: str) -> None:
-    away = compare(head, "resnet50", 320, 256)
-    print(f"\n{head}: " + "  ".join(f"{name} {100 * value:+.2f} %" for name, value in away.items()), end="")
-    assert max(map(abs, away.values())) <= 0.02
+def test_losses_of_resnet50_are_within_2_percent_of_fp32(head: str) -> None:
+    differences = compare(head, "resnet50", 320, 256)
+    print(f"\n{head}: " + "  ".join(f"{name} {100 * value:+.2f} %" for name, value in differences.items()), end="")
+    assert max(map(abs, differences.values())) <= 0.02

@@ -1,4 +1,4 @@
-"""FCOS before and beyond what torchvision's equal shows."""
+"""FCOS where it differs from torchvision's."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from resnet_tl.models.heads.fcos import FCOS
 from resnet_tl.structures.records import Boxes, Level
 
 
-def test_every_side_learns_from_the_first_step_on() -> None:
-    """Sides that began at 0 would be cut off by ReLU, half of them, and pull at nothing."""
+def test_every_side_gets_a_gradient_from_the_first_step() -> None:
+    """If sides started around 0, ReLU would clip half of them, without a gradient."""
     torch.manual_seed(0)
     levels = [Level("p3", 32, 8), Level("p4", 32, 16), Level("p5", 32, 32)]
     head = FCOS(levels, ["cell"])

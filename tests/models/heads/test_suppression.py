@@ -1,4 +1,4 @@
-"""The best few detections of a batch, against image by image."""
+"""Suppression of a batch equals that of single images."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import torch
 from torchvision.ops import batched_nms
 
 from resnet_tl.models.heads import suppression
-from resnet_tl.models.heads.suppression import best_of
+from resnet_tl.models.heads.suppression import select_detections
 
 
 @pytest.mark.parametrize("candidates", [12, 900], ids=["few", "many"])
 @pytest.mark.parametrize("traced", [False, True])
-def test_it_is_nms_image_by_image(candidates: int, traced: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_equals_nms_image_by_image(candidates: int, traced: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     boxes = torch.rand(3, candidates, 4) * 60
     boxes[..., 2:] += boxes[..., :2]
     scores, labels = torch.rand(3, candidates), torch.randint(0, 4, (3, candidates))
     scores[1] *= 0.1
     monkeypatch.setattr(suppression.torch.compiler, "is_compiling", lambda: traced)
-    found = best_of(boxes, scores, labels, score_threshold=0.2, nms_threshold=0.5, count=10)
+    detections = select_detections(boxes, scores, labels, score_threshold=0.2, nms_threshold=0.5, count=10)
     for number in range(3):
         alive = scores[number] > 0.2
         of = boxes[number][alive], scores[number][alive], labels[number][alive]
         keep = batched_nms(*of, 0.5)[:10]
         count = len(keep)
-        assert torch.equal(found.boxes[number, :count], of[0][keep])
-        assert torch.equal(found.scores[number, :count], of[1][keep])
-        assert torch.equal(found.labels[number, :count], of[2][keep])
-        assert (found.labels[number, count:] == -1).all()
-        assert not found.scores[number, count:].any()
-        assert not found.boxes[number, count:].any()
-    assert (found.labels[1] == -1).all()
+        assert torch.equal(detections.boxes[number, :count], of[0][keep])
+        assert torch.equal(detections.scores[number, :count], of[1][keep])
+        assert torch.equal(detections.labels[number, :count], of[2][keep])
+        assert (detections.labels[number, count:] == -1).all()
+        assert not detections.scores[number, count:].any()
+        assert not detections.boxes[number, count:].any()
+    assert (detections.labels[1] == -1).all()

@@ -1,4 +1,4 @@
-"""DeepLabV3 (arXiv:1706.05587) and DeepLabV3+ (arXiv:1802.02611): convolutions of several dilations side by side."""
+"""DeepLabV3 (arXiv:1706.05587) and DeepLabV3+ (arXiv:1802.02611): parallel convolutions of several dilations."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class DeepLabV3Head(SegmentationHead):
         levels, classes: see `SegmentationHead`; the deepest level has stride 8 or 16 (`backbone.output_stride`).
         rates: dilations of the 3x3 branches; None: (6, 12, 18) at stride 16, twice that at 8 (section 4.1).
         channels: of each branch and of the result.
-        dropout: share of the channels zeroed behind ASPP, in training.
+        dropout: share of channels zeroed after ASPP in training.
         options: of `SegmentationHead`.
     """
 
@@ -57,7 +57,7 @@ class DeepLabV3PlusHead(SegmentationHead):
 
     Args:
         levels, classes, rates, channels, dropout: see `DeepLabV3Head`.
-        shallow_channels: what the shallow level is reduced to.
+        shallow_channels: channels that the shallow level is reduced to.
         options: of `SegmentationHead`.
     """
 
@@ -77,6 +77,8 @@ class DeepLabV3PlusHead(SegmentationHead):
 
 
 class PlusDecoder(nn.Module):
+    """The decoder of DeepLabV3+."""
+
     def __init__(self, levels: list[Level], aspp: ASPP, channels: int, shallow_channels: int) -> None:
         super().__init__()
         shallow, deep = next(level for level in levels if level.stride >= 4), levels[-1]
@@ -88,13 +90,15 @@ class PlusDecoder(nn.Module):
         self.join = nn.Sequential(*separable_norm_relu(joined, channels), *separable_norm_relu(channels, channels))
 
     def forward(self, maps: dict[str, Tensor]) -> Tensor:
+        """Maps `{level: [N, C, H, W]}` -> `[N, channels, H, W]` at the size of the shallow level."""
         shallow, deep = (maps[name] for name in self.reads)
         deep = enlarge(self.aspp(deep), self.factor, (shallow.shape[-2], shallow.shape[-1]))
         return self.join(torch.cat([deep, self.reduce(shallow)], dim=1))
 
 
 class ASPP(nn.Module):
-    """Atrous spatial pyramid pooling: a 1x1 convolution, 3x3 ones of several dilations, and the image's mean."""
+    """Atrous spatial pyramid pooling: a 1x1 convolution, 3x3 convolutions of several dilations, and the mean over the
+    image, in parallel."""
 
     def __init__(
         self, inputs: int, channels: int, rates: tuple[int, ...], dropout: float, *, separable: bool = False
@@ -111,10 +115,11 @@ class ASPP(nn.Module):
         self.project = nn.Sequential(*conv_norm_relu(joined, channels, 1), nn.Dropout(dropout))
 
     def forward(self, x: Tensor) -> Tensor:
+        """`[N, inputs, H, W]` to `[N, channels, H, W]`."""
         return self.project(torch.cat([branch(x) for branch in self.convs], dim=1))
 
 
 def _rates(stride: int) -> tuple[int, ...]:
-    """The same reach in pixels at every stride."""
+    """Returns dilations with the same reach in pixels at every stride: (6, 12, 18) cells at stride 16."""
     first = max(96 // stride, 1)
     return (first, 2 * first, 3 * first)

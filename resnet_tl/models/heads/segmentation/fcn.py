@@ -1,4 +1,4 @@
-"""FCN: classify the cells of the deepest level (arXiv:1411.4038; torchvision's form, over a dilated trunk)."""
+"""FCN: classifies the cells of the deepest level (arXiv:1411.4038; torchvision's form, on a dilated trunk)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from resnet_tl.structures.records import Level
 
 
 class FCNHead(SegmentationHead):
-    """`backbone.output_stride: 8` gives torchvision's `fcn_resnet50`. Options: `SegmentationHead`'s."""
+    """FCN; `backbone.output_stride: 8` gives torchvision's `fcn_resnet50`. Options are those of `SegmentationHead`."""
 
     def __init__(self, levels: list[Level], classes: list[str], **options: Any) -> None:
         super().__init__(levels, classes, fcn_decoder(levels[-1]), **options)

@@ -1,7 +1,7 @@
 """Losses of segmentation: logits `[N, K, H, W]` in fp32 and class indices `[N, H, W]` int64 -> a scalar.
 
-Pixels of `records.IGNORE` count nowhere. What a sum is divided by is averaged over processes, so that gradients are
-those of one process with the whole batch; where nothing counts the loss is 0 and so are its gradients.
+`records.IGNORE` pixels do not count. Sums are divided by counts averaged over ranks, so that gradients are those of one
+process with the whole batch. If no pixel counts, the loss and its gradients are 0.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from resnet_tl.structures.records import IGNORE
 
 @checked("loss")
 class PixelLoss(nn.Module, ABC):
-    """A term of the loss, times `weight`. `name` is what it is logged as."""
+    """Base of loss terms, scaled by `weight` and logged as `name`."""
 
     name: ClassVar[str]
 
@@ -32,13 +32,14 @@ class PixelLoss(nn.Module, ABC):
 
     @abstractmethod
     def value(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The unweighted loss."""
+        """Computes the unweighted loss."""
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Logits `[N, K, H, W]` and targets `[N, H, W]` to a scalar."""
         return self.weight * self.value(logits, targets)
 
     def set_class_counts(self, counts: Sequence[int]) -> None:
-        """counts: training pixels of each class, for losses that want them."""
+        """Receives the training pixels of each class; does nothing by default."""
 
 
 @checked("loss")
@@ -48,11 +49,11 @@ class CrossEntropy(PixelLoss):
     Args:
         classes: K names.
         weight: of this term.
-        class_weights: how much a pixel of each class weighs; `auto`: by 1 / sqrt(its share of the training pixels),
-            where the mean weight of a pixel is 1 (a full 1 / share makes rare classes swallow their surroundings).
+        class_weights: weight of a pixel of each class; `auto`: proportional to 1 / sqrt(share of the training pixels),
+            with a mean of 1 per pixel (with 1 / share, rare classes swallow their surroundings).
         label_smoothing: share of a pixel's mass spread over all classes.
 
-    The sum is divided by the pixels that count, never by their weights.
+    The sum is divided by the number of pixels that count, never by their weights.
     """
 
     name = "cross_entropy"
@@ -90,8 +91,8 @@ class CrossEntropy(PixelLoss):
 
 @checked("loss")
 class OHEM(PixelLoss):
-    """Cross-entropy of the hard pixels alone (online hard example mining, arXiv:1604.03540): those whose true class has
-    a probability below `threshold`, and in any case the hardest `keep` (a share) of the batch's pixels."""
+    """Cross-entropy of hard pixels only (online hard example mining, arXiv:1604.03540): those whose true class has a
+    probability below `threshold`, and at least the hardest `keep` (a share) of the batch's pixels."""
 
     name = "ohem"
 
@@ -106,16 +107,17 @@ class OHEM(PixelLoss):
         counts = (targets != IGNORE).flatten()
         ranked = losses.detach().where(counts, -1.0)
         least = int(self.keep * ranked.numel())
-        bar = ranked.new_tensor(self.threshold).log().neg()
+        limit = ranked.new_tensor(self.threshold).log().neg()  # a probability below p is a loss above -ln p
         if least:
-            bar = torch.minimum(bar, ranked.topk(least).values[-1].clamp(min=0))
-        hard = counts & (ranked >= bar)
+            limit = torch.minimum(limit, ranked.topk(least).values[-1].clamp(min=0))
+        hard = counts & (ranked >= limit)
         return (losses * hard).sum() / mean_over_ranks(hard.sum()).clamp(min=1)
 
 
 @checked("loss")
 class Focal(PixelLoss):
-    """Cross-entropy times (1 - p)^gamma, p the true class's probability, averaged over pixels (arXiv:1708.02002)."""
+    """Cross-entropy times (1 - p)^gamma, with p the probability of the true class, averaged over pixels
+    (arXiv:1708.02002)."""
 
     name = "focal"
 
@@ -125,8 +127,9 @@ class Focal(PixelLoss):
 
     def value(self, logits: Tensor, targets: Tensor) -> Tensor:
         losses = F.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="none")
-        missed = -torch.expm1(-losses)
+        missed = -torch.expm1(-losses)  # 1 - p, exact for p near 1
         counted = mean_over_ranks((targets != IGNORE).sum()).clamp(min=1)
+        # The clamp keeps the gradient finite: for gamma < 1, that of 0 ** gamma is infinite.
         return (missed.clamp(min=1e-7) ** self.gamma * losses).sum() / counted
 
 
@@ -138,39 +141,40 @@ class Dice(PixelLoss):
     def value(self, logits: Tensor, targets: Tensor) -> Tensor:
         counts = (targets != IGNORE)[:, None]
         p = logits.softmax(1) * counts
-        true = _one_hot(targets, logits.shape[1]) * counts
-        both, either = (p * true).sum((0, 2, 3)), (p + true).sum((0, 2, 3))
-        occurs = (true.sum((0, 2, 3)) > 0).float()
-        losses = 1 - 2 * both / either.clamp(min=1e-6)
+        truth = _one_hot(targets, logits.shape[1]) * counts
+        both, total = (p * truth).sum((0, 2, 3)), (p + truth).sum((0, 2, 3))
+        occurs = (truth.sum((0, 2, 3)) > 0).float()
+        losses = 1 - 2 * both / total.clamp(min=1e-6)
         return (losses * occurs).sum() / mean_over_ranks(occurs.sum()).clamp(min=1)
 
 
 class Lovasz(PixelLoss):
-    """The Lovász extension of 1 - IoU, averaged over the classes that occur in the batch (arXiv:1705.08790, Lovász-
-    Softmax over a batch)."""
+    """The Lovász extension of 1 - IoU, averaged over the classes that occur in the batch (Lovász-Softmax over a batch,
+    arXiv:1705.08790)."""
 
     name = "lovasz"
 
     def value(self, logits: Tensor, targets: Tensor) -> Tensor:
         counts = targets != IGNORE
         p = logits.softmax(1).movedim(1, -1)[counts].T  # [K, pixels that count]
-        true = _one_hot(targets, logits.shape[1]).movedim(1, -1)[counts].T
-        errors, order = (true - p).abs().sort(dim=1, descending=True)
-        losses = (errors * _lovasz_gradient(true.gather(1, order))).sum(1)
-        occurs = true.any(1).float()
+        truth = _one_hot(targets, logits.shape[1]).movedim(1, -1)[counts].T
+        errors, order = (truth - p).abs().sort(dim=1, descending=True)
+        losses = (errors * _lovasz_gradient(truth.gather(1, order))).sum(1)
+        occurs = truth.any(1).float()
         return (losses * occurs).sum() / mean_over_ranks(occurs.sum()).clamp(min=1)
 
 
-def _lovasz_gradient(true: Tensor) -> Tensor:
-    """How much 1 - IoU grows with each further error, hardest first: `[K, P]` from the sorted truth (algorithm 1)."""
-    total = true.sum(1, keepdim=True)
-    missed = total - true.cumsum(1)
-    jaccard = 1 - missed / (total + (1 - true).cumsum(1)).clamp(min=1)
+def _lovasz_gradient(truth: Tensor) -> Tensor:
+    """Returns how much 1 - IoU grows with each further error, `[K, P]`, from the truth `[K, P]` sorted by error,
+    largest first (algorithm 1)."""
+    total = truth.sum(1, keepdim=True)
+    remaining = total - truth.cumsum(1)
+    jaccard = 1 - remaining / (total + (1 - truth).cumsum(1)).clamp(min=1)
     return torch.cat([jaccard[:, :1], jaccard[:, 1:] - jaccard[:, :-1]], dim=1)
 
 
 def _one_hot(targets: Tensor, classes: int) -> Tensor:
-    """`[N, K, H, W]` fp32; what is ignored counts as class 0, and is left out by the caller."""
+    """Returns `[N, K, H, W]` fp32. Ignored pixels become class 0; the caller has to mask them."""
     return F.one_hot(targets.where(targets != IGNORE, 0), classes).movedim(-1, 1).float()
 
 

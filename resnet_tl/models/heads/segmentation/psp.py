@@ -1,4 +1,4 @@
-"""PSPNet's pyramid pooling (arXiv:1612.01105): the deepest level beside its means over 1, 4, 9 and 36 parts."""
+"""PSPNet's pyramid pooling (arXiv:1612.01105): joins the deepest level with its means over 1, 4, 9 and 36 parts."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from resnet_tl.structures.records import Level
 
 @checked("head")
 class PSPHead(SegmentationHead):
-    """The paper's trunk has `backbone.output_stride: 8`, and `auxiliary: 0.4`.
+    """Pyramid pooling on the deepest level. The paper uses `backbone.output_stride: 8` and `auxiliary: 0.4`.
 
     Args:
         levels, classes: see `SegmentationHead`.
-        bins: parts a side of each mean.
-        channels: behind the pooling.
-        dropout: share of the channels zeroed in training.
+        bins: parts per side of each mean.
+        channels: after the pooling.
+        dropout: share of channels zeroed in training.
         options: of `SegmentationHead`.
     """
 
@@ -44,9 +44,12 @@ class PSPHead(SegmentationHead):
 
 
 class PyramidPooling(nn.Module):
+    """Joins a map with its means over `bins` x `bins` parts."""
+
     def __init__(self, inputs: int, outputs: int, bins: tuple[int, ...]) -> None:
         super().__init__()
         self.branches = nn.ModuleList(PooledBranch(inputs, outputs, each) for each in bins)
 
     def forward(self, x: Tensor) -> Tensor:
+        """`[N, inputs, H, W]` to `[N, inputs + len(bins) * outputs, H, W]`."""
         return torch.cat([x, *[branch(x) for branch in self.branches]], dim=1)

@@ -1,4 +1,4 @@
-"""Semantic FPN (arXiv:1901.02446, section 3.1): a pyramid's levels, each brought to a quarter of the size, summed."""
+"""Semantic FPN (arXiv:1901.02446, section 3.1): sums a pyramid's levels, each enlarged to a quarter of the image."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from resnet_tl.structures.records import Level
 
 @checked("head")
 class SemanticFPNHead(SegmentationHead):
-    """On the levels of a neck, `neck: {class_path: FPN}`.
+    """A branch for each level of a neck, `neck: {class_path: FPN}`.
 
     Args:
         levels, classes: see `SegmentationHead`; all levels are read.
         channels: of every branch.
-        norm: behind every convolution. `group`, as published, sees the whole image, so that the same pixel in a tile
-            is another; under `batch` it depends on its surroundings alone.
+        norm: after every convolution. `group`, as published, normalises over the whole image, so that predictions in a
+            tile differ from those in the image; with `batch`, a pixel depends only on its surroundings.
         dropout: share of whole channels of the sum zeroed in training.
         options: of `SegmentationHead`.
     """
@@ -43,7 +43,7 @@ class SemanticFPNHead(SegmentationHead):
 
 
 class PyramidSum(nn.Module):
-    """Each level: 3x3 convolution, norm, ReLU, times two; as often as it takes to the shallowest level's size."""
+    """Repeats 3x3 convolution, norm, ReLU and doubling on each level up to the shallowest level's size, and sums."""
 
     def __init__(self, levels: list[Level], channels: int, norm: NormKind, dropout: float) -> None:
         super().__init__()
@@ -53,21 +53,23 @@ class PyramidSum(nn.Module):
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, maps: dict[str, Tensor]) -> Tensor:
+        """Maps `{level: [N, C, H, W]}` -> `[N, channels, H, W]` at the size of the shallowest level."""
         shallowest = next(iter(self.factors))
         height, width = maps[shallowest].shape[-2:]
-        brought = [self._enlarged(name, maps[name], (height, width)) for name in self.factors]
-        return self.dropout(reduce(torch.add, brought))
+        enlarged = [self._enlarge(name, maps[name], (height, width)) for name in self.factors]
+        return self.dropout(reduce(torch.add, enlarged))
 
     def _branch(self, level: Level, channels: int, norm: Norm) -> nn.ModuleList:
         doublings = int(math.log2(level.stride // self.stride))
         inputs = [level.channels, *[channels] * max(doublings - 1, 0)]
         return nn.ModuleList(nn.Sequential(*conv_norm_relu(each, channels, 3, norm=norm)) for each in inputs)
 
-    def _enlarged(self, name: str, x: Tensor, size: tuple[int, int]) -> Tensor:
-        left = self.factors[name]
-        for layers in self.branches[name]:  # type: ignore[attr-defined]
+    def _enlarge(self, name: str, x: Tensor, size: tuple[int, int]) -> Tensor:
+        factor, branch = self.factors[name], self.branches[name]
+        assert isinstance(branch, nn.ModuleList)
+        for layers in branch:
             x = layers(x)
-            if left > 1:
-                left //= 2
-                x = enlarge(x, 2, (-(-size[0] // left), -(-size[1] // left)))
+            if factor > 1:
+                factor //= 2
+                x = enlarge(x, 2, (-(-size[0] // factor), -(-size[1] // factor)))
         return x

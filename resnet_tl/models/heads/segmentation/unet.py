@@ -1,4 +1,4 @@
-"""U-Net's decoder (arXiv:1505.04597) over a trunk's levels, padded and with norms, as is customary today."""
+"""U-Net's decoder (arXiv:1505.04597) on a trunk's levels, with padding and norms as is customary today."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from resnet_tl.structures.records import Level
 
 @checked("head")
 class UNetHead(SegmentationHead):
-    """From the deepest level up: enlarge, join the next shallower level, two 3x3 convolutions; down to single pixels.
+    """From the deepest level on: enlarge, join with the next shallower level, two 3x3 convolutions; up to full size.
 
     Args:
         levels, classes: see `SegmentationHead`.
-        channels: of the steps, the deepest first, one for each level; fewer are needed above a `stride`.
-        stride: where the decoder ends, in pixels; above 1 the steps below it are left out, which are the costly ones,
-            and logits are enlarged instead.
+        channels: of the steps, deepest first, one for each level; a `stride` above 1 needs fewer.
+        stride: stride of the decoder's output in pixels; above 1, it skips the last steps, which are the expensive
+            ones, and enlarges logits instead.
         options: of `SegmentationHead`.
     """
 
@@ -40,6 +40,8 @@ class UNetHead(SegmentationHead):
 
 
 class UNetDecoder(nn.Module):
+    """The decoder of U-Net."""
+
     def __init__(self, levels: list[Level], channels: tuple[int, ...], stride: int) -> None:
         super().__init__()
         read = [level for level in reversed(levels) if level.stride >= stride]
@@ -48,7 +50,7 @@ class UNetDecoder(nn.Module):
         deep_first = [*read, Level("image", 0, 1)] if stride == 1 else read
         joined = [level.channels for level in deep_first[1:]]
         if len(channels) < len(joined):
-            raise RecipeError(f"head.channels has {len(channels)} values, expected {len(joined)}, one a step")
+            raise RecipeError(f"head.channels has {len(channels)} values, expected {len(joined)}, one per step")
         channels = channels[: len(joined)]
         self.deepest, *self.skips = self.reads = [level.name for level in read]
         self.factors = [deep.stride // above.stride for deep, above in itertools.pairwise(deep_first)]
@@ -60,11 +62,14 @@ class UNetDecoder(nn.Module):
         self.channels, self.stride = channels[-1], stride
 
     def forward(self, maps: dict[str, Tensor]) -> Tensor:
+        """Maps `{level: [N, C, H, W]}` -> `[N, channels[-1], H / stride, W / stride]`, rounded up, with H and W of the
+        images."""
         x = maps[self.deepest]
-        for step, factor, skip in zip(self.steps, self.factors, self.skips, strict=False):
-            beside = maps[skip]
-            x = step(torch.cat([enlarge(x, factor, (beside.shape[-2], beside.shape[-1]), "nearest"), beside], dim=1))
+        for step, factor, name in zip(self.steps, self.factors, self.skips, strict=False):
+            skip = maps[name]
+            x = step(torch.cat([enlarge(x, factor, (skip.shape[-2], skip.shape[-1]), "nearest"), skip], dim=1))
         if len(self.steps) == len(self.skips):
             return x
+        # The last step, from the shallowest level to full size, has no level to join.
         last = self.factors[-1]
         return self.steps[-1](enlarge(x, last, (x.shape[-2] * last, x.shape[-1] * last), "nearest"))

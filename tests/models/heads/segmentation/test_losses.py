@@ -1,4 +1,4 @@
-"""The losses of segmentation against their definitions, written out with numpy or plain torch."""
+"""The losses of segmentation equal their definitions in numpy or plain torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOSSES = [CrossEntropy, OHEM, Focal, Dice, Lovasz]
 
 @pytest.fixture
 def pixels() -> tuple[Tensor, Tensor]:
-    """Logits `[2, 3, 5, 7]` and targets with some to ignore and no car."""
+    """Logits `[2, 3, 5, 7]` and targets with ignored pixels and no car."""
     draw = torch.Generator().manual_seed(0)
     targets = torch.randint(0, 2, (2, 5, 7), generator=draw)
     targets[torch.rand(2, 5, 7, generator=draw) < 0.2] = IGNORE
@@ -32,7 +32,7 @@ def test_ignored_pixels_change_nothing_and_get_no_gradient(
     logits, targets = pixels
     ignored = (targets == IGNORE)[:, None].expand_as(logits)
     moved = torch.where(ignored, torch.randn_like(logits) * 9, logits).requires_grad_()
-    # OHEM's share is of all pixels, the ignored ones too
+    # OHEM's share refers to all pixels, including ignored ones
     loss = kind(CLASSES)
     assert float(loss(moved, targets).detach()) == pytest.approx(float(loss(logits, targets)), rel=1e-5)
     loss(moved, targets).backward()
@@ -42,7 +42,7 @@ def test_ignored_pixels_change_nothing_and_get_no_gradient(
 
 
 @pytest.mark.parametrize("kind", LOSSES)
-def test_nothing_to_learn_from_is_zero_with_zero_gradients(kind: type[PixelLoss]) -> None:
+def test_the_loss_of_ignored_pixels_is_zero_with_zero_gradients(kind: type[PixelLoss]) -> None:
     for images in (0, 2):
         logits = torch.randn(images, 3, 4, 4, requires_grad=True)
         loss = kind(CLASSES)(logits, torch.full((images, 4, 4), IGNORE))
@@ -53,7 +53,7 @@ def test_nothing_to_learn_from_is_zero_with_zero_gradients(kind: type[PixelLoss]
 
 
 @pytest.mark.parametrize("kind", LOSSES)
-def test_sure_and_right_is_better_than_sure_and_wrong(kind: type[PixelLoss]) -> None:
+def test_confident_correct_predictions_have_a_lower_loss_than_wrong_ones(kind: type[PixelLoss]) -> None:
     targets = torch.arange(3).repeat(4).view(1, 3, 4)
     right = F.one_hot(targets, 3).movedim(-1, 1).float() * 30
     wrong = right.roll(1, 1)
@@ -92,7 +92,7 @@ def test_ohem_takes_the_uncertain_pixels_and_the_hardest_share() -> None:
     assert float(OHEM(CLASSES[:2], threshold=0.0, keep=0.0)(logits, targets)) == 0
 
 
-def test_focal_is_the_formula(pixels: tuple[Tensor, Tensor]) -> None:
+def test_focal_equals_its_formula(pixels: tuple[Tensor, Tensor]) -> None:
     logits, targets = pixels
     counted = targets != IGNORE
     p = logits.softmax(1).gather(1, targets.where(counted, 0)[:, None])[:, 0][counted]
@@ -100,27 +100,28 @@ def test_focal_is_the_formula(pixels: tuple[Tensor, Tensor]) -> None:
     assert float(Focal(CLASSES, gamma=1.5)(logits, targets)) == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_dice_is_the_mean_over_the_classes_that_occur(pixels: tuple[Tensor, Tensor]) -> None:
+def test_dice_averages_over_the_classes_that_occur(pixels: tuple[Tensor, Tensor]) -> None:
     logits, targets = pixels
     counted = targets != IGNORE
     p = logits.softmax(1)
     expected = []
     for k in (0, 1):
-        true, said = (targets == k).float(), p[:, k] * counted
-        expected.append(1 - 2 * float((true * said).sum()) / float(true.sum() + said.sum()))
+        truth, predicted = (targets == k).float(), p[:, k] * counted
+        expected.append(1 - 2 * float((truth * predicted).sum()) / float(truth.sum() + predicted.sum()))
     assert float(Dice(CLASSES)(logits, targets)) == pytest.approx(np.mean(expected), rel=1e-5)
 
 
-def test_lovasz_of_sure_answers_is_the_jaccard_loss() -> None:
+def test_lovasz_of_certain_predictions_is_the_jaccard_loss() -> None:
     """At the corners of the cube the extension is the set function itself (arXiv:1705.08790)."""
     draw = torch.Generator().manual_seed(1)
-    targets, said = (torch.randint(0, 2, (2, 6, 6), generator=draw) for _ in range(2))
-    logits = F.one_hot(said, 3).movedim(-1, 1).float() * 200
-    ious = [float(((said == k) & (targets == k)).sum() / ((said == k) | (targets == k)).sum()) for k in (0, 1)]
+    targets, predicted = (torch.randint(0, 2, (2, 6, 6), generator=draw) for _ in range(2))
+    logits = F.one_hot(predicted, 3).movedim(-1, 1).float() * 200
+    each = [(predicted == k, targets == k) for k in (0, 1)]
+    ious = [float((one & other).sum() / (one | other).sum()) for one, other in each]
     assert float(Lovasz(CLASSES)(logits, targets)) == pytest.approx(1 - np.mean(ious), abs=1e-5)
 
 
-def test_wrong_options_are_one_sentence() -> None:
+def test_invalid_options_are_one_sentence() -> None:
     with pytest.raises(RecipeError, match=r"class_weights is \[1.0\], expected a value .* 3 classes"):
         CrossEntropy(CLASSES, class_weights=[1.0])
     with pytest.raises(RecipeError, match=r"loss.threshold must be float in \[0, 1\], got 1.5"):

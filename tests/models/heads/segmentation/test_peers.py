@@ -1,8 +1,8 @@
-"""Our heads against torchvision's and segmentation_models.pytorch's, with the same weights.
+"""Heads equal torchvision's and segmentation_models.pytorch's, with the same weights.
 
 `pytest -m slow -s` on this file compares the published sizes (ResNet-50) and prints the largest difference of each,
 relative to the largest value of the reference. segmentation_models.pytorch enlarges by corners (align_corners) in its
-FPN, ours by pixels, which fits images of any size: its FPN is compared with that one thing changed.
+FPN, resnet_tl by pixels, which suits images of any size: its FPN is compared with that one change.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _quick_bottleneck(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("kind", HEADS)
-def test_torchvisions_outputs_from_torchvisions_file(kind: str, tmp_path: Path) -> None:
+def test_outputs_equal_torchvision_from_its_file(kind: str, tmp_path: Path) -> None:
     trunk = torchvision.models.ResNet(
         torchvision.models.resnet.Bottleneck, [1, 1, 1, 1], replace_stride_with_dilation=[False, True, True]
     )
@@ -56,7 +56,7 @@ def test_torchvisions_outputs_from_torchvisions_file(kind: str, tmp_path: Path) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", HEADS)
-def test_torchvisions_published_models(kind: str, tmp_path: Path) -> None:
+def test_outputs_equal_published_torchvision_models(kind: str, tmp_path: Path) -> None:
     build_theirs = getattr(torchvision.models.segmentation, f"{kind}_resnet50")
     theirs = build_theirs(weights=None, weights_backbone=None, num_classes=21, aux_loss=True)
     difference = compare_with_torchvision(theirs, kind, "resnet50", tmp_path, size=(160, 224))
@@ -80,7 +80,7 @@ def compare_with_torchvision(theirs: nn.Module, kind: str, name: str, folder: Pa
 
 
 @pytest.mark.parametrize("name", ["resnet18", pytest.param("resnet50", marks=pytest.mark.slow)])
-def test_unet_is_segmentation_models_pytorchs(name: str) -> None:
+def test_unet_equals_segmentation_models_pytorch(name: str) -> None:
     smp = pytest.importorskip("segmentation_models_pytorch")
     theirs = smp.Unet(name, encoder_weights=None, classes=21)
     ours = build(Backbone(name), None, UNetHead, CLASSES)
@@ -89,7 +89,7 @@ def test_unet_is_segmentation_models_pytorchs(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet18", pytest.param("resnet50", marks=pytest.mark.slow)])
-def test_semantic_fpn_is_segmentation_models_pytorchs_but_for_its_corners(
+def test_semantic_fpn_equals_segmentation_models_pytorch_except_for_aligned_corners(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     smp = pytest.importorskip("segmentation_models_pytorch")
@@ -108,7 +108,7 @@ def test_semantic_fpn_is_segmentation_models_pytorchs_but_for_its_corners(
 
 
 def copy_unet(theirs: Any, ours: Network) -> None:
-    """The decoders' state dicts run from input to output in both."""
+    """Copies in order: both decoders' state dicts run from input to output."""
     randomise_norms(theirs)
     ours.trunk.load_state_dict(theirs.encoder.state_dict())
     own, given = ours.head.decoder.state_dict(), list(theirs.decoder.state_dict().values())
@@ -134,9 +134,9 @@ def difference(theirs: Callable[[Tensor], Tensor], ours: Network, size: tuple[in
     images = torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8)
     with torch.no_grad():
         expected = theirs.eval()(ours.normalise(images))  # type: ignore[attr-defined]
-        found = relative(ours.eval()(images).main, expected)
-    print(f"\n{type(theirs).__name__}: {found:.1e}")
-    return found
+        largest = relative(ours.eval()(images).main, expected)
+    print(f"\n{type(theirs).__name__}: {largest:.1e}")
+    return largest
 
 
 def randomise_norms(module: nn.Module) -> None:

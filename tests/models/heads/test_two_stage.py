@@ -1,0 +1,39 @@
+"""Two-stage heads beyond torchvision's parts: strides, one image of a batch, shares of ranks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from resnet_tl.models.heads.two_stage import FasterRCNN, MaskRCNN, roi_pool
+from resnet_tl.structures.records import Level
+
+LEVELS = [Level(f"p{depth}", 16, 2**depth) for depth in (2, 3, 4, 5, 6)]
+
+
+def maps(images: int, side: int = 64) -> dict[str, torch.Tensor]:
+    return {level.name: torch.randn(images, 16, -(-side // level.stride), -(-side // level.stride)) for level in LEVELS}
+
+
+def test_regions_are_cropped_up_to_stride_32_at_known_scales() -> None:
+    pool = roi_pool(LEVELS, 7)
+    assert pool.featmap_names == ["p2", "p3", "p4", "p5"]
+    assert pool.scales == [1 / 4, 1 / 8, 1 / 16, 1 / 32]
+    small, large = torch.tensor([[0.0, 0, 20, 20]]), torch.tensor([[0.0, 0, 1000, 1000]])
+    assert pool.map_levels([small, large]).tolist() == [0, 3]
+
+
+@pytest.mark.parametrize("kind", [FasterRCNN, MaskRCNN])
+def test_one_image_of_the_outputs_predicts_as_in_the_batch(kind: type[FasterRCNN]) -> None:
+    torch.manual_seed(0)
+    head = kind(LEVELS, ["ant", "bee"], score_threshold=0.0, detections=5).eval()
+    with torch.no_grad():
+        outputs = head(maps(2), torch.tensor([[64, 64], [40, 56]]), (64, 64))
+        whole = head.predict(outputs)
+        for number in range(2):
+            single = head.predict(outputs.image(number))
+            torch.testing.assert_close(single.boxes[0], whole.boxes[number], rtol=1e-4, atol=1e-3)
+            torch.testing.assert_close(single.scores[0], whole.scores[number], rtol=1e-4, atol=1e-5)
+            assert torch.equal(single.labels[0], whole.labels[number])
+    assert whole.labels.min() == 0, "classes count from 0, without the background"
+    assert (whole.masks is None) == (kind is FasterRCNN)
