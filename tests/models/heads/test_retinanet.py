@@ -42,11 +42,9 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_images() -> None:
     head = RetinaNet(LEVELS, ["ant", "bee"], box_loss="giou")
     outputs, targets = head(maps(3), None, (64, 64)), boxes([[8, 8, 44, 40], [0, 0, 30, 30]], [], [[20, 4, 60, 60]])
     whole = head.loss(outputs, targets)
-    single = [
-        head.loss(outputs.image(number), Boxes.join([of_image])) for number, of_image in enumerate(targets.split(3))
-    ]
-    for of_image in single:
-        assert set(of_image) == {"class", "box"}
+    by_image = [Boxes.join([of_image]) for of_image in targets.split(3)]
+    single = [head.loss(outputs.image(number), of_image) for number, of_image in enumerate(by_image)]
+    assert set(whole) == {"class", "box"}
     for name, value in whole.items():
         torch.testing.assert_close(value, torch.stack([terms[name] for terms in single]).mean())
     assert single[1]["box"] == 0
