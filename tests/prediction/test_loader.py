@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_tl.data.images.decode import ImageArray
@@ -38,6 +38,7 @@ def numbered(count: int) -> list[ImageArray]:
     return [np.full((2, 3, 3), number, np.uint8) for number in range(count)]
 
 
+@settings(deadline=None)  # threads begin late on a busy machine
 @given(st.integers(0, 20), st.integers(1, 9), st.integers(1, 4))
 def test_batches_cover_all_images_in_order(count: int, batch_size: int, threads: int) -> None:
     loader = Loader(Counting(), 3, threads=threads)
@@ -75,7 +76,7 @@ def test_threads_end_with_the_last_image_and_with_an_abandoned_stream() -> None:
         for _ in range(consumed):
             next(batches)
         batches.close()
-        assert threading.active_count() == before
+        assert threading.active_count() <= before
 
 
 def test_an_unusable_image_ends_it_or_is_skipped(tmp_path: Path) -> None:

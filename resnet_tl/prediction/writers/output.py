@@ -61,8 +61,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 def _appearing(path: Path, parents: bool = False) -> Iterator[Path]:
     """A name next to `path`; what is written there gets the name `path` once it is complete.
 
-    An error or an interrupt removes it. What a killed process leaves is hidden and does not
-    block the next attempt.
+    An error or an interrupt removes it. What a killed process leaves is hidden and does not block the next attempt.
 
     Raises:
         RunError: `path` exists, or cannot be written.

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_tl.errors import DataError, RunError
@@ -157,6 +157,7 @@ ALIKE = ["A", "\u00e4", "a\u0308", "stra\u00dfe", "STRASSE"]  # names that are o
 STEMS = st.sampled_from(NUMBERED + ALIKE)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.none() | STEMS | st.text("ab_12.", min_size=1), st.integers(0, 3)), max_size=30))
 def test_file_names_are_always_unique(images: list[tuple[str | None, int]]) -> None:
     names = FileNames()
