@@ -14,8 +14,7 @@ from resnet_tl.cli.command import Command, Options
 from resnet_tl.errors import RecipeError, RunError, did_you_mean
 
 if TYPE_CHECKING:
-    from resnet_tl.data.base import ImageData
-    from resnet_tl.data.checks.finding import Finding
+    from resnet_tl.run.data import Finding, ImageData
 
 HELP = """usage: resnet-tl data check PATH | -c RECIPE [--json FILE] [--write FILE.csv] [--KEY VALUE ...]
        resnet-tl data stats PATH | -c RECIPE [--json FILE] [--KEY VALUE ...]
@@ -69,7 +68,7 @@ def run(verb: str, command: Command) -> int:
 
 
 def _stats(data: ImageData, options: Namespace) -> int:
-    from resnet_tl.data.checks.stats import stats
+    from resnet_tl.run.data import stats
 
     numbers = stats(data)
     print(_table(numbers))
@@ -101,7 +100,7 @@ def _table(numbers: dict[str, Any]) -> str:
 
 
 def _check(data: ImageData, options: Namespace) -> int:
-    from resnet_tl.data.checks.check import check
+    from resnet_tl.run.data import check
 
     findings = check(data, _progress if sys.stderr.isatty() else lambda done, total: None)
     print(_report(findings, None if options.all else FIRST))

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset, Item, OnError
 from resnet_tl.data.images.resize import Interpolation
 from resnet_tl.data.listings import splits
+from resnet_tl.data.listings.exclude import exclude_images
 from resnet_tl.data.listings.listing import ImageSet, ListingT
 from resnet_tl.data.loading.collate import collate
 from resnet_tl.data.loading.fixed_images import FixedImages
@@ -46,6 +47,9 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         val_fraction: share of every class to validate on where the source has no `val` split; 1: all of it.
         folds: number of folds to split the training (and, if any, validation) images into, in place of `val_fraction`.
         fold: the fold to validate on, counted from 0.
+        group: keeps what belongs together (a patient, a video, a burst) in one split: `parent` for images of one
+            folder, or a regular expression over the path below the root, whose part in parentheses names the group.
+        exclude: a CSV with a column `key`: paths below the root of images to skip, as `data check --write` writes it.
         on_error: what to do with an image that cannot be decoded: end the run, or skip it and list it in `skipped()`
             (in training the next image replaces it).
         seed: of split, order and augmentation; None: the run's (`seed_everything`), or 0.
@@ -68,6 +72,8 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         val_fraction: float = 0.2,
         folds: int | None = None,
         fold: int = 0,
+        group: str | None = None,
+        exclude: str | None = None,
         on_error: Literal["error", "skip"] = "error",
         seed: int | None = None,
         multiprocessing: Literal["fork", "spawn"] | None = None,
@@ -83,11 +89,12 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         self.train_transforms, self.eval_transforms, self.on_error = train_transforms, eval_transforms, on_error
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self.root, self.cache_dir = images.root, cache_dir
+        included, excluded = (images.splits, None) if exclude is None else exclude_images(images.splits, exclude)
         self.listings = splits.split_listings(
-            images.splits, fraction=val_fraction, folds=folds, fold=fold, seed=self.seed
+            included, fraction=val_fraction, folds=folds, fold=fold, seed=self.seed, group=group
         )
         """The images to train on, validate on and test on: those of `train`, `val` and `test` that exist."""
-        self.notes = [*images.notes, *self._split_notes(images.splits)]
+        self.notes = [*images.notes, *([excluded] if excluded else []), *self._split_notes(included)]
         """Sentences about what was skipped or assumed."""
         self._features: dict[str, CachedFeatures] = {}
         self._datasets: list[ImageDataset] = []

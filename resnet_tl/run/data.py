@@ -1,4 +1,4 @@
-"""A data module on its own: by a recipe's `data` section, or by what lies in a folder."""
+"""A data module on its own, to be looked at: by a recipe's `data` section, or by what lies in a folder."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from collections.abc import Sequence
 from lightning.pytorch import seed_everything
 
 from resnet_tl.data.base import ImageData
+from resnet_tl.data.checks.check import check
+from resnet_tl.data.checks.finding import Finding
+from resnet_tl.data.checks.stats import stats
 from resnet_tl.data.sources.forms import form_of
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.node import Node
 from resnet_tl.recipe.resolve import resolve
 from resnet_tl.recipe.schema import Section
 from resnet_tl.run.build import Overrides, RecipeSource, sections, tree_of
+
+__all__ = ["Finding", "ImageData", "check", "open_data", "stats"]
 
 KEYS = ("seed_everything", "data")
 

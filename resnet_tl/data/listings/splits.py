@@ -10,6 +10,7 @@ from typing import cast
 
 import numpy as np
 
+from resnet_tl.data.listings.groups import assign_groups, check_apart
 from resnet_tl.data.listings.listing import Listing, ListingT
 from resnet_tl.data.listings.rows import Rows
 from resnet_tl.errors import DataError, RecipeError
@@ -19,22 +20,31 @@ TRAIN = -1
 
 
 def split_listings(
-    source_splits: Mapping[str, ListingT], *, fraction: float, folds: int | None, fold: int, seed: int
+    source_splits: Mapping[str, ListingT],
+    *,
+    fraction: float,
+    folds: int | None,
+    fold: int,
+    seed: int,
+    group: str | None = None,
 ) -> dict[str, ListingT]:
     """Returns the listings to train, validate and test on, from the splits of a source (some of train, val, test).
 
     With `folds`, train and val are joined and split again, and `fold` is validated on; otherwise `fraction` of train is
-    where there is no val. A split that is empty or absent is not made up.
+    where there is no val. A split that is empty or absent is not made up. With `group` (see `group_names`) no group is
+    on both sides.
     """
     if "train" not in source_splits or ("val" in source_splits and folds is None):
+        if group is not None:
+            check_apart(source_splits, group)
         return dict(source_splits)
     pool: Listing = source_splits["train"]
     if "val" in source_splits:
         pool = pool.join(source_splits["val"])
     if folds is None:
-        in_val = holdout(pool, fraction, seed)
+        in_val = holdout(pool, fraction, seed, group)
     elif 2 <= folds <= len(pool) and 0 <= fold < folds:
-        in_val = assign_folds(pool, folds, seed) == fold
+        in_val = assign_folds(pool, folds, seed, group) == fold
     else:
         raise RecipeError(
             f"data.folds is {folds} and data.fold {fold}; expected 2 to {len(pool)} folds (as many as images), "
@@ -48,7 +58,7 @@ def split_listings(
     return {name: listing for name, listing in splits.items() if len(listing)}
 
 
-def holdout(listing: Listing, fraction: float, seed: int) -> np.ndarray:
+def holdout(listing: Listing, fraction: float, seed: int, group: str | None = None) -> np.ndarray:
     """Returns which samples to validate on: `[N]` bool, about `fraction` (0...1) of every class.
 
     A class of two or more images has at least one on each side; a single image is trained on. Multi-label images are
@@ -56,6 +66,8 @@ def holdout(listing: Listing, fraction: float, seed: int) -> np.ndarray:
     """
     if fraction == 1.0:
         return np.ones(len(listing), bool)
+    if group is not None:
+        return assign_groups(listing, group, [fraction, 1 - fraction], seed) == 0
     if isinstance(listing.targets, Rows):
         return _iterative(listing.targets, np.array([fraction, 1 - fraction]), _shuffled(listing, seed)) == 0
     order, rank, size = _by_class(listing.targets, _shuffled(listing, seed))
@@ -65,11 +77,14 @@ def holdout(listing: Listing, fraction: float, seed: int) -> np.ndarray:
     return chosen
 
 
-def assign_folds(listing: Listing, count: int, seed: int) -> np.ndarray:
+def assign_folds(listing: Listing, count: int, seed: int, group: str | None = None) -> np.ndarray:
     """Returns the fold that validates on each sample: `[N]` in 0...count-1, or `TRAIN` for a class's single image.
 
-    The sizes of folds differ by at most one image, and by at most one of each class (multi-label: approximately).
+    The sizes of folds differ by at most one image, and by at most one of each class (multi-label and with
+    groups: approximately).
     """
+    if group is not None:
+        return assign_groups(listing, group, [1 / count] * count, seed)
     if isinstance(listing.targets, Rows):
         return _iterative(listing.targets, np.full(count, 1 / count), _shuffled(listing, seed))
     order, _, size = _by_class(listing.targets, _shuffled(listing, seed))
