@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from resnet_tl.data.base import ImageData, OnError, check
-from resnet_tl.data.boxes.composites import Composites
+from resnet_tl.data.boxes.composites import MosaicAndPaste
 from resnet_tl.data.boxes.dataset import BoxDataset, as_boxes, collate_boxes
-from resnet_tl.data.boxes.transforms import Fit, Jitter, Listed, SceneTransform
+from resnet_tl.data.boxes.transforms import LargeScaleJitter, ListedSceneTransforms, ResizeWhole, SceneTransform
 from resnet_tl.data.images.augment import PRESETS, Strength
 from resnet_tl.data.listings.boxes import BoxListing, BoxSet
 from resnet_tl.data.listings.objects import NO_OBJECTS
@@ -123,13 +123,13 @@ class DetectionData(ImageData[BoxListing]):
 
     def _training_transform(self) -> SceneTransform:
         if self.train_transforms is not None:
-            return Listed(self.train_transforms, "data.train_transforms")
-        fit = Fit(self.image_size, self.max_size, self.interpolation, fast=True)
-        jitter = Jitter(fit, (self.scale[0], self.scale[1]), self.augment)
-        return Composites(jitter, self.mosaic, self.copy_paste)
+            return ListedSceneTransforms(self.train_transforms, "data.train_transforms")
+        resize = ResizeWhole(self.image_size, self.max_size, self.interpolation, fast=True)
+        jitter = LargeScaleJitter(resize, (self.scale[0], self.scale[1]), self.augment)
+        return MosaicAndPaste(jitter, self.mosaic, self.copy_paste)
 
     def _evaluation_transform(self) -> SceneTransform:
-        return Fit(self.image_size, self.max_size, self.interpolation)
+        return ResizeWhole(self.image_size, self.max_size, self.interpolation)
 
 
 class CocoDetection(DetectionData):

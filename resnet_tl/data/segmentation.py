@@ -13,7 +13,7 @@ from resnet_tl.data.images.augment import PRESETS, Strength
 from resnet_tl.data.listings.masks import MaskSet, SegmentationListing
 from resnet_tl.data.loading.fixed_images import FixedImages
 from resnet_tl.data.masks.dataset import MaskDataset, collate_masks
-from resnet_tl.data.masks.transforms import Centre, Listed, PairTransform, RandomCrop, Whole
+from resnet_tl.data.masks.transforms import CentreCrop, ListedPairTransforms, PairTransform, RandomCrop, ResizeWhole
 from resnet_tl.data.sources.coco_masks import read_coco_masks
 from resnet_tl.data.sources.mask_folder import read_mask_folder
 from resnet_tl.data.sources.published_masks import read_cityscapes, read_voc_masks
@@ -93,16 +93,16 @@ class SegmentationData(ImageData[SegmentationListing]):
 
     def _training_transform(self) -> PairTransform:
         if self.train_transforms is not None:
-            return Listed(self.train_transforms, self.image_size, "data.train_transforms")
+            return ListedPairTransforms(self.train_transforms, self.image_size, "data.train_transforms")
         if self.augment == "none":
-            return Centre(self.image_size, self.short, self.interpolation)
+            return CentreCrop(self.image_size, self.short, self.interpolation)
         scale = (self.scale[0], self.scale[1])
         return RandomCrop(self.image_size, scale, self.short, self.balanced, self.augment, self.interpolation)
 
     def _evaluation_transform(self) -> PairTransform:
         if self.eval_transforms is not None:
-            return Listed(self.eval_transforms, None, "data.eval_transforms")
-        return Whole(self.short, self.interpolation)
+            return ListedPairTransforms(self.eval_transforms, None, "data.eval_transforms")
+        return ResizeWhole(self.short, self.interpolation)
 
 
 class MaskFolder(SegmentationData):

@@ -151,3 +151,13 @@ def test_a_polygon_fills_the_pixels_whose_centre_it_contains() -> None:
 
 def test_a_polygon_beyond_the_image_is_clipped() -> None:
     assert to_pixels([np.array([[-9, -9], [99, -9], [99, 99], [-9, 99]], np.float32)], 4, 5).all()
+
+
+def test_cropped_polygons_end_at_the_sides() -> None:
+    triangle = [np.array([(-10, 10), (10, -10), (30, 30)], np.float32)]
+    (inside,) = crop(triangle, (40, 40), (0, 0, 20, 20))
+    assert inside.min() >= 0
+    assert inside.max() <= 20
+    whole = to_pixels(triangle, 20, 20)
+    assert (to_pixels([inside], 20, 20) == whole).all()
+    assert crop(triangle, (40, 40), (35, 0, 5, 5)) == []

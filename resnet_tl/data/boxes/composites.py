@@ -1,4 +1,4 @@
-"""Training images put together from several."""
+"""Training images composed of several: mosaics, and objects pasted from another image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from resnet_tl.data.boxes import scenes
 from resnet_tl.data.boxes.scenes import MIN_VISIBLE_SHARE, Scene
-from resnet_tl.data.boxes.transforms import Jitter, SceneSampler
+from resnet_tl.data.boxes.transforms import LargeScaleJitter, SceneSampler
 from resnet_tl.data.images.bit_depth import to_common_depth
 from resnet_tl.data.images.crops import Seed
 from resnet_tl.data.images.resize import resized_size
@@ -17,74 +17,74 @@ from resnet_tl.structures import masks
 from resnet_tl.structures.masks import Mask
 
 GREY = 114
-"""Of 255: what is between the images of a mosaic, as in YOLO."""
+"""The grey (of 255) between the images of a mosaic, as in YOLO."""
 
 
-class Composites:
-    """Some of the images as mosaics of four (arXiv:2004.10934, section 3.3), some with objects of another one pasted
-    in (arXiv:2012.07177); every part is moved by `jitter`, and the colours are changed at the end.
+class MosaicAndPaste:
+    """Makes mosaics of four (arXiv:2004.10934, section 3.3) of some images, and pastes objects of another image into
+    some (arXiv:2012.07177). `jitter` transforms every image involved; colours are changed at the end.
 
     Args:
         mosaic, copy_paste: shares of the images, 0...1.
     """
 
-    def __init__(self, jitter: Jitter, mosaic: float, copy_paste: float) -> None:
+    def __init__(self, jitter: LargeScaleJitter, mosaic: float, copy_paste: float) -> None:
         self.jitter, self.mosaic, self.copy_paste = jitter, mosaic, copy_paste
 
-    def __call__(self, scene: Scene, seed: Seed, another: SceneSampler) -> Scene:
+    def __call__(self, scene: Scene, seed: Seed, sample: SceneSampler) -> Scene:
         rng = np.random.default_rng(seed)
         if rng.random() < self.mosaic:
-            scene = mosaic_of_four([scene, *(another(rng) for _ in range(3))], self.jitter, rng)
+            scene = mosaic_of_four([scene, *(sample(rng) for _ in range(3))], self.jitter, rng)
         else:
             scene = self.jitter(scene, rng)
         if rng.random() < self.copy_paste:
-            scene = paste_objects(scene, self.jitter(another(rng), rng), rng)
+            scene = paste_objects(scene, self.jitter(sample(rng), rng), rng)
         return scene._replace(image=self.jitter.colours(scene.image, rng))
 
 
-def mosaic_of_four(four: Sequence[Scene], jitter: Jitter, rng: np.random.Generator) -> Scene:
-    """A canvas of the first one's ordinary size, parted at a random point near its middle: in each part a piece of one
-    image, at half to the whole of its ordinary size."""
-    height, width = resized_size(*four[0].size, jitter.fit.short, jitter.fit.longest)
+def mosaic_of_four(four: Sequence[Scene], jitter: LargeScaleJitter, rng: np.random.Generator) -> Scene:
+    """Returns a canvas of the first image's usual size, divided at a random point near its middle, with a crop of one
+    image in each quarter, at 0.5 to 1 times its usual size."""
+    height, width = resized_size(*four[0].size, jitter.resize.short, jitter.resize.longest)
     y, x = (max(1, min(side - 1, round(side * rng.uniform(0.3, 0.7)))) for side in (height, width))
     rooms = [(y, x), (y, width - x), (height - y, x), (height - y, width - x)]
-    parts = [
+    crops = [
         jitter(scene, rng, room=room, factor=rng.uniform(0.5, 1.0)) for scene, room in zip(four, rooms, strict=True)
     ]
-    images = to_common_depth([part.image for part in parts])
+    images = to_common_depth([crop.image for crop in crops])
     grey = GREY if images[0].dtype == np.uint8 else GREY * 257
     canvas = np.full((height, width, images[0].shape[2]), grey, images[0].dtype)
     objects = NO_OBJECTS
-    for number, (part, image) in enumerate(zip(parts, images, strict=True)):
-        h, w = part.size
+    for number, (crop, image) in enumerate(zip(crops, images, strict=True)):
+        h, w = crop.size  # each touches the point where the quarters meet
         top, left = (y if number >= 2 else y - h), (x if number % 2 else x - w)
         canvas[top : top + h, left : left + w] = image
-        objects = objects.join(scenes.placed(part, (top, left), (height, width)))
+        objects = objects.join(scenes.place_objects(crop, (top, left), (height, width)))
     return Scene(canvas, objects)
 
 
 def paste_objects(scene: Scene, other: Scene, rng: np.random.Generator) -> Scene:
-    """Every other object of `other`, one at least, over the scene, where it was; crowds are not pasted. What they
-    cover is taken from the masks below, whose boxes become smaller."""
+    """Pastes half of the objects of `other`, at least one, over the scene at the same place; crowds are not pasted.
+    What they cover is removed from the masks below, whose boxes shrink."""
     height, width = (min(pair) for pair in zip(scene.size, other.size, strict=True))
-    other = scenes.cut(other, 0, 0, height, width)
-    alone = np.flatnonzero(~other.objects.crowd)
-    if not len(alone):
+    other = scenes.crop_scene(other, 0, 0, height, width)
+    single = np.flatnonzero(~other.objects.crowd)
+    if not len(single):
         return scene
     chosen = np.zeros(len(other.objects.labels), bool)
-    chosen[alone[rng.random(len(alone)) < 0.5]] = True
-    chosen[rng.choice(alone)] = True
-    new = scenes.placed(other._replace(objects=other.objects.where(chosen)), (0, 0), scene.size)
+    chosen[single[rng.random(len(single)) < 0.5]] = True
+    chosen[rng.choice(single)] = True
+    new = scenes.place_objects(other._replace(objects=other.objects.where(chosen)), (0, 0), scene.size)
     cover = np.zeros(scene.size, bool)
     for mask in new.masks or []:
         cover |= masks.to_pixels(mask, *scene.size)
     image, source = to_common_depth([scene.image.copy(), other.image])
     image[:height, :width][cover[:height, :width]] = source[cover[:height, :width]]
-    return Scene(image, uncovered(scene.objects, cover).join(new))
+    return Scene(image, remove_covered(scene.objects, cover).join(new))
 
 
-def uncovered(objects: Objects, cover: np.ndarray) -> Objects:
-    """What of the objects is seen where nothing covers them, `[H, W]` True; of which too little is seen is left out."""
+def remove_covered(objects: Objects, cover: np.ndarray) -> Objects:
+    """Removes what `cover` `[H, W]` hides, and objects of which less than `MIN_VISIBLE_SHARE` remains."""
     size = (cover.shape[0], cover.shape[1])
     boxes, area, shapes = objects.boxes.copy(), objects.area.copy(), list(objects.masks or [])
     share = np.ones(len(shapes))
@@ -94,19 +94,19 @@ def uncovered(objects: Objects, cover: np.ndarray) -> Objects:
         above = cover[y1:y2, x1:x2]
         if not above.any():
             continue
-        own = masks.to_pixels(masks.crop(mask, size, (y1, x1, y2 - y1, x2 - x1)), y2 - y1, x2 - x1)
-        seen = own & ~above
-        share[index] = seen.sum() / max(1, own.sum())
+        pixels = masks.to_pixels(masks.crop(mask, size, (y1, x1, y2 - y1, x2 - x1)), y2 - y1, x2 - x1)
+        visible = pixels & ~above
+        share[index] = visible.sum() / max(1, pixels.sum())
         if 0 < share[index] < 1:
-            shapes[index], bounds = _redrawn(seen, (y1, x1), size)
+            shapes[index], bounds = _mask_of(visible, (y1, x1), size)
             boxes[index] = [*np.maximum(boxes[index, :2], bounds[:2]), *np.minimum(boxes[index, 2:], bounds[2:])]
     return objects._replace(boxes=boxes, area=area * share.astype(np.float32), masks=shapes).where(
         share >= MIN_VISIBLE_SHARE
     )
 
 
-def _redrawn(pixels: np.ndarray, at: tuple[int, int], canvas: tuple[int, int]) -> tuple[Mask, list[int]]:
-    """A mask of these pixels at a place of the canvas, and its box there."""
+def _mask_of(pixels: np.ndarray, at: tuple[int, int], canvas: tuple[int, int]) -> tuple[Mask, list[int]]:
+    """Returns the mask of these pixels, placed `at` (top, left) of a canvas (h, w), and its box there."""
     rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
     box = [at[1] + columns[0], at[0] + rows[0], at[1] + columns[-1] + 1, at[0] + rows[-1] + 1]
     return masks.to_run_lengths(pixels, at, canvas), box

@@ -1,7 +1,4 @@
-"""What happens to an image and its objects before they join a batch.
-
-Every draw comes from one generator, seeded for one image in one epoch.
-"""
+"""Transforms of an image and its objects. Every draw comes from one generator, seeded for one image in one epoch."""
 
 from __future__ import annotations
 
@@ -23,77 +20,77 @@ from resnet_tl.errors import RecipeError
 from resnet_tl.structures.masks import to_pixels, to_run_lengths
 
 SceneSampler: TypeAlias = Callable[[np.random.Generator], Scene]
-"""Draws another image of the same listing, whole."""
+"""Returns another, whole image of the same listing, drawn at random."""
 
 
 class SceneTransform(Protocol):
-    def __call__(self, scene: Scene, seed: Seed, another: SceneSampler) -> Scene: ...
+    def __call__(self, scene: Scene, seed: Seed, sample: SceneSampler) -> Scene: ...
 
 
-class Fit:
-    """The whole image, its short side resized to `short` pixels, its long side to `longest` at most.
+class ResizeWhole:
+    """Resizes the whole image to a short side of `short` pixels and a long side of at most `longest`.
 
     Args:
-        fast: resize as training does, see `resize_fast`.
+        fast: resize by `resize_fast`, for training.
     """
 
     def __init__(self, short: int, longest: int | None, interpolation: Interpolation, *, fast: bool = False) -> None:
         self.short, self.longest, self.interpolation, self.fast = short, longest, interpolation, fast
 
-    def __call__(self, scene: Scene, seed: Seed, another: SceneSampler) -> Scene:
+    def __call__(self, scene: Scene, seed: Seed, sample: SceneSampler) -> Scene:
         return self.scaled(scene, 1.0)
 
     def scaled(self, scene: Scene, factor: float) -> Scene:
-        """At `factor` times that size."""
+        """Resizes to `factor` times that size."""
         height, width = resized_size(*scene.size, self.short, self.longest)
         size = max(1, round(height * factor)), max(1, round(width * factor))
-        return scenes.resized(scene, size, self.interpolation, fast=self.fast)
+        return scenes.resize_scene(scene, size, self.interpolation, fast=self.fast)
 
 
-class Jitter:
-    """Large-scale jitter (arXiv:2012.07177, section 3): resized to `scale` times its ordinary size, what exceeds that
-    size cut off at a random place; mirrored every other time. `colours` changes its colours, when all is in place.
+class LargeScaleJitter:
+    """Large-scale jitter (arXiv:2012.07177, section 3): resizes to `scale` times the usual size, crops what exceeds the
+    usual size at a random place, and mirrors with probability 0.5. `colours` is applied by the caller afterwards.
 
     Args:
-        fit: gives the ordinary size.
-        scale: smallest and largest factor, drawn evenly in its logarithm.
-        strength: of the changes of colour, as in classification; `none` does not mirror either.
+        resize: resizes to the usual size.
+        scale: smallest and largest factor, drawn uniformly in its logarithm.
+        strength: of the colour changes, as in classification; `none` also turns mirroring off.
     """
 
-    def __init__(self, fit: Fit, scale: tuple[float, float], strength: Strength) -> None:
-        self.fit, self.scale, self.strength = fit, scale, strength
+    def __init__(self, resize: ResizeWhole, scale: tuple[float, float], strength: Strength) -> None:
+        self.resize, self.scale, self.strength = resize, scale, strength
         self.colours = ColourAugment(strength)
 
     def __call__(
         self, scene: Scene, rng: np.random.Generator, *, room: tuple[int, int] | None = None, factor: float = 1.0
     ) -> Scene:
-        """`factor` times as large, cut to the `room` (h, w) there is; None: the ordinary size."""
-        room = room or resized_size(*scene.size, self.fit.short, self.fit.longest)
-        scene = self.fit.scaled(scene, factor * float(np.exp(rng.uniform(*np.log(self.scale)))))
+        """Resizes by `factor` on top, and crops to `room` (h, w); None: the usual size."""
+        room = room or resized_size(*scene.size, self.resize.short, self.resize.longest)
+        scene = self.resize.scaled(scene, factor * float(np.exp(rng.uniform(*np.log(self.scale)))))
         height, width = (min(pair) for pair in zip(scene.size, room, strict=True))
-        top, left = (int(rng.integers(have - want + 1)) for have, want in zip(scene.size, (height, width), strict=True))
-        scene = scenes.cut(scene, top, left, height, width)
-        return scenes.mirrored(scene) if self.strength != "none" and rng.random() < 0.5 else scene
+        top, left = (int(rng.integers(side - crop + 1)) for side, crop in zip(scene.size, (height, width), strict=True))
+        scene = scenes.crop_scene(scene, top, left, height, width)
+        return scenes.mirror_scene(scene) if self.strength != "none" and rng.random() < 0.5 else scene
 
 
-class Listed:
-    """The transforms that a recipe lists, over image, boxes and masks."""
+class ListedSceneTransforms:
+    """The transforms that a recipe lists, applied to image, boxes and masks."""
 
     def __init__(self, steps: Sequence[dict[str, Any]], key: str) -> None:
-        # Boxes carry their row's number: labels themselves would come back as floats.
+        # Boxes carry the number of their row: labels would come back as floats.
         boxes = A.BboxParams("pascal_voc", label_fields=["rows"], min_visibility=MIN_VISIBLE_SHARE, clip=True)
         self.compose = compose(steps, key, bbox_params=boxes, mask_interpolation=cv2.INTER_NEAREST)
         self.key = key
 
-    def __call__(self, scene: Scene, seed: Seed, another: SceneSampler) -> Scene:
+    def __call__(self, scene: Scene, seed: Seed, sample: SceneSampler) -> Scene:
         objects = scene.objects
         shapes = {}
         if objects.masks:
             shapes["masks"] = [to_pixels(mask, *scene.size).astype(np.uint8) for mask in objects.masks]
-        own = scene.image.copy()  # some transforms write in place
+        copy = scene.image.copy()  # some transforms write in place
         rows = np.arange(len(objects.boxes))
         rng = np.random.default_rng(seed)
-        changed = apply(self.compose, rng, image=own, bboxes=objects.boxes, rows=rows, **shapes)
+        changed = apply(self.compose, rng, image=copy, bboxes=objects.boxes, rows=rows, **shapes)
         image = changed["image"]
         if image.dtype != scene.image.dtype or image.ndim != 3:
             raise RecipeError(
@@ -102,17 +99,17 @@ class Listed:
             )
         boxes = np.asarray(changed["bboxes"], np.float32).reshape(-1, 4)
         rows = np.asarray(changed["rows"]).round().astype(np.int64)
-        return Scene(image, _kept(objects, rows, boxes, changed.get("masks")))
+        return Scene(image, _remaining(objects, rows, boxes, changed.get("masks")))
 
 
-def _kept(objects: Objects, rows: np.ndarray, boxes: np.ndarray, pixels: Any) -> Objects:
-    """The objects at `rows`, with new boxes, and masks of these `pixels` `[M, H, W]`."""
+def _remaining(objects: Objects, rows: np.ndarray, boxes: np.ndarray, pixels: Any) -> Objects:
+    """Returns the objects at `rows` with new `boxes`, and masks from `pixels` `[M, H, W]`; None: without masks."""
     _, labels, crowd, area, shapes = objects
-    grown = scenes.area(boxes) / scenes.area(objects.boxes[rows])
+    growth = scenes.area(boxes) / scenes.area(objects.boxes[rows])
     if pixels is None:
-        kept = Objects(boxes, labels[rows], crowd[rows], area[rows] * grown, shapes and [])
-        return kept.where(grown > 0)
-    drawn = [np.asarray(pixels[row], bool) for row in rows]
-    count = np.array([each.sum() for each in drawn], np.float32)
-    kept = Objects(boxes, labels[rows], crowd[rows], count, [to_run_lengths(each) for each in drawn])
-    return kept.where((grown > 0) & (count > 0))
+        remaining = Objects(boxes, labels[rows], crowd[rows], area[rows] * growth, shapes and [])
+        return remaining.where(growth > 0)
+    masks = [np.asarray(pixels[row], bool) for row in rows]
+    counts = np.array([mask.sum() for mask in masks], np.float32)
+    remaining = Objects(boxes, labels[rows], crowd[rows], counts, [to_run_lengths(mask) for mask in masks])
+    return remaining.where((growth > 0) & (counts > 0))

@@ -12,7 +12,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing must not ask
 import albumentations as A
 import cv2
 
-from resnet_tl.data.images.crops import Seed, mirrored, random_area, reduction
+from resnet_tl.data.images.crops import Seed, mirror, random_area, reduction
 from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.data.images.listed_transforms import apply
 from resnet_tl.data.images.resize import Interpolation, resize_fast, resize_short
@@ -57,7 +57,7 @@ class Augment:
         else:
             image = self._crop(image, original, rng)
         if rng.random() < 0.5:
-            image = mirrored(image)
+            image = mirror(image)
         return self.steps(image, rng)[None]
 
     def reduction(self, original: tuple[int, int], seed: Seed) -> int:

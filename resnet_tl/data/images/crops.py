@@ -36,7 +36,7 @@ class Views:
     def _ten(self, image: ImageArray) -> list[ImageArray]:
         bottom, right = image.shape[0] - self.size, image.shape[1] - self.size
         views = []
-        for side in (image, mirrored(image)):
+        for side in (image, mirror(image)):
             views += [self._at(side, top, left) for top in (0, bottom) for left in (0, right)] + self._centre(side)
         return views
 
@@ -64,7 +64,7 @@ def random_area(
     return (height - h) // 2, (width - w) // 2, h, w
 
 
-def mirrored(image: ImageArray) -> ImageArray:
+def mirror(image: ImageArray) -> ImageArray:
     """Returns a copy with left and right swapped (numpy copies a reversed view thirty times more slowly)."""
     return cv2.flip(image, 1).reshape(image.shape)
 

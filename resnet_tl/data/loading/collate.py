@@ -1,4 +1,4 @@
-"""Items to a batch."""
+"""Collates items of one size into a batch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from resnet_tl.structures.records import Batch
 
 
 def collate(items: Sequence[Item]) -> Batch:
-    """N items of V views -> a `Batch` of `[N*V, C, H, W]` images whose memory is N*V, H, W, C.
+    """Collates N items of V views into a `Batch` with `images` `[N*V, C, H, W]` in channels-last memory format.
 
-    uint8 images beside uint16 ones are spread to 16 bits (times 257).
+    uint8 images are scaled to uint16 if there are uint16 images among them.
 
     Raises:
         DataError: the images differ in size or channels, because the listed transforms do not end in one size.

@@ -1,4 +1,4 @@
-"""In which order samples are drawn, on one process or many: pure functions of (seed, epoch)."""
+"""The order in which samples are drawn, on one rank or many: a pure function of (seed, epoch)."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from resnet_tl.structures.records import Draw
 
 
 class TrainSampler:
-    """Every sample once an epoch, shuffled; or, with `weights`, about as often as its weight says.
+    """Draws every sample once per epoch, shuffled; or, with `weights`, about as often as its weight says.
 
-    All ranks share one order, of which rank r takes every `ranks`-th draw from r on. So the images of a step are the
-    same for any number of ranks that makes the same global batch. At the epoch's end, draws that do not go evenly
-    round the ranks are left out, and so is a last batch of one, by which batch norm could not normalise (unless
-    `batch_size` is 1). What was left out differs from epoch to epoch.
+    All ranks share one order, of which rank r takes draws r, r + ranks, r + 2 * ranks ... So the images of a step are
+    the same for any number of ranks with the same global batch. At the end of an epoch, draws that cannot be divided
+    evenly among the ranks are dropped, and so is a last batch of a single image, over which batch norm cannot normalise
+    (unless `batch_size` is 1). What is dropped differs between epochs.
 
     Args:
-        count: samples of the listing; an epoch has so many draws over all ranks.
+        count: samples in the listing, and draws per epoch over all ranks.
         seed, ranks, rank: see above; the epoch is set by `set_epoch`, which Lightning calls.
         batch_size: of one rank.
-        weights: `[count]` float; draws of an epoch are shared out in proportion, each sample getting its share rounded
-            up or down (systematic sampling), at random from epoch to epoch.
-        groups: `[count]` int; the images of a step are of one group, but for a few steps of what is left of the
-            groups, neighbours together.
+        weights: `[count]` float; the draws of an epoch are distributed in proportion, each sample getting its share
+            rounded up or down at random (systematic sampling).
+        groups: `[count]` int; the images of a step are from one group, except for a few steps at the ends of groups,
+            which mix neighbouring ones.
     """
 
     def __init__(
@@ -42,23 +42,23 @@ class TrainSampler:
         groups: np.ndarray | None = None,
     ) -> None:
         if count < ranks:
-            raise DataError(f"{count} images to train on are too few for {ranks} devices; expected one each or more")
+            raise DataError(f"{count} training images are too few for {ranks} devices; expected at least one each")
         self.count, self.seed, self.batch_size, self.ranks, self.rank = count, seed, batch_size, ranks, rank
         self.weights, self.groups = weights, groups
         self.epoch = 0
         self.start = 0
-        """Batches of this epoch that were trained on before and are passed over, after a resume in mid-epoch."""
+        """Batches of this epoch to skip because they have been trained on, after a resume in mid-epoch."""
 
     def set_epoch(self, epoch: int) -> None:
-        """Which epoch the next iteration draws; a new one starts at its first batch."""
+        """Sets the epoch that the next iteration draws; a new one starts at its first batch."""
         if epoch != self.epoch:
             self.epoch, self.start = epoch, 0
 
     def __len__(self) -> int:
-        """Draws of this rank in a whole epoch."""
+        """Returns the draws of this rank in a whole epoch."""
         each = self.count // self.ranks
-        lonely = each % self.batch_size == 1 and self.batch_size > 1 and each > 1
-        return each - lonely
+        leaves_single = each % self.batch_size == 1 and self.batch_size > 1 and each > 1
+        return each - leaves_single
 
     def __iter__(self) -> Iterator[Draw]:
         indices, repeats = self._order()
@@ -67,7 +67,7 @@ class TrainSampler:
             yield Draw(self.epoch, index, repeat)
 
     def _order(self) -> tuple[np.ndarray, np.ndarray]:
-        """The epoch's draws over all ranks: sample indices `[count]`, and how often each was drawn before `[count]`."""
+        """Returns the epoch's draws over all ranks: sample indices `[count]`, and how often each was drawn before."""
         rng = np.random.default_rng((self.seed, self.epoch))
         order = rng.permutation(self.count)
         if self.weights is not None:
@@ -78,11 +78,10 @@ class TrainSampler:
 
 
 class EvaluationSampler:
-    """Every sample exactly once over all ranks, in order or in that of `order` `[count]`; each rank gets as many
-    draws as the others, one at least.
+    """Draws every sample exactly once over all ranks, in the listing's order or that of `order` `[count]`.
 
-    Where samples do not go evenly round the ranks, the last draw of some is a filler, `Draw(0, -1)`, which passes
-    through the network and counts nowhere. `epoch` is what the draws say.
+    All ranks get the same number of draws, at least one. Where samples cannot be divided evenly, the last draw of some
+    ranks is a filler with index -1, which passes through the network and is not counted. `epoch` is that of the draws.
     """
 
     def __init__(
@@ -101,9 +100,9 @@ class EvaluationSampler:
 
 
 def class_weights(listing: Listing, classes: int) -> np.ndarray:
-    """Weights `[N]` that give each of K classes the same total.
+    """Returns weights `[N]` that give each of K classes the same total.
 
-    Of a sample's several classes (multi-label) the rarest counts; no class at all is one more class.
+    A sample of several classes (multi-label) has the weight of the rarest; samples without a class form another class.
     """
     counts = np.maximum(listing.class_counts(classes), 1)
     if not isinstance(listing.targets, Rows):
@@ -116,9 +115,9 @@ def class_weights(listing: Listing, classes: int) -> np.ndarray:
 
 
 def _systematic(order: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """`len(order)` draws from `order`, each sample its share of them rounded up or down (Madow, 1949).
+    """Returns `len(order)` draws from `order`, each sample its share of them rounded up or down (Madow, 1949).
 
-    Samples of one weight lie together, so that the draws of such a group are its share rounded as well.
+    Samples of equal weight are adjacent, so that the draws of all of them together are also their share, rounded.
     """
     order = order[np.argsort(weights[order], kind="stable")]
     ends = np.cumsum(weights[order], dtype=np.float64)
@@ -129,20 +128,20 @@ def _systematic(order: np.ndarray, weights: np.ndarray, rng: np.random.Generator
 
 
 def _grouped(order: np.ndarray, groups: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """`order` as batches of `size` of one group, or of what is left of the groups, the batches in random order."""
+    """Rearranges `order` into batches of `size` from one group, or from the rest of the groups, in random order."""
     order = order[np.argsort(groups[order], kind="stable")]
     _, counts = np.unique(groups[order], return_counts=True)
     place = np.arange(len(order)) - np.repeat(counts.cumsum() - counts, counts)
     whole = place < np.repeat(counts // size * size, counts)
-    left = order[~whole]
-    # From a random group on, so that not always the same one has its images in the last, smaller batch.
-    order = np.concatenate([order[whole], np.roll(left, rng.integers(max(1, len(left))))])
+    rest = order[~whole]
+    # Starting at a random group, so that the last, smaller batch is not always from the same one.
+    order = np.concatenate([order[whole], np.roll(rest, rng.integers(max(1, len(rest))))])
     full = len(order) // size * size
     return np.concatenate([rng.permutation(order[:full].reshape(-1, size)).ravel(), order[full:]])
 
 
 def _occurrence(drawn: np.ndarray) -> np.ndarray:
-    """How often each element stood before itself: `[3, 5, 3, 3] -> [0, 0, 1, 2]`."""
+    """Returns how often each element has occurred before: `[3, 5, 3, 3] -> [0, 0, 1, 2]`."""
     by_value = np.argsort(drawn, kind="stable")
     firsts = np.searchsorted(drawn[by_value], drawn[by_value], side="left")
     repeats = np.empty_like(drawn)

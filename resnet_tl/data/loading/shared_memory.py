@@ -1,8 +1,8 @@
-"""Batches from workers to the main process through memory that is used again.
+"""Batches from workers to the main process through shared memory that is reused.
 
-PyTorch gives every batch shared memory of its own, whose pages are cleared, mapped and given back batch for batch. That
-takes as long as cutting the images from a cache. Here a worker keeps a few segments, which the main process maps once
-and gives back by a flag when the last tensor over a batch's images is gone.
+PyTorch allocates new shared memory for every batch, whose pages are zeroed, mapped and released each time. That takes
+as long as cropping the images from a cache. Here a worker keeps a few segments, which the main process maps once and
+releases by a flag when the last tensor over a batch's images is gone.
 """
 
 from __future__ import annotations
@@ -25,78 +25,79 @@ from resnet_tl.structures.records import Batch, Boxes
 
 Collate = Callable[[Sequence[Item]], Batch]
 SEGMENTS = 8
-"""That a worker keeps at most: those it has made ahead (two), the one in use, and some for who keeps batches longer."""
+"""The most that a worker keeps: two prefetched, one in use, and some for callers that hold on to batches."""
 
 _live: weakref.WeakValueDictionary[int, SharedMemoryCollate] = weakref.WeakValueDictionary()
 _numbers = itertools.count()
 
 
 class SharedMemoryCollate:
-    """`collate` for a DataLoader: the same batches; the images of those made in a worker arrive in its segments.
+    """Wraps a DataLoader's `collate`: the same batches, but images collated in a worker arrive in its segments.
 
-    A batch that is kept stays as it is: its segment is not written again before every tensor over it is gone.
+    A batch that is held stays unchanged: its segment is not written to before all tensors over it are gone.
     """
 
     def __init__(self, collate: Collate) -> None:
         self.collate = collate
         self._number = next(_numbers)
-        self._mine: list[Tensor] = []  # in a worker
-        self._known: dict[tuple[int, int], np.ndarray] = {}  # in the main process: (worker's pid, place) -> segment
+        self._segments: list[Tensor] = []  # of this worker
+        self._mapped: dict[tuple[int, int], np.ndarray] = {}  # in the main process: (worker's pid, index) -> segment
         _live[self._number] = self
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_known": {}}
+        return {**vars(self), "_mapped": {}}
 
     def __call__(self, items: Sequence[Item]) -> Batch:
         batch = self.collate(items)
         if get_worker_info() is None or not isinstance(batch.images, Tensor):
             return batch
-        return self._lend(batch, batch.images.permute(0, 2, 3, 1).numpy())
+        return self._to_segment(batch, batch.images.permute(0, 2, 3, 1).numpy())
 
-    def _lend(self, batch: Batch, images: np.ndarray) -> Any:
-        """The batch with its `images` `[N*V, H, W, C]` in a free segment, or as it is where there is none."""
-        place, is_new = self._place(images.nbytes)
-        if place == SEGMENTS:
+    def _to_segment(self, batch: Batch, images: np.ndarray) -> Any:
+        """Returns the batch with its `images` `[N*V, H, W, C]` in a free segment, or unchanged if there is none."""
+        index, is_new = self._free_segment(images.nbytes)
+        if index == SEGMENTS:
             return batch
-        segment = self._mine[place]
-        _over(segment.numpy(), images.shape, images.dtype)[...] = images
-        segment[-1] = True
+        segment = self._segments[index]
+        _as_array(segment.numpy(), images.shape, images.dtype)[...] = images
+        segment[-1] = True  # in use, until the main process resets it
         others = {name: _inline(value) for name, value in vars(batch).items() if name != "images"}
-        key = (os.getpid(), place)
-        return _Lent(self._number, key, segment if is_new else None, images.shape, images.dtype, others)
+        key = (os.getpid(), index)
+        return _Message(self._number, key, segment if is_new else None, images.shape, images.dtype, others)
 
-    def _place(self, size: int) -> tuple[int, bool]:
-        """Where a segment of `size` bytes and its flag is free, and whether it is a new one; SEGMENTS: nowhere."""
-        free = [place for place, segment in enumerate(self._mine) if not segment[-1]]
-        for place in free:
-            if len(self._mine[place]) > size:
-                return place, False
-        place = free[0] if free else len(self._mine)
-        if place < SEGMENTS:
-            self._mine[place : place + 1] = [torch.zeros(size + 1, dtype=torch.uint8).share_memory_()]
-        return place, True
+    def _free_segment(self, size: int) -> tuple[int, bool]:
+        """Returns the index of a free segment for `size` bytes and a flag, and whether it is new; SEGMENTS: none."""
+        free = [index for index, segment in enumerate(self._segments) if not segment[-1]]
+        for index in free:
+            if len(self._segments[index]) > size:
+                return index, False
+        index = free[0] if free else len(self._segments)
+        if index < SEGMENTS:
+            self._segments[index : index + 1] = [torch.zeros(size + 1, dtype=torch.uint8).share_memory_()]
+        return index, True
 
-    def _take(self, lent: _Lent) -> Batch:
-        if lent.segment is not None:
-            workers = {lent.key[0], *(child.pid for child in multiprocessing.active_children())}
-            self._known = {key: segment for key, segment in self._known.items() if key[0] in workers}
-            self._known[lent.key] = lent.segment.numpy()
-        segment = self._known[lent.key]
-        images = _over(segment, lent.shape, lent.dtype)
-        # torch keeps this very array until the last tensor over it is gone.
-        weakref.finalize(images, _give_back, segment, os.getpid()).atexit = False
-        others = {name: _as_tensor(value) for name, value in lent.others.items()}
+    def _receive(self, message: _Message) -> Batch:
+        """Rebuilds the batch in the main process, its images over the segment."""
+        if message.segment is not None:
+            workers = {message.key[0], *(child.pid for child in multiprocessing.active_children())}
+            self._mapped = {key: segment for key, segment in self._mapped.items() if key[0] in workers}
+            self._mapped[message.key] = message.segment.numpy()
+        segment = self._mapped[message.key]
+        images = _as_array(segment, message.shape, message.dtype)
+        # torch holds a reference to exactly this array until the last tensor over it is gone.
+        weakref.finalize(images, _release, segment, os.getpid()).atexit = False
+        others = {name: _as_tensor(value) for name, value in message.others.items()}
         return Batch(images=torch.from_numpy(images).permute(0, 3, 1, 2), **others)
 
 
 @dataclass(frozen=True)
-class _Lent:
-    """A batch on its way: unpickled it is a `Batch` again.
+class _Message:
+    """A batch between processes: unpickling turns it into a `Batch` again.
 
-    key: (pid of the worker, place of its segment); segment: that one, when the main process has not mapped it yet.
+    key: (pid of the worker, index of its segment). segment: the segment itself, if the main process has not mapped it.
     """
 
-    handover: int
+    collate: int
     key: tuple[int, int]
     segment: Tensor | None
     shape: tuple[int, ...]
@@ -104,32 +105,32 @@ class _Lent:
     others: dict[str, Any]
 
     def __reduce__(self) -> tuple[Callable[..., Batch], tuple[Any, ...]]:
-        return _arrive, tuple(vars(self).values())
+        return _rebuild, tuple(vars(self).values())
 
 
-def _arrive(*lent: Any) -> Batch:
-    arrived = _Lent(*lent)
-    return _live[arrived.handover]._take(arrived)
+def _rebuild(*fields: Any) -> Batch:
+    message = _Message(*fields)
+    return _live[message.collate]._receive(message)
 
 
-def _over(segment: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-    """The first bytes of a segment as an array; behind them all is its flag."""
+def _as_array(segment: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+    """Returns the first bytes of a segment as an array; the last byte of the segment is its flag."""
     return np.ndarray(shape, dtype, segment.data)
 
 
-def _give_back(segment: np.ndarray, owner: int) -> None:
-    if os.getpid() == owner:  # a process forked meanwhile holds a copy of the batch
+def _release(segment: np.ndarray, owner: int) -> None:
+    if os.getpid() == owner:  # a process forked in the meantime has a copy of the batch
         segment[-1] = False
 
 
 def _inline(value: Any) -> Any:
-    """Small tensors travel in the message itself: as tensors each would be a file, opened, sent and mapped."""
+    """Sends small tensors in the message itself: as tensors, each would be a file that is opened, sent and mapped."""
     if isinstance(value, Boxes):
-        return replace(value, **{name: _inline(part) for name, part in vars(value).items()})
+        return replace(value, **{name: _inline(field) for name, field in vars(value).items()})
     return value.numpy() if isinstance(value, Tensor) else value
 
 
 def _as_tensor(value: Any) -> Any:
     if isinstance(value, Boxes):
-        return replace(value, **{name: _as_tensor(part) for name, part in vars(value).items()})
+        return replace(value, **{name: _as_tensor(field) for name, field in vars(value).items()})
     return torch.from_numpy(value) if isinstance(value, np.ndarray) else value

@@ -1,4 +1,4 @@
-"""A DataLoader that can go on in the middle of an epoch."""
+"""A training loader that can resume in the middle of an epoch."""
 
 from __future__ import annotations
 
@@ -11,26 +11,29 @@ from resnet_tl.structures.records import Batch
 
 
 class TrainLoader(ImageLoader):
-    """Over a `TrainSampler`. Its state is the epoch and how many batches of it were given out, those aside that workers
-    have fetched ahead; a loader that takes the state over begins with the next."""
+    """Loads the draws of a `TrainSampler`.
+
+    Its state is the epoch and how many batches of it have been yielded, without those that workers have prefetched; a
+    loader that loads this state starts with the next batch.
+    """
 
     sampler: TrainSampler
-    _given = 0
-    _behind = 0
+    _yielded = 0
+    _skip = 0
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        self.sampler.start = self._given = self._behind
-        self._behind = 0  # for the first iterator alone
+        self.sampler.start = self._yielded = self._skip
+        self._skip = 0  # only the first iterator resumes
         return self._counted(super().__iter__())
 
     def state_dict(self) -> dict[str, Any]:
-        return {"epoch": self.sampler.epoch, "batches": self._given}
+        return {"epoch": self.sampler.epoch, "batches": self._yielded}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.sampler.set_epoch(state["epoch"])
-        self._behind = state["batches"]
+        self._skip = state["batches"]
 
     def _counted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         for batch in batches:
-            self._given += 1
+            self._yielded += 1
             yield batch

@@ -18,7 +18,7 @@ def item(row: int, views: int = 1, size: int = 8, dtype: type = np.uint8, target
     return Item(images, target, (100 + row, 200), row)
 
 
-def test_a_batch_is_channels_last_and_says_where_it_came_from() -> None:
+def test_a_batch_is_channels_last_and_has_the_rows_it_comes_from() -> None:
     batch = collate([item(5, target=2), item(7, target=1), item(-1)])
     assert (batch.images.dtype, batch.images.shape) == (torch.uint8, (3, 3, 8, 10))
     assert batch.images.is_contiguous(memory_format=torch.channels_last)
@@ -44,14 +44,14 @@ def test_targets_of_many_labels_are_multi_hot() -> None:
     assert batch.targets.tolist() == [[1, 0, 1], [0, 0, 0]]
 
 
-def test_16_bits_stay_and_8_bits_beside_them_are_spread() -> None:
+def test_16_bits_stay_and_8_bits_next_to_them_are_scaled() -> None:
     batch = collate([item(255 - 1), item(1000, dtype=np.uint16)])
     assert batch.images.dtype == torch.uint16
     assert batch.images[:, 0, 0, 0].tolist() == [65535, 1001]
     assert collate([item(0, dtype=np.uint16)]).images.dtype == torch.uint16
 
 
-def test_images_of_different_sizes_are_told() -> None:
+def test_images_of_different_sizes_are_refused() -> None:
     with pytest.raises(
         DataError, match=r"different shapes in one batch, \[\(8, 10, 3\), \(9, 11, 3\)\]; end them with"
     ):

@@ -49,7 +49,7 @@ def test_a_step_sees_the_same_images_on_any_number_of_ranks(options: dict[str, n
     assert steps[1] == steps[2] == steps[4]
 
 
-def test_every_epoch_and_seed_has_its_own_order_and_repeats_it() -> None:
+def test_every_epoch_and_seed_has_its_own_reproducible_order() -> None:
     def order(seed: int, epoch: int) -> list[int]:
         sampler = TrainSampler(50, seed=seed, batch_size=8)
         sampler.set_epoch(epoch)
@@ -64,18 +64,18 @@ def test_every_epoch_and_seed_has_its_own_order_and_repeats_it() -> None:
 @pytest.mark.parametrize(
     ("count", "batch_size", "drawn"), [(17, 8, 16), (18, 8, 18), (16, 8, 16), (3, 1, 3), (1, 8, 1)]
 )
-def test_a_last_batch_of_one_is_left_out(count: int, batch_size: int, drawn: int) -> None:
+def test_a_last_batch_of_one_is_dropped(count: int, batch_size: int, drawn: int) -> None:
     assert len(list(TrainSampler(count, seed=0, batch_size=batch_size))) == drawn
 
 
 def test_fewer_images_than_devices_are_an_error() -> None:
-    with pytest.raises(DataError, match="3 images to train on are too few for 4 devices"):
+    with pytest.raises(DataError, match="3 training images are too few for 4 devices"):
         TrainSampler(3, seed=0, batch_size=1, ranks=4)
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=70), st.integers(1, 8), st.integers(0, 9))
-def test_grouped_steps_are_of_one_group_but_for_what_is_left(groups: list[int], batch_size: int, epoch: int) -> None:
+def test_grouped_steps_are_of_one_group_except_for_the_rest(groups: list[int], batch_size: int, epoch: int) -> None:
     sampler = TrainSampler(len(groups), seed=0, batch_size=batch_size, groups=np.array(groups))
     sampler.set_epoch(epoch)
     drawn = batches(sampler)
@@ -118,7 +118,7 @@ def test_weighted_draws_are_the_share_rounded_up_or_down(weights: list[float], e
     ]
 
 
-def test_balanced_classes_come_equally_often_and_every_image_gets_its_turn() -> None:
+def test_balanced_classes_are_drawn_equally_often_and_every_image_in_turn() -> None:
     classes = np.repeat([0, 1, 2], [5, 45, 250])
     sampler = TrainSampler(300, seed=0, batch_size=8, weights=1 / np.bincount(classes)[classes])
     seen: Counter[int] = Counter()
@@ -145,7 +145,7 @@ def test_class_weights_give_every_class_the_same_total() -> None:
     assert several.tolist() == pytest.approx([1 / 3, 1, 1 / 3, 1 / 2, 1 / 2])
 
 
-def test_the_start_passes_over_batches_that_were_trained_on() -> None:
+def test_the_start_skips_batches_that_were_trained_on() -> None:
     for ranks in (1, 2):
         sampler = TrainSampler(50, seed=0, batch_size=8, ranks=ranks, rank=ranks - 1)
         whole = batches(sampler)

@@ -47,7 +47,7 @@ def assert_equal(batches: list[Batch], expected: list[Batch]) -> None:
 
 
 @pytest.mark.parametrize(("how", "dtype"), [("fork", np.uint8), ("spawn", np.uint16)])
-def test_workers_hand_over_what_this_process_makes(how: str, dtype: type) -> None:
+def test_batches_from_workers_equal_those_of_this_process(how: str, dtype: type) -> None:
     dataset = Plain(7, dtype=dtype, target=np.array([1, 0], np.float32))
     made_here = list(loader(dataset, batch_size=3, num_workers=0))
     from_workers = loader(dataset, batch_size=3, num_workers=1 + (how == "fork"), multiprocessing_context=how)
@@ -55,7 +55,7 @@ def test_workers_hand_over_what_this_process_makes(how: str, dtype: type) -> Non
     assert_equal(list(from_workers), made_here)
 
 
-def test_batches_that_are_kept_are_not_written_again() -> None:
+def test_batches_that_are_held_are_not_overwritten() -> None:
     dataset = Plain(3 * SEGMENTS)
     assert_equal(list(loader(dataset)), list(loader(dataset, num_workers=0)))
 
@@ -68,7 +68,7 @@ def test_a_view_alone_keeps_its_images() -> None:
     assert torch.cat(corners).tolist() == [*range(SEGMENTS - 3), *range(3 * SEGMENTS)]
 
 
-def test_batches_that_are_let_go_lie_in_few_segments() -> None:
+def test_released_batches_share_few_segments() -> None:
     again = loader(Plain(50))
     places = {batch.images.data_ptr() for _ in range(2) for batch in again}
     assert len(places) <= 5  # 2 made ahead, one on its way, one in use and the one before
@@ -82,7 +82,7 @@ def test_two_iterators_of_one_loader_do_not_mix() -> None:
         assert [batch.images.unique().tolist() for batch in pair] == [[index]] * 2
 
 
-def test_an_epoch_that_is_broken_off_loses_no_segment() -> None:
+def test_an_interrupted_epoch_loses_no_segment() -> None:
     again = loader(Plain(12))
     for _ in range(SEGMENTS):
         for batch in again:
@@ -94,13 +94,13 @@ def test_an_epoch_that_is_broken_off_loses_no_segment() -> None:
 
 @settings(max_examples=30)
 @given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5))
-def test_images_of_any_sizes_find_room(sizes: list[int]) -> None:
-    """What a worker does, in this process: every batch is lent, taken and let go, the last one kept meanwhile."""
-    handover, kept = SharedMemoryCollate(collate), None
+def test_images_of_any_size_fit(sizes: list[int]) -> None:
+    """Does in this process what a worker does; every batch is received and released while the last one is held."""
+    transport, held = SharedMemoryCollate(collate), None
     for index, item in enumerate(Plain(12, sizes)[i] for i in range(12)):
-        function, lent = handover._lend(collate([item]), item.views).__reduce__()
-        batch = function(*lent)
+        rebuild, message = transport._to_segment(collate([item]), item.views).__reduce__()
+        batch = rebuild(*message)
         assert batch.images.unique().tolist() == [index]
-        assert kept is None or kept.images.unique().tolist() == [index - 1]
-        kept = batch
-    assert len(handover._mine) <= 2
+        assert held is None or held.images.unique().tolist() == [index - 1]
+        held = batch
+    assert len(transport._segments) <= 2

@@ -1,3 +1,5 @@
+"""Training loaders that resume in the middle of an epoch."""
+
 from __future__ import annotations
 
 import pytest
@@ -8,7 +10,7 @@ from resnet_tl.structures.records import Draw
 
 
 class Draws:
-    """A dataset whose items are what the sampler drew."""
+    """A dataset whose items are the draws."""
 
     def __getitem__(self, draw: Draw) -> Draw:
         return draw
@@ -22,18 +24,18 @@ def loader(workers: int) -> TrainLoader:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_loader_goes_on_behind_the_batches_that_another_gave_out(workers: int) -> None:
+def test_a_loader_resumes_after_the_batches_that_another_has_yielded(workers: int) -> None:
     first = loader(workers)
     first.sampler.set_epoch(4)
     batches = iter(first)
-    given = [next(batches) for _ in range(2)]
+    first_two = [next(batches) for _ in range(2)]
     state = first.state_dict()
     assert state == {"epoch": 4, "batches": 2}
     second = loader(workers)
-    next(iter(second))  # Lightning has begun to iterate before it knows where the run was
+    next(iter(second))  # Lightning starts to iterate before it knows where the run resumes
     second.load_state_dict(state)
     rest = list(second)
     assert rest == list(batches)
-    assert len({draw for batch in given + rest for draw in batch}) == 10
+    assert len({draw for batch in first_two + rest for draw in batch}) == 10
     assert second.state_dict() == {"epoch": 4, "batches": 5}
-    assert list(second)[:2] == given
+    assert list(second)[:2] == first_two

@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnet_tl.data.masks.transforms import Centre, Listed, RandomCrop, Whole
+from resnet_tl.data.masks.transforms import CentreCrop, ListedPairTransforms, RandomCrop, ResizeWhole
 from resnet_tl.errors import RecipeError
 from resnet_tl.structures.records import IGNORE
 
 CODE = np.array([10, 60, 110, 160, 210], np.uint8)
-"""The grey that shows a class in these tests."""
+"""The grey of a class in these tests."""
 
 
 def scene(height: int = 40, width: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """An image that shows its mask: blocks of one class each."""
+    """An image whose greys are its mask: blocks of one class each."""
     mask = np.random.default_rng(seed).integers(0, 5, (-(-height // 10), -(-width // 10)), np.uint8)
     mask = np.kron(mask, np.ones((10, 10), np.uint8))[:height, :width]
     return np.repeat(CODE[mask][..., None], 3, axis=2), mask
@@ -31,7 +31,7 @@ def scene(height: int = 40, width: int = 60, seed: int = 0) -> tuple[np.ndarray,
     short=st.sampled_from([0, 30]),
     seed=st.integers(0, 99),
 )
-def test_crops_have_one_size_and_masks_stay_on_what_they_mean(
+def test_crops_have_one_size_and_masks_stay_on_their_classes(
     height: int, width: int, size: tuple[int, int], balanced: float, short: int, seed: int
 ) -> None:
     image, mask = scene(height, width)
@@ -83,29 +83,32 @@ def test_any_number_of_channels_and_16_bits(dtype: type, channels: int, strength
 
 def test_whole_images_keep_their_size_or_get_a_short_side() -> None:
     image, mask = scene(40, 60)
-    assert (Whole(0)(image, mask, ()).mask == mask).all()
-    assert Whole(20)(image, mask, ()).mask.shape == (20, 30)
+    assert (ResizeWhole(0)(image, mask, ()).mask == mask).all()
+    assert ResizeWhole(20)(image, mask, ()).mask.shape == (20, 30)
 
 
 def test_the_centre_is_the_same_for_every_draw_and_padded_where_the_image_ends() -> None:
     image, mask = scene(40, 60)
-    pair = Centre((24, 70), 0)(image, mask, (0,))
+    pair = CentreCrop((24, 70), 0)(image, mask, (0,))
     assert (pair.mask[:, :60] == mask[8:32]).all()
     assert (pair.image[:, :60] == image[8:32]).all()
     assert (pair.mask[:, 60:] == IGNORE).all()
     assert pair.size == (24, 60)
-    assert (Centre((24, 70), 0)(image, mask, (7,)).mask == pair.mask).all()
-    assert Centre((20, 20), 20)(image, mask, ()).mask.tolist() == Whole(20)(image, mask, ()).mask[:, 5:25].tolist()
+    assert (CentreCrop((24, 70), 0)(image, mask, (7,)).mask == pair.mask).all()
+    assert (
+        CentreCrop((20, 20), 20)(image, mask, ()).mask.tolist()
+        == ResizeWhole(20)(image, mask, ()).mask[:, 5:25].tolist()
+    )
 
 
 def test_what_listed_transforms_fill_in_is_ignored() -> None:
     image, mask = scene(20, 20)
     steps = [{"class_path": "Affine", "init_args": {"translate_px": {"x": [8, 8], "y": [0, 0]}, "p": 1.0}}]
-    pair = Listed(steps, (24, 24), "data.train_transforms")(image, mask, (0,))
+    pair = ListedPairTransforms(steps, (24, 24), "data.train_transforms")(image, mask, (0,))
     assert (pair.mask[:20, :8] == IGNORE).all()
     assert (pair.mask[:20, 8:20] == mask[:, :12]).all()
     assert pair.size == (20, 20)
     with pytest.raises(RecipeError, match=r"data.train_transforms leave 20 x 20 pixels"):
-        Listed(steps, (16, 16), "data.train_transforms")(image, mask, (0,))
+        ListedPairTransforms(steps, (16, 16), "data.train_transforms")(image, mask, (0,))
     with pytest.raises(RecipeError, match=r"^data.train_transforms: 'Afine' is not a transform"):
-        Listed([{"class_path": "Afine"}], None, "data.train_transforms")
+        ListedPairTransforms([{"class_path": "Afine"}], None, "data.train_transforms")

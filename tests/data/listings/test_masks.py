@@ -1,0 +1,52 @@
+"""Listings of masks: files, and masks painted from objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnet_tl.data.images.class_masks import Coding
+from resnet_tl.data.listings.masks import MaskListing, paint
+from resnet_tl.data.listings.objects import NO_OBJECTS, Objects
+from resnet_tl.data.listings.rows import Rows
+from resnet_tl.structures.records import IGNORE
+
+CODES = np.arange(256, dtype=np.uint8)
+
+
+@pytest.fixture
+def listing(tmp_path: Path) -> MaskListing:
+    for i in range(3):
+        Image.fromarray(np.full((2, 3), i, np.uint8)).save(tmp_path / f"{i}.png")
+    images, masks = ([f"{i}.{ending}" for i in range(3)] for ending in ("jpg", "png"))
+    return MaskListing(str(tmp_path), Rows.of_text(images), Rows.of_text(masks), Coding(CODES, {}))
+
+
+def test_masks_stay_with_their_images(listing: MaskListing, tmp_path: Path) -> None:
+    assert listing[1] == (f"{tmp_path}/1.jpg", f"{tmp_path}/1.png", "1.jpg")
+    selected = listing.select(np.array([2, 0]))
+    assert [int(selected.mask(i).max()) for i in range(2)] == [2, 0]
+    assert selected.join(listing).keys() == ["2.jpg", "0.jpg", "0.jpg", "1.jpg", "2.jpg"]
+    assert int(selected.join(listing).mask(3).max()) == 1
+    assert listing.nbytes >= sum(len(sample.key) * 2 for sample in listing)
+
+
+def test_the_coding_is_part_of_the_cache_key(listing: MaskListing) -> None:
+    other = MaskListing(listing.root, Rows.of_text(["0.jpg"]), Rows.of_text(["0.png"]), Coding(CODES[::-1], {}))
+    assert listing.select(np.array([0])).cache_key() == listing.cache_key()
+    assert other.cache_key() != listing.cache_key()
+
+
+def test_small_objects_are_painted_over_large_ones_and_crowds_ignored() -> None:
+    def square(x: int, y: int, side: int) -> list[np.ndarray]:
+        return [np.array([(x, y), (x + side, y), (x + side, y + side), (x, y + side)], np.float32)]
+
+    numbers = np.zeros((3, 4), np.float32), np.array([1, 2, 3]), np.array([False, False, True]), np.zeros(3, np.float32)
+    mask = paint(Objects(*numbers, masks=[square(1, 1, 2), square(0, 0, 4), square(4, 0, 4)]), (4, 8))
+    expected = np.full((4, 8), 2)
+    expected[1:3, 1:3], expected[:, 4:] = 1, IGNORE
+    assert mask.tolist() == expected.tolist()
+    assert paint(NO_OBJECTS, (2, 2)).tolist() == [[0, 0], [0, 0]]
