@@ -122,14 +122,14 @@ class Prefix:
     def _compile(self, run: Callable[..., Any]) -> Callable[..., Any]:
         compiled = torch.compile(run)
 
-        def translate_errors(*arguments: Any) -> Any:
+        def run_compiled(*arguments: Any) -> Any:
             try:
                 return compiled(*arguments)
             except torch._dynamo.exc.TorchDynamoException as error:
                 reason = str(error).strip().partition("\n")[0]
                 raise RunError(f"tuning.compile is true, but torch.compile fails here: {reason}") from error
 
-        return translate_errors
+        return run_compiled
 
 
 def _frozen_from_input(stages: Mapping[str, Sequence[nn.Module]]) -> Iterator[str]:
