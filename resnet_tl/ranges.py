@@ -28,6 +28,10 @@ FractionBelow1 = Annotated[float, Ge(0), Lt(1)]
 PositiveFraction = Annotated[float, Gt(0), Le(1)]
 Pixels = Annotated[int, Ge(1), Le(16384)]
 """A side of an image; more pixels than that fit no device."""
+Factor = Annotated[float, Gt(0), Le(16)]
+"""On the size of an image."""
+Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
+ImageChannels = Annotated[int, Ge(1), Le(1024)]
 Channels = Annotated[int, Ge(1), Le(65536)]
 """The width of a layer."""
 

@@ -15,7 +15,7 @@ from resnet_tl.recipe.docstrings import arguments, summary
 from resnet_tl.recipe.reference import Argument, Entry, reference
 from resnet_tl.recipe.schema import import_object, mapping_of
 from resnet_tl.recipe.shipped import describe, shipped
-from resnet_tl.run.build import sections
+from resnet_tl.run.sections import sections
 
 PLACES = {
     "Task": "model",

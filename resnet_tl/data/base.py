@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Generic, Literal
+from typing import Annotated, Any, Generic, Literal
 
 import cv2
 import lightning as L
 import numpy as np
 import torch
+from annotated_types import Ge, Le
 from lightning.pytorch.accelerators import CUDAAccelerator
 from torch.utils.data import DataLoader
 
@@ -30,9 +31,11 @@ from resnet_tl.data.loading.shared_memory import SharedMemoryCollate
 from resnet_tl.data.loading.train_loader import TrainLoader
 from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.lightning_internals import replaces_samplers
+from resnet_tl.ranges import ImageChannels, NonNegativeInt, PositiveFraction, Seed, checked
 from resnet_tl.structures.records import Batch, Draw, Preprocessing, Sample
 
 
+@checked("data")
 class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
     """Listed images as batches for training, validation and test. Nothing is decoded before a loader is iterated.
 
@@ -63,26 +66,23 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         self,
         images: ImageSet[ListingT],
         *,
-        batch_size: int = 32,
-        num_workers: int = 2,
+        batch_size: Annotated[int, Ge(1), Le(65536)] = 32,
+        num_workers: Annotated[int, Ge(0), Le(1024)] = 2,
         train_transforms: list[dict[str, Any]] | None = None,
         eval_transforms: list[dict[str, Any]] | None = None,
         interpolation: Interpolation = "bilinear",
-        channels: int = 3,
-        val_fraction: float = 0.2,
-        folds: int | None = None,
-        fold: int = 0,
+        channels: ImageChannels = 3,
+        val_fraction: PositiveFraction = 0.2,
+        folds: Annotated[int, Ge(2)] | None = None,
+        fold: NonNegativeInt = 0,
         group: str | None = None,
         exclude: str | None = None,
         on_error: Literal["error", "skip"] = "error",
-        seed: int | None = None,
+        seed: Seed | None = None,
         multiprocessing: Literal["fork", "spawn"] | None = None,
         cache_dir: str | None = None,
     ) -> None:
         super().__init__()
-        check(batch_size >= 1, f"data.batch_size is {batch_size}; expected 1 or more")
-        check(num_workers >= 0, f"data.num_workers is {num_workers}; expected 0 or more")
-        check(0 < val_fraction <= 1, f"data.val_fraction is {val_fraction}; expected more than 0 and at most 1")
         self.classes = images.classes
         self.channels, self.interpolation = channels, interpolation
         self.batch_size, self.num_workers, self.multiprocessing = batch_size, num_workers, multiprocessing

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Ge, Le
 
-from resnet_tl.data.base import ImageData, OnError, check
+from resnet_tl.data.base import ImageData, OnError
 from resnet_tl.data.images.augment import Strength
 from resnet_tl.data.images.cache import CacheFormat, ImageCache, open_cache
 from resnet_tl.data.images.classification_dataset import ClassificationDataset
@@ -18,9 +19,11 @@ from resnet_tl.data.loading.fixed_images import FixedImages
 from resnet_tl.data.loading.samplers import class_weights
 from resnet_tl.data.sources.folder import read_folder
 from resnet_tl.data.sources.table import Columns, read_table
+from resnet_tl.ranges import Pixels, checked
 from resnet_tl.structures.records import Preprocessing
 
 
+@checked("data")
 class ClassificationData(ImageData[Listing]):
     """Images with classes: one each, or any number.
 
@@ -41,17 +44,16 @@ class ClassificationData(ImageData[Listing]):
         self,
         images: ClassSet,
         *,
-        image_size: int = 224,
+        image_size: Pixels = 224,
         augment: Strength = "light",
-        crop: float = 0.875,
+        crop: Annotated[float, Ge(0.05), Le(1)] = 0.875,
         balanced: bool = False,
         cache: Literal["off", "resized"] = "off",
         reduced_decoding: bool = False,
         crops: Literal[1, 10] = 1,
-        scales: tuple[int, ...] = (),
+        scales: tuple[Pixels, ...] = (),
         **options: Any,
     ) -> None:
-        check(image_size >= 1, f"data.image_size is {image_size}; expected 1 pixel or more")
         super().__init__(images, **options)
         self.multi_label = images.multi_label
         self.image_size, self.crop, self.augment = image_size, crop, augment

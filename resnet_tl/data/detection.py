@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Ge, Le
 
 from resnet_tl.data.base import ImageData, OnError, check
 from resnet_tl.data.boxes.composites import MosaicAndPaste
 from resnet_tl.data.boxes.dataset import BoxDataset, as_boxes, collate_boxes
 from resnet_tl.data.boxes.transforms import LargeScaleJitter, ListedSceneTransforms, ResizeWhole, SceneTransform
-from resnet_tl.data.images.augment import PRESETS, Strength
+from resnet_tl.data.images.augment import Strength
 from resnet_tl.data.listings.boxes import BoxListing, BoxSet
 from resnet_tl.data.listings.objects import NO_OBJECTS
 from resnet_tl.data.loading.fixed_images import FixedImages
@@ -21,9 +22,11 @@ from resnet_tl.data.sources.coco import read_coco
 from resnet_tl.data.sources.tools.export import read_tool_export
 from resnet_tl.data.sources.voc import read_voc_boxes
 from resnet_tl.data.sources.yolo import read_yolo
+from resnet_tl.ranges import Factor, Fraction, ImageChannels, Pixels, checked
 from resnet_tl.structures.records import Boxes, Preprocessing
 
 
+@checked("data")
 class DetectionData(ImageData[BoxListing]):
     """Images with objects. They keep their aspect ratio; evaluation sees whole images.
 
@@ -48,22 +51,18 @@ class DetectionData(ImageData[BoxListing]):
         self,
         images: BoxSet,
         *,
-        image_size: int = 800,
-        max_size: int | None = None,
-        scale: tuple[float, float] = (1.0, 1.0),
+        image_size: Pixels = 800,
+        max_size: Annotated[int, Ge(1), Le(32768)] | None = None,
+        scale: tuple[Factor, Factor] = (1.0, 1.0),
         augment: Strength = "light",
-        mosaic: float = 0.0,
-        copy_paste: float = 0.0,
+        mosaic: Fraction = 0.0,
+        copy_paste: Fraction = 0.0,
         grouped: bool = True,
         **options: Any,
     ) -> None:
         longest = image_size * 5 // 3 if max_size is None else max_size
-        check(image_size >= 1, f"data.image_size is {image_size}; expected 1 pixel or more")
         check(longest >= image_size, f"data.max_size is {longest}; expected data.image_size {image_size} or more")
-        check(0 < scale[0] <= scale[1], f"data.scale is {list(scale)}; expected two factors above 0, the smaller first")
-        check(augment in ("none", *PRESETS), f"data.augment is {augment!r}; expected one of none, {', '.join(PRESETS)}")
-        for name, share in (("mosaic", mosaic), ("copy_paste", copy_paste)):
-            check(0 <= share <= 1, f"data.{name} is {share}; expected a share from 0 to 1")
+        check(scale[0] <= scale[1], f"data.scale is {list(scale)}; expected the smaller factor first")
         has_masks = all(listing.has_masks for listing in images.splits.values())
         check(
             has_masks or not copy_paste,
@@ -150,7 +149,7 @@ class CocoDetection(DetectionData):
         annotations: dict[str, str] | None = None,
         images: str | None = None,
         classes: list[str] | None = None,
-        channels: int = 3,
+        channels: ImageChannels = 3,
         **options: Any,
     ) -> None:
         super().__init__(read_coco(root, annotations, images, classes, channels), channels=channels, **options)
@@ -165,7 +164,14 @@ class VOCDetection(DetectionData):
         options: of `DetectionData`.
     """
 
-    def __init__(self, root: str, *, classes: list[str] | None = None, channels: int = 3, **options: Any) -> None:
+    def __init__(
+        self,
+        root: str,
+        *,
+        classes: list[str] | None = None,
+        channels: ImageChannels = 3,
+        **options: Any,
+    ) -> None:
         super().__init__(read_voc_boxes(root, classes, channels), channels=channels, **options)
 
 
@@ -185,7 +191,7 @@ class YoloDetection(DetectionData):
         *,
         data: str | None = None,
         classes: list[str] | None = None,
-        channels: int = 3,
+        channels: ImageChannels = 3,
         **options: Any,
     ) -> None:
         super().__init__(read_yolo(root, data, classes, channels), channels=channels, **options)
@@ -207,7 +213,7 @@ class BoxTable(DetectionData):
         root: str | None = None,
         *,
         classes: list[str] | None = None,
-        channels: int = 3,
+        channels: ImageChannels = 3,
         **options: Any,
     ) -> None:
         super().__init__(read_box_table(csv, root, classes, channels), channels=channels, **options)
@@ -229,7 +235,7 @@ class ToolDetection(DetectionData):
         *,
         tool: Literal["labelme", "via", "label_studio", "cvat", "supervisely"] | None = None,
         classes: list[str] | None = None,
-        channels: int = 3,
+        channels: ImageChannels = 3,
         **options: Any,
     ) -> None:
         super().__init__(read_tool_export(root, tool, classes, channels), channels=channels, **options)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Ge, Le
 
 from resnet_tl.data.base import ImageData, OnError, check
-from resnet_tl.data.images.augment import PRESETS, Strength
+from resnet_tl.data.images.augment import Strength
 from resnet_tl.data.listings.masks import MaskSet, SegmentationListing
 from resnet_tl.data.loading.fixed_images import FixedImages
 from resnet_tl.data.masks.dataset import MaskDataset, collate_masks
@@ -18,9 +19,11 @@ from resnet_tl.data.sources.coco_masks import read_coco_masks
 from resnet_tl.data.sources.mask_folder import read_mask_folder
 from resnet_tl.data.sources.published_masks import read_cityscapes, read_voc_masks
 from resnet_tl.errors import DataError
+from resnet_tl.ranges import Factor, Fraction, ImageChannels, Pixels, checked
 from resnet_tl.structures.records import Preprocessing, Sample
 
 
+@checked("data")
 class SegmentationData(ImageData[SegmentationListing]):
     """Images whose pixels have classes. Training sees crops, evaluation whole images.
 
@@ -42,21 +45,15 @@ class SegmentationData(ImageData[SegmentationListing]):
         self,
         images: MaskSet,
         *,
-        image_size: int | tuple[int, int] = 512,
-        short: int = 0,
-        scale: tuple[float, float] = (0.5, 2.0),
-        balanced: float = 0.5,
+        image_size: Pixels | tuple[Pixels, Pixels] = 512,
+        short: Annotated[int, Ge(0), Le(16384)] = 0,
+        scale: tuple[Factor, Factor] = (0.5, 2.0),
+        balanced: Fraction = 0.5,
         augment: Strength = "light",
         **options: Any,
     ) -> None:
         sides = tuple(image_size) if isinstance(image_size, Sequence) else (image_size, image_size)
-        check(
-            len(sides) == 2 and min(sides) >= 1, f"data.image_size is {image_size}; expected a side, or [height, width]"
-        )
-        check(0 < scale[0] <= scale[1], f"data.scale is {list(scale)}; expected two factors above 0, the smaller first")
-        check(0 <= balanced <= 1, f"data.balanced is {balanced}; expected a share from 0 to 1")
-        check(short >= 0, f"data.short is {short}; expected pixels, or 0 for images as they are")
-        check(augment in ("none", *PRESETS), f"data.augment is {augment!r}; expected one of none, {', '.join(PRESETS)}")
+        check(scale[0] <= scale[1], f"data.scale is {list(scale)}; expected the smaller factor first")
         super().__init__(images, **options)
         self.image_size: tuple[int, int] = (sides[0], sides[1])
         self.short, self.scale, self.balanced, self.augment = short, tuple(scale), balanced, augment
@@ -105,6 +102,7 @@ class SegmentationData(ImageData[SegmentationListing]):
         return ResizeWhole(self.short, self.interpolation)
 
 
+@checked("data")
 class MaskFolder(SegmentationData):
     """Images and masks in `root/{train,val,test}/{images,masks}/` or `root/{images,masks}/`, paired by file name.
 
@@ -122,9 +120,9 @@ class MaskFolder(SegmentationData):
         root: str,
         *,
         class_file: str | None = None,
-        ignore: tuple[int, ...] = (255,),
+        ignore: tuple[Annotated[int, Ge(0), Le(255)], ...] = (255,),
         classes: list[str] | None = None,
-        channels: int = 3,
+        channels: ImageChannels = 3,
         **options: Any,
     ) -> None:
         images = read_mask_folder(root, class_file, ignore, channels)
@@ -140,7 +138,14 @@ class PascalVOC(SegmentationData):
         options: of `SegmentationData`.
     """
 
-    def __init__(self, root: str, *, classes: list[str] | None = None, channels: int = 3, **options: Any) -> None:
+    def __init__(
+        self,
+        root: str,
+        *,
+        classes: list[str] | None = None,
+        channels: ImageChannels = 3,
+        **options: Any,
+    ) -> None:
         super().__init__(_with_classes(read_voc_masks(root, channels), classes), channels=channels, **options)
 
 
@@ -153,7 +158,14 @@ class Cityscapes(SegmentationData):
         options: of `SegmentationData`.
     """
 
-    def __init__(self, root: str, *, classes: list[str] | None = None, channels: int = 3, **options: Any) -> None:
+    def __init__(
+        self,
+        root: str,
+        *,
+        classes: list[str] | None = None,
+        channels: ImageChannels = 3,
+        **options: Any,
+    ) -> None:
         super().__init__(_with_classes(read_cityscapes(root, channels), classes), channels=channels, **options)
 
 
@@ -176,7 +188,7 @@ class CocoSegmentation(SegmentationData):
         annotations: dict[str, str] | None = None,
         images: str | None = None,
         classes: list[str] | None = None,
-        channels: int = 3,
+        channels: ImageChannels = 3,
         **options: Any,
     ) -> None:
         super().__init__(read_coco_masks(root, annotations, images, classes, channels), channels=channels, **options)

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import reduce
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from lightning.pytorch import Callback, Trainer
 
-import resnet_tl.data.classification
-import resnet_tl.data.detection
-import resnet_tl.data.segmentation
-import resnet_tl.tasks.classification
-import resnet_tl.tasks.detection
-import resnet_tl.tasks.segmentation  # noqa: F401  makes tasks, heads and data known by their short names
 from resnet_tl.data.base import ImageData
 from resnet_tl.recipe import shipped
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.node import Node, overlay
 from resnet_tl.recipe.read import override, read
 from resnet_tl.recipe.resolve import resolve
-from resnet_tl.recipe.schema import Field, Section, fields_of
 from resnet_tl.recipe.values import as_node
+from resnet_tl.run.sections import sections
 from resnet_tl.tasks.base import Task
-from resnet_tl.tracking.settings import Tracking
 
 Recipe = dict[str, Any]
 """Resolved: every default written out, every class by its full import path."""
@@ -36,29 +28,9 @@ RecipeSource = str | Path | Mapping[str, Any]
 Overrides = Iterable[tuple[str, Any]]
 """Values by their keys, `("data.root", "photos")`; text is read as on the command line."""
 
-RESERVED = {
-    "logger", "plugins", "default_root_dir", "use_distributed_sampler", "enable_checkpointing", "enable_progress_bar",
-    "enable_model_summary", "enable_autolog_hparams", "fast_dev_run", "barebones", "reload_dataloaders_every_n_epochs",
-    "model_registry",
-}  # fmt: skip
-"""The Trainer's arguments that a recipe cannot set: `build_trainer` sets them, or they would break resuming."""
-
 CHANGEABLE_ON_RESUME = (
     "trainer.max_epochs", "trainer.devices", "data.root", "data.num_workers", "data.cache_dir"
 )  # fmt: skip
-
-
-def sections() -> Section:
-    """The keys that a recipe takes."""
-    return Section(
-        {
-            "seed_everything": Field(int, 1, "The seed of weights, order, augmentation and mixing."),
-            "model": Field(Callable[[list[str]], Task], description="The task: network, tuning, optimizer, schedule."),
-            "data": Field(ImageData, description="Where the images are, and how they become batches."),
-            "trainer": Field(Section(_trainer(), Trainer), {}, "Arguments of Lightning's Trainer."),
-            "tracking": Field(Tracking, Tracking(), "How often a run is saved, and which loggers it has."),
-        }
-    )
 
 
 def tree_of(recipes: Iterable[RecipeSource], overrides: Overrides) -> Node:
@@ -108,11 +80,3 @@ def _override(key: str, value: Any) -> Node:
     for part in reversed(key.split(".")):
         node = Node({part: node}, where)
     return node
-
-
-def _trainer() -> dict[str, Field]:
-    fields = {name: field for name, field in fields_of(Trainer).items() if name not in RESERVED}
-    precision = fields["precision"].hint
-    fields["precision"] = Field(Literal["auto"] | precision, "auto")  # type: ignore[valid-type]
-    fields["callbacks"] = Field(list[Callback], [])
-    return fields

@@ -15,7 +15,8 @@ from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.node import Node
 from resnet_tl.recipe.resolve import resolve
 from resnet_tl.recipe.schema import Section
-from resnet_tl.run.build import Overrides, RecipeSource, sections, tree_of
+from resnet_tl.run.build import Overrides, RecipeSource, tree_of
+from resnet_tl.run.sections import sections
 
 __all__ = ["Finding", "ImageData", "check", "open_data", "stats"]
 

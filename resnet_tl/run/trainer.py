@@ -15,8 +15,8 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 from resnet_tl.errors import RunError
 from resnet_tl.recipe.build import instantiate
-from resnet_tl.run.build import sections
 from resnet_tl.run.precision import automatic, hardware_of
+from resnet_tl.run.sections import sections
 from resnet_tl.tracking.checkpoints import SafeCheckpointIO
 
 

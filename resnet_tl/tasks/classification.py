@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Annotated, Any, TypeAlias, cast
 
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.metrics.classification import ClassificationMetrics
 from resnet_tl.models.heads.classification import LinearHead, choose_thresholds
 from resnet_tl.models.network import Backbone, HeadFactory
+from resnet_tl.ranges import checked
 from resnet_tl.structures.records import Batch
 from resnet_tl.tasks.base import Task, total
 from resnet_tl.tasks.mixing import mix
 from resnet_tl.tuning.plan import Tuning
 from resnet_tl.tuning.rates import Optimizer, Schedule
 
+Alpha: TypeAlias = Annotated[float, Ge(0), Le(100)]
 
+
+@checked("model")
 class Classification(Task):
     """Fine-tunes a classifier of one class per image or, with the head's `multi_label`, several.
 
@@ -37,8 +42,8 @@ class Classification(Task):
         tuning: Tuning = Tuning(),
         optimizer: Optimizer = Optimizer(),
         schedule: Schedule = Schedule(),
-        mixup: float = 0.0,
-        cutmix: float = 0.0,
+        mixup: Alpha = 0.0,
+        cutmix: Alpha = 0.0,
     ) -> None:
         super().__init__(classes, backbone=backbone, head=head, tuning=tuning, optimizer=optimizer, schedule=schedule)
         self.mixup, self.cutmix = mixup, cutmix

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from resnet_tl.ranges import PositiveInt, checked
 
+
+@checked("tracking")
 @dataclass(frozen=True)
 class Tracking:
     """How often a run is saved, and where it is logged in addition to its own folder.
@@ -16,7 +19,7 @@ class Tracking:
         tensorboard: write event files to the run folder (needs `pip install tensorboard`).
     """
 
-    checkpoint_every: int | None = 500
+    checkpoint_every: PositiveInt | None = 500
     wandb: bool = False
     project: str = "resnet_tl"
     entity: str | None = None

@@ -7,14 +7,18 @@ from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Gt, Le, Lt
 
 from resnet_tl.errors import RecipeError, did_you_mean
+from resnet_tl.ranges import FractionBelow1, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, checked
 
 KINDS = ("norms", "biases")
 """What of a stage can be trained alone."""
 
 
+@checked("phase")
 @dataclass
 class Phase:
     """A part of the run in which the same stages are trained.
@@ -39,16 +43,17 @@ class Phase:
     """
 
     train: list[str] | str = "all"
-    epochs: int | float | None = None
-    lr: dict[str, float] = field(default_factory=dict)
-    layer_decay: float = 1.0
+    epochs: PositiveInt | Annotated[float, Gt(0), Lt(1)] | None = None
+    lr: dict[str, PositiveFloat] = field(default_factory=dict)
+    layer_decay: Annotated[float, Gt(0), Le(10)] = 1.0
     restart: bool = False
     until: Literal["epochs", "plateau"] = "epochs"
-    patience: int = 3
+    patience: PositiveInt = 3
     monitor: str = "val/loss"
     restore_best: bool = False
 
 
+@checked("tuning")
 @dataclass
 class Tuning:
     """How a network is fine-tuned.
@@ -75,13 +80,13 @@ class Tuning:
 
     phases: list[Phase] | Literal["gradual", "lpft"] = field(default_factory=lambda: [Phase()])
     norm: Literal["train", "frozen"] = "train"
-    ema: float | None = None
-    l2_sp: float = 0.0
-    recalibrate: int = 0
+    ema: FractionBelow1 | None = None
+    l2_sp: NonNegativeFloat = 0.0
+    recalibrate: NonNegativeInt = 0
     allow_untrained: bool = False
     compile: bool = False
     cache: Literal["auto", "on", "off"] = "auto"
-    views: int = 0
+    views: NonNegativeInt = 0
     cache_half: bool = False
 
 
@@ -206,9 +211,6 @@ _NAMED = {"gradual": gradual, "lpft": lpft}
 
 
 def _check_options(tuning: Tuning) -> None:
-    for name, value in (("l2_sp", tuning.l2_sp), ("recalibrate", tuning.recalibrate)):
-        if value < 0:
-            raise RecipeError(f"tuning.{name} is {value}, expected 0 or more")
     if tuning.recalibrate and tuning.norm == "frozen":
         raise RecipeError(f"tuning.recalibrate is {tuning.recalibrate}, but norm: frozen keeps the statistics")
 
@@ -216,9 +218,6 @@ def _check_options(tuning: Tuning) -> None:
 def _phases(phases: list[Phase] | str, stages: Sequence[str], epochs: int) -> list[Phase]:
     if isinstance(phases, list):
         return phases
-    if phases not in _NAMED:
-        near = did_you_mean(phases, _NAMED)
-        raise RecipeError(f"tuning.phases is {phases!r}, expected {', '.join(_NAMED)} or a list of phases{near}")
     return _NAMED[phases](stages, epochs)
 
 
@@ -247,13 +246,6 @@ def _check_lengths(phases: Sequence[Phase], epochs: int) -> None:
         length = phase.epochs
         if length is None and index < len(phases) - 1:
             raise RecipeError(f"tuning.phases[{index}] has no epochs; only the last phase may omit them")
-        if length is not None and (length <= 0 or (isinstance(length, float) and not length < 1)):
-            raise RecipeError(
-                f"tuning.phases[{index}].epochs is {length}, expected at least 1 epoch, or a share of the run between "
-                "0 and 1"
-            )
-        if phase.patience < 1:
-            raise RecipeError(f"tuning.phases[{index}].patience is {phase.patience}, expected at least 1 validation")
     open_ended = phases[-1].epochs is None
     lengths = [phase.epochs for phase in phases if isinstance(phase.epochs, int)]
     shares = [phase.epochs for phase in phases if isinstance(phase.epochs, float)]
@@ -301,14 +293,8 @@ def _trained(
 
 
 def _factors(phase: Phase, where: str, stages: Sequence[str], trained: Collection[str]) -> dict[str, float]:
-    if phase.layer_decay <= 0:
-        raise RecipeError(f"{where}.layer_decay is {phase.layer_decay}, expected a factor above 0")
     by_name: dict[str, float] = {}
     for pattern, factor in phase.lr.items():
-        if factor <= 0:
-            raise RecipeError(
-                f"{where}.lr.{pattern} is {factor}, expected a factor above 0 (omit a stage from train to freeze it)"
-            )
         for stage in _matching(pattern, f"{where}.lr", stages):
             by_name.setdefault(stage, factor)
     return {

@@ -11,16 +11,19 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge, Gt, Le, Lt
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from resnet_tl.errors import RecipeError, did_you_mean
 from resnet_tl.imports import import_object, makes, returns_function
+from resnet_tl.ranges import Fraction, FractionBelow1, NonNegativeFloat, NonNegativeInt, PositiveFloat, checked
 
 
+@checked("optimizer")
 @dataclass
 class Optimizer:
     """The optimizer of a recipe.
@@ -35,13 +38,14 @@ class Optimizer:
     """
 
     name: str = "sgd"
-    lr: float = 0.01
-    weight_decay: float = 1e-4
-    momentum: float = 0.9
+    lr: PositiveFloat = 0.01
+    weight_decay: NonNegativeFloat = 1e-4
+    momentum: FractionBelow1 = 0.9
     nesterov: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
 
+@checked("schedule")
 @dataclass
 class Schedule:
     """The learning rate over the run, from the first step to the last, or from a phase with `restart` on.
@@ -54,6 +58,10 @@ class Schedule:
             takes the number of steps and `options` and returns a function from the step, 0 to T - 1, to a factor.
         warmup_epochs: linear warm-up from lr / (steps + 1) before the schedule; not for `plateau` and import paths.
         milestones: of `step`, in epochs.
+        gamma: of `step` and `plateau`: the factor at each milestone or plateau.
+        power: of `poly`.
+        warmup_fraction: of `one-cycle`: the share of the run in which the rate rises.
+        patience: of `plateau`: epochs without an improvement.
         final: the last factor of `cosine` and `one-cycle`.
         monitor: of `plateau`: a metric to minimise.
         options: further arguments of `plateau` or of an import path; a torch scheduler's `T_max`, `total_steps` and
@@ -62,14 +70,14 @@ class Schedule:
     """
 
     name: str = "cosine"
-    warmup_epochs: float = 0.0
-    milestones: list[float] = field(default_factory=list)
-    gamma: float = 0.1
-    power: float = 0.9
-    warmup_fraction: float = 0.3
-    final: float = 0.0
+    warmup_epochs: NonNegativeFloat = 0.0
+    milestones: list[NonNegativeFloat] = field(default_factory=list)
+    gamma: Annotated[float, Gt(0), Le(10)] = 0.1
+    power: Annotated[float, Ge(0), Le(100)] = 0.9
+    warmup_fraction: Annotated[float, Gt(0), Lt(1)] = 0.3
+    final: Fraction = 0.0
     monitor: str = "val/loss"
-    patience: int = 3
+    patience: NonNegativeInt = 3
     options: dict[str, Any] = field(default_factory=dict)
     interval: Literal["step", "epoch"] = "step"
 
@@ -88,8 +96,6 @@ def parameter_groups(stages: Mapping[str, Sequence[nn.Module]], weight_decay: fl
 
 
 def build_optimizer(optimizer: Optimizer, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-    if optimizer.lr <= 0:
-        raise RecipeError(f"optimizer.lr is {optimizer.lr}, expected a rate above 0")
     name = optimizer.name.lower()
     try:
         if name == "sgd":

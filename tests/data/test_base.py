@@ -228,10 +228,10 @@ def test_skipped_images_are_told(photos: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"image_size": 0}, "data.image_size is 0"),
-        ({"batch_size": 0}, "data.batch_size is 0"),
-        ({"num_workers": -1}, "data.num_workers is -1"),
-        ({"val_fraction": 0.0}, "data.val_fraction is 0.0; expected more than 0 and at most 1"),
+        ({"image_size": 0}, "data.image_size must be int in"),
+        ({"batch_size": 0}, "data.batch_size must be int in"),
+        ({"num_workers": -1}, "data.num_workers must be int in"),
+        ({"val_fraction": 0.0}, r"data.val_fraction must be float in \(0, 1\], got 0.0"),
         ({"folds": 5, "fold": 5}, "data.folds is 5 and data.fold 5"),
     ],
 )

@@ -159,12 +159,12 @@ def test_evaluation_says_how_it_shows_images() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"image_size": 0}, "data.image_size is 0"),
+        ({"image_size": 0}, "data.image_size must be int in"),
         ({"max_size": 10}, "data.max_size is 10; expected data.image_size 64 or more"),
         ({"scale": (2.0, 1.0)}, r"data.scale is \[2.0, 1.0\]"),
-        ({"mosaic": 1.5}, "data.mosaic is 1.5; expected a share"),
-        ({"copy_paste": -1}, "data.copy_paste is -1; expected a share"),
-        ({"augment": "lots"}, "data.augment is 'lots'; expected one of none, light, medium, strong"),
+        ({"mosaic": 1.5}, r"data.mosaic must be float in \[0, 1\], got 1.5"),
+        ({"copy_paste": -1}, r"data.copy_paste must be float in \[0, 1\], got -1"),
+        ({"augment": "lots"}, "data.augment must be one of 'none', 'light', 'medium', 'strong', got 'lots'"),
         ({"eval_transforms": []}, "data.eval_transforms: detection evaluates whole images"),
     ],
 )

@@ -12,7 +12,7 @@ import reference
 from resnet_tl.cli.main import VERBS
 from resnet_tl.recipe.schema import Section, factory_of, fields_of, item_of, kinds_of, mapping_of
 from resnet_tl.recipe.shipped import shipped
-from resnet_tl.run.build import sections
+from resnet_tl.run.sections import sections
 
 
 @pytest.fixture(scope="module")

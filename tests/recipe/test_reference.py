@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from resnet_tl.recipe.reference import reference
 from resnet_tl.recipe.schema import REQUIRED, Section, can_be_named
-from resnet_tl.run.build import sections
+from resnet_tl.run.sections import sections
 
 
 def test_every_section_dataclass_and_class_has_its_arguments() -> None:

@@ -49,25 +49,35 @@ def test_the_first_of_several_lr_patterns_counts() -> None:
         ([Phase([])], "train is empty"),
         ([Phase("head")], r"expected 'all' or a list of stages: \[head\]"),
         ([Phase(), Phase()], r"phases\[0\] has no epochs"),
-        ([Phase(epochs=0)], "at least 1"),
-        ([Phase(epochs=1.0)], r"epochs is 1.0, expected at least 1 epoch, or a share of the run between 0 and 1"),
-        ([Phase(epochs=-0.2), Phase()], "epochs is -0.2, expected"),
-        ([Phase(epochs=math.nan), Phase()], "epochs is nan, expected"),
         ([Phase(epochs=0.6), Phase(epochs=0.4), Phase()], "shares .* add up to 1, next to phases without one; .*less"),
         ([Phase(epochs=0.6), Phase(epochs=0.5)], "add up to 1.1; expected at most 1"),
         ([Phase(epochs=0.5), Phase(epochs=9), Phase()], "need 11 epochs, at least 1 each, but .* is 10"),
         ([Phase(epochs=11)], "last 11 epochs, but trainer.max_epochs is 10"),
         ([Phase(epochs=10), Phase()], "10 epochs and one without a length"),
         ([Phase(lr={"layer9": 0.1})], "no stage matches"),
-        ([Phase(lr={"head": 0.0})], "above 0"),
-        ([Phase(layer_decay=0.0)], "above 0"),
-        ([Phase(until="plateau", patience=0)], "at least 1 validation"),
-        ("gradually", "expected gradual, lpft or a list of phases; did you mean 'gradual'"),
+        ("gradually", "tuning.phases must be .*; did you mean 'gradual'"),
     ],
 )
 def test_a_wrong_plan_is_refused(phases: Any, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         resolve(Tuning(phases), STAGES, 10)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, r"phase.epochs must be int >= 1 or float in \(0, 1\) or null, got 0"),
+        ({"epochs": 1.0}, r"phase.epochs must be int >= 1 or float in \(0, 1\) or null, got 1.0"),
+        ({"epochs": -0.2}, "got -0.2"),
+        ({"epochs": math.nan}, "got nan"),
+        ({"lr": {"head": 0.0}}, "phase.lr must be a mapping to float > 0"),
+        ({"layer_decay": 0.0}, r"phase.layer_decay must be float in \(0, 10\], got 0.0"),
+        ({"until": "plateau", "patience": 0}, "phase.patience must be int >= 1, got 0"),
+    ],
+)
+def test_a_value_outside_its_range_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        Phase(**options)
 
 
 def test_freezing_what_was_never_trained_is_refused() -> None:

@@ -1,0 +1,76 @@
+"""The sections of a recipe and their keys; importing this makes tasks, heads and data known by their short names."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge
+from lightning.pytorch import Callback, Trainer
+
+import resnet_tl.data.classification
+import resnet_tl.data.detection
+import resnet_tl.data.segmentation
+import resnet_tl.tasks.classification
+import resnet_tl.tasks.detection
+import resnet_tl.tasks.segmentation  # noqa: F401
+from resnet_tl.data.base import ImageData
+from resnet_tl.ranges import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFraction, PositiveInt, Seed
+from resnet_tl.recipe.schema import Field, Section, fields_of
+from resnet_tl.tasks.base import Task
+from resnet_tl.tracking.settings import Tracking
+
+RESERVED = {
+    "logger", "plugins", "default_root_dir", "use_distributed_sampler", "enable_checkpointing", "enable_progress_bar",
+    "enable_model_summary", "enable_autolog_hparams", "fast_dev_run", "barebones", "reload_dataloaders_every_n_epochs",
+    "model_registry",
+}  # fmt: skip
+"""The Trainer's arguments that a recipe cannot set: `build_trainer` sets them, or they would break resuming."""
+
+_OrMinusOne = Annotated[int, Ge(-1)]
+_Batches = NonNegativeInt | Fraction | None
+_HINTS: dict[str, Any] = {
+    "devices": list[NonNegativeInt] | str | _OrMinusOne,
+    "num_nodes": PositiveInt,
+    "callbacks": list[Callback],
+    "max_epochs": _OrMinusOne | None,
+    "min_epochs": NonNegativeInt | None,
+    "max_steps": _OrMinusOne,
+    "min_steps": NonNegativeInt | None,
+    "limit_train_batches": _Batches,
+    "limit_val_batches": _Batches,
+    "limit_test_batches": _Batches,
+    "limit_predict_batches": _Batches,
+    "overfit_batches": NonNegativeInt | Fraction,
+    "val_check_interval": PositiveInt | PositiveFraction | str | dict[str, int] | None,
+    "check_val_every_n_epoch": PositiveInt | None,
+    "num_sanity_val_steps": _OrMinusOne | None,
+    "log_every_n_steps": NonNegativeInt | None,
+    "accumulate_grad_batches": PositiveInt,
+    "gradient_clip_val": NonNegativeFloat | None,
+    "gradient_clip_algorithm": Literal["value", "norm"] | None,
+}
+"""Types of the Trainer's arguments, with the ranges that Lightning's own lack."""
+
+
+@functools.cache
+def sections() -> Section:
+    """The keys that a recipe takes."""
+    return Section(
+        {
+            "seed_everything": Field(Seed, 1, "The seed of weights, order, augmentation and mixing."),
+            "model": Field(Callable[[list[str]], Task], description="The task: network, tuning, optimizer, schedule."),
+            "data": Field(ImageData, description="Where the images are, and how they become batches."),
+            "trainer": Field(Section(_trainer(), Trainer), {}, "Arguments of Lightning's Trainer."),
+            "tracking": Field(Tracking, Tracking(), "How often a run is saved, and which loggers it has."),
+        }
+    )
+
+
+def _trainer() -> dict[str, Field]:
+    fields = {name: field for name, field in fields_of(Trainer).items() if name not in RESERVED}
+    fields |= {name: Field(hint, fields[name].default) for name, hint in _HINTS.items()}
+    fields["precision"] = Field(Literal["auto"] | fields["precision"].hint, "auto")  # type: ignore[valid-type]
+    fields["callbacks"] = Field(_HINTS["callbacks"], [])
+    return fields
