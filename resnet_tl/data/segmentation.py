@@ -15,8 +15,8 @@ from resnet_tl.data.listings.masks import MaskSet, SegmentationListing
 from resnet_tl.data.loading.fixed_images import FixedImages
 from resnet_tl.data.masks.dataset import MaskDataset, collate_masks
 from resnet_tl.data.masks.transforms import CentreCrop, ListedPairTransforms, PairTransform, RandomCrop, ResizeWhole
-from resnet_tl.data.sources.coco_masks import read_coco_masks
 from resnet_tl.data.sources.mask_folder import read_mask_folder
+from resnet_tl.data.sources.painted_masks import read_coco_masks, read_tool_masks
 from resnet_tl.data.sources.published_masks import read_cityscapes, read_voc_masks
 from resnet_tl.errors import DataError
 from resnet_tl.ranges import Factor, Fraction, ImageChannels, Pixels, checked
@@ -192,6 +192,29 @@ class CocoSegmentation(SegmentationData):
         **options: Any,
     ) -> None:
         super().__init__(read_coco_masks(root, annotations, images, classes, channels), channels=channels, **options)
+
+
+class ToolSegmentation(SegmentationData):
+    """Exports of annotation tools with polygons or masks (labelme, VGG Image Annotator, Label Studio, CVAT for images
+    1.1, Supervisely), painted: the background, then the labels, sorted. Small objects are painted over large ones.
+
+    Args:
+        root: the folder or zip of the images and the export.
+        tool: whose export it is; None: found by what the files hold.
+        classes: class names of a checkpoint, which the set's must equal; None: the set's own.
+        options: of `SegmentationData`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        tool: Literal["labelme", "via", "label_studio", "cvat", "supervisely"] | None = None,
+        classes: list[str] | None = None,
+        channels: int = 3,
+        **options: Any,
+    ) -> None:
+        super().__init__(read_tool_masks(root, tool, classes, channels), channels=channels, **options)
 
 
 def _with_classes(images: MaskSet, classes: list[str] | None) -> MaskSet:

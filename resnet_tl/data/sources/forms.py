@@ -75,16 +75,20 @@ def _forms(tree: Tree) -> Iterator[Form]:
 
 def _tool_forms(tree: Tree) -> Iterator[Form]:
     if any(posixpath.basename(posixpath.dirname(file)) == "ann" and file.endswith(".json") for file in tree.files):
-        yield Form("detection", "ToolDetection", "img/ and ann/ of Supervisely")
+        yield from _tool("img/ and ann/ of Supervisely")
     for file, content in _jsons(tree):
         for name, module in (("labelme", labelme), ("Label Studio", label_studio), ("VGG Image Annotator", via)):
             if module.is_export(content):
-                yield Form("detection", "ToolDetection", f"{file} is of {name}")
+                yield from _tool(f"{file} is of {name}")
                 return
     for file, root in _xmls(tree):
         if cvat.is_export(root):
-            yield Form("detection", "ToolDetection", f"{file} is of CVAT")
+            yield from _tool(f"{file} is of CVAT")
             return
+
+
+def _tool(why: str) -> list[Form]:
+    return [Form("detection", "ToolDetection", why), Form("segmentation", "ToolSegmentation", why)]
 
 
 def _coco_forms(tree: Tree) -> Iterator[Form]:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from resnet_tl.data.segmentation import CocoSegmentation
-from resnet_tl.data.sources.coco_masks import read_coco_masks
+from resnet_tl.data.sources.painted_masks import read_coco_masks, read_tool_masks
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import IGNORE
 
@@ -87,3 +87,19 @@ def test_coco128_is_painted(shared_data: Path) -> None:
     assert len(data.classes) == 81
     assert data.pixels.argmax() == 0
     assert data.classes[data.pixels[1:].argmax() + 1] == "person"
+
+
+def test_polygons_of_an_annotation_tool_are_painted(tmp_path: Path) -> None:
+    """A small dog on a large cat: the smaller one is on top, everything else is background."""
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    shapes = [
+        {"label": "dog", "points": [[10, 10], [20, 10], [20, 20], [10, 20]], "shape_type": "polygon"},
+        {"label": "cat", "points": [[5, 5], [35, 5], [35, 25], [5, 25]], "shape_type": "polygon"},
+    ]
+    content = {"shapes": shapes, "imagePath": "a.png", "imageHeight": 30, "imageWidth": 40}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    found = read_tool_masks(str(tmp_path))
+    assert found.classes == ["background", "cat", "dog"]
+    mask = found.splits["train"].mask(0)
+    assert (mask[10:20, 10:20] == 2).all()
+    assert np.bincount(mask.ravel()).tolist() == [40 * 30 - 600, 500, 100]

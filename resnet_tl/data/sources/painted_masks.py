@@ -1,4 +1,4 @@
-"""COCO's annotations as a set for segmentation: objects with polygons or run lengths, painted as classes of pixels."""
+"""Objects with polygons or run lengths as a set for segmentation: painted as classes of pixels."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from resnet_tl.data.images.class_masks import NO_CLASS
-from resnet_tl.data.listings.boxes import BoxListing
+from resnet_tl.data.listings.boxes import BoxListing, BoxSet
 from resnet_tl.data.listings.masks import MaskSet, PaintedMaskListing, SegmentationListing
 from resnet_tl.data.sources.class_list import palette
 from resnet_tl.data.sources.coco import read_coco
 from resnet_tl.data.sources.mask_set import SCANNED
+from resnet_tl.data.sources.tools.export import read_tool_export
 from resnet_tl.errors import DataError
 
 BACKGROUND = "background"
@@ -30,16 +31,36 @@ def read_coco_masks(
     Raises:
         DataError: one, with every fault of the set; or there are no polygons, or too many categories.
     """
-    known = None if classes is None else list(classes)[1:]
-    found = read_coco(root, annotations, images, known, channels)
-    names = [BACKGROUND, *found.classes]
+    return _paint(read_coco(root, annotations, images, _objects(classes), channels))
+
+
+def read_tool_masks(
+    root: str, tool: str | None = None, classes: Sequence[str] | None = None, channels: int = 3
+) -> MaskSet:
+    """Reads an export of an annotation tool, see `read_tool_export`. The classes are the background and the labels.
+
+    Raises:
+        DataError: as `read_coco_masks`.
+    """
+    return _paint(read_tool_export(root, tool, _objects(classes), channels))
+
+
+def _objects(classes: Sequence[str] | None) -> list[str] | None:
+    """The classes of a checkpoint without the background."""
+    return None if classes is None else list(classes)[1:]
+
+
+def _paint(objects: BoxSet) -> MaskSet:
+    names = [BACKGROUND, *objects.classes]
     if len(names) >= NO_CLASS:
-        raise DataError(f"{root}: has {len(found.classes)} categories; segmentation takes at most {NO_CLASS - 2}")
-    painted = {split: _painted(root, listing) for split, listing in found.splits.items()}
+        raise DataError(
+            f"{objects.root}: has {len(objects.classes)} categories; segmentation takes at most {NO_CLASS - 2}"
+        )
+    painted = {split: _painted(objects.root, listing) for split, listing in objects.splits.items()}
     pixels = _count_pixels(painted.get("train", next(iter(painted.values()))), len(names))
-    notes = [*found.notes, *_missing_class_notes(found.root, names, pixels)]
+    notes = [*objects.notes, *_missing_class_notes(objects.root, names, pixels)]
     splits: dict[str, SegmentationListing] = {**painted}
-    return MaskSet(found.root, names, splits, notes=notes, colours=palette(len(names)), pixels=pixels)
+    return MaskSet(objects.root, names, splits, notes=notes, colours=palette(len(names)), pixels=pixels)
 
 
 def _painted(root: str, listing: BoxListing) -> PaintedMaskListing:
