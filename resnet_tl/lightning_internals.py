@@ -9,6 +9,7 @@ import builtins
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.utils.data import DataLoader
 
 if TYPE_CHECKING:
     from lightning import Trainer
@@ -33,7 +34,10 @@ def training_loaders(trainer: Trainer) -> list[Any]:
     """The training loaders, out of whatever collection they are in. This is public API."""
     from lightning.pytorch.utilities import CombinedLoader
 
-    return CombinedLoader(trainer.train_dataloader).flattened
+    loaders = trainer.train_dataloader
+    if isinstance(loaders, DataLoader):  # making a CombinedLoader takes 0.4 ms, and every step asks
+        return [loaders]
+    return CombinedLoader(loaders).flattened
 
 
 def restart_iterators(trainer: Trainer) -> None:

@@ -12,6 +12,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import CombinedLoader
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -97,6 +98,15 @@ def test_training_loaders_are_those_given_to_fit(tmp_path: Path) -> None:
     loader, found = Loader(), []
     fit(tmp_path, Call("on_train_batch_end", lambda trainer: found.extend(internals.training_loaders(trainer))), loader)
     assert found == [loader] * BATCHES
+
+
+def test_training_loaders_come_out_of_collections(tmp_path: Path) -> None:
+    loaders, found = [Loader(), DataLoader(Loader(), batch_size=None)], []  # type: ignore[arg-type]
+    trainer, _ = fit(tmp_path, Callback())
+    for collection in (loaders, {"a": loaders[0], "b": [loaders[1]]}):
+        trainer.fit_loop._combined_loader = CombinedLoader(collection)
+        found.append(internals.training_loaders(trainer))
+    assert found == [loaders, loaders]
 
 
 def test_an_epoch_takes_its_batches_from_restarted_iterators(tmp_path: Path) -> None:
