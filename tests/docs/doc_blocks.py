@@ -8,7 +8,7 @@ A comment in the line before a block changes how it is tested:
     <!-- slow -->                       by the slow tests alone, in a process of its own
     <!-- exit code 2 -->                the command is refused, by one sentence
     <!-- exit code 0 or 1 -->           either
-    <!-- printed -->                    each line of the block was printed by the command before it
+    <!-- printed -->                    the block was printed by the command before it, but for line breaks
 A block whose first line is `# file: NAME` is written to that file, in place of being run.
 """
 
