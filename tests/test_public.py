@@ -52,7 +52,7 @@ def test_a_package_imports_nothing_at_once(path: Path) -> None:
         ("import resnet_tl.models.resnet", "lightning timm wandb albumentations torchvision cv2"),
         ("import resnet_tl; resnet_tl.backbone('resnet10t')", "lightning timm wandb albumentations torchvision cv2"),
         ("import resnet_tl.models.network", "lightning timm wandb albumentations cv2"),
-        ("import resnet_tl.tuning.plan", "torch numpy lightning timm wandb albumentations"),
+        ("import resnet_tl.tuning.resolve", "torch numpy lightning timm wandb albumentations"),
         ("import resnet_tl.data.images.decode", "torch lightning timm wandb albumentations"),
         ("import resnet_tl.prediction.classification", "lightning pytorch_lightning timm wandb"),
         ("import resnet_tl.metrics.classification", "lightning timm wandb albumentations"),

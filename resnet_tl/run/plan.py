@@ -13,9 +13,10 @@ from resnet_tl.run.trainer import resolve_precision, translate_errors
 from resnet_tl.tasks.base import Task
 from resnet_tl.tasks.rate_finder import find_rate
 from resnet_tl.tuning.freezing import kinds_in
-from resnet_tl.tuning.plan import Plan, resolve
+from resnet_tl.tuning.plan import Plan
 from resnet_tl.tuning.plan_table import table
 from resnet_tl.tuning.rates import bit_rule
+from resnet_tl.tuning.resolve import resolve
 
 
 def plan_text(recipes: Sequence[RecipeSource], overrides: Overrides) -> str:

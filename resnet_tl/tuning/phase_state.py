@@ -7,8 +7,9 @@ from typing import Any
 from torch import nn
 
 from resnet_tl.tuning.freezing import freeze, kinds_in, unfreeze, unfreeze_only
-from resnet_tl.tuning.plan import Plan, ResolvedPhase, Tuning, resolve
+from resnet_tl.tuning.plan import Plan, ResolvedPhase, Tuning
 from resnet_tl.tuning.plateau import Plateau
+from resnet_tl.tuning.resolve import resolve
 from resnet_tl.tuning.stages import Stages
 
 

@@ -17,7 +17,7 @@ from resnet_tl.recipe.shipped import shipped, shipped_root
 from resnet_tl.run.build import Recipe, build_data, build_task, compose
 from resnet_tl.run.trainer import build_trainer, resolve_precision
 from resnet_tl.tasks.base import Task
-from resnet_tl.tuning.plan import resolve
+from resnet_tl.tuning.resolve import resolve
 
 FOLDER = Path(__file__).resolve().parents[2] / "recipes"
 FILES = sorted(FOLDER.rglob("*.yaml"))

@@ -19,8 +19,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from resnet_tl.errors import RecipeError
 from resnet_tl.tuning.average import RAW_STATE
 from resnet_tl.tuning.callback import FineTuning, _check_strategy
-from resnet_tl.tuning.plan import Phase, Tuning, resolve
+from resnet_tl.tuning.plan import Phase, Tuning
 from resnet_tl.tuning.rates import parameter_groups
+from resnet_tl.tuning.resolve import resolve
 
 EPOCHS, STEPS = 4, 5
 

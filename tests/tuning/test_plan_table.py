@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from resnet_tl.tuning.plan import Phase, Tuning, resolve
+from resnet_tl.tuning.plan import Phase, Tuning
 from resnet_tl.tuning.plan_table import saved, table
+from resnet_tl.tuning.resolve import resolve
 
 STAGES = {
     "stem": [nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4)],

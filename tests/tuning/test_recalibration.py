@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from resnet_tl.errors import RecipeError
 from resnet_tl.tuning.callback import FineTuning
 from resnet_tl.tuning.freezing import freeze
-from resnet_tl.tuning.plan import Phase, Tuning, resolve
+from resnet_tl.tuning.plan import Phase, Tuning
 from resnet_tl.tuning.recalibration import recalibrate
+from resnet_tl.tuning.resolve import resolve
 
 
 def net() -> nn.Sequential:

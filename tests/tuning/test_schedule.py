@@ -17,8 +17,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.tuning.callback import FineTuning
-from resnet_tl.tuning.plan import Phase, Tuning, resolve
+from resnet_tl.tuning.plan import Phase, Tuning
 from resnet_tl.tuning.rates import Optimizer, Schedule, build_optimizer, build_schedule, parameter_groups
+from resnet_tl.tuning.resolve import resolve
 
 LR, EPOCHS, STEPS = 0.3, 6, 3
 LOSSES = [1.0, 0.9, 0.95, 0.97, 0.8, 0.85]

@@ -18,7 +18,8 @@ from torch.utils.data import DataLoader
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.tuning.callback import FineTuning, _check_strategy
-from resnet_tl.tuning.plan import Phase, Tuning, resolve
+from resnet_tl.tuning.plan import Phase, Tuning
+from resnet_tl.tuning.resolve import resolve
 
 THAWS = resolve(Tuning([Phase(["head"], epochs=1), Phase()]), ["stem", "head"], 2)
 TRAINS = resolve(Tuning([Phase()]), ["stem", "head"], 2)

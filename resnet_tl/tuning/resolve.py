@@ -1,0 +1,129 @@
+"""Resolving a recipe's `tuning` against the stages of a network and the length of a run. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from resnet_tl.errors import RecipeError, did_you_mean
+from resnet_tl.tuning.phase_lengths import phase_ends
+from resnet_tl.tuning.plan import KINDS, Phase, Plan, ResolvedPhase, Tuning
+
+
+def resolve(
+    tuning: Tuning,
+    stages: Sequence[str],
+    epochs: int,
+    trained_before: Sequence[str] | None = None,
+    kinds: Mapping[str, Collection[str]] | None = None,
+) -> Plan:
+    """Returns the plan of a run of `epochs` over `stages` (input to output).
+
+    Args:
+        trained_before: stages whose weights were loaded; None if unknown: then a plan may freeze any stage.
+        kinds: which of `norms` and `biases` each stage has; None: both everywhere.
+
+    Raises:
+        RecipeError: a phase trains nothing, names no stage or freezes what was never trained, or lengths do not add up.
+    """
+    _check_options(tuning)
+    phases = _phases(tuning.phases, stages, epochs)
+    ends = phase_ends(phases, epochs)
+    starts = [0, *ends[:-1]]
+    kinds = kinds or dict.fromkeys(stages, KINDS)
+    resolved = []
+    for index, (start, end, phase) in enumerate(zip(starts, ends, phases, strict=True)):
+        whole, parts = _trained(phase, f"tuning.phases[{index}]", stages, kinds)
+        factors = _factors(phase, f"tuning.phases[{index}]", stages, {*whole, *parts})
+        resolved.append(ResolvedPhase(start, end, factors, parts, phase))
+    plan = Plan(tuple(resolved))
+    if trained_before is not None and not tuning.allow_untrained:
+        _check_trained(plan, trained_before)
+    return plan
+
+
+def gradual(stages: Sequence[str], epochs: int) -> list[Phase]:
+    """Unfreezes stages one after another from the head down, evenly over the first half of the run; each is trained at
+    0.7 of the rate of the one above it (arXiv:1801.06146, section 3.3). A short run unfreezes several at once."""
+    steps = max(len(stages) - 1, 1)
+    unfrozen = [min(math.ceil(above * epochs / (2 * steps)), epochs - 1) for above in range(len(stages))]
+    starts = sorted(set(unfrozen))
+    trained = [list(stages[-bisect_right(unfrozen, start) :]) for start in starts]
+    lengths = [end - start for start, end in zip(starts, [*starts[1:], epochs], strict=True)]
+    return [Phase(train, length, layer_decay=0.7) for train, length in zip(trained, lengths, strict=True)]
+
+
+def lpft(stages: Sequence[str], epochs: int) -> list[Phase]:
+    """Linear probing, then fine-tuning (arXiv:2202.10054): the head alone for half of the epochs, then all stages at a
+    tenth of the rate; each half has its own schedule."""
+    if epochs < 2:
+        raise RecipeError(f"tuning.phases: lpft needs at least 2 epochs, but trainer.max_epochs is {epochs}")
+    return [Phase([stages[-1]], epochs=(epochs + 1) // 2), Phase(lr={"*": 0.1}, restart=True)]
+
+
+_NAMED = {"gradual": gradual, "lpft": lpft}
+
+
+def _check_options(tuning: Tuning) -> None:
+    if tuning.recalibrate and tuning.norm == "frozen":
+        raise RecipeError(f"tuning.recalibrate is {tuning.recalibrate}, but norm: frozen keeps the statistics")
+
+
+def _phases(phases: list[Phase] | str, stages: Sequence[str], epochs: int) -> list[Phase]:
+    if isinstance(phases, list):
+        return phases
+    return _NAMED[phases](stages, epochs)
+
+
+def _trained(
+    phase: Phase, where: str, stages: Sequence[str], kinds: Mapping[str, Collection[str]]
+) -> tuple[set[str], dict[str, list[str]]]:
+    """Returns the stages trained in whole, and those trained in part with their parts."""
+    if phase.train == "all":
+        return set(stages), {}
+    if isinstance(phase.train, str):
+        raise RecipeError(f"{where}.train is {phase.train!r}, expected 'all' or a list of stages: [{phase.train}]")
+    patterns = [pattern for pattern in phase.train if pattern not in KINDS]
+    wanted_kinds = [kind for kind in KINDS if kind in phase.train]
+    whole = {stage for pattern in patterns for stage in _matching(pattern, f"{where}.train", stages)}
+    parts = {stage: [kind for kind in wanted_kinds if kind in kinds[stage]] for stage in stages if stage not in whole}
+    parts = {stage: trained for stage, trained in parts.items() if trained}
+    if not whole and not parts:
+        fault = f"names {' and '.join(wanted_kinds)}, which no stage has" if wanted_kinds else "is empty"
+        raise RecipeError(f"{where}.train {fault}, expected 'all' or stages of {', '.join(stages)}")
+    return whole, parts
+
+
+def _factors(phase: Phase, where: str, stages: Sequence[str], trained: Collection[str]) -> dict[str, float]:
+    by_name: dict[str, float] = {}
+    for pattern, factor in phase.lr.items():
+        for stage in _matching(pattern, f"{where}.lr", stages):
+            by_name.setdefault(stage, factor)
+    return {
+        stage: by_name.get(stage, 1.0) * phase.layer_decay ** (len(stages) - 1 - depth) if stage in trained else 0.0
+        for depth, stage in enumerate(stages)
+    }
+
+
+def _matching(pattern: str, where: str, stages: Sequence[str]) -> list[str]:
+    matching = [stage for stage in stages if fnmatchcase(stage, pattern)]
+    if not matching:
+        raise RecipeError(
+            f"{where} names {pattern!r}, which no stage matches: {', '.join(stages)}{did_you_mean(pattern, stages)}"
+        )
+    return matching
+
+
+def _check_trained(plan: Plan, trained_before: Sequence[str]) -> None:
+    trained = set(trained_before)
+    for index, phase in enumerate(plan.phases):
+        whole = {stage for stage in phase.trained if stage not in phase.parts}
+        for stage in phase.factors:
+            if stage not in trained | whole:
+                raise RecipeError(
+                    f"tuning.phases[{index}] freezes {stage!r}, whose weights are random: they were neither loaded "
+                    "nor trained; name backbone.weights, train it, or set tuning.allow_untrained: true"
+                )
+        trained |= whole
