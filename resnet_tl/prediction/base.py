@@ -78,7 +78,8 @@ class Predictor(ABC, Generic[P]):
         """Predicts images in the order given.
 
         Args:
-            inputs: one or many: files, folders, zips, globs, arrays `[H, W, C]`; an array `[N, H, W, C]` is N images.
+            inputs: one or many: files, folders, zips, globs, addresses, bytes of a file; arrays, tensors and Pillow
+                images as `resnet_tl.prediction.memory.as_array` takes them; four dimensions are N images.
             on_error: what an image that cannot be used does: raise, or be skipped with a warning that names it.
             batch_size: images at a time, in place of the predictor's own. Images of one size go through the network
                 together; their predictions are the same up to rounding.
@@ -86,7 +87,8 @@ class Predictor(ABC, Generic[P]):
             score: detection: drop objects with lower scores (0).
 
         Raises:
-            DataError: nothing exists at a path, a damaged image, an array of a wrong shape or type.
+            DataError: nothing exists at a path, a damaged image, an image in memory of a wrong shape, type or
+                range.
             RecipeError: an option out of range, or of another task.
         """
         return list(self.stream(inputs, on_error=on_error, batch_size=batch_size, top=top, score=score))

@@ -1,38 +1,52 @@
-"""What `predict` takes: files, folders, zips, globs and arrays, listed as single images and decoded."""
+"""What `predict` takes: files, folders, zips, globs, addresses, bytes and images in memory, listed one by one."""
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeAlias
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from resnet_tl.data.images.classification_dataset import decode_for
 from resnet_tl.data.images.crops import Seed
-from resnet_tl.data.images.decode import ImageArray
+from resnet_tl.data.images.decode import ImageArray, decode_bytes
 from resnet_tl.data.images.transforms import Transform
 from resnet_tl.data.sources.files import find_images
 from resnet_tl.errors import DataError
+from resnet_tl.prediction.memory import as_array
 
-Source: TypeAlias = "str | Path | ImageArray"
-"""A file, folder, zip or glob, or an image: `[H, W, C]` uint8 or uint16, RGB."""
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+Source: TypeAlias = "str | Path | bytes | ImageArray | Tensor | Image"
+"""A file, folder, zip or glob; an address (`https://...`); an image file's bytes; or an image in memory, see
+`resnet_tl.prediction.memory.as_array`."""
 
 SEED: Seed = (0,)
 """For listed transforms that draw random numbers, so that every prediction is repeatable."""
+LARGEST_DOWNLOAD = 100 * 2**20
+"""Bytes of an image at an address."""
+TIMEOUT = 30
+"""Seconds to wait for an address."""
 
 
 def list_images(inputs: Source | Iterable[Source]) -> list[Source]:
-    """Lists the images of `inputs`, in order: files by path, arrays as they are; `[N, H, W, C]` is N images.
+    """Lists the images of `inputs`, in order: files by path, those in memory as they are; an array or tensor of four
+    dimensions is as many images as its first one says.
 
     Raises:
         DataError: nothing exists at a path, or no image is in it.
     """
-    if isinstance(inputs, (str, Path)) or (isinstance(inputs, np.ndarray) and inputs.ndim < 4):
-        inputs = [inputs]
     images: list[Source] = []
-    for source in inputs:
-        images.extend([source] if isinstance(source, np.ndarray) else find_images([source]))
+    for source in cast("Iterable[Source]", [inputs] if _is_one(inputs) else inputs):
+        if isinstance(source, (str, Path)) and not is_address(source):
+            images.extend(find_images([source]))
+        elif getattr(source, "ndim", 0) == 4:
+            images.extend(source)  # type: ignore[arg-type]
+        else:
+            images.append(source)
     return images
 
 
@@ -42,28 +56,45 @@ def decode_input(
     """Returns an image `[H, W, C]` and the (h, w) that its file has.
 
     Args:
-        index: position among the images predicted, for the error about an array.
+        index: position among the images predicted, for the error about one in memory.
         reduce: decode a JPEG at a fraction of its size, where `transform` needs no more.
 
     Raises:
-        DataError: a missing or damaged file, an array of a wrong shape or type.
+        DataError: a missing or damaged file, an image in memory of a wrong shape, type or range.
     """
-    if isinstance(source, np.ndarray):
-        image = check_array(source, index, channels)
-        return image, image.shape[:2]
-    return decode_for(transform, str(source), channels, SEED, reduce)
+    if isinstance(source, (str, Path)) and not is_address(source):
+        return decode_for(transform, str(source), channels, SEED, reduce)
+    if isinstance(source, str):
+        image = decode_bytes(_download(source), source, channels)
+    elif isinstance(source, (bytes, bytearray, memoryview)):
+        image = decode_bytes(bytes(source), f"image {index}", channels)
+    else:
+        image = as_array(source, index, channels)
+    return image, (image.shape[0], image.shape[1])
 
 
-def check_array(array: ImageArray, index: int, channels: int) -> ImageArray:
-    """Returns an array as `[H, W, C]`; for one channel it may come as `[H, W]`.
+def path_of(source: Source) -> str | None:
+    """The path or address of an image; None for one in memory."""
+    return str(source) if isinstance(source, (str, Path)) else None
 
-    Raises:
-        DataError: any other shape or type.
-    """
-    if array.ndim == 2 and channels == 1:
-        array = array[..., None]
-    if array.ndim != 3 or array.shape[2] != channels or 0 in array.shape:
-        raise DataError(f"array {index} has the shape {array.shape}, expected (height, width, {channels})")
-    if array.dtype not in (np.uint8, np.uint16):
-        raise DataError(f"array {index} is {array.dtype}, expected uint8 (0 to 255) or uint16 (0 to 65535)")
-    return array
+
+def is_address(source: Any) -> bool:
+    return isinstance(source, str) and source.startswith(("http://", "https://"))
+
+
+def _is_one(inputs: Any) -> bool:
+    """A single input; a list, a generator or an array of four dimensions is several."""
+    if hasattr(inputs, "ndim"):
+        return bool(inputs.ndim < 4)
+    return isinstance(inputs, (str, Path, bytes, bytearray, memoryview)) or hasattr(inputs, "convert")
+
+
+def _download(address: str) -> bytes:
+    try:
+        with urllib.request.urlopen(address, timeout=TIMEOUT) as answer:
+            data: bytes = answer.read(LARGEST_DOWNLOAD + 1)
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        raise DataError(f"{address}: cannot be downloaded ({getattr(error, 'reason', error)})") from None
+    if len(data) > LARGEST_DOWNLOAD:
+        raise DataError(f"{address}: is larger than {LARGEST_DOWNLOAD // 2**20} MB; download it and predict the file")
+    return data

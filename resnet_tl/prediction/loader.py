@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, TypeAlias
 
-import numpy as np
-
 from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.data.images.transforms import Transform
 from resnet_tl.errors import DataError
-from resnet_tl.prediction.inputs import SEED, Source, decode_input
+from resnet_tl.prediction.inputs import SEED, Source, decode_input, path_of
 
 OnError: TypeAlias = Literal["error", "skip"]
 
@@ -78,8 +76,7 @@ class Loader:
     def _load(self, source: Source, index: int) -> Input:
         image, original_size = decode_input(source, index, self.transform, self.channels, self.reduce)
         pixels = self.transform(image, original_size, SEED)[0]
-        path = None if isinstance(source, np.ndarray) else str(source)
-        return Input(index, path, pixels, image if self.keep_images else None)
+        return Input(index, path_of(source), pixels, image if self.keep_images else None)
 
 
 def _results(futures: Iterable[Future[Input]], on_error: OnError) -> Iterator[Input]:

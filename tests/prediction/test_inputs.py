@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 import zipfile
-from collections.abc import Callable
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from resnet_tl.data.images.transforms import evaluation_transform
 from resnet_tl.errors import DataError
-from resnet_tl.prediction.base import Predictor
-from resnet_tl.prediction.inputs import check_array, decode_input, list_images
+from resnet_tl.prediction.inputs import decode_input, list_images, path_of
 
 
 def test_folders_zips_globs_files_and_arrays_are_listed_in_the_order_given(photos: Path, tmp_path: Path) -> None:
@@ -57,21 +60,28 @@ def test_a_jpeg_may_be_decoded_at_a_fraction_of_its_size(tmp_path: Path) -> None
     assert (image.shape[:2], size) == ((32, 40), (128, 160))
 
 
-def test_grey_arrays_need_no_channel_axis() -> None:
-    assert check_array(np.zeros((4, 5), np.uint8), 0, 1).shape == (4, 5, 1)
+def test_bytes_and_addresses_are_decoded_as_their_file(photos: Path) -> None:
+    file, transform = photos / "bee" / "1.png", evaluation_transform(24)
+    array = cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(SimpleHTTPRequestHandler, directory=str(photos)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        address = f"http://127.0.0.1:{server.server_port}/bee/1.png"
+        for source in (file.read_bytes(), address):
+            (listed,) = list_images(source)
+            assert (decode_input(listed, 0, transform, 3)[0] == array).all()
+        assert path_of(address) == address
+        with pytest.raises(DataError, match=r"none\.png: cannot be downloaded \(.*404|File not found"):
+            decode_input(address.replace("1.png", "none.png"), 0, transform, 3)
+    finally:
+        server.shutdown()
+    with pytest.raises(DataError, match=r"^image 4: "):
+        decode_input(b"no image", 4, transform, 3)
 
 
-@pytest.mark.parametrize(
-    ("array", "message"),
-    [
-        (np.zeros((3, 24, 24), np.uint8), r"shape \(3, 24, 24\), expected \(height, width, 3\)"),
-        (np.zeros((24, 24), np.uint8), r"shape \(24, 24\)"),
-        (np.zeros((24, 24, 3), np.float32), r"is float32, expected uint8"),
-        (np.zeros((0, 24, 3), np.uint8), r"shape \(0, 24, 3\)"),
-    ],
-)
-def test_arrays_of_another_kind_are_refused(
-    predictor: Callable[..., Predictor], array: np.ndarray, message: str
-) -> None:
-    with pytest.raises(DataError, match=f"^array 1 {'has the ' if 'shape' in message else ''}{message}"):
-        predictor("classification").predict([np.zeros((24, 24, 3), np.uint8), array])
+def test_an_image_in_memory_needs_no_list() -> None:
+    image = np.zeros((4, 5, 3), np.uint8)
+    for one in (image, torch.from_numpy(image), Image.fromarray(image), b"x"):
+        assert list_images(one) == [one] or len(list_images(one)) == 1
+    assert len(list_images(torch.zeros(7, 3, 4, 5))) == 7
+    assert len(list_images(Image.fromarray(image) for _ in range(3))) == 3
