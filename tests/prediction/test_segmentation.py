@@ -25,7 +25,7 @@ Build = Callable[..., Network]
 def noise(height: int, width: int, channels: int = 3) -> np.ndarray:
     """Blocks of 8 pixels, so that masks are not one class."""
     blocks = np.random.default_rng(height).integers(0, 256, (height // 8 + 1, width // 8 + 1, channels), np.uint8)
-    return np.kron(blocks, np.ones((8, 8, 1), np.uint8))[:height, :width]
+    return np.ascontiguousarray(np.kron(blocks, np.ones((8, 8, 1), np.uint8))[:height, :width])
 
 
 @pytest.mark.parametrize("size", [(32, 32), (80, 50), (21, 64)])
