@@ -114,7 +114,7 @@ class Detection(Task):
         with local_counts(), torch.random.fork_rng(devices):
             for number, index in enumerate(batch.indices.tolist()):
                 if index >= 0:
-                    torch.manual_seed(index)
+                    torch.manual_seed(index)  # heads sample anchors and proposals: the same for an image in any batch
                     terms = self.detector.loss(outputs.image(number), Boxes.join([each[number]]))
                     self.mean_loss.update(total(terms))
         return detections

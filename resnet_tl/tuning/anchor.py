@@ -30,6 +30,7 @@ class Anchor:
         """Adds to the gradients that there are."""
         for index, weight in enumerate(self.weights):
             if weight.grad is not None:
+                # Copied at setup, when the module was still on the CPU.
                 self.start[index] = start = self.start[index].to(weight.device)
                 weight.grad.add_(weight.detach() - start, alpha=self.strength)
 

@@ -31,6 +31,7 @@ class Average:
     def update(self, module: nn.Module) -> None:
         raw = self._untied(module)
         floats = [key for key, tensor in raw.items() if tensor.is_floating_point()]
+        # One call for all tensors instead of one for each.
         torch._foreach_lerp_([self.state[key] for key in floats], [raw[key] for key in floats], 1 - self.decay)
         self.copy_raw(module, raw.keys() - floats)
 

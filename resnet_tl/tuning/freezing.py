@@ -48,6 +48,7 @@ def unfreeze_only(modules: Sequence[nn.Module], kinds: Collection[str], *, norms
     for part in (part for module in modules for part in module.modules()):
         for name, parameter in part.named_parameters(recurse=False):
             parameter.requires_grad_(bool(_kinds_of(part, name) & set(kinds)))
+        # `freeze` has fixed all parts in eval mode; a norm that is trained normalises by its batch again.
         if "norms" in kinds and _is_norm(part) and not (norms_frozen and has_running_statistics(part)):
             vars(part).pop("train", None)
             part.train()

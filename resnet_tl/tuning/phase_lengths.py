@@ -19,6 +19,7 @@ def phase_ends(phases: Sequence[Phase], epochs: int) -> list[int]:
     ends: list[int] = []
     for index, phase in enumerate(phases):
         done = ends[-1] if ends else 0
+        # A rounded share may be too long for a short run: later phases keep the fewest epochs that they need.
         left = epochs - done - sum(map(_fewest_epochs, phases[index + 1 :]))
         ends.append(done + _length(phase, epochs, left))
     return [*ends[:-1], epochs]

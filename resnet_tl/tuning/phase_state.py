@@ -79,6 +79,7 @@ class PhaseState:
         return {"starts": starts, "plateau": {} if self.plateau is None else self.plateau.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        # One after another: each start moves the phases after it, as when they were entered.
         for index, start in enumerate(state["starts"]):
             self.plan = self.plan.with_start(index, start)
         self.enter(len(state["starts"]) - 1)

@@ -130,6 +130,7 @@ class Plan:
 
         Later phases move up by as much; the last one still ends with the run.
         """
+        # `number < last` keeps the end of the run, which the last phase reaches by lasting longer.
         moved, last = self.phases[index].start - epoch, len(self.phases) - 1
         later = [
             replace(phase, start=phase.start - moved, end=phase.end - (moved if number < last else 0))

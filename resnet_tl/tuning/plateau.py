@@ -21,6 +21,7 @@ class Plateau:
 
     def __init__(self, phase: Phase) -> None:
         self.phase = phase
+        # Improvement is a rise of sign * value.
         self.sign = -1.0 if phase.monitor.endswith(("loss", "error", "ece")) else 1.0
         self.best = -math.inf
         self.waited = 0

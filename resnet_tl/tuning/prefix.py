@@ -147,6 +147,7 @@ def _tensors(parts: Sequence[nn.Module], kind: str) -> Iterator[Tensor]:
 
 def _versions(parts: Sequence[nn.Module], kind: str) -> list[tuple[int, int]]:
     """Returns each tensor's address and how often it was written."""
+    # Autograd's version counter sees writes in place, the address sees tensors that were replaced or moved.
     return [(tensor.data_ptr(), tensor._version) for tensor in _tensors(parts, kind)]
 
 

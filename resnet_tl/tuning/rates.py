@@ -117,7 +117,7 @@ def build_schedule(
     """
     for group in optimizer.param_groups:
         group["lr"] = lr
-        group.pop("initial_lr", None)
+        group.pop("initial_lr", None)  # an earlier scheduler's, which torch's next one would start from
     if schedule.name in _SHAPES:
         factor = schedule_factor(schedule, steps, steps_per_epoch)
         return {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
@@ -177,6 +177,7 @@ def _timm_optimizer(optimizer: Optimizer, groups: list[dict[str, Any]]) -> torch
             f"optimizer.name is {optimizer.name!r}, which is neither sgd or adamw nor one of timm's"
             + did_you_mean(optimizer.name, known)
         )
+    # weight_decay is the default of groups without one; all of these have theirs.
     return create_optimizer_v2(
         groups, opt=optimizer.name, lr=optimizer.lr, weight_decay=0.0, momentum=optimizer.momentum, **optimizer.options
     )
@@ -238,7 +239,7 @@ def _step(schedule: Schedule, progress: float, epoch: float) -> float:
 
 
 def _one_cycle(schedule: Schedule, progress: float, epoch: float) -> float:
-    start, peak = 1 / 25, schedule.warmup_fraction
+    start, peak = 1 / 25, schedule.warmup_fraction  # torch's OneCycleLR starts at max_lr / 25, too
     low, down = (start, 1 - progress / peak) if progress < peak else (schedule.final, (progress - peak) / (1 - peak))
     return low + (1 - low) * (1 + math.cos(math.pi * down)) / 2
 
