@@ -79,7 +79,14 @@ class FPN(Neck):
 class PAN(Neck):
     """An FPN and a path back down: adds to each level the next shallower one, halved by a strided convolution.
 
-    Args and `forward` as in `FPN`.
+    Args:
+        levels: of the trunk, shallow to deep.
+        channels: of every output.
+        outputs: any subset; levels that are not read are not built.
+        extra: how levels beyond the trunk's are computed: see `FPN`.
+        norm: after each convolution of both paths.
+
+    `forward` and `reads` as in `FPN`.
     """
 
     def __init__(

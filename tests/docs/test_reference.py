@@ -87,6 +87,13 @@ def test_nothing_is_listed_that_does_not_exist(keys: dict[str, set[str]]) -> Non
     assert {name: more for name, more in surplus.items() if more} == {}
 
 
+def test_every_key_has_its_type_default_and_meaning(made: dict[str, str]) -> None:
+    rows = [line for page in ("keys", "data", "heads") for line in made[f"reference/{page}.md"].splitlines()]
+    rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in rows if re.match(r"\| `\w+` \| .* \| .* \|", line)]
+    assert len(rows) > 200
+    assert [row[0] for row in rows if len(row) == 4 and not all(cell.strip() for cell in row)] == []
+
+
 def test_every_verb_has_its_section_with_its_help(made: dict[str, str]) -> None:
     page = made["reference/verbs.md"]
     for verb in VERBS:

@@ -122,7 +122,12 @@ class LinearHead(Head):
 
 @checked("head")
 class MLPHead(LinearHead):
-    """A linear head on one hidden layer of `hidden` units with ReLU; other options are those of `LinearHead`."""
+    """A linear head on one hidden layer with ReLU.
+
+    Args:
+        hidden: units of the hidden layer.
+        options: of `LinearHead`.
+    """
 
     def __init__(self, levels: list[Level], classes: list[str], *, hidden: Channels = 512, **options: Any) -> None:
         super().__init__(levels, classes, **options)

@@ -22,7 +22,12 @@ from resnet_tl.structures.records import IGNORE
 
 @checked("loss")
 class PixelLoss(nn.Module, ABC):
-    """Base of loss terms, scaled by `weight` and logged as `name`."""
+    """Base of loss terms, logged as `name`.
+
+    Args:
+        classes: K names.
+        weight: of this term in the loss.
+    """
 
     name: ClassVar[str]
 
@@ -47,8 +52,6 @@ class CrossEntropy(PixelLoss):
     """Cross-entropy, averaged over pixels.
 
     Args:
-        classes: K names.
-        weight: of this term.
         class_weights: weight of a pixel of each class; `auto`: proportional to 1 / sqrt(share of the training pixels),
             with a mean of 1 per pixel (with 1 / share, rare classes swallow their surroundings).
         label_smoothing: share of a pixel's mass spread over all classes.
@@ -91,8 +94,12 @@ class CrossEntropy(PixelLoss):
 
 @checked("loss")
 class OHEM(PixelLoss):
-    """Cross-entropy of hard pixels only (online hard example mining, arXiv:1604.03540): those whose true class has a
-    probability below `threshold`, and at least the hardest `keep` (a share) of the batch's pixels."""
+    """Cross-entropy of hard pixels only (online hard example mining, arXiv:1604.03540).
+
+    Args:
+        threshold: pixels are hard whose true class has a probability below it.
+        keep: share of the batch's pixels, the hardest ones, that count in any case.
+    """
 
     name = "ohem"
 
@@ -116,8 +123,11 @@ class OHEM(PixelLoss):
 
 @checked("loss")
 class Focal(PixelLoss):
-    """Cross-entropy times (1 - p)^gamma, with p the probability of the true class, averaged over pixels
-    (arXiv:1708.02002)."""
+    """Cross-entropy times (1 - p)^gamma, averaged over pixels (arXiv:1708.02002).
+
+    Args:
+        gamma: how much less a pixel counts, the higher the probability p of its true class.
+    """
 
     name = "focal"
 
