@@ -1,4 +1,4 @@
-"""Weight files: read without running anything in them, written whole or not at all."""
+"""Reads weight files without running code from them, and writes them atomically."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from resnet_tl.weights.records import WeightRecord, to_metadata
 
 
 def read_content(path: Path) -> tuple[Mapping[Any, Any], dict[str, str]]:
-    """What a weight file holds, nested as it was saved, on the CPU, and the metadata of its header.
+    """Reads a weight file. Returns its content, nested as it was saved, on the CPU, and the metadata of its header.
 
     Raises:
-        WeightsError: it cannot be read, is damaged, holds no dictionary, or would run code when opened.
+        WeightsError: the file cannot be read, is damaged, does not hold a dictionary, or would run code when opened.
     """
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
@@ -33,33 +33,34 @@ def read_content(path: Path) -> tuple[Mapping[Any, Any], dict[str, str]]:
 
 
 def save_weights(state_dict: Mapping[str, Tensor], record: WeightRecord, path: Path) -> None:
-    """Write a safetensors file that carries its own record; keys should be torchvision's.
+    """Writes a safetensors file with its record in the header; keys should be torchvision's.
 
     Raises:
-        WeightsError: something is at `path` already, or it does not end in .safetensors.
-        RunError: `path` cannot be written to.
+        WeightsError: `path` exists already, or does not end in .safetensors.
+        RunError: `path` cannot be written.
     """
     if path.suffix != ".safetensors":
         raise WeightsError(f"{path}: weights are written as .safetensors")
     if path.exists():
-        raise WeightsError(f"{path}: is there already, and weights are never overwritten")
+        raise WeightsError(f"{path}: exists already, and weights are never overwritten")
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in state_dict.items()}
     with atomic_write(path) as file:
         file.write(safetensors.torch.save(tensors, to_metadata(record)))
 
 
 def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON file that holds a dictionary."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise WeightsError(f"{path}: is no JSON: {error}") from None
+        raise WeightsError(f"{path}: is not valid JSON: {error}") from None
     if not isinstance(values, dict):
         raise WeightsError(f"{path}: holds a {type(values).__name__}, not a dictionary")
     return values
 
 
 def sha256_of(path: Path) -> str:
-    """64 hex digits."""
+    """Returns the SHA-256 of a file as 64 hex digits."""
     digest = hashlib.sha256()
     try:
         with open(path, "rb") as file:
@@ -75,4 +76,4 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safetensors.safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except safetensors.SafetensorError as error:
-        raise WeightsError(f"{path}: is no safetensors file, or cut off or damaged ({error})") from None
+        raise WeightsError(f"{path}: is not a safetensors file, or cut off or damaged ({error})") from None

@@ -1,7 +1,7 @@
-"""Foreign layouts -> torchvision's keys.
+"""Maps foreign layouts of weight files to torchvision's keys.
 
-Nothing here knows a list of wrappers: of all the dictionaries in a file, and all the prefixes that its keys could have,
-the pair counts under which most tensors of the wanted network appear, by key and then by shape.
+There is no list of known wrappers: of all dictionaries in a file, and all prefixes that their keys could have, the pair
+wins under which most tensors of the network are found, by key and then by shape.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from resnet_tl.weights.report import is_counter
 Shape: TypeAlias = tuple[int, ...]
 
 PREFERRED = ("state_dict_ema", "model_ema", "ema", "teacher", "encoder_q", "base_encoder", "state_dict", "model")
-"""Between copies of the same network in one file: the averaged one, as timm and DINO evaluate it, and the trained one
-rather than its momentum copy, as MoCo does."""
+"""Order of preference between copies of a network in one file: the averaged one, which timm and DINO evaluate, and the
+trained one before its momentum copy, as in MoCo."""
 
 CLASSIFIERS = ("fc", "linear", "head.fc", "classifier", "head", "last_linear")
-"""What files call the last linear layer, beside the trunk or around it."""
+"""Names of the last linear layer in files, next to the trunk or around it."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a file holds a network.
+    """How a file stores a network.
 
     Args:
         path: the keys that lead to the dictionary: `("state_dict",)`.
-        prefix: what stands before torchvision's keys in it: "module.".
-        tensors: torchvision's key -> tensor; the classifier's are `fc.*`, other parts' of ours `head.*` and `neck.*`.
+        prefix: of torchvision's keys in it: "module.".
+        tensors: torchvision's key -> tensor; `fc.*` of the classifier, `head.*` and `neck.*` of other parts of a
+            `Network`.
         others: keys of that dictionary outside the prefix.
-        matched: tensors of the wanted network that are there, by key and shape.
+        matched: number of the network's tensors that were found, by key and shape.
     """
 
     path: tuple[str, ...]
@@ -45,21 +46,23 @@ class Layout:
 
     @property
     def note(self) -> str:
-        """What was unwrapped: "under 'state_dict', prefix 'module.'", or nothing."""
+        """Describes what was unwrapped: "under 'state_dict', prefix 'module.'"; empty for nothing."""
         parts = [f"under {'.'.join(self.path)!r}"] if self.path else []
         return ", ".join([*parts, f"prefix {self.prefix!r}"] if self.prefix else parts)
 
 
-def find_layout(content: Mapping[Any, Any], wanted: Mapping[str, Shape]) -> Layout:
-    """The place in a file's content that fits the trunk whose shapes are `wanted`; empty where nothing has such keys.
+def find_layout(content: Mapping[Any, Any], expected: Mapping[str, Shape]) -> Layout:
+    """Finds the place in a file's content that fits the trunk of shapes `expected`; empty if no key matches.
 
-    Deterministic: by tensors matched in key, then also in shape, then `PREFERRED`, then the shortest place.
+    Deterministic: the most matching keys win, then the most matching shapes, then `PREFERRED`, then the shortest place.
     """
-    wanted = {key: shape for key, shape in wanted.items() if not is_counter(key)}
+    expected = {key: shape for key, shape in expected.items() if not is_counter(key)}
+    # Keys before shapes: a network of another width has all keys and few shapes, and the refusal should name it, rather
+    # than a block inside it whose shapes happen to match.
     places = [
         (keys, shapes, -_rank(path, prefix), -len(path), -len(prefix), path, prefix)
         for path, tensors in _dictionaries(content)
-        for prefix, (keys, shapes) in _prefixes(tensors, wanted).items()
+        for prefix, (keys, shapes) in _prefixes(tensors, expected).items()
     ]
     if not places:
         return Layout((), "", {}, [], 0)
@@ -71,7 +74,7 @@ def find_layout(content: Mapping[Any, Any], wanted: Mapping[str, Shape]) -> Layo
 def _layout(path: tuple[str, ...], prefix: str, tensors: dict[str, Tensor], matched: int) -> Layout:
     head = _head(tensors, prefix)
     public = {key.removeprefix(prefix): key for key in tensors if key.startswith(prefix) and key not in head.values()}
-    public |= head | _beside_trunk(tensors, prefix, head)
+    public |= head | _around_trunk(tensors, prefix, head)
     used = set(public.values())
     return Layout(
         path,
@@ -85,7 +88,7 @@ def _layout(path: tuple[str, ...], prefix: str, tensors: dict[str, Tensor], matc
 def _dictionaries(
     content: Mapping[Any, Any], path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
-    """Every dictionary in the content that holds tensors by name, with the keys that lead to it."""
+    """Yields every dictionary in the content that holds tensors by name, with the keys that lead to it."""
     tensors = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, Tensor)}
     if tensors:
         yield path, tensors
@@ -94,20 +97,21 @@ def _dictionaries(
             yield from _dictionaries(value, (*path, key))
 
 
-def _prefixes(tensors: Mapping[str, Tensor], wanted: Mapping[str, Shape]) -> dict[str, tuple[int, int]]:
-    """Each prefix that some key has before a wanted one: how many wanted tensors it gives, by key, by key and shape."""
+def _prefixes(tensors: Mapping[str, Tensor], expected: Mapping[str, Shape]) -> dict[str, tuple[int, int]]:
+    """Returns every prefix before an expected key, with the number of tensors that match by key, and by key and
+    shape."""
     shapes: Counter[str] = Counter()
     keys: Counter[str] = Counter()
     for key, tensor in tensors.items():
         for prefix, rest in _cuts(key):
-            if rest in wanted:
+            if rest in expected:
                 keys[prefix] += 1
-                shapes[prefix] += tuple(tensor.shape) == wanted[rest]
+                shapes[prefix] += tuple(tensor.shape) == expected[rest]
     return {prefix: (count, shapes[prefix]) for prefix, count in keys.items()}
 
 
 def _cuts(key: str) -> Iterator[tuple[str, str]]:
-    """`a.b.c` -> ("", a.b.c), ("a.", b.c), ("a.b.", c)."""
+    """Splits a key at every dot: `a.b.c` -> ("", a.b.c), ("a.", b.c), ("a.b.", c)."""
     yield "", key
     for position, letter in enumerate(key):
         if letter == ".":
@@ -115,12 +119,14 @@ def _cuts(key: str) -> Iterator[tuple[str, str]]:
 
 
 def _rank(path: tuple[str, ...], prefix: str) -> int:
+    """Returns the position in `PREFERRED` of the first word that occurs in the place."""
     words = {*path, *prefix.split(".")}
     return next((number for number, word in enumerate(PREFERRED) if word in words), len(PREFERRED))
 
 
 def _head(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, str]:
-    """Torchvision's key -> the file's, of the classifier beside the trunk or around it, and of the head it is part of.
+    """Maps torchvision's keys to the file's, for the classifier next to the trunk or around it, and the rest of its
+    head.
 
     A trunk at `network.trunk.` may have its classifier at `network.trunk.fc.`, `network.fc.`, `network.head.fc.`, `fc.`
     """
@@ -128,33 +134,33 @@ def _head(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, str]:
         for name in CLASSIFIERS:
             weight, bias = f"{root}{name}.weight", f"{root}{name}.bias"
             if weight in tensors and tensors[weight].ndim in ((2, 4) if name == "head.fc" else (2,)):
-                found = {"fc.weight": weight} | ({"fc.bias": bias} if bias in tensors else {})
-                return found | _rest_of_head(tensors, f"{root}head.", found)
+                classifier = {"fc.weight": weight} | ({"fc.bias": bias} if bias in tensors else {})
+                return classifier | _rest_of_head(tensors, f"{root}head.", classifier)
     return next(filter(None, (_dense_head(tensors, root) for root in _roots(prefix))), {})
 
 
 def _dense_head(tensors: Mapping[str, Tensor], root: str) -> dict[str, str]:
-    """Ours -> the file's, of torchvision's heads of segmentation: `classifier.0` to the last convolution, which
-    classifies, and the same in `aux_classifier`."""
-    found: dict[str, str] = {}
+    """Maps public keys to the file's, for torchvision's segmentation heads: `classifier.0` up to the last convolution,
+    which classifies, and the same in `aux_classifier`."""
+    keys: dict[str, str] = {}
     for name, place in (("classifier", ""), ("aux_classifier", "head.auxiliary.")):
         layers = [key.removeprefix(f"{root}{name}.") for key in tensors if key.startswith(f"{root}{name}.")]
         convolutions = [key.partition(".")[0] for key in layers if tensors[f"{root}{name}.{key}"].ndim == 4]
         last = max(convolutions, key=int, default=None) if all(map(str.isdigit, convolutions)) else None
         for key in layers if last is not None else ():
             number, _, leaf = key.partition(".")
-            ours = f"{place}fc.{leaf}" if number == last else f"{place or 'head.'}decoder.{key}"
-            found[ours] = f"{root}{name}.{key}"
-    return found
+            public = f"{place}fc.{leaf}" if number == last else f"{place or 'head.'}decoder.{key}"
+            keys[public] = f"{root}{name}.{key}"
+    return keys
 
 
-def _rest_of_head(tensors: Mapping[str, Tensor], place: str, found: Mapping[str, str]) -> dict[str, str]:
-    keys = [key for key in tensors if key.startswith(place) and key not in found.values()]
+def _rest_of_head(tensors: Mapping[str, Tensor], place: str, classifier: Mapping[str, str]) -> dict[str, str]:
+    keys = [key for key in tensors if key.startswith(place) and key not in classifier.values()]
     return {f"head.{key.removeprefix(place)}": key for key in keys}
 
 
-def _beside_trunk(tensors: Mapping[str, Tensor], prefix: str, head: Mapping[str, str]) -> dict[str, str]:
-    """Our own neck, and a head without a classifier, of a trunk at `network.trunk.`"""
+def _around_trunk(tensors: Mapping[str, Tensor], prefix: str, head: Mapping[str, str]) -> dict[str, str]:
+    """Maps public keys to the file's, for the neck, and a head without a classifier, around a `Network`'s trunk."""
     if not prefix.endswith("trunk."):
         return {}
     root = prefix.removesuffix("trunk.")
@@ -163,6 +169,6 @@ def _beside_trunk(tensors: Mapping[str, Tensor], prefix: str, head: Mapping[str,
 
 
 def _roots(prefix: str) -> list[str]:
-    """`network.trunk.` -> itself, `network.` and nothing."""
+    """Lists the places around a prefix: `network.trunk.` -> itself, `network.` and the top."""
     parts = prefix.split(".")[:-1]
     return ["".join(f"{part}." for part in parts[:count]) for count in range(len(parts), -1, -1)]

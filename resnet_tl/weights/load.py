@@ -1,18 +1,18 @@
-"""Weights into a network: all of its trunk or an error, and an account of every tensor."""
+"""Loads weights into a network: fills the whole trunk or raises, and accounts for every tensor."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import cast
 
 from torch import Tensor, nn
 
-from resnet_tl.weights.channels import over_channels, preprocessing_over_channels
+from resnet_tl.weights.channels import adapt_channels, adapt_preprocessing
 from resnet_tl.weights.classifier import add_classifier
-from resnet_tl.weights.detectors import holds_detector, in_our_keys
+from resnet_tl.weights.detectors import holds_detector, to_native_keys
 from resnet_tl.weights.keys import Layout, Shape, find_layout
-from resnet_tl.weights.misfit import Candidates, check_fit, first_convolution
+from resnet_tl.weights.mismatch import Candidates, check_fit, first_convolution
 from resnet_tl.weights.parts import add_parts
 from resnet_tl.weights.records import WeightRecord
 from resnet_tl.weights.report import Report, above_trunk, in_classifier
@@ -29,39 +29,40 @@ def load_weights(
     keep_classifier: bool = False,
     candidates: Candidates = tuple,
 ) -> tuple[WeightRecord, Report]:
-    """Load the weights called `name` into `module`.
+    """Loads the weights called `name` into `module`.
 
-    The trunk is filled whole or not at all: a network with a few random layers trains, badly, and nobody notices. The
-    first convolution is adapted to the network's input channels (see `channels`). The classifier is kept where the
-    class names are the same, in any order, or on request; an equal number of classes alone keeps nothing.
+    The trunk is filled completely or not at all: a network with a few random layers trains, badly, and nobody notices.
+    The first convolution is adapted to the network's input channels (see `channels`). The classifier is kept if the
+    class names are the same, in any order, or on request; an equal number of classes is not enough.
 
     Args:
-        module: a trunk, or a network around one. Where a file states no preprocessing, its `preprocessing` is taken,
-            with ImageNet's mean and std.
+        module: a trunk, or a network around one. Its `preprocessing` is used, with ImageNet's mean and std, if the file
+            does not state any.
         name: see `sources.fetch`.
-        sha256: that the file must have; a URL needs one.
-        keys: the module's own key -> torchvision's, of the tensors to fill; by default all, under their own names.
-        classes: the data's names, in the order of the module's outputs.
+        sha256: expected of the file; a URL needs one.
+        keys: the module's keys -> torchvision's, of the tensors to fill; by default all, under their own names.
+        classes: names of the data's classes, in the order of the module's outputs.
         keep_classifier: keep the classifier whatever its classes are called; their number must agree. A detector's
             outputs are kept for classes that the file knows by name.
-        candidates: names and shapes of other networks, called to name the nearest when the file does not fit.
+        candidates: names and shapes of other networks, called to suggest the closest if the file does not fit.
 
     Returns:
-        the record, its preprocessing for the module's own input channels, and the account.
+        The record, with preprocessing for the module's input channels, and the account.
 
     Raises:
-        WeightsError: nothing found under `name`, not safe to open, another network's weights, another class count.
+        WeightsError: `name` is not found or not safe to open; the weights are another network's; `keep_classifier` and
+            another number of classes.
     """
     content, record = fetch(name, sha256)
     record = replace(record, floor_strides=holds_detector(content))
-    content = in_our_keys(content)
-    own = module.state_dict()
-    keys = {key: key for key in own} if keys is None else keys
-    wanted = {public: tuple(own[key].shape) for key, public in keys.items()}
-    trunk = {key: shape for key, shape in wanted.items() if not above_trunk(key)}
-    head = {key: shape for key, shape in wanted.items() if in_classifier(key)}
-    parts = {key: shape for key, shape in wanted.items() if key.startswith("neck.")}
-    if head and "fc.weight" not in head:
+    content = to_native_keys(content)
+    state = module.state_dict()
+    keys = {key: key for key in state} if keys is None else keys
+    expected = {public: tuple(state[key].shape) for key, public in keys.items()}
+    trunk = {key: shape for key, shape in expected.items() if not above_trunk(key)}
+    head = {key: shape for key, shape in expected.items() if in_classifier(key)}
+    parts = {key: shape for key, shape in expected.items() if key.startswith("neck.")}
+    if head and "fc.weight" not in head:  # a detection head: its outputs for classes are matched one by one
         head, parts = {}, parts | head
 
     layout = find_layout(content, trunk)
@@ -80,7 +81,7 @@ def load_weights(
 
 
 def _fill(trunk: Mapping[str, Shape], layout: Layout, report: Report) -> dict[str, Tensor]:
-    """Torchvision's key -> the tensor for it, of all that fit; the account goes into `report`."""
+    """Returns the tensors that fit, by torchvision's key. Adds the account to `report`."""
     chosen: dict[str, Tensor] = {}
     first = first_convolution(trunk)
     for key, shape in trunk.items():
@@ -91,30 +92,29 @@ def _fill(trunk: Mapping[str, Shape], layout: Layout, report: Report) -> dict[st
             chosen[key] = tensor
             report.loaded.append(key)
         elif key == first and _differs_in_channels(tensor.shape, shape):
-            chosen[key] = over_channels(tensor.float(), shape[1])
+            chosen[key] = adapt_channels(tensor.float(), shape[1])
             report.adapted[key] = f"from {tensor.shape[1]} to {shape[1]} input channels"
         else:
             report.misshapen[key] = f"{list(tensor.shape)}, not {list(shape)}"
-    nowhere = [key for key in layout.tensors if key not in trunk and not above_trunk(key)]
-    report.unexpected += [*(layout.prefix + key for key in nowhere), *layout.others]
+    surplus = [key for key in layout.tensors if key not in trunk and not above_trunk(key)]
+    report.unexpected += [*(layout.prefix + key for key in surplus), *layout.others]
     return chosen
 
 
 def _norms_with_eps(
     record: WeightRecord, module: nn.Module, keys: Mapping[str, str], chosen: Mapping[str, Tensor], report: Report
 ) -> dict[str, Tensor]:
-    """Scales of the trunk's batch norms, so that they compute with their own eps what they did with the record's.
-
-    Networks, checkpoints and exports then need to know nothing of it.
-    """
+    """Returns weights of the trunk's batch norms, rescaled so that they compute with their own eps what they did with
+    the record's. Adds the account to `report`."""
+    # The alternative, another eps in the network, would have to be stored in checkpoints and exports.
     scaled: dict[str, Tensor] = {}
     if record.norm_eps is None:
         return scaled
-    for own, public in keys.items():
+    for key, public in keys.items():
         name, _, tensor = public.rpartition(".")
         if tensor != "running_var" or public not in chosen:
             continue
-        eps: Any = module.get_submodule(own.rpartition(".")[0]).eps
+        eps = cast("float", module.get_submodule(key.rpartition(".")[0]).eps)
         variance, weight = chosen[public].double(), chosen[f"{name}.weight"].double()
         scaled[f"{name}.weight"] = (weight * ((variance + eps) / (variance + record.norm_eps)).sqrt()).float()
         report.loaded.remove(f"{name}.weight")
@@ -122,11 +122,12 @@ def _norms_with_eps(
     return scaled
 
 
-def _differs_in_channels(theirs: Shape, ours: Shape) -> bool:
-    return len(theirs) == 4 and (theirs[0], *theirs[2:]) == (ours[0], *ours[2:])
+def _differs_in_channels(file: Shape, network: Shape) -> bool:
+    return len(file) == 4 and (file[0], *file[2:]) == (network[0], *network[2:])
 
 
 def _notes(record: WeightRecord, layout: Layout) -> list[str]:
+    """Returns the remarks for the report: layout, precision, score, licence, missing preprocessing."""
     kinds = {
         str(tensor.dtype).removeprefix("torch.") for tensor in layout.tensors.values() if tensor.is_floating_point()
     }
@@ -141,12 +142,12 @@ def _notes(record: WeightRecord, layout: Layout) -> list[str]:
 
 
 def _for_module(record: WeightRecord, module: nn.Module, trunk: Mapping[str, Shape]) -> WeightRecord:
-    """The record with the preprocessing that this module's images need."""
+    """Returns the record with the preprocessing for this module's images."""
     preprocessing = record.preprocessing
     if not record.stated:
         default = getattr(module, "preprocessing", preprocessing)
         preprocessing = replace(default, mean=preprocessing.mean, std=preprocessing.std)
     first = first_convolution(trunk)
     if first is not None:
-        preprocessing = preprocessing_over_channels(preprocessing, trunk[first][1])
+        preprocessing = adapt_preprocessing(preprocessing, trunk[first][1])
     return replace(record, preprocessing=preprocessing)

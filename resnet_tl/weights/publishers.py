@@ -1,4 +1,4 @@
-"""What torchvision and timm publish. Each library is imported when a name asks for it."""
+"""Weights published by torchvision and timm. Each library is imported only when a name needs it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from resnet_tl.weights.detectors import NORM_EPS
 from resnet_tl.weights.records import WeightRecord
 
 SCORES = ("acc@1", "box_map", "mask_map", "miou")
-"""Of those that torchvision publishes, the ones that networks are chosen by."""
+"""The published scores of torchvision that appear in records."""
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-"""What timm calls a model's weights on the hub, the preferred form first."""
+"""File names of timm's weights on the hub, the preferred form first."""
 
 
 def torchvision_file(name: str) -> tuple[Path, WeightRecord]:
-    """The file of `resnet50.IMAGENET1K_V2` in torch's own cache, downloaded where it is not there, and its record.
+    """Returns the file of `resnet50.IMAGENET1K_V2` in torch's cache, downloaded if necessary, and its record.
 
-    Without a tag, torchvision's default for that model.
+    Without a tag, uses torchvision's default for the model.
     """
     from torchvision.models import get_model_weights, list_models
 
@@ -47,9 +47,9 @@ def torchvision_file(name: str) -> tuple[Path, WeightRecord]:
 
 
 def timm_file(name: str) -> tuple[Path, WeightRecord]:
-    """The file of `resnet50.a1_in1k` in huggingface_hub's own cache, downloaded where it is not there, and its record.
+    """Returns the file of `resnet50.a1_in1k` in huggingface_hub's cache, downloaded if necessary, and its record.
 
-    Without a tag, timm's default for that model.
+    Without a tag, uses timm's default for the model.
     """
     import timm
 
@@ -66,8 +66,8 @@ def timm_file(name: str) -> tuple[Path, WeightRecord]:
 
 
 def timm_record(source: str, cfg: Mapping[str, Any]) -> WeightRecord:
-    """The record in a pretrained configuration of timm's, or in the config.json that timm's hub files have beside them:
-    images as in training. A file that is no such thing gives the source alone."""
+    """Builds the record from timm's pretrained configuration, or from the config.json next to timm's files on the hub;
+    of other configurations, it holds the source only."""
     cfg = {**cfg, **cfg.get("pretrained_cfg", {})}
     if "mean" not in cfg:
         return WeightRecord(source)
@@ -86,22 +86,22 @@ def timm_record(source: str, cfg: Mapping[str, Any]) -> WeightRecord:
 
 
 def download(url: str, path: Path, sha256: str) -> None:
-    """Download to `path`, which appears whole or not at all.
+    """Downloads to `path`, atomically.
 
     Args:
         sha256: 64 hex digits, or the first few of them.
 
     Raises:
-        WeightsError: no network, nothing there, or not the file that was meant.
+        WeightsError: no network, no such file, or another hash.
     """
     with as_run_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
         torch.hub.download_url_to_file(url, str(path), hash_prefix=sha256, progress=sys.stderr.isatty())
     except (OSError, HTTPException) as error:
-        raise WeightsError(f"{url}: cannot be downloaded: {error}; a copy could be put at {path}") from None
+        raise WeightsError(f"{url}: cannot be downloaded: {error}; a copy can be placed at {path}") from None
     except RuntimeError as error:
-        raise WeightsError(f"{url}: is not the file that was meant: {error}") from None
+        raise WeightsError(f"{url}: is not the expected file: {error}") from None
 
 
 def _torchvision_record(source: str, weights: Any) -> WeightRecord:
@@ -118,10 +118,10 @@ def _torchvision_record(source: str, weights: Any) -> WeightRecord:
 
 
 def _torchvision_preprocessing(transforms: Any) -> Preprocessing:
-    if not hasattr(transforms, "resize_size"):  # a detector resizes and normalises by itself, by default like this
+    if not hasattr(transforms, "resize_size"):  # detectors preprocess in the model; these are its defaults
         return Preprocessing(size=800, crop=1.0)
     resized = transforms.resize_size[0]
-    size = transforms.crop_size[0] if hasattr(transforms, "crop_size") else resized  # segmentation sees all of an image
+    size = transforms.crop_size[0] if hasattr(transforms, "crop_size") else resized  # segmentation does not crop
     return Preprocessing(
         mean=tuple(transforms.mean),
         std=tuple(transforms.std),
@@ -132,7 +132,7 @@ def _torchvision_preprocessing(transforms: Any) -> Preprocessing:
 
 
 def _with_imagenet_classes(record: WeightRecord, cfg: Any) -> WeightRecord:
-    """ImageNet's classes by their WordNet names, as ImageNet's folders have them, where timm's tag says so."""
+    """Adds ImageNet's classes by their WordNet ids, as ImageNet's folders are named, if timm's tag implies them."""
     from timm.data import ImageNetInfo
 
     trained_on_it = cfg.tag.endswith("in1k") and cfg.num_classes == 1000
@@ -140,7 +140,7 @@ def _with_imagenet_classes(record: WeightRecord, cfg: Any) -> WeightRecord:
 
 
 def _hub_file(repository: str, files: tuple[str, ...]) -> Path:
-    """The first of `files` that the repository has. What lies in the cache needs no network."""
+    """Returns the first of `files` that the repository has. Cached files need no network."""
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
@@ -151,13 +151,17 @@ def _hub_file(repository: str, files: tuple[str, ...]) -> Path:
     for file in files:
         try:
             return Path(hf_hub_download(repository, file))
-        except LocalEntryNotFoundError as error:
-            raise WeightsError(f"{repository}: cannot be had from the Hugging Face hub: {_first_line(error)}") from None
+        except LocalEntryNotFoundError as error:  # a subclass of the next: the network is missing, not the file
+            raise _unreachable(repository, error) from None
         except EntryNotFoundError:
             continue
         except OSError as error:
-            raise WeightsError(f"{repository}: cannot be had from the Hugging Face hub: {_first_line(error)}") from None
+            raise _unreachable(repository, error) from None
     raise WeightsError(f"{repository}: has none of {', '.join(files)} on the Hugging Face hub")
+
+
+def _unreachable(repository: str, error: Exception) -> WeightsError:
+    return WeightsError(f"{repository}: cannot be fetched from the Hugging Face hub: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What is known about a set of weights; it travels with them."""
+"""The record of a set of weights, which is stored with them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from resnet_tl.structures.records import Preprocessing
 
 @dataclass(frozen=True)
 class WeightRecord:
-    """Where weights come from, how they want their images, what they know and what one may do with them.
+    """Source, preprocessing, classes and licence of weights.
 
     Args:
-        source: the name they were asked for, or the file's path.
-        sha256: of the file, 64 hex digits; None where it has not been written yet.
-        preprocessing: how they want their images; of a file that says nothing, what its network expects by default.
+        source: the name that was requested, or the file's path.
+        sha256: of the file, 64 hex digits; None if it is not written yet.
+        preprocessing: what the weights expect; if the file does not state it, the network's default.
         stated: the file itself, or its publisher, states `preprocessing`.
-        classes: names in the order of the classifier's outputs; None where nobody knows. Of torchvision's detectors the
-            91 entries of COCO's table by category id, which begins with `__background__` and has gaps called `N/A`.
+        classes: names in the order of the classifier's outputs; None if unknown. For torchvision's detectors, the 91
+            entries of COCO's table by category id, which starts with `__background__` and has gaps called `N/A`.
         licence: as the publisher writes it.
         score: as published, with metric and data set: "80.858 % acc@1 on ImageNet-1K".
-        floor_strides: of a detector whose anchors were torchvision's, see `resnet_tl.models.anchors.Anchors`.
-        norm_eps: that the batch norms were trained with, where it is not what networks have (1e-5).
+        norm_eps: of the batch norms in training, if it is not that of the networks (1e-5).
+        floor_strides: the weights are a detector with torchvision's anchors, see `resnet_tl.models.anchors.Anchors`.
     """
 
     source: str
@@ -40,7 +40,7 @@ class WeightRecord:
 
 
 def to_metadata(record: WeightRecord) -> dict[str, str]:
-    """A safetensors header that makes the file self-describing."""
+    """Builds a safetensors header that makes the file self-describing."""
     facts = {
         "preprocessing": asdict(record.preprocessing),
         "classes": record.classes,
@@ -52,7 +52,7 @@ def to_metadata(record: WeightRecord) -> dict[str, str]:
 
 
 def from_metadata(metadata: Mapping[str, str], source: str) -> WeightRecord:
-    """The record that `to_metadata` wrote; of any other file, the source alone."""
+    """Reads the record that `to_metadata` wrote; for other files, it holds the source only."""
     if KEY not in metadata:
         return WeightRecord(source)
     facts = json.loads(metadata[KEY])
@@ -68,5 +68,5 @@ def from_metadata(metadata: Mapping[str, str], source: str) -> WeightRecord:
 
 
 def preprocessing_from(values: Mapping[str, Any]) -> Preprocessing:
-    """From plain Python, where JSON made lists of the tuples."""
+    """Builds preprocessing from plain Python, in which JSON has turned tuples into lists."""
     return Preprocessing(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})

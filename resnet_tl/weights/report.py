@@ -1,25 +1,26 @@
-"""The account of a loading: what went where, and what did not."""
+"""The account of loading weights: every tensor of the network and of the file."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-SHOWN = 3
+LISTED = 3
+"""The number of keys that a line of the report names."""
 
 
 @dataclass
 class Report:
-    """Every tensor of the network and of the file is in exactly one of the lists, under torchvision's key.
+    """Lists every tensor of the network and of the file exactly once, under torchvision's key.
 
     Args:
-        source: what was loaded.
-        loaded: filled as they were in the file.
+        source: of the weights.
+        loaded: filled with the file's tensor.
         adapted: filled with a changed tensor -> how it was changed.
-        skipped: in the file and fit for the network, but left out -> why.
-        missing: of the network, and not in the file; they keep their random values.
-        unexpected: of the file, and not in the network; under the file's own keys.
-        misshapen: of both, with different shapes -> the two shapes.
+        skipped: in the file and in the network, but not loaded -> why.
+        missing: in the network only; they keep their random values.
+        unexpected: in the file only, under the file's keys.
+        misshapen: in both, with different shapes -> the two shapes.
         notes: remarks on the file as a whole.
     """
 
@@ -34,13 +35,13 @@ class Report:
 
     @property
     def share(self) -> float:
-        """0...1 of the trunk's tensors that were filled; the counters of old norms do not count."""
+        """The share of the trunk's tensors that were filled, 0...1, without the counters of norms."""
         filled = sum(in_trunk(key) for key in [*self.loaded, *self.adapted])
-        return filled / max(filled + len(self.open), 1)
+        return filled / max(filled + len(self.unfilled), 1)
 
     @property
-    def open(self) -> list[str]:
-        """The trunk's tensors that were not filled."""
+    def unfilled(self) -> list[str]:
+        """The keys of the trunk's tensors that were not filled."""
         return [key for key in [*self.missing, *self.misshapen] if in_trunk(key)]
 
     def __str__(self) -> str:
@@ -48,51 +49,52 @@ class Report:
         classifier = " and the classifier" if "fc.weight" in {*self.loaded, *self.adapted} else ""
         lines = [
             f"Weights from {self.source}{self._remarks()}",
-            f"  loaded: {filled} of {filled + len(self.open)} tensors of the trunk{classifier or self._parts()}",
+            f"  loaded: {filled} of {filled + len(self.unfilled)} tensors of the trunk{classifier or self._parts()}",
             *(f"  adapted: {abbreviated(keys)}: {how}" for how, keys in _by_value(self.adapted).items()),
             *(f"  skipped: {abbreviated(keys)}: {why}" for why, keys in _by_value(self.skipped).items()),
         ]
         missing = [key for key in self.missing if not is_counter(key)]
         if missing:
-            lines.append(f"  missing: {abbreviated(missing)}: keep their first values")
+            lines.append(f"  missing: {abbreviated(missing)}: keep their initial values")
         if self.unexpected:
             lines.append(f"  unexpected: {abbreviated(self.unexpected)}: in the file, not in the network")
         return "\n".join(lines)
 
     def _parts(self) -> str:
-        """Of a network with more than a classifier on its trunk."""
-        taken = sum(above_trunk(key) for key in [*self.loaded, *self.adapted])
-        left = sum(above_trunk(key) for key in [*self.skipped, *self.missing])
-        return f", {taken} of {taken + left} of the neck and head" if taken else ""
+        """Summarises the neck and head of a network with more than a classifier on its trunk."""
+        filled = sum(above_trunk(key) for key in [*self.loaded, *self.adapted])
+        unfilled = sum(above_trunk(key) for key in [*self.skipped, *self.missing])
+        return f", {filled} of {filled + unfilled} of the neck and head" if filled else ""
 
     def _remarks(self) -> str:
         return f" ({'; '.join(self.notes)})" if self.notes else ""
 
 
 def in_classifier(key: str) -> bool:
-    """Whether a tensor belongs to the classifier or head, by torchvision's key."""
+    """Returns whether a tensor belongs to the classifier or head, by torchvision's key."""
     return key.startswith(("fc.", "head."))
 
 
 def is_counter(key: str) -> bool:
-    """Whether a tensor counts the batches that a norm has seen: files older than 2018 lack these, and no output needs
-    them."""
+    """Returns whether a tensor counts the batches of a norm. Files older than 2018 do not have these, and no output
+    depends on them."""
     return key.endswith("num_batches_tracked")
 
 
 def above_trunk(key: str) -> bool:
-    """Whether a tensor belongs to what sits on a trunk, by public key."""
+    """Returns whether a tensor belongs to the neck or head, by public key."""
     return in_classifier(key) or key.startswith("neck.")
 
 
 def in_trunk(key: str) -> bool:
+    """Returns whether a tensor belongs to the trunk, counters of norms excepted."""
     return not above_trunk(key) and not is_counter(key)
 
 
 def abbreviated(keys: Collection[str]) -> str:
-    """`"a, b, c and 7 more"`."""
-    shown = ", ".join(list(keys)[:SHOWN])
-    return shown if len(keys) <= SHOWN else f"{shown} and {len(keys) - SHOWN} more"
+    """Returns the first keys: `"a, b, c and 7 more"`."""
+    listed = ", ".join(list(keys)[:LISTED])
+    return listed if len(keys) <= LISTED else f"{listed} and {len(keys) - LISTED} more"
 
 
 def _by_value(items: dict[str, str]) -> dict[str, list[str]]:

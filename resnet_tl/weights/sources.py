@@ -1,4 +1,4 @@
-"""Where weights come from: a name in, a file's content and its record out."""
+"""Finds weights by name: files, run folders, URLs, builtin and published weights."""
 
 from __future__ import annotations
 
@@ -20,42 +20,43 @@ from resnet_tl.weights.publishers import HUB_FILES, download, timm_file, timm_re
 from resnet_tl.weights.records import WeightRecord, from_metadata, preprocessing_from
 
 BUILTIN = Path(__file__).parent / "builtin"
-OWN_BUFFERS = ("network.mean", "network.std")
+PREPROCESSING_BUFFERS = ("network.mean", "network.std")
 
 
 def fetch(name: str, sha256: str | None = None) -> tuple[Mapping[Any, Any], WeightRecord]:
-    """The content of the weights called `name`, nested as their file has it, and what is known about them.
+    """Returns the content of the weights called `name`, nested as in their file, and their record.
 
     Args:
         name: `builtin/resnet20_cifar10`; `torchvision/resnet50.IMAGENET1K_V2`; `timm/resnet50.a1_in1k`;
-            `https://...` (kept in torch's hub folder, under its hash); a file of torch.save or safetensors; a
-            checkpoint or run folder of ours; a folder in timm's hub layout (weights with a config.json beside them).
-        sha256: 64 hex digits that the file must have. A URL needs them; of other names they are checked where given.
+            `https://...` (cached in torch's hub folder, under its hash); a torch.save or safetensors file; a
+            resnet_tl checkpoint or run folder; a folder in timm's hub layout (weights with a config.json).
+        sha256: 64 hex digits expected of the file. Required for a URL; checked for other names if given.
 
     Raises:
-        WeightsError: there is no such thing, it cannot be had or read, has another hash, or would run code when opened.
+        WeightsError: the weights do not exist, cannot be fetched or read, have another hash, or would run code when
+            opened.
     """
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
-        raise WeightsError(f"sha256 of {name} is 64 hex digits, not {sha256!r}")
+        raise WeightsError(f"sha256 of {name} is {sha256!r}; expected 64 hex digits")
     path, record = _find(name, sha256)
-    found = sha256_of(path)
-    if sha256 is not None and found != sha256.lower():
-        raise WeightsError(f"{path}: has the sha256 {found}, not {sha256.lower()}: it is another file, or damaged")
+    actual = sha256_of(path)
+    if sha256 is not None and actual != sha256.lower():
+        raise WeightsError(f"{path}: has the sha256 {actual}, not {sha256.lower()}: it is another file, or damaged")
     content, metadata = read_content(path)
     if not record.stated:
         record = _record_inside(record.source, path, content, metadata)
     if KEY in content:
-        content = {key: tensor for key, tensor in content["state_dict"].items() if key not in OWN_BUFFERS}
-    return content, replace(record, sha256=found)
+        content = {key: tensor for key, tensor in content["state_dict"].items() if key not in PREPROCESSING_BUFFERS}
+    return content, replace(record, sha256=actual)
 
 
 def available_builtin() -> list[str]:
-    """What `builtin/...` can name."""
+    """Lists the names that `builtin/...` accepts."""
     return sorted(path.stem for path in BUILTIN.glob("*.safetensors"))
 
 
 def _find(name: str, sha256: str | None) -> tuple[Path, WeightRecord]:
-    """The file, downloaded if need be, and what its publisher says of it."""
+    """Returns the file, downloaded if necessary, and the record of its publisher."""
     publisher, _, rest = name.partition("/")
     if publisher == "torchvision":
         return torchvision_file(rest)
@@ -72,7 +73,7 @@ def _find(name: str, sha256: str | None) -> tuple[Path, WeightRecord]:
 def _downloaded(url: str, sha256: str | None) -> Path:
     file = os.path.basename(urlparse(url).path)
     if sha256 is None:
-        raise WeightsError(f"{url}: weights from a URL need their sha256 beside them (backbone.sha256)")
+        raise WeightsError(f"{url}: weights from a URL need their sha256 (backbone.sha256)")
     path = Path(torch.hub.get_dir(), "checkpoints", sha256.lower(), file or "weights.pth")
     if not path.exists():
         download(url, path, sha256.lower())
@@ -99,7 +100,7 @@ def _local(path: Path) -> Path:
 
 
 def _record_inside(source: str, path: Path, content: Mapping[Any, Any], metadata: Mapping[str, str]) -> WeightRecord:
-    """What a file says of itself, or the config.json beside it."""
+    """Returns the record inside a file, or of the config.json next to it."""
     if KEY in content:
         ours = content[KEY]
         preprocessing = preprocessing_from(ours["preprocessing"])

@@ -156,7 +156,7 @@ def test_a_fine_tune_starts_from_torchvisions_published_detectors(
     assert done.code == 0, done.err
     report = caplog.text
     assert f"Weights from torchvision/{name}.COCO_V1" in report
-    assert "the outputs of the data's classes, in its order" in report
+    assert "outputs selected and ordered as the data's classes" in report
     assert "skipped" not in report
     assert "unexpected" not in report
     assert "missing" not in report or "v2" in name, "GroupNorm's convolutions have no bias there, and 0 here"

@@ -1,8 +1,9 @@
-"""Networks of other libraries with weights that a forgotten tensor would betray."""
+"""Networks whose weights reveal a forgotten tensor."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,18 @@ from torch import Tensor, nn
 
 from resnet_tl.models.resnet import resnet
 
+SOME_VARIANTS = ("resnet18", "resnet34", "resnet50", "resnet_tiny", "resnet20_cifar", "resnet56_cifar")
 
-def shaken(module: nn.Module, seed: int = 0) -> nn.Module:
-    """Every tensor, statistics and counters too, becomes a value of its own."""
+
+def some_variants() -> Iterator[tuple[str, dict[str, tuple[int, ...]]]]:
+    """Like `shapes_by_variant`, which takes seconds for all variants."""
+    for name in SOME_VARIANTS:
+        with torch.device("meta"):
+            yield name, {key: tuple(value.shape) for key, value in resnet(name).state_dict().items()}
+
+
+def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
+    """Sets every tensor, including statistics and counters, to distinct random values."""
     generator = torch.Generator().manual_seed(seed)
     for value in module.state_dict().values():
         if value.is_floating_point():
@@ -23,14 +33,19 @@ def shaken(module: nn.Module, seed: int = 0) -> nn.Module:
     return module.eval()
 
 
+def saved(content: Any, path: Path) -> str:
+    torch.save(content, path)
+    return str(path)
+
+
 def equal(ours: dict[str, Tensor], theirs: dict[str, Tensor], prefix: str = "") -> bool:
     return all(torch.equal(tensor, theirs[prefix + key]) for key, tensor in ours.items())
 
 
 @pytest.fixture
 def small() -> dict[str, Tensor]:
-    """What a file of the tiny trunk holds."""
-    return dict(shaken(resnet("resnet_tiny")).state_dict())
+    """Returns the content of a file of the tiny trunk."""
+    return dict(randomised(resnet("resnet_tiny")).state_dict())
 
 
 class Classified(nn.Module):

@@ -15,15 +15,15 @@ from resnet_tl.weights.files import save_weights
 from resnet_tl.weights.load import load_weights
 from resnet_tl.weights.records import WeightRecord
 
-from .conftest import shaken
+from .conftest import randomised
 
 ANIMALS = ("ant", "bee", "cat")
 
 
 @pytest.fixture
 def file(tmp_path: Path, classified: Callable[..., Any]) -> str:
-    """Weights that know ants, bees and cats; the classifier's row of a class is its number everywhere."""
-    network = shaken(classified("resnet_tiny", 3))
+    """Saves weights for ants, bees and cats, with the index of the class in each row of the classifier."""
+    network = randomised(classified("resnet_tiny", 3))
     tensors = {network.keys[key]: value for key, value in network.state_dict().items()}
     tensors["fc.weight"] = torch.arange(3.0)[:, None].expand(3, 32).clone()
     tensors["fc.bias"] = torch.arange(3.0)
@@ -51,7 +51,9 @@ def test_the_same_names_in_any_order_keep_it(file: str, classified: Any, classes
 
 
 @pytest.mark.parametrize("classes", [("ant", "bee", "dog"), ("ant", "bee", "Cat"), None])
-def test_the_same_number_does_not(file: str, classified: Any, classes: tuple[str, ...] | None) -> None:
+def test_the_same_number_of_classes_does_not_keep_it(
+    file: str, classified: Any, classes: tuple[str, ...] | None
+) -> None:
     network = classified("resnet_tiny", 3)
     before = network.head.fc.weight.clone()
     _, report = load_weights(network, file, keys=network.keys, classes=classes)
@@ -78,7 +80,7 @@ def test_another_number_is_skipped_or_on_request_an_error(file: str, classified:
 
 
 def test_a_classifier_of_other_layers_is_not_kept_in_part(file: str, classified: Any) -> None:
-    """The last layer alone, behind a random one, would look kept and be worthless."""
+    """The last layer alone, after a random one, would seem loaded and be worthless."""
     network = classified("resnet_tiny", 3)
     network.head.hidden = torch.nn.Linear(32, 32)
     keys = network.keys | {"head.hidden.weight": "head.hidden.weight", "head.hidden.bias": "head.hidden.bias"}
@@ -89,7 +91,7 @@ def test_a_classifier_of_other_layers_is_not_kept_in_part(file: str, classified:
     assert {"head.hidden.weight", "head.hidden.bias"} <= set(report.missing)
 
 
-def test_a_heads_thresholds_do_not_stand_in_the_way(file: str, classified: Any) -> None:
+def test_thresholds_of_a_head_may_differ(file: str, classified: Any) -> None:
     network = classified("resnet_tiny", 3)
     network.head.register_buffer("thresholds", torch.full((3,), 0.5))
     keys = network.keys | {"head.thresholds": "head.thresholds"}
@@ -98,7 +100,7 @@ def test_a_heads_thresholds_do_not_stand_in_the_way(file: str, classified: Any) 
     assert "head.thresholds" in report.missing
 
 
-def test_a_file_without_one_cannot_give_it(tmp_path: Path, small: Any, classified: Any) -> None:
+def test_a_file_without_a_classifier_is_an_error_on_request(tmp_path: Path, small: Any, classified: Any) -> None:
     torch.save(small, tmp_path / "x.pth")
     network = classified("resnet_tiny", 3)
     _, report = load_weights(network, str(tmp_path / "x.pth"), keys=network.keys, classes=ANIMALS)

@@ -1,4 +1,4 @@
-"""However a file wraps a network, it is found."""
+"""The network in a file is found, whatever wraps it."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ LAYOUTS: dict[str, tuple[Any, tuple[str, ...], str]] = {
         ("teacher",),
         "backbone.",
     ),
-    "averaged beside": ({"ema": TRUNK, "model": other()}, ("ema",), ""),
-    "raw beside": ({"state_dict": TRUNK, "state_dict_raw": other()}, ("state_dict",), ""),
+    "averaged and raw": ({"ema": TRUNK, "model": other()}, ("ema",), ""),
+    "state_dict and raw": ({"state_dict": TRUNK, "state_dict_raw": other()}, ("state_dict",), ""),
     "averaged": ({"state_dict": other(), "state_dict_ema": TRUNK}, ("state_dict_ema",), ""),
     "averaged model": (
         {"model": other(), "model_ema": TRUNK, "optimizer": {"state": {0: {"m": torch.rand(2)}}}},
@@ -68,22 +68,22 @@ LAYOUTS: dict[str, tuple[Any, tuple[str, ...], str]] = {
 
 
 @pytest.mark.parametrize(("content", "path", "prefix"), LAYOUTS.values(), ids=LAYOUTS)
-@pytest.mark.parametrize("turned", [False, True], ids=["", "turned"])
-def test_a_layout_is_unwrapped(content: Any, path: tuple[str, ...], prefix: str, turned: bool) -> None:
-    layout = find_layout(dict(reversed(content.items())) if turned else content, SHAPES)
+@pytest.mark.parametrize("backwards", [False, True], ids=["", "backwards"])
+def test_a_layout_is_unwrapped(content: Any, path: tuple[str, ...], prefix: str, backwards: bool) -> None:
+    layout = find_layout(dict(reversed(content.items())) if backwards else content, SHAPES)
     assert (layout.path, layout.prefix) == (path, prefix)
     assert layout.matched == sum("num_batches" not in key for key in SHAPES)
     assert all(layout.tensors[key] is tensor for key, tensor in TRUNK.items())
 
 
-def test_of_two_networks_in_a_file_the_one_that_fits_counts() -> None:
+def test_of_two_networks_in_a_file_the_one_that_fits_is_chosen() -> None:
     bigger = {key: torch.rand([2 * size for size in value.shape]) for key, value in TRUNK.items()}
     assert find_layout({"teacher": bigger, "student": TRUNK}, SHAPES).path == ("student",)
     assert find_layout(wrapped("a.", bigger) | wrapped("b.") | wrapped("c.", bigger), SHAPES).prefix == "b."
 
 
-def test_where_nothing_fits_the_most_names_count() -> None:
-    """So that the refusal speaks of the network, not of a block in it that looks alike."""
+def test_if_nothing_fits_the_place_with_most_names_is_chosen() -> None:
+    """So that the error names the network, not a block in it with the same shapes."""
     bigger = {key: torch.rand([2 * size for size in value.shape]) for key, value in TRUNK.items()}
     bigger["layer1.0.conv1.weight"] = TRUNK["conv1.weight"]
     assert find_layout(wrapped("module.", bigger), SHAPES).prefix == "module."
@@ -101,7 +101,7 @@ def test_where_nothing_fits_the_most_names_count() -> None:
         ("", "last_linear."),
     ],
 )
-def test_the_classifier_is_found_beside_the_trunk_or_around_it(prefix: str, place: str) -> None:
+def test_the_classifier_is_found_next_to_the_trunk_or_around_it(prefix: str, place: str) -> None:
     weight, bias = torch.rand(5, 32), torch.rand(5)
     layout = find_layout(wrapped(prefix) | {f"{place}weight": weight, f"{place}bias": bias}, SHAPES)
     assert layout.tensors["fc.weight"] is weight
@@ -109,13 +109,13 @@ def test_the_classifier_is_found_beside_the_trunk_or_around_it(prefix: str, plac
     assert layout.others == []
 
 
-def test_the_layers_of_our_own_head_come_along() -> None:
+def test_other_layers_of_a_head_are_found() -> None:
     hidden = {"network.head.hidden.weight": torch.rand(4, 32), "network.head.fc.weight": torch.rand(5, 4)}
     layout = find_layout(wrapped("network.trunk.") | hidden, SHAPES)
     assert {key for key in layout.tensors if key not in TRUNK} == {"fc.weight", "head.hidden.weight"}
 
 
-def test_what_stands_elsewhere_is_listed() -> None:
+def test_keys_outside_the_prefix_are_listed() -> None:
     layout = find_layout(wrapped("module.encoder.") | {"module.queue": torch.rand(2)}, SHAPES)
     assert layout.others == ["module.queue"]
 

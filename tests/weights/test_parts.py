@@ -1,4 +1,4 @@
-"""Necks and detection heads: what of a file is kept, and the account of it."""
+"""Necks and detection heads: what is loaded from a file, and the account of it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from resnet_tl.models.heads.two_stage import MaskRCNN
 from resnet_tl.models.network import Backbone, Network, build, public_keys
 from resnet_tl.models.pyramid import FPN
 from resnet_tl.models.resnet import resnet
-from resnet_tl.weights.detectors import our_key
 from resnet_tl.weights.files import save_weights
 from resnet_tl.weights.load import load_weights
 from resnet_tl.weights.records import WeightRecord
 from resnet_tl.weights.report import Report
 
-from .conftest import shaken
+from .conftest import randomised
 
 ANIMALS = ["ant", "bee", "cat", "dog"]
 
@@ -29,11 +28,11 @@ ANIMALS = ["ant", "bee", "cat", "dog"]
 def network(classes: list[str], head: type = RetinaNet, **options: int) -> Network:
     neck = functools.partial(FPN, channels=8, outputs=("p3", "p4", "p5"))
     made = build(Backbone("resnet_tiny", norm="frozen"), neck, functools.partial(head, **options), classes)
-    return shaken(made)
+    return randomised(made)
 
 
 def saved(source: Network, path: Path, classes: list[str] | None) -> str:
-    """As our own checkpoints name their tensors."""
+    """Saves with the keys of a checkpoint."""
     state = {f"network.{key}": value for key, value in source.state_dict().items()}
     save_weights(state, WeightRecord("", classes=None if classes is None else tuple(classes)), path / "w.safetensors")
     return str(path / "w.safetensors")
@@ -56,7 +55,7 @@ def cleared(target: Network) -> Network:
 
 
 @pytest.mark.parametrize("head", [RetinaNet, MaskRCNN])
-def test_the_same_network_is_filled_whole(head: type, tmp_path: Path) -> None:
+def test_the_same_network_is_filled_completely(head: type, tmp_path: Path) -> None:
     source, target = network(ANIMALS, head), cleared(network(ANIMALS, head))
     report = load(target, saved(source, tmp_path, ANIMALS), ANIMALS)
     assert differing(source, target) == {"mean", "std"}
@@ -72,7 +71,7 @@ def rows(value: Tensor, classes: int, anchors: int = 9) -> Tensor:
     return value.unflatten(0, (anchors, classes))
 
 
-def test_a_dense_head_keeps_the_classes_that_the_file_knows_in_the_datas_order(tmp_path: Path) -> None:
+def test_a_dense_head_keeps_known_classes_in_the_order_of_the_data(tmp_path: Path) -> None:
     source, target = network(ANIMALS), cleared(network(["dog", "bee"]))
     report = load(target, saved(source, tmp_path, ANIMALS), ["dog", "bee"])
     assert differing_parts(source, target) == {"head.logits.weight", "head.logits.bias"}
@@ -82,7 +81,7 @@ def test_a_dense_head_keeps_the_classes_that_the_file_knows_in_the_datas_order(t
     assert set(report.adapted) == {"head.logits.weight", "head.logits.bias"}
 
 
-def test_a_second_stage_keeps_its_background_and_the_known_classes(tmp_path: Path) -> None:
+def test_a_second_stage_keeps_the_background_and_known_classes(tmp_path: Path) -> None:
     source, target = network(ANIMALS, MaskRCNN), cleared(network(["dog", "bee"], MaskRCNN))
     load(target, saved(source, tmp_path, ANIMALS), ["dog", "bee"])
     theirs, ours = source.head.roi_heads, target.head.roi_heads
@@ -104,7 +103,9 @@ def differing_parts(one: Network, other: Network) -> set[str]:
     ("known", "why"),
     [(ANIMALS, "its 4 classes have none called 'cow'"), (None, "the names of its classes are unknown")],
 )
-def test_other_classes_keep_trunk_neck_and_towers_and_say_so(known: list[str] | None, why: str, tmp_path: Path) -> None:
+def test_other_classes_keep_trunk_neck_and_towers_and_are_reported(
+    known: list[str] | None, why: str, tmp_path: Path
+) -> None:
     source, target = network(ANIMALS), cleared(network(["ant", "cow", "bee"]))
     report = load(target, saved(source, tmp_path, known), ["ant", "cow", "bee"])
     assert differing_parts(source, target) == {"head.logits.weight", "head.logits.bias"}
@@ -114,7 +115,7 @@ def test_other_classes_keep_trunk_neck_and_towers_and_say_so(known: list[str] | 
     assert "of the neck and head" in str(report)
 
 
-def test_classes_are_kept_on_request_where_their_number_agrees(tmp_path: Path) -> None:
+def test_classes_are_kept_on_request_if_their_number_agrees(tmp_path: Path) -> None:
     source, target = network(ANIMALS), cleared(network(list("wxyz")))
     file = saved(source, tmp_path, None)
     load(target, file, list("wxyz"), keep=True)
@@ -126,10 +127,10 @@ def test_classes_are_kept_on_request_where_their_number_agrees(tmp_path: Path) -
         load(network(["x"]), file, ["x"], keep=True)
 
 
-def test_a_trunk_alone_leaves_neck_and_head_as_they_are(tmp_path: Path) -> None:
+def test_weights_of_a_trunk_leave_neck_and_head_unchanged(tmp_path: Path) -> None:
     target = network(ANIMALS)
     before = {key: value.clone() for key, value in target.state_dict().items()}
-    trunk = shaken(resnet("resnet_tiny"), seed=1)
+    trunk = randomised(resnet("resnet_tiny"), seed=1)
     torch.save(trunk.state_dict(), tmp_path / "trunk.pth")
     report = load(target, str(tmp_path / "trunk.pth"), ANIMALS)
     after = target.state_dict()
@@ -143,23 +144,3 @@ def test_another_neck_is_skipped_with_its_shapes(tmp_path: Path) -> None:
     target = build(Backbone("resnet_tiny", norm="frozen"), neck, RetinaNet, ANIMALS)
     report = load(target, saved(network(ANIMALS), tmp_path, ANIMALS), ANIMALS)
     assert report.skipped["neck.top_down.lateral.c3.0.weight"] == "[8, 16, 1, 1], not [16, 16, 1, 1]"
-
-
-@pytest.mark.parametrize(
-    ("key", "ours"),
-    [
-        ("backbone.body.layer1.0.conv1.weight", "layer1.0.conv1.weight"),
-        ("backbone.fpn.inner_blocks.1.bias", "neck.top_down.lateral.c4.0.bias"),
-        ("backbone.fpn.layer_blocks.0.1.running_mean", "neck.top_down.smooth.p3.1.running_mean"),
-        ("backbone.fpn.extra_blocks.p6.weight", "neck.beyond.convs.p6.weight"),
-        ("head.classification_head.conv.6.weight", "head.what.6.weight"),
-        ("head.regression_head.conv.3.0.weight", "head.where.9.weight"),
-        ("head.regression_head.conv.3.1.bias", "head.where.10.bias"),
-        ("rpn.head.conv.bias", "head.rpn.head.conv.0.0.bias"),
-        ("rpn.head.conv.0.0.bias", "head.rpn.head.conv.0.0.bias"),
-        ("roi_heads.mask_head.mask_fcn4.bias", "head.roi_heads.mask_head.3.0.bias"),
-        ("roi_heads.box_head.fc6.weight", "head.roi_heads.box_head.fc6.weight"),
-    ],
-)
-def test_torchvisions_keys_in_ours(key: str, ours: str) -> None:
-    assert our_key(key, first=3, layers=3) == ours

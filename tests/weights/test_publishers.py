@@ -1,4 +1,4 @@
-"""torchvision's and timm's names, with files of their own models where their loaders keep theirs."""
+"""Names of torchvision and timm, with files of their models in the caches of their loaders."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from resnet_tl.structures.records import Preprocessing
 from resnet_tl.weights.load import load_weights
 from resnet_tl.weights.sources import fetch
 
-from .conftest import equal, shaken
+from .conftest import equal, randomised
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
 @pytest.fixture
 def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where torch.hub, and so torchvision, keeps what it downloaded."""
+    """Returns the cache of torch.hub, and so of torchvision."""
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
@@ -42,24 +42,24 @@ def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """huggingface_hub's cache, with no network behind it."""
+    """Returns huggingface_hub's cache, without a network."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     return tmp_path
 
 
-def cached(hub: Path, name: str, **how: Any) -> Any:
-    """A model of timm's in the cache as huggingface_hub lays it out, written by timm."""
-    model = shaken(timm.create_model(name))
+def cached(hub: Path, name: str, **options: Any) -> Any:
+    """Makes timm write a model into the cache, in huggingface_hub's layout."""
+    model = randomised(timm.create_model(name))
     repository = hub / f"models--timm--{name}"
-    timm.models.save_for_hf(model, str(repository / "snapshots" / "c0ffee"), **how)
+    timm.models.save_for_hf(model, str(repository / "snapshots" / "c0ffee"), **options)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("c0ffee")
     return model
 
 
-def test_torchvisions_name(checkpoints: Path) -> None:
-    theirs = shaken(torchvision.models.resnet18())
+def test_a_torchvision_name(checkpoints: Path) -> None:
+    theirs = randomised(torchvision.models.resnet18())
     file = checkpoints / "resnet18-f37072fd.pth"
     torch.save(theirs.state_dict(), file)
     weights = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
@@ -77,8 +77,8 @@ def test_torchvisions_name(checkpoints: Path) -> None:
     assert fetch("torchvision/resnet18")[1] == record
 
 
-def test_torchvisions_classifier_is_kept_for_its_own_classes(checkpoints: Path) -> None:
-    theirs = shaken(torchvision.models.resnet18())
+def test_torchvisions_classifier_is_kept_for_its_classes(checkpoints: Path) -> None:
+    theirs = randomised(torchvision.models.resnet18())
     torch.save(theirs.state_dict(), checkpoints / "resnet18-f37072fd.pth")
     ours = torchvision.models.resnet18()
     names = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.meta["categories"]
@@ -101,18 +101,18 @@ def test_torchvisions_second_recipe_resizes_to_232(checkpoints: Path) -> None:
         ("torchvision/resnet18.V1", "torchvision's resnet18 has no weights 'V1', only IMAGENET1K_V1"),
         ("timm/resnet5", "timm has no model 'resnet5'; did you mean 'resnet50'"),
         ("timm/resnet10t.a1_in1k", r"timm's resnet10t has no weights 'a1_in1k', only resnet10t\.c3_in1k"),
-        ("timm/resnet10t.c3_in1k", r"timm/resnet10t\.c3_in1k: cannot be had from the Hugging Face hub: "),
+        ("timm/resnet10t.c3_in1k", r"timm/resnet10t\.c3_in1k: cannot be fetched from the Hugging Face hub: "),
     ],
 )
-def test_what_is_not_there(hub: Path, name: str, words: str) -> None:
+def test_missing_weights_are_one_sentence(hub: Path, name: str, words: str) -> None:
     with pytest.raises(WeightsError, match=f"^{words}[^\n]*$"):
         fetch(name)
 
 
 def test_no_network_is_one_sentence(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for proxy in ("https_proxy", "HTTPS_PROXY"):
-        monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # the discard port: refused at once
-    words = r"resnet18-f37072fd\.pth: cannot be downloaded: [^\n]*refused[^\n]*could be put at [^\n]*\.pth$"
+        monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # the discard port: refuses at once
+    words = r"resnet18-f37072fd\.pth: cannot be downloaded: [^\n]*refused[^\n]*can be placed at [^\n]*\.pth$"
     with pytest.raises(WeightsError, match=words):
         fetch("torchvision/resnet18")
     assert list(checkpoints.iterdir()) == []
@@ -120,7 +120,7 @@ def test_no_network_is_one_sentence(checkpoints: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("safe", [True, False], ids=["safetensors", "bin"])
 @pytest.mark.parametrize("name", ["timm/resnet10t.c3_in1k", "timm/resnet10t"])
-def test_timms_name(hub: Path, name: str, safe: bool) -> None:
+def test_a_timm_name(hub: Path, name: str, safe: bool) -> None:
     theirs = cached(hub, "resnet10t.c3_in1k", safe_serialization=safe)
     trunk = resnet("resnet10t")
     record, report = load_weights(trunk, name)
@@ -136,7 +136,7 @@ def test_timms_name(hub: Path, name: str, safe: bool) -> None:
     assert record.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def test_timms_classifier_is_kept_for_imagenets_folders(hub: Path, classified: Any) -> None:
+def test_timms_classifier_is_kept_for_the_folders_of_imagenet(hub: Path, classified: Any) -> None:
     theirs = cached(hub, "resnet10t.c3_in1k", safe_serialization=True)
     network = classified("resnet10t", 1000)
     _, report = load_weights(network, "timm/resnet10t", keys=network.keys, classes=sorted(ImageNetInfo().label_names()))
@@ -147,7 +147,7 @@ def test_timms_classifier_is_kept_for_imagenets_folders(hub: Path, classified: A
 @pytest.mark.parametrize("names", [["ant", "bee"], {"0": "ant", "1": "bee"}, None], ids=["list", "index", "none"])
 @pytest.mark.parametrize("file", ["", "model.safetensors"], ids=["folder", "file"])
 def test_a_local_copy_in_timms_layout(tmp_path: Path, classified: Any, names: Any, file: str) -> None:
-    theirs = shaken(timm.create_model("resnet10t", num_classes=2))
+    theirs = randomised(timm.create_model("resnet10t", num_classes=2))
     theirs.pretrained_cfg |= {"mean": (0.1, 0.2, 0.3), "input_size": (3, 96, 96), "crop_pct": 0.9, "license": "mit"}
     config = {} if names is None else {"label_names": names}
     timm.models.save_for_hf(theirs, str(tmp_path), model_config=config, safe_serialization=True)
@@ -169,7 +169,7 @@ def test_an_older_flat_config_is_read(tmp_path: Path, small: Any) -> None:
     assert fetch(str(tmp_path))[1].preprocessing == Preprocessing((0.5,) * 3, (0.25,) * 3, 64, "bicubic", 1.0)
 
 
-def test_a_config_of_something_else_says_nothing(tmp_path: Path, small: Any) -> None:
+def test_another_kind_of_config_is_ignored(tmp_path: Path, small: Any) -> None:
     torch.save(small, tmp_path / "x.pth")
     (tmp_path / "config.json").write_text('{"model_type": "resnet"}')
     assert not fetch(str(tmp_path / "x.pth"))[1].stated
@@ -180,7 +180,7 @@ def test_a_config_of_something_else_says_nothing(tmp_path: Path, small: Any) -> 
 
 
 class Hub(http.server.SimpleHTTPRequestHandler):
-    """Answers for a file as the hub does."""
+    """Serves a file as the hub does."""
 
     def translate_path(self, path: str) -> str:
         return str(Path(self.directory) / path.rpartition("/")[2])
@@ -196,9 +196,9 @@ class Hub(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
-def test_timms_file_is_downloaded_by_huggingface_hub_itself(tmp_path: Path) -> None:
-    """From a server that has the older form alone, in a process of its own: the hub's address is read on import."""
-    theirs = shaken(timm.create_model("resnet10t"))
+def test_timms_file_is_downloaded_by_huggingface_hub(tmp_path: Path) -> None:
+    """Uses a server that only has the older form, in a new process, since the hub's address is read on import."""
+    theirs = randomised(timm.create_model("resnet10t"))
     timm.models.save_for_hf(theirs, str(tmp_path / "served"), safe_serialization=False)
     script = f"""
 import torch, resnet_tl
