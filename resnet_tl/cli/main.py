@@ -15,6 +15,7 @@ from resnet_tl.tracking.terminal import terminal_log
 
 VERBS = {
     "fit": "train: fine-tune a network on your images",
+    "check": "list every fault of a recipe, without data",
     "plan": "show what a recipe trains, when and how fast, or suggest a learning rate",
     "validate": "evaluate a run, a checkpoint, or a recipe's weights on the validation images",
     "test": "the same on the test images",

@@ -210,7 +210,7 @@ class Network(nn.Module):
 
 def build(backbone: Backbone, neck: NeckFactory | None, head: HeadFactory, classes: Sequence[str]) -> Network:
     """Builds a network with random weights, channels-last. `resnet_tl.weights` loads weights into it."""
-    trunk = _trunk(backbone)
+    trunk = build_trunk(backbone)
     levels = trunk.feature_info
     neck_module = None if neck is None else neck(levels)
     head_module = head(levels if neck_module is None else neck_module.feature_info, list(classes))
@@ -230,7 +230,8 @@ def _is_divisible(trunk: Trunk) -> TypeGuard[DivisibleTrunk]:
     return hasattr(trunk, "level_after")
 
 
-def _trunk(backbone: Backbone) -> Trunk:
+def build_trunk(backbone: Backbone) -> Trunk:
+    """Builds the trunk of a recipe, with random weights."""
     options = {
         "in_channels": backbone.in_channels,
         "output_stride": backbone.output_stride,

@@ -59,11 +59,42 @@ def resolve(tree: Node, section: Section) -> dict[str, Any]:
 
 
 def examine(tree: Node, section: Section) -> tuple[dict[str, Any], list[str]]:
-    """The recipe as far as it is right, and what is wrong with it. A wrong value, or one in which something is wrong,
-    is left out."""
+    """The sections in which nothing is wrong, and every fault of the others."""
     resolver = _Resolver()
     resolved = resolver.mapping(tree, section.fields, ())
     return {key: value for key, value in resolved.items() if value is not _WRONG}, resolver.faults
+
+
+def part(tree: Node, section: Section, at: Place) -> Any:
+    """The resolved value at a place, for whoever needs it though others are wrong: None if it is wrong itself, of a
+    mapping the keys that are right.
+
+    Raises KeyError if there is no such place in this recipe.
+    """
+    resolver, node, fields, hint = _Resolver(), tree, section.fields, None
+    for index, key in enumerate(at):
+        if key == "init_args":
+            continue
+        if isinstance(node.value, list):
+            node, hint = node.value[int(key)], item_of(hint)
+        else:
+            field = fields[key]
+            node, hint = _over_default(_given(node, fields).get(key), field, node.where), field.hint
+        factory, mapping = factory_of(hint), mapping_of(hint)
+        if factory is not None and "init_args" in at[index + 1 : index + 2]:
+            opened = resolver.open(node, factory, at[: index + 1])
+            if opened is None:
+                return None
+            node, fields = opened.init_args, opened.fields
+        elif mapping is not None and isinstance(node.value, dict):
+            fields = fields_of(mapping)
+        elif index < len(at) - 1 and not isinstance(node.value, list):
+            raise KeyError(key)
+    mapping = mapping_of(hint)
+    if mapping is not None and isinstance(node.value, dict):
+        return {key: value for key, value in resolver.mapping(node, fields, at).items() if value is not _WRONG}
+    value = resolver.value(node, hint, at)
+    return None if resolver.faults else value
 
 
 def options(tree: Node, fields: dict[str, Field], at: Place = ()) -> Iterator[tuple[Place, Field, Node]]:

@@ -12,11 +12,13 @@ import numpy as np
 from resnet_tl.data.base import ImageData
 from resnet_tl.recipe import shipped
 from resnet_tl.recipe.build import instantiate
+from resnet_tl.recipe.faults import in_order, raise_if_any
 from resnet_tl.recipe.node import Node, overlay
 from resnet_tl.recipe.read import override, read
-from resnet_tl.recipe.resolve import resolve
+from resnet_tl.recipe.resolve import examine
 from resnet_tl.recipe.values import as_node
 from resnet_tl.run.sections import sections
+from resnet_tl.run.training_faults import training_faults
 from resnet_tl.tasks.base import Task
 
 Recipe = dict[str, Any]
@@ -33,20 +35,43 @@ CHANGEABLE_ON_RESUME = (
 )  # fmt: skip
 
 
-def tree_of(recipes: Iterable[RecipeSource], overrides: Overrides) -> Node:
-    """Overlays the recipes in order, and the overrides on top."""
-    layers = [_read(recipe) for recipe in recipes]
+def tree_of(recipes: Iterable[RecipeSource], overrides: Overrides, duplicates: list[str] | None = None) -> Node:
+    """Overlays the recipes in order, and the overrides on top.
+
+    duplicates: takes a sentence for each duplicate key, which is an error without.
+    """
+    layers = [_read(recipe, duplicates) for recipe in recipes]
     layers += [_override(key, value) for key, value in overrides]
     return reduce(overlay, layers, Node({}, "the recipe"))
 
 
-def compose(recipes: Iterable[RecipeSource], overrides: Overrides = ()) -> Recipe:
+def compose(recipes: Iterable[RecipeSource], overrides: Overrides = (), *, training: bool = False) -> Recipe:
     """Returns the resolved recipe.
 
+    training: whether its network, plan, optimizer and schedule are checked too, as far as they need no data.
+
     Raises:
-        RecipeError: in one sentence, the first fault.
+        RecipeError: every fault; a single one in one sentence.
     """
-    return resolve(tree_of(recipes, overrides), sections())
+    recipe, faults = _examine(recipes, overrides, training)
+    raise_if_any(faults)
+    return recipe
+
+
+def faults_of(recipes: Iterable[RecipeSource], overrides: Overrides = (), *, training: bool = False) -> list[str]:
+    """Every fault for which `compose` raises, those of a file in the order of its lines.
+
+    Raises:
+        RecipeError: a recipe cannot be read at all.
+    """
+    return in_order(_examine(recipes, overrides, training)[1])
+
+
+def _examine(recipes: Iterable[RecipeSource], overrides: Overrides, training: bool) -> tuple[Recipe, list[str]]:
+    duplicates: list[str] = []
+    tree = tree_of(recipes, overrides, duplicates)
+    recipe, faults = examine(tree, sections())
+    return recipe, [*duplicates, *faults, *(training_faults(tree) if training else [])]
 
 
 def label_of(recipe: RecipeSource) -> str:
@@ -65,11 +90,12 @@ def build_task(recipe: Recipe, classes: list[str]) -> Task:
     return task
 
 
-def _read(recipe: RecipeSource) -> Node:
+def _read(recipe: RecipeSource, duplicates: list[str] | None) -> Node:
     if isinstance(recipe, Mapping):
         return as_node(dict(recipe), "the recipe")
     name = label_of(recipe)
-    return read(shipped.find(name), name if Path(name).is_file() else f"{name.removesuffix('.yaml')}.yaml")
+    label = name if Path(name).is_file() else f"{name.removesuffix('.yaml')}.yaml"
+    return read(shipped.find(name), label, duplicates)
 
 
 def _override(key: str, value: Any) -> Node:

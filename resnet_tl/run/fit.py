@@ -43,7 +43,7 @@ def _start(
 ) -> RunFolder:
     if not recipes:
         raise RecipeError("fit needs a recipe: a file, or a name that `resnet-tl recipes list` shows")
-    recipe, name = compose(recipes, overrides), label_of(recipes[0])
+    recipe, name = compose(recipes, overrides, training=True), label_of(recipes[0])
     unfinished = find_unfinished(recipe, name, folder) if look_for_one else None
     if unfinished is None:
         return train(recipe, lambda: start_run(name, folder))

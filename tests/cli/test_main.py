@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (a table: a command and its sentence a line)
 """The command as such: help, exit codes, sentences instead of tracebacks."""
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from resnet_tl import __version__
 from resnet_tl.cli import main as command
 from resnet_tl.errors import DataError, UserError
 
-VERBS = ["fit", "plan", "validate", "test", "predict", "recipes"]
+VERBS = ["fit", "check", "plan", "validate", "test", "predict", "recipes"]
 
 
 class Broken:
@@ -55,15 +56,15 @@ def test_version(resnet_tl: Callable[..., Any]) -> None:
     [
         (
             "fitt -c x",
-            "no verb 'fitt': expected fit, plan, validate, test, predict, data, recipes; did you mean 'fit'?",
+            "no verb 'fitt': expected fit, check, plan, validate, test, predict, data, recipes; did you mean 'fit'?",
         ),
         (
             "-c x",
-            "which verb? expected one of fit, plan, validate, test, predict, data, recipes: resnet-tl fit -c RECIPE",
+            "which verb? expected one of fit, check, plan, validate, test, predict, data, recipes: resnet-tl fit -c RECIPE",
         ),
         (
             "--data.root x",
-            "which verb? expected one of fit, plan, validate, test, predict, data, recipes: resnet-tl fit -c RECIPE",
+            "which verb? expected one of fit, check, plan, validate, test, predict, data, recipes: resnet-tl fit -c RECIPE",
         ),
     ],
 )
