@@ -50,3 +50,18 @@ def save(tmp_path: Path) -> Callable[[str, bytes], str]:
         return str(path)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def class_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of 12, 8 and 5 images, each of one brightness, so that a batch shows which images it has."""
+    root = tmp_path_factory.mktemp("photos")
+    shade = 0
+    for name, count in {"cat": 12, "dog": 8, "emu": 5}.items():
+        (root / name).mkdir()
+        for i in range(count):
+            shade += 9
+            image = np.full((40 + i, 50, 3), shade, np.uint8)
+            image[:, : 5 + i] //= 2
+            cv2.imwrite(str(root / name / f"{i}.png"), image)
+    return root

@@ -1,4 +1,4 @@
-"""Data modules: batches that depend on nothing but seed, epoch and image; splits; what they say of themselves."""
+"""What all data modules share: reproducible batches, splits, notes, broken images, and Lightning."""
 
 from __future__ import annotations
 
@@ -9,32 +9,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import cv2
 import lightning as L
-import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from resnet_tl.data.classification import ClassificationData, ImageFolder, ImageTable
+from resnet_tl.data.classification import ClassificationData, ImageFolder
 from resnet_tl.data.loading.samplers import TrainSampler
 from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.structures.records import Batch
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes of 12, 8 and 5 images, each of one brightness, so that a batch tells which images it holds."""
-    root = tmp_path_factory.mktemp("photos")
-    shade = 0
-    for name, count in {"cat": 12, "dog": 8, "emu": 5}.items():
-        (root / name).mkdir()
-        for i in range(count):
-            shade += 9
-            image = np.full((40 + i, 50, 3), shade, np.uint8)
-            image[:, : 5 + i] //= 2
-            cv2.imwrite(str(root / name / f"{i}.png"), image)
-    return root
 
 
 def folder(root: Path, **options: Any) -> ImageFolder:
@@ -47,7 +30,7 @@ def epoch_of(loader: DataLoader[Batch], epoch: int = 0) -> list[Batch]:
     return list(loader)
 
 
-def same(first: list[Batch], second: list[Batch]) -> bool:
+def equal(first: list[Batch], second: list[Batch]) -> bool:
     return len(first) == len(second) and all(
         torch.equal(vars(one)[name], vars(other)[name])
         for one, other in zip(first, second, strict=True)
@@ -55,88 +38,45 @@ def same(first: list[Batch], second: list[Batch]) -> bool:
     )
 
 
-def test_a_folder_becomes_batches(photos: Path) -> None:
-    data = folder(photos)
-    assert (data.classes, data.multi_label, data.channels) == (["cat", "dog", "emu"], False, 3)
-    assert data.class_counts().tolist() == [10, 6, 4]
-    batches = epoch_of(data.train_dataloader())
-    assert [len(batch) for batch in batches] == [4, 4, 4, 4, 4]
-    assert batches[0].images.shape == (4, 3, 16, 16)
-    assert batches[0].images.dtype == torch.uint8
-    listing = data.listings["train"]
-    for batch in batches:
-        assert batch.targets.tolist() == [listing[i].target for i in batch.indices.tolist()]
-    validated = torch.cat([batch.indices for batch in epoch_of(data.val_dataloader())])
-    assert validated.tolist() == [0, 1, 2, 3, 4]
-
-
 @pytest.mark.parametrize(("start", "numbers"), [("fork", (1, 2)), ("spawn", (2,))])
-def test_any_number_of_workers_gives_the_same_images_anew_in_each_epoch(
-    photos: Path, start: str, numbers: tuple[int, ...]
+def test_images_are_the_same_for_any_workers_and_differ_between_epochs(
+    class_photos: Path, start: str, numbers: tuple[int, ...]
 ) -> None:
     def two_epochs(workers: int) -> list[list[Batch]]:
-        loader = folder(photos, augment="strong", num_workers=workers, multiprocessing=start).train_dataloader()
+        loader = folder(class_photos, augment="strong", num_workers=workers, multiprocessing=start).train_dataloader()
         return [epoch_of(loader, 0), epoch_of(loader, 1)]
 
     alone = two_epochs(0)
-    assert not same(alone[0], alone[1])
+    assert not equal(alone[0], alone[1])
     for workers in numbers:
         with_workers = two_epochs(workers)
-        assert same(alone[0], with_workers[0])
-        assert same(alone[1], with_workers[1])
+        assert equal(alone[0], with_workers[0])
+        assert equal(alone[1], with_workers[1])
 
 
-def test_iterating_draws_nothing_from_the_global_generator(photos: Path) -> None:
+def test_iterating_does_not_advance_the_global_generator(class_photos: Path) -> None:
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    data = folder(photos)
+    data = folder(class_photos)
     epoch_of(data.train_dataloader())
     epoch_of(data.val_dataloader())
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_balanced_draws_each_class_equally_often(photos: Path) -> None:
-    data = folder(photos, balanced=True, augment="strong")
-    batches = epoch_of(data.train_dataloader())
-    counts = torch.bincount(torch.cat([batch.targets for batch in batches]))
-    assert counts.max() - counts.min() <= 1
-    drawn: dict[int, list[bytes]] = {}
-    for batch in batches:
-        for index, image in zip(batch.indices.tolist(), batch.images, strict=True):
-            drawn.setdefault(index, []).append(image.numpy().tobytes())
-    assert any(len(views) > 1 for views in drawn.values())
-    assert all(len(set(views)) == len(views) for views in drawn.values())
-
-
-def test_balanced_multi_label_draws_rare_classes_more_often(photos: Path) -> None:
-    names = [f"{path.parent.name}/{path.name}" for path in sorted(photos.glob("*/*.png"))]
-    rare = {names[0]: "rare|common", names[1]: "rare"}
-    table = photos / "set.csv"
-    table.write_text("path,label\n" + "".join(f"{name},{rare.get(name, 'common')}\n" for name in names))
-    options: dict[str, Any] = {"image_size": 16, "batch_size": 4, "num_workers": 0, "seed": 0, "val_fraction": 0.1}
-    data = ImageTable(str(table), balanced=True, **options)
-    targets = torch.cat([batch.targets for batch in epoch_of(data.train_dataloader())])
-    table.unlink()
-    assert data.multi_label
-    assert targets.shape[1] == 2
-    assert targets.dtype == torch.float32
-    assert targets[:, data.classes.index("rare")].mean() > 0.3
-
-
-def test_seeds_split_and_folds(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seeds_split_and_folds(class_photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def validated(**options: Any) -> list[str]:
-        return folder(photos, **options).listings["val"].keys()
+        return folder(class_photos, **options).listings["val"].keys()
 
     assert validated() == validated()
     assert validated(seed=1) != validated()
     monkeypatch.setenv("PL_GLOBAL_SEED", "1")
     assert validated(seed=None) == validated(seed=1)
     folds = [validated(folds=5, fold=fold) for fold in range(5)]
-    assert sorted(chain(*folds)) == [f"{p.parent.name}/{p.name}" for p in sorted(photos.glob("*/*"))]
+    assert sorted(chain(*folds)) == [f"{p.parent.name}/{p.name}" for p in sorted(class_photos.glob("*/*"))]
 
 
-def test_the_written_split_holds_every_image(photos: Path, tmp_path: Path) -> None:
-    data = folder(photos)
+def test_the_written_split_lists_every_image(class_photos: Path, tmp_path: Path) -> None:
+    data = folder(class_photos)
     data.write_split(tmp_path / "split.csv")
     lines = (tmp_path / "split.csv").read_text().splitlines()
     assert lines[0] == "key,class,split"
@@ -144,9 +84,9 @@ def test_the_written_split_holds_every_image(photos: Path, tmp_path: Path) -> No
     assert sum(line.endswith(",val") for line in lines) == len(data.listings["val"]) == 5
 
 
-def test_a_test_split_alone_serves_validation_and_test_but_not_training(photos: Path, tmp_path: Path) -> None:
+def test_a_test_split_is_also_validated_on_but_not_trained_on(class_photos: Path, tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
-    (tmp_path / "set" / "test").symlink_to(photos)
+    (tmp_path / "set" / "test").symlink_to(class_photos)
     data = folder(tmp_path / "set")
     for loader in (data.val_dataloader(), data.test_dataloader(), data.predict_dataloader()):
         assert sum(len(batch) for batch in loader) == 25
@@ -155,59 +95,28 @@ def test_a_test_split_alone_serves_validation_and_test_but_not_training(photos: 
         data.train_dataloader()
 
 
-def test_notes_tell_the_sizes(photos: Path) -> None:
-    assert folder(photos).notes == [f"{photos}: 20 train, 5 val (split here); no test split: val is used"]
-    assert folder(photos, val_fraction=1.0).notes == [f"{photos}: 25 val (split here); no test split: val is used"]
+def test_notes_give_the_sizes_of_splits(class_photos: Path) -> None:
+    for options, sizes in (({}, "20 train, 5 val"), ({"val_fraction": 1.0}, "25 val")):
+        note = f"{class_photos}: {sizes} (split here); no test split: val is used"
+        assert folder(class_photos, **options).notes == [note]
 
 
-def test_notes_tell_which_classes_a_split_lacks(photos: Path, tmp_path: Path) -> None:
+def test_notes_name_the_classes_missing_in_a_split(class_photos: Path, tmp_path: Path) -> None:
     for split, names in {"train": ["cat", "dog", "emu"], "val": ["dog"]}.items():
         for name in names:
-            shutil.copytree(photos / name, tmp_path / split / name)
+            shutil.copytree(class_photos / name, tmp_path / split / name)
     assert folder(tmp_path).notes[1:] == [f"{tmp_path}: no image in val shows cat, emu"]
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_views_and_channels(photos: Path, channels: int) -> None:
-    data = folder(photos, channels=channels, crops=10, scales=(16, 20))
-    assert next(iter(data.test_dataloader())).images.shape == (4 * 20, channels, 16, 16)
-
-
-def test_own_transforms_take_the_presets_place(photos: Path) -> None:
-    steps = [{"class_path": "Resize", "init_args": {"height": 12, "width": 20}}]
-    data = folder(photos, train_transforms=steps, eval_transforms=steps)
-    assert next(iter(data.train_dataloader())).images.shape == (4, 3, 12, 20)
-    assert next(iter(data.val_dataloader())).images.shape == (4, 3, 12, 20)
-
-
-def spoil(photos: Path, copy: Path) -> None:
-    """The same images, but one."""
-    shutil.copytree(photos, copy, dirs_exist_ok=True)
+def with_broken_image(class_photos: Path, copy: Path) -> None:
+    """The same images, one of them broken."""
+    shutil.copytree(class_photos, copy, dirs_exist_ok=True)
     (copy / "cat" / "3.png").write_bytes(b"no image")
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_the_cache_is_written_once_and_shows_evaluation_the_same(
-    photos: Path, tmp_path: Path, workers: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    plain = epoch_of(folder(photos).val_dataloader())
-    copy = tmp_path / "photos"
-    shutil.copytree(photos, copy)
-    data = folder(copy, cache="resized", cache_dir=str(tmp_path / "cache"), num_workers=workers)
-    assert not (tmp_path / "cache").exists()
-    with caplog.at_level("INFO", logger="resnet_tl"):
-        assert same(epoch_of(data.val_dataloader()), plain)
-    assert len(list((tmp_path / "cache").glob("*.images"))) == 1
-    assert caplog.messages[0].startswith("Writing 25 resized images")
-    first, second = epoch_of(data.train_dataloader(), 0), epoch_of(data.train_dataloader(), 1)
-    assert not same(first, second)
-    folder(copy, cache="resized", cache_dir=str(tmp_path / "cache")).prepare_data()
-    assert len(list((tmp_path / "cache").glob("*.images"))) == 1
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_broken_image_is_named_or_skipped(photos: Path, tmp_path: Path, workers: int) -> None:
-    spoil(photos, tmp_path)
+def test_a_broken_image_is_named_or_skipped(class_photos: Path, tmp_path: Path, workers: int) -> None:
+    with_broken_image(class_photos, tmp_path)
     with pytest.raises(DataError) as caught:
         epoch_of(folder(tmp_path, num_workers=workers, val_fraction=1.0).val_dataloader())
     assert f"{tmp_path}/cat/3.png" in str(caught.value).strip().splitlines()[-1]
@@ -216,8 +125,8 @@ def test_a_broken_image_is_named_or_skipped(photos: Path, tmp_path: Path, worker
     assert sorted(index for index in indices if index >= 0) == [i for i in range(25) if i != 5]
 
 
-def test_skipped_images_are_told(photos: Path, tmp_path: Path) -> None:
-    spoil(photos, tmp_path)
+def test_skipped_images_are_listed(class_photos: Path, tmp_path: Path) -> None:
+    with_broken_image(class_photos, tmp_path)
     data = folder(tmp_path, num_workers=1, on_error="skip", val_fraction=0.01)
     assert data.skipped() == []
     batches = epoch_of(data.train_dataloader())
@@ -226,7 +135,7 @@ def test_skipped_images_are_told(photos: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"image_size": 0}, "data.image_size must be int in"),
         ({"batch_size": 0}, "data.batch_size must be int in"),
@@ -235,13 +144,13 @@ def test_skipped_images_are_told(photos: Path, tmp_path: Path) -> None:
         ({"folds": 5, "fold": 5}, "data.folds is 5 and data.fold 5"),
     ],
 )
-def test_wrong_options_are_refused(photos: Path, options: dict[str, Any], says: str) -> None:
-    with pytest.raises(RecipeError, match=says):
-        folder(photos, **options)
+def test_wrong_options_are_refused(class_photos: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        folder(class_photos, **options)
 
 
 class Records(L.LightningModule):
-    """Trains one number and keeps what it was shown."""
+    """Trains one number and records its batches."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -271,25 +180,25 @@ def fit(data: ClassificationData, epochs: int, folder: Path, resume: Path | None
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_lightning_sets_the_epoch_and_a_resumed_run_goes_on_in_its_order(
-    photos: Path, tmp_path: Path, workers: int
+def test_lightning_sets_the_epoch_and_a_resumed_run_continues_its_order(
+    class_photos: Path, tmp_path: Path, workers: int
 ) -> None:
-    whole = fit(folder(photos, num_workers=workers), 3, tmp_path)
+    whole = fit(folder(class_photos, num_workers=workers), 3, tmp_path)
     assert [epoch for epoch, _, _ in whole.seen] == [0] * 5 + [1] * 5 + [2] * 5
     assert len({tuple(indices) for _, indices, _ in whole.seen}) == 15
-    fit(folder(photos, num_workers=workers), 2, tmp_path)
-    resumed = fit(folder(photos, num_workers=workers), 3, tmp_path, resume=tmp_path / "end.ckpt")
+    fit(folder(class_photos, num_workers=workers), 2, tmp_path)
+    resumed = fit(folder(class_photos, num_workers=workers), 3, tmp_path, resume=tmp_path / "end.ckpt")
     assert resumed.seen == whole.seen[10:]
 
 
-def test_overfit_batches_would_replace_the_samplers(photos: Path, tmp_path: Path) -> None:
+def test_overfit_batches_would_replace_the_samplers(class_photos: Path, tmp_path: Path) -> None:
     trainer = L.Trainer(overfit_batches=1, accelerator="cpu", logger=False, default_root_dir=tmp_path)
     with pytest.raises(RecipeError, match=r"trainer.overfit_batches is 1, which replaces the samplers"):
-        trainer.fit(Records(), folder(photos))
+        trainer.fit(Records(), folder(class_photos))
 
 
-def test_lightning_must_not_shard_what_is_sharded(photos: Path) -> None:
-    data = folder(photos)
+def test_lightning_must_not_shard_again(class_photos: Path) -> None:
+    data = folder(class_photos)
     data.trainer = L.Trainer(accelerator="cpu", devices=2, strategy="ddp", logger=False, barebones=True)
     with pytest.raises(RecipeError, match=r"use_distributed_sampler=False"):
         data.val_dataloader()

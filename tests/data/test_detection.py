@@ -20,7 +20,7 @@ from resnet_tl.structures.records import Batch, Preprocessing
 SAMPLES = shipped_root() / "data" / "samples" / "detection"
 
 
-def assert_in_order(batch: Batch, data: DetectionData) -> None:
+def check_batch(batch: Batch, data: DetectionData) -> None:
     targets, sizes = batch.targets, batch.sizes
     height, width = batch.images.shape[2:]
     assert batch.images.dtype == torch.uint8
@@ -38,19 +38,19 @@ def assert_in_order(batch: Batch, data: DetectionData) -> None:
     assert ((targets.labels >= 0) & (targets.labels < len(data.classes))).all()
 
 
-def test_our_samples_as_batches() -> None:
+def test_samples_as_batches() -> None:
     data = CocoDetection(str(SAMPLES), image_size=64, batch_size=6, num_workers=0, scale=(0.5, 2.0))
     assert data.classes == ["bird", "car", "cat", "horse", "truck"]
     assert data.codes == [1, 2, 3, 4, 5]
     assert data.class_counts().tolist() == [10, 14, 15, 14, 10]
     seen = 0
     for batch in data.train_dataloader():
-        assert_in_order(batch, data)
+        check_batch(batch, data)
         assert len(batch.targets.masks) == len(batch.targets)
         seen += len(batch)
     assert seen == 24, "the one that shows nothing too"
     for batch in data.val_dataloader():
-        assert_in_order(batch, data)
+        check_batch(batch, data)
         assert (batch.sizes == torch.tensor([64, 80])).all()
         assert (batch.original_sizes == torch.tensor([128, 160])).all()
 
@@ -64,7 +64,7 @@ def test_blood_cells(shared_data: Path) -> None:
     assert "BloodImage_00338.xml: object 13 (RBC) at [504, 337, 504, 337]" in degenerate
     assert "BloodImage_00343.xml: object 4 (RBC) at [181, 329, 181, 329]" in degenerate
     batch = next(iter(data.train_dataloader()))
-    assert_in_order(batch, data)
+    check_batch(batch, data)
     assert batch.targets.masks is None
     assert (batch.sizes == torch.tensor([320, 427])).all()
 
@@ -76,7 +76,7 @@ def test_coco_itself(shared_data: Path) -> None:
     (note,) = data.notes[:1]
     assert note == f"{shared_data}/coco128: 128 val (split here); no test split: val is used"
     (batch,) = data.val_dataloader()
-    assert_in_order(batch, data)
+    check_batch(batch, data)
     assert len(batch.targets) == 939
     assert batch.targets.crowd.sum() == 10
     assert len(set(batch.targets.image.tolist())) == 126, "two images show nothing"
@@ -101,7 +101,7 @@ def contents(data: DetectionData, epochs: int = 1) -> list[tuple[Any, ...]]:
     return seen
 
 
-def test_any_number_of_workers_gives_the_same_objects_anew_in_each_epoch() -> None:
+def test_objects_are_the_same_for_any_workers_and_differ_between_epochs() -> None:
     options = {"augment": "medium", "scale": (0.5, 2.0), "mosaic": 0.5, "copy_paste": 0.5}
     expected = contents(samples(**options), epochs=2)
     assert len(set(expected)) == len(expected) == 10
@@ -109,7 +109,7 @@ def test_any_number_of_workers_gives_the_same_objects_anew_in_each_epoch() -> No
         assert contents(samples(**options, num_workers=workers), epochs=2) == expected
 
 
-def test_mosaic_and_copy_paste_show_more_objects() -> None:
+def test_mosaic_and_copy_paste_give_more_objects() -> None:
     def objects(**options: Any) -> int:
         return sum(len(batch.targets) for batch in samples(**options).train_dataloader())
 
@@ -117,7 +117,7 @@ def test_mosaic_and_copy_paste_show_more_objects() -> None:
     assert objects(mosaic=1.0) > 1.5 * alone
     assert alone * 1.1 < objects(copy_paste=1.0) < 2 * alone
     for batch in samples(mosaic=1.0, copy_paste=1.0, scale=(0.3, 2.0)).train_dataloader():
-        assert_in_order(batch, samples())
+        check_batch(batch, samples())
 
 
 def test_training_batches_are_of_about_one_aspect_ratio(tmp_path: Path) -> None:
@@ -139,25 +139,25 @@ def test_training_batches_are_of_about_one_aspect_ratio(tmp_path: Path) -> None:
     assert padding(grouped=True) < 0.85 * padding(grouped=False)
 
 
-def test_listed_transforms_take_the_presets_place() -> None:
+def test_listed_transforms_replace_the_presets() -> None:
     steps = [
         {"class_path": "RandomCrop", "init_args": {"height": 48, "width": 80}},
         {"class_path": "HorizontalFlip", "init_args": {"p": 0.5}},
     ]
     data = samples(train_transforms=steps)
     for batch in data.train_dataloader():
-        assert_in_order(batch, data)
+        check_batch(batch, data)
         assert (batch.sizes == torch.tensor([48, 80])).all()
 
 
-def test_evaluation_says_how_it_shows_images() -> None:
-    shown = samples(image_size=80).evaluation_preprocessing(Preprocessing(mean=(0.1,), std=(0.2,)))
-    assert shown == Preprocessing(mean=(0.1,), std=(0.2,), size=80, max_size=133, crop=1.0)
+def test_evaluation_preprocessing() -> None:
+    used = samples(image_size=80).evaluation_preprocessing(Preprocessing(mean=(0.1,), std=(0.2,)))
+    assert used == Preprocessing(mean=(0.1,), std=(0.2,), size=80, max_size=133, crop=1.0)
     assert samples(image_size=80, max_size=90).evaluation_preprocessing(Preprocessing()).max_size == 90
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"image_size": 0}, "data.image_size must be int in"),
         ({"max_size": 10}, "data.max_size is 10; expected data.image_size 64 or more"),
@@ -168,8 +168,8 @@ def test_evaluation_says_how_it_shows_images() -> None:
         ({"eval_transforms": []}, "data.eval_transforms: detection evaluates whole images"),
     ],
 )
-def test_wrong_options_are_refused(options: dict[str, Any], says: str) -> None:
-    with pytest.raises(UserError, match=says):
+def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         samples(**options)
 
 
@@ -208,17 +208,17 @@ def test_in_evaluation_a_broken_image_is_a_filler_without_objects(broken: Path) 
     (batch,) = data.val_dataloader()
     assert (batch.indices == -1).nonzero().flatten().tolist() == [3, 7]
     assert not torch.isin(batch.targets.image, torch.tensor([3, 7])).any()
-    assert_in_order(batch, data)
+    check_batch(batch, data)
 
 
-def test_an_image_that_changes_its_size_meanwhile_is_named(broken: Path) -> None:
+def test_an_image_that_has_changed_its_size_is_named(broken: Path) -> None:
     data = CocoDetection(str(broken), image_size=64, batch_size=8, num_workers=0)
     Image.new("RGB", (161, 128)).save(broken / "images" / "val_02.png")
     with pytest.raises(DataError, match=r"val_02.png: is 161 x 128 pixels, but was 160 x 128 when the annotations"):
         list(data.val_dataloader())
 
 
-def test_without_a_split_a_stratified_share_is_parted_and_written(broken: Path, tmp_path: Path) -> None:
+def test_without_a_split_a_stratified_share_is_split_off_and_written(broken: Path, tmp_path: Path) -> None:
     (broken / "instances_val.json").unlink()
     (broken / "instances_train.json").rename(broken / "all.json")
     data = CocoDetection(str(broken), val_fraction=0.25, seed=3)
@@ -235,7 +235,7 @@ def test_without_a_split_a_stratified_share_is_parted_and_written(broken: Path, 
     assert CocoDetection(str(broken), folds=4, fold=1).listings["val"].keys() != data.listings["val"].keys()
 
 
-def test_boxes_turn_with_an_image_that_its_exif_data_turn(tmp_path: Path) -> None:
+def test_boxes_rotate_with_an_image_that_its_exif_data_rotate(tmp_path: Path) -> None:
     pixels = np.zeros((40, 80, 3), np.uint8)
     pixels[5:15, 20:60] = 255
     exif = Image.Exif()
@@ -266,7 +266,7 @@ def test_yolo_as_batches(tmp_path: Path) -> None:
         (tmp_path / "labels" / f"{number}.txt").write_text("1 0.5 0.5 0.2 0.2\n")
     data = YoloDetection(str(tmp_path), image_size=30, batch_size=4, num_workers=0, val_fraction=1)
     (batch,) = data.val_dataloader()
-    assert_in_order(batch, data)
+    check_batch(batch, data)
     assert batch.targets.boxes.tolist() == [[16, 12, 24, 18]] * 4
     assert batch.targets.labels.tolist() == [1] * 4
     assert "shows cat" in "".join(data.notes)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_tl.data.segmentation import CocoSegmentation
 from resnet_tl.data.sources.painted_masks import read_coco_masks, read_tool_masks
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import IGNORE
@@ -29,7 +28,7 @@ def thing(number: int, category: int, at: tuple[int, int, int], **more: Any) -> 
 
 
 def write(root: Path, annotations: list[Any]) -> Path:
-    """Of two images, the second one empty."""
+    """Writes two images, the second one without objects."""
     categories = [{"id": 44, "name": "dog"}, {"id": 2, "name": "cat"}, {"id": 50, "name": "sofa"}]
     images = [{"id": n, "file_name": f"{n}.png", "width": 30, "height": 20} for n in (1, 2)]
     document = {"images": images, "annotations": annotations, "categories": categories}
@@ -39,7 +38,7 @@ def write(root: Path, annotations: list[Any]) -> Path:
     return root
 
 
-def test_small_objects_lie_over_large_ones_and_crowds_count_nowhere(tmp_path: Path) -> None:
+def test_small_objects_are_painted_over_large_ones_and_crowds_ignored(tmp_path: Path) -> None:
     crowd = {"size": [20, 30], "counts": [400, 200]}  # all columns from 20 on
     annotations = [
         thing(1, 44, (4, 4, 3)),
@@ -67,26 +66,6 @@ def test_small_objects_lie_over_large_ones_and_crowds_count_nowhere(tmp_path: Pa
 def test_boxes_alone_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="its objects have only boxes; expected polygons or run lengths"):
         read_coco_masks(str(write(tmp_path, [thing(1, 2, (2, 2, 10), segmentation=[])])))
-
-
-def test_batches_of_our_own_samples() -> None:
-    data = CocoSegmentation(str(SAMPLES), image_size=64, batch_size=4, num_workers=0)
-    batch = next(iter(data.train_dataloader()))
-    assert batch.images.shape == (4, 3, 64, 64)
-    assert batch.targets.shape == (4, 64, 64)
-    shown = set(np.unique(batch.targets.numpy()).tolist())
-    assert shown - {0, IGNORE}
-    assert shown <= {*range(len(data.classes)), IGNORE}
-    assert len(data.colours) == len(data.pixels) == len(data.classes)
-    with pytest.raises(DataError, match="cat"):
-        CocoSegmentation(str(SAMPLES), classes=["background", "cat"])
-
-
-def test_coco128_is_painted(shared_data: Path) -> None:
-    data = CocoSegmentation(str(shared_data / "coco128"), num_workers=0)
-    assert len(data.classes) == 81
-    assert data.pixels.argmax() == 0
-    assert data.classes[data.pixels[1:].argmax() + 1] == "person"
 
 
 def test_polygons_of_an_annotation_tool_are_painted(tmp_path: Path) -> None:
