@@ -111,7 +111,7 @@ def read(path: str | Path) -> Bundle:
         preprocessing=Preprocessing(**ours["preprocessing"]),
         eval_transforms=ours["eval_transforms"],
         colours=ours["colours"],
-        codes=ours.get("codes"),  # added after version 1 of the format
+        codes=ours.get("codes"),  # files of the same version may lack it
         epoch=checkpoint["epoch"],
         step=checkpoint["global_step"],
     )

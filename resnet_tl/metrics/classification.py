@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 
 from resnet_tl.metrics.multiclass import MultiClassCounts, MultiClassResults
 from resnet_tl.metrics.multilabel import MultiLabelResults, MultiLabelStore
+from resnet_tl.metrics.per_class import Tables
 
 CONFUSION = 1000
 """Classes at most, for which there is a confusion matrix."""
@@ -51,7 +50,7 @@ class ClassificationMetrics(nn.Module):
         results = self.results()
         return results.scores() if isinstance(results, MultiClassResults) else results.scores(thresholds)
 
-    def tables(self, thresholds: Tensor | None = None) -> dict[str, Any]:
+    def tables(self, thresholds: Tensor | None = None) -> Tables:
         """Returns `per_class`, one dict per class with its name, number of images, precision, recall (the accuracy of
         the class) and f1, for multi-label also ap and threshold; None where it would be 0/0, as the recall of a class
         without images. Multi-class with at most `CONFUSION` classes adds `confusion`, `[K][K]` counts: rows are true

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from resnet_tl.metrics.coco import Annotation, CocoScores, area, encode, evaluate
-from resnet_tl.metrics.per_class import rows
+from resnet_tl.metrics.per_class import Tables, rows
 from resnet_tl.models.pasting import paste
 from resnet_tl.structures.boxes import area as box_area
 from resnet_tl.structures.boxes import to_xywh
@@ -59,7 +59,7 @@ class DetectionMetrics(nn.Module):
         masks = {} if scores.masks is None else {f"mask_{name}": value for name, value in scores.masks.numbers.items()}
         return {**scores.boxes.numbers, **masks}
 
-    def tables(self) -> dict[str, Any]:
+    def tables(self) -> Tables:
         """Returns `per_class`, one dict per class with its name, number of objects, map and map50, and mask_map and
         mask_map50 if masks were predicted; None without objects."""
         scores = self.metric.compute()

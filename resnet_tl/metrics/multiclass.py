@@ -4,7 +4,7 @@ ranks."""
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from resnet_tl.metrics.bootstrap import accuracy_interval
-from resnet_tl.metrics.per_class import Ratios, rows
+from resnet_tl.metrics.per_class import Ratios, Row, rows
 
 BINS = 15
 UNIT = 2**30
@@ -46,7 +46,7 @@ class MultiClassResults(NamedTuple):
         scores |= {"f1": self._ratios().macro_f1(), "ece": float(error)}
         return dict.fromkeys(scores, math.nan) if self.broken else scores
 
-    def per_class(self, classes: list[str]) -> list[dict[str, Any]]:
+    def per_class(self, classes: list[str]) -> list[Row]:
         return rows(classes, images=self._count(self.targets), **self._ratios()._asdict())
 
     def interval(self) -> tuple[float, float]:

@@ -4,7 +4,7 @@ stored until the end of the pass."""
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torchmetrics.functional.classification import binary_average_precision
 from torchmetrics.utilities import dim_zero_cat
 
 from resnet_tl.metrics.bootstrap import mean_average_precision_interval
-from resnet_tl.metrics.per_class import Ratios, nanmean, rows
+from resnet_tl.metrics.per_class import Ratios, Row, nanmean, rows
 
 
 class MultiLabelResults(NamedTuple):
@@ -29,7 +29,7 @@ class MultiLabelResults(NamedTuple):
         scores = {"map": nanmean(self._average_precision()), "f1": self._ratios(thresholds).macro_f1()}
         return scores if bool(self.probabilities.isfinite().all()) else dict.fromkeys(scores, math.nan)
 
-    def per_class(self, classes: list[str], thresholds: Tensor | None) -> list[dict[str, Any]]:
+    def per_class(self, classes: list[str], thresholds: Tensor | None) -> list[Row]:
         return rows(
             classes,
             images=self.targets.sum(0).numpy(),

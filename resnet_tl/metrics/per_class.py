@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
+
+Row: TypeAlias = "dict[str, str | int | float | None]"
+"""A row of a table by class."""
+
+Tables: TypeAlias = "dict[str, list[Row] | list[list[int]]]"
+"""Tables by name: `per_class`, `confusion`."""
 
 
 class Ratios(NamedTuple):
@@ -34,7 +40,7 @@ def nanmean(values: Floats) -> float:
     return float(known.mean()) if len(known) else float("nan")
 
 
-def rows(classes: list[str], **columns: NDArray[Any]) -> list[dict[str, Any]]:
+def rows(classes: list[str], **columns: NDArray[Any]) -> list[Row]:
     """Builds one dict per class from columns `[K]`, of plain Python values, None for NaN."""
     return [
         {"class": name, **{column: _plain(values[k]) for column, values in columns.items()}}

@@ -13,7 +13,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from resnet_tl.metrics.bootstrap import RESAMPLES, SEED, percentiles, resample
-from resnet_tl.metrics.per_class import nanmean, quotient, rows
+from resnet_tl.metrics.per_class import Tables, nanmean, quotient, rows
 from resnet_tl.structures.records import IGNORE
 
 TOLERANCE = 0.0075
@@ -57,7 +57,7 @@ class SegmentationMetrics(nn.Module):
             scores["boundary_f1"] = nanmean(results.boundary_f1())
         return scores
 
-    def tables(self) -> dict[str, Any]:
+    def tables(self) -> Tables:
         """Returns `per_class`, one dict per class with its name, true pixels, iou, recall (the accuracy of the class),
         precision, and boundary_f1 if it was asked for; `confusion`, `[K][K]` pixels, rows are true classes. None where
         it would be 0/0."""

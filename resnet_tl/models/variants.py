@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,7 @@ _50 = Variant("bottleneck", (3, 4, 6, 3))
 _101 = Variant("bottleneck", (3, 4, 23, 3))
 _152 = Variant("bottleneck", (3, 8, 36, 3))
 _PLAIN = {"resnet18": _18, "resnet34": _34, "resnet50": _50, "resnet101": _101, "resnet152": _152}
-_DEEP_STEM: dict[str, Any] = {"stem": (32, 32, 64), "average_down": True}
-_TIERED_STEM: dict[str, Any] = {"stem": (24, 32, 64), "average_down": True}
+_DEEP_STEM, _TIERED_STEM = (32, 32, 64), (24, 32, 64)
 
 VARIANTS: dict[str, Variant] = {
     **_PLAIN,
@@ -50,10 +49,10 @@ VARIANTS: dict[str, Variant] = {
     "resnext101_64x4d": replace(_101, groups=64, group_width=4),
     "wide_resnet50_2": replace(_50, group_width=128),
     "wide_resnet101_2": replace(_101, group_width=128),
-    **{f"{name}d": replace(plain, **_DEEP_STEM) for name, plain in _PLAIN.items()},
+    **{f"{name}d": replace(plain, stem=_DEEP_STEM, average_down=True) for name, plain in _PLAIN.items()},
     **{f"se{name}": replace(plain, squeeze_excite=True) for name, plain in _PLAIN.items()},
-    "resnet10t": Variant("basic", (1, 1, 1, 1), **_TIERED_STEM),
-    "resnet14t": Variant("bottleneck", (1, 1, 1, 1), **_TIERED_STEM),
+    "resnet10t": Variant("basic", (1, 1, 1, 1), stem=_TIERED_STEM, average_down=True),
+    "resnet14t": Variant("bottleneck", (1, 1, 1, 1), stem=_TIERED_STEM, average_down=True),
     **{
         f"resnet{depth}_cifar": Variant("basic", ((depth - 2) // 6,) * 3, (16, 32, 64), (16,), small_images=True)
         for depth in (20, 32, 44, 56, 110, 1202)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor
+
+from resnet_tl.weights.keys import Content
 
 BODY, NECK = "backbone.body.", "backbone.fpn."
 
@@ -45,13 +46,13 @@ NORM_EPS = {
 `overwrite_eps`; its FCOS is younger and uses the usual one)."""
 
 
-def holds_detector(content: Mapping[Any, Any]) -> bool:
+def holds_detector(content: Content) -> bool:
     """Returns whether a file's content is a torchvision detector, or contains one."""
     nested = (value for value in content.values() if isinstance(value, Mapping))
     return _is_detector(content) or any(holds_detector(value) for value in nested)
 
 
-def to_native_keys(content: Mapping[Any, Any]) -> Mapping[Any, Any]:
+def to_native_keys(content: Content) -> Content:
     """Returns a file's content with the keys of torchvision detectors, wherever they are nested, renamed to those of
     `Network`."""
     if _is_detector(content):
@@ -59,7 +60,7 @@ def to_native_keys(content: Mapping[Any, Any]) -> Mapping[Any, Any]:
     return {key: to_native_keys(value) if isinstance(value, Mapping) else value for key, value in content.items()}
 
 
-def _is_detector(content: Mapping[Any, Any]) -> bool:
+def _is_detector(content: Content) -> bool:
     return any(isinstance(key, str) and key.startswith(NECK) for key in content)
 
 

@@ -15,10 +15,11 @@ from torch import Tensor
 from resnet_tl.checkpoint import load_safely
 from resnet_tl.errors import WeightsError
 from resnet_tl.files import atomic_write
+from resnet_tl.weights.keys import Content
 from resnet_tl.weights.records import WeightRecord, to_metadata
 
 
-def read_content(path: Path) -> tuple[Mapping[Any, Any], dict[str, str]]:
+def read_content(path: Path) -> tuple[Content, dict[str, str]]:
     """Reads a weight file. Returns its content, nested as it was saved, on the CPU, and the metadata of its header.
 
     Raises:

@@ -17,6 +17,9 @@ from resnet_tl.weights.report import is_counter
 
 Shape: TypeAlias = tuple[int, ...]
 
+Content: TypeAlias = Mapping[Any, Any]
+"""What a weight file holds: tensors and other values in nested dictionaries."""
+
 PREFERRED = ("state_dict_ema", "model_ema", "ema", "teacher", "encoder_q", "base_encoder", "state_dict", "model")
 """Order of preference between copies of a network in one file: the averaged one, which timm and DINO evaluate, and the
 trained one before its momentum copy, as in MoCo."""
@@ -51,7 +54,7 @@ class Layout:
         return ", ".join([*parts, f"prefix {self.prefix!r}"] if self.prefix else parts)
 
 
-def find_layout(content: Mapping[Any, Any], expected: Mapping[str, Shape]) -> Layout:
+def find_layout(content: Content, expected: Mapping[str, Shape]) -> Layout:
     """Finds the place in a file's content that fits the trunk of shapes `expected`; empty if no key matches.
 
     Deterministic: the most matching keys win, then the most matching shapes, then `PREFERRED`, then the shortest place.
@@ -85,9 +88,7 @@ def _layout(path: tuple[str, ...], prefix: str, tensors: dict[str, Tensor], matc
     )
 
 
-def _dictionaries(
-    content: Mapping[Any, Any], path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
+def _dictionaries(content: Content, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
     """Yields every dictionary in the content that holds tensors by name, with the keys that lead to it."""
     tensors = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, Tensor)}
     if tensors:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from resnet_tl.errors import WeightsError
-from resnet_tl.weights.keys import Layout, Shape, find_layout
+from resnet_tl.weights.keys import Content, Layout, Shape, find_layout
 from resnet_tl.weights.report import Report, abbreviated, in_trunk, is_counter
 
 Candidates: TypeAlias = Callable[[], Iterable[tuple[str, dict[str, Shape]]]]
@@ -15,7 +15,7 @@ Candidates: TypeAlias = Callable[[], Iterable[tuple[str, dict[str, Shape]]]]
 
 
 def check_fit(
-    content: Mapping[Any, Any],
+    content: Content,
     trunk: Mapping[str, Shape],
     layout: Layout,
     report: Report,
@@ -59,7 +59,7 @@ def _surplus(layout: Layout, trunk: Mapping[str, Shape]) -> list[str]:
     return [key for key in left if not _is_statistic(key)]
 
 
-def _nearest(content: Mapping[Any, Any], known: list[tuple[str, dict[str, Shape]]], network: str) -> str:
+def _nearest(content: Content, known: list[tuple[str, dict[str, Shape]]], network: str) -> str:
     fits = {name: _fit(content, shapes) for name, shapes in known}
     if not fits:
         return ""
@@ -69,7 +69,7 @@ def _nearest(content: Mapping[Any, Any], known: list[tuple[str, dict[str, Shape]
     return f"; it fits {best} to {_percent(fits[best])}"
 
 
-def _fit(content: Mapping[Any, Any], shapes: Mapping[str, Shape]) -> float:
+def _fit(content: Content, shapes: Mapping[str, Shape]) -> float:
     """Returns the tensors in both as a share of those in either."""
     layout = find_layout(content, shapes)
     either = {key for key in (*shapes, *layout.tensors) if in_trunk(key)}

@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlparse
 
 import torch
@@ -16,6 +15,7 @@ from resnet_tl.checkpoint import KEY, locate
 from resnet_tl.errors import WeightsError, did_you_mean
 from resnet_tl.files import did_you_mean_path
 from resnet_tl.weights.files import read_content, read_json, sha256_of
+from resnet_tl.weights.keys import Content
 from resnet_tl.weights.publishers import HUB_FILES, download, timm_file, timm_record, torchvision_file
 from resnet_tl.weights.records import WeightRecord, from_metadata, preprocessing_from
 
@@ -23,7 +23,7 @@ BUILTIN = Path(__file__).parent / "builtin"
 PREPROCESSING_BUFFERS = ("network.mean", "network.std")
 
 
-def fetch(name: str, sha256: str | None = None) -> tuple[Mapping[Any, Any], WeightRecord]:
+def fetch(name: str, sha256: str | None = None) -> tuple[Content, WeightRecord]:
     """Returns the content of the weights called `name`, nested as in their file, and their record.
 
     Args:
@@ -99,7 +99,7 @@ def _local(path: Path) -> Path:
     return path
 
 
-def _record_inside(source: str, path: Path, content: Mapping[Any, Any], metadata: Mapping[str, str]) -> WeightRecord:
+def _record_inside(source: str, path: Path, content: Content, metadata: Mapping[str, str]) -> WeightRecord:
     """Returns the record inside a file, or of the config.json next to it."""
     if KEY in content:
         ours = content[KEY]
