@@ -45,7 +45,7 @@ def backbone(name: str, weights: str | None = None, **options: Any) -> ResNet:
 def fit(
     recipe: str | Path | Mapping[str, Any] | None = None,
     *,
-    overlays: Sequence[str | Path | Mapping[str, Any]] = (),
+    overlays: str | Path | Mapping[str, Any] | Sequence[str | Path | Mapping[str, Any]] = (),
     run: str | Path | None = None,
     resume: str | Path | None = None,
     **overrides: Any,
@@ -57,7 +57,7 @@ def fit(
 
     Args:
         recipe: a file, the name of a shipped recipe, or a dict of its sections.
-        overlays: recipes that override it, in order.
+        overlays: a recipe, or several in order, that override it.
         run: the run's folder; None: `runs/<recipe>/<date-time>`.
         resume: a run folder, to resume it by its own recipe (then give none); `"auto"`: the recipe's newest unfinished
             run, or a new one; None: a new run.
@@ -70,17 +70,17 @@ def fit(
         Preempted: SIGTERM or SIGUSR1 stopped the run, which is saved. It is a `SystemExit`: a script that does not
             catch it ends with the command's exit code.
     """
+    from resnet_tl.run.build import in_order
     from resnet_tl.run.fit import fit
 
-    recipes = [*([] if recipe is None else [recipe]), *overlays]
-    return fit(recipes, list(overrides.items()), run=run, resume=resume)
+    return fit(in_order(recipe, overlays), list(overrides.items()), run=run, resume=resume)
 
 
 def evaluate(
     recipe_or_run: str | Path | Mapping[str, Any] | Run,
     split: str = "val",
     *,
-    overlays: Sequence[str | Path | Mapping[str, Any]] = (),
+    overlays: str | Path | Mapping[str, Any] | Sequence[str | Path | Mapping[str, Any]] = (),
     trust_code: bool = False,
     **overrides: Any,
 ) -> dict[str, Any]:
@@ -92,15 +92,16 @@ def evaluate(
         recipe_or_run: a finished run, a run folder (its best checkpoint), a checkpoint, or a recipe whose weights are
             evaluated as they are.
         split: `"val"` or `"test"`.
-        overlays: recipes that override it, or the run's own recipe, in order.
+        overlays: a recipe, or several in order, that override it or the run's own recipe.
         trust_code: let a checkpoint name classes outside `resnet_tl`.
         overrides: as of `fit`.
 
     Returns `{metrics, headline, interval, images, classes, per_class, ...}`.
     """
+    from resnet_tl.run.build import in_order
     from resnet_tl.run.evaluate import evaluate
 
-    return evaluate(recipe_or_run, split, overlays, list(overrides.items()), trust_code=trust_code)
+    return evaluate(recipe_or_run, split, in_order(None, overlays), list(overrides.items()), trust_code=trust_code)
 
 
 def load(path: str, **options: Any) -> AnyPredictor:

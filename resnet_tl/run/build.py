@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from resnet_tl.data.base import ImageData
+from resnet_tl.errors import RecipeError
 from resnet_tl.recipe import shipped
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.faults import in_order, raise_if_any
@@ -74,6 +75,12 @@ def _examine(recipes: Iterable[RecipeSource], overrides: Overrides, training: bo
     return recipe, [*duplicates, *faults, *(training_faults(tree) if training else [])]
 
 
+def in_order(recipe: RecipeSource | None, overlays: RecipeSource | Sequence[RecipeSource]) -> list[RecipeSource]:
+    """A recipe, if there is one, and the overlays on it: one, or several in order."""
+    several = [overlays] if isinstance(overlays, (str, Path, Mapping)) else overlays
+    return [*([] if recipe is None else [recipe]), *several]
+
+
 def label_of(recipe: RecipeSource) -> str:
     """What a recipe is called; its last part names the folder of its runs."""
     return "recipe" if isinstance(recipe, Mapping) else str(recipe)
@@ -92,10 +99,18 @@ def build_task(recipe: Recipe, classes: list[str]) -> Task:
 
 def _read(recipe: RecipeSource, duplicates: list[str] | None) -> Node:
     if isinstance(recipe, Mapping):
+        _check_keys(recipe)
         return as_node(dict(recipe), "the recipe")
     name = label_of(recipe)
     label = name if Path(name).is_file() else f"{name.removesuffix('.yaml')}.yaml"
     return read(shipped.find(name), label, duplicates)
+
+
+def _check_keys(value: Any) -> None:
+    for key, child in value.items() if isinstance(value, Mapping) else ():
+        if not isinstance(key, str):
+            raise RecipeError(f"the recipe: a key must be text, got {key!r}")
+        _check_keys(child)
 
 
 def _override(key: str, value: Any) -> Node:

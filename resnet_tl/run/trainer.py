@@ -56,7 +56,7 @@ def build_trainer(options: dict[str, Any], *, callbacks: list[Callback], loggers
         raise RunError(f"trainer: {_one_line(error)}") from error
 
 
-def _cluster() -> list[Any]:
+def _cluster() -> list[SLURMEnvironment]:
     """SLURM as Lightning detects it, without Lightning's signal handlers: `Preemption` has its own."""
     return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
 
@@ -86,7 +86,7 @@ def global_batch(batch_size: int, trainer: Trainer) -> str:
     return f"global batch: {total} = {batch_size} per device x {devices} devices x {accumulated} accumulated"
 
 
-def _device(accelerator: Any, devices: Any) -> str:
+def _device(accelerator: str, devices: str | int | list[int]) -> str:
     """`cuda`, `mps` or `cpu`: the device that the Trainer will choose."""
     cuda, mps = CUDAAccelerator.is_available(), MPSAccelerator.is_available()
     if (accelerator == "gpu" and not (cuda or mps)) or (accelerator == "cuda" and not cuda):

@@ -21,7 +21,7 @@ class FiniteLoss(Callback):
 
     def __init__(self) -> None:
         self._batch: Any = None
-        self._pending: tuple[Tensor, Any, int, Any] | None = None
+        self._pending: tuple[Tensor, torch.cuda.Event | None, int, Tensor | None] | None = None
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         self._batch = batch
@@ -66,7 +66,7 @@ def _paths(trainer: Trainer, indices: Tensor | None) -> list[str]:
 
 def _gather(trainer: Trainer, paths: list[str]) -> list[str]:
     """The paths of all ranks."""
-    each: list[Any] = [paths] * trainer.world_size
+    each = [paths] * trainer.world_size
     if trainer.world_size > 1:
         dist.all_gather_object(each, paths)
     return [path for of_rank in each for path in of_rank]

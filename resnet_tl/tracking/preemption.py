@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import threading
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import torch
@@ -16,6 +18,10 @@ from resnet_tl.tracking.last import Last
 from resnet_tl.tracking.log import log_info
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1) if hasattr(signal, "SIGUSR1") else (signal.SIGTERM,)
+
+
+Handler = Callable[[int, FrameType | None], Any] | int | None
+"""What `signal.signal` takes and returns."""
 
 
 class Preempted(SystemExit):
@@ -41,9 +47,9 @@ class Preemption(Callback):
         self.last = last
         self.received = 0
         self._stop = 0
-        self._previous_handlers: dict[int, Any] = {}
-        self._group: Any = None
-        self._pending: tuple[Any, torch.Tensor] | None = None
+        self._previous_handlers: dict[int, Handler] = {}
+        self._group: dist.ProcessGroup | None = None
+        self._pending: tuple[dist.Work, torch.Tensor] | None = None
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._install_handlers()
@@ -51,7 +57,9 @@ class Preemption(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._install_handlers()
         if trainer.world_size > 1 and self._group is None:
-            self._group = dist.new_group(backend="gloo")
+            group = dist.new_group(backend="gloo")
+            assert isinstance(group, dist.ProcessGroup)  # an int on ranks outside the group, but all are in it
+            self._group = group
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         self._reduce_signals()
@@ -85,7 +93,7 @@ class Preemption(Callback):
             signal.signal(number, handler)
         self._previous_handlers = {}
 
-    def _receive(self, number: int, frame: Any) -> None:
+    def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received = self.received or number
 
     def _reduce_signals(self) -> None:

@@ -12,6 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as RichProgress
+from torch import Tensor
 
 from resnet_tl.tracking.log import log_info
 from resnet_tl.tracking.pace import Pace, duration
@@ -31,7 +32,7 @@ class Progress(ProgressBar):
         super().__init__()
         self.monitor, self.pace = monitor, pace
         self._display: Bar | Lines = Bar() if (sys.stdout.isatty() if terminal is None else terminal) else Lines()
-        self._loss: Any = 0.0
+        self._loss: Tensor | float = 0.0
         self._batches = 0
 
     def disable(self) -> None:
@@ -75,7 +76,7 @@ class Progress(ProgressBar):
         """Ends the bar before the traceback is printed."""
         self._display.end()
 
-    def _metrics(self, trainer: Trainer, *names: str) -> dict[str, Any]:
+    def _metrics(self, trainer: Trainer, *names: str) -> dict[str, Tensor | float]:
         """The mean training loss of the epoch so far, and the last logged values of `names`."""
         loss = {"train/loss": self._loss / self._batches} if self._batches else {}
         return loss | {name: trainer.callback_metrics[name] for name in names if name in trainer.callback_metrics}
@@ -138,7 +139,7 @@ def _epoch(trainer: Trainer) -> str:
     return f"epoch {trainer.current_epoch + 1}" + (f"/{trainer.max_epochs}" if known else "")
 
 
-def _line(metrics: Mapping[str, Any], pace: Pace, seconds_left: float | None) -> str:
+def _line(metrics: Mapping[str, Tensor | float], pace: Pace, seconds_left: float | None) -> str:
     parts = [f"{name} {float(value):.4g}" for name, value in metrics.items()]
     if pace.images_per_second is not None:
         parts.append(f"{pace.images_per_second:.{0 if pace.images_per_second >= 10 else 1}f} images/s")

@@ -87,6 +87,10 @@ def test_mistakes_are_errors_of_one_sentence(here: Path, images: Path) -> None:
         resnet_tl.fit("photos.yaml", **{"data.root": images, "data.batch_sise": 3})
     with pytest.raises(RecipeError, match=r"data\.batch_size must be int, got 'many'"):
         resnet_tl.fit("photos.yaml", **{"data.root": images, "data.batch_size": "many"})
+    with pytest.raises(RecipeError, match="the recipe: a key must be text, got 1"):
+        resnet_tl.fit({"model": {1: 2}})
+    with pytest.raises(RecipeError, match="no recipe 'overlays/bf61'"):
+        resnet_tl.fit("photos.yaml", overlays="overlays/bf61")
     with pytest.raises(RunError, match="nowhere: no run to resume"):
         resnet_tl.fit(resume="nowhere")
     assert not (here / "runs").exists()
