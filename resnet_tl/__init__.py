@@ -70,10 +70,10 @@ def fit(
         Preempted: SIGTERM or SIGUSR1 stopped the run, which is saved. It is a `SystemExit`: a script that does not
             catch it ends with the command's exit code.
     """
-    from resnet_tl.run.build import in_order
+    from resnet_tl.run.build import with_overlays
     from resnet_tl.run.fit import fit
 
-    return fit(in_order(recipe, overlays), list(overrides.items()), run=run, resume=resume)
+    return fit(with_overlays(recipe, overlays), list(overrides.items()), run=run, resume=resume)
 
 
 def evaluate(
@@ -98,10 +98,10 @@ def evaluate(
 
     Returns `{metrics, headline, interval, images, classes, per_class, ...}`.
     """
-    from resnet_tl.run.build import in_order
+    from resnet_tl.run.build import with_overlays
     from resnet_tl.run.evaluate import evaluate
 
-    return evaluate(recipe_or_run, split, in_order(None, overlays), list(overrides.items()), trust_code=trust_code)
+    return evaluate(recipe_or_run, split, with_overlays(None, overlays), list(overrides.items()), trust_code=trust_code)
 
 
 def load(path: str, **options: Any) -> AnyPredictor:

@@ -75,7 +75,7 @@ def _examine(recipes: Iterable[RecipeSource], overrides: Overrides, training: bo
     return recipe, [*duplicates, *faults, *(training_faults(tree) if training else [])]
 
 
-def in_order(recipe: RecipeSource | None, overlays: RecipeSource | Sequence[RecipeSource]) -> list[RecipeSource]:
+def with_overlays(recipe: RecipeSource | None, overlays: RecipeSource | Sequence[RecipeSource]) -> list[RecipeSource]:
     """A recipe, if there is one, and the overlays on it: one, or several in order."""
     several = [overlays] if isinstance(overlays, (str, Path, Mapping)) else overlays
     return [*([] if recipe is None else [recipe]), *several]
