@@ -1,6 +1,6 @@
-"""Draws the sample images: python data/make_samples.py [FOLDER] (default: samples/ beside this file).
+"""Draws the sample images: python data/make_samples.py [FOLDER] (default: samples/ next to this file).
 
-Everything follows from SEED; numpy is all it needs. What is in the folder is described in data/README.md.
+SEED decides everything; only numpy is needed. data/README.md describes what is in the folder.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from drawing import scenery
 from drawing.canvas import Canvas
 from drawing.photograph import SCENES, THINGS, exposed, place, portrait
 
-SEED = 20151210  # the day "Deep residual learning" went to arXiv
+SEED = 20151210  # the day on which "Deep residual learning" appeared on arXiv
 OUTDOORS = tuple(scene for scene in SCENES if scene is not scenery.room)
 CATEGORIES = ("bird", "car", "cat", "horse", "truck")
 
 
-class Seen(NamedTuple):
-    """A thing of a scene: its parts' outlines, its pixels in plain view `[H, W]`, and whether these are all of it."""
+class Visible(NamedTuple):
+    """A thing in a scene: the outlines of its parts, its visible pixels `[H, W]`, and whether these are all of it."""
 
     name: str
     outlines: list[np.ndarray]
@@ -39,7 +39,7 @@ def main(folder: Path) -> None:
 
 
 def classification(folder: Path, counts: dict[str, int], side: int = 32) -> None:
-    """{split}/{class}/{number}.png: one thing an image."""
+    """Writes {split}/{class}/{number}.png, with one thing per image."""
     for s, (split, count) in enumerate(counts.items()):
         for k, name in enumerate(THINGS):
             for i in range(count):
@@ -47,7 +47,7 @@ def classification(folder: Path, counts: dict[str, int], side: int = 32) -> None
 
 
 def overview(path: Path, columns: int = 8, side: int = 32) -> None:
-    """The first validation images of every class, two classes a row."""
+    """Writes the first validation images of every class, two classes per row."""
     rows = [[portrait(image_rng(1, k, i), name, side) for i in range(columns)] for k, name in enumerate(THINGS)]
     strips = [np.concatenate(row, axis=1) for row in rows]
     write_png(
@@ -60,7 +60,7 @@ def image_rng(split: int, thing: int, number: int) -> np.random.Generator:
 
 
 def detection(folder: Path, counts: dict[str, int], height: int = 128, width: int = 160) -> None:
-    """images/{split}_{number}.png and COCO's instances_{split}.json; the last image of each split shows nothing."""
+    """Writes images/{split}_{number}.png and COCO's instances_{split}.json; the last image of each split is empty."""
     for s, (split, count) in enumerate(counts.items()):
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
@@ -69,16 +69,16 @@ def detection(folder: Path, counts: dict[str, int], height: int = 128, width: in
             canvas, things = crowd(rng, height, width, 0 if i == count - 1 else int(rng.integers(1, 6)))
             file_name = f"{split}_{i:02d}.png"
             images.append({"id": i + 1, "file_name": file_name, "height": height, "width": width})
-            for seen in things:
-                annotations.append({"id": len(annotations) + 1, "image_id": i + 1, **annotation(seen)})
+            for thing in things:
+                annotations.append({"id": len(annotations) + 1, "image_id": i + 1, **annotation(thing)})
             write_png(folder / "images" / file_name, exposed(rng, canvas.downsampled(), grain=0.004))
         categories = [{"id": k + 1, "name": name} for k, name in enumerate(CATEGORIES)]
         coco = {"images": images, "annotations": annotations, "categories": categories}
         (folder / f"instances_{split}.json").write_text(json.dumps(coco, separators=(",", ":")) + "\n")
 
 
-def crowd(rng: np.random.Generator, height: int, width: int, count: int) -> tuple[Canvas, list[Seen]]:
-    """A scene with `count` things, nearer ones painted later; those of which too little is seen are not listed."""
+def crowd(rng: np.random.Generator, height: int, width: int, count: int) -> tuple[Canvas, list[Visible]]:
+    """Returns a scene with `count` things, nearer ones painted later; hardly visible ones are not listed."""
     canvas = Canvas(height, width)
     OUTDOORS[rng.integers(len(OUTDOORS))](rng, canvas)
     drawn = []
@@ -90,23 +90,23 @@ def crowd(rng: np.random.Generator, height: int, width: int, count: int) -> tupl
     for name, covered, outlines in reversed(drawn):
         visible = canvas.centres(covered & ~taken)
         if visible.sum() >= 40:
-            things.append(Seen(name, outlines, visible, not (covered & taken).any()))
+            things.append(Visible(name, outlines, visible, not (covered & taken).any()))
         taken |= covered
     return canvas, things[::-1]
 
 
-def annotation(seen: Seen) -> dict[str, Any]:
-    """COCO's line for one thing: polygons where it is seen whole, run lengths where something stands before it."""
-    visible = seen.visible
+def annotation(thing: Visible) -> dict[str, Any]:
+    """Returns COCO's annotation of a thing: polygons where all of it is visible, otherwise run lengths."""
+    visible = thing.visible
     rows, columns = np.flatnonzero(visible.any(1)), np.flatnonzero(visible.any(0))
     height, width = visible.shape
     segmentation: Any = {"size": [height, width], "counts": run_lengths(visible)}
-    if seen.whole:
-        edges = [np.clip(outline, 0, (width, height)).round(2) for outline in seen.outlines]
+    if thing.whole:
+        edges = [np.clip(outline, 0, (width, height)).round(2) for outline in thing.outlines]
         segmentation = [edge.ravel().tolist() for edge in edges]
     left, top = int(columns[0]), int(rows[0])
     return {
-        "category_id": CATEGORIES.index(seen.name) + 1,
+        "category_id": CATEGORIES.index(thing.name) + 1,
         "bbox": [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top],
         "area": int(visible.sum()),
         "iscrowd": 0,
@@ -115,15 +115,15 @@ def annotation(seen: Seen) -> dict[str, Any]:
 
 
 def run_lengths(mask: np.ndarray) -> list[int]:
-    """COCO's uncompressed RLE: down the columns, zeros first."""
+    """Returns COCO's uncompressed RLE: down the columns, zeros first."""
     flat = np.concatenate([[False], mask.ravel(order="F")])
-    turns = np.flatnonzero(flat[1:] != flat[:-1])
-    ends = [*turns.tolist(), mask.size]
+    changes = np.flatnonzero(flat[1:] != flat[:-1])
+    ends = [*changes.tolist(), mask.size]
     return [end - start for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def segmentation(folder: Path, counts: dict[str, int], side: int = 96) -> None:
-    """{split}/{images,masks}/{number}.png; masks index classes.txt, 255 where classes meet in a pixel."""
+    """Writes {split}/{images,masks}/{number}.png; masks index classes.txt, with 255 where classes meet in a pixel."""
     for s, (split, count) in enumerate(counts.items()):
         for i in range(count):
             rng = np.random.default_rng((SEED, 2, s, i))
@@ -140,7 +140,7 @@ def segmentation(folder: Path, counts: dict[str, int], side: int = 96) -> None:
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
-    """`[H, W, 3]` or `[H, W]` uint8, each row as its difference from the row above (PNG's filter 2)."""
+    """Writes `[H, W, 3]` or `[H, W]` uint8, each row as its difference from the row above (PNG's filter 2)."""
     height, width = pixels.shape[:2]
     rows = pixels.reshape(height, -1)
     differences = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))

@@ -1,4 +1,4 @@
-"""The drawn samples: what is committed is what the generator draws, and the annotations fit the images."""
+"""The drawn samples: the generator draws exactly what is committed, and the annotations fit the images."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def pixels(path: Path) -> np.ndarray:
     return image
 
 
-def test_the_generator_draws_the_committed_samples_again(tmp_path: Path) -> None:
+def test_the_generator_draws_the_committed_samples(tmp_path: Path) -> None:
     subprocess.run([sys.executable, DATA / "make_samples.py", tmp_path], check=True)
     assert files(tmp_path) == files(SAMPLES)
-    # pixels and not files: another zlib packs the same pixels into other bytes
+    # pixels and not files: another zlib compresses the same pixels to other bytes
     differ = [
         name
         for name in files(SAMPLES)
@@ -45,14 +45,14 @@ def test_the_samples_are_small() -> None:
     assert sum((SAMPLES / name).stat().st_size for name in files(SAMPLES)) < 4_000_000
 
 
-def test_ten_classes_few_to_learn_from_and_many_to_judge_by() -> None:
+def test_ten_classes_with_few_training_and_many_validation_images() -> None:
     for split, count in (("train", 20), ("val", 50)):
         folders = sorted((SAMPLES / "classification" / split).iterdir())
         assert [len(list(folder.glob("*.png"))) for folder in folders] == [count] * 10
         assert pixels(next(folders[0].glob("*.png"))).shape == (32, 32, 3)
 
 
-def test_no_validation_image_is_a_training_image() -> None:
+def test_no_image_occurs_twice() -> None:
     seen = {pixels(path).tobytes() for path in (SAMPLES / "classification").rglob("*.png")}
     assert len(seen) == 700
 
@@ -85,7 +85,7 @@ def rasterised(segmentation: list[list[float]] | dict[str, list[int]], shape: tu
     return mask.astype(bool)
 
 
-def test_masks_name_listed_classes_only() -> None:
+def test_masks_have_only_listed_classes() -> None:
     classes = (SAMPLES / "segmentation" / "classes.txt").read_text().split()
     values: set[int] = set()
     for path in (SAMPLES / "segmentation").rglob("masks/*.png"):

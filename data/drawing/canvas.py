@@ -1,4 +1,4 @@
-"""An image in the making: colours and class labels on a grid finer than its own, polygons painted on."""
+"""A canvas: colours and class labels on a grid finer than the image's, on which polygons are painted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from drawing.shapes import Part, turning
 
 FINE = 3
-"""Points a pixel's side, so that edges come out smooth."""
+"""Points per side of a pixel, for smooth edges."""
 
 
 class Canvas:
@@ -41,17 +41,17 @@ class Canvas:
         return self.image.reshape(self.height, FINE, self.width, FINE, 3).mean(axis=(1, 3))
 
     def centres(self, points: np.ndarray) -> np.ndarray:
-        """What lies at each pixel's centre: `[H*FINE, W*FINE]` to `[H, W]`."""
+        """Returns the values at the centres of pixels: `[H*FINE, W*FINE]` to `[H, W]`."""
         return points[FINE // 2 :: FINE, FINE // 2 :: FINE]
 
     def mixed(self) -> np.ndarray:
-        """`[H, W]` bool: pixels whose points carry different labels."""
+        """Returns which pixels have points of different labels, `[H, W]` bool."""
         cells = self.labels.reshape(self.height, FINE, self.width, FINE)
         return cells.min(axis=(1, 3)) != cells.max(axis=(1, 3))
 
 
 def inside(outline: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Even-odd rule: which of the points (x, y) lie in the polygon."""
+    """Returns which of the points (x, y) are in the polygon, by the even-odd rule."""
     odd = np.zeros(x.shape, dtype=bool)
     for (x0, y0), (x1, y1) in zip(outline, np.roll(outline, -1, axis=0), strict=True):
         if y0 != y1:
@@ -60,13 +60,13 @@ def inside(outline: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def posed(parts: list[Part], x: float, y: float, size: float, turn: float, flip: bool, stretch: float) -> list[Part]:
-    """A thing of -1...1 brought onto the canvas: centre and half extent in pixels, angle, mirrored or not."""
+    """Places a thing of -1...1 on the canvas: centre and half extent in pixels, angle, mirrored or not."""
     matrix = turning(turn) @ np.diag([-size if flip else size, size * stretch])
     return [Part(outline @ matrix.T + (x, y), colour) for outline, colour in parts]
 
 
 def noise(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[int, int]) -> np.ndarray:
-    """Smooth random values, 0...1, `[H, W]`: a lattice of `cells` (down, across), blended in between."""
+    """Returns smooth random values 0...1, `[H, W]`: a lattice of `cells` (down, across), interpolated."""
     lattice = rng.random((cells[0] + 2, cells[1] + 2))
     rows, columns = (np.arange(n) * (c / n) for n, c in zip(shape, cells, strict=True))
     r, c = rows.astype(int), columns.astype(int)

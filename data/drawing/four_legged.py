@@ -1,4 +1,4 @@
-"""Cats, deer, dogs and horses, two views each: every call draws another one, with proportions and fur of its own."""
+"""Cats, deer, dogs and horses, in two views each: every call draws a different one, with its own build and fur."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def _deer_coat(rng: np.random.Generator) -> Colour:
 
 
 def _antler(x: float, y: float, high: float, lean: float) -> list[np.ndarray]:
-    """A beam and three tines, leaning to the side."""
+    """Returns an antler: a beam and three tines, leaning to the side."""
     tip = x + lean * 0.55, y - high
     mid = x + lean * 0.5, y - high * 0.55
     return [
@@ -242,7 +242,7 @@ def _horse_head(rng: np.random.Generator) -> list[Part]:
 
 
 def _legs(rng: np.random.Generator, at: list[float], top: float, foot: float, width: float, fur: Colour) -> list[Part]:
-    """Four legs, two a pair; those of the far side darker and painted first."""
+    """Returns four legs in two pairs; those on the far side are darker and come first."""
     parts = []
     for tone in (0.65, 0.95):
         for x in at:

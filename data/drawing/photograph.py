@@ -1,4 +1,4 @@
-"""Things into scenes, and what a camera does to them: light, blur, grain."""
+"""Places things in scenes and adds what a camera does: light, blur, grain."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Scene = Callable[[Rng, Canvas], None]
 
 
 class Thing(NamedTuple):
-    """One class: how it is drawn, what it is labelled as, where it mostly is met, how far it may tilt (radians)."""
+    """One class: how it is drawn, its label, the scenes where it is usually found, and its largest tilt (radians)."""
 
     draw: Callable[[Rng], list[Part]]
     label: int
-    haunts: Sequence[Scene]
+    usual_scenes: Sequence[Scene]
     tilt: float
 
 
@@ -45,27 +45,27 @@ THINGS = {
     "truck": Thing(vehicles.truck, scenery.VEHICLE, (scenery.street, scenery.meadow), 0.15),
 }
 AT_HOME = 0.5
-"""How often a thing of a portrait stands where it belongs; else anywhere, so that scenes do not give it away."""
+"""The share of portraits in a usual scene; the others are in any scene, so that scenes do not reveal the class."""
 
 
 def portrait(rng: Rng, name: str, side: int) -> np.ndarray:
-    """One thing in a square image, `[side, side, 3]` uint8; strays behind it and now and then before it."""
+    """Draws one thing in a square image, `[side, side, 3]` uint8, with distractors behind it and sometimes in front."""
     thing, canvas = THINGS[name], Canvas(side, side)
-    scenes = thing.haunts if rng.random() < AT_HOME else SCENES
+    scenes = thing.usual_scenes if rng.random() < AT_HOME else SCENES
     scenes[rng.integers(len(scenes))](rng, canvas)
     for _ in range(rng.integers(0, 4)):
-        canvas.paint(_stray(rng, side, side * rng.uniform(0.04, 0.16)), thing.label)
+        canvas.paint(_distractor(rng, side, side * rng.uniform(0.04, 0.16)), thing.label)
     x, y = (side * rng.uniform(0.35, 0.65) for _ in range(2))
     place(rng, canvas, thing, x, y, side * rng.uniform(0.28, 0.5))
     if rng.random() < 0.25:
-        canvas.paint(_stray(rng, side, side * rng.uniform(0.06, 0.14)), thing.label)
+        canvas.paint(_distractor(rng, side, side * rng.uniform(0.06, 0.14)), thing.label)
     return exposed(rng, canvas.downsampled(), grain=0.02)
 
 
 def place(
     rng: Rng, canvas: Canvas, thing: Thing, x: float, y: float, size: float
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Draws a thing at (x, y), `size` pixels from its middle to its end.
+    """Draws a thing at (x, y), with `size` pixels from its centre to its end.
 
     Returns the points it covers, `[H*FINE, W*FINE]` bool, and the outlines of its parts in pixels.
     """
@@ -79,20 +79,20 @@ def place(
 
 
 def exposed(rng: Rng, image: np.ndarray, grain: float) -> np.ndarray:
-    """`[H, W, 3]` 0...1 as a camera would give it: light from one side, exposure, tint, blur, grain; uint8."""
+    """Turns `[H, W, 3]` 0...1 into uint8 as a camera would: light from one side, exposure, tint, blur, grain."""
     height, width = image.shape[:2]
     down, across = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
     light = 1 + rng.uniform(-0.2, 0.2) * down + rng.uniform(-0.2, 0.2) * across
     image = image * light[..., None] * rng.uniform(0.7, 1.2) * rng.uniform(0.9, 1.1, size=3)
     image = (image - 0.45) * rng.uniform(0.7, 1.15) + 0.45
     if rng.random() < 0.4:
-        image = _softened(image, rng.uniform(0.1, 0.3))
+        image = _blur(image, rng.uniform(0.1, 0.3))
     image = image + rng.uniform(0, grain) * rng.standard_normal(image.shape)
     return np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
 
 
-def _softened(image: np.ndarray, share: float) -> np.ndarray:
-    """Each pixel gives `share` of itself to its neighbours, along one axis and then the other."""
+def _blur(image: np.ndarray, share: float) -> np.ndarray:
+    """Blurs: each pixel gives `share` of itself to its neighbours, along one axis and then the other."""
     for axis in (0, 1):
         pad = [(1, 1) if a == axis else (0, 0) for a in range(3)]
         padded, n = np.pad(image, pad, mode="edge"), image.shape[axis]
@@ -101,8 +101,8 @@ def _softened(image: np.ndarray, share: float) -> np.ndarray:
     return image
 
 
-def _stray(rng: Rng, side: int, size: float) -> Part:
-    """Something that is none of the ten: a ball or a bar of any colour."""
+def _distractor(rng: Rng, side: int, size: float) -> Part:
+    """Returns something that is not one of the ten classes: a ball or a bar of any colour."""
     x, y = rng.uniform(0, side, size=2)
     colour = lacquer(rng) if rng.random() < 0.5 else pick(rng, FURS)
     if rng.random() < 0.5:

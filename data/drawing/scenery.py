@@ -1,4 +1,4 @@
-"""Where things stand: skies, meadows, water, streets, woods and rooms, each painted anew."""
+"""Scenes: skies, meadows, water, streets, woods and rooms, different at every call."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LEAVES: list[Colour] = [
 
 
 def air(rng: np.random.Generator, canvas: Canvas) -> None:
-    """Nothing but sky."""
+    """Only sky."""
     _sky(rng, canvas)
 
 
@@ -56,7 +56,7 @@ def street(rng: np.random.Generator, canvas: Canvas) -> None:
 
 
 def wood(rng: np.random.Generator, canvas: Canvas) -> None:
-    """Leaves and trunks to the top of the image."""
+    """Leaves and trunks up to the top of the image."""
     leaf = pick(rng, LEAVES)
     _fill(rng, canvas, leaf, PLANT, 0.9, (12, 12))
     for _ in range(rng.integers(1, 5)):
@@ -99,7 +99,7 @@ def _sky(rng: np.random.Generator, canvas: Canvas) -> None:
 
 
 def _plain(rng: np.random.Generator, canvas: Canvas, horizon: float, colour: Colour, label: int) -> None:
-    """Ground or water from the horizon down, rougher the nearer it lies."""
+    """Paints ground or water from the horizon down, rougher towards the viewer."""
     shape = canvas.labels.shape
     ripples = noise(rng, shape, (canvas.height // 2, canvas.width // (8 if label == WATER else 3)))
     swell = noise(rng, shape, (5, 4))

@@ -1,4 +1,4 @@
-"""Outlines and colours that things are put together from.
+"""Outlines and colours of which things are composed.
 
 An outline is a closed polygon `[n, 2]` of (x, y), x to the right, y down; a thing fits into -1...1.
 """
@@ -30,14 +30,14 @@ def box(left: float, top: float, right: float, bottom: float) -> np.ndarray:
 
 
 def ellipse(x: float, y: float, rx: float, ry: float, turn: float = 0.0, corners: int = 20) -> np.ndarray:
-    """Centre, half axes, and the angle by which it is turned (radians)."""
+    """Returns an ellipse by its centre, half axes and rotation (radians)."""
     angles = [2 * math.pi * k / corners for k in range(corners)]
     across = np.array([(rx * math.cos(a), ry * math.sin(a)) for a in angles])
     return across @ turning(turn).T + (x, y)
 
 
 def limb(x0: float, y0: float, x1: float, y1: float, width: float, end: float | None = None) -> np.ndarray:
-    """A bar from (x0, y0) to (x1, y1), `width` wide there and `end` wide here, a little longer than its axis."""
+    """Returns a bar from (x0, y0), where it is `width` wide, to (x1, y1), where it is `end` wide, a little longer."""
     end = width if end is None else end
     length = math.hypot(x1 - x0, y1 - y0) or 1.0
     along = np.array([(x1 - x0) / length, (y1 - y0) / length])
@@ -49,7 +49,7 @@ def limb(x0: float, y0: float, x1: float, y1: float, width: float, end: float | 
 
 
 def curve(*points: tuple[float, float], steps: int = 5) -> np.ndarray:
-    """A closed Catmull-Rom spline through the points."""
+    """Returns a closed Catmull-Rom spline through the points."""
     through = np.array(points, dtype=float)
     before, after, beyond = np.roll(through, 1, 0), np.roll(through, -1, 0), np.roll(through, -2, 0)
     pieces = []
@@ -72,12 +72,12 @@ def moved(parts: list[Part], scale: float, x: float, y: float) -> list[Part]:
 
 
 def mirrored(outline: np.ndarray, colour: Colour) -> list[Part]:
-    """The part and its image across x = 0."""
+    """Returns the part and its mirror image across x = 0."""
     return [Part(outline, colour), Part(outline * (-1, 1), colour)]
 
 
 def eyes(x: float, y: float, size: float, iris: Colour) -> list[Part]:
-    """A pair of eyes at -x and x."""
+    """Returns a pair of eyes at -x and x."""
     return [*mirrored(ellipse(x, y, size, size * 0.85), iris), *mirrored(ellipse(x, y, size * 0.45, size * 0.7), DARK)]
 
 
@@ -96,7 +96,7 @@ def jitter(rng: np.random.Generator, colour: Colour, hue: float = 0.03, rest: fl
 
 
 def pick(rng: np.random.Generator, colours: Sequence[Colour]) -> Colour:
-    """One of the colours, a little off."""
+    """Returns one of the colours, slightly changed."""
     return jitter(rng, colours[rng.integers(len(colours))])
 
 
@@ -116,7 +116,7 @@ DARK: Colour = (0.06, 0.05, 0.05)
 
 
 def lacquer(rng: np.random.Generator) -> Colour:
-    """What vehicles are painted with: any hue, or a metal's grey."""
+    """Returns a colour for vehicles: any hue, or the grey of a metal."""
     if rng.random() < 0.45:
         return pick(rng, METALS)
     return hsv(rng.random(), rng.uniform(0.55, 0.95), rng.uniform(0.45, 0.95))

@@ -1,4 +1,4 @@
-"""Birds and frogs, two views each: every call draws another one, with proportions and colours of its own."""
+"""Birds and frogs, in two views each: every call draws a different one, with its own proportions and colours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vehicles, two views each: every call draws another one, with proportions and colours of its own."""
+"""Vehicles, in two views each: every call draws a different one, with its own proportions and colours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every source of images with objects promises, whatever its files are like."""
+"""What every source of images with objects guarantees, whatever its format."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NAN = float("nan")
 
 @dataclass
 class Shot:
-    """An image as it is planted: (w, h) of the file, its objects (label, x1, y1, x2, y2) on pixel edges."""
+    """An image to write: (w, h) of the file, its objects (label, x1, y1, x2, y2) on pixel edges."""
 
     size: tuple[int, int] = (40, 30)
     objects: list[tuple[Any, ...]] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Shot:
     file: bool = True
 
     @property
-    def said(self) -> tuple[int, int]:
+    def annotated_size(self) -> tuple[int, int]:
         return self.annotated or self.size
 
     def write(self, path: Path) -> None:
@@ -50,7 +50,7 @@ class Shot:
 
 
 Shots = dict[str, dict[str, Shot]]
-"""By split and name."""
+"""Images by split and name."""
 
 
 def plain() -> Shots:
@@ -70,7 +70,7 @@ def coco(root: Path, shots: Shots) -> None:
         images, annotations = [], []
         for i, (name, shot) in enumerate(shots_of_split.items()):
             shot.write(root / "images" / f"{name}.jpg")
-            width, height = shot.said
+            width, height = shot.annotated_size
             images.append({"id": 7 * i, "file_name": f"{name}.jpg", "width": width, "height": height})
             for label, x1, y1, x2, y2 in shot.objects:
                 number += 1
@@ -88,7 +88,7 @@ def xml(shot: Shot) -> str:
         f"<xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
         for label, x1, y1, x2, y2 in shot.objects
     )
-    width, height = shot.said
+    width, height = shot.annotated_size
     size = f"<size><width>{width}</width><height>{height}</height><depth>3</depth></size>"
     return f"<annotation><filename>somewhere.jpg</filename>{size}{objects}</annotation>"
 
@@ -145,7 +145,7 @@ def table(root: Path, shots: Shots) -> None:
             for name, shot in images.items():
                 shot.write(root / f"{name}.jpg")
                 for label, *box in shot.objects or [("", "", "", "", "")]:
-                    rows.writerow([f"{name}.jpg", *shot.said, label, *box, split])
+                    rows.writerow([f"{name}.jpg", *shot.annotated_size, label, *box, split])
 
 
 Write = Callable[[Path, Shots], None]
@@ -165,7 +165,7 @@ SAYS_SIZES = ("coco", "voc", "voc beside", "table", "labelme", "label_studio", "
 
 
 ANY_CORNERS = ("labelme", "supervisely")
-"""Where the corners of a box are in any order."""
+"""Formats whose boxes have their corners in any order."""
 
 
 @pytest.fixture(params=SOURCES)
@@ -175,7 +175,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def read(kind: str, tmp_path: Path) -> Callable[..., BoxSet]:
-    """`read(shots)`: the set, written and read."""
+    """`read(shots)` writes a set and reads it."""
 
     def call(shots: Shots, **how: Any) -> BoxSet:
         write, source = SOURCES[kind]
@@ -186,7 +186,7 @@ def read(kind: str, tmp_path: Path) -> Callable[..., BoxSet]:
 
 
 def found(images: BoxSet, split: str) -> dict[str, list[tuple[Any, ...]]]:
-    """The objects of a split by the images' names: label, x1, y1, x2, y2."""
+    """Returns the objects of a split by image name: label, x1, y1, x2, y2."""
     listing = images.splits[split]
     assert isinstance(listing, BoxListing)
     answer = {}
@@ -202,7 +202,7 @@ def found(images: BoxSet, split: str) -> dict[str, list[tuple[Any, ...]]]:
     return answer
 
 
-def test_a_clean_set_is_read_without_a_word(read: Callable[..., BoxSet], kind: str, tmp_path: Path) -> None:
+def test_a_clean_set_is_read_without_notes(read: Callable[..., BoxSet], kind: str, tmp_path: Path) -> None:
     shots = plain()
     images = read(shots)
     assert images.notes == []
@@ -218,7 +218,7 @@ def test_a_clean_set_is_read_without_a_word(read: Callable[..., BoxSet], kind: s
     assert images.splits["train"].class_counts(2).tolist() == [1, 2]
 
 
-def test_boxes_are_clipped_and_degenerate_ones_left_out_by_name(read: Callable[..., BoxSet], kind: str) -> None:
+def test_boxes_are_clipped_and_degenerate_ones_skipped_by_name(read: Callable[..., BoxSet], kind: str) -> None:
     shots = plain()
     shots["train"]["a"].objects += [("cat", -6, 4, 9, 34), ("cat", 50, 2, 60, 9)]
     if kind != "supervisely":  # where a box covers one pixel at least
@@ -237,7 +237,7 @@ def test_boxes_are_clipped_and_degenerate_ones_left_out_by_name(read: Callable[.
     assert "a." in clipped
 
 
-def test_a_box_that_is_rounded_over_the_edge_is_clipped_without_a_word(read: Callable[..., BoxSet]) -> None:
+def test_a_box_rounded_over_the_edge_is_clipped_without_a_note(read: Callable[..., BoxSet]) -> None:
     shots = plain()
     shots["train"]["c"].objects = [("dog", -0.4, 0, 40.6, 30)]
     images = read(shots)
@@ -246,10 +246,10 @@ def test_a_box_that_is_rounded_over_the_edge_is_clipped_without_a_word(read: Cal
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
-def test_what_is_annotated_before_the_exif_rotation_turns_with_the_image(
+def test_annotations_made_before_the_exif_rotation_rotate_with_the_image(
     read: Callable[..., BoxSet], kind: str, orientation: int
 ) -> None:
-    """Orientations from 5 on exchange the sides, which says what was annotated; the others go with those."""
+    """Orientations from 5 on swap the sides, which shows what was annotated; the others are treated like those."""
     shots = plain()
     objects = [("cat", 4, 5, 20, 25)]
     shots["train"]["a"] = Shot((40, 30), objects, orientation=orientation)
@@ -271,7 +271,7 @@ def test_what_is_annotated_before_the_exif_rotation_turns_with_the_image(
     assert "rotated by their EXIF data, their annotations with them (2)" in note
 
 
-def test_what_is_annotated_upright_stays(read: Callable[..., BoxSet]) -> None:
+def test_annotations_of_the_upright_image_stay(read: Callable[..., BoxSet]) -> None:
     shots = plain()
     shots["train"]["a"] = Shot((30, 40), [("cat", 4, 5, 20, 25)], annotated=(40, 30), orientation=6)
     images = read(shots)
@@ -298,7 +298,7 @@ def test_every_fault_of_a_set_is_named_at_once(read: Callable[..., BoxSet], kind
     assert any("is 40 x 30 pixels, but annotated as 44 x 30" in fault for fault in faults) == (kind in SAYS_SIZES)
 
 
-def test_images_in_two_splits_are_told(read: Callable[..., BoxSet], kind: str) -> None:
+def test_images_in_two_splits_are_noted(read: Callable[..., BoxSet], kind: str) -> None:
     if kind not in ("coco", "voc"):
         pytest.skip("its splits are folders, or a column")
     shots = plain()

@@ -16,7 +16,7 @@ def labelme(root: Path, shots: Shots) -> None:
     for split, images in shots.items():
         for name, shot in images.items():
             shot.write(root / split / f"{name}.jpg")
-            width, height = shot.said
+            width, height = shot.annotated_size
             shapes = [
                 {"label": label, "points": [[x2, y1], [x1, y2]], "group_id": None, "description": "",
                  "shape_type": "rectangle", "flags": {}, "mask": None}
@@ -52,7 +52,7 @@ def label_studio(root: Path, shots: Shots) -> None:
     for split, images in shots.items():
         for name, shot in images.items():
             shot.write(root / split / f"{name}.jpg")
-            width, height = shot.said
+            width, height = shot.annotated_size
             result = [
                 {"original_width": width, "original_height": height, "image_rotation": 0, "type": "rectanglelabels",
                  "from_name": "label", "to_name": "image",
@@ -75,7 +75,7 @@ def cvat(root: Path, shots: Shots) -> None:
     for split, images in shots.items():
         for name, shot in images.items():
             shot.write(root / "images" / f"{name}.jpg")
-            width, height = shot.said
+            width, height = shot.annotated_size
             lines.append(
                 f'<image id="0" name="{name}.jpg" subset="{split.title()}" width="{width}" height="{height}">'
                 '<tag label="seen" source="manual"/>'
@@ -95,7 +95,7 @@ def supervisely(root: Path, shots: Shots) -> None:
         (root / split / "ann").mkdir(parents=True)
         for name, shot in images.items():
             shot.write(root / split / "img" / f"{name}.jpg")
-            width, height = shot.said
+            width, height = shot.annotated_size
             objects = [
                 {"classTitle": label, "geometryType": "rectangle", "tags": [],
                  "points": {"exterior": [[x1, y1], [x2 - 1, y2 - 1]], "interior": []}}
