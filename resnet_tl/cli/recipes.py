@@ -1,7 +1,8 @@
-"""`resnet-tl recipes`: list, show and copy what comes with the project."""
+"""`resnet-tl recipes`: list, show and copy what comes with the project; a schema for editors."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from resnet_tl.cli.command import Command, Options
@@ -10,9 +11,14 @@ from resnet_tl.recipe import shipped
 
 HELP = """usage: resnet-tl recipes list
        resnet-tl recipes show NAME
-       resnet-tl recipes copy NAME [DEST]      to edit it; DEST is a file or folder, never overwritten"""
+       resnet-tl recipes copy NAME [DEST]      to edit it; DEST is a file or folder, never overwritten
+       resnet-tl recipes schema [FILE]         a JSON Schema of recipes, with which editors complete and check them
 
-ACTIONS = ("list", "show", "copy")
+A copy begins with a line that names resnet_tl.schema.json next to it, for editors with the YAML language server. The
+schema is written there unless there is one."""
+
+ACTIONS = ("list", "show", "copy", "schema")
+SCHEMA = "resnet_tl.schema.json"
 
 
 def run(verb: str, command: Command) -> int:
@@ -26,15 +32,24 @@ def run(verb: str, command: Command) -> int:
     action, *names = words
     if action not in ACTIONS:
         raise RecipeError(f"recipes has no {action!r}: expected {', '.join(ACTIONS)}{did_you_mean(action, ACTIONS)}")
-    least, most = {"list": (0, 0), "show": (1, 1), "copy": (1, 2)}[action]
+    least, most, expected = {
+        "list": (0, 0, "nothing more"),
+        "show": (1, 1, "NAME"),
+        "copy": (1, 2, "NAME and perhaps DEST"),
+        "schema": (0, 1, "FILE or nothing"),
+    }[action]
     if not least <= len(names) <= most:
-        raise RecipeError(f"recipes {action}: expected {('nothing more', 'NAME', 'NAME and perhaps DEST')[most]}")
+        raise RecipeError(f"recipes {action}: expected {expected}")
     if action == "list":
         _list()
     elif action == "show":
         print(shipped.find(names[0]).read_text(encoding="utf-8"), end="")
-    else:
+    elif action == "copy":
         _copy(*names)
+    elif names:
+        _write_new(Path(names[0]), _schema())
+    else:
+        print(_schema(), end="")
     return 0
 
 
@@ -50,11 +65,24 @@ def _copy(name: str, destination: str = ".") -> None:
     target = Path(destination)
     if target.is_dir():
         target = target / source.name
-    try:
-        with open(target, "x", encoding="utf-8") as file:
-            file.write(source.read_text(encoding="utf-8"))
-    except FileExistsError:
-        raise RunError(f"{target}: exists already, and nothing is overwritten") from None
-    except FileNotFoundError:
-        raise RunError(f"{target}: there is no folder {str(target.parent)!r}") from None
+    _write_new(target, f"# yaml-language-server: $schema={SCHEMA}\n{source.read_text(encoding='utf-8')}")
+    if not (target.parent / SCHEMA).exists():
+        _write_new(target.parent / SCHEMA, _schema())
     print(f"{target}   (resnet-tl fit -c {target})")
+
+
+def _write_new(path: Path, text: str) -> None:
+    try:
+        with open(path, "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise RunError(f"{path}: exists already, and nothing is overwritten") from None
+    except FileNotFoundError:
+        raise RunError(f"{path}: there is no folder {str(path.parent)!r}") from None
+
+
+def _schema() -> str:
+    from resnet_tl.recipe.json_schema import json_schema
+    from resnet_tl.run.sections import sections
+
+    return json.dumps(json_schema(sections()), indent=1, ensure_ascii=False) + "\n"

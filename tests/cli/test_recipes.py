@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ def test_show_prints_the_file(resnet_tl: Callable[..., Any]) -> None:
 
 def test_copy_makes_a_file_to_edit_and_never_overwrites(resnet_tl: Callable[..., Any], here: Path) -> None:
     text = shipped()["classify/folder_resnet50_probe"].read_text()
+    text = f"# yaml-language-server: $schema=resnet_tl.schema.json\n{text}"
     (here / "mine").mkdir()
     assert resnet_tl("recipes copy classify/folder_resnet50_probe").code == 0
     assert resnet_tl("recipes copy classify/folder_resnet50_probe mine").code == 0
@@ -36,12 +38,31 @@ def test_copy_makes_a_file_to_edit_and_never_overwrites(resnet_tl: Callable[...,
     assert (here / "folder_resnet50_probe.yaml").read_text() == "mine"
 
 
+def test_a_copy_names_the_schema_next_to_it(resnet_tl: Callable[..., Any], here: Path) -> None:
+    (here / "mine").mkdir()
+    assert resnet_tl("recipes copy quickstart mine").code == 0
+    schema = json.loads((here / "mine" / "resnet_tl.schema.json").read_text())
+    assert json.loads(resnet_tl("recipes schema").out) == schema
+    (here / "mine" / "resnet_tl.schema.json").write_text("mine")
+    assert resnet_tl("recipes copy quickstart mine/other.yaml").code == 0
+    assert (here / "mine" / "resnet_tl.schema.json").read_text() == "mine"
+    assert resnet_tl("check -c mine/other.yaml") == (0, "ok\n", "")
+
+
+def test_the_schema_is_written_to_a_new_file(resnet_tl: Callable[..., Any], here: Path) -> None:
+    assert resnet_tl("recipes schema schema.json") == (0, "", "")
+    assert json.loads((here / "schema.json").read_text())["$schema"].endswith("2020-12/schema")
+    taken = resnet_tl("recipes schema schema.json")
+    assert taken.err == "error: schema.json: exists already, and nothing is overwritten\n"
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("recipes lst", "recipes has no 'lst': expected list, show, copy; did you mean 'list'?"),
+        ("recipes lst", "recipes has no 'lst': expected list, show, copy, schema; did you mean 'list'?"),
         ("recipes show", "recipes show: expected NAME"),
         ("recipes list all", "recipes list: expected nothing more"),
+        ("recipes schema a b", "recipes schema: expected FILE or nothing"),
         ("recipes copy quickstart a b", "recipes copy: expected NAME and perhaps DEST"),
         ("recipes copy quickstart no/where.yaml", "no/where.yaml: there is no folder 'no'"),
         ("recipes show zz", "no recipe 'zz': neither a file nor one that `resnet-tl recipes list` shows"),
