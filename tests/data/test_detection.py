@@ -182,7 +182,7 @@ def test_objects_without_masks_cannot_be_pasted(tmp_path: Path) -> None:
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Path:
-    """The samples, two training images damaged behind their headers."""
+    """The samples, two training images damaged after their headers."""
     shutil.copytree(SAMPLES, tmp_path / "set")
     for name in ("train_03", "train_07"):
         path = tmp_path / "set" / "images" / f"{name}.png"

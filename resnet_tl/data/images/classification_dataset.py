@@ -71,8 +71,9 @@ class ClassificationDataset(ImageDataset[Samples]):
     def _target(self, target: Target) -> int | np.ndarray:
         if isinstance(target, int):
             return target
+        assert isinstance(target, tuple), "classes are an index, or a tuple of them"
         multi_hot = np.zeros(self.multi_label_classes or 0, np.float32)
-        multi_hot[list(target)] = 1  # type: ignore[arg-type, index]
+        multi_hot[list(target)] = 1
         return multi_hot
 
 

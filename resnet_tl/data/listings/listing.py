@@ -71,10 +71,9 @@ class Listing:
         return len(self._keys)
 
     def __getitem__(self, index: int) -> Sample:
-        target = self.targets[index]
-        key = self.key(index)
-        plain = tuple(target.tolist()) if isinstance(self.targets, Rows) else int(target)  # type: ignore[arg-type]
-        return Sample(os.path.join(self.root, key), plain, key)
+        key, targets = self.key(index), self.targets
+        target = tuple(targets[index].tolist()) if isinstance(targets, Rows) else int(targets[index])
+        return Sample(os.path.join(self.root, key), target, key)
 
     def __iter__(self) -> Iterator[Sample]:
         return map(self.__getitem__, range(len(self)))
@@ -111,6 +110,8 @@ class Listing:
     def join(self, other: Listing) -> Listing:
         """Returns the samples of both listings, which have the same root and are of the same class."""
         keys = self._keys.join(other._keys)
-        if isinstance(self.targets, Rows) and isinstance(other.targets, Rows):
+        if isinstance(self.targets, Rows):
+            assert isinstance(other.targets, Rows)
             return Listing(self.root, keys, self.targets.join(other.targets))
-        return Listing(self.root, keys, np.concatenate([self.targets, other.targets]))  # type: ignore[arg-type]
+        assert not isinstance(other.targets, Rows)
+        return Listing(self.root, keys, np.concatenate([self.targets, other.targets]))

@@ -24,6 +24,7 @@ class ImageLoader(DataLoader[Batch]):
         if features is None:
             yield from super().__iter__()
             return
-        for draws in self.batch_sampler:  # type: ignore[union-attr]
+        assert self.batch_sampler is not None, "loaders have a batch_size"
+        for draws in self.batch_sampler:
             batch = self.dataset.batch_of(features, draws)  # type: ignore[arg-type]
             yield batch.pin_memory() if self.pin_memory else batch

@@ -198,8 +198,8 @@ def test_a_truncated_photo_with_a_thumbnail_is_damaged(
 
 def test_a_jpeg_followed_by_other_bytes_is_whole(smooth: Smooth, encoded: Encoded, save: Save) -> None:
     data = encoded(smooth(), "JPEG", quality=95)
-    for behind in (b"\0" * 100, b"ftypmp42" + bytes(range(256)), b"\xff\xda\xff\xd8"):
-        np.testing.assert_array_equal(decode(save("motion.jpg", data + behind)), pillow(data))
+    for trailing in (b"\0" * 100, b"ftypmp42" + bytes(range(256)), b"\xff\xda\xff\xd8"):
+        np.testing.assert_array_equal(decode(save("motion.jpg", data + trailing)), pillow(data))
 
 
 def test_a_jpeg_without_its_last_two_bytes_is_what_pillow_makes_of_it(

@@ -1,4 +1,4 @@
-"""CSVs of boxes: columns and what is said about faulty lines."""
+"""CSVs of boxes: columns, and the errors for faulty lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""COCO's json: forms of masks, ids, layouts, and what is said about faulty ones."""
+"""COCO's json: forms of masks, ids, layouts, and the errors for faulty ones."""
 
 from __future__ import annotations
 
@@ -120,8 +120,8 @@ def test_crowds_ids_and_images_without_objects(tmp_path: Path) -> None:
 
 
 def test_objects_without_a_mask_fall_back_to_their_boxes(tmp_path: Path) -> None:
-    lacking = [thing(2, segmentation=[]), thing(3, segmentation=[[1, 1, 2, 2]])]
-    found = read_coco(str(write(tmp_path, [thing(1), *lacking])))
+    maskless = [thing(2, segmentation=[]), thing(3, segmentation=[[1, 1, 2, 2]])]
+    found = read_coco(str(write(tmp_path, [thing(1), *maskless])))
     assert found.notes == [f"{tmp_path}: objects without a mask, which fall back to their boxes: 2"]
     listing = found.splits["train"]
     assert isinstance(listing, BoxListing)

@@ -1,4 +1,4 @@
-"""Image folders and zips of them: which layouts are understood, and what is said about the others."""
+"""Image folders and zips of them: supported layouts, and the errors for others."""
 
 from __future__ import annotations
 

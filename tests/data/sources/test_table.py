@@ -1,4 +1,4 @@
-"""CSVs of images: columns, several labels, splits, and what is said about faulty ones."""
+"""CSVs of images: columns, several labels, splits, and the errors for faulty ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YOLO's labels: polygons, layouts, and what is said about faulty ones."""
+"""YOLO's labels: polygons, layouts, and the errors for faulty ones."""
 
 from __future__ import annotations
 
