@@ -21,9 +21,11 @@ Predicts images (files, folders, zips, globs) with a run's best checkpoint, or w
 
   --out FILE.csv | FILE.json        one line an image (detectors: an object); never overwritten (default: the terminal)
   --out FOLDER                      segmentation: masks, overlays, areas.csv (default: predictions);
-                                    detection: objects.json in COCO's format, objects.csv (default: predictions)
+                                    detection: objects.json and results.json in COCO's formats (a data set; a list
+                                    that COCO's tools score), objects.csv (default: predictions)
   --draw                            detection: also images with boxes, names, scores and masks, in FOLDER/drawn
   --score S                         detection: drop objects with lower scores (0.05; drawn: 0.4)
+  --annotations FILE.json           detection: results.json has the image ids of this COCO file
   --top N                           classification: how many classes to name, best first (5)
   --batch-size N                    images at a time (32; segmentation and detection: 1, images of one size together)
   --device DEVICE                   cpu, cuda, cuda:1, mps
@@ -42,6 +44,7 @@ def run(verb: str, command: Command) -> int:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--draw", action="store_true", default=None)
     parser.add_argument("--score", type=float)
+    parser.add_argument("--annotations", type=Path)
     parser.add_argument("--top", type=int)
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--device", default="cpu")
@@ -63,7 +66,12 @@ def run(verb: str, command: Command) -> int:
     from resnet_tl.prediction.segmentation import MaskPredictor
 
     predictor = load(options.run, device=options.device, trust_code=options.trust_code, batch_size=options.batch_size)
-    for option, task in (("top", "classification"), ("score", "detection"), ("draw", "detection")):
+    for option, task in (
+        ("top", "classification"),
+        ("score", "detection"),
+        ("draw", "detection"),
+        ("annotations", "detection"),
+    ):
         if getattr(options, option) is not None and predictor.task != task:
             raise wrong_task(f"--{option}", task, predictor.task)
     if isinstance(predictor, BoxPredictor):
@@ -99,7 +107,7 @@ def _masks(predictor: MaskPredictor, options: Namespace) -> int:
 
 
 def _objects(predictor: BoxPredictor, options: Namespace) -> int:
-    from resnet_tl.prediction.writers.coco import coco_file
+    from resnet_tl.prediction.writers.coco import coco_file, read_image_ids, results_file
     from resnet_tl.prediction.writers.csv_tables import box_table
     from resnet_tl.prediction.writers.drawings import SCORE, drawing_folder
     from resnet_tl.prediction.writers.output import new_folder, write
@@ -107,12 +115,15 @@ def _objects(predictor: BoxPredictor, options: Namespace) -> int:
     out: Path = options.out or FOLDER
     predictions = predictor.stream(options.images, on_error=options.on_error, score=options.score)
     if out.suffix in FILES:
-        if options.draw:
-            raise RecipeError(f"--draw needs a folder to write to: --out {out.with_suffix('')}")
+        for option in ("draw", "annotations"):
+            if getattr(options, option):
+                raise RecipeError(f"--{option} needs a folder to write to: --out {out.with_suffix('')}")
         output = box_table(out) if out.suffix == ".csv" else coco_file(out, predictor.classes, predictor.codes)
         return _report(out, write(predictions, [output]))
+    image_ids = None if options.annotations is None else read_image_ids(options.annotations)
     with new_folder(out) as folder:
         outputs: list[Any] = [coco_file(folder / "objects.json", predictor.classes, predictor.codes)]
+        outputs.append(results_file(folder / "results.json", predictor.codes, image_ids))
         outputs.append(box_table(folder / "objects.csv"))
         if options.draw:
             outputs.append(drawing_folder(folder / "drawn", SCORE if options.score is None else options.score))

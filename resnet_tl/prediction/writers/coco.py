@@ -1,15 +1,16 @@
-"""Objects in COCO's JSON format."""
+"""Objects in COCO's JSON formats: a data set, and the list of results that COCO's tools score."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from resnet_tl.errors import DataError
 from resnet_tl.metrics.coco import encode
 from resnet_tl.prediction.detection import BoxPrediction
 from resnet_tl.prediction.writers.output import Add, image_name, new_file
@@ -46,6 +47,58 @@ def coco_file(path: Path, classes: Sequence[str], codes: Sequence[int]) -> Itera
             entry["image_id"] = ids[entry["image_id"]]
         categories = [{"id": code, "name": name} for code, name in zip(codes, classes, strict=True)]
         json.dump({"images": images, "annotations": annotations, "categories": categories}, file, ensure_ascii=False)
+
+
+@contextmanager
+def results_file(
+    path: Path, codes: Sequence[int], image_ids: Mapping[str, int] | None = None
+) -> Iterator[Add[BoxPrediction]]:
+    """`[{image_id, category_id, bbox, score, segmentation}, ...]`, as pycocotools' `loadRes` takes it. Boxes are not
+    rounded. To score masks, remove `bbox`: `loadRes` takes the area from it where it is there.
+
+    Args:
+        codes: the category id of each class.
+        image_ids: the id of each image by its file name, see `read_image_ids`; None: as in `coco_file`.
+
+    Raises:
+        DataError: an image that `image_ids` does not have.
+    """
+    images: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
+
+    def add(prediction: BoxPrediction) -> None:
+        name = image_name(prediction)
+        if image_ids is not None and Path(name).name not in image_ids:
+            raise DataError(f"{name} is not among the images of --annotations; predict only those, or leave it out")
+        images.append({"file_name": name})
+        boxes = to_xywh(torch.from_numpy(prediction.boxes)).tolist()
+        for entry, box, score in zip(_annotations(prediction, codes), boxes, prediction.scores, strict=True):
+            shared = {key: value for key, value in entry.items() if key in ("category_id", "segmentation")}
+            results.append({"image_id": len(images), **shared, "bbox": box, "score": float(score)})
+
+    with new_file(path) as file:
+        yield add
+        ids = _ids(images) if image_ids is None else {}
+        for entry in results:
+            position = entry["image_id"]
+            file_name = Path(images[position - 1]["file_name"]).name
+            entry["image_id"] = ids[position] if image_ids is None else image_ids[file_name]
+        json.dump(results, file, ensure_ascii=False)
+
+
+def read_image_ids(path: Path) -> dict[str, int]:
+    """Returns the id of each image in a COCO JSON file by its file name, without folders.
+
+    Raises:
+        DataError: the file cannot be read, or names no images.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return {Path(image["file_name"]).name: image["id"] for image in document["images"]}
+    except OSError as error:
+        raise DataError(f"--annotations {path}: cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise DataError(f"--annotations {path}: not a COCO JSON file with images") from None
 
 
 def _annotations(prediction: BoxPrediction, codes: Sequence[int]) -> Iterator[dict[str, Any]]:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from resnet_tl import evaluate, fit
+from resnet_tl.errors import DataError
+from resnet_tl.metrics.coco import NAMES
 from resnet_tl.prediction.detection import BoxPrediction
-from resnet_tl.prediction.writers.coco import coco_file
+from resnet_tl.prediction.load import load
+from resnet_tl.prediction.writers.coco import coco_file, read_image_ids, results_file
 from resnet_tl.prediction.writers.output import write
+from resnet_tl.recipe.shipped import shipped_root
 
 Detected = Callable[..., BoxPrediction]
+SAVED = Path(__file__).resolve().parents[2] / "fixtures" / "saved_2026_11"
+SAMPLES = shipped_root() / "data" / "samples" / "detection"
 
 
 def coco(path: Path, *predictions: BoxPrediction) -> dict:
@@ -45,3 +58,62 @@ def test_masks_are_compressed_run_lengths(tmp_path: Path, detected: Detected) ->
     pixels = [coco_masks.decode(entry["segmentation"]) for entry in content["annotations"]]
     assert [int(mask.sum()) for mask in pixels] == [entry["area"] for entry in content["annotations"]] == [20, 4]
     assert pixels[0][2:7, 1:5].all()
+
+
+RECIPE = {
+    "model": {
+        "class_path": "Detection",
+        "init_args": {
+            "backbone": {"name": "resnet_tiny"},
+            "neck": {"class_path": "FPN", "init_args": {"channels": 8, "outputs": ["p3", "p4", "p5"]}},
+            "head": {"class_path": "MaskRCNN", "init_args": {"samples": 16, "detections": 30}},
+            "tuning": {"allow_untrained": True},
+            "optimizer": {"name": "adamw", "lr": 0.003},
+        },
+    },
+    "data": {
+        "class_path": "CocoDetection",
+        "init_args": {"root": str(SAMPLES), "image_size": 128, "batch_size": 4, "num_workers": 0},
+    },
+    "trainer": {"max_epochs": 3, "precision": "32-true", "accelerator": "cpu"},
+}
+
+
+def test_pycocotools_scores_results_as_validate_does(tmp_path: Path) -> None:
+    """The twelve numbers of boxes and of masks, from the written file alone. (Validation pads its batches to multiples
+    of 32 pixels, and 128 x 160 needs no padding.)"""
+    annotations = SAMPLES / "instances_val.json"
+    run = fit(RECIPE, run=tmp_path / "run")
+    predictor = run.predictor()
+    images = [SAMPLES / "images" / image["file_name"] for image in json.loads(annotations.read_text())["images"]]
+    outputs = [results_file(tmp_path / "results.json", predictor.codes, read_image_ids(annotations))]
+    write(predictor.stream(images), outputs)
+    expected = evaluate(run)["metrics"]
+    results = json.loads((tmp_path / "results.json").read_text())
+    for kind, prefix in (("bbox", "val/"), ("segm", "val/mask_")):
+        if kind == "segm":  # with a box, `loadRes` would take its area for the mask's
+            results = [{key: value for key, value in each.items() if key != "bbox"} for each in results]
+        with contextlib.redirect_stdout(io.StringIO()):
+            truth = COCO(str(annotations))
+            evaluation = COCOeval(truth, truth.loadRes(results), kind)
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        assert [expected[f"{prefix}{name}"] for name in NAMES] == pytest.approx(evaluation.stats.tolist(), abs=1e-6)
+        assert evaluation.stats[0] > 0
+
+
+def test_results_have_the_ids_of_the_annotations_or_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"images": [{"id": 77, "file_name": "x/b.jpg"}]}))
+    ids = read_image_ids(tmp_path / "a.json")
+    assert ids == {"b.jpg": 77}
+    with pytest.raises(DataError, match=r"val_00\.png is not among the images of --annotations"):
+        write(
+            load(SAVED / "detection.ckpt").stream([SAMPLES / "images" / "val_00.png"]),
+            [results_file(tmp_path / "results.json", [1], ids)],
+        )
+    assert not (tmp_path / "results.json").exists()
+    for text in ("[]", "{", '{"images": [1]}'):
+        (tmp_path / "a.json").write_text(text)
+        with pytest.raises(DataError, match="not a COCO JSON file with images"):
+            read_image_ids(tmp_path / "a.json")
