@@ -1,4 +1,4 @@
-"""A command line, parted into recipes, overrides of their values, and what is the verb's own. Imports nothing heavy."""
+"""A command line, split into recipes, overrides of their values, and the verb's own words. Imports nothing heavy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images in memory, as people hold them: arrays, tensors, Pillow's images."""
+"""Images in memory: arrays, tensors, Pillow's images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def as_array(image: Any, index: int, channels: int) -> ImageArray:
     """Returns an image in memory as `[H, W, channels]` uint8 or uint16, contiguous and writable.
 
     - An array: `[H, W, C]`, or `[H, W]` grey; any strides (`bgr[..., ::-1]`).
-    - A tensor: `[C, H, W]` or `[H, W, C]`, told apart by the number of channels, or `[H, W]`; on any device.
+    - A tensor: `[C, H, W]` or `[H, W, C]`, distinguished by the number of channels, or `[H, W]`; on any device.
     - A Pillow image of any mode, its EXIF rotation applied.
 
     Values are uint8, uint16, or floats from 0 to 1. Where the network takes 1 or 3 channels, grey is repeated, colour

@@ -1,4 +1,4 @@
-"""A data module on its own, to be looked at: by a recipe's `data` section, or by what lies in a folder."""
+"""A data module without a task: from a recipe's `data` section, or from the form of a folder."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ KEYS = ("seed_everything", "data")
 
 
 def open_data(recipes: Sequence[RecipeSource], overrides: Overrides, root: str | None = None) -> ImageData:
-    """The data module that `fit` would build.
+    """Builds the data module that `fit` would build.
 
     Args:
         recipes: of which only `data` and `seed_everything` count.
         overrides: of their values.
-        root: a folder, zip or CSV in any form that a data module reads, in place of recipes.
+        root: a folder, zip or CSV in any form that a data module reads, instead of recipes.
 
     Raises:
         UserError: a fault of the recipe, or of the data.

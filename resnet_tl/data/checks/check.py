@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def check(data: ImageData, progress: Callable[[int, int], None] = lambda done, total: None) -> list[Finding]:
-    """What is probably wrong with the images and annotations of a data module; every image is decoded once.
+    """Returns what is probably wrong with the images and annotations of a data module. Decodes every image once.
 
-    What no training could use at all (missing masks, boxes that are no numbers) was a DataError of the module's
-    constructor already.
+    Faults that training could not use at all (missing masks, boxes that are not numbers) are a DataError of the
+    module's constructor.
 
     progress: called with the number of images read, and of all.
     """
@@ -40,5 +40,5 @@ def _labels(data: ImageData) -> Iterator[tuple[str, str]]:
     """The class, or the classes, that each image shows."""
     for listing in data.listings.values():
         for sample in listing:
-            shown = sample.target if isinstance(sample.target, tuple) else (sample.target,)
-            yield sample.key, "|".join(data.classes[int(index)] for index in shown)
+            labels = sample.target if isinstance(sample.target, tuple) else (sample.target,)
+            yield sample.key, "|".join(data.classes[int(index)] for index in labels)

@@ -1,4 +1,4 @@
-"""Masks that show nothing, and pixels that count nowhere."""
+"""Masks without any class, and ignored pixels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Masked(Protocol):
 
 def mask_findings(listings: Mapping[str, Listing], classes: Sequence[str]) -> Iterator[Finding]:
     """Every mask is read once. Without masks there are no findings."""
-    shown: dict[str, np.ndarray] = {}
+    counted: dict[str, np.ndarray] = {}
     for split, listing in listings.items():
         if not hasattr(listing, "mask"):
             return
@@ -41,12 +41,12 @@ def mask_findings(listings: Mapping[str, Listing], classes: Sequence[str]) -> It
                     )  # fmt: skip
                 else:
                     counts += pixels
-        shown[split] = counts[: len(classes)]
+        counted[split] = counts[: len(classes)]
         ignored = counts[IGNORE] / max(counts.sum(), 1)
         if ignored > MOSTLY:
             yield Finding("ignored pixels", split, split, f"{ignored:.0%} of the masks' pixels are ignored")
-    for split, seen in shown.items():
-        for name, count in zip(classes, seen.tolist(), strict=True):
+    for split, totals in counted.items():
+        for name, count in zip(classes, totals.tolist(), strict=True):
             if not count:
                 yield Finding("empty class", split, name, f"has no pixels in {split}")
 

@@ -1,4 +1,4 @@
-"""Images that a file names are left out of a set."""
+"""Excludes the images that a file names from a set."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def exclude_images(splits: Mapping[str, ListingT], file: str) -> tuple[dict[str,
     """
     keys = _keys(file)
     found: set[str] = set()
-    left: dict[str, ListingT] = {}
+    remaining: dict[str, ListingT] = {}
     for split, listing in splits.items():
         chosen = np.array([listing.key(index) in keys for index in range(len(listing))], bool)
         found.update(listing.key(int(index)) for index in np.flatnonzero(chosen))
-        left[split] = listing.select(np.flatnonzero(~chosen))  # type: ignore[assignment]  # of its own class
+        remaining[split] = listing.select(np.flatnonzero(~chosen))  # type: ignore[assignment]  # of its own class
     unknown = len(keys - found)
     more = f"; {unknown} of its keys are not in the set" if unknown else ""
     note = f"{file}: excludes {len(found)} images{more}"
-    return {split: listing for split, listing in left.items() if len(listing)}, note
+    return {split: listing for split, listing in remaining.items() if len(listing)}, note
 
 
 def _keys(file: str) -> set[str]:

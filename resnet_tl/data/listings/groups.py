@@ -41,12 +41,12 @@ def assign_groups(listing: Listing, rule: str, shares: Sequence[float], seed: in
     names, groups = np.unique(np.array(group_names(listing, rule)), return_inverse=True)
     counts = _class_counts(listing, groups)
     order = np.lexsort((_hashes(names.tolist(), seed), -counts.std(1)))
-    wanted = counts.sum(0)[None] * np.asarray(shares)[:, None]
-    filled = np.zeros_like(wanted)
+    expected = counts.sum(0)[None] * np.asarray(shares)[:, None]
+    filled = np.zeros_like(expected)
     parts = np.zeros(len(counts), np.int64)
     for group in order:
         after = filled[None] + np.eye(len(shares))[:, :, None] * counts[group]  # [parts to choose, parts, classes]
-        error = (((after - wanted) / np.maximum(wanted, 1)) ** 2).sum((1, 2))
+        error = (((after - expected) / np.maximum(expected, 1)) ** 2).sum((1, 2))
         parts[group] = chosen = int(np.argmin(error))
         filled[chosen] += counts[group]
     return parts[groups]

@@ -1,4 +1,4 @@
-"""Which of the forms that data modules read a folder, zip or table is in, by what lies in it."""
+"""Detects the form of a folder, zip or table, and so the data module that reads it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from resnet_tl.errors import DataError
 
 TASKS = ("classification", "detection", "segmentation")
 NOT_CLASSES = {"images", "masks", "labels", "JPEGImages", "SegmentationClass", "img"}
-"""Names of folders that say what lies in them, and not what it shows."""
+"""Folder names that describe the kind of file, not a class."""
 PROBED = 40
-"""Files of an ending that are looked into, at most."""
+"""The most files of one ending that are read."""
 
 
 class Form(NamedTuple):
-    """A form of data. module: the data module that reads it. why: what shows that it is this one."""
+    """A form of data. module: the data module that reads it. why: the evidence for it."""
 
     task: str
     module: str
@@ -32,22 +32,22 @@ class Form(NamedTuple):
 
 
 def forms_of(root: str) -> list[Form]:
-    """All forms that the data at `root` may be in, the likeliest first.
+    """Returns all forms that the data at `root` may have, the likeliest first.
 
     Raises:
-        DataError: there is nothing at `root`, or nothing that a data module reads.
+        DataError: there is nothing at `root`, or no form that a data module reads.
     """
     found = list(_table_forms(root)) if os.path.isfile(root) and not root.endswith(".zip") else list(_forms(walk(root)))
     if not found:
         raise DataError(
-            f"{root} is in no form that is read: expected folders of images named after classes, images/ and masks/, "
+            f"{root} has no known form: expected folders of images named after classes, images/ and masks/, "
             "COCO, Pascal VOC or YOLO files, an annotation tool's export, or a CSV"
         )
     return found
 
 
 def form_of(root: str, task: str | None = None) -> Form:
-    """The likeliest form for a task (`classification`, `detection`, `segmentation`; None: any).
+    """Returns the likeliest form for a task (`classification`, `detection`, `segmentation`; None: any).
 
     Raises:
         DataError: there is none.

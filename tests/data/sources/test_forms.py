@@ -63,7 +63,7 @@ def write(root: Path, form: str) -> Path:
         ("table", "ImageTable"),
     ],
 )
-def test_each_form_is_told_from_the_others(tmp_path: Path, form: str, module: str) -> None:
+def test_each_form_is_distinguished_from_the_others(tmp_path: Path, form: str, module: str) -> None:
     assert form_of(str(write(tmp_path, form))).module == module
 
 
@@ -75,5 +75,5 @@ def test_a_task_chooses_among_forms(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_images_without_labels_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is in no form that is read: expected folders of images named after classes"):
+    with pytest.raises(DataError, match="has no known form: expected folders of images named after classes"):
         forms_of(str(write(tmp_path, "none")))

@@ -13,7 +13,7 @@ from resnet_tl.data.sources.tools.document import Document, Made, Reading
 from resnet_tl.data.sources.tools.shapes import bitmap, ellipse, polygon, rotated_rectangle
 from resnet_tl.errors import DataError
 
-BESIDE = ("tag", "attribute")
+NOT_SHAPES = ("tag", "attribute")
 """Elements of an image that are not shapes."""
 
 
@@ -45,7 +45,7 @@ def _read_image(reading: Reading, path: str, element: ElementTree.Element) -> No
     name = element.get("name", "")
     document = Document(name, f"{path}: {name or 'an image without a name'}", _size(element))
     document.split = SPLITS.get(element.get("subset", "").lower())
-    for number, shape in enumerate((child for child in element if child.tag not in BESIDE), 1):
+    for number, shape in enumerate((child for child in element if child.tag not in NOT_SHAPES), 1):
         reading.draw(document, f"shape {number}", _shape, shape, document.size)
     reading.documents.append(document)
 

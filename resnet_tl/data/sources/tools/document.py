@@ -32,11 +32,10 @@ class Drawn(NamedTuple):
 
 @dataclass
 class Document:
-    """What a tool says of one image.
+    """The annotations of one image.
 
-    image: its name as the tool wrote it. source: what messages call the document. size: (h, w); None where the tool
-    does not say. split: train, val or test, where the tool says. instances: the group of each drawn shape of an
-    instance that has several.
+    image: its name as the tool wrote it. source: what messages call the document. size: (h, w), or None where the tool
+    does not store it. split: train, val or test, where the tool stores it.
     """
 
     image: str
@@ -48,7 +47,7 @@ class Document:
 
 @dataclass
 class Reading:
-    """A set on its way from a tool's files to documents.
+    """The documents of a set, as they are read from a tool's files.
 
     skipped: shapes by kind that are neither a box nor a region (points, lines).
     """
@@ -59,7 +58,7 @@ class Reading:
     skipped: Counter[str] = field(default_factory=Counter)
 
     def draw(self, document: Document, place: str, make: Callable[..., Made], *arguments: Any) -> None:
-        """Adds what `make(self, *arguments)` gives; what goes wrong in it becomes a fault of the document."""
+        """Adds what `make(self, *arguments)` returns; an error in it becomes a fault of the document."""
         try:
             made = make(self, *arguments)
             if made is not None:
@@ -98,8 +97,8 @@ class ImageFinder:
             ValueError: several images fit equally well.
         """
         parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
-        beside = posixpath.normpath(posixpath.join(folder, *parts)) if parts else ""
-        for candidate in (beside, *("/".join(parts[start:]) for start in range(len(parts)))):
+        relative = posixpath.normpath(posixpath.join(folder, *parts)) if parts else ""
+        for candidate in (relative, *("/".join(parts[start:]) for start in range(len(parts)))):
             if candidate in self._keys:
                 return candidate
         same_name = self._by_name.get(parts[-1], []) if parts else []

@@ -38,12 +38,12 @@ def read_tool_export(
 ) -> BoxSet:
     """A folder or zip of images with the export of an annotation tool anywhere in it.
 
-    The split is what the tool says, or a folder of the image's path called train, val or test, or else all `train`.
-    Classes are the labels of the training images, sorted. Masks are kept where an object has one.
+    The split is the tool's, or that of a folder called train, val or test in the image's path, or else all `train`.
+    Classes are the labels of the training images, sorted. Objects keep their masks.
 
     Args:
         root: that folder.
-        tool: a key of `TOOLS`; None: found by what the files hold.
+        tool: a key of `TOOLS`; None: detected from the files.
         classes: a checkpoint's class names, among which the set's must be.
         channels: of the images.
 
@@ -53,10 +53,10 @@ def read_tool_export(
     tree = walk(root)
     findings = Findings(tree.root)
     reading = Reading(tree, findings)
-    found = TOOLS[tool or tool_of(tree)]
-    found.read(reading)
+    export = TOOLS[tool or tool_of(tree)]
+    export.read(reading)
     if not reading.documents and not findings.faults:
-        raise DataError(f"{tree.root} holds no export of {found.name}")
+        raise DataError(f"{tree.root} holds no export of {export.name}")
     if reading.skipped:
         kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(reading.skipped.items()))
         findings.notes.append(f"{tree.root}: shapes that are neither boxes nor regions, skipped: {kinds}")
@@ -71,7 +71,7 @@ def read_tool_export(
 
 
 def tool_of(tree: Tree) -> str:
-    """The tool whose export lies in a folder.
+    """Returns the key of the tool whose export is in a folder.
 
     Raises:
         DataError: none does.
@@ -93,7 +93,7 @@ def tool_of(tree: Tree) -> str:
 
 
 def _by_split(reading: Reading) -> dict[str, dict[str, Document]]:
-    """The documents of each split by the keys of their images; what cannot be placed goes into the faults."""
+    """Returns the documents of each split by the keys of their images; images that cannot be found become faults."""
     finder, faults = ImageFinder(reading.tree), reading.findings.faults
     placed: dict[str, Document] = {}
     by_split: dict[str, dict[str, Document]] = {}

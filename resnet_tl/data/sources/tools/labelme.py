@@ -15,7 +15,7 @@ def is_export(content: Any) -> bool:
 
 
 def read(reading: Reading) -> None:
-    """Shapes of one label and `group_id` are parts of one object, as labelme's own converters have it."""
+    """Shapes of one label and `group_id` are parts of one object, as in labelme's converters."""
     for file in json_files(reading.tree):
         content = reading.json(file)
         if is_export(content):
@@ -42,10 +42,12 @@ def _read_document(reading: Reading, file: str, content: dict[str, Any]) -> None
 
 
 def _image(reading: Reading, file: str, name: str) -> str:
-    """As the JSON says, or the file of the JSON's own name, where images were converted or renamed with it."""
+    """Returns the image that the JSON names, or the one with the JSON's own file name if images were renamed."""
     stem = posixpath.splitext(file)[0]
-    own = [other for other in reading.tree.files if posixpath.splitext(other)[0] == stem and other != file]
-    return f"/{own[0]}" if len(own) == 1 and posixpath.basename(name) not in {posixpath.basename(own[0])} else name
+    siblings = [other for other in reading.tree.files if posixpath.splitext(other)[0] == stem and other != file]
+    if len(siblings) == 1 and posixpath.basename(name) != posixpath.basename(siblings[0]):
+        return f"/{siblings[0]}"
+    return name
 
 
 def _shape(reading: Reading, shape: dict[str, Any], size: tuple[int, int] | None) -> Made:
@@ -68,7 +70,7 @@ def _shape(reading: Reading, shape: dict[str, Any], size: tuple[int, int] | None
 
 
 def _join_groups(document: Document, groups: list[list[int]]) -> None:
-    """Polygons of a group become one object with several; other shapes stay on their own."""
+    """Polygons of a group become one object with several; other shapes stay as they are."""
     joined: set[int] = set()
     for members in groups:
         masks = [document.drawn[index].shape.mask for index in members]
