@@ -8,6 +8,7 @@ import re
 
 import pytest
 import reference
+from doc_blocks import ROOT, pages
 
 from resnet_tl.cli.main import VERBS
 from resnet_tl.recipe.schema import Section, factory_of, fields_of, item_of, kinds_of, mapping_of
@@ -104,3 +105,33 @@ def test_every_verb_has_its_section_with_its_help(made: dict[str, str]) -> None:
 def test_every_shipped_recipe_is_named(made: dict[str, str]) -> None:
     listed = re.findall(r"^\| `([\w/]+)` \| \S.* \| \S.* \|$", made["reference/recipes.md"], re.MULTILINE)
     assert sorted(listed) == sorted(shipped())
+
+
+DOTTED = re.compile(r"(?<![\w./])(?:--)?((?:model|data|trainer|tracking|tuning)(?:\.\w+)+)")
+NOT_KEYS = {"data.yaml", "model.train", "model.parameters"}
+"""A file, and methods."""
+MISTAKES = {"model.optimizer.learning_rate", "model.backbone.nme"}
+"""That pages show on purpose."""
+
+
+def test_the_keys_that_pages_name_exist() -> None:
+    """`--data.group`, `tuning.views`, `model.backbone.weights` in any page, the README and the changelog."""
+    slots = keys_by_slot()
+    unknown = []
+    for page in [*pages(), ROOT / "CHANGELOG.md", ROOT / "data" / "README.md"]:
+        for dotted in DOTTED.findall(page.read_text(encoding="utf-8").replace(".init_args", "")):
+            *above, key = dotted.removeprefix("model.").split(".")
+            known = slots.get(above[-1] if above else "model", set())
+            if key not in known and dotted not in NOT_KEYS | MISTAKES:
+                unknown.append(f"{page.name}: {dotted}")
+    assert unknown == []
+
+
+def keys_by_slot() -> dict[str, set[str]]:
+    """What may follow `model.`, `data.`, `backbone.`, `head.`, ... in a dotted name."""
+    slots = {slot: {"class_path"} for slot in ("model", "data", "head", "neck")}
+    kinds = {"Task": "model", "ImageData": "data", "Head": "head", "Neck": "neck"}
+    for entry in reference.entries():
+        slot = kinds.get(entry.kind, entry.name.lower())
+        slots.setdefault(slot, set()).update(argument.name for argument in entry.arguments)
+    return slots
