@@ -24,6 +24,8 @@ OUTSIDE = {
 }
 """Files of the repository that are part of the site, and their places there."""
 
+CODE = re.compile(r"<code>.*?</code>", re.DOTALL)
+OPTION = re.compile(r"(?<![\w-])--[a-z][\w.-]*")
 LINK = re.compile(r"(\]\()([^)#:\s]+)")
 
 
@@ -46,6 +48,15 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     if place == "reference/index.md":
         markdown += "\n" + reference.contents()
     return rewritten(markdown, f"docs/{place}", place) if (ROOT / "docs" / place).exists() else markdown
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
+    """Keeps a browser from breaking a line within `--data.root`, after the first hyphen."""
+
+    def unbroken(code: re.Match[str]) -> str:
+        return OPTION.sub(r'<span class="option">\g<0></span>', code[0])
+
+    return CODE.sub(unbroken, html)
 
 
 def rewritten(markdown: str, source: str, place: str) -> str:
