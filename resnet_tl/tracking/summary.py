@@ -44,7 +44,8 @@ class Summary(Callback):
             self.best = self.final
         self._write(trainer, finished=False)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # After last.ckpt, which is saved at the end of training: a run that is killed while saving it is unfinished.
         self._write(trainer, finished=True)
 
     def state_dict(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from resnet_tl.tracking.last import Last
 from resnet_tl.tracking.summary import git_state
 
 
@@ -31,6 +32,18 @@ def test_a_stopped_run_has_a_summary_that_says_so(train: Any, tiny: Any, tmp_pat
         train(tiny([0.5, 0.75, 0.25], stop_at=6))
     content = summary(tmp_path)
     assert (content["finished"], content["step"], content["final"]["val/acc"]) == (False, 4, 0.5)
+
+
+def test_a_run_killed_in_its_last_save_is_unfinished(
+    train: Any, tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(self: Last, trainer: Any, pl_module: Any) -> None:
+        raise RuntimeError("power cut")
+
+    monkeypatch.setattr(Last, "on_train_end", killed)
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(tiny([0.5, 0.75, 0.25]))
+    assert not summary(tmp_path)["finished"]
 
 
 def test_the_best_epoch_survives_a_resume(train: Any, tiny: Any, tmp_path: Path) -> None:
