@@ -103,6 +103,9 @@ def read(path: str | Path) -> Bundle:
             "upgrade with `pip install -U resnet-tl`"
         )
     state = checkpoint["state_dict"]
+    broken = next((key for key, value in state.items() if not value.isfinite().all()), None)
+    if broken is not None:
+        raise WeightsError(f"{path}: {broken} holds NaN or infinite values: its training diverged")
     return Bundle(
         path=path,
         state_dict={key.removeprefix("network."): state[key] for key in state if key.startswith("network.")},

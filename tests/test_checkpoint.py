@@ -180,3 +180,12 @@ def test_a_flipped_bit_or_a_cut_is_named_and_never_predicted_with(tmp_path: Path
             )
             assert all(torch.equal(value, expected.state_dict[key]) for key, value in found.state_dict.items())
     assert named >= 90
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.ckpt"
+    content = checkpoint()
+    content["state_dict"]["network.trunk.conv1.weight"][0] = float("nan")
+    save_atomically(content, path)
+    with pytest.raises(WeightsError, match=r"network\.trunk\.conv1\.weight holds NaN or infinite values"):
+        read(path)

@@ -72,7 +72,9 @@ class ClassPredictor(Predictor[ClassPrediction]):
     def _predict_images(self, images: Tensor, inputs: Sequence[Input], options: Options) -> Iterator[ClassPrediction]:
         thresholds = getattr(self.network.head, "thresholds", None)
         limits = None if thresholds is None else thresholds.cpu().numpy()
-        for each, row in zip(inputs, self.probabilities(images).cpu().numpy(), strict=True):
+        probabilities = self.probabilities(images)
+        self._check_finite(probabilities, inputs)
+        for each, row in zip(inputs, probabilities.cpu().numpy(), strict=True):
             order = np.argsort(-row, kind="stable")
             order = order[: options.top] if limits is None else order[row[order] >= limits[order]]
             names, scores = [self.classes[k] for k in order], row[order].tolist()

@@ -63,7 +63,9 @@ class BoxPredictor(Predictor[BoxPrediction]):
         self.codes = list(range(1, len(classes) + 1)) if codes is None else list(codes)
 
     def _predict_images(self, images: Tensor, inputs: Sequence[Input], options: Options) -> Iterator[BoxPrediction]:
-        detections: Detections = self.network.head.predict(self.network(images))
+        outputs = self.network(images)
+        self._check_finite(outputs, inputs)
+        detections: Detections = self.network.head.predict(outputs)
         size = (images.shape[-2], images.shape[-1])
         for number, each in enumerate(inputs):
             masks = None if detections.masks is None else detections.masks[number]

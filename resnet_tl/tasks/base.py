@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from lightning import Callback, LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
@@ -75,7 +75,7 @@ class Task(LightningModule):
         self.colours: list[list[int]] | None = None
         self.codes: list[int] | None = None
         """The data's own numbers of the classes, if it has any."""
-        self.mean_loss = MeanMetric()
+        self.mean_loss = MeanMetric(nan_strategy="disable")  # others drop a NaN, and the epoch with it looks fine
         if backbone.weights is not None:
             self._load_weights(backbone.weights)
 
@@ -181,7 +181,12 @@ class Task(LightningModule):
     def _log_metrics(self, split: str) -> None:
         """Logs the metrics of an evaluation, stores its `tables` and `interval`, and resets the metrics."""
         options = self._metric_options()
-        values = {"loss": self.mean_loss.compute(), **self.metrics.compute(**options)}
+        loss, metrics = self.mean_loss.compute(), self.metrics.compute(**options)
+        if not loss.isfinite():
+            # An argmax over NaN is the first class: such an epoch would have a score, and might be the best.
+            metrics = dict.fromkeys(metrics, math.nan)
+            rank_zero_warn(f"the {split} loss is {float(loss)}: outputs are NaN or infinite, so all metrics are NaN")
+        values = {"loss": loss, **metrics}
         self.log_dict({f"{split}/{name}": value for name, value in values.items()})
         self.tables = self.metrics.tables(**options)
         if not self.fitting and hasattr(self.metrics, "interval"):  # it takes seconds for a large multi-label set

@@ -102,7 +102,8 @@ class Classification(Task):
         self.metrics.update(probabilities, batch.targets, keep)
         keep_views = keep.repeat_interleave(views)
         terms = self.classifier.loss(outputs[keep_views], batch.targets.repeat_interleave(views, 0)[keep_views])
-        self.mean_loss.update(total(terms), weight=keep_views.sum())
+        # Of fillers alone the mean is NaN.
+        self.mean_loss.update(total(terms).where(keep_views.any(), 0), weight=keep_views.sum())
 
     def _metric_options(self) -> dict[str, Any]:
         """In training, automatic thresholds are first chosen on the validation set."""

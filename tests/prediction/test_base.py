@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from resnet_tl.errors import DataError, RecipeError, UserError
+from resnet_tl.errors import DataError, RecipeError, UserError, WeightsError
 from resnet_tl.prediction.base import Predictor
 from resnet_tl.prediction.classification import ClassPredictor
 from resnet_tl.prediction.detection import BoxPredictor
@@ -126,3 +127,14 @@ def test_options_out_of_range_are_refused(predictor: Make, task: str, options: d
         if owner == task:
             with pytest.raises(RecipeError, match=f"^{expected}$"):
                 predictor(task).stream(images(1), **{option: value})
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_outputs_that_are_not_finite_are_refused(predictor: Callable[..., Predictor], task: str) -> None:
+    """They would be the first class, a mask of it, or no objects at all."""
+    diverged = predictor(task)
+    with torch.no_grad():
+        for parameter in diverged.network.head.parameters():
+            parameter.fill_(math.nan)
+    with pytest.raises(WeightsError, match=r"outputs for image 0 are NaN or infinite: its training diverged"):
+        diverged.predict(np.zeros((32, 32, 3), np.uint8))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,20 @@ from lightning import Trainer
 from torch.utils.data import DataLoader
 
 from resnet_tl.checkpoint import KEY
+from resnet_tl.data.base import ImageData
+from resnet_tl.data.classification import ImageFolder
+from resnet_tl.data.detection import CocoDetection
+from resnet_tl.data.segmentation import MaskFolder
 from resnet_tl.errors import RecipeError
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Backbone
+from resnet_tl.models.pyramid import FPN
+from resnet_tl.recipe.shipped import shipped_root
 from resnet_tl.structures.records import Batch
 from resnet_tl.tasks.base import Task, total
+from resnet_tl.tasks.classification import Classification
+from resnet_tl.tasks.detection import Detection
+from resnet_tl.tasks.segmentation import Segmentation
 from resnet_tl.tuning.plan import Phase, Tuning
 from resnet_tl.tuning.rates import Optimizer, Schedule
 
@@ -135,3 +146,30 @@ def test_a_checkpoint_holds_what_the_task_is_built_from(tmp_path: Path) -> None:
     assert init_args["tuning"]["phases"][0]["layer_decay"] == 0.5
     assert init_args["backbone"]["name"] == "resnet_tiny"
     assert init_args["head"]["class_path"].endswith(".LinearHead")
+
+
+@pytest.mark.parametrize("kind", ["classification", "segmentation", "detection"])
+def test_an_evaluation_with_outputs_that_are_not_finite_scores_nothing(kind: str) -> None:
+    """Otherwise NaN counts as the first class, and such an epoch has a score."""
+    root, backbone = str(shipped_root() / "data" / "samples" / kind), Backbone("resnet_tiny")
+    data: ImageData[Any]
+    task: Task
+    if kind == "classification":
+        data = ImageFolder(root, image_size=16, batch_size=50, num_workers=0)
+        task = Classification(data.classes, backbone=backbone)
+    elif kind == "segmentation":
+        data = MaskFolder(root, image_size=32, short=32, batch_size=4, num_workers=0)
+        task = Segmentation(data.classes, backbone=backbone)
+    else:
+        data = CocoDetection(root, image_size=32, batch_size=4, num_workers=0)
+        neck = functools.partial(FPN, channels=8, outputs=("p3", "p4", "p5"))
+        task = Detection(data.classes, backbone=backbone, neck=neck)
+    with torch.no_grad():
+        for parameter in task.network.head.parameters():
+            parameter.fill_(math.nan)
+    trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+                      use_distributed_sampler=False)  # fmt: skip
+    with pytest.warns(UserWarning, match="outputs are NaN or infinite, so all metrics are NaN"):
+        (metrics,) = trainer.validate(task, datamodule=data, verbose=False)
+    assert len(metrics) > 2
+    assert all(map(math.isnan, metrics.values()))
