@@ -15,9 +15,14 @@ from resnet_tl.ranges import arms, hints_of, parts
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
+def is_import_path(text: str) -> bool:
+    """Whether a text has the form `package.module.Name`."""
+    return _PATH.fullmatch(text) is not None
+
+
 def import_object(path: str) -> Any:
     """The object at an import path. Raises RecipeError if there is none."""
-    if not _PATH.fullmatch(path):
+    if not is_import_path(path):
         raise RecipeError(f"cannot import {path!r}: expected package.module.Name")
     module_name, _, name = path.rpartition(".")
     try:

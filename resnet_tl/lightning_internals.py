@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.data import DataLoader
 
+from resnet_tl.errors import RunError
+
 if TYPE_CHECKING:
     from lightning import Trainer
     from lightning.pytorch.strategies import DDPStrategy
@@ -67,6 +69,10 @@ def callback_metrics(trainer: Trainer) -> dict[str, Tensor]:
     return trainer._logger_connector._callback_metrics
 
 
+REDUCTIONS = {"builtins.sum": builtins.sum, "torch.mean": torch.mean, "torch.max": torch.max, "torch.min": torch.min}
+"""How logged values become one at the end of an epoch, by their names in a checkpoint: nothing else in it is called."""
+
+
 def epoch_logs(trainer: Trainer) -> list[Log]:
     """What training steps have logged in this epoch so far: sums that become means at its end, and last values.
 
@@ -100,5 +106,6 @@ def _log_of(metric: Any) -> Log:
 
 
 def _reduction(name: str) -> Any:
-    module, _, function = name.partition(".")
-    return getattr(builtins if module == "builtins" else torch, function)
+    if name not in REDUCTIONS:
+        raise RunError(f"last.ckpt names the reduction {name!r}; expected one of {', '.join(REDUCTIONS)}")
+    return REDUCTIONS[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from resnet_tl import lightning_internals as internals
+from resnet_tl.errors import RunError
 
 BATCHES = 4
 
@@ -159,3 +161,12 @@ def test_what_an_epoch_has_logged_continues_in_another_run(tmp_path: Path) -> No
     trainer, _ = fit(tmp_path, Call("on_train_start", load), DataLoader([torch.tensor([[0.0, 9.0]])], batch_size=None))
     assert trainer.callback_metrics["batch"] == pytest.approx((0 + 1 + 2 + 9) / 4)
     assert trainer.callback_metrics["largest"] == 9
+
+
+def test_a_reduction_that_lightning_does_not_write_is_not_called() -> None:
+    """A checkpoint may be someone else's: only the names in `REDUCTIONS` are looked up."""
+    logs = [{"call": {"reduce_fx": "builtins.exec", "fx": "training_step", "name": "x"}, "values": {}}]
+    with pytest.raises(RunError, match=r"names the reduction 'builtins\.exec'; expected one of builtins\.sum"):
+        internals.set_epoch_logs(
+            SimpleNamespace(fit_loop=SimpleNamespace(epoch_loop=SimpleNamespace(_results={}))), logs
+        )

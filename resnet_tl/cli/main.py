@@ -67,9 +67,10 @@ def _refuse(text: str) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    configure_process()
     command = split(arguments)
     verb = next((word for word in command.rest if word in VERBS), None)
+    # predict runs on folders of anybody's files: only code that is trusted is taken from there.
+    configure_process(local_code=verb != "predict" or "--trust-code" in command.rest)
     if verb is None:
         return _without_verb(command)
     command.rest.remove(verb)

@@ -9,8 +9,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from resnet_tl.errors import UserError
+from resnet_tl.imports import is_import_path
 from resnet_tl.ranges import arms, parts
 from resnet_tl.recipe.schema import factory_of, fields_of, find_class, import_object, item_of, mapping_of
+
+KNOWN = ("resnet_tl.", "torch.optim.")
+"""Packages whose classes a checkpoint may name: this one's, and torch's optimizers and schedules."""
+TEXT = frozenset([
+    "root", "csv", "data", "annotations", "images", "class_file", "classes", "cache_dir", "exclude", "group", "weights",
+    "path_column", "label_column", "split_column", "train", "val", "test", "monitor", "precision", "project", "entity",
+])  # fmt: skip
+"""Keys whose values are names of files, columns, classes or metrics, and are never imported."""
 
 
 def instantiate(hint: Any, value: Any) -> Any:
@@ -51,29 +60,27 @@ def instantiate_model(init_args: Mapping[str, Any], *, trust_code: bool = False)
 
 
 def foreign_code(recipe: Any) -> str | None:
-    """The first import path in a recipe, or in a part of one, that leads to anything but a class of `resnet_tl`.
+    """Returns the first import path in a recipe, or in a part of one, that leads to anything but a class of `KNOWN`.
 
-    For recipes inside checkpoints: somebody else may have written them. What is not ours is not imported here.
+    For recipes inside checkpoints, which someone else may have written. Other code is not imported here.
     """
     for path in _imported(recipe):
-        ours = path.startswith("resnet_tl.") and import_object(path)
-        if not (inspect.isclass(ours) and ours.__module__.startswith("resnet_tl.")):
+        known = path.startswith(KNOWN) and import_object(path)
+        if not (inspect.isclass(known) and known.__module__.startswith(KNOWN)):
             return path
     return None
 
 
-def _imported(value: Any) -> Iterator[str]:
-    """Every import path in it: of a `class_path`, and of a trunk of one's own at `backbone.name`."""
-    if isinstance(value, list):
+def _imported(value: Any, key: str = "") -> Iterator[str]:
+    """Yields every string that may be imported: what looks like an import path, under any key but those of `TEXT`."""
+    if isinstance(value, (list, tuple, set)):
         for item in value:
-            yield from _imported(item)
+            yield from _imported(item, key)
     elif isinstance(value, Mapping):
-        for key, child in value.items():
-            if key == "class_path" and "." in child:
-                yield child
-            elif key == "backbone" and isinstance(child, Mapping) and "." in child.get("name", ""):
-                yield child["name"]
-            yield from _imported(child)
+        for name, child in value.items():
+            yield from _imported(child, str(name))
+    elif isinstance(value, str) and key not in TEXT and is_import_path(value):
+        yield value
 
 
 def _arguments(fields: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def evaluate_run(
     """
     with terminal_log():
         bundle = checkpoint.read(path)
-        foreign = None if trust_code else foreign_code(bundle.recipe)
+        foreign = None if trust_code else foreign_code({key: bundle.recipe.get(key) for key in ("model", "data")})
         if foreign is not None:
             raise WeightsError(
                 f"{bundle.path}: needs {foreign!r}, which is not part of resnet_tl: "

@@ -36,10 +36,14 @@ _HIDDEN_WARNINGS = (
 )
 
 
-def configure_process() -> None:
-    """Call it before anything heavy is imported."""
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # a recipe may name a class in a file of the working folder
+def configure_process(*, local_code: bool = False) -> None:
+    """Call it before anything heavy is imported.
+
+    local_code: let a recipe name classes in files of the working folder. It comes after installed packages: a
+        `torch.py` next to the images is not imported.
+    """
+    if local_code and "" not in sys.path:
+        sys.path.append("")
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     if "OMP_WAIT_POLICY" not in os.environ:
         # GNU OpenMP's threads spin while they wait, on cores that the data workers need. After 10,000 rounds they

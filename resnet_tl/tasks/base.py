@@ -12,9 +12,9 @@ from lightning import Callback, LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from resnet_tl.errors import RecipeError
+from resnet_tl.metrics.mean import Mean
 from resnet_tl.models.macs import stage_macs
 from resnet_tl.models.network import Backbone, HeadFactory, NeckFactory, Network, build, public_keys
 from resnet_tl.models.resnet import shapes_by_variant
@@ -75,7 +75,7 @@ class Task(LightningModule):
         self.colours: list[list[int]] | None = None
         self.codes: list[int] | None = None
         """The data's own numbers of the classes, if it has any."""
-        self.mean_loss = MeanMetric(nan_strategy="disable")  # others drop a NaN, and the epoch with it looks fine
+        self.mean_loss = Mean()
         if backbone.weights is not None:
             self._load_weights(backbone.weights)
 

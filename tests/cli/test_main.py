@@ -108,7 +108,15 @@ def test_a_class_in_the_working_folder_can_be_imported(tmp_path: Path) -> None:
     """As `resnet-tl`, whose first import path is the folder of the script."""
     (tmp_path / "mine.py").write_text("class Head: ...\n")
     start = "import sys; sys.path.remove(''); from resnet_tl.run.process import configure_process"
-    subprocess.run([sys.executable, "-c", f"{start}; configure_process(); import mine"], cwd=tmp_path, check=True)
+    subprocess.run(
+        [sys.executable, "-c", f"{start}; configure_process(local_code=True); import mine"], cwd=tmp_path, check=True
+    )
+    (tmp_path / "yaml.py").write_text("raise SystemExit(9)\n")  # after installed packages
+    subprocess.run(
+        [sys.executable, "-c", f"{start}; configure_process(local_code=True); import yaml"], cwd=tmp_path, check=True
+    )
+    alone = [sys.executable, "-c", f"{start}; configure_process(); import mine"]
+    assert subprocess.run(alone, cwd=tmp_path, capture_output=True, check=False).returncode == 1
 
 
 def raising(error: BaseException) -> Callable[..., int]:
