@@ -45,7 +45,9 @@ def _network_faults(tree: Node, stages: list[str]) -> Iterator[str]:
         neck = _part(tree, NeckFactory, (*MODEL, "neck"))
         if neck is not None:
             yield from _attempt(tree, (*MODEL, "neck"), lambda: neck(trunk.feature_info))[1]
-    stages += [*trunk.stages(), *(["neck"] if neck is not None else []), "head"]
+    sets = deepest(tree, MODEL).value
+    wrong = isinstance(sets, dict) and "neck" in sets and sets["neck"].value is not None
+    stages += [*trunk.stages(), *(["neck"] if neck is not None or wrong else []), "head"]
 
 
 def _rate_faults(tree: Node) -> Iterator[str]:
