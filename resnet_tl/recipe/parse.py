@@ -16,6 +16,9 @@ from resnet_tl.recipe.shipped import shipped_root
 MAX_CHARACTERS, MAX_VALUES, MAX_DEPTH = 2**17, 20_000, 100
 """Far above any recipe, far below what takes a second."""
 
+MAX_DIGITS = 18
+"""What fits into 64 bits."""
+
 _POWER = r"[eE][-+]?[0-9]+"
 _DECIMAL = rf"(\.[0-9]+|[0-9]+\.[0-9]*)({_POWER})?"
 _NUMBER_STARTS = list("-+.0123456789")
@@ -165,8 +168,8 @@ def _scalar(node: yaml.Node) -> Any:
         return text.lower() == "true"
     if kind == "float":
         return float(re.sub(r"\.(?=inf|nan)", "", text.lower()))
-    if len(text) > 1000:
-        _refuse(node, f"an integer of {len(text):,} digits")
+    if len(text) > MAX_DIGITS:
+        _refuse(node, f"an integer of {len(text):,} digits (put it in quotes if it is text)")
     return int(text)
 
 

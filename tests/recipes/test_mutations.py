@@ -80,7 +80,7 @@ def inside(recipe: Any, at: tuple[Any, ...]) -> Any:
 def mutate(recipe: dict[str, Any], draw: random.Random) -> str:
     """Changes one thing; returns what."""
     kind = draw.choice(["value"] * 4 + ["nudge"] * 6 + ["path", "delete", "delete", "rename"])
-    # Of 224 pixels, the default, the tiny network's 8 channels end PyTorch 2.14's backward pass in a segmentation fault.
+    # At 224 pixels, the default, the tiny network's 8 channels crash PyTorch 2.14's backward pass on a CPU.
     at = draw.choice([place for place in places(recipe) if place[-1] != "image_size" or kind in ("value", "nudge")])
     around, key = inside(recipe, at[:-1]), at[-1]
     value = copy.deepcopy(draw.choice(VALUES))
