@@ -1,4 +1,4 @@
-"""Objects by import path, `package.module.Name`, and whether one is what its place in a recipe asks for."""
+"""Objects by import path, `package.module.Name`, and whether one makes what its place in a recipe needs."""
 
 from __future__ import annotations
 

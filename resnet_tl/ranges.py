@@ -72,7 +72,7 @@ def checked(name: str) -> Callable[[Class], Class]:
 
 
 def check(name: str, value: Any, hint: Any) -> None:
-    """Raises RecipeError for a number, text or list outside the range of its type; other kinds are not judged."""
+    """Raises RecipeError for a number, text or list outside the range of its type; other kinds are not checked."""
     if not within(value, hint):
         near = did_you_mean(value, choices(hint)) if isinstance(value, str) else ""
         raise RecipeError(f"{name} must be {allowed(hint)}, got {value!r}{near}")
@@ -97,7 +97,7 @@ def choices(hint: Any) -> list[str]:
 
 
 def arms(hint: Any) -> tuple[Any, ...]:
-    """The alternatives of a union; any other type is its own only one."""
+    """The alternatives of a union; any other type is its only alternative."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return tuple(arm for member in typing.get_args(hint) for arm in arms(member))
     return (hint,)
@@ -175,7 +175,7 @@ def _verdict(value: Any, bare: Any, limits: tuple[Any, ...]) -> bool | None:
 
 
 def _is_plain(bare: Any) -> bool:
-    """A type that `_verdict` judges, given a value of its kind."""
+    """Whether `_verdict` checks this type."""
     return bare in (bool, str, int, float, type(None)) or typing.get_origin(bare) in (
         Literal, list, tuple, Sequence, dict, Mapping
     )  # fmt: skip

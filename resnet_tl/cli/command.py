@@ -23,7 +23,7 @@ class Command:
 
 
 def split(arguments: list[str]) -> Command:
-    """Where the verb stands among the options does not matter.
+    """Splits the words of a command line; the verb may be anywhere among the options.
 
     Raises RecipeError for an option without its value.
     """

@@ -9,14 +9,14 @@ from resnet_tl.errors import RecipeError
 
 
 def in_order(faults: Iterable[str]) -> list[str]:
-    """Each fault once, those of a file by their lines; files, options and what is missing in the order they came."""
+    """Returns each fault once: those of a file by line, files and options in the order they came."""
     unique = list(dict.fromkeys(faults))
     files = list(dict.fromkeys(_place(fault)[0] for fault in unique))
     return sorted(unique, key=lambda fault: (files.index(_place(fault)[0]), _place(fault)[1]))
 
 
 def raise_if_any(faults: Iterable[str]) -> None:
-    """Raises RecipeError with the one fault, or with how many there are and each on a line of its own."""
+    """Raises RecipeError with the only fault, or with their number and one line for each."""
     listed = in_order(faults)
     if len(listed) == 1:
         raise RecipeError(listed[0])

@@ -72,7 +72,7 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
 
 
 def _strict(hint: Any) -> Any:
-    """The type as pydantic judges by our rules: true is not an int, 1 is not true, NaN and infinity are not numbers.
+    """Returns the type with our rules for pydantic: true is not an int, 1 is not true, NaN and infinity not numbers.
 
     Lists may stand for tuples; nothing else is converted.
     """

@@ -1,4 +1,4 @@
-"""YAML to trees, within bounds: whatever the text, the answer is a tree or one sentence with its line, at once."""
+"""YAML to trees, within bounds: any text gives a tree or one sentence with its line, and quickly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from resnet_tl.recipe.node import Node
 from resnet_tl.recipe.shipped import shipped_root
 
 MAX_CHARACTERS, MAX_VALUES, MAX_DEPTH = 2**17, 20_000, 100
-"""Far above any recipe, far below what takes a second."""
+"""More than any recipe has, and less than takes a second to read."""
 
 MAX_DIGITS = 18
 """What fits into 64 bits."""
@@ -42,7 +42,7 @@ def parse(text: str, label: str, duplicates: list[str]) -> Node:
 
     label: the file, or the option (`--data.root`), as messages call it.
 
-    Raises RecipeError with file and line for what is not YAML; BoundsError for what is beyond any recipe.
+    Raises RecipeError with file and line for what is not YAML; BoundsError for a text beyond the limits.
     """
     tree = _Tree(label, duplicates)
     if len(text) > MAX_CHARACTERS:
@@ -103,7 +103,7 @@ class _Tree:
     def node(self, node: yaml.Node, depth: int) -> Node:
         where = self.where(node.start_mark)
         self.count += 1
-        if depth > MAX_DEPTH:  # an alias within what it names never ends
+        if depth > MAX_DEPTH:  # an alias inside its own anchor never ends
             _too_deep(where)
         if self.count > MAX_VALUES:
             raise BoundsError(f"{where}: not a recipe: more than {MAX_VALUES:,} values, aliases written out")
@@ -117,7 +117,7 @@ class _Tree:
     def mapping(self, node: yaml.MappingNode, depth: int) -> dict[str, Node]:
         _expect(node, "map")
         lines: dict[str, int] = {}
-        own: dict[str, Node] = {}
+        children: dict[str, Node] = {}
         merged: dict[str, Node] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
@@ -131,8 +131,8 @@ class _Tree:
                 merged = self.merged(value, depth)
             else:
                 _check_text(key)
-                own[key.value] = replace(self.node(value, depth + 1), where=self.where(key.start_mark))
-        return {**merged, **own}
+                children[key.value] = replace(self.node(value, depth + 1), where=self.where(key.start_mark))
+        return {**merged, **children}
 
     def merged(self, value: yaml.Node, depth: int) -> dict[str, Node]:
         """The keys of `<<: *base` or `<<: [*first, *second]`, where the first counts most."""

@@ -14,7 +14,7 @@ from resnet_tl.recipe.parse import MAX_CHARACTERS, MAX_DEPTH, SCALARS, BoundsErr
 
 
 def read(path: Path, label: str | None = None, duplicates: list[str] | None = None) -> Node:
-    """The tree of a recipe file. `label` is what messages call it (the path by default).
+    """The tree of a recipe file. Messages call it `label`, by default its path.
 
     Raises RecipeError with file and line for what is not YAML and for a recipe that is not a mapping. A duplicate key
     adds a sentence to `duplicates` if given, and otherwise raises too.
@@ -36,7 +36,7 @@ def read(path: Path, label: str | None = None, duplicates: list[str] | None = No
 def override(key: str, text: str) -> Node:
     """The tree of one option: `--data.root photos` is `{data: {root: photos}}`.
 
-    Raises BoundsError for a value beyond any recipe; a value that is not YAML is text.
+    Raises BoundsError for a value beyond the limits; a value that is not YAML is text.
     """
     where = f"--{key}"
     parts = key.split(".")
@@ -66,7 +66,7 @@ def write(resolved: dict[str, Any], path: Path) -> None:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what would be more than text to readers of YAML 1.1 or to ours."""
+    """Quotes text that YAML 1.1 or our own reader would take for something else."""
 
 
 for _name, (_pattern, _starts) in SCALARS.items():

@@ -66,8 +66,8 @@ def examine(tree: Node, section: Section) -> tuple[dict[str, Any], list[str]]:
 
 
 def part(tree: Node, section: Section, at: Place) -> Any:
-    """The resolved value at a place, for whoever needs it though others are wrong: None if it is wrong itself, of a
-    mapping the keys that are right.
+    """Returns the resolved value at a place, whatever is wrong elsewhere: None if it is wrong itself, and of a mapping
+    the keys that are right.
 
     Raises KeyError if there is no such place in this recipe.
     """
@@ -130,7 +130,7 @@ _WRONG: Any = object()
 
 
 class _Resolver:
-    """Resolves as much as can be, and collects what is wrong."""
+    """Resolves as much as possible, and collects the faults."""
 
     def __init__(self) -> None:
         self.faults: list[str] = []
@@ -179,7 +179,7 @@ class _Resolver:
         return _WRONG if any(part is _WRONG for part in inside) else value
 
     def open(self, node: Node, factory: Factory, at: Place) -> _Opened | None:
-        """An object's class, and what is set of it; None, and a fault, where that cannot be known.
+        """Returns an object's class and what is set of it, or None and a fault where that is unknown.
 
         The command may leave `init_args` out of an option's name; in a file that is a fault, and ends the search here.
         """
@@ -265,7 +265,7 @@ def _unknown(key: str, child: Node, meant: Place | None, at: Place) -> str:
 
 
 def _nearest(key: str, node: Node, fields: dict[str, Field], at: Place) -> Place | None:
-    """Where the key, or what it is called here, can be: next to it or further in; else what looks like it."""
+    """Returns where the key, or its name here, belongs: next to it or further in; else the most similar key."""
     for name in (OTHER_NAMES.get(key), key):
         if name in fields:
             return (*at, name)

@@ -25,7 +25,7 @@ _VALUES = (str, int, float, dict, list, tuple, set, type(None), Path, timedelta,
 
 @dataclass(frozen=True)
 class Field:
-    """A key of a mapping: its type, its default or `REQUIRED`, and what it is where no docstring says it."""
+    """A key of a mapping: its type, its default or `REQUIRED`, and a description where no docstring has one."""
 
     hint: Any
     default: Any = REQUIRED
@@ -75,8 +75,8 @@ def fields_of(target: Any, given: int = 0) -> dict[str, Field]:
         if "__init__" not in vars(owner):
             continue
         constructor = vars(owner)["__init__"]
-        own, passes_on = _parameters(constructor, given + 1)
-        fields |= {name: field for name, field in own.items() if name not in fields and name not in passed}
+        found, passes_on = _parameters(constructor, given + 1)
+        fields |= {name: field for name, field in found.items() if name not in fields and name not in passed}
         if not passes_on:
             break
         given, passed = _passed_up(constructor, given)
@@ -137,7 +137,7 @@ def names_of(base: type, given: int) -> list[str]:
 
 
 def can_be_named(kind: Any, given: int) -> bool:
-    """Whether a recipe can give all that a class needs: what has no default must not be an object itself."""
+    """Whether a recipe can give all that a class needs: no argument without a default is an object."""
     return not any(
         field.default is REQUIRED and (mapping_of(field.hint) is not None or factory_of(field.hint) is not None)
         for field in fields_of(kind, given).values()
@@ -197,8 +197,8 @@ def _passed_up(constructor: Callable[..., Any], given: int) -> tuple[int, set[st
         tree = ast.parse(textwrap.dedent(inspect.getsource(constructor)))
     except (OSError, TypeError, SyntaxError):
         raise RecipeError(
-            f"{import_path(constructor)} takes **{_options_name(constructor)}, and without its source nobody knows for "
-            "which arguments; expected them one by one"
+            f"{import_path(constructor)} takes **{_options_name(constructor)}, and its source, which shows for which "
+            "arguments, cannot be read; expected them one by one"
         ) from None
     for call in ast.walk(tree):
         if isinstance(call, ast.Call) and ast.unparse(call.func) == "super().__init__":

@@ -88,3 +88,11 @@ def test_a_module_that_fails_by_itself_is_a_bug_and_stays_one(tmp_path: Path, mo
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="not_installed_anywhere"):
         import_object("users_module.Head")
+
+
+def test_options_of_a_constructor_without_source_are_a_sentence(world: SimpleNamespace) -> None:
+    made = {"Flat": world.Flat}
+    exec("class Typed(Flat):\n    def __init__(self, *a, **o):\n        super().__init__(*a, **o)\n", made)
+    made["Typed"].__init__.__module__ = made["Typed"].__module__ = __name__
+    with pytest.raises(RecipeError, match=r"Typed.__init__ takes \*\*o, and its source, .* cannot be read"):
+        fields_of(made["Typed"], 2)

@@ -72,3 +72,10 @@ def as_tree(value: Any) -> Node:
     if isinstance(value, dict):
         return Node({key: as_tree(child) for key, child in value.items()}, "photos.yaml:1")
     return Node([as_tree(child) for child in value] if isinstance(value, list) else value, "photos.yaml:1")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(1, "1"), (0, "0"), (True, "true"), (False, "false"), (None, "null"), ([1, "b"], "[1, 'b']")]
+)
+def test_a_value_in_a_message_is_what_was_written(value: Any, text: str) -> None:
+    assert show(as_tree(value)) == text
