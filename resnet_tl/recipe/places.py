@@ -19,8 +19,15 @@ def in_words(node: Node, at: Place) -> str:
 
 
 def deepest(tree: Node, at: Place) -> Node:
-    """The node at a place, or the nearest one above it. Options may leave `init_args` out."""
-    node = tree
+    """The node at a place, or the nearest one above it. Options omit `init_args` and override the values of files."""
+    in_file, found = _follow(tree, at)
+    by_option, reached = _follow(tree, tuple(key for key in at if key != "init_args"))
+    return by_option if reached > found or (reached == found and by_option.from_command) else in_file
+
+
+def _follow(tree: Node, at: Place) -> tuple[Node, int]:
+    """The node that the keys lead to as far as they exist, and how many do, `init_args` not counted."""
+    node, found = tree, 0
     for key in at:
         inner = node.value
         if isinstance(inner, list) and key.isdecimal() and int(key) < len(inner):
@@ -28,5 +35,6 @@ def deepest(tree: Node, at: Place) -> Node:
         elif isinstance(inner, dict) and key in inner:
             node = inner[key]
         elif key != "init_args":
-            return node
-    return node
+            break
+        found += key != "init_args"
+    return node, found
