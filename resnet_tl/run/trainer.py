@@ -68,6 +68,13 @@ def translate_errors() -> Iterator[None]:
         yield
     except MisconfigurationException as error:
         raise RunError(f"trainer: {_one_line(error)}") from error
+    except ValueError as error:
+        if "Expected more than 1 value per channel" not in str(error):
+            raise
+        raise RunError(
+            "a norm cannot normalise a single value per channel: raise data.batch_size or data.image_size, or set "
+            "model.backbone.norm or model.tuning.norm to frozen"
+        ) from error
     except torch.OutOfMemoryError as error:
         raise RunError(
             "the device's memory is full: lower data.batch_size (and raise trainer.accumulate_grad_batches as much, to "

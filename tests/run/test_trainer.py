@@ -87,3 +87,13 @@ def test_ctrl_c_stays_ctrl_c_and_other_exits_stay_exits() -> None:
 def test_the_global_batch_is_spelled_out(devices: int, accumulated: int, line: str) -> None:
     trainer: Any = SimpleNamespace(world_size=devices, accumulate_grad_batches=accumulated)
     assert global_batch(8, trainer) == line
+
+
+def test_one_value_per_channel_is_a_sentence() -> None:
+    with (
+        pytest.raises(RunError, match=r"^a norm cannot normalise a single value per channel"),
+        translate_errors(),
+    ):
+        torch.nn.BatchNorm2d(2)(torch.zeros(1, 2, 1, 1))
+    with pytest.raises(ValueError, match="another"), translate_errors():
+        raise ValueError("another")
