@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from resnet_tl.data.sources.folder import SPLITS
-from resnet_tl.data.sources.tree import Tree, other_reader
+from resnet_tl.data.sources.forms import other_reader
+from resnet_tl.data.sources.tree import Tree
 from resnet_tl.errors import DataError
 
 PROBED = 50

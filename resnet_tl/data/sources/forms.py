@@ -59,6 +59,17 @@ def form_of(root: str, task: str | None = None) -> Form:
     return fitting[0]
 
 
+def other_reader(tree: Tree, current: str) -> str:
+    """Returns the end of an error about a folder that `current` cannot read: the data module for an annotation tool's
+    export, or else for the endings of the files in it."""
+    if tool := next(_tool_forms(tree), None):
+        return f"; --data {tool.module} reads it: {tool.why}"
+    for ending, module in ((".json", "CocoDetection"), (".xml", "VOCDetection"), (".txt", "YoloDetection")):
+        if module != current and any(file.endswith(ending) for file in tree.files):
+            return f"; --data {module} reads its {ending} files"
+    return ""
+
+
 def _forms(tree: Tree) -> Iterator[Form]:
     yield from _tool_forms(tree)
     yield from _coco_forms(tree)

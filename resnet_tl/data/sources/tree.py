@@ -53,14 +53,6 @@ def is_image(path: str) -> bool:
     return path.lower().endswith(SUFFIXES)
 
 
-def other_reader(tree: Tree, current: str) -> str:
-    """Returns the end of an error about a folder that `current` cannot read: the data class for the files in it."""
-    for ending, reader in ((".json", "CocoDetection"), (".xml", "VOCDetection"), (".txt", "YoloDetection")):
-        if reader != current and any(file.endswith(ending) for file in tree.files):
-            return f"; --data {reader} reads its {ending} files"
-    return ""
-
-
 def missing(path: str) -> DataError:
     """Returns the error for a path that does not exist, with the nearest name that does."""
     absent = Path(path)

@@ -12,8 +12,9 @@ from resnet_tl.data.listings.boxes import BoxSet
 from resnet_tl.data.sources.annotations import BoxListingBuilder, box_set
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.folder import SPLITS
+from resnet_tl.data.sources.forms import other_reader
 from resnet_tl.data.sources.orientation import Entry
-from resnet_tl.data.sources.tree import Tree, is_image, other_reader, walk
+from resnet_tl.data.sources.tree import Tree, is_image, walk
 from resnet_tl.errors import DataError, did_you_mean
 
 

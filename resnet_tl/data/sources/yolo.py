@@ -14,8 +14,9 @@ from resnet_tl.data.listings.boxes import BoxSet
 from resnet_tl.data.sources.annotations import BoxListingBuilder, box_set, in_order_of
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.folder import SPLITS
+from resnet_tl.data.sources.forms import other_reader
 from resnet_tl.data.sources.orientation import Entry
-from resnet_tl.data.sources.tree import Tree, is_image, other_reader, walk
+from resnet_tl.data.sources.tree import Tree, is_image, walk
 from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import Polygon
 

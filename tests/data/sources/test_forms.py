@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from resnet_tl.data.sources.forms import form_of, forms_of
+from resnet_tl.data.sources.yolo import read_yolo
 from resnet_tl.errors import DataError
 from resnet_tl.recipe.shipped import shipped_root
 
@@ -77,3 +78,8 @@ def test_a_task_chooses_among_forms(tmp_path: Path) -> None:
 def test_a_folder_of_images_without_labels_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no known form: expected folders of images named after classes"):
         forms_of(str(write(tmp_path, "none")))
+
+
+def test_a_tools_export_is_named_by_the_other_sources(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"; --data ToolDetection reads it: annotations\.xml is of CVAT"):
+        read_yolo(str(write(tmp_path, "cvat")))

@@ -13,7 +13,7 @@ from resnet_tl.data.sources.folder import SPLITS
 from resnet_tl.data.sources.orientation import Entry
 from resnet_tl.data.sources.tools import cvat, label_studio, labelme, supervisely, via
 from resnet_tl.data.sources.tools.document import Document, ImageFinder, Reading, json_files
-from resnet_tl.data.sources.tree import Tree, other_reader, walk
+from resnet_tl.data.sources.tree import Tree, walk
 from resnet_tl.errors import DataError, did_you_mean
 
 
@@ -89,7 +89,7 @@ def tool_of(tree: Tree) -> str:
         if document is not None and cvat.is_export(document):
             return "cvat"
     known = ", ".join(tool.name for tool in TOOLS.values())
-    raise DataError(f"{tree.root} holds no export of {known}{other_reader(tree, 'ToolDetection')}")
+    raise DataError(f"{tree.root} holds no export of {known}")
 
 
 def _by_split(reading: Reading) -> dict[str, dict[str, Document]]:
