@@ -9,7 +9,7 @@ from torchmetrics import Metric
 
 class Mean(Metric):
     """The weighted mean of all values on all ranks; NaN if one of them is. torchmetrics' MeanMetric drops NaN, and
-    ignores the weights where it is told not to (`nan_strategy="disable"`, torchmetrics 1.9)."""
+    ignores the weights with `nan_strategy="disable"` (torchmetrics 1.9)."""
 
     full_state_update = False
     mean_value: Tensor

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
-import albumentations as A
 import cv2
 import numpy as np
 
@@ -13,7 +12,7 @@ from resnet_tl.data.boxes import scenes
 from resnet_tl.data.boxes.scenes import MIN_VISIBLE_SHARE, Scene
 from resnet_tl.data.images.augment import ColourAugment, Strength
 from resnet_tl.data.images.crops import Seed
-from resnet_tl.data.images.listed_transforms import apply, compose
+from resnet_tl.data.images.listed_transforms import apply, compose, library
 from resnet_tl.data.images.resize import Interpolation, resized_size
 from resnet_tl.data.listings.objects import Objects
 from resnet_tl.errors import RecipeError
@@ -78,7 +77,7 @@ class ListedSceneTransforms:
 
     def __init__(self, steps: Sequence[dict[str, Any]], key: str) -> None:
         # Boxes carry the number of their row: labels would come back as floats.
-        boxes = A.BboxParams("pascal_voc", label_fields=["rows"], min_visibility=MIN_VISIBLE_SHARE, clip=True)
+        boxes = library().BboxParams("pascal_voc", label_fields=["rows"], min_visibility=MIN_VISIBLE_SHARE, clip=True)
         self.compose = compose(steps, key, bbox_params=boxes, mask_interpolation=cv2.INTER_NEAREST)
         self.key = key
 

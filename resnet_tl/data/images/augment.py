@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing must not ask the network for a newer version
-import albumentations as A
 import cv2
+import numpy as np
 
 from resnet_tl.data.images.crops import Seed, mirror, random_area, reduction
 from resnet_tl.data.images.decode import ImageArray
-from resnet_tl.data.images.listed_transforms import apply
+from resnet_tl.data.images.listed_transforms import apply, compose_of, library
 from resnet_tl.data.images.resize import Interpolation, resize_fast, resize_short
+
+if TYPE_CHECKING:
+    import albumentations as A
 
 Strength = Literal["none", "light", "medium", "strong"]
 
@@ -90,7 +89,7 @@ class ColourAugment:
 
     def __init__(self, strength: Strength) -> None:
         _, anything, rgb = PRESETS[strength] if strength != "none" else (1.0, list, list)
-        in_place = [step for step in anything() if not isinstance(step, A.Affine | A.CoarseDropout)]
+        in_place = [step for step in anything() if type(step).__name__ not in ("Affine", "CoarseDropout")]
         self.steps = _StepsByKind(in_place, rgb())
 
     def __call__(self, image: ImageArray, rng: np.random.Generator) -> ImageArray:
@@ -102,7 +101,7 @@ class _StepsByKind:
     """`anything` for every image, followed by `rgb` for 8-bit RGB images."""
 
     def __init__(self, anything: Sequence[A.BasicTransform], rgb: Sequence[A.BasicTransform]) -> None:
-        self.anything, self.rgb = (A.Compose(list(steps)) if steps else None for steps in (anything, (*anything, *rgb)))
+        self.anything, self.rgb = (compose_of(steps) if steps else None for steps in (anything, (*anything, *rgb)))
 
     def __call__(self, image: ImageArray, rng: np.random.Generator) -> ImageArray:
         is_rgb = image.dtype == np.uint8 and image.shape[2] == 3
@@ -111,14 +110,17 @@ class _StepsByKind:
 
 
 def _medium() -> list[A.BasicTransform]:
+    A = library()
     return [A.RandomBrightnessContrast(0.2, 0.2, p=0.8)]
 
 
 def _medium_rgb() -> list[A.BasicTransform]:
+    A = library()
     return [A.HueSaturationValue(hue_shift_limit=5, sat_shift_limit=30, val_shift_limit=0, p=0.5)]
 
 
 def _strong() -> list[A.BasicTransform]:
+    A = library()
     return [
         A.Affine(rotate=(-15, 15), shear=(-10, 10), border_mode=cv2.BORDER_REFLECT_101, p=0.5),
         A.RandomBrightnessContrast(0.4, 0.4, p=0.8),
@@ -128,6 +130,7 @@ def _strong() -> list[A.BasicTransform]:
 
 
 def _strong_rgb() -> list[A.BasicTransform]:
+    A = library()
     return [A.HueSaturationValue(hue_shift_limit=15, sat_shift_limit=50, val_shift_limit=0, p=0.7), A.ToGray(p=0.1)]
 
 

@@ -12,16 +12,16 @@ import os
 import random
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing must not ask the network for a newer version
-import albumentations as A
 
 from resnet_tl.data.images.crops import Seed
 from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.errors import RecipeError, did_you_mean
+
+if TYPE_CHECKING:
+    import albumentations as A
 
 REFUSED = {"Normalize", "ToTensorV2", "ToTensor3D", "ToFloat", "FromFloat"}
 """Transforms that do the network's work: images stay bytes until it normalises them."""
@@ -59,10 +59,20 @@ class ListedTransforms:
         return 1
 
 
+def library() -> Any:
+    """albumentations, which takes a second to import: it is imported where a transform of it is built."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing must not ask the network for a newer version
+    return importlib.import_module("albumentations")
+
+
+def compose_of(transforms: Sequence[A.BasicTransform | A.BaseCompose], **options: Any) -> A.Compose:
+    return library().Compose(list(transforms), **options)
+
+
 def compose(steps: Sequence[dict[str, Any]], key: str, **options: Any) -> A.Compose:
     """Builds the `Compose` of the transforms listed at `key` of the recipe; `options` are those of `Compose`."""
     try:
-        return A.Compose([build_transform(step) for step in steps], **options)
+        return compose_of([build_transform(step) for step in steps], **options)
     except RecipeError as error:
         raise RecipeError(f"{key}: {error}") from error
 
@@ -102,17 +112,17 @@ def _find(name: str) -> type[A.BasicTransform | A.BaseCompose]:
     if attribute in REFUSED:
         raise RecipeError(f"{name} cannot be listed: images stay bytes and the network normalises them; remove it")
     try:
-        found: Any = getattr(importlib.import_module(module) if module else A, attribute, None)
+        found: Any = getattr(importlib.import_module(module) if module else library(), attribute, None)
     except (ImportError, TypeError, ValueError) as error:  # TypeError, ValueError: not a path, "a..b"
         raise RecipeError(f"{name} cannot be imported ({error})") from error
     if not _is_transform(found):
-        near = "" if module else did_you_mean(name, [known for known, value in vars(A).items() if _is_transform(value)])
-        raise RecipeError(f"{name!r} is not a transform of albumentations{near}")
+        known = [] if module else [other for other, value in vars(library()).items() if _is_transform(value)]
+        raise RecipeError(f"{name!r} is not a transform of albumentations{did_you_mean(name, known)}")
     return found
 
 
 def _is_transform(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, (A.BasicTransform, A.BaseCompose))
+    return isinstance(value, type) and issubclass(value, (library().BasicTransform, library().BaseCompose))
 
 
 def _one_line(error: Exception) -> str:
