@@ -91,7 +91,7 @@ def _is_one(inputs: Any) -> bool:
 
 def _download(address: str) -> bytes:
     try:
-        with urllib.request.urlopen(address, timeout=TIMEOUT) as answer:
+        with urllib.request.build_opener().open(address, timeout=TIMEOUT) as answer:
             data: bytes = answer.read(LARGEST_DOWNLOAD + 1)
     except (urllib.error.URLError, OSError, ValueError) as error:
         raise DataError(f"{address}: cannot be downloaded ({getattr(error, 'reason', error)})") from None

@@ -20,7 +20,7 @@ from resnet_tl.tasks.base import Task
 from resnet_tl.tracking.callbacks import callbacks
 from resnet_tl.tracking.last import epochs_done
 from resnet_tl.tracking.log import log_file, log_info
-from resnet_tl.tracking.loggers.build import loggers
+from resnet_tl.tracking.loggers.build import close, loggers
 from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.settings import Tracking
 
@@ -53,8 +53,11 @@ def train(recipe: Recipe, folder: Callable[[], RunFolder], checkpoint: Path | No
                 log_info(_resume_line(run, recipe, checkpoint))
             for line in (*data.notes, precision, global_batch(data.batch_size, trainer)):
                 log_info(line)
-            with translate_errors():
-                trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            try:
+                with translate_errors():
+                    trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            finally:
+                close(trainer.loggers)
             for sentence in data.skipped():
                 log_info(f"skipped: {sentence}")
             log_info(f"the run: {run.path}")

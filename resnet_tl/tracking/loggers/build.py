@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
 
 from resnet_tl.tracking.loggers.metrics_csv import MetricsCsv
 from resnet_tl.tracking.loggers.tensorboard import tensorboard_logger
-from resnet_tl.tracking.loggers.wandb import wandb_logger
+from resnet_tl.tracking.loggers.wandb import Wandb, wandb_logger
 from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.settings import Tracking
 
@@ -28,3 +29,10 @@ def loggers(tracking: Tracking, run: RunFolder, recipe: dict[str, Any] | None = 
     if tracking.tensorboard:
         chosen.append(tensorboard_logger(run))
     return chosen
+
+
+def close(chosen: Iterable[Logger]) -> None:
+    """Ends what loggers keep for the whole process: the W&B run."""
+    for logger in chosen:
+        if isinstance(logger, Wandb):
+            logger.close()

@@ -59,6 +59,12 @@ class Wandb(WandbLogger):
             epoch = {"epoch": metrics["epoch"]} if "epoch" in metrics else {}
             super().log_metrics({**epoch, **new}, step)
 
+    def close(self) -> None:
+        """Ends the W&B run, so that the next training in this process gets a run of its own."""
+        if self._experiment is not None:
+            self._experiment.finish()
+            self._experiment = None
+
     @property
     def experiment(self) -> Any:
         import wandb

@@ -7,7 +7,9 @@ import pytest
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import WandbLogger
 
+from resnet_tl import fit
 from resnet_tl.errors import RunError
+from resnet_tl.recipe.shipped import shipped_root
 from resnet_tl.tracking.loggers.build import loggers
 from resnet_tl.tracking.loggers.wandb import Wandb, has_key
 from resnet_tl.tracking.run_folder import RunFolder
@@ -78,3 +80,20 @@ def test_a_resumed_run_sends_nothing_twice(run: RunFolder, monkeypatch: pytest.M
     logger.log_metrics({"epoch": 1, "val/loss": 0.25}, 4)
     logger.log_metrics({"epoch": 1, "train/loss": 0.125}, 5)
     assert sent == [(4, {"epoch": 1, "val/loss": 0.25}), (5, {"epoch": 1, "train/loss": 0.125})]
+
+
+def test_each_training_of_a_process_has_a_run_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import wandb
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    recipe = {
+        "model": {"class_path": "Classification", "init_args": {"backbone": {"name": "resnet_tiny"}}},
+        "data": {"class_path": "ImageFolder", "init_args": {
+            "root": str(shipped_root() / "data/samples/classification"), "image_size": 16, "num_workers": 0}},
+        "trainer": {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1, "accelerator": "cpu"},
+        "tracking": {"wandb": True},
+    }  # fmt: skip
+    for name in ("first", "second"):
+        fit(recipe, run=tmp_path / name)
+        assert wandb.run is None
+        assert len(list((tmp_path / name / "wandb").glob("offline-run-*"))) == 1
