@@ -19,7 +19,7 @@ HELP = """usage: resnet-tl predict RUN_OR_CHECKPOINT IMAGES ... [--out FILE]
 
 Predicts images (files, folders, zips, globs) with a run's best checkpoint, or with a checkpoint.
 
-  --out FILE.csv | FILE.json        one line an image (detectors: an object); never overwritten (default: the terminal)
+  --out FILE.csv | FILE.json        a line per image (detectors: per object); never overwritten (default: the terminal)
   --out FOLDER                      segmentation: masks, overlays, areas.csv (default: predictions);
                                     detection: objects.json and results.json in COCO's formats (a data set; a list
                                     that COCO's tools score), objects.csv (default: predictions)

@@ -108,8 +108,8 @@ class Predictor(ABC, Generic[P]):
         for option, value in (("top", top), ("score", score)):
             if value is not None and TASK_OF_OPTION[option] != self.task:
                 raise wrong_task(option, TASK_OF_OPTION[option], self.task)
-        if score is not None and not 0 <= score <= 1:
-            raise RecipeError(f"score: {score}; expected 0 to 1")
+        if score is not None and not (isinstance(score, (int, float)) and 0 <= score <= 1):
+            raise RecipeError(f"score: {score!r}; expected 0 to 1")
         size = self.batch_size if batch_size is None else _at_least_one("batch_size", batch_size)
         options = Options(5 if top is None else _at_least_one("top", top), 0.0 if score is None else score)
         return self._stream(inputs, on_error, size, options)
@@ -179,6 +179,6 @@ def wrong_task(option: str, task: str, actual: str) -> RecipeError:
 
 
 def _at_least_one(option: str, value: int) -> int:
-    if value < 1:
-        raise RecipeError(f"{option}: {value}; expected 1 or more")
+    if not isinstance(value, int) or value < 1:
+        raise RecipeError(f"{option}: {value!r}; expected 1 or more")
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import urllib.error
 import urllib.request
 from collections.abc import Iterable
@@ -39,6 +40,8 @@ def list_images(inputs: Source | Iterable[Source]) -> list[Source]:
     Raises:
         DataError: nothing exists at a path, or no image is in it.
     """
+    if not _is_one(inputs) and not isinstance(inputs, Iterable):
+        raise DataError(f"inputs is a {type(inputs).__name__}; expected paths, bytes, arrays, tensors or Pillow images")
     images: list[Source] = []
     for source in cast("Iterable[Source]", [inputs] if _is_one(inputs) else inputs):
         if isinstance(source, (str, Path)) and not is_address(source):
@@ -93,7 +96,7 @@ def _download(address: str) -> bytes:
     try:
         with urllib.request.build_opener().open(address, timeout=TIMEOUT) as answer:
             data: bytes = answer.read(LARGEST_DOWNLOAD + 1)
-    except (urllib.error.URLError, OSError, ValueError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         raise DataError(f"{address}: cannot be downloaded ({getattr(error, 'reason', error)})") from None
     if len(data) > LARGEST_DOWNLOAD:
         raise DataError(f"{address}: is larger than {LARGEST_DOWNLOAD // 2**20} MB; download it and predict the file")

@@ -30,7 +30,7 @@ def as_array(image: Any, index: int, channels: int) -> ImageArray:
         DataError: another kind of object, a wrong shape, type or range, or a tensor whose layout is ambiguous.
     """
     if isinstance(image, Image.Image):
-        array = _from_pillow(image)
+        array = _from_pillow(image, index)
     elif isinstance(image, torch.Tensor):
         array = _channels_last(image.detach().cpu().numpy(), index, channels)
     elif isinstance(image, np.ndarray):
@@ -51,10 +51,15 @@ def image_shape(image: Any) -> tuple[int, ...]:
     return tuple(image.shape) if hasattr(image, "shape") else (image.height, image.width)
 
 
-def _from_pillow(image: Image.Image) -> ImageArray:
+def _from_pillow(image: Image.Image, index: int) -> ImageArray:
     upright = ImageOps.exif_transpose(image)
+    if upright.mode == "F":
+        return np.asarray(upright)
     if upright.mode.startswith("I"):
-        return np.asarray(upright).astype(np.uint16)
+        values = np.asarray(upright)
+        if values.min() < 0 or values.max() > 65535:
+            raise DataError(f"image {index} has values from {values.min()} to {values.max()}, expected 0 to 65535")
+        return values.astype(np.uint16)
     return np.asarray(upright if upright.mode in ("L", "RGB") else upright.convert("RGB"))
 
 
