@@ -20,7 +20,7 @@ def class_findings(listings: Mapping[str, Listing], classes: Sequence[str], what
             if count == 0:
                 yield Finding("empty class", split, name, f"has no {what} in {split}")
             elif split == "train" and count < FEW:
-                yield Finding("small class", split, name, f"has {count} {what} in {split}")
+                yield Finding("small class", split, name, f"has {count} {what if count > 1 else what[:-1]} in {split}")
     alike: dict[str, list[str]] = defaultdict(list)
     for name in classes:
         alike[" ".join(unicodedata.normalize("NFKC", name).casefold().replace("_", " ").split())].append(name)

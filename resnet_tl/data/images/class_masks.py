@@ -71,7 +71,8 @@ def unknown_values(values: ClassMask, coding: Coding) -> str:
     listed = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
     # Long lists of ignored values (Cityscapes, where all other ids are ignored) would say nothing.
     also = f" or {', '.join(map(str, ignored[:3]))} to ignore" if len(ignored) and len(ignored) < 9 else ""
-    return f"has the value {listed}; expected {known.min()} to {known.max()}{also}"
+    cure = f" (data.ignore: {[*unknown[:3], *ignored.tolist()]} ignores it too)" if also and len(unknown) == 1 else ""
+    return f"has the value {listed}; expected {known.min()} to {known.max()}{also}{cure}"
 
 
 def _values_of(pixels: npt.NDArray[np.uint8], by_colour: dict[int, int], path: str) -> ClassMask:

@@ -29,18 +29,21 @@ def exclude_images(splits: Mapping[str, ListingT], file: str) -> tuple[dict[str,
         remaining[split] = listing.select(np.flatnonzero(~chosen))  # type: ignore[assignment]  # of its own class
     unknown = len(keys - found)
     more = f"; {unknown} of its keys are not in the set" if unknown else ""
+    if not any(map(len, remaining.values())):
+        raise DataError(f"data.exclude: {file} excludes all images")
     note = f"{file}: excludes {len(found)} images{more}"
     return {split: listing for split, listing in remaining.items() if len(listing)}, note
 
 
 def _keys(file: str) -> set[str]:
     try:
-        rows = list(csv.DictReader(Path(file).read_text(encoding="utf-8-sig").splitlines()))
+        table = csv.DictReader(Path(file).read_text(encoding="utf-8-sig").splitlines(), strict=True)
+        rows, columns = list(table), table.fieldnames or []
     except OSError as error:
         raise DataError(f"data.exclude: {file} cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"data.exclude: {file} is not a CSV in UTF-8 ({error})") from None
-    if rows and "key" not in rows[0]:
-        columns = ", ".join(map(str, rows[0]))
-        raise DataError(f"data.exclude: {file} has the columns {columns}; expected a column key, paths below the root")
+    if "key" not in columns:
+        found = f"the columns {', '.join(columns)}" if columns else "no columns"
+        raise DataError(f"data.exclude: {file} has {found}; expected a column key, paths below the root")
     return {row["key"] for row in rows}

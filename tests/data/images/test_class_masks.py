@@ -39,7 +39,10 @@ def test_colours_become_the_values_assigned_to_them(tmp_path: Path) -> None:
 
 def test_a_value_without_a_class_is_named(tmp_path: Path) -> None:
     Image.fromarray(np.array([[7, 1]], np.uint8)).save(tmp_path / "a.png")
-    with pytest.raises(DataError, match=r"a\.png: has the value 7; expected 1 to 2 or 0 to ignore$"):
+    with pytest.raises(
+        DataError,
+        match=r"a\.png: has the value 7; expected 1 to 2 or 0 to ignore \(data\.ignore: \[7, 0\] ignores it too\)$",
+    ):
         read_mask(str(tmp_path / "a.png"), coding())
     assert unknown_values(np.array([[8, 9, 1]], np.uint8), coding()).startswith("has the value 8, 9; ")
 

@@ -35,6 +35,8 @@ def test_groups_are_an_option_of_every_data_module() -> None:
     ("text", "message"),
     [
         ("path\na\n", "has the columns path; expected a column key"),
+        ("", "has no columns; expected a column key"),
+        ('key\n"a', "is not a CSV in UTF-8"),
         (None, "cannot be read: No such file"),
     ],
 )
@@ -43,4 +45,11 @@ def test_files_that_name_no_keys_are_refused(tmp_path: Path, text: str | None, m
     if text is not None:
         file.write_text(text)
     with pytest.raises(DataError, match=message):
+        ImageFolder(ROOT, exclude=str(file))
+
+
+def test_excluding_all_images_is_refused(tmp_path: Path) -> None:
+    data, file = ImageFolder(ROOT), tmp_path / "bad.csv"
+    file.write_text("\n".join(["key", *(sample.key for part in data.listings.values() for sample in part)]))
+    with pytest.raises(DataError, match="excludes all images"):
         ImageFolder(ROOT, exclude=str(file))
