@@ -121,3 +121,7 @@ def __getattr__(name: str) -> Any:
 
         return Network
     raise AttributeError(f"module 'resnet_tl' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

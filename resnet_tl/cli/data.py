@@ -29,8 +29,8 @@ PATH is a folder, zip or CSV in any form that is read; its form is detected.
   --data CLASS                      the class that reads PATH, where the form detected is not the right one
   --KEY VALUE                       any value of the data section: --data.val_fraction 0.3
   --json FILE                       all findings or numbers as JSON; never overwritten
-  --write FILE.csv                  of check: the images that are better excluded, one key a line; never overwritten
-  --all                             of check: list every finding, not the first few of each kind
+  --write FILE.csv                  check only: the images that are better excluded, one key a line; never overwritten
+  --all                             check only: list every finding, not the first few of each kind
 
 Exit code of check: 0 if nothing is found, 1 if something is, 2 if the data cannot be used at all.
 

@@ -39,7 +39,9 @@ def overlay(under: Node, over: Node) -> Node:
         under = Node({"class_path": under}, under.where)  # `head: MLPHead` below, its options above
     if not isinstance(under.value, dict):
         return over
-    named = isinstance(over.value, str) and "class_path" in under.value
+    # Options of a class may come before the option that names it.
+    options = any(node.from_command for node in under.value.values())
+    named = isinstance(over.value, str) and ("class_path" in under.value or options)
     new = {"class_path": over} if named else over.value
     if not isinstance(new, dict):
         return over

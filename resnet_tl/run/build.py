@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 
 from resnet_tl.data.base import ImageData
+from resnet_tl.data.classification import ClassificationData
+from resnet_tl.data.detection import DetectionData
+from resnet_tl.data.segmentation import SegmentationData
 from resnet_tl.errors import RecipeError
+from resnet_tl.imports import import_object
 from resnet_tl.recipe import shipped
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.faults import in_order, raise_if_any
@@ -21,6 +25,9 @@ from resnet_tl.recipe.values import as_node
 from resnet_tl.run.sections import sections
 from resnet_tl.run.training_faults import training_faults
 from resnet_tl.tasks.base import Task
+from resnet_tl.tasks.classification import Classification
+from resnet_tl.tasks.detection import Detection
+from resnet_tl.tasks.segmentation import Segmentation
 
 Recipe = dict[str, Any]
 """Resolved: every default written out, every class by its full import path."""
@@ -30,6 +37,13 @@ RecipeSource = str | Path | Mapping[str, Any]
 
 Overrides = Iterable[tuple[str, Any]]
 """Values by their keys, `("data.root", "photos")`; text is read as on the command line."""
+
+DATA_OF = {
+    Classification: ClassificationData,
+    Detection: DetectionData,
+    Segmentation: SegmentationData,
+}
+"""The data modules that each task takes."""
 
 CHANGEABLE_ON_RESUME = (
     "trainer.max_epochs", "trainer.devices", "data.root", "data.num_workers", "data.cache_dir"
@@ -72,7 +86,18 @@ def _examine(recipes: Iterable[RecipeSource], overrides: Overrides, training: bo
     duplicates: list[str] = []
     tree = tree_of(recipes, overrides, duplicates)
     recipe, faults = examine(tree, sections())
+    if not faults:
+        faults = _mismatch(recipe)
     return recipe, [*duplicates, *faults, *(training_faults(tree) if training else [])]
+
+
+def _mismatch(recipe: Recipe) -> list[str]:
+    """A sentence where the data is of another task than the model."""
+    model, data = (import_object(recipe[key]["class_path"]) for key in ("model", "data"))
+    kinds = [(task, kind) for task, kind in DATA_OF.items() if issubclass(data, kind)]
+    if not kinds or any(issubclass(model, task) for task, _ in kinds) or not issubclass(model, tuple(DATA_OF)):
+        return []
+    return [f"model is {model.__name__}, but data is {data.__name__}, which is for {kinds[0][0].__name__}"]
 
 
 def with_overlays(recipe: RecipeSource | None, overlays: RecipeSource | Sequence[RecipeSource]) -> list[RecipeSource]:

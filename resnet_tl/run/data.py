@@ -11,6 +11,7 @@ from resnet_tl.data.checks.check import check
 from resnet_tl.data.checks.finding import Finding
 from resnet_tl.data.checks.stats import stats
 from resnet_tl.data.sources.forms import form_of
+from resnet_tl.errors import RecipeError
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.node import Node
 from resnet_tl.recipe.resolve import resolve
@@ -35,6 +36,9 @@ def open_data(recipes: Sequence[RecipeSource], overrides: Overrides, root: str |
         UserError: a fault of the recipe, or of the data.
     """
     given = list(overrides)
+    for key, _ in given:
+        if key.partition(".")[0] not in KEYS:
+            raise RecipeError(f"--{key}: unknown option; expected --data.KEY, as data.val_fraction")
     if root is not None:
         given = [*_found(root, given), *given]
     tree = tree_of(recipes, given)

@@ -99,7 +99,12 @@ def evaluate_run(
         recipe = _recipe_of(bundle, recipes, overrides)
         data, task = _build(recipe)
         task.network.set_preprocessing(bundle.preprocessing)
-        task.network.load_state_dict(bundle.state_dict)
+        try:
+            task.network.load_state_dict(bundle.state_dict)
+        except RuntimeError as error:
+            raise RecipeError(
+                f"{bundle.path}: its weights do not fit this network; do not change model.* here"
+            ) from error
         log_info(f"{bundle.path}: epoch {bundle.epoch}, step {bundle.step}")
         return _evaluate(split, recipe, task, data)
 
@@ -149,6 +154,8 @@ def _evaluate(split: str, recipe: Recipe, task: Task, data: ImageData) -> Result
     skipped = data.skipped()
     for sentence in skipped:
         log_info(f"skipped: {sentence}")
+    if not results:
+        raise RecipeError("no batch is left to evaluate; raise trainer.limit_val_batches or limit_test_batches")
     return {
         "metrics": results[0],
         "headline": task.metrics.headline,

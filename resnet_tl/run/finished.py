@@ -11,11 +11,14 @@ if TYPE_CHECKING:
     from resnet_tl.prediction.load import AnyPredictor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Run:
-    """A run's folder and what is in it: `Run("runs/photos/2026-01-31_12-00-00")` opens one of earlier."""
+    """A run's folder and what is in it: `Run("runs/photos/2026-01-31_12-00-00")` opens an earlier run."""
 
     path: Path
+
+    def __init__(self, path: str | Path) -> None:
+        object.__setattr__(self, "path", Path(path))
 
     @property
     def summary(self) -> dict[str, Any]:

@@ -31,6 +31,8 @@ def fit(
         recipes: a recipe, and overlays upon it in order.
         overrides: keys and values, on top of them.
     """
+    if run is not None and resume not in (None, "auto"):
+        raise RecipeError(f"--resume {resume} trains in its own folder, so --run {run} cannot be given with it")
     with terminal_log():
         if resume is None or resume == "auto":
             folder = None if run is None else Path(run)
@@ -45,6 +47,11 @@ def _start(
         raise RecipeError("fit needs a recipe: a file, or a name that `resnet-tl recipes list` shows")
     recipe, name = compose(recipes, overrides, training=True), label_of(recipes[0])
     unfinished = find_unfinished(recipe, name, folder) if look_for_one else None
+    if unfinished is None and look_for_one and folder is not None and RunFolder(folder).last.is_file():
+        raise RunError(
+            f"--resume auto: the run in {folder} is finished, or of another recipe; to train it longer: "
+            f"--resume {folder} --trainer.max_epochs N"
+        )
     if unfinished is None:
         return train(recipe, lambda: start_run(name, folder))
     return train(recipe, lambda: unfinished, unfinished.last if unfinished.last.is_file() else None)

@@ -11,6 +11,7 @@ from resnet_tl.errors import RecipeError
 from resnet_tl.run.build import Overrides, Recipe, RecipeSource, build_data, build_task, compose
 from resnet_tl.run.trainer import resolve_precision, translate_errors
 from resnet_tl.tasks.base import Task
+from resnet_tl.tasks.classification import Classification
 from resnet_tl.tasks.rate_finder import find_rate
 from resnet_tl.tuning.freezing import kinds_in
 from resnet_tl.tuning.plan import Plan
@@ -24,6 +25,8 @@ def plan_text(recipes: Sequence[RecipeSource], overrides: Overrides) -> str:
     _, data, task, plan = _build(recipes, overrides)
     task.preprocessing = data.evaluation_preprocessing(task.preprocessing)
     text = table(plan, task.stages(), task.tuning.norm, task.peak_rate, task.stage_macs())
+    if not isinstance(task, Classification):  # the rule is one of classifiers, and so are its overlays
+        return text
     images = len(data.listings["train"])
     return f"{text}\n\nBiT's rule for {images:,} training images: -c overlays/{bit_rule(images)}"
 

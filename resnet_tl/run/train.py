@@ -61,7 +61,7 @@ def train(recipe: Recipe, folder: Callable[[], RunFolder], checkpoint: Path | No
             for sentence in data.skipped():
                 log_info(f"skipped: {sentence}")
             log_info(f"the run: {run.path}")
-    except UserError:
+    except (UserError, KeyboardInterrupt):  # nothing is left to block the next attempt
         if checkpoint is None:
             _remove_unstarted(run)
         raise

@@ -174,7 +174,7 @@ def _timm_optimizer(optimizer: Optimizer, groups: list[dict[str, Any]]) -> torch
     if optimizer.name not in names:
         known = ["sgd", "adamw", *names]
         raise RecipeError(
-            f"optimizer.name is {optimizer.name!r}, which is neither sgd or adamw nor one of timm's"
+            f"optimizer.name is {optimizer.name!r}, which is not sgd, adamw or one of timm's optimizers"
             + did_you_mean(optimizer.name, known)
         )
     # weight_decay is the default of groups without one; all of these have theirs.

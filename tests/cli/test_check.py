@@ -40,7 +40,7 @@ FAULTS = [
     "head; did you mean 'head'?",
     "bad.yaml:10: model.init_args.tuning.phases.1.layer_decay must be float in (0, 10], got nan",
     "bad.yaml:11: model.init_args.optimizer.lr must be float > 0, got 'fast'",
-    "bad.yaml:11: optimizer.name is 'sdg', which is neither sgd or adamw nor one of timm's; did you mean 'sgd'?",
+    "bad.yaml:11: optimizer.name is 'sdg', which is not sgd, adamw or one of timm's optimizers; did you mean 'sgd'?",
     "bad.yaml:13: duplicate key 'mixup', first on line 12",
     "bad.yaml:16: unknown key 'batch_sise' under data.init_args; did you mean 'batch_size'?",
     "bad.yaml:16: data.init_args.augment must be one of 'none', 'light', 'medium', 'strong', got 'hevy'",

@@ -111,6 +111,10 @@ def test_a_folder_that_is_not_empty_is_refused(resnet_tl: Callable[..., Any], he
             "--model.optimizer.lr: a resumed run keeps its recipe; only trainer.max_epochs, trainer.devices, "
             "data.root, data.num_workers, data.cache_dir may change",
         ),
+        (
+            "fit --resume old --run new",
+            "--resume old trains in its own folder, so --run new cannot be given with it",
+        ),
     ],
 )
 def test_wrong_ways_to_start(resnet_tl: Callable[..., Any], here: Path, line: str, message: str) -> None:

@@ -29,6 +29,22 @@ def test_overlays_override_recipes_in_order(tmp_path: Path) -> None:
     assert compose([*names, "overlays/bf16"], MISSING[:1])["trainer"]["precision"] == "bf16-mixed"
 
 
+def test_options_of_a_class_may_come_before_its_name() -> None:
+    given = [("model.head.hidden", "32"), ("model.head", "MLPHead")]
+    heads = [
+        compose(["quickstart"], [*MISSING[:1], *order])["model"]["init_args"]["head"] for order in (given, given[::-1])
+    ]
+    assert heads[0] == heads[1]
+    assert heads[0]["init_args"]["hidden"] == 32
+
+
+def test_data_of_another_task_than_the_models_is_named() -> None:
+    with pytest.raises(
+        RecipeError, match=r"model is Classification, but data is CocoDetection, which is for Detection"
+    ):
+        compose(["quickstart"], [*MISSING[:1], ("data", "CocoDetection")])
+
+
 def test_the_trainers_reserved_arguments_are_not_keys(tmp_path: Path) -> None:
     for key in ("logger", "plugins", "use_distributed_sampler"):
         with pytest.raises(RecipeError, match=f"--trainer.{key}: unknown option"):

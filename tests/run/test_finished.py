@@ -14,7 +14,8 @@ from resnet_tl.run.finished import Run
 def test_metrics_are_those_of_the_summary(tmp_path: Path) -> None:
     content = {"best": {"epoch": 1, "val/acc": 0.75}, "final": {"epoch": 3, "val/acc": 0.5}, "seconds": 4.0}
     (tmp_path / "summary.json").write_text(json.dumps(content))
-    run = Run(tmp_path)
+    run = Run(str(tmp_path))
+    assert run == Run(tmp_path)
     assert (run.best, run.final, run.summary) == (content["best"], content["final"], content)
 
 
