@@ -18,6 +18,7 @@ from resnet_tl.data.masks.transforms import CentreCrop, ListedPairTransforms, Pa
 from resnet_tl.data.sources.mask_folder import read_mask_folder
 from resnet_tl.data.sources.painted_masks import read_coco_masks, read_tool_masks
 from resnet_tl.data.sources.published_masks import read_cityscapes, read_voc_masks
+from resnet_tl.data.sources.tools.export import ToolName
 from resnet_tl.errors import DataError
 from resnet_tl.ranges import Factor, Fraction, ImageChannels, Pixels, checked
 from resnet_tl.structures.records import Preprocessing, Sample
@@ -209,9 +210,9 @@ class ToolSegmentation(SegmentationData):
         self,
         root: str,
         *,
-        tool: Literal["labelme", "via", "label_studio", "cvat", "supervisely"] | None = None,
+        tool: ToolName | None = None,
         classes: list[str] | None = None,
-        channels: int = 3,
+        channels: ImageChannels = 3,
         **options: Any,
     ) -> None:
         super().__init__(read_tool_masks(root, tool, classes, channels), channels=channels, **options)

@@ -12,30 +12,11 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
-from resnet_tl.data.classification import ClassificationData, ImageFolder
-from resnet_tl.data.loading.samplers import TrainSampler
+from resnet_tl.data.classification import ClassificationData
 from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.structures.records import Batch
-
-
-def folder(root: Path, **options: Any) -> ImageFolder:
-    return ImageFolder(str(root), **{"image_size": 16, "batch_size": 4, "num_workers": 0, "seed": 0, **options})
-
-
-def epoch_of(loader: DataLoader[Batch], epoch: int = 0) -> list[Batch]:
-    if isinstance(loader.sampler, TrainSampler):
-        loader.sampler.set_epoch(epoch)
-    return list(loader)
-
-
-def equal(first: list[Batch], second: list[Batch]) -> bool:
-    return len(first) == len(second) and all(
-        torch.equal(vars(one)[name], vars(other)[name])
-        for one, other in zip(first, second, strict=True)
-        for name in vars(one)
-    )
+from tests.data.epochs import epoch_of, equal, folder
 
 
 @pytest.mark.parametrize(("start", "numbers"), [("fork", (1, 2)), ("spawn", (2,))])

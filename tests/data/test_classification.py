@@ -8,29 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
-from resnet_tl.data.classification import ImageFolder, ImageTable
-from resnet_tl.data.loading.samplers import TrainSampler
-from resnet_tl.structures.records import Batch, Preprocessing
-
-
-def folder(root: Path, **options: Any) -> ImageFolder:
-    return ImageFolder(str(root), **{"image_size": 16, "batch_size": 4, "num_workers": 0, "seed": 0, **options})
-
-
-def epoch_of(loader: DataLoader[Batch], epoch: int = 0) -> list[Batch]:
-    if isinstance(loader.sampler, TrainSampler):
-        loader.sampler.set_epoch(epoch)
-    return list(loader)
-
-
-def equal(first: list[Batch], second: list[Batch]) -> bool:
-    return len(first) == len(second) and all(
-        torch.equal(vars(one)[name], vars(other)[name])
-        for one, other in zip(first, second, strict=True)
-        for name in vars(one)
-    )
+from resnet_tl.data.classification import ImageTable
+from resnet_tl.structures.records import Preprocessing
+from tests.data.epochs import epoch_of, equal, folder
 
 
 def test_a_folder_becomes_batches(class_photos: Path) -> None:

@@ -13,7 +13,7 @@ from resnet_tl.data.listings.masks import MaskSet, PaintedMaskListing, Segmentat
 from resnet_tl.data.sources.class_list import palette
 from resnet_tl.data.sources.coco import read_coco
 from resnet_tl.data.sources.mask_set import SCANNED
-from resnet_tl.data.sources.tools.export import read_tool_export
+from resnet_tl.data.sources.tools.export import ToolName, read_tool_export
 from resnet_tl.errors import DataError
 
 BACKGROUND = "background"
@@ -35,7 +35,7 @@ def read_coco_masks(
 
 
 def read_tool_masks(
-    root: str, tool: str | None = None, classes: Sequence[str] | None = None, channels: int = 3
+    root: str, tool: ToolName | None = None, classes: Sequence[str] | None = None, channels: int = 3
 ) -> MaskSet:
     """Reads an export of an annotation tool, see `read_tool_export`. The classes are the background and the labels.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from resnet_tl.data.listings.boxes import BoxSet
 from resnet_tl.data.sources.annotations import BoxListingBuilder, box_set
@@ -16,6 +16,8 @@ from resnet_tl.data.sources.tools.document import Document, ImageFinder, Reading
 from resnet_tl.data.sources.tree import Tree, walk
 from resnet_tl.errors import DataError, did_you_mean
 
+ToolName = Literal["labelme", "via", "label_studio", "cvat", "supervisely"]
+
 
 class Tool(NamedTuple):
     """name: as people know it. read: from its files to documents."""
@@ -24,7 +26,7 @@ class Tool(NamedTuple):
     read: Callable[[Reading], None]
 
 
-TOOLS = {
+TOOLS: dict[ToolName, Tool] = {
     "labelme": Tool("labelme", labelme.read),
     "via": Tool("VGG Image Annotator", via.read),
     "label_studio": Tool("Label Studio", label_studio.read),
@@ -34,7 +36,7 @@ TOOLS = {
 
 
 def read_tool_export(
-    root: str, tool: str | None = None, classes: Sequence[str] | None = None, channels: int = 3
+    root: str, tool: ToolName | None = None, classes: Sequence[str] | None = None, channels: int = 3
 ) -> BoxSet:
     """A folder or zip of images with the export of an annotation tool anywhere in it.
 
@@ -70,7 +72,7 @@ def read_tool_export(
     return box_set(findings, builders, names, list(range(len(names))))
 
 
-def tool_of(tree: Tree) -> str:
+def tool_of(tree: Tree) -> ToolName:
     """Returns the key of the tool whose export is in a folder.
 
     Raises:
@@ -81,9 +83,12 @@ def tool_of(tree: Tree) -> str:
     probe = Reading(tree, Findings(tree.root))
     for file in json_files(tree):
         content = probe.json(file)
-        for name, module in (("labelme", labelme), ("label_studio", label_studio), ("via", via)):
-            if module.is_export(content):
-                return name
+        if labelme.is_export(content):
+            return "labelme"
+        if label_studio.is_export(content):
+            return "label_studio"
+        if via.is_export(content):
+            return "via"
     for file in (file for file in sorted(tree.files) if file.lower().endswith(".xml")):
         document = cvat.parse(f"{tree.root}/{file}")
         if document is not None and cvat.is_export(document):
