@@ -10,7 +10,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal
 
-import cv2
 import lightning as L
 import numpy as np
 import torch
@@ -29,6 +28,7 @@ from resnet_tl.data.loading.image_loader import ImageLoader
 from resnet_tl.data.loading.samplers import EvaluationSampler, TrainSampler
 from resnet_tl.data.loading.shared_memory import SharedMemoryCollate
 from resnet_tl.data.loading.train_loader import TrainLoader
+from resnet_tl.data.loading.worker import init_worker
 from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.lightning_internals import replaces_samplers
 from resnet_tl.ranges import ImageChannels, NonNegativeInt, PositiveFraction, Seed, checked
@@ -240,7 +240,7 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
             collate_fn=SharedMemoryCollate(self.collate),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            worker_init_fn=_init_worker,
+            worker_init_fn=init_worker,
             multiprocessing_context=self.multiprocessing if self.num_workers else None,
             pin_memory=self.trainer is not None and isinstance(self.trainer.accelerator, CUDAAccelerator),
             # A separate generator: starting an iterator must not advance the one that mixup and dropout use.
@@ -264,12 +264,6 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
     @property
     def _rank(self) -> int:
         return self.trainer.global_rank if self.trainer is not None else 0
-
-
-def _init_worker(worker: int) -> None:
-    """Limits a worker to one core: `num_workers` decides how many cores decode."""
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
 
 
 def _check_trainer(trainer: L.Trainer) -> None:

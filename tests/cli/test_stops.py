@@ -79,9 +79,14 @@ from lightning.pytorch import Callback
 from resnet_tl import checkpoint
 
 class At(Callback):
-    """AT="batch:7" signals (SIGNAL, or SIGKILL) the process before its eighth batch; `file` while a file is written."""
+    """AT="batch:7" signals (SIGNAL, or SIGKILL) the process before its eighth batch; `file` while a file is written.
+
+    With GROUP=1 the signal goes to its loader's workers too.
+    """
 
     def __init__(self):
+        if "GROUP" in os.environ:
+            os.setsid()
         self.place, _, count = os.environ.get("AT", ":0").partition(":")
         self.left = int(count)
         if self.place == "file":
@@ -91,7 +96,8 @@ class At(Callback):
     def seen(self, place):
         if place == self.place:
             if self.left == 0:
-                os.kill(os.getpid(), getattr(signal, os.environ.get("SIGNAL", "SIGKILL")))
+                send, to = (os.killpg, os.getpgid(0)) if "GROUP" in os.environ else (os.kill, os.getpid())
+                send(to, getattr(signal, os.environ.get("SIGNAL", "SIGKILL")))
             self.left -= 1
 
     def on_train_batch_start(self, trainer, module, batch, batch_idx):
@@ -167,6 +173,15 @@ def test_a_killed_run_of_another_task_resumes_bit_for_bit(recipe: str, task: str
     assert last(here / "part")["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"] > 0
     assert finished(process("fit --resume part", here)) == 0
     assert_same_run(here / "whole", here / "part")
+
+
+@pytest.mark.parametrize(("name", "start"), [("SIGTERM", "fork"), ("SIGUSR1", "spawn")])
+def test_a_signal_to_the_workers_too_loses_nothing(name: str, start: str, process: Process, here: Path) -> None:
+    """As SLURM sends it, to every process of a job."""
+    line = f"{LINE} --data.num_workers 2 --data.multiprocessing {start} --run run"
+    code = finished(process(line, here, AT="batch:4", SIGNAL=name, GROUP="1"))
+    assert code == 128 + getattr(signal, name), (here / "output.txt").read_text()
+    assert f"{name}: saved at step" in (here / "output.txt").read_text()
 
 
 @pytest.mark.slow
