@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypeAlias, TypeGuard, overload
@@ -244,8 +245,13 @@ def build_trunk(backbone: Backbone) -> Trunk:
         return resnet(backbone.name, **options)
     try:
         make = import_maker(backbone.name, Trunk)
+        inspect.signature(make).bind(in_channels=backbone.in_channels)
     except RecipeError as error:
         raise RecipeError(f"backbone.name: {error}") from None
+    except TypeError as error:
+        raise RecipeError(
+            f"backbone.name: {backbone.name!r} cannot be called with in_channels alone ({error})"
+        ) from None
     return make(in_channels=backbone.in_channels)
 
 

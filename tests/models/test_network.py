@@ -117,3 +117,16 @@ def test_a_custom_trunk_by_import_path(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_not_a_trunk_is_refused_and_not_called(path: str) -> None:
     with pytest.raises(RecipeError, match=rf"^backbone\.name: .*{re.escape(repr(path))}"):
         build(Backbone(path), None, LinearHead, ["a", "b"])
+
+
+@pytest.mark.parametrize("path", ["resnet_tl.models.resnet.ResNet", f"{__name__}.TrunkOfImages"])
+def test_a_trunk_that_needs_other_arguments_is_refused(path: str) -> None:
+    with pytest.raises(RecipeError, match=rf"^backbone\.name: '{path}' cannot be called with in_channels alone \("):
+        build(Backbone(path), None, LinearHead, ["a", "b"])
+
+
+class TrunkOfImages(UsersTrunk):
+    """Takes no `in_channels`."""
+
+    def __init__(self, images: int = 3) -> None:
+        super().__init__(images)
