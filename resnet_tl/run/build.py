@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lightning.pytorch import seed_everything
 
 from resnet_tl.data.base import ImageData
 from resnet_tl.data.classification import ClassificationData
@@ -120,6 +121,13 @@ def build_task(recipe: Recipe, classes: list[str]) -> Task:
     task: Task = instantiate(sections().fields["model"].hint, recipe["model"])(classes)
     task.recipe = recipe
     return task
+
+
+def build_seeded(recipe: Recipe) -> tuple[ImageData, Task]:
+    """The data and the task of a recipe, whose random weights and splits follow from its seed."""
+    seed_everything(recipe["seed_everything"], workers=True, verbose=False)
+    data = build_data(recipe)
+    return data, build_task(recipe, data.classes)
 
 
 def _read(recipe: RecipeSource, duplicates: list[str] | None) -> Node:

@@ -7,8 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import seed_everything
-
 from resnet_tl import checkpoint
 from resnet_tl.data.base import ImageData
 from resnet_tl.errors import RecipeError, WeightsError
@@ -21,13 +19,12 @@ from resnet_tl.run.build import (
     Overrides,
     Recipe,
     RecipeSource,
-    build_data,
-    build_task,
+    build_seeded,
     compose,
-    sections,
     tree_of,
 )
 from resnet_tl.run.finished import Run
+from resnet_tl.run.sections import sections
 from resnet_tl.run.trainer import build_trainer, resolve_precision, translate_errors
 from resnet_tl.tasks.base import Task
 from resnet_tl.tracking.log import log_info
@@ -65,7 +62,7 @@ def evaluate_recipe(split: str, recipes: Sequence[RecipeSource], overrides: Over
     """
     with terminal_log():
         recipe = compose(recipes, overrides)
-        data, task = _build(recipe)
+        data, task = build_seeded(recipe)
         if "head" not in task.loaded_stages:
             raise RecipeError(
                 f"{VERBS[split]} would score a random classifier: no weights for it were loaded; name a run folder or "
@@ -97,7 +94,7 @@ def evaluate_run(
                 "add --trust-code if you trust that code"
             )
         recipe = _recipe_of(bundle, recipes, overrides)
-        data, task = _build(recipe)
+        data, task = build_seeded(recipe)
         task.network.set_preprocessing(bundle.preprocessing)
         try:
             task.network.load_state_dict(bundle.state_dict)
@@ -114,12 +111,6 @@ def _is_recipe(name: str) -> bool:
     if Path(name).exists():
         return Path(name).suffix in (".yaml", ".yml")
     return name.removesuffix(".yaml") in shipped.shipped()
-
-
-def _build(recipe: Recipe) -> tuple[ImageData, Task]:
-    seed_everything(recipe["seed_everything"], workers=True, verbose=False)
-    data = build_data(recipe)
-    return data, build_task(recipe, data.classes)
 
 
 def _recipe_of(bundle: checkpoint.Bundle, recipes: Sequence[RecipeSource], overrides: Overrides) -> Recipe:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lightning.pytorch import seed_everything
-
 from resnet_tl.data.base import ImageData
 from resnet_tl.errors import RecipeError
-from resnet_tl.run.build import Overrides, Recipe, RecipeSource, build_data, build_task, compose
+from resnet_tl.run.build import Overrides, Recipe, RecipeSource, build_seeded, compose
 from resnet_tl.run.trainer import resolve_precision, translate_errors
 from resnet_tl.tasks.base import Task
 from resnet_tl.tasks.classification import Classification
@@ -48,9 +46,7 @@ def find_lr(recipes: Sequence[RecipeSource], overrides: Overrides, phase: int) -
 
 def _build(recipes: Sequence[RecipeSource], overrides: Overrides) -> tuple[Recipe, ImageData, Task, Plan]:
     recipe = compose(recipes, overrides)
-    seed_everything(recipe["seed_everything"], workers=True, verbose=False)
-    data = build_data(recipe)
-    task = build_task(recipe, data.classes)
+    data, task = build_seeded(recipe)
     epochs, stages = recipe["trainer"]["max_epochs"], task.stages()
     if epochs is None or epochs < 1:
         raise RecipeError(f"trainer.max_epochs is {epochs}; a plan needs at least 1 epoch")

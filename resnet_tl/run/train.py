@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from resnet_tl.checkpoint import read as read_checkpoint
@@ -14,7 +14,7 @@ from resnet_tl.data.base import ImageData
 from resnet_tl.errors import UserError
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.read import write
-from resnet_tl.run.build import Recipe, build_data, build_task
+from resnet_tl.run.build import Recipe, build_seeded
 from resnet_tl.run.trainer import build_trainer, global_batch, resolve_precision, translate_errors
 from resnet_tl.tasks.base import Task
 from resnet_tl.tracking.callbacks import callbacks
@@ -39,9 +39,7 @@ def train(recipe: Recipe, folder: Callable[[], RunFolder], checkpoint: Path | No
     """
     options, precision = resolve_precision(recipe["trainer"])
     recipe = {**recipe, "trainer": options}
-    seed_everything(recipe["seed_everything"], workers=True, verbose=False)
-    data = build_data(recipe)
-    task = build_task(recipe, data.classes)
+    data, task = build_seeded(recipe)
     run = folder()
     run.claim()
     try:
