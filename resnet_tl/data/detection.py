@@ -19,7 +19,8 @@ from resnet_tl.data.listings.objects import NO_OBJECTS
 from resnet_tl.data.loading.fixed_images import FixedImages
 from resnet_tl.data.sources.box_table import read_box_table
 from resnet_tl.data.sources.coco import read_coco
-from resnet_tl.data.sources.tools.export import ToolName, read_tool_export
+from resnet_tl.data.sources.tools.export import read_tool_export
+from resnet_tl.data.sources.tools.tool import ToolName
 from resnet_tl.data.sources.voc import read_voc_boxes
 from resnet_tl.data.sources.yolo import read_yolo
 from resnet_tl.ranges import Factor, Fraction, ImageChannels, Pixels, checked

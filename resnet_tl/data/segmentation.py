@@ -18,7 +18,7 @@ from resnet_tl.data.masks.transforms import CentreCrop, ListedPairTransforms, Pa
 from resnet_tl.data.sources.mask_folder import read_mask_folder
 from resnet_tl.data.sources.painted_masks import read_coco_masks, read_tool_masks
 from resnet_tl.data.sources.published_masks import read_cityscapes, read_voc_masks
-from resnet_tl.data.sources.tools.export import ToolName
+from resnet_tl.data.sources.tools.tool import ToolName
 from resnet_tl.errors import DataError
 from resnet_tl.ranges import Factor, Fraction, ImageChannels, Pixels, checked
 from resnet_tl.structures.records import Preprocessing, Sample

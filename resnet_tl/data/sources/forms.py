@@ -12,7 +12,8 @@ from xml.etree import ElementTree
 
 from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.data.sources.folder import SPLITS
-from resnet_tl.data.sources.tools import cvat, label_studio, labelme, via
+from resnet_tl.data.sources.tools import cvat
+from resnet_tl.data.sources.tools.tool import TOOLS, is_supervisely, tool_of_json
 from resnet_tl.data.sources.tree import Tree, is_image, walk
 from resnet_tl.errors import DataError
 
@@ -85,13 +86,12 @@ def _forms(tree: Tree) -> Iterator[Form]:
 
 
 def _tool_forms(tree: Tree) -> Iterator[Form]:
-    if any(posixpath.basename(posixpath.dirname(file)) == "ann" and file.endswith(".json") for file in tree.files):
+    if is_supervisely(tree):
         yield from _tool("img/ and ann/ of Supervisely")
     for file, content in _jsons(tree):
-        for name, module in (("labelme", labelme), ("Label Studio", label_studio), ("VGG Image Annotator", via)):
-            if module.is_export(content):
-                yield from _tool(f"{file} is of {name}")
-                return
+        if tool := tool_of_json(content):
+            yield from _tool(f"{file} is of {TOOLS[tool].name}")
+            return
     for file, root in _xmls(tree):
         if cvat.is_export(root):
             yield from _tool(f"{file} is of CVAT")

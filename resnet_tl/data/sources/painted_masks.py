@@ -13,7 +13,8 @@ from resnet_tl.data.listings.masks import MaskSet, PaintedMaskListing, Segmentat
 from resnet_tl.data.sources.class_list import palette
 from resnet_tl.data.sources.coco import read_coco
 from resnet_tl.data.sources.mask_set import SCANNED
-from resnet_tl.data.sources.tools.export import ToolName, read_tool_export
+from resnet_tl.data.sources.tools.export import read_tool_export
+from resnet_tl.data.sources.tools.tool import ToolName
 from resnet_tl.errors import DataError
 
 BACKGROUND = "background"

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Sequence
 
 from resnet_tl.data.listings.boxes import BoxSet
 from resnet_tl.data.sources.annotations import BoxListingBuilder, box_set
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.folder import SPLITS
 from resnet_tl.data.sources.orientation import Entry
-from resnet_tl.data.sources.tools import cvat, label_studio, labelme, supervisely, via
+from resnet_tl.data.sources.tools import cvat
 from resnet_tl.data.sources.tools.document import Document, ImageFinder, Reading, json_files
+from resnet_tl.data.sources.tools.tool import TOOLS, ToolName, is_supervisely, tool_of_json
 from resnet_tl.data.sources.tree import Tree, walk
 from resnet_tl.errors import DataError, did_you_mean
-
-ToolName = Literal["labelme", "via", "label_studio", "cvat", "supervisely"]
-
-
-class Tool(NamedTuple):
-    """name: as people know it. read: from its files to documents."""
-
-    name: str
-    read: Callable[[Reading], None]
-
-
-TOOLS: dict[ToolName, Tool] = {
-    "labelme": Tool("labelme", labelme.read),
-    "via": Tool("VGG Image Annotator", via.read),
-    "label_studio": Tool("Label Studio", label_studio.read),
-    "cvat": Tool("CVAT for images 1.1", cvat.read),
-    "supervisely": Tool("Supervisely", supervisely.read),
-}
 
 
 def read_tool_export(
@@ -78,17 +60,12 @@ def tool_of(tree: Tree) -> ToolName:
     Raises:
         DataError: none does.
     """
-    if any(posixpath.basename(posixpath.dirname(file)) == "ann" for file in json_files(tree)):
+    if is_supervisely(tree):
         return "supervisely"
     probe = Reading(tree, Findings(tree.root))
     for file in json_files(tree):
-        content = probe.json(file)
-        if labelme.is_export(content):
-            return "labelme"
-        if label_studio.is_export(content):
-            return "label_studio"
-        if via.is_export(content):
-            return "via"
+        if tool := tool_of_json(probe.json(file)):
+            return tool
     for file in (file for file in sorted(tree.files) if file.lower().endswith(".xml")):
         document = cvat.parse(f"{tree.root}/{file}")
         if document is not None and cvat.is_export(document):

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from resnet_tl.data.listings.boxes import BoxListing, BoxSet
-from resnet_tl.data.sources.tools.export import TOOLS, read_tool_export
+from resnet_tl.data.sources.tools.export import read_tool_export
+from resnet_tl.data.sources.tools.tool import TOOLS
 from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import to_pixels
 
