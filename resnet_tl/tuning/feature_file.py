@@ -1,8 +1,12 @@
-"""The feature maps of many images in one memory-mapped file: a block of bytes per level, a row per image."""
+"""The feature maps of many images in one memory-mapped file: a block of bytes per level, a row per image.
+
+After the blocks come the CRC-32 of each row, the layout as JSON, the length and CRC-32 of this JSON, and `MAGIC`.
+"""
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +19,10 @@ from torch import Tensor
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Batch, Draw, Features
 
-MAGIC = b"resnet_tl features 2\n"
-"""The end of a file; preceded by the length of the layout's JSON (8 bytes), and that by the JSON."""
+MAGIC = b"resnet_tl features 3\n"
+TAIL = 16 + len(MAGIC)
+CHECKSUM = np.dtype("<u4")
+"""Of a row: the CRC-32 of its bytes in all blocks, in their order."""
 
 
 @dataclass(frozen=True)
@@ -79,39 +85,48 @@ def layout_of(features: Features, batch: Batch, rows: int, *, views: int = 1, ha
 
 
 def fill(file: BinaryIO, layout: Layout, batches: Iterable[tuple[Features, Batch]]) -> None:
-    """Writes the rows of all batches, then the layout and `MAGIC`: a file without them is incomplete."""
+    """Writes the rows of all batches, then their checksums, the layout and `MAGIC`: a file without them is
+    incomplete."""
+    checksums = np.zeros(layout.rows, CHECKSUM)
     row = 0
     for features, batch in batches:
         if features.input_size != layout.input_size:
             one, other = (f"{width} x {height}" for height, width in (layout.input_size, features.input_size))
             raise DataError(f"images of different sizes: {one} and {other} pixels")
         values = _rows(features, batch)
-        for block in layout.blocks:
-            stored = values[block.name].to("cpu", getattr(torch, block.stored)).contiguous()
+        stored = [_as_bytes(values[block.name], block) for block in layout.blocks]
+        for block, content in zip(layout.blocks, stored, strict=True):
             file.seek(block.offset + row * block.row_bytes)
-            file.write(stored.view(torch.uint8).numpy().data)
+            file.write(content.data)
+        checksums[row : row + len(batch)] = _checksums(stored)
         row += len(batch)
     text = json.dumps(asdict(layout)).encode()
     file.seek(layout.nbytes)
-    file.write(text + len(text).to_bytes(8, "little") + MAGIC)
+    file.write(checksums.tobytes() + text + np.array([len(text), zlib.crc32(text)], "<i8").tobytes() + MAGIC)
 
 
 class FeatureFile:
-    """Cached features by draws.
+    """Cached features by draws. A row is compared with its checksum when it is first read.
 
     Raises:
-        DataError: the file is damaged.
+        DataError: the file is damaged, here or when a row is taken.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if path.stat().st_size < TAIL:
+            raise self._damaged()
         # Copy-on-write because torch warns about read-only arrays; nothing is written.
         content = np.asarray(np.memmap(path, np.uint8, mode="c"))
-        if content[-len(MAGIC) :].tobytes() != MAGIC:
-            raise DataError(f"{path}: damaged, or not a feature file; delete it")
-        end = len(content) - len(MAGIC) - 8
-        text = content[end - int(content[end : end + 8].view("<i8")[0]) : end].tobytes()
+        length, crc = content[-TAIL : -len(MAGIC)].view("<i8").tolist()
+        text = content[max(len(content) - TAIL - length, 0) : -TAIL].tobytes()
+        if content[-len(MAGIC) :].tobytes() != MAGIC or zlib.crc32(text) != crc:
+            raise self._damaged()
         self.layout = _read_layout(json.loads(text))
+        if len(content) != self.layout.nbytes + self.layout.rows * CHECKSUM.itemsize + len(text) + TAIL:
+            raise self._damaged()
+        self._checksums = content[self.layout.nbytes : -TAIL - len(text)].view(CHECKSUM)
+        self._verified = np.zeros(self.layout.rows, bool)
         self._blocks = {
             block.name: content[block.offset : block.offset + self.layout.rows * block.row_bytes].reshape(
                 self.layout.rows, block.row_bytes
@@ -124,7 +139,9 @@ class FeatureFile:
         filler, or an image that could not be decoded), `sizes` and `original_sizes` `[N, 2]`, masks as `targets`."""
         images = self.layout.rows // self.layout.views
         rows = np.array([self.stored_draw(draw).epoch * images + max(draw.index, 0) for draw in draws])
-        taken = {block.name: self._take(block, rows) for block in self.layout.blocks}
+        stored = [self._blocks[block.name][rows] for block in self.layout.blocks]
+        self._verify(rows, stored)
+        taken = {block.name: _as_tensor(rows, block) for block, rows in zip(self.layout.blocks, stored, strict=True)}
         indices, original_sizes, sizes = taken.pop(NUMBERS).split([1, 2, 2], 1)
         filler = torch.tensor([draw.index < 0 for draw in draws])
         rest = {"indices": indices[:, 0].masked_fill(filler, -1), "original_sizes": original_sizes, "sizes": sizes}
@@ -137,9 +154,36 @@ class FeatureFile:
         """Returns the draw whose features are stored for this one."""
         return Draw((draw.epoch + draw.repeat) % self.layout.views, draw.index)
 
-    def _take(self, block: Block, rows: np.ndarray) -> Tensor:
-        taken = torch.from_numpy(self._blocks[block.name][rows]).view(getattr(torch, block.stored))
-        return taken.view(len(rows), *block.shape).to(getattr(torch, block.dtype))
+    def _verify(self, rows: np.ndarray, stored: list[np.ndarray]) -> None:
+        new = np.flatnonzero(~self._verified[rows])
+        differing = new[_checksums([block[new] for block in stored]) != self._checksums[rows[new]]]
+        if len(differing):
+            image = rows[differing[0]] % (self.layout.rows // self.layout.views)
+            raise self._damaged(f": the features of image {image} do not match their checksum")
+        self._verified[rows] = True
+
+    def _damaged(self, how: str = ", or not a feature file") -> DataError:
+        return DataError(f"{self.path}: damaged{how}; delete it, and it is computed again")
+
+
+def _as_bytes(values: Tensor, block: Block) -> np.ndarray:
+    """Returns rows as they are stored: `[N, row_bytes]` uint8."""
+    stored = values.to("cpu", getattr(torch, block.stored)).contiguous()
+    return stored.view(len(values), -1).view(torch.uint8).numpy()
+
+
+def _as_tensor(stored: np.ndarray, block: Block) -> Tensor:
+    """Returns rows `[N, *shape]` from their bytes `[N, row_bytes]`."""
+    values = torch.from_numpy(stored).view(getattr(torch, block.stored))
+    return values.view(len(stored), *block.shape).to(getattr(torch, block.dtype))
+
+
+def _checksums(stored: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns the checksum of each row, `[N]`, of blocks `[N, row_bytes]`."""
+    checksums = [0] * len(stored[0])
+    for block in stored:
+        checksums = [zlib.crc32(row, checksum) for row, checksum in zip(block, checksums, strict=True)]
+    return np.array(checksums, CHECKSUM)
 
 
 def _rows(features: Features, batch: Batch) -> dict[str, Tensor]:

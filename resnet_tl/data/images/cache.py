@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import warnings
+import zlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,15 +26,19 @@ from resnet_tl.data.images.archive import hash64
 from resnet_tl.data.images.content_digest import content_digest
 from resnet_tl.data.images.decode import ImageArray, decode_bytes, read_bytes
 from resnet_tl.data.images.resize import Interpolation, resize_short
-from resnet_tl.errors import DataError
+from resnet_tl.errors import DataError, RunError
 from resnet_tl.files import atomic_create
 from resnet_tl.structures.records import Sample
 
-MAGIC = b"resnet_tl images 1\n"
-ROW = np.dtype([("offset", "<i8"), *((name, "<i4") for name in ("h", "w", "c", "file_h", "file_w", "bits"))])
-"""One image: the offset of its bytes, its size, the size of the file, 8 or 16 bits (0: it could not be decoded)."""
-TAIL = 8 + len(MAGIC)
-"""The file: images, each padded to 8 bytes; N sorted hash64 of keys; N rows; and as its tail N itself and MAGIC."""
+MAGIC = b"resnet_tl images 2\n"
+ROW = np.dtype(
+    [("offset", "<i8"), *((name, "<i4") for name in ("h", "w", "c", "file_h", "file_w", "bits")), ("crc", "<u4")]
+)
+"""One image: the offset of its bytes, its size, the size of the file, 8 or 16 bits (0: it could not be decoded), and
+the CRC-32 of its bytes."""
+TAIL = 16 + len(MAGIC)
+"""The file: images, each padded to 8 bytes; N sorted hash64 of keys; N rows; and as its tail N, the CRC-32 of keys and
+rows, and MAGIC."""
 DTYPES: dict[int, Any] = {8: np.uint8, 16: np.uint16}
 CHUNK = 256
 """Images decoded before they are written, which bounds the memory used."""
@@ -77,19 +82,26 @@ def open_cache(listings: Iterable[Iterable[Sample]], cache_format: CacheFormat, 
 class ImageCache:
     """Images by key. The index is memory-mapped as well, so all processes share one copy of everything.
 
+    The index is compared with its checksum when the file is opened, an image when it is first read.
+
     Raises:
-        DataError: the file is damaged.
+        DataError: the index is damaged, or this is no image cache.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if path.stat().st_size < TAIL:
+            raise DataError(f"{path}: damaged, or not an image cache; delete it")
         # Copy-on-write, because torch warns about read-only arrays; nothing writes to them.
         self._bytes = np.asarray(np.memmap(path, np.uint8, mode="c"))
-        if self._bytes[-len(MAGIC) :].tobytes() != MAGIC:
+        count, crc = self._bytes[-TAIL : -len(MAGIC)].view("<i8").tolist()
+        index = len(self._bytes) - TAIL - count * (8 + ROW.itemsize)
+        whole = 0 <= count <= len(self._bytes) and index >= 0 and zlib.crc32(self._bytes[index:-TAIL].data) == crc
+        if self._bytes[-len(MAGIC) :].tobytes() != MAGIC or not whole:
             raise DataError(f"{path}: damaged, or not an image cache; delete it")
-        rows = len(self._bytes) - TAIL - int(self._bytes[-TAIL : -len(MAGIC)].view("<i8")[0]) * ROW.itemsize
-        self._rows = self._bytes[rows:-TAIL].view(ROW)
-        self._keys = self._bytes[rows - 8 * len(self._rows) : rows].view("<u8")
+        self._keys = self._bytes[index : index + 8 * count].view("<u8")
+        self._rows = self._bytes[index + 8 * count : -TAIL].view(ROW)
+        self._verified = np.zeros(count, bool)
 
     def __reduce__(self) -> tuple[type[ImageCache], tuple[Path]]:
         return ImageCache, (self.path,)
@@ -98,14 +110,22 @@ class ImageCache:
         return len(self._rows)
 
     def get(self, key: str) -> tuple[ImageArray, tuple[int, int]] | None:
-        """Returns (`[H, W, C]`, (h, w) of the file) for the image with this key; None if it could not be decoded."""
+        """Returns (`[H, W, C]`, (h, w) of the file) for the image with this key; None if it could not be decoded.
+
+        Raises:
+            RunError: the image is damaged. Not a DataError, with which `on_error: skip` would drop a good image.
+        """
         row = self._keys.searchsorted(np.uint64(hash64(key)))
-        offset, height, width, channels, file_height, file_width, bits = self._rows[row].item()
+        offset, height, width, channels, file_height, file_width, bits, crc = self._rows[row].item()
         if bits == 0:
             return None
-        end = offset + height * width * channels * bits // 8
-        image = self._bytes[offset:end].view(DTYPES[bits]).reshape(height, width, channels)
-        return image, (file_height, file_width)
+        stored = self._bytes[offset : offset + height * width * channels * bits // 8]
+        if not self._verified[row] and zlib.crc32(stored.data) != crc:
+            raise RunError(
+                f"{self.path}: damaged: {key} does not match its checksum; delete it, and it is written again"
+            )
+        self._verified[row] = True
+        return stored.view(DTYPES[bits]).reshape(height, width, channels), (file_height, file_width)
 
 
 def _resized(path: str, cache_format: CacheFormat) -> tuple[ImageArray, tuple[int, int]] | None:
@@ -143,11 +163,12 @@ def _write_images(file: BinaryIO, paths: dict[str, str], cache_format: CacheForm
         for row, resized in enumerate(chunk, start):
             if resized:
                 image, original = resized
-                rows[row] = (file.tell(), *image.shape, *original, 8 * image.itemsize)
+                rows[row] = (file.tell(), *image.shape, *original, 8 * image.itemsize, zlib.crc32(image.data))
                 file.write(image.data)
                 file.write(bytes(-file.tell() % 8))
     keys = np.array([hash64(key) for key in paths], "<u8")
     order = np.argsort(keys)
-    for block in (keys[order], rows[order], np.array([len(rows)], "<i8")):
-        file.write(block.tobytes())
+    index = keys[order].tobytes() + rows[order].tobytes()
+    file.write(index)
+    file.write(np.array([len(rows), zlib.crc32(index)], "<i8").tobytes())
     file.write(MAGIC)

@@ -13,6 +13,9 @@ from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.errors import DataError
 from resnet_tl.files import atomic_create
 
+DIGITS = 32
+"""Of a digest."""
+
 
 def content_digest(paths: Mapping[str, str], folder: Path) -> str:
     """Returns 32 hex digits over the keys and the content of files (key -> path); an unreadable file counts as empty.
@@ -21,9 +24,9 @@ def content_digest(paths: Mapping[str, str], folder: Path) -> str:
     until one of these changes.
     """
     stored = folder / f"{_stat_digest(paths)}.contents"
-    if stored.exists():
-        return stored.read_text()
-    digest = blake2b(digest_size=16)
+    if stored.exists() and stored.stat().st_size == DIGITS:  # else it is damaged
+        return stored.read_text(errors="replace")
+    digest = blake2b(digest_size=DIGITS // 2)
     for key, path in paths.items():
         digest.update(f"{key}\n".encode() + blake2b(_content(path), digest_size=16).digest())
     with suppress(OSError):  # without it the files are read again next time

@@ -23,7 +23,7 @@ from resnet_tl.data.images.decode import decode
 from resnet_tl.data.images.resize import resize_short
 from resnet_tl.data.images.transforms import evaluation_transform, training_transform
 from resnet_tl.data.listings.listing import Listing
-from resnet_tl.errors import DataError
+from resnet_tl.errors import DataError, RunError
 from resnet_tl.structures.records import Draw
 
 Smooth = Callable[..., np.ndarray]
@@ -256,6 +256,21 @@ def test_a_damaged_cache_is_an_error(photos: Path, folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(DataError, match="damaged, or not an image cache; delete it"):
         cache_of(photos, folder)
+
+
+def test_a_damaged_image_ends_the_run_and_is_not_skipped(photos: Path, folder: Path) -> None:
+    path = cache_of(photos, folder).path
+    with open(path, "r+b") as file:
+        file.seek(100)
+        byte = file.read(1)[0]
+        file.seek(100)
+        file.write(bytes([byte ^ 1]))
+    dataset = ClassificationDataset(
+        listing_of(photos), evaluation_transform(32), cache=ImageCache(path), on_error="skip"
+    )
+    with pytest.raises(RunError, match=rf"{path}: damaged: class/0\.png does not match its checksum; delete it, and"):
+        dataset[Draw(0, 0)]
+    assert dataset[Draw(0, 1)].row == 1
 
 
 def test_most_of_a_row_is_its_image() -> None:

@@ -41,3 +41,9 @@ def test_a_missing_file_counts_as_empty(paths: dict[str, str], tmp_path: Path) -
     (tmp_path / "empty").write_bytes(b"")
     missing = content_digest({"a": str(tmp_path / "nowhere")}, tmp_path / "x")
     assert missing == content_digest({"a": str(tmp_path / "empty")}, tmp_path / "x")
+
+
+def test_a_digest_that_was_cut_off_is_computed_again(paths: dict[str, str], tmp_path: Path) -> None:
+    first = content_digest(paths, tmp_path / "x")
+    next((tmp_path / "x").iterdir()).write_text("")
+    assert content_digest(paths, tmp_path / "x") == first
