@@ -89,13 +89,13 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         self.train_transforms, self.eval_transforms, self.on_error = train_transforms, eval_transforms, on_error
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self.root, self.cache_dir = images.root, cache_dir
-        included, excluded = (images.splits, None) if exclude is None else exclude_images(images.splits, exclude)
+        included = (images if exclude is None else exclude_images(images, exclude)).usable()
         self.listings = splits.split_listings(
-            included, fraction=val_fraction, folds=folds, fold=fold, seed=self.seed, group=group
+            included.splits, fraction=val_fraction, folds=folds, fold=fold, seed=self.seed, group=group
         )
         """The images to train on, validate on and test on: those of `train`, `val` and `test` that exist."""
-        self.notes = [*images.notes, *([excluded] if excluded else []), *self._split_notes(included)]
-        """Sentences about what was skipped or assumed."""
+        self.notes, self.remarks = [*included.notes, *self._split_notes(included.splits)], included.remarks
+        """Sentences about what was skipped or assumed, and what they count one by one."""
         self._features: dict[str, CachedFeatures] = {}
         self._datasets: list[ImageDataset] = []
 

@@ -8,8 +8,8 @@ from lightning.pytorch import seed_everything
 
 from resnet_tl.data.base import ImageData
 from resnet_tl.data.checks.check import check
-from resnet_tl.data.checks.finding import Finding
 from resnet_tl.data.checks.stats import stats
+from resnet_tl.data.listings.finding import Finding
 from resnet_tl.data.sources.forms import form_of
 from resnet_tl.errors import RecipeError
 from resnet_tl.recipe.build import instantiate

@@ -286,7 +286,7 @@ def test_every_fault_of_a_set_is_named_at_once(read: Callable[..., BoxSet], kind
     shots["train"]["nan"] = Shot(objects=[("cat", 1, 1, 5, 5), ("dog", NAN, 1, 5, 5)])
     shots["val"]["cow"] = Shot(objects=[("cow", 1, 1, 5, 5)])
     with pytest.raises(DataError) as caught:
-        read(shots)
+        read(shots).usable()
     first, *faults = str(caught.value).splitlines()
     expected = ["lost", "odd", "nan", "cow"] if kind in SAYS_SIZES else ["lost", "nan", "cow"]
     assert f"has {len(expected)} faults:" in first
@@ -322,7 +322,7 @@ def test_a_zip_of_a_set_is_read_in_place(read: Callable[..., BoxSet], kind: str,
 
 def test_a_set_without_a_box_is_refused(read: Callable[..., BoxSet]) -> None:
     with pytest.raises(DataError, match=r"has 1 fault:\n.*train has no boxes at all"):
-        read({"train": {"a": Shot(), "b": Shot()}, "val": {"c": Shot()}}, classes=CLASSES)
+        read({"train": {"a": Shot(), "b": Shot()}, "val": {"c": Shot()}}, classes=CLASSES).usable()
 
 
 def test_a_checkpoints_classes_give_the_order_and_must_be_known(read: Callable[..., BoxSet], kind: str) -> None:
@@ -332,4 +332,4 @@ def test_a_checkpoints_classes_give_the_order_and_must_be_known(read: Callable[.
     assert found(images, "val") == {name: shot.objects for name, shot in shots["val"].items()}
     assert images.codes == {"coco": [90, 3], "yolo": [1, 0], "yolo splits": [1, 0]}.get(kind, [0, 1])
     with pytest.raises(DataError, match="dog"):
-        SOURCES[kind][1](Path(images.splits["train"].root), classes=["cat", "bird"])
+        SOURCES[kind][1](Path(images.splits["train"].root), classes=["cat", "bird"]).usable()

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from resnet_tl.data.checks.classes import class_findings
 from resnet_tl.data.checks.duplicates import duplicates, near_duplicates
-from resnet_tl.data.checks.finding import Finding
 from resnet_tl.data.checks.images import look_at, unreadable_images, unusual_images
 from resnet_tl.data.checks.masks import mask_findings
 from resnet_tl.data.checks.objects import object_findings
+from resnet_tl.data.listings.finding import Finding
 
 if TYPE_CHECKING:
     from resnet_tl.data.base import ImageData

@@ -6,7 +6,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from resnet_tl.data.checks.finding import Finding
+from resnet_tl.data.listings.finding import Finding
 from resnet_tl.data.listings.listing import Listing
 
 FEW = 5

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from resnet_tl.data.checks.finding import Finding
 from resnet_tl.data.checks.images import Look, is_flat
+from resnet_tl.data.listings.finding import Finding
 
 NEAR_BITS = 10
 """Perceptual hashes that differ in so few of 64 bits are looked at more closely."""

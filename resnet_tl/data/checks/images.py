@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from resnet_tl.data.checks.finding import Finding
 from resnet_tl.data.images.decode import ImageArray, decode_bytes, read_bytes
+from resnet_tl.data.listings.finding import Finding
 from resnet_tl.data.listings.listing import Listing
 from resnet_tl.errors import DataError
 

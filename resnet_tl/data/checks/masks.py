@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from resnet_tl.data.checks.finding import Finding
+from resnet_tl.data.listings.finding import Finding
 from resnet_tl.data.listings.listing import Listing
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import IGNORE

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import torch
 
-from resnet_tl.data.checks.finding import Finding
 from resnet_tl.data.listings.boxes import BoxListing
+from resnet_tl.data.listings.finding import Finding
 from resnet_tl.data.listings.listing import Listing
 from resnet_tl.structures.boxes import pairwise_iou
 

@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from resnet_tl.data.listings.listing import ListingT
+from resnet_tl.data.listings.listing import SetT
 from resnet_tl.errors import DataError
 
 
-def exclude_images(splits: Mapping[str, ListingT], file: str) -> tuple[dict[str, ListingT], str]:
-    """Returns the splits without the images that a CSV names in its column `key`, and a note about how many these are.
+def exclude_images(images: SetT, file: str) -> SetT:
+    """Returns the set without the images that a CSV names in its column `key`, and without the faults in them.
 
-    A key is an image's path below the root; `resnet-tl data check --write` writes such files.
+    A key is an image's path below the root; `resnet-tl data check --write` writes such files. A note tells how many
+    there are.
 
     Raises:
         DataError: the file cannot be read, or has no column `key`.
     """
     keys = _keys(file)
-    found: set[str] = set()
-    remaining: dict[str, ListingT] = {}
-    for split, listing in splits.items():
+    found = keys & set(images.faults.values())
+    faults = {fault: key for fault, key in images.faults.items() if key not in keys}
+    splits = {}
+    for split, listing in images.splits.items():
         chosen = np.array([listing.key(index) in keys for index in range(len(listing))], bool)
         found.update(listing.key(int(index)) for index in np.flatnonzero(chosen))
-        remaining[split] = listing.select(np.flatnonzero(~chosen))  # type: ignore[assignment]  # of its own class
+        splits[split] = listing.select(np.flatnonzero(~chosen))
+    if not any(map(len, splits.values())):
+        raise DataError(f"data.exclude: {file} excludes all images")
     unknown = len(keys - found)
     more = f"; {unknown} of its keys are not in the set" if unknown else ""
-    if not any(map(len, remaining.values())):
-        raise DataError(f"data.exclude: {file} excludes all images")
     note = f"{file}: excludes {len(found)} images{more}"
-    return {split: listing for split, listing in remaining.items() if len(listing)}, note
+    splits = {split: listing for split, listing in splits.items() if len(listing)}
+    return replace(images, splits=splits, faults=faults, notes=[*images.notes, note])
 
 
 def _keys(file: str) -> set[str]:

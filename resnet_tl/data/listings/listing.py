@@ -9,11 +9,14 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from resnet_tl.data.listings.faults import raise_or_keep
+from resnet_tl.data.listings.finding import Finding
 from resnet_tl.data.listings.rows import Rows
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Sample
 
 ListingT = TypeVar("ListingT", bound="Listing")
+SetT = TypeVar("SetT", bound="ImageSet[Any]")
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,22 @@ class ImageSet(Generic[ListingT]):
 
     splits: some of `train`, `val`, `test`; images without a split are all `train`.
     notes: sentences about what was skipped or assumed.
+    faults: sentences about what training cannot use, each with the key of its image ("" where it is about no image);
+        the splits do not hold it.
+    remarks: what the notes count, one by one.
     """
 
     root: str
     classes: list[str]
     splits: dict[str, ListingT]
     notes: list[str] = field(default_factory=list)
+    faults: dict[str, str] = field(default_factory=dict)
+    remarks: list[Finding] = field(default_factory=list)
+
+    def usable(self: SetT) -> SetT:
+        """Raises DataError with all faults, if there are any; see also `kept_faults`."""
+        raise_or_keep(self.root, self.faults)
+        return self
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from resnet_tl.data.listings.boxes import BoxListing, BoxSet
 from resnet_tl.data.listings.objects import PackedMasks, PackedObjects
 from resnet_tl.data.listings.rows import Rows, offsets_of
-from resnet_tl.data.sources.findings import Findings, raise_if_any
+from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.folder import check_known
 from resnet_tl.data.sources.orientation import Entry, measure
 from resnet_tl.structures.masks import Mask, RunLengths, orient, orient_points
@@ -36,6 +36,7 @@ class BoxListingBuilder:
     def __init__(self, entries: Sequence[Entry], classes: Sequence[str], channels: int, findings: Findings) -> None:
         self.entries, self.classes, self.findings = entries, classes, findings
         self.sizes, self.orientations = measure(entries, channels, findings)
+        findings.images.update({entry.name: entry.key for entry in entries})
         # Flat arrays: as Python objects, the annotations of a large set would take gigabytes.
         self.owners, self.labels, self.crowds = array("i"), array("i"), array("b")
         self.boxes, self.areas = array("d"), array("d")
@@ -151,28 +152,26 @@ class BoxListingBuilder:
 def box_set(
     findings: Findings, builders: Mapping[str, BoxListingBuilder], classes: list[str], codes: list[int]
 ) -> BoxSet:
-    """Makes a set of the splits, or reports everything that is wrong with it.
-
-    Raises:
-        DataError: one, with every fault of the set.
-    """
+    """Makes a set of the splits, with every fault that was found."""
     with_masks = any(builder.masked for builder in builders.values())
     splits = {split: builder.build(with_masks) for split, builder in builders.items()}
     clipped = [name for builder in builders.values() for name in builder.clipped]
-    findings.note("boxes that exceed their images, clipped", clipped)
+    findings.note("boxes that exceed their images, clipped", clipped, "box out of frame", "exceeds its image")
     degenerate = [name for builder in builders.values() for name in builder.degenerate]
-    findings.note("degenerate boxes, skipped", degenerate)
+    findings.note("degenerate boxes, skipped", degenerate, "degenerate box", "has no area within its image")
     maskless = sum(len(builder.owners) - builder.masked for builder in builders.values())
     if with_masks and maskless:
         findings.notes.append(f"{findings.name}: objects without a mask, which fall back to their boxes: {maskless}")
     for one, other in combinations(splits, 2):
         both = sorted(set(splits[one].keys()) & set(splits[other].keys()))
-        findings.note(f"images both in {one} and in {other}", both)
+        findings.note(
+            f"images both in {one} and in {other}", both, "image in two splits", f"is in {one} and in {other}"
+        )
     first = next((split for split in ("train", *splits) if split in splits), None)
     if first and not any(splits[first].class_counts(len(classes))):
         findings.faults.append(f"{findings.name}: {first} has no boxes at all")
-    raise_if_any(findings.name, findings.faults)
-    return BoxSet(findings.name, classes, splits, notes=findings.notes, codes=codes)
+    faults, remarks = findings.faults_by_image(), findings.remarks
+    return BoxSet(findings.name, classes, splits, findings.notes, faults, remarks, codes=codes)
 
 
 def in_order_of(

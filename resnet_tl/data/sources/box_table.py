@@ -58,7 +58,7 @@ def read_box_table(
         channels: of the images.
 
     Raises:
-        DataError: one, with every fault of the set.
+        DataError: the set cannot be read at all; other faults are in its `faults`.
     """
     table = os.path.expanduser(table)
     lines = _lines(table)
@@ -88,6 +88,7 @@ def read_box_table(
 
 def _add(builder: BoxListingBuilder, row: int, lines: list[Line], findings: Findings) -> None:
     index = {name: i for i, name in enumerate(builder.classes)}
+    findings.images.update({f"{findings.name}: line {line.number}": builder.entries[row].key for line in lines})
     for number, cells in lines:
         label = cells["label"]
         try:

@@ -11,9 +11,10 @@ import numpy as np
 
 from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.data.listings.boxes import BoxSet
+from resnet_tl.data.listings.faults import raise_if_any
 from resnet_tl.data.sources.annotations import HUGE, BoxListingBuilder, box_set, in_order_of
 from resnet_tl.data.sources.coco_layout import annotation_files, image_folder, joined
-from resnet_tl.data.sources.findings import Findings, raise_if_any
+from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.orientation import Entry
 from resnet_tl.data.sources.tree import walk
 from resnet_tl.errors import DataError
@@ -42,7 +43,7 @@ def read_coco(
     Classes are the categories in the order of their ids; the ids are the set's `codes`.
 
     Raises:
-        DataError: one, with every fault of the set.
+        DataError: the set cannot be read at all; other faults are in its `faults`.
     """
     tree = walk(root)
     findings = Findings(tree.root)
@@ -87,8 +88,11 @@ class _Reader:
             self._add(annotation, index, name)
         return self.builder
 
-    def fault(self, sentence: str) -> None:
+    def fault(self, sentence: str, row: int | None = None) -> None:
+        """row: index of the image's entry, if it is about one."""
         self.findings.faults.append(f"{self.path}: {sentence}")
+        if row is not None:
+            self.findings.images[self.findings.faults[-1]] = self.builder.entries[row].key
 
     def _entries(self, folder: str, there: set[str]) -> list[Entry]:
         entries: list[Entry] = []
@@ -125,12 +129,12 @@ class _Reader:
 
     def _add(self, annotation: dict[str, Any], index: dict[Any, int], name: str) -> None:
         image, category = _id(annotation, "image_id"), _id(annotation, "category_id")
+        row = self.rows.get(image)
         if image not in self.rows:
             self.fault(f"{name} has the image_id {image}, which is not listed")
         if category not in index:
-            self.fault(f"{name} has the category {category}, which is not listed")
-        box = self._try(name, _corners, annotation.get("bbox"))
-        row = self.rows.get(image)
+            self.fault(f"{name} has the category {category}, which is not listed", row)
+        box = self._try(name, row, _corners, annotation.get("bbox"))
         if row is None or box is None:
             return
         self.builder.add(
@@ -140,15 +144,15 @@ class _Reader:
             name,
             crowd=annotation.get("iscrowd") in (1, "1"),
             area=_number(annotation.get("area")),
-            mask=self._try(name, self._mask, annotation.get("segmentation"), row),
+            mask=self._try(name, row, self._mask, annotation.get("segmentation"), row),
         )
 
-    def _try(self, name: str, read: Callable[..., T], *values: Any) -> T | None:
+    def _try(self, name: str, row: int | None, read: Callable[..., T], *values: Any) -> T | None:
         """Returns `read(*values)`; None after recording a fault where it raises ValueError."""
         try:
             return read(*values)
         except ValueError as error:
-            self.fault(f"{name} {error}")
+            self.fault(f"{name} {error}", row)
             return None
 
     def _mask(self, segmentation: Any, row: int) -> Mask | None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from resnet_tl.errors import DataError
+from resnet_tl.data.listings.finding import Finding
 
-FAULTS_LISTED = 40
 NAMES_LISTED = 20
 
 
@@ -16,26 +15,38 @@ class Findings:
     """Collects sentences about a set: its `faults` end the run, its `notes` are reported.
 
     root: the folder of its images. name: what the set is called; the default is `root`.
+    images: what a fault starts with, up to a colon, or all of it -> key of the image that it is about.
+    remarks: what the notes count, one by one.
     """
 
     root: str
     name: str = ""
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    images: dict[str, str] = field(default_factory=dict)
+    remarks: list[Finding] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.name = self.name or self.root
 
-    def note(self, subject: str, names: Sequence[str]) -> None:
-        """Adds the note `name: <subject> (2): name, name`, if there are any names."""
+    def note(self, subject: str, names: Sequence[str], kind: str = "", text: str = "") -> None:
+        """Adds the note `name: <subject> (2): name, name`, if there are any names; with a `kind`, a remark for each.
+
+        names: keys, or an annotation's file and place, `path: object 3`; `text` continues them.
+        """
         if names:
             more = f", and {len(names) - NAMES_LISTED} more" if len(names) > NAMES_LISTED else ""
             self.notes.append(f"{self.name}: {subject} ({len(names)}): {', '.join(names[:NAMES_LISTED])}{more}")
+        for name in names if kind else ():
+            path, colon, place = name.partition(": ")
+            self.remarks.append(Finding(kind, "", path if colon else f"{self.root}/{path}", f"{place} {text}".lstrip()))
 
+    def faults_by_image(self) -> dict[str, str]:
+        """Returns the faults with the key of the image that each is about, "" for none."""
+        return {fault: self._image_of(fault) for fault in self.faults}
 
-def raise_if_any(root: str, faults: Sequence[str]) -> None:
-    """Raises DataError with the number of faults and the first `FAULTS_LISTED` of them, if there are any."""
-    if faults:
-        more = f"\n  and {len(faults) - FAULTS_LISTED} more" if len(faults) > FAULTS_LISTED else ""
-        listed = "".join(f"\n  {fault}" for fault in faults[:FAULTS_LISTED])
-        raise DataError(f"{root} has {len(faults)} fault{'s' if len(faults) > 1 else ''}:{listed}{more}")
+    def _image_of(self, fault: str) -> str:
+        start = fault
+        while start and start not in self.images:
+            start = start.rpartition(": ")[0]
+        return self.images.get(start, "")

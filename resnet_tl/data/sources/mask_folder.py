@@ -25,7 +25,7 @@ def read_mask_folder(root: str, class_file: str | None, ignore: Sequence[int], c
         channels: of the images.
 
     Raises:
-        DataError: one, with every fault of the set.
+        DataError: the set cannot be read at all; other faults are in its `faults`.
     """
     tree = walk(root)
     classes = read_classes(class_file or _class_file(tree.root), ignore)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
@@ -14,7 +14,6 @@ from resnet_tl.data.images.headers import read_size
 from resnet_tl.data.listings.masks import MaskListing, MaskSet, SegmentationListing
 from resnet_tl.data.listings.rows import Rows
 from resnet_tl.data.sources.class_list import ClassList
-from resnet_tl.data.sources.findings import raise_if_any
 from resnet_tl.errors import DataError
 
 Pairs: TypeAlias = list[tuple[str, str]]
@@ -38,8 +37,7 @@ def checked_set(
         faults: those found so far.
         channels: of the images.
 
-    Raises:
-        DataError: one, with every fault of the set.
+    The splits hold the pairs without a fault.
     """
     listings: dict[str, SegmentationListing] = {}
     pixels, notes = np.zeros(0, np.int64), []
@@ -56,15 +54,25 @@ def checked_set(
                 faults += [
                     f"{root}: no training mask shows the class {name!r}; remove it or add images" for name in missing
                 ]
-        images, masks = ([pair[column] for pair in pairs] for column in (0, 1))
-        listings[split] = MaskListing(root, Rows.of_text(images), Rows.of_text(masks), coding)
-    raise_if_any(root, faults)
-    return MaskSet(root, classes.names, listings, notes=notes, colours=classes.colours, pixels=pixels)
+    by_file = _by_file(root, faults, splits)
+    for split, pairs in splits.items():
+        if usable := [pair for pair in pairs if pair[0] not in by_file.values()]:
+            images, masks = ([pair[column] for pair in usable] for column in (0, 1))
+            listings[split] = MaskListing(root, Rows.of_text(images), Rows.of_text(masks), coding)
+    return MaskSet(root, classes.names, listings, notes, by_file, colours=classes.colours, pixels=pixels)
 
 
 def missing_files(root: str, pairs: Pairs) -> list[str]:
     """Returns a fault for each file that does not exist."""
     return [_missing(root, path) for pair in pairs for path in pair if not os.path.exists(f"{root}/{path}")]
+
+
+def _by_file(root: str, faults: Sequence[str], splits: Mapping[str, Pairs]) -> dict[str, str]:
+    """Returns the faults with the image that each is about, or the file that it names, below the root; "" for none."""
+    images = {f"{root}/{mask}": image for pairs in splits.values() for image, mask in pairs}
+    paths = {fault: fault.partition(": ")[0] for fault in faults}
+    inside = {fault: path[len(root) + 1 :] if path.startswith(f"{root}/") else "" for fault, path in paths.items()}
+    return {fault: images.get(path, inside[fault]) for fault, path in paths.items()}
 
 
 def _missing(root: str, path: str) -> str:

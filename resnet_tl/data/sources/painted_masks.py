@@ -30,7 +30,8 @@ def read_coco_masks(
     """Reads a folder with COCO's annotations, see `read_coco`. The classes are the background and the categories.
 
     Raises:
-        DataError: one, with every fault of the set; or there are no polygons, or too many categories.
+        DataError: the set cannot be read at all (other faults are in its `faults`), there are no polygons, or too
+            many categories.
     """
     return _paint(read_coco(root, annotations, images, _objects(classes), channels))
 
@@ -57,16 +58,19 @@ def _paint(objects: BoxSet) -> MaskSet:
         raise DataError(
             f"{objects.root}: has {len(objects.classes)} categories; segmentation takes at most {NO_CLASS - 2}"
         )
-    painted = {split: _painted(objects.root, listing) for split, listing in objects.splits.items()}
+    if not all(listing.has_masks for listing in objects.splits.values()):
+        objects.usable()
+        raise DataError(f"{objects.root}: its objects have only boxes; expected polygons or run lengths for segmentation")
+    painted = {split: _painted(listing) for split, listing in objects.splits.items()}
     pixels = _count_pixels(painted.get("train", next(iter(painted.values()))), len(names))
     notes = [*objects.notes, *_missing_class_notes(objects.root, names, pixels)]
     splits: dict[str, SegmentationListing] = {**painted}
-    return MaskSet(objects.root, names, splits, notes=notes, colours=palette(len(names)), pixels=pixels)
+    return MaskSet(
+        objects.root, names, splits, notes, objects.faults, objects.remarks, colours=palette(len(names)), pixels=pixels
+    )
 
 
-def _painted(root: str, listing: BoxListing) -> PaintedMaskListing:
-    if not listing.has_masks:
-        raise DataError(f"{root}: its objects have only boxes; expected polygons or run lengths for segmentation")
+def _painted(listing: BoxListing) -> PaintedMaskListing:
     listing.packed = replace(listing.packed, labels=listing.packed.labels + 1)
     return PaintedMaskListing.of_objects(listing)
 

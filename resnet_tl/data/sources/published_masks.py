@@ -15,7 +15,7 @@ def read_voc_masks(root: str, channels: int) -> MaskSet:
     """Reads Pascal VOC's segmentation set: `ImageSets/Segmentation/{train,val}.txt`, `JPEGImages`, `SegmentationClass`.
 
     Raises:
-        DataError: one, with every fault of the set.
+        DataError: the set cannot be read at all; other faults are in its `faults`.
     """
     faults: list[str] = []
     splits = {}
@@ -38,7 +38,7 @@ def read_cityscapes(root: str, channels: int) -> MaskSet:
     The classes are the 19 evaluated ones, all others are ignored.
 
     Raises:
-        DataError: one, with every fault of the set.
+        DataError: the set cannot be read at all; other faults are in its `faults`.
     """
     faults: list[str] = []
     splits = {}

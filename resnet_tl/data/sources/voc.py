@@ -43,7 +43,7 @@ def read_voc_boxes(root: str, classes: Sequence[str] | None = None, channels: in
     checkpoint's) are given.
 
     Raises:
-        DataError: one, with every fault of the set.
+        DataError: the set cannot be read at all; other faults are in its `faults`.
     """
     tree = walk(root)
     findings = Findings(tree.root)
@@ -121,7 +121,8 @@ def _xml_next_to_images(tree: Tree, findings: Findings) -> dict[str, list[tuple[
             continue
         found.setdefault(SPLITS.get(xml.partition("/")[0].lower(), "train"), []).append((images[path], xml))
     unannotated = sorted(images.keys() - {xml.removesuffix(".xml") for xml in xmls})
-    findings.note("images without an XML file, skipped", [images[path] for path in unannotated])
+    files = [images[path] for path in unannotated]
+    findings.note("images without an XML file, skipped", files, "missing partner", "has no XML file")
     return found
 
 

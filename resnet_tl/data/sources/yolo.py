@@ -40,7 +40,7 @@ def read_yolo(root: str, data: str | None = None, classes: Sequence[str] | None 
     without a label file has no objects. The number of a class is its code.
 
     Raises:
-        DataError: one, with every fault of the set.
+        DataError: the set cannot be read at all; other faults are in its `faults`.
     """
     tree = walk(root)
     findings = Findings(tree.root)
@@ -66,6 +66,7 @@ def _add_labels(tree: Tree, builder: BoxListingBuilder, index: Mapping[int, int]
             findings.faults.append(f"{tree.root}/{file}: is the label file of two images, one of them {entry.key}")
         read.add(file)
         path = f"{tree.root}/{file}"
+        findings.images[path] = entry.key
         for number, line in enumerate(_lines(path, findings), 1):
             try:
                 label, box, polygon = _parsed(line, builder.file_size(row))
@@ -79,7 +80,9 @@ def _add_labels(tree: Tree, builder: BoxListingBuilder, index: Mapping[int, int]
                 builder.add(row, index.get(label), box, place)
             else:
                 builder.add(row, index.get(label), box, place, area=_area(polygon), mask=[polygon])
-    findings.note("images without a label file, taken to have no objects", unlabelled)
+    findings.note(
+        "images without a label file, taken to have no objects", unlabelled, "missing partner", "has no label file"
+    )
     orphans = {file for file in existing - read if _may_be_labels(file, read)}
     findings.faults += [f"{tree.root}/{file}: is a label file without an image" for file in sorted(orphans)]
 

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from resnet_tl.data.checks.check import check
-from resnet_tl.data.checks.finding import Finding
 from resnet_tl.data.classification import ImageFolder
 from resnet_tl.data.detection import CocoDetection, YoloDetection
+from resnet_tl.data.listings.finding import Finding
 from resnet_tl.data.segmentation import MaskFolder
 from resnet_tl.recipe.shipped import shipped_root
 

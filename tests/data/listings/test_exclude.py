@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from resnet_tl.data.classification import ImageFolder
+from resnet_tl.data.segmentation import MaskFolder
 from resnet_tl.errors import DataError
 from resnet_tl.recipe.shipped import shipped_root
 
@@ -53,3 +56,16 @@ def test_excluding_all_images_is_refused(tmp_path: Path) -> None:
     file.write_text("\n".join(["key", *(sample.key for part in data.listings.values() for sample in part)]))
     with pytest.raises(DataError, match="excludes all images"):
         ImageFolder(ROOT, exclude=str(file))
+
+
+def test_excluded_images_take_their_faults_with_them(tmp_path: Path) -> None:
+    root = shutil.copytree(Path(ROOT).parent / "segmentation", tmp_path / "set")
+    (root / "train/masks/03.png").unlink()
+    Image.new("L", (96, 96), 77).save(root / "val/masks/02.png")
+    with pytest.raises(DataError, match="2 faults"):
+        MaskFolder(str(root))
+    file = tmp_path / "bad.csv"
+    file.write_text("key\ntrain/images/03.png\nval/images/02.png\n")
+    data = MaskFolder(str(root), exclude=str(file))
+    assert f"{file}: excludes 2 images" in data.notes
+    assert {split: len(listing) for split, listing in data.listings.items()} == {"train": 23, "val": 7}

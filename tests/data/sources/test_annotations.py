@@ -39,7 +39,7 @@ def test_boxes_that_are_not_numbers_and_splits_without_boxes_are_faults() -> Non
     builder.add(0, None, [0, 0, float("nan"), 2], "line 1")
     builder.add(0, 1, [0, 0, float("inf"), 2], "line 2")
     with pytest.raises(DataError) as caught:
-        box_set(findings, {"train": builder}, ["cat", "dog"], [0, 1])
+        box_set(findings, {"train": builder}, ["cat", "dog"], [0, 1]).usable()
     assert str(caught.value).splitlines()[1:] == [
         "  a.jpg: line 1 has the box [0, 0, nan, 2]; expected four finite numbers",
         "  a.jpg: line 2 (dog) has the box [0, 0, inf, 2]; expected four finite numbers",

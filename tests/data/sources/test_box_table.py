@@ -56,7 +56,7 @@ def test_every_faulty_line_is_named(images: Path) -> None:
     )
     table = write(images, "path,label,x1,y1,x2,y2,split,width,height\n" + "\n".join(lines) + "\n")
     with pytest.raises(DataError) as caught:
-        read_box_table(table)
+        read_box_table(table).usable()
     heading, *faults = str(caught.value).splitlines()
     assert "has 7 faults" in heading
     for fault in (
@@ -82,4 +82,4 @@ def test_every_faulty_line_is_named(images: Path) -> None:
 )
 def test_a_faulty_table_is_one_sentence(images: Path, text: str, complaint: str) -> None:
     with pytest.raises(DataError, match=complaint):
-        read_box_table(write(images, text))
+        read_box_table(write(images, text)).usable()

@@ -48,7 +48,7 @@ def listing_of(root: Path, split: str = "train") -> BoxListing:
 
 def faults_of(root: Path) -> list[str]:
     with pytest.raises(DataError) as caught:
-        read_coco(str(root))
+        read_coco(str(root)).usable()
     return str(caught.value).splitlines()[1:]
 
 
@@ -241,7 +241,7 @@ def test_files_can_be_named_and_names_without_a_split_are_an_error(tmp_path: Pat
     for name in ("one", "two"):
         write(tmp_path, [thing(1)], file=f"{name}.json")
     with pytest.raises(DataError, match=r"no file name contains a split \(one.json, two.json\)"):
-        read_coco(str(tmp_path))
+        read_coco(str(tmp_path)).usable()
     found = read_coco(str(tmp_path), {"train": "two.json"}, images="")
     assert found.splits.keys() == {"train"}
     elsewhere = {"train": str(tmp_path / "two.json")}
@@ -251,7 +251,7 @@ def test_files_can_be_named_and_names_without_a_split_are_an_error(tmp_path: Pat
     (tmp_path / "one.json").rename(tmp_path / "train_a.json")
     (tmp_path / "two.json").rename(tmp_path / "train_b.json")
     with pytest.raises(DataError, match=r"has two files for the split train, train_a.json and train_b.json"):
-        read_coco(str(tmp_path))
+        read_coco(str(tmp_path)).usable()
 
 
 def test_a_listing_is_small(tmp_path: Path) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
-from resnet_tl.data.sources.findings import Findings, raise_if_any
-from resnet_tl.errors import DataError
+from resnet_tl.data.listings.finding import Finding
+from resnet_tl.data.sources.findings import Findings
 
 
 def test_notes_name_the_first_and_count_all() -> None:
@@ -20,13 +18,17 @@ def test_notes_name_the_first_and_count_all() -> None:
     assert Findings("photos", "a.csv").name == "a.csv"
 
 
-def test_all_faults_are_one_error() -> None:
-    raise_if_any("photos", [])
-    with pytest.raises(DataError) as one:
-        raise_if_any("photos", ["a: is broken"])
-    assert str(one.value) == "photos has 1 fault:\n  a: is broken"
-    with pytest.raises(DataError) as many:
-        raise_if_any("photos", [f"{i}: is broken" for i in range(42)])
-    lines = str(many.value).splitlines()
-    assert lines[0] == "photos has 42 faults:"
-    assert lines[-2:] == ["  39: is broken", "  and 2 more"]
+def test_notes_with_a_kind_are_remarks_one_by_one() -> None:
+    findings = Findings("photos")
+    findings.note("boxes, skipped", ["a.xml: object 3"], "odd box", "is odd")
+    findings.note("images, skipped", ["b.png"], "odd image", "is odd")
+    assert findings.remarks == [
+        Finding("odd box", "", "a.xml", "object 3 is odd"),
+        Finding("odd image", "", "photos/b.png", "is odd"),
+    ]
+
+
+def test_faults_are_about_images() -> None:
+    findings = Findings("photos", faults=["photos/1.txt: line 3 is odd", "a.json: x: y", "photos has no boxes"])
+    findings.images.update({"photos/1.txt": "1.png", "a.json: x": "2.png"})
+    assert list(findings.faults_by_image().values()) == ["1.png", "2.png", ""]

@@ -47,7 +47,7 @@ def test_every_fault_of_a_set_is_named_at_once(folder: Path, save_photo: Save, s
     save_photo(folder / "train/images/3.jpg")
     save_mask(folder / "val/masks/alone.png", [0])
     with pytest.raises(DataError) as caught:
-        read_mask_folder(str(folder), None, [IGNORE], 3)
+        read_mask_folder(str(folder), None, [IGNORE], 3).usable()
     message = str(caught.value)
     assert message.startswith(f"{folder} has 7 faults:")
     for fault in (
@@ -70,7 +70,7 @@ def test_other_ignored_values_and_ids_of_a_class_file(folder: Path) -> None:
     assert found.splits["train"].coding.codes[[0, 1, 2, 3, 255]].tolist() == [1, 2, 0, NO_CLASS, IGNORE]
     assert found.colours[[0, 2]].tolist() == [[10, 11, 12], [255, 255, 255]]
     with pytest.raises(DataError, match="has the value 255"):
-        read_mask_folder(str(folder), None, [11], 3)
+        read_mask_folder(str(folder), None, [11], 3).usable()
 
 
 def test_masks_in_the_colours_of_the_class_file(folder: Path, save_photo: Save) -> None:
@@ -89,4 +89,4 @@ def test_masks_in_the_colours_of_the_class_file(folder: Path, save_photo: Save) 
     assert (found.splits["train"].mask(0) == values).all()
     save_photo(path)
     with pytest.raises(DataError, match=r"0.png: has the colour #000000, which the class file does not list"):
-        read_mask_folder(str(folder), None, [IGNORE], 3)
+        read_mask_folder(str(folder), None, [IGNORE], 3).usable()

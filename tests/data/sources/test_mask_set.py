@@ -45,7 +45,7 @@ def test_a_file_that_does_not_exist_is_one_fault_and_not_read(root: Path) -> Non
     faults = missing_files(str(root), PAIRS)
     assert faults == [f"{root}/1.png: does not exist"]
     with pytest.raises(DataError) as caught:
-        checked_set(str(root), CLASSES, CLASSES.coding([]), {"train": PAIRS}, faults, 3)
+        checked_set(str(root), CLASSES, CLASSES.coding([]), {"train": PAIRS}, faults, 3).usable()
     assert str(caught.value).splitlines()[1:] == [
         f"  {root}/1.png: does not exist",
         f"  {root}: no training mask shows the class 'road'; remove it or add images",
@@ -55,4 +55,4 @@ def test_a_file_that_does_not_exist_is_one_fault_and_not_read(root: Path) -> Non
 def test_a_mask_of_another_size_is_a_fault(root: Path, save_mask: Save) -> None:
     save_mask(root / "0.png", [0], (10, 8))
     with pytest.raises(DataError, match=r"0\.png: is 10 x 8 pixels, but its image 12 x 8"):
-        checked_set(str(root), CLASSES, CLASSES.coding([]), {"train": PAIRS}, [], 3)
+        checked_set(str(root), CLASSES, CLASSES.coding([]), {"train": PAIRS}, [], 3).usable()

@@ -29,7 +29,7 @@ def test_pascal_vocs_layout(tmp_path: Path, save_photo: Save, save_mask: Save) -
     )
     (tmp_path / "SegmentationClass" / "2007_2.png").unlink()
     with pytest.raises(DataError, match=r"has 1 fault:\n.*SegmentationClass/2007_2.png: does not exist"):
-        read_voc_masks(str(tmp_path), 3)
+        read_voc_masks(str(tmp_path), 3).usable()
 
 
 def test_cityscapes_layout(tmp_path: Path, save_photo: Save, save_mask: Save) -> None:

@@ -53,7 +53,7 @@ def test_every_fault_is_named(folder: Path) -> None:
     (folder / "Annotations/2007_4.xml").write_text("<annotation><object>")
     Image.new("RGB", (12, 10)).save(folder / "JPEGImages" / "2007_4.jpg")
     with pytest.raises(DataError) as caught:
-        read_voc_boxes(str(folder))
+        read_voc_boxes(str(folder)).usable()
     heading, *faults = str(caught.value).splitlines()
     assert "has 7 faults" in heading
     for fault, expected in zip(
@@ -81,17 +81,17 @@ def test_images_without_an_xml_file_next_to_them_are_skipped(tmp_path: Path) -> 
     assert found.notes == [f"{tmp_path}: images without an XML file, skipped (1): b.png"]
     (tmp_path / "a.xml").unlink()
     with pytest.raises(DataError, match=r"holds neither ImageSets/Main nor.* next to their images$"):
-        read_voc_boxes(str(tmp_path))
+        read_voc_boxes(str(tmp_path)).usable()
 
 
 def test_a_folder_in_another_format_names_its_reader(tmp_path: Path) -> None:
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / "a.txt").write_text("0 0.5 0.5 0.1 0.1\n")
     with pytest.raises(DataError, match=r"; --data YoloDetection reads its \.txt files$"):
-        read_voc_boxes(str(tmp_path))
+        read_voc_boxes(str(tmp_path)).usable()
     (tmp_path / "a.json").write_text("{}")
     with pytest.raises(DataError, match=r"; --data CocoDetection reads its \.json files$"):
-        read_voc_boxes(str(tmp_path))
+        read_voc_boxes(str(tmp_path)).usable()
     (tmp_path / "a.json").rename(tmp_path / "a.xml")
     with pytest.raises(DataError, match=r"as instances_train\.json; --data VOCDetection reads its \.xml files$"):
-        read_coco(str(tmp_path))
+        read_coco(str(tmp_path)).usable()

@@ -72,7 +72,7 @@ def test_an_image_without_labels_has_no_objects_and_is_named(folder: Path) -> No
 def test_a_faulty_line_is_named(folder: Path, line: str, complaint: str) -> None:
     (folder / "labels" / "1.txt").write_text(f"{line}\n1 0.5 0.5 0.2 0.4\n")
     with pytest.raises(DataError) as caught:
-        read_yolo(str(folder))
+        read_yolo(str(folder)).usable()
     heading, fault = str(caught.value).splitlines()
     assert "has 1 fault" in heading
     assert complaint in fault
@@ -83,7 +83,7 @@ def test_labels_without_an_image_and_for_two(folder: Path) -> None:
     (folder / "labels" / "9.txt").write_text("")
     image(folder / "images" / "1.jpg")
     with pytest.raises(DataError) as caught:
-        read_yolo(str(folder))
+        read_yolo(str(folder)).usable()
     assert "labels/1.txt: is the label file of two images, one of them images/1.png" in str(caught.value)
     assert "labels/9.txt: is a label file without an image" in str(caught.value)
 
@@ -132,4 +132,4 @@ def test_faulty_descriptions(folder: Path, name: str, text: str, complaint: str)
     (folder / "classes.txt").unlink()
     (folder / name).write_text(text)
     with pytest.raises(DataError, match=complaint):
-        read_yolo(str(folder))
+        read_yolo(str(folder)).usable()

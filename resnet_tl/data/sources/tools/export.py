@@ -32,7 +32,7 @@ def read_tool_export(
         channels: of the images.
 
     Raises:
-        DataError: one, with everything that is wrong with the set.
+        DataError: the set cannot be read at all; other faults are in its `faults`.
     """
     tree = walk(root)
     findings = Findings(tree.root)
@@ -93,7 +93,8 @@ def _by_split(reading: Reading) -> dict[str, dict[str, Document]]:
         else:
             placed[key] = document
             by_split.setdefault(document.split or _split_in(key), {})[key] = document
-    reading.findings.note("images without annotations, skipped", finder.unused(set(placed)))
+    unused = finder.unused(set(placed))
+    reading.findings.note("images without annotations, skipped", unused, "missing partner", "has no annotations")
     return by_split
 
 

@@ -230,7 +230,7 @@ def test_an_image_is_found_by_the_end_of_the_path_that_the_tool_wrote(root: Path
     (root / "more").mkdir()
     Image.new("RGB", (40, 30)).save(root / "more" / "a.png")
     with pytest.raises(DataError, match=r"a\.json: its image a\.png may be more/a\.png or photos/a\.png"):
-        read_tool_export(str(root))
+        read_tool_export(str(root)).usable()
 
 
 @pytest.mark.parametrize(
@@ -247,18 +247,18 @@ def test_an_image_is_found_by_the_end_of_the_path_that_the_tool_wrote(root: Path
 def test_what_is_wrong_with_a_shape_is_said(root: Path, shape: Any, message: str) -> None:
     labelme(root, [shape])
     with pytest.raises(DataError, match=message):
-        read_tool_export(str(root))
+        read_tool_export(str(root)).usable()
 
 
 def test_a_video_is_refused(root: Path) -> None:
     (root / "annotations.xml").write_text('<annotations><track id="0" label="cat"/></annotations>')
     with pytest.raises(DataError, match=r"holds tracks of a video; export it as 'CVAT for images 1\.1'"):
-        read_tool_export(str(root))
+        read_tool_export(str(root)).usable()
 
 
 def test_a_folder_without_an_export_is_refused(root: Path) -> None:
     with pytest.raises(DataError, match="holds no export of labelme, VGG Image Annotator, Label Studio"):
-        read_tool_export(str(root))
+        read_tool_export(str(root)).usable()
 
 
 @pytest.mark.parametrize("tool", TOOLS)

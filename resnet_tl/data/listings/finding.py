@@ -1,4 +1,4 @@
-"""What a check of a data set finds."""
+"""One thing that is probably wrong with a set."""
 
 from __future__ import annotations
 

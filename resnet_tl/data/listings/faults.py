@@ -1,0 +1,42 @@
+"""Faults of a set: all of them in one error, or kept for a check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from resnet_tl.errors import DataError
+
+LISTED = 40
+
+_kept: ContextVar[dict[str, str] | None] = ContextVar("_kept", default=None)
+
+
+@contextmanager
+def kept_faults() -> Iterator[dict[str, str]]:
+    """Inside, faults do not end the constructor of a data module: they are added to the dict, each with the key of its
+    image or "", and the module has what is left of the set."""
+    faults: dict[str, str] = {}
+    token = _kept.set(faults)
+    try:
+        yield faults
+    finally:
+        _kept.reset(token)
+
+
+def raise_or_keep(root: str, faults: Mapping[str, str]) -> None:
+    """Raises DataError with all faults, if there are any, unless they are kept."""
+    kept = _kept.get()
+    if kept is None:
+        raise_if_any(root, list(faults))
+    else:
+        kept.update(faults)
+
+
+def raise_if_any(root: str, faults: Sequence[str]) -> None:
+    """Raises DataError with the number of faults and the first `LISTED` of them, if there are any."""
+    if faults:
+        more = f"\n  and {len(faults) - LISTED} more" if len(faults) > LISTED else ""
+        listed = "".join(f"\n  {fault}" for fault in faults[:LISTED])
+        raise DataError(f"{root} has {len(faults)} fault{'s' if len(faults) > 1 else ''}:{listed}{more}")
