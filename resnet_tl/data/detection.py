@@ -64,12 +64,12 @@ class DetectionData(ImageData[BoxListing]):
         longest = image_size * 5 // 3 if max_size is None else max_size
         check(longest >= image_size, f"data.max_size is {longest}; expected data.image_size {image_size} or more")
         check(scale[0] <= scale[1], f"data.scale is {list(scale)}; expected the smaller factor first")
-        super().__init__(images, **options)
-        has_masks = all(listing.has_masks for listing in self.listings.values())
+        has_masks = all(listing.has_masks for listing in images.splits.values())
         check(
-            has_masks or not copy_paste,
+            has_masks or not copy_paste or bool(images.faults),  # faults are reported first
             f"data.copy_paste is {copy_paste}, but the objects of {images.root} have no masks",
         )
+        super().__init__(images, **options)
         check(
             self.eval_transforms is None,
             "data.eval_transforms: detection evaluates whole images, of data.image_size and data.max_size; remove it",

@@ -60,7 +60,7 @@ def _paint(objects: BoxSet) -> MaskSet:
         )
     if not all(listing.has_masks for listing in objects.splits.values()):
         objects.usable()
-        raise DataError(f"{objects.root}: its objects have only boxes; expected polygons or run lengths for segmentation")
+        raise DataError(f"{objects.root}: its objects have only boxes; expected polygons or run lengths")
     painted = {split: _painted(listing) for split, listing in objects.splits.items()}
     pixels = _count_pixels(painted.get("train", next(iter(painted.values()))), len(names))
     notes = [*objects.notes, *_missing_class_notes(objects.root, names, pixels)]
