@@ -167,11 +167,15 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
             sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         return self._loader(listing, True, sampler, split="train", loader_class=TrainLoader)
 
+    def evaluated(self, split: Literal["val", "test"]) -> ListingT:
+        """Returns the images that validation or test uses: the other split where this one does not exist."""
+        return self._listing(*(("val", "test") if split == "val" else ("test", "val")))
+
     def val_dataloader(self) -> DataLoader[Batch]:
-        return self._evaluation_loader("val", "test", split="val")
+        return self._evaluation_loader(self.evaluated("val"), "val")
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        return self._evaluation_loader("test", "val")
+        return self._evaluation_loader(self.evaluated("test"))
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         return self.test_dataloader()
@@ -191,7 +195,7 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         `settings` (names of attributes) and `more` are what their pixels and targets depend on.
         """
         training = split == "train"
-        listing = self._listing("train") if training else self._listing("val", "test")
+        listing = self._listing("train") if training else self.evaluated("val")
 
         def batches(view: int) -> DataLoader[Batch]:
             return self._loader(listing, training, EvaluationSampler(len(listing), epoch=view))
@@ -211,8 +215,7 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
     def _cache_folder(self) -> Path:
         return Path(self.cache_dir or os.environ.get("XDG_CACHE_HOME", "~/.cache") + "/resnet_tl").expanduser()
 
-    def _evaluation_loader(self, *candidates: str, split: str = "") -> DataLoader[Batch]:
-        listing = self._listing(*candidates)
+    def _evaluation_loader(self, listing: ListingT, split: str = "") -> DataLoader[Batch]:
         groups = self._groups(listing)
         order = None if groups is None else np.argsort(groups, kind="stable")
         sampler = EvaluationSampler(len(listing), ranks=self._ranks, rank=self._rank, order=order)

@@ -87,7 +87,7 @@ class DetectionData(ImageData[BoxListing]):
 
         (A batch's targets are in pixels of the resized images.) Index -1 is an image without objects.
         """
-        listing = self._listing(*(("val", "test") if split == "val" else ("test", "val")))
+        listing = self.evaluated(split)
         return Boxes.join([as_boxes(listing.objects(index) if index >= 0 else NO_OBJECTS) for index in indices])
 
     def class_counts(self) -> np.ndarray:

@@ -77,7 +77,7 @@ class SegmentationData(ImageData[SegmentationListing]):
 
     def fixed_images(self, split: Literal["train", "val"]) -> FixedImages:
         settings = ["image_size", "scale", "balanced", "augment"] if split == "train" else []
-        listing = self._listing("train") if split == "train" else self._listing("val", "test")
+        listing = self._listing("train") if split == "train" else self.evaluated("val")
         return self._fixed_images(split, ["short", *settings], **listing.cache_key())
 
     def _files(self, sample: Sample) -> Iterator[tuple[str, str]]:

@@ -68,13 +68,47 @@ class DetectionMetrics(nn.Module):
             columns |= _by_class("mask_", scores.masks)
         return {"per_class": rows(self.classes, **columns)}
 
+    def objects(self) -> Objects:
+        """Returns the objects and detections of all ranks."""
+        return self.metric.compute().rows
+
     def reset(self) -> None:
         self.metric.reset()
+
+
+class Objects(NamedTuple):
+    """All rows of a pass, in the order of the images, on the CPU; see `DetectionStore`."""
+
+    images: Tensor
+    predictions: Tensor
+    targets: Tensor
+    prediction_masks: Tensor
+    target_masks: Tensor
+    has_masks: bool
+
+    def scores(self, classes: int) -> Scores:
+        listed = [
+            {"id": index, "height": height, "width": width} for index, height, width in self.images.long().tolist()
+        ]
+        predicted, expected = self.predictions, self.targets
+        predictions = _annotations(predicted, score=predicted[:, 2], area=box_area(predicted[:, 3:7]))
+        targets = _annotations(expected, iscrowd=expected[:, 2].long(), area=expected[:, 3])
+        boxes = evaluate(listed, predictions, targets, classes, "bbox")
+        masks = None
+        if self.has_masks:
+            sizes = {each["id"]: (each["height"], each["width"]) for each in listed}
+            predictions = _with_masks(predictions, predicted, self.prediction_masks, sizes)
+            predictions = [{**each, "area": area(each["segmentation"])} for each in predictions]
+            targets = _with_masks(targets, expected, self.target_masks, sizes)
+            masks = evaluate(listed, predictions, targets, classes, "segm")
+        single = expected[expected[:, 2] == 0, 1].long()
+        return Scores(self, boxes, masks, single.bincount(minlength=classes).numpy())
 
 
 class Scores(NamedTuple):
     """Scores of boxes, and of masks if any were predicted; `objects` `[K]`: number of objects, without crowds."""
 
+    rows: Objects
     boxes: CocoScores
     masks: CocoScores | None
     objects: NDArray[np.int64]
@@ -120,22 +154,21 @@ class DetectionStore(Metric):
         self.prediction_masks.append(_bytes(prediction_masks).to(indices.device))
         self.target_masks.append(_bytes(target_masks).to(indices.device))
 
+    def add(self, rows: Objects) -> None:
+        """Adds the rows of another pass."""
+        self.images.append(rows.images.double())
+        self.predictions.append(rows.predictions)
+        self.targets.append(rows.targets)
+        self.prediction_masks.append(rows.prediction_masks)
+        self.target_masks.append(rows.target_masks)
+        self.has_masks = torch.tensor(rows.has_masks)
+
     def compute(self) -> Scores:
-        images = dim_zero_cat(self.images).long().unique(dim=0).tolist()
-        predicted, expected = dim_zero_cat(self.predictions).cpu(), dim_zero_cat(self.targets).cpu()
-        listed = [{"id": index, "height": height, "width": width} for index, height, width in images]
-        predictions = _annotations(predicted, score=predicted[:, 2], area=box_area(predicted[:, 3:7]))
-        targets = _annotations(expected, iscrowd=expected[:, 2].long(), area=expected[:, 3])
-        boxes = evaluate(listed, predictions, targets, self.classes, "bbox")
-        masks = None
-        if self.has_masks:
-            sizes = {index: (height, width) for index, height, width in images}
-            predictions = _with_masks(predictions, predicted, dim_zero_cat(self.prediction_masks), sizes)
-            predictions = [{**each, "area": area(each["segmentation"])} for each in predictions]
-            targets = _with_masks(targets, expected, dim_zero_cat(self.target_masks), sizes)
-            masks = evaluate(listed, predictions, targets, self.classes, "segm")
-        single = expected[expected[:, 2] == 0, 1].long()
-        return Scores(boxes, masks, single.bincount(minlength=self.classes).numpy())
+        predictions = _by_image(dim_zero_cat(self.predictions).cpu(), dim_zero_cat(self.prediction_masks).cpu())
+        targets = _by_image(dim_zero_cat(self.targets).cpu(), dim_zero_cat(self.target_masks).cpu())
+        images = dim_zero_cat(self.images).cpu().unique(dim=0)
+        rows = Objects(images, predictions[0], targets[0], predictions[1], targets[1], bool(self.has_masks))
+        return rows.scores(self.classes)
 
 
 def _prediction_masks(masks: Tensor, boxes: Tensor, sizes: Tensor) -> list[bytes]:
@@ -160,6 +193,13 @@ def _lengths(masks: list[bytes]) -> Tensor:
 
 def _bytes(masks: list[bytes]) -> Tensor:
     return torch.from_numpy(np.frombuffer(b"".join(masks), np.uint8).copy())
+
+
+def _by_image(rows: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Sorts rows, whose last column is the bytes of their mask, and the masks by image."""
+    order = rows[:, 0].argsort(stable=True)
+    each = masks.split(rows[:, -1].long().tolist())
+    return rows[order], torch.cat([each[index] for index in order.tolist()]) if len(masks) else masks
 
 
 def _annotations(rows: Tensor, **columns: Tensor) -> list[Annotation]:

@@ -46,9 +46,19 @@ class SegmentationMetrics(nn.Module):
         self.classes = classes
         self.metric = PixelCounts(len(classes))
 
-    def update(self, predicted: Tensor, targets: Tensor, keep: Tensor, *, boundaries: bool = False) -> None:
-        """Adds a batch: predicted and targets are class indices `[N, H, W]`; keep `[N]` is False for fillers."""
-        self.metric.update(predicted, targets, keep, boundaries)
+    def update(self, predicted: Tensor, targets: Tensor, keep: Tensor, *, boundaries: bool = False) -> Tensor:
+        """Adds a batch: predicted and targets are class indices `[N, H, W]`; keep `[N]` is False for fillers.
+
+        Returns the confusion matrix of each image, `[N, K, K]` pixels: (image, target, predicted).
+        """
+        targets = targets.long().where(keep[:, None, None], IGNORE)
+        confusions = image_confusions(predicted, targets, len(self.classes))
+        edges = torch.zeros(len(self.classes), 4, dtype=torch.long, device=predicted.device)
+        if boundaries:
+            for of_image, target in zip(predicted, targets, strict=True):
+                edges = edges + boundary_counts(of_image, target, len(self.classes))
+        self.metric.update(confusions, keep, edges)
+        return confusions
 
     def compute(self) -> dict[str, float]:
         results = self.results()
@@ -134,28 +144,29 @@ class PixelCounts(Metric):
         self.add_state("edges", torch.zeros(classes, 4, dtype=torch.long), dist_reduce_fx="sum")
         self.add_state("images", [], dist_reduce_fx="cat")
 
-    def update(self, predicted: Tensor, targets: Tensor, keep: Tensor, boundaries: bool) -> None:
-        # Shapes must not depend on values, or the update would wait for the device: ignored pixels and fillers are
-        # added with weight 0, and fillers are marked in `images`, to be dropped by `compute`.
-        classes = len(self.confusion)
-        targets = targets.long().where(keep[:, None, None], IGNORE)
-        counted = targets != IGNORE
-        cells = targets.where(counted, 0) * classes + predicted
-        image = torch.arange(len(predicted), device=predicted.device)[:, None, None].expand_as(predicted)
-        flat = (image * classes * classes + cells).flatten()
-        each = torch.zeros(len(predicted) * classes * classes, dtype=torch.long, device=predicted.device)
-        each = each.index_add(0, flat, counted.flatten().long()).view(len(predicted), classes, classes)
-        self.confusion = self.confusion + each.sum(0)
-        summary = torch.stack([each.diagonal(dim1=1, dim2=2), each.sum(2), each.sum(1)], dim=1)
-        self.images.append(torch.cat([summary, keep[:, None, None].expand(-1, 1, classes).long()], dim=1))
-        if boundaries:
-            for of_image, target in zip(predicted, targets, strict=True):
-                self.edges = self.edges + boundary_counts(of_image, target, classes)
+    def update(self, confusions: Tensor, keep: Tensor, edges: Tensor) -> None:
+        """Adds the confusion matrices `[N, K, K]` of N images and their boundary pixels `[K, 4]`."""
+        # Fillers are marked in `images`, to be dropped by `compute`: their number must not wait for the device.
+        self.confusion = self.confusion + confusions.sum(0)
+        self.edges = self.edges + edges
+        summary = torch.stack([confusions.diagonal(dim1=1, dim2=2), confusions.sum(2), confusions.sum(1)], dim=1)
+        self.images.append(torch.cat([summary, keep[:, None, None].expand(-1, 1, len(edges)).long()], dim=1))
 
     def compute(self) -> PixelResults:
         images = dim_zero_cat(self.images).cpu().numpy()
         real = images[images[:, 3, 0] == 1][:, :3]
         return PixelResults(self.confusion.cpu().numpy(), real, self.edges.cpu().numpy())
+
+
+def image_confusions(predicted: Tensor, targets: Tensor, classes: int) -> Tensor:
+    """Counts the pixels of each image by (target, predicted), `[N, K, K]`, without those whose target is IGNORE."""
+    # Shapes must not depend on values, or this would wait for the device: ignored pixels are added with weight 0.
+    counted = targets != IGNORE
+    cells = targets.where(counted, 0) * classes + predicted
+    image = torch.arange(len(predicted), device=predicted.device)[:, None, None].expand_as(predicted)
+    flat = (image * classes * classes + cells).flatten()
+    each = torch.zeros(len(predicted) * classes * classes, dtype=torch.long, device=predicted.device)
+    return each.index_add(0, flat, counted.flatten().long()).view(len(predicted), classes, classes)
 
 
 def boundary_counts(predicted: Tensor, target: Tensor, classes: int) -> Tensor:

@@ -103,7 +103,7 @@ def _resume_line(run: RunFolder, recipe: Recipe, checkpoint: Path) -> str:
 def _remove_unstarted(run: RunFolder) -> None:
     """Deletes the files of a run that never trained, and its folder if nothing else is in it."""
     if not run.checkpoints.exists():
-        for path in (run.recipe, run.split, run.log, run.metrics, run.path / ".lock"):
+        for path in (run.recipe, run.split, run.log, run.metrics, run.best_predictions, run.path / ".lock"):
             path.unlink(missing_ok=True)
         with suppress(OSError):
             run.path.rmdir()

@@ -7,19 +7,23 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from lightning import Callback, LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.metrics.mean import Mean
+from resnet_tl.metrics.record import Record
 from resnet_tl.models.macs import stage_macs
 from resnet_tl.models.network import Backbone, HeadFactory, NeckFactory, Network, build, public_keys
 from resnet_tl.models.resnet import shapes_by_variant
 from resnet_tl.recipe.schema import import_path
 from resnet_tl.recipe.values import as_plain
+from resnet_tl.structures.evaluation import Evaluation
 from resnet_tl.structures.records import Batch, Preprocessing
 from resnet_tl.tuning.callback import FineTuning
 from resnet_tl.tuning.plan import Tuning
@@ -42,12 +46,15 @@ class Task(LightningModule):
         schedule: of the learning rate.
 
     Attributes:
+        evaluation: predictions and targets of the last evaluation, image by image; None without a data module
+            and for a set that is too large.
         tables: of the last evaluation, per class.
         interval: 95 % interval of the score that `metrics.headline` names, after validation or test outside of
             training; None for metrics without one.
     """
 
     metrics: Any
+    evaluation: Evaluation | None = None
     tables: dict[str, Any]
     interval: tuple[float, float] | None = None
 
@@ -76,6 +83,7 @@ class Task(LightningModule):
         self.codes: list[int] | None = None
         """The data's own numbers of the classes, if it has any."""
         self.mean_loss = Mean()
+        self.record = Record()
         if backbone.weights is not None:
             self._load_weights(backbone.weights)
 
@@ -169,6 +177,15 @@ class Task(LightningModule):
     def _evaluate(self, batch: Batch, split: Literal["val", "test"]) -> Any:
         """Adds a batch to `metrics` and `mean_loss`; what it returns is the output of `validation_step`."""
 
+    def _evaluation(self, shared: dict[str, Any], rows: dict[str, NDArray]) -> Evaluation:
+        """Builds the evaluation of the pass, for tasks whose `_evaluate` adds to `record`.
+
+        Args:
+            shared: the fields of `Evaluation`, except `losses`.
+            rows: the columns of `record`.
+        """
+        raise NotImplementedError
+
     @property
     def fitting(self) -> bool:
         """Whether an evaluation is part of training."""
@@ -189,10 +206,18 @@ class Task(LightningModule):
         values = {"loss": loss, **metrics}
         self.log_dict({f"{split}/{name}": value for name, value in values.items()})
         self.tables = self.metrics.tables(**options)
+        self.evaluation = self._evaluation_of(split) if self.record.update_called else None
         if not self.fitting and hasattr(self.metrics, "interval"):  # it takes seconds for a large multi-label set
             self.interval = self.metrics.interval()
         self.metrics.reset()
         self.mean_loss.reset()
+        self.record.reset()
+
+    def _evaluation_of(self, split: str) -> Evaluation:
+        listing, rows = self.data.evaluated(split), self.record.compute()
+        keys = np.array([listing.key(index) for index in rows["indices"].tolist()], np.str_)
+        shared = {"classes": self.classes, "root": str(listing.root), "split": split, "step": self.global_step}
+        return self._evaluation({**shared, "keys": keys}, rows)
 
     def _load_weights(self, weights: str) -> WeightRecord:
         keys = public_keys(self.network)

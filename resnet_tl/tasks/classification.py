@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeAlias, cast
 
+import numpy as np
 from annotated_types import Ge, Le
+from numpy.typing import NDArray
 from torch import Tensor
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.metrics.classification import ClassificationMetrics
+from resnet_tl.metrics.record import Record
 from resnet_tl.models.heads.classification import LinearHead, choose_thresholds
 from resnet_tl.models.network import Backbone, HeadFactory
 from resnet_tl.ranges import checked
+from resnet_tl.structures.evaluation import ClassEvaluation
 from resnet_tl.structures.records import Batch
 from resnet_tl.tasks.base import Task, total
 from resnet_tl.tasks.mixing import mix
@@ -19,6 +23,9 @@ from resnet_tl.tuning.plan import Tuning
 from resnet_tl.tuning.rates import Optimizer, Schedule
 
 Alpha: TypeAlias = Annotated[float, Ge(0), Le(100)]
+
+RECORDED = 10**8
+"""Images times classes at most, of which all probabilities are recorded (400 MB)."""
 
 
 @checked("model")
@@ -48,6 +55,7 @@ class Classification(Task):
         super().__init__(classes, backbone=backbone, head=head, tuning=tuning, optimizer=optimizer, schedule=schedule)
         self.mixup, self.cutmix = mixup, cutmix
         self.metrics = ClassificationMetrics(self.classes, multi_label=self.classifier.multi_label)
+        self.record = Record("probabilities", "targets")
 
     @property
     def classifier(self) -> LinearHead:
@@ -100,10 +108,27 @@ class Classification(Task):
         outputs, probabilities = self._predict(batch)
         keep, views = batch.indices >= 0, len(outputs) // len(batch)
         self.metrics.update(probabilities, batch.targets, keep)
+        if self.data is not None and len(self.data.evaluated(split)) * len(self.classes) <= RECORDED:
+            self.record.update(indices=batch.indices, probabilities=probabilities, targets=batch.targets)
         keep_views = keep.repeat_interleave(views)
         terms = self.classifier.loss(outputs[keep_views], batch.targets.repeat_interleave(views, 0)[keep_views])
         # Of fillers alone the mean is NaN.
         self.mean_loss.update(total(terms).where(keep_views.any(), 0), weight=keep_views.sum())
+
+    def _evaluation(self, shared: dict[str, Any], rows: dict[str, NDArray]) -> ClassEvaluation:
+        probabilities, targets, thresholds = rows["probabilities"], rows["targets"], self.classifier.thresholds
+        if thresholds is not None:
+            targets = targets > 0
+            of_truth = np.where(targets, probabilities, 1 - probabilities)
+        else:
+            of_truth = probabilities[np.arange(len(targets)), targets, None]
+        return ClassEvaluation(
+            **shared,
+            losses=-np.log(of_truth.clip(np.finfo(np.float32).tiny)).mean(1),
+            probabilities=probabilities,
+            targets=targets,
+            thresholds=np.zeros(0, np.float32) if thresholds is None else thresholds.cpu().numpy(),
+        )
 
     def _metric_options(self) -> dict[str, Any]:
         """In training, automatic thresholds are first chosen on the validation set."""

@@ -6,11 +6,14 @@ import functools
 from dataclasses import replace
 from typing import Any, cast
 
+import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_info
+from numpy.typing import NDArray
 from torch import Tensor
 
 from resnet_tl.metrics.detection import DetectionMetrics
+from resnet_tl.metrics.record import Record
 from resnet_tl.models.anchors import Anchors
 from resnet_tl.models.heads.base import DetectionHead
 from resnet_tl.models.heads.fcos import FCOS
@@ -20,6 +23,7 @@ from resnet_tl.models.network import Backbone, HeadFactory, NeckFactory
 from resnet_tl.models.pyramid import FPN
 from resnet_tl.models.ranks import local_counts
 from resnet_tl.structures.boxes import rescale
+from resnet_tl.structures.evaluation import BoxEvaluation
 from resnet_tl.structures.masks import resize as resize_mask
 from resnet_tl.structures.records import Batch, Boxes, Detections
 from resnet_tl.tasks.base import Task, total
@@ -54,6 +58,7 @@ class Detection(Task):
             classes, backbone=backbone, neck=neck, head=head, tuning=tuning, optimizer=optimizer, schedule=schedule
         )
         self.metrics = DetectionMetrics(self.classes)
+        self.record = Record("losses")
 
     def _use_data(self, data: Any, stage: str) -> None:
         super()._use_data(data, stage)
@@ -111,13 +116,45 @@ class Detection(Task):
         self.metrics.update(_in_file_pixels(detections, batch), truth, batch.indices, originals)
         each = batch.targets.split(len(batch))
         devices = [self.device] if self.device.type == "cuda" else []
+        losses = torch.zeros(len(batch), device=self.device)
         with local_counts(), torch.random.fork_rng(devices):
             for number, index in enumerate(batch.indices.tolist()):
                 if index >= 0:
                     torch.manual_seed(index)  # heads sample anchors and proposals: the same for an image in any batch
                     terms = self.detector.loss(outputs.image(number), Boxes.join([each[number]]))
-                    self.mean_loss.update(total(terms))
+                    losses[number] = loss = total(terms)
+                    self.mean_loss.update(loss)
+        if self.data is not None:
+            self.record.update(indices=batch.indices, losses=losses)
         return detections
+
+    def _evaluation(self, shared: dict[str, Any], rows: dict[str, NDArray]) -> BoxEvaluation:
+        objects = self.metrics.objects()
+        image, labels, scores, boxes, mask_bytes = objects.predictions.split([1, 1, 1, 4, 1], 1)
+        true_image, true_labels, crowd, area, true_boxes, true_bytes = objects.targets.split([1, 1, 1, 1, 4, 1], 1)
+        return BoxEvaluation(
+            **shared,
+            losses=rows["losses"],
+            sizes=objects.images[:, 1:].long().numpy(),
+            target_image=np.searchsorted(rows["indices"], _integers(true_image)),
+            target_labels=_integers(true_labels),
+            target_crowd=crowd[:, 0].bool().numpy(),
+            target_area=area[:, 0].numpy(),
+            target_boxes=true_boxes.numpy(),
+            target_masks=objects.target_masks.numpy(),
+            target_mask_bytes=_integers(true_bytes),
+            image=np.searchsorted(rows["indices"], _integers(image)),
+            labels=_integers(labels),
+            scores=scores[:, 0].numpy(),
+            boxes=boxes.numpy(),
+            masks=objects.prediction_masks.numpy(),
+            mask_bytes=_integers(mask_bytes),
+        )
+
+
+def _integers(column: Tensor) -> NDArray[np.int64]:
+    """`[n, 1]` -> `[n]`."""
+    return column[:, 0].long().numpy()
 
 
 def _in_file_pixels(detections: Detections, batch: Batch) -> Detections:

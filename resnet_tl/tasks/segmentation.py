@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from resnet_tl.metrics.record import Record
 from resnet_tl.metrics.segmentation import SegmentationMetrics
 from resnet_tl.models.heads.segmentation.base import PixelLogits, SegmentationHead
 from resnet_tl.models.heads.segmentation.deeplab import DeepLabV3Head, DeepLabV3PlusHead  # noqa: F401  known by name
@@ -19,6 +22,7 @@ from resnet_tl.models.inference import Inference, segment
 from resnet_tl.models.network import Backbone, HeadFactory, NeckFactory
 from resnet_tl.models.pyramid import FPN, PAN  # noqa: F401
 from resnet_tl.models.ranks import local_counts
+from resnet_tl.structures.evaluation import PixelEvaluation
 from resnet_tl.structures.records import Batch
 from resnet_tl.tasks.base import Task, total
 from resnet_tl.tuning.plan import Tuning
@@ -52,6 +56,8 @@ class Segmentation(Task):
         )
         self.inference = inference
         self.metrics = SegmentationMetrics(self.classes)
+        self.record = Record("losses")
+        self.cells = Record("counts")
 
     @property
     def segmenter(self) -> SegmentationHead:
@@ -92,9 +98,23 @@ class Segmentation(Task):
         logits, keep = self._logits(batch), batch.indices >= 0
         predicted = logits.argmax(1)
         # Boundaries take longer than the rest of an image's evaluation.
-        self.metrics.update(predicted, batch.targets, keep, boundaries=not self.fitting)
+        confusions = self.metrics.update(predicted, batch.targets, keep, boundaries=not self.fitting)
+        losses = torch.zeros(len(batch), device=predicted.device)
         with local_counts():  # one image at a time: the mean over images does not depend on batches and ranks
             for number in keep.nonzero().flatten().tolist():
                 outputs = PixelLogits(logits[number, None], None)
-                self.mean_loss.update(total(self.segmenter.loss(outputs, batch.targets[number, None])))
+                losses[number] = loss = total(self.segmenter.loss(outputs, batch.targets[number, None]))
+                self.mean_loss.update(loss)
+        if self.data is not None:
+            self.record.update(indices=batch.indices, losses=losses)
+            image, target, prediction = confusions.nonzero(as_tuple=True)
+            counts = torch.stack([target, prediction, confusions[image, target, prediction]], 1)
+            self.cells.update(indices=batch.indices[image], counts=counts)
         return predicted.to(torch.uint8)
+
+    def _evaluation(self, shared: dict[str, Any], rows: dict[str, NDArray]) -> PixelEvaluation:
+        cells = self.cells.compute()
+        self.cells.reset()
+        image = np.searchsorted(rows["indices"], cells["indices"])
+        counts = np.concatenate([image[:, None], cells["counts"]], 1)
+        return PixelEvaluation(**shared, losses=rows["losses"], cells=counts, edges=self.metrics.results().edges)

@@ -13,6 +13,7 @@ from resnet_tl.tracking.loggers.box_images import BoxImages
 from resnet_tl.tracking.loggers.mask_images import MaskImages
 from resnet_tl.tracking.loggers.rewind import RewindLoggers
 from resnet_tl.tracking.pace import Pace
+from resnet_tl.tracking.predictions import BestPredictions
 from resnet_tl.tracking.preemption import Preemption
 from resnet_tl.tracking.progress import Progress
 from resnet_tl.tracking.run_folder import RunFolder
@@ -20,20 +21,22 @@ from resnet_tl.tracking.summary import Summary
 
 
 def callbacks(run: RunFolder, monitor: str, checkpoint_every: int | None = None) -> list[Callback]:
-    """Progress, loggers' images, summary.json, best.ckpt, last.ckpt, and the stops on a signal or a NaN loss.
+    """Progress, loggers' images, summary.json, best.ckpt, predictions.npz, last.ckpt, and the stops on a signal or a
+    NaN loss.
 
     Args:
         monitor: the metric whose highest value makes an epoch the best: `val/acc`, `val/map`, `val/miou`.
         checkpoint_every: optimizer steps between checkpoints, in addition to those after epochs.
     """
-    pace, last = Pace(), Last(run.checkpoints, checkpoint_every)
+    pace, last, saved = Pace(), Last(run.checkpoints, checkpoint_every), best(run.checkpoints, monitor)
     return [
         pace,
         LogEveryEpoch(),
         Progress(monitor, pace),
         RewindLoggers(),
         Summary(run, monitor, pace),
-        best(run.checkpoints, monitor),
+        BestPredictions(run, saved),
+        saved,
         last,
         Preemption(last),
         FiniteLoss(),

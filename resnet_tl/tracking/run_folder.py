@@ -54,6 +54,14 @@ class RunFolder:
         return self.checkpoints / "last.ckpt"
 
     @property
+    def best_predictions(self) -> Path:
+        return self.path / "predictions.npz"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
     def predictions(self) -> Path:
         return self.path / "predictions"
 

@@ -1,0 +1,66 @@
+"""predictions.npz: what the best epoch predicted for each validation image."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from resnet_tl.errors import RunError
+from resnet_tl.files import atomic_write
+from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, PixelEvaluation
+from resnet_tl.tracking.run_folder import RunFolder
+
+
+class BestPredictions(Callback):
+    """Saves a task's `evaluation` after each validation whose weights `best` is about to save.
+
+    Args:
+        best: the callback that saves best.ckpt, after this one.
+    """
+
+    def __init__(self, run: RunFolder, best: ModelCheckpoint) -> None:
+        self.run, self.best = run, best
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        evaluation: Evaluation | None = getattr(pl_module, "evaluation", None)
+        if trainer.sanity_checking or evaluation is None or not trainer.is_global_zero:
+            return
+        score, best = trainer.callback_metrics.get(str(self.best.monitor)), self.best.best_model_score
+        if score is not None and (best is None or score > best):
+            save_evaluation(evaluation, self.run.best_predictions)
+
+
+def save_evaluation(evaluation: Evaluation, path: Path) -> None:
+    """Writes a `.npz` of the fields by their names, and `task`.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    arrays = {field.name: np.asarray(getattr(evaluation, field.name)) for field in fields(evaluation)}
+    with atomic_write(path) as file:
+        np.savez(file, allow_pickle=False, task=np.asarray(evaluation.task), **arrays)
+
+
+def load_evaluation(path: Path) -> Evaluation:
+    """Reads what `save_evaluation` wrote.
+
+    Raises:
+        RunError: no such file, or one of another kind.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        kind = KINDS[str(arrays.pop("task"))]
+        plain = {"classes": arrays["classes"].tolist(), "step": int(arrays["step"])}
+        texts = {name: str(arrays[name]) for name in ("root", "split")}
+        return kind(**{**{field.name: arrays[field.name] for field in fields(kind)}, **plain, **texts})
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise RunError(f"{path}: not readable as predictions ({error}); delete it to predict again") from error
+
+
+KINDS: dict[str, type[Evaluation]] = {kind.task: kind for kind in (ClassEvaluation, BoxEvaluation, PixelEvaluation)}

@@ -1,0 +1,89 @@
+"""Recorded predictions give the metrics of the pass that recorded them, and are the best epoch's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import resnet_tl
+from resnet_tl.metrics.evaluated import metric_options, metrics_of
+from resnet_tl.recipe.shipped import shipped_root
+from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, PixelEvaluation
+from resnet_tl.tracking.predictions import load_evaluation
+from tests.cli.conftest import RECIPE as CLASSES
+from tests.cli.conftest import images
+from tests.cli.test_detection import RECIPE as OBJECTS
+from tests.cli.test_segmentation import RECIPE as MASKS
+
+__all__ = ["images"]
+SAMPLES = shipped_root() / "data" / "samples"
+
+
+def trained(recipe: str, root: Path, folder: Path, **values: Any) -> tuple[Evaluation, resnet_tl.Run]:
+    run = resnet_tl.fit(yaml.safe_load(recipe), run=folder / "run", **{"data.root": root, **values})
+    return load_evaluation(run.path / "predictions.npz"), run
+
+
+def compare(evaluation: Evaluation, run: resnet_tl.Run) -> None:
+    """With the best epoch of the run, and with its evaluation afterwards."""
+    metrics, options = metrics_of(evaluation), metric_options(evaluation)
+    scores = {f"val/{name}": value for name, value in metrics.compute(**options).items()}
+    best, evaluated = run.best, resnet_tl.evaluate(run)
+    assert scores.keys() <= best.keys()
+    for name, value in scores.items():
+        assert best[name] == pytest.approx(value, abs=1e-6), name
+        assert evaluated["metrics"][name] == pytest.approx(value, abs=1e-6), name
+    if not isinstance(evaluation, PixelEvaluation):  # its tables have boundaries when it is evaluated
+        assert metrics.tables(**options).items() <= evaluated.items()
+    assert evaluated["images"] == len(evaluation)
+    assert evaluation.step == best["step"]
+    assert all(Path(evaluation.path(index)).is_file() for index in range(len(evaluation)))
+    assert list(evaluation.keys) == sorted(evaluation.keys)
+    assert float(evaluation.losses.mean()) == pytest.approx(best["val/loss"], rel=1e-4)
+
+
+def test_classes(images: Path, tmp_path: Path) -> None:
+    evaluation, run = trained(CLASSES, images, tmp_path)
+    assert isinstance(evaluation, ClassEvaluation)
+    compare(evaluation, run)
+    assert not evaluation.multi_label
+    assert evaluation.targets.tolist() == [0] * 4 + [1] * 4
+    assert metrics_of(evaluation).interval() == tuple(resnet_tl.evaluate(run)["interval"])  # type: ignore[union-attr]
+
+
+def test_several_labels(images: Path, tmp_path: Path) -> None:
+    rows = [f"{path.relative_to(images)},{path.parent.name}|dark,{path.parts[-3]}" for path in images.rglob("*.png")]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label,split", *sorted(rows)]))
+    recipe = yaml.safe_load(CLASSES)
+    recipe["data"]["class_path"] = "ImageTable"
+    recipe["data"]["init_args"]["csv"] = str(tmp_path / "labels.csv")
+    recipe["model"]["init_args"]["head"] = {
+        "class_path": "LinearHead",
+        "init_args": {"multi_label": True, "thresholds": "auto"},
+    }
+    evaluation, run = trained(yaml.safe_dump(recipe), images, tmp_path)
+    assert isinstance(evaluation, ClassEvaluation)
+    compare(evaluation, run)
+    assert evaluation.multi_label
+    assert evaluation.targets.sum(0).tolist() == [4, 8, 4]
+
+
+def test_objects_with_masks(tmp_path: Path) -> None:
+    evaluation, run = trained(OBJECTS, SAMPLES / "detection", tmp_path)
+    assert isinstance(evaluation, BoxEvaluation)
+    compare(evaluation, run)
+    assert evaluation.has_masks
+    for image in (evaluation.image, evaluation.target_image):
+        assert (np.diff(image) >= 0).all()
+        assert image.max() < len(evaluation)
+
+
+def test_masks(tmp_path: Path) -> None:
+    evaluation, run = trained(MASKS, SAMPLES / "segmentation", tmp_path)
+    assert isinstance(evaluation, PixelEvaluation)
+    compare(evaluation, run)
+    assert evaluation.confusions().sum(0).tolist() == resnet_tl.evaluate(run)["confusion"]
