@@ -12,10 +12,10 @@ def help_all(command: Command) -> str:
     from resnet_tl.recipe.places import option_name
     from resnet_tl.recipe.resolve import options
     from resnet_tl.recipe.values import show
-    from resnet_tl.run.build import tree_of
+    from resnet_tl.run.build import settled, tree_of
     from resnet_tl.run.sections import sections
 
-    tree = tree_of(command.configs, command.overrides)
+    tree = settled(tree_of(command.configs, command.overrides))
     rows = [
         (f"--{option_name(place)}", show(node), describe(field.hint))
         for place, field, node in options(tree, sections().fields)

@@ -16,6 +16,7 @@ from resnet_tl.recipe.reference import kinds_in_reference
 from resnet_tl.recipe.schema import (
     REQUIRED,
     Factory,
+    Field,
     Section,
     factory_of,
     fields_of,
@@ -79,6 +80,19 @@ class _Writer:
             return {"type": "object", "additionalProperties": self.of(arguments[1])}
         return {**_PLAIN.get(bare, {}), **_limits(limits)}
 
+    def field(self, field: Field) -> Schema:
+        factory = factory_of(field.hint)
+        if factory is None or not field.detected:
+            return self.of(field.hint)
+        options = {"anyOf": [{"$ref": f"#/$defs/{kind.__name__}"} for kind in kinds_in_reference(factory.base, 0)]}
+        spelled = {
+            "type": "object",
+            "properties": {"class_path": {"const": field.detected}, "init_args": options},
+            "required": ["class_path"],
+            "additionalProperties": False,
+        }
+        return {"anyOf": [self.of(field.hint), {"const": field.detected}, spelled, options]}
+
     def array(self, origin: Any, arguments: tuple[Any, ...]) -> Schema:
         if origin is tuple and arguments[-1] is not Ellipsis:
             items = [self.of(item) for item in arguments]
@@ -91,7 +105,7 @@ class _Writer:
         described = {} if source is None else arguments(source)
         properties: dict[str, Schema] = {}
         for key, field in fields_of(target, given).items():
-            properties[key] = self.of(field.hint)
+            properties[key] = self.field(field)
             if description := field.description or described.get(key):
                 properties[key] = {**properties[key], "description": description}
             if field.default is not REQUIRED and _is_json(default := as_plain(field.default)):

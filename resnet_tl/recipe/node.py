@@ -13,13 +13,18 @@ class Node:
     value: a dict of nodes, a list of nodes, or a scalar.
     where: `photos.yaml:7`, or the option that set it: `--data.batch_size`.
     text: what was typed after an option; the key's type decides how it is read (`2024` is a fine name of a folder).
-    left_over: it belonged to a class that a later layer replaced, and counts only if the new class takes it.
+    replaced: it was set for the class of this name, which a later layer replaced by another.
     """
 
     value: Any
     where: str
     text: str | None = None
-    left_over: bool = False
+    replaced: str | None = None
+
+    @property
+    def left_over(self) -> bool:
+        """Whether it was set for a class that was replaced; it counts only if the new class takes it."""
+        return self.replaced is not None
 
     @property
     def from_command(self) -> bool:
@@ -47,7 +52,8 @@ def overlay(under: Node, over: Node) -> Node:
         return over
     merged = dict(under.value)
     if "class_path" in new and "class_path" in merged and new["class_path"].value != merged["class_path"].value:
-        merged = {key: _left_over(node) if key == "init_args" else node for key, node in merged.items()}
+        old = str(merged["class_path"].value)
+        merged = {key: _left_over(node, old) if key == "init_args" else node for key, node in merged.items()}
     for key, node in new.items():
         merged[key] = overlay(merged[key], node) if key in merged else node
     return Node(merged, under.where if over.from_command else over.where)
@@ -62,7 +68,7 @@ def plain(node: Node) -> Any:
     return node.value
 
 
-def _left_over(init_args: Node) -> Node:
+def _left_over(init_args: Node, kind: str) -> Node:
     if not isinstance(init_args.value, dict):
         return init_args
-    return Node({key: replace(node, left_over=True) for key, node in init_args.value.items()}, init_args.where)
+    return Node({key: replace(node, replaced=kind) for key, node in init_args.value.items()}, init_args.where)

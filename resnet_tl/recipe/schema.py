@@ -25,11 +25,15 @@ _VALUES = (str, int, float, dict, list, tuple, set, type(None), Path, timedelta,
 
 @dataclass(frozen=True)
 class Field:
-    """A key of a mapping: its type, its default or `REQUIRED`, and a description where no docstring has one."""
+    """A key of a mapping: its type, its default or `REQUIRED`, and a description where no docstring has one.
+
+    detected: what a recipe may write in place of the class of an object that is found by other means, or leave out.
+    """
 
     hint: Any
     default: Any = REQUIRED
     description: str = ""
+    detected: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,24 +11,30 @@ import numpy as np
 from lightning.pytorch import seed_everything
 
 from resnet_tl.data.base import ImageData
-from resnet_tl.data.classification import ClassificationData
-from resnet_tl.data.detection import DetectionData
-from resnet_tl.data.segmentation import SegmentationData
 from resnet_tl.errors import RecipeError
 from resnet_tl.imports import import_object
+from resnet_tl.ranges import ImageChannels, within
 from resnet_tl.recipe import shipped
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.faults import in_order, raise_if_any
 from resnet_tl.recipe.node import Node, overlay
+from resnet_tl.recipe.places import Place, deepest, in_words
 from resnet_tl.recipe.read import override, read
 from resnet_tl.recipe.resolve import examine
 from resnet_tl.recipe.values import as_node
+from resnet_tl.run.data_class import (
+    DATA_OF,
+    as_init_args,
+    data_options,
+    names_class,
+    with_detected_class,
+    with_likely_class,
+    without_replaced_place,
+)
 from resnet_tl.run.sections import sections
 from resnet_tl.run.training_faults import training_faults
 from resnet_tl.tasks.base import Task
-from resnet_tl.tasks.classification import Classification
-from resnet_tl.tasks.detection import Detection
-from resnet_tl.tasks.segmentation import Segmentation
+from resnet_tl.tracking.log import log_info
 
 Recipe = dict[str, Any]
 """Resolved: every default written out, every class by its full import path."""
@@ -39,12 +45,7 @@ RecipeSource = str | Path | Mapping[str, Any]
 Overrides = Iterable[tuple[str, Any]]
 """Values by their keys, `("data.root", "photos")`; text is read as on the command line."""
 
-DATA_OF = {
-    Classification: ClassificationData,
-    Detection: DetectionData,
-    Segmentation: SegmentationData,
-}
-"""The data modules that each task takes."""
+IN_CHANNELS: Place = ("model", "init_args", "backbone", "in_channels")
 
 CHANGEABLE_ON_RESUME = (
     "trainer.max_epochs", "trainer.devices", "data.root", "data.num_workers", "data.cache_dir"
@@ -56,9 +57,9 @@ def tree_of(recipes: Iterable[RecipeSource], overrides: Overrides, duplicates: l
 
     duplicates: takes a sentence for each duplicate key, which is an error without.
     """
-    layers = [_read(recipe, duplicates) for recipe in recipes]
+    layers = [as_init_args(_read(recipe, duplicates)) for recipe in recipes]
     layers += [_override(key, value) for key, value in overrides]
-    return reduce(overlay, layers, Node({}, "the recipe"))
+    return without_replaced_place(reduce(overlay, layers, Node({}, "the recipe")))
 
 
 def compose(recipes: Iterable[RecipeSource], overrides: Overrides = (), *, training: bool = False) -> Recipe:
@@ -69,27 +70,61 @@ def compose(recipes: Iterable[RecipeSource], overrides: Overrides = (), *, train
     Raises:
         RecipeError: every fault; a single one in one sentence.
     """
-    recipe, faults = _examine(recipes, overrides, training)
+    duplicates: list[str] = []
+    return resolved(tree_of(recipes, overrides, duplicates), duplicates, training=training)
+
+
+def resolved(tree: Node, duplicates: Sequence[str] = (), *, training: bool = False) -> Recipe:
+    """Returns the recipe of a tree, with the class that reads its data where it names none.
+
+    duplicates: faults that were found when the tree was read.
+
+    Raises:
+        RecipeError: every fault; a single one in one sentence.
+        DataError: the class of the data is not named, and cannot be detected.
+    """
+    recipe, faults = _examine(settled(tree), training)
+    raise_if_any([*duplicates, *faults])
+    if names_class(tree):
+        return recipe
+    tree, note = with_detected_class(tree)
+    recipe, faults = _examine(settled(tree))
     raise_if_any(faults)
+    log_info(note)
     return recipe
 
 
 def faults_of(recipes: Iterable[RecipeSource], overrides: Overrides = (), *, training: bool = False) -> list[str]:
-    """Every fault for which `compose` raises, those of a file in the order of its lines.
+    """Every fault for which `compose` raises before it reads data, those of a file in the order of its lines.
 
     Raises:
         RecipeError: a recipe cannot be read at all.
     """
-    return in_order(_examine(recipes, overrides, training)[1])
-
-
-def _examine(recipes: Iterable[RecipeSource], overrides: Overrides, training: bool) -> tuple[Recipe, list[str]]:
     duplicates: list[str] = []
-    tree = tree_of(recipes, overrides, duplicates)
+    tree = settled(tree_of(recipes, overrides, duplicates))
+    return in_order([*duplicates, *_examine(tree, training)[1]])
+
+
+def settled(tree: Node) -> Node:
+    """The recipe with a class for its data: where it names none, the likely one, by its options alone."""
+    return _with_linked_channels(tree if names_class(tree) else with_likely_class(tree))
+
+
+def _examine(tree: Node, training: bool = False) -> tuple[Recipe, list[str]]:
     recipe, faults = examine(tree, sections())
-    if not faults:
-        faults = _mismatch(recipe)
-    return recipe, [*duplicates, *faults, *(training_faults(tree) if training else [])]
+    faults = faults or [*_mismatch(recipe), *_channel_faults(tree, recipe)]
+    return recipe, [*faults, *(training_faults(tree) if training else [])]
+
+
+def _with_linked_channels(tree: Node) -> Node:
+    """The recipe whose network takes images of `data.channels` channels, unless it sets `in_channels` itself."""
+    channels = data_options(tree).get("channels")
+    if channels is None or type(channels.value) is not int or not within(channels.value, ImageChannels):
+        return tree
+    linked = channels
+    for key in reversed(IN_CHANNELS):
+        linked = Node({key: linked}, channels.where)
+    return overlay(linked, tree)
 
 
 def _mismatch(recipe: Recipe) -> list[str]:
@@ -99,6 +134,16 @@ def _mismatch(recipe: Recipe) -> list[str]:
     if not kinds or any(issubclass(model, task) for task, _ in kinds) or not issubclass(model, tuple(DATA_OF)):
         return []
     return [f"model is {model.__name__}, but data is {data.__name__}, which is for {kinds[0][0].__name__}"]
+
+
+def _channel_faults(tree: Node, recipe: Recipe) -> list[str]:
+    """A sentence where network and images have different numbers of channels."""
+    channels = recipe["data"]["init_args"].get("channels")
+    expected = recipe["model"]["init_args"].get("backbone", {}).get("in_channels", channels)
+    if channels in (None, expected):
+        return []
+    place = in_words(deepest(tree, IN_CHANNELS), IN_CHANNELS)
+    return [f"{place} is {expected}, but data.channels is {channels}: set data.channels alone, in_channels follows it"]
 
 
 def with_overlays(recipe: RecipeSource | None, overlays: RecipeSource | Sequence[RecipeSource]) -> list[RecipeSource]:

@@ -10,18 +10,19 @@ from resnet_tl.data.base import ImageData
 from resnet_tl.data.checks.check import check
 from resnet_tl.data.checks.stats import stats
 from resnet_tl.data.listings.finding import Finding
-from resnet_tl.data.sources.forms import form_of
 from resnet_tl.errors import RecipeError
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.node import Node
 from resnet_tl.recipe.resolve import resolve
 from resnet_tl.recipe.schema import Section
 from resnet_tl.run.build import Overrides, RecipeSource, tree_of
+from resnet_tl.run.data_class import names_class, with_detected_class
 from resnet_tl.run.sections import sections
 
 __all__ = ["Finding", "ImageData", "check", "open_data", "stats"]
 
 KEYS = ("seed_everything", "data")
+TABLES = (".csv", ".tsv", ".parquet")
 
 
 def open_data(recipes: Sequence[RecipeSource], overrides: Overrides, root: str | None = None) -> ImageData:
@@ -40,18 +41,14 @@ def open_data(recipes: Sequence[RecipeSource], overrides: Overrides, root: str |
         if key.partition(".")[0] not in KEYS:
             raise RecipeError(f"--{key}: unknown option; expected --data.KEY, as data.val_fraction")
     if root is not None:
-        given = [*_found(root, given), *given]
-    tree = tree_of(recipes, given)
+        given = [("data.csv" if root.lower().endswith(TABLES) else "data.root", root), *given]
+    tree, notes = tree_of(recipes, given), []
+    if not names_class(tree):
+        tree, note = with_detected_class(tree)
+        notes = [note]
     fields = {key: field for key, field in sections().fields.items() if key in KEYS}
     recipe = resolve(Node({key: node for key, node in tree.value.items() if key in KEYS}, tree.where), Section(fields))
     seed_everything(recipe["seed_everything"], workers=True, verbose=False)
     data: ImageData = instantiate(ImageData, recipe["data"])
+    data.notes = [*notes, *data.notes]
     return data
-
-
-def _found(root: str, given: Sequence[tuple[str, object]]) -> list[tuple[str, object]]:
-    """The class that reads what is at `root`, unless one is named; a table is its `csv`."""
-    form = form_of(root)
-    named = any(key in ("data", "data.class_path") for key, _ in given)
-    where = "csv" if root.lower().endswith(".csv") else "root"
-    return [*([] if named else [("data.class_path", form.module)]), (f"data.{where}", root)]

@@ -13,7 +13,6 @@ from resnet_tl.errors import RecipeError, WeightsError
 from resnet_tl.recipe import shipped
 from resnet_tl.recipe.build import foreign_code
 from resnet_tl.recipe.node import overlay
-from resnet_tl.recipe.resolve import resolve
 from resnet_tl.recipe.values import as_node
 from resnet_tl.run.build import (
     Overrides,
@@ -21,10 +20,11 @@ from resnet_tl.run.build import (
     RecipeSource,
     build_seeded,
     compose,
+    resolved,
     tree_of,
 )
+from resnet_tl.run.data_class import without_replaced_place
 from resnet_tl.run.finished import Run
-from resnet_tl.run.sections import sections
 from resnet_tl.run.trainer import build_trainer, resolve_precision, translate_errors
 from resnet_tl.tasks.base import Task
 from resnet_tl.tracking.log import log_info
@@ -121,7 +121,7 @@ def _recipe_of(bundle: checkpoint.Bundle, recipes: Sequence[RecipeSource], overr
     data = saved.get("data") or _default_data(bundle)
     data = {**data, "init_args": {**data["init_args"], "classes": bundle.classes}}
     base = {"model": model, "data": data, "seed_everything": saved.get("seed_everything", 1)}
-    return resolve(overlay(as_node(base, str(bundle.path)), tree_of(recipes, overrides)), sections())
+    return resolved(without_replaced_place(overlay(as_node(base, str(bundle.path)), tree_of(recipes, overrides))))
 
 
 def _default_data(bundle: checkpoint.Bundle) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import resnet_tl.tasks.segmentation  # noqa: F401
 from resnet_tl.data.base import ImageData
 from resnet_tl.ranges import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFraction, PositiveInt, Seed
 from resnet_tl.recipe.schema import Field, Section, fields_of
+from resnet_tl.run.data_class import ANY
 from resnet_tl.tasks.base import Task
 from resnet_tl.tracking.settings import Tracking
 
@@ -61,7 +62,12 @@ def sections() -> Section:
         {
             "seed_everything": Field(Seed, 1, "The seed of weights, order, augmentation and mixing."),
             "model": Field(Callable[[list[str]], Task], description="The task: network, tuning, optimizer, schedule."),
-            "data": Field(ImageData, description="Where the images are, and how they become batches."),
+            "data": Field(
+                ImageData,
+                description="Where the images are, and how they become batches. Without `class_path` (or with "
+                f"`{ANY}`), the class that reads them is detected, and its options need no `init_args`.",
+                detected=ANY,
+            ),
             "trainer": Field(Section(_trainer(), Trainer), {}, "Arguments of Lightning's Trainer."),
             "tracking": Field(Tracking, Tracking(), "How often a run is saved, and which loggers it has."),
         }

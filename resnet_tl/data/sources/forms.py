@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
@@ -17,7 +17,14 @@ from resnet_tl.data.sources.tools.tool import TOOLS, is_supervisely, tool_of_jso
 from resnet_tl.data.sources.tree import Tree, is_image, walk
 from resnet_tl.errors import DataError
 
-TASKS = ("classification", "detection", "segmentation")
+EXPECTED = {
+    "classification": "folders of images named after classes (ImageFolder) or a table of paths and labels (ImageTable)",
+    "detection": "COCO (CocoDetection), Pascal VOC (VOCDetection), YOLO (YoloDetection), an annotation tool's export "
+    "(ToolDetection) or a CSV of boxes (BoxTable)",
+    "segmentation": "images/ and masks/ (MaskFolder), a published set (PascalVOC, Cityscapes), COCO (CocoSegmentation) "
+    "or an annotation tool's export (ToolSegmentation)",
+}
+"""What is looked for, by task."""
 NOT_CLASSES = {"images", "masks", "labels", "JPEGImages", "SegmentationClass", "img"}
 """Folder names that describe the kind of file, not a class."""
 PROBED = 40
@@ -25,11 +32,15 @@ PROBED = 40
 
 
 class Form(NamedTuple):
-    """A form of data. module: the data module that reads it. why: the evidence for it."""
+    """A form of data. module: the data module that reads it. why: the evidence for it.
+
+    table: the CSV that lists the images, which is the module's `csv`; None: the folder or zip itself is its `root`.
+    """
 
     task: str
     module: str
     why: str
+    table: str | None = None
 
 
 def forms_of(root: str) -> list[Form]:
@@ -40,24 +51,33 @@ def forms_of(root: str) -> list[Form]:
     """
     found = list(_table_forms(root)) if os.path.isfile(root) and not root.endswith(".zip") else list(_forms(walk(root)))
     if not found:
-        raise DataError(
-            f"{root} has no known form: expected folders of images named after classes, images/ and masks/, "
-            "COCO, Pascal VOC or YOLO files, an annotation tool's export, or a CSV"
-        )
+        raise DataError(f"{root} has no known form: expected {', '.join(EXPECTED.values())}; data.class_path names it")
     return found
 
 
-def form_of(root: str, task: str | None = None) -> Form:
-    """Returns the likeliest form for a task (`classification`, `detection`, `segmentation`; None: any).
+def form_of(root: str, task: str | None = None, suits: Callable[[str], bool] = lambda module: True) -> Form:
+    """Returns the form for a task (`classification`, `detection`, `segmentation`; None: that of the likeliest form).
+
+    Args:
+        suits: whether a data module takes the options that are given; asked where several read the data.
 
     Raises:
-        DataError: there is none.
+        DataError: there is none, or several that suit.
     """
     found = forms_of(root)
-    fitting = [form for form in found if task in (None, form.task)]
+    task = task or found[0].task
+    fitting = [form for form in found if form.task == task]
     if not fitting:
-        raise DataError(f"{root} holds data for {found[0].task} ({found[0].why}), not for {task}")
-    return fitting[0]
+        raise DataError(
+            f"{root} holds data for {found[0].task} ({found[0].why}), not for {task}: expected {EXPECTED[task]}"
+        )
+    if len(fitting) == 1:
+        return fitting[0]
+    suiting = [form for form in fitting if suits(form.module)]
+    if len(suiting) == 1:
+        return suiting[0]
+    either = ", or ".join(f"{form.module} ({form.why})" for form in fitting)
+    raise DataError(f"{root} can be read in several ways: set data.class_path to {either}")
 
 
 def other_reader(tree: Tree, current: str) -> str:
@@ -148,9 +168,9 @@ def _table_forms(path: str) -> Iterator[Form]:
         return
     names = {name.strip().lower() for name in header}
     if {"x1", "y1", "x2", "y2"} <= names or {"xmin", "ymin", "xmax", "ymax"} <= names:
-        yield Form("detection", "BoxTable", f"{os.path.basename(path)} has columns of boxes")
+        yield Form("detection", "BoxTable", f"{os.path.basename(path)} has columns of boxes", path)
     elif {"path", "label"} <= names:
-        yield Form("classification", "ImageTable", f"{os.path.basename(path)} has the columns path and label")
+        yield Form("classification", "ImageTable", f"{os.path.basename(path)} has the columns path and label", path)
 
 
 def _class_folders(tree: Tree) -> list[str]:
