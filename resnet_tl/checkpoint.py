@@ -23,7 +23,7 @@ from torch import Tensor
 
 from resnet_tl.errors import WeightsError
 from resnet_tl.files import as_run_error, atomic_write, did_you_mean_path
-from resnet_tl.structures.records import Preprocessing
+from resnet_tl.structures.records import Code, Preprocessing
 
 KEY = "resnet_tl"
 VERSION = 1
@@ -39,7 +39,7 @@ class Bundle:
     preprocessing: the evaluation preprocessing.
     eval_transforms: the custom pipeline that replaced its resizing, as a recipe lists it; else None.
     colours: of the classes in masks, `[K][3]` RGB 0...255; None if they have none.
-    codes: the training set's numbers for the classes (COCO's category ids); None if it has none.
+    codes: the training set's ids of the classes (COCO's category ids); None if it has none.
     epoch, step: epochs started (counted from 0), optimizer steps taken.
     """
 
@@ -50,7 +50,7 @@ class Bundle:
     preprocessing: Preprocessing
     eval_transforms: list[dict[str, Any]] | None
     colours: list[list[int]] | None
-    codes: list[int] | None
+    codes: list[Code] | None
     epoch: int
     step: int
 
@@ -63,7 +63,7 @@ def bundle(
     *,
     eval_transforms: list[dict[str, Any]] | None = None,
     colours: list[list[int]] | None = None,
-    codes: Sequence[int] | None = None,
+    codes: Sequence[Code] | None = None,
 ) -> dict[str, Any]:
     """Builds the dictionary that a task stores in its checkpoint under `KEY`.
 

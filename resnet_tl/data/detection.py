@@ -140,6 +140,7 @@ class CocoDetection(DetectionData):
         annotations: the json of each split below `root`, `{train: a.json, val: b.json}`; None: found by their names.
         images: the folder below `root` that file names are relative to; None: found.
         classes: class names of a checkpoint, which the set's must equal; None: the set's own, ordered by their ids.
+        keep_empty_classes: give the network an output for classes without an object in any split, too.
         options: of `DetectionData`.
     """
 
@@ -150,10 +151,12 @@ class CocoDetection(DetectionData):
         annotations: dict[str, str] | None = None,
         images: str | None = None,
         classes: list[str] | None = None,
+        keep_empty_classes: bool = False,
         channels: ImageChannels = 3,
         **options: Any,
     ) -> None:
-        super().__init__(read_coco(root, annotations, images, classes, channels), channels=channels, **options)
+        found = read_coco(root, annotations, images, classes, channels, keep_empty=keep_empty_classes)
+        super().__init__(found, channels=channels, **options)
 
 
 class VOCDetection(DetectionData):
@@ -162,6 +165,7 @@ class VOCDetection(DetectionData):
     Args:
         root: that folder.
         classes: class names of a checkpoint, which must include the set's; None: the set's own, sorted.
+        keep_empty_classes: give the network an output for classes without an object in any split, too.
         options: of `DetectionData`.
     """
 
@@ -170,10 +174,12 @@ class VOCDetection(DetectionData):
         root: str,
         *,
         classes: list[str] | None = None,
+        keep_empty_classes: bool = False,
         channels: ImageChannels = 3,
         **options: Any,
     ) -> None:
-        super().__init__(read_voc_boxes(root, classes, channels), channels=channels, **options)
+        found = read_voc_boxes(root, classes, channels, keep_empty=keep_empty_classes)
+        super().__init__(found, channels=channels, **options)
 
 
 class YoloDetection(DetectionData):
@@ -183,6 +189,7 @@ class YoloDetection(DetectionData):
         root: the folder of `images` and `labels`.
         data: the YAML below `root`; None: found.
         classes: class names of a checkpoint, which the set's must equal; None: the set's own, in their order.
+        keep_empty_classes: give the network an output for classes without an object in any split, too.
         options: of `DetectionData`.
     """
 
@@ -192,10 +199,12 @@ class YoloDetection(DetectionData):
         *,
         data: str | None = None,
         classes: list[str] | None = None,
+        keep_empty_classes: bool = False,
         channels: ImageChannels = 3,
         **options: Any,
     ) -> None:
-        super().__init__(read_yolo(root, data, classes, channels), channels=channels, **options)
+        found = read_yolo(root, data, classes, channels, keep_empty=keep_empty_classes)
+        super().__init__(found, channels=channels, **options)
 
 
 class BoxTable(DetectionData):
@@ -205,6 +214,7 @@ class BoxTable(DetectionData):
         csv: path of that file.
         root: folder or zip that its paths are relative to; None: the folder of the CSV.
         classes: class names of a checkpoint, which must include the table's; None: the table's own, sorted.
+        keep_empty_classes: give the network an output for classes without an object in any split, too.
         options: of `DetectionData`.
     """
 
@@ -214,10 +224,12 @@ class BoxTable(DetectionData):
         root: str | None = None,
         *,
         classes: list[str] | None = None,
+        keep_empty_classes: bool = False,
         channels: ImageChannels = 3,
         **options: Any,
     ) -> None:
-        super().__init__(read_box_table(csv, root, classes, channels), channels=channels, **options)
+        found = read_box_table(csv, root, classes, channels, keep_empty=keep_empty_classes)
+        super().__init__(found, channels=channels, **options)
 
 
 class ToolDetection(DetectionData):
@@ -227,6 +239,7 @@ class ToolDetection(DetectionData):
         root: the folder or zip of the images and the export.
         tool: whose export it is; None: found by what the files hold.
         classes: class names of a checkpoint, which must include the set's; None: the set's own, sorted.
+        keep_empty_classes: give the network an output for classes without an object in any split, too.
         options: of `DetectionData`.
     """
 
@@ -236,7 +249,9 @@ class ToolDetection(DetectionData):
         *,
         tool: ToolName | None = None,
         classes: list[str] | None = None,
+        keep_empty_classes: bool = False,
         channels: ImageChannels = 3,
         **options: Any,
     ) -> None:
-        super().__init__(read_tool_export(root, tool, classes, channels), channels=channels, **options)
+        found = read_tool_export(root, tool, classes, channels, keep_empty=keep_empty_classes)
+        super().__init__(found, channels=channels, **options)

@@ -179,6 +179,7 @@ class CocoSegmentation(SegmentationData):
         annotations: the json of each split below `root`, `{train: a.json, val: b.json}`; None: found by their names.
         images: the folder below `root` that file names are relative to; None: found.
         classes: class names of a checkpoint, which the set's must equal; None: the set's own.
+        keep_empty_classes: give the network an output for classes without an object in any split, too.
         options: of `SegmentationData`.
     """
 
@@ -189,10 +190,12 @@ class CocoSegmentation(SegmentationData):
         annotations: dict[str, str] | None = None,
         images: str | None = None,
         classes: list[str] | None = None,
+        keep_empty_classes: bool = False,
         channels: ImageChannels = 3,
         **options: Any,
     ) -> None:
-        super().__init__(read_coco_masks(root, annotations, images, classes, channels), channels=channels, **options)
+        found = read_coco_masks(root, annotations, images, classes, channels, keep_empty=keep_empty_classes)
+        super().__init__(found, channels=channels, **options)
 
 
 class ToolSegmentation(SegmentationData):
@@ -203,6 +206,7 @@ class ToolSegmentation(SegmentationData):
         root: the folder or zip of the images and the export.
         tool: whose export it is; None: found by what the files hold.
         classes: class names of a checkpoint, which the set's must equal; None: the set's own.
+        keep_empty_classes: give the network an output for classes without an object in any split, too.
         options: of `SegmentationData`.
     """
 
@@ -212,10 +216,12 @@ class ToolSegmentation(SegmentationData):
         *,
         tool: ToolName | None = None,
         classes: list[str] | None = None,
+        keep_empty_classes: bool = False,
         channels: ImageChannels = 3,
         **options: Any,
     ) -> None:
-        super().__init__(read_tool_masks(root, tool, classes, channels), channels=channels, **options)
+        found = read_tool_masks(root, tool, classes, channels, keep_empty=keep_empty_classes)
+        super().__init__(found, channels=channels, **options)
 
 
 def _with_classes(images: MaskSet, classes: list[str] | None) -> MaskSet:

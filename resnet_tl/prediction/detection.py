@@ -18,7 +18,7 @@ from resnet_tl.prediction.base import Options, Prediction, Predictor
 from resnet_tl.prediction.loader import Input, Loader
 from resnet_tl.prediction.whole_image import WholeImage
 from resnet_tl.structures.boxes import rescale
-from resnet_tl.structures.records import Detections
+from resnet_tl.structures.records import Code, Detections
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ class BoxPredictor(Predictor[BoxPrediction]):
         self,
         network: Network,
         classes: Sequence[str],
-        codes: Sequence[int] | None = None,
+        codes: Sequence[Code] | None = None,
         *,
         device: str = "cpu",
         batch_size: int = 1,
     ) -> None:
         loader = Loader(WholeImage(network.preprocessing), len(network.mean), keep_images=True)
         super().__init__(network, classes, loader, device=device, batch_size=batch_size)
-        self.codes = list(range(1, len(classes) + 1)) if codes is None else list(codes)
+        self.codes: list[Code] = [*range(1, len(classes) + 1)] if codes is None else list(codes)
 
     def _predict_images(self, images: Tensor, inputs: Sequence[Input], options: Options) -> Iterator[BoxPrediction]:
         outputs = self.network(images)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Target: TypeAlias = "int | tuple[int, ...] | str"
 """A class index (multi-class), the indices of all true classes, possibly none (multi-label), or the path of a mask."""
 
+Code: TypeAlias = "int | str"
+"""A set's own id of a class, as its annotations have it."""
+
 IGNORE = 255
 """The value of mask pixels that no loss and no metric counts."""
 

@@ -24,7 +24,7 @@ from resnet_tl.models.resnet import shapes_by_variant
 from resnet_tl.recipe.schema import import_path
 from resnet_tl.recipe.values import as_plain
 from resnet_tl.structures.evaluation import Evaluation
-from resnet_tl.structures.records import Batch, Preprocessing
+from resnet_tl.structures.records import Batch, Code, Preprocessing
 from resnet_tl.tuning.callback import FineTuning
 from resnet_tl.tuning.plan import Tuning
 from resnet_tl.tuning.rates import Optimizer, Schedule, build_optimizer, build_schedule, parameter_groups
@@ -80,7 +80,7 @@ class Task(LightningModule):
         """The whole resolved recipe, if there is one, for the checkpoints."""
         self.eval_transforms: list[dict[str, Any]] | None = None
         self.colours: list[list[int]] | None = None
-        self.codes: list[int] | None = None
+        self.codes: list[Code] | None = None
         """The data's own numbers of the classes, if it has any."""
         self.mean_loss = Mean()
         self.record = Record()

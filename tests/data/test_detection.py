@@ -264,12 +264,17 @@ def test_yolo_as_batches(tmp_path: Path) -> None:
     for number in range(4):
         Image.new("RGB", (80, 60)).save(tmp_path / "images" / f"{number}.jpg")
         (tmp_path / "labels" / f"{number}.txt").write_text("1 0.5 0.5 0.2 0.2\n")
-    data = YoloDetection(str(tmp_path), image_size=30, batch_size=4, num_workers=0, val_fraction=1)
+    settings: dict[str, Any] = {"image_size": 30, "batch_size": 4, "num_workers": 0, "val_fraction": 1}
+    data = YoloDetection(str(tmp_path), keep_empty_classes=True, **settings)
     (batch,) = data.val_dataloader()
     check_batch(batch, data)
     assert batch.targets.boxes.tolist() == [[16, 12, 24, 18]] * 4
     assert batch.targets.labels.tolist() == [1] * 4
     assert "shows cat" in "".join(data.notes)
+    data = YoloDetection(str(tmp_path), **settings)
+    assert (data.classes, data.codes) == (["dog"], [1])
+    (batch,) = data.val_dataloader()
+    assert batch.targets.labels.tolist() == [0] * 4
 
 
 def test_an_export_of_a_tool_as_batches(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from resnet_tl.data.listings.listing import ImageSet, Listing
 from resnet_tl.data.listings.objects import Objects, PackedObjects
 from resnet_tl.data.listings.rows import Rows
+from resnet_tl.structures.records import Code
 
 
 class BoxListing(Listing):
@@ -57,6 +58,10 @@ class BoxListing(Listing):
     def select(self, indices: np.ndarray) -> BoxListing:
         return BoxListing(self.root, self._keys.select(indices), self.sizes[indices], self.packed.select(indices))
 
+    def relabelled(self, places: np.ndarray) -> BoxListing:
+        """Returns the listing with class `places[k]` in place of class k; `places` is `[K]` int32."""
+        return BoxListing(self.root, self._keys, self.sizes, replace(self.packed, labels=places[self.packed.labels]))
+
     def join(self, other: Listing) -> BoxListing:
         assert isinstance(other, BoxListing)
         sizes = np.concatenate([self.sizes, other.sizes])
@@ -70,4 +75,4 @@ class BoxSet(ImageSet[BoxListing]):
     codes: the set's own category id of each class.
     """
 
-    codes: list[int] = field(default_factory=list)
+    codes: list[Code] = field(default_factory=list)

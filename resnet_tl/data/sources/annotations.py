@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import posixpath
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -13,14 +15,41 @@ from resnet_tl.data.listings.boxes import BoxListing, BoxSet
 from resnet_tl.data.listings.objects import PackedMasks, PackedObjects
 from resnet_tl.data.listings.rows import Rows, offsets_of
 from resnet_tl.data.sources.findings import Findings
-from resnet_tl.data.sources.folder import check_known
+from resnet_tl.data.sources.folder import SPLITS, check_known
 from resnet_tl.data.sources.orientation import Entry, measure
+from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import Mask, RunLengths, orient, orient_points
+from resnet_tl.structures.records import Code
 
 TOLERANCE = 1.0
 """Pixels by which a box may exceed its image without a note: tools round, and count pixels from 0 or from 1."""
 HUGE = 1e9
 """Larger than any coordinate or area in pixels."""
+MOST_PIXELS = 2**30
+"""Of an annotated image: what decoders read."""
+
+
+def annotated_size(height: Any, width: Any) -> tuple[int, int] | None:
+    """Returns (h, w) of an image as its annotations give it; None where they do not: absent, 0 or -1, as tools write.
+
+    Raises:
+        ValueError: not whole numbers of pixels.
+    """
+    if height in (None, "") or width in (None, ""):
+        return None
+    try:
+        size = (int(float(height)), int(float(width)))
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"has the size {str(width)[:40]} x {str(height)[:40]}; expected whole numbers") from None
+    if size[0] * size[1] > MOST_PIXELS:
+        raise ValueError(f"has the size {size[1]:.10g} x {size[0]:.10g}; expected at most {MOST_PIXELS} pixels")
+    return size if min(size) > 0 else None
+
+
+def split_in(key: str) -> str:
+    """Returns the split that a folder in an image's path is named after; `train` where none is."""
+    folders = posixpath.dirname(key).lower().split("/")
+    return next((SPLITS[name] for name in folders if name in SPLITS), "train")
 
 
 class BoxListingBuilder:
@@ -122,7 +151,10 @@ class BoxListingBuilder:
             np.where(np.isfinite(areas), areas, box_areas),
             self._packed_masks().select(kept) if with_masks else None,
         )
-        keys = Rows.of_text([entry.key for entry in self.entries])
+        try:
+            keys = Rows.of_text([entry.key for entry in self.entries])
+        except UnicodeEncodeError as error:
+            raise DataError(f"{self.findings.root}: the file name {error.object!r} is not UTF-8; rename it") from None
         return BoxListing(self.findings.root, keys, self.sizes, packed)
 
     def _packed_masks(self) -> PackedMasks:
@@ -150,9 +182,25 @@ class BoxListingBuilder:
 
 
 def box_set(
-    findings: Findings, builders: Mapping[str, BoxListingBuilder], classes: list[str], codes: list[int]
+    findings: Findings,
+    builders: Mapping[str, BoxListingBuilder],
+    classes: list[str],
+    codes: list[Code],
+    *,
+    known: Sequence[str] | None = None,
+    keep_empty: bool = False,
 ) -> BoxSet:
-    """Makes a set of the splits, with every fault that was found."""
+    """Makes a set of the splits, with every fault that was found.
+
+    Args:
+        classes, codes: of the builders' labels.
+        known: classes of a checkpoint, which become the set's, in their order; those of `classes` that it does not have
+            must be without objects.
+        keep_empty: keep classes without an object in any split, too, where there is no checkpoint.
+
+    Raises:
+        DataError: the set has other classes than the checkpoint.
+    """
     with_masks = any(builder.masked for builder in builders.values())
     splits = {split: builder.build(with_masks) for split, builder in builders.items()}
     clipped = [name for builder in builders.values() for name in builder.clipped]
@@ -170,13 +218,31 @@ def box_set(
     first = next((split for split in ("train", *splits) if split in splits), None)
     if first and not any(splits[first].class_counts(len(classes))):
         findings.faults.append(f"{findings.name}: {first} has no boxes at all")
+    # JSON can escape half a character; nothing that the name is later written to could hold it.
+    broken = [name for name in classes if name.encode(errors="replace").decode() != name]
+    findings.faults += [f"{findings.name}: the class name {name!r} is not valid text" for name in broken]
+    names = classes if keep_empty else _with_objects(splits, classes, known or ())
+    empty = [name for name in classes if name not in names]
+    if known is None:
+        findings.note(
+            "classes without an object in any split, excluded (data.keep_empty_classes: true keeps them)", empty
+        )
+    order, kept = in_order_of(findings.name, names, [codes[classes.index(name)] for name in names], known)
+    places = np.array([order.index(name) if name in order else -1 for name in classes], np.int32)
+    splits = {split: listing.relabelled(places) for split, listing in splits.items()}
     faults, remarks = findings.faults_by_image(), findings.remarks
-    return BoxSet(findings.name, classes, splits, findings.notes, faults, remarks, codes=codes)
+    return BoxSet(findings.name, order, splits, findings.notes, faults, remarks, codes=kept)
+
+
+def _with_objects(splits: Mapping[str, BoxListing], classes: list[str], known: Sequence[str]) -> list[str]:
+    """Returns the classes that have objects or are known; all of a set without any object, which is a fault."""
+    used = {classes[label] for listing in splits.values() for label in np.unique(listing.packed.labels).tolist()}
+    return [name for name in classes if name in used or name in known or not used]
 
 
 def in_order_of(
-    root: str, classes: list[str], codes: list[int], known: Sequence[str] | None
-) -> tuple[list[str], list[int]]:
+    root: str, classes: list[str], codes: list[Code], known: Sequence[str] | None
+) -> tuple[list[str], list[Code]]:
     """Returns the set's classes and their codes in the order of a checkpoint's classes, `known`; None: unchanged.
 
     Raises:

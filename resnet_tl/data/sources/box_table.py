@@ -13,6 +13,7 @@ from resnet_tl.data.sources.folder import SPLITS
 from resnet_tl.data.sources.orientation import Entry
 from resnet_tl.data.sources.table import key_of, open_root, read_lines
 from resnet_tl.errors import DataError, did_you_mean
+from resnet_tl.structures.records import Code
 
 HEADINGS = {
     "path": ("path", "filename", "file_name", "image"),
@@ -42,7 +43,12 @@ class Line(NamedTuple):
 
 
 def read_box_table(
-    table: str, root: str | None = None, classes: Sequence[str] | None = None, channels: int = 3
+    table: str,
+    root: str | None = None,
+    classes: Sequence[str] | None = None,
+    channels: int = 3,
+    *,
+    keep_empty: bool = False,
 ) -> BoxSet:
     """Reads a CSV (UTF-8, separated by comma, semicolon or tab) with the columns path, label, x1, y1, x2, y2 and
     optionally split, width and height of the image; see `HEADINGS` for other names.
@@ -56,6 +62,7 @@ def read_box_table(
         classes: class names of a checkpoint, which must include the table's; None: the labels of the training images,
             sorted.
         channels: of the images.
+        keep_empty: keep classes without an object in any split; see `box_set`.
 
     Raises:
         DataError: the set cannot be read at all; other faults are in its `faults`.
@@ -83,7 +90,8 @@ def read_box_table(
         builders[split] = BoxListingBuilder(entries, names, channels, findings)
         for row, lines in enumerate(images.values()):
             _add(builders[split], row, [line for line in lines if line.has_box], findings)
-    return box_set(findings, builders, names, list(range(len(names))))
+    codes: list[Code] = [*range(len(names))]
+    return box_set(findings, builders, names, codes, known=classes, keep_empty=keep_empty)
 
 
 def _add(builder: BoxListingBuilder, row: int, lines: list[Line], findings: Findings) -> None:

@@ -5,22 +5,30 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.data.listings.boxes import BoxSet
 from resnet_tl.data.listings.faults import raise_if_any
-from resnet_tl.data.sources.annotations import HUGE, BoxListingBuilder, box_set, in_order_of
+from resnet_tl.data.sources.annotations import HUGE, BoxListingBuilder, annotated_size, box_set
 from resnet_tl.data.sources.coco_layout import annotation_files, image_folder, joined
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.orientation import Entry
+from resnet_tl.data.sources.text_files import read_json
 from resnet_tl.data.sources.tree import walk
 from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import Mask, RunLengths, decompress
+from resnet_tl.structures.records import Code
 
 T = TypeVar("T")
+
+
+class Category(NamedTuple):
+    """code: the id, as it is in the file."""
+
+    code: Code
+    name: str
 
 
 def read_coco(
@@ -29,6 +37,8 @@ def read_coco(
     images: str | None = None,
     classes: Sequence[str] | None = None,
     channels: int = 3,
+    *,
+    keep_empty: bool = False,
 ) -> BoxSet:
     """Reads a folder with annotations in COCO's format, as published or as other tools write them.
 
@@ -39,8 +49,10 @@ def read_coco(
         images: the folder below `root` that file names are relative to; None: found by the images in it.
         classes: class names of a checkpoint, which the set's must equal; None: the set's own.
         channels: of the images.
+        keep_empty: keep categories without an object in any split; see `box_set`.
 
-    Classes are the categories in the order of their ids; the ids are the set's `codes`.
+    Classes are the categories in the order of their ids; the ids are the set's `codes`. An id is a whole number or
+    text; `1` and `"1"` are the same.
 
     Raises:
         DataError: the set cannot be read at all; other faults are in its `faults`.
@@ -49,20 +61,22 @@ def read_coco(
     findings = Findings(tree.root)
     files = dict(annotations) if annotations is not None else annotation_files(tree)
     documents = {split: document for split, file in files.items() if (document := _load(file, findings))}
-    categories = _agreed(
+    found = _agreed(
         {files[split]: _categories(files[split], documents[split], findings) for split in documents}, findings
     )
-    ids = sorted(categories)
+    ids = sorted(found, key=_order)
     if not ids:
         raise_if_any(tree.root, findings.faults)
-    names, codes = in_order_of(tree.root, [categories[code] for code in ids], ids, classes)
+    names = [found[number].name for number in ids]
+    index = {number: i for i, number in enumerate(ids)}
     there, builders = set(tree.files), {}
     for split in list(documents):
         document = documents.pop(split)  # frees it afterwards: as Python objects it is large
         reader = _Reader(files[split], document, findings)
         folder = images if images is not None else image_folder(tree, split, files[split], document["images"])
-        builders[split] = reader.read(folder, there, names, codes, channels)
-    return box_set(findings, builders, names, codes)
+        builders[split] = reader.read(folder, there, names, index, channels)
+    codes = [found[number].code for number in ids]
+    return box_set(findings, builders, names, codes, known=classes, keep_empty=keep_empty)
 
 
 class _Reader:
@@ -70,21 +84,21 @@ class _Reader:
 
     def __init__(self, file: str, document: dict[str, Any], findings: Findings) -> None:
         self.path, self.document, self.findings = posixpath.join(findings.root, file), document, findings
-        self.rows: dict[Any, int | None] = {}
+        self.rows: dict[str | None, int | None] = {}
         """Image id -> index of its entry; None where its file does not exist."""
 
     def read(
-        self, folder: str, there: set[str], classes: Sequence[str], codes: Sequence[int], channels: int
+        self, folder: str, there: set[str], classes: Sequence[str], index: dict[str, int], channels: int
     ) -> BoxListingBuilder:
         self.builder = BoxListingBuilder(self._entries(folder, there), classes, channels, self.findings)
-        index: dict[Any, int] = {code: i for i, code in enumerate(codes)}
-        seen: set[Any] = set()
+        seen: set[str] = set()
         for number, annotation in enumerate(self.document["annotations"]):
             name = f"annotation {annotation.get('id', f'number {number}')}"
             code = _id(annotation, "id")
-            if code is not None and code in seen:
-                self.fault(f"{name} has the id of another annotation")
-            seen.add(code)
+            if code is not None:
+                if code in seen:
+                    self.fault(f"{name} has the id of another annotation")
+                seen.add(code)
             self._add(annotation, index, name)
         return self.builder
 
@@ -96,11 +110,11 @@ class _Reader:
 
     def _entries(self, folder: str, there: set[str]) -> list[Entry]:
         entries: list[Entry] = []
-        first: dict[str, Any] = {}
+        first: dict[str, str] = {}
         for image in self.document["images"]:
             number, file_name = _id(image, "id"), image.get("file_name")
             if number is None or not isinstance(file_name, str):
-                self.fault(f"the image {json.dumps(image)[:80]} lacks id or file_name")
+                self.fault(f"the image {_shortened(image)} lacks id or file_name")
                 continue
             if number in self.rows:
                 self.fault(f"two images have the id {number}")
@@ -118,16 +132,9 @@ class _Reader:
         return entries
 
     def _size(self, image: dict[str, Any]) -> tuple[int, int] | None:
-        height, width = image.get("height"), image.get("width")
-        if not height or not width:
-            return None
-        try:
-            return int(height), int(width)
-        except (TypeError, ValueError, OverflowError):
-            self.fault(f"image {image['id']} has the size {width} x {height}; expected whole numbers")
-            return None
+        return self._try(f"image {image['id']}", None, annotated_size, image.get("height"), image.get("width"))
 
-    def _add(self, annotation: dict[str, Any], index: dict[Any, int], name: str) -> None:
+    def _add(self, annotation: dict[str, Any], index: dict[str, int], name: str) -> None:
         image, category = _id(annotation, "image_id"), _id(annotation, "category_id")
         row = self.rows.get(image)
         if image not in self.rows:
@@ -139,7 +146,7 @@ class _Reader:
             return
         self.builder.add(
             row,
-            index.get(category),
+            index.get(category or ""),
             box,
             name,
             crowd=annotation.get("iscrowd") in (1, "1"),
@@ -167,71 +174,85 @@ class _Reader:
 def _load(file: str, findings: Findings) -> dict[str, Any] | None:
     path = posixpath.join(findings.root, file)
     try:
-        document = json.loads(read_bytes(path))
+        document = read_json(path)
     except DataError as error:
         findings.faults.append(str(error))
-    except (UnicodeDecodeError, ValueError) as error:
-        findings.faults.append(f"{path}: is not valid json ({error})")
-    else:
-        lists = ("images", "annotations", "categories")
-        missing = [name for name in lists if not isinstance(document, dict) or not _is_list(document.get(name))]
-        if not missing:
-            return document
+        return None
+    lists = ("images", "annotations", "categories")
+    missing = [name for name in lists if not isinstance(document, dict) or not _is_list(document.get(name))]
+    if missing:
         findings.faults.append(f"{path}: has no list of {' and none of '.join(missing)}; expected COCO's json")
-    return None
+        return None
+    return document
 
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
-def _categories(file: str, document: dict[str, Any], findings: Findings) -> dict[int, str]:
-    """Returns the names of the categories by id."""
-    found: dict[int, str] = {}
+def _categories(file: str, document: dict[str, Any], findings: Findings) -> dict[str, Category]:
+    """Returns the categories by id."""
+    found: dict[str, Category] = {}
     for category in document["categories"]:
-        code, name = category.get("id"), category.get("name")
+        code, name, number = category.get("id"), category.get("name"), _id(category, "id")
         problem = None
-        if not isinstance(code, int) or not isinstance(name, str):
-            problem = f"the category {json.dumps(category)[:80]} lacks an id (a whole number) or a name"
-        elif code in found:
-            problem = f"two categories have the id {code}"
-        elif name in found.values():
+        if number is None or not isinstance(code, int | str) or not isinstance(name, str):
+            problem = f"the category {_shortened(category)} lacks an id (a whole number or text) or a name"
+        elif number in found:
+            problem = f"two categories have the id {number}"
+        elif name in (other.name for other in found.values()):
             problem = f"two categories are called {name!r}"
         else:
-            found[code] = name
+            found[number] = Category(code, name)
         if problem:
             findings.faults.append(f"{posixpath.join(findings.root, file)}: {problem}")
     return found
 
 
-def _agreed(by_file: dict[str, dict[int, str]], findings: Findings) -> dict[int, str]:
+def _agreed(by_file: dict[str, dict[str, Category]], findings: Findings) -> dict[str, Category]:
     """Returns the categories of the first file, which every file must have."""
+    names = {file: {number: category.name for number, category in found.items()} for file, found in by_file.items()}
     first, *others = by_file or [""]
     for other in others:
-        if by_file[other] != by_file[first]:
+        if names[other] != names[first]:
             findings.faults.append(
                 f"{posixpath.join(findings.root, other)}: lists other categories than {first} "
-                f"({_difference(by_file[other], by_file[first])})"
+                f"({_difference(names[other], names[first])})"
             )
     return by_file.get(first, {})
 
 
-def _difference(categories: dict[int, str], others: dict[int, str]) -> str:
-    code = min(code for code in categories.keys() | others.keys() if categories.get(code) != others.get(code))
-    return f"{code} is {categories.get(code, 'none')!r} and not {others.get(code, 'none')!r}"
+def _difference(names: dict[str, str], others: dict[str, str]) -> str:
+    number = min((each for each in names.keys() | others.keys() if names.get(each) != others.get(each)), key=_order)
+    return f"{number} is {names.get(number, 'none')!r} and not {others.get(number, 'none')!r}"
 
 
-def _id(row: dict[str, Any], key: str) -> int | float | str | None:
-    """Returns the id in `row[key]`; None where it is not one."""
+def _id(row: dict[str, Any], key: str) -> str | None:
+    """Returns the id in `row[key]` as text, in which 1, 1.0 and "1" are the same; None where it is not an id."""
     value = row.get(key)
-    return value if isinstance(value, int | float | str) else None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if isinstance(value, int | float | str) else None
+
+
+def _order(number: str) -> tuple[bool, float, str]:
+    """Sorts ids: numbers by value, before text."""
+    is_number = number.removeprefix("-").isdecimal()
+    return not is_number, float(number) if is_number else 0.0, number
+
+
+def _shortened(value: Any) -> str:
+    try:
+        return json.dumps(value)[:80]
+    except RecursionError:  # nested almost as deep as can be read
+        return "{...}"
 
 
 def _corners(box: Any) -> list[float]:
     try:
         x, y, width, height = map(float, box)
-    except (TypeError, ValueError):
-        raise ValueError(f"has the box {json.dumps(box)[:80]}; expected four finite numbers") from None
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"has the box {_shortened(box)}; expected four finite numbers") from None
     return [x, y, x + width, y + height]
 
 
@@ -244,7 +265,7 @@ def _polygons(segmentation: Any) -> Mask | None:
     polygons = segmentation if isinstance(segmentation[0], list) else [segmentation]
     try:
         points = [np.array(polygon, np.float64).reshape(-1, 2) for polygon in polygons]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError("has a polygon that is not a list of x, y, x, y ...") from None
     if not all((np.abs(polygon) < HUGE).all() for polygon in points):
         raise ValueError("has a polygon with a corner that is not a finite number")
@@ -259,6 +280,8 @@ def _run_lengths(segmentation: dict[str, Any], size: tuple[int, int]) -> RunLeng
         mask = decompress(counts, size) if isinstance(counts, str) else RunLengths(np.array(counts, np.int64), size)
     except (TypeError, ValueError, OverflowError):
         raise ValueError("has a mask that is neither run lengths nor COCO's compressed text") from None
-    if mask.counts.sum() != size[0] * size[1] or (mask.counts < 0).any():
+    pixels, counts = size[0] * size[1], mask.counts
+    # Each one is compared too: the sum of huge ones may wrap around.
+    if counts.ndim != 1 or ((counts < 0) | (counts > pixels)).any() or counts.sum() != pixels:
         raise ValueError(f"has a mask whose run lengths are not those of {size[0]} x {size[1]} (h, w) pixels")
     return mask

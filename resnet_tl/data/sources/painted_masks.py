@@ -26,6 +26,8 @@ def read_coco_masks(
     images: str | None = None,
     classes: Sequence[str] | None = None,
     channels: int = 3,
+    *,
+    keep_empty: bool = False,
 ) -> MaskSet:
     """Reads a folder with COCO's annotations, see `read_coco`. The classes are the background and the categories.
 
@@ -33,18 +35,23 @@ def read_coco_masks(
         DataError: the set cannot be read at all (other faults are in its `faults`), there are no polygons, or too
             many categories.
     """
-    return _paint(read_coco(root, annotations, images, _objects(classes), channels))
+    return _paint(read_coco(root, annotations, images, _objects(classes), channels, keep_empty=keep_empty))
 
 
 def read_tool_masks(
-    root: str, tool: ToolName | None = None, classes: Sequence[str] | None = None, channels: int = 3
+    root: str,
+    tool: ToolName | None = None,
+    classes: Sequence[str] | None = None,
+    channels: int = 3,
+    *,
+    keep_empty: bool = False,
 ) -> MaskSet:
     """Reads an export of an annotation tool, see `read_tool_export`. The classes are the background and the labels.
 
     Raises:
         DataError: as `read_coco_masks`.
     """
-    return _paint(read_tool_export(root, tool, _objects(classes), channels))
+    return _paint(read_tool_export(root, tool, _objects(classes), channels, keep_empty=keep_empty))
 
 
 def _objects(classes: Sequence[str] | None) -> list[str] | None:

@@ -3,130 +3,100 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import reprlib
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
-import numpy as np
-import yaml
-
-from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.data.listings.boxes import BoxSet
-from resnet_tl.data.sources.annotations import BoxListingBuilder, box_set, in_order_of
+from resnet_tl.data.sources.annotations import BoxListingBuilder, box_set, split_in
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.folder import SPLITS
 from resnet_tl.data.sources.forms import other_reader
 from resnet_tl.data.sources.orientation import Entry
+from resnet_tl.data.sources.text_files import read_text, read_yaml
 from resnet_tl.data.sources.tree import Tree, is_image, walk
+from resnet_tl.data.sources.yolo_labels import LabelReader, read_lines_of
 from resnet_tl.errors import DataError
-from resnet_tl.structures.masks import Polygon
+from resnet_tl.structures.records import Code
 
-FAR = 2.0
-"""Larger numbers cannot be fractions of an image, but pixels."""
 NAME_FILES = ("classes.txt", "obj.names", "labels/classes.txt")
 
 
-def read_yolo(root: str, data: str | None = None, classes: Sequence[str] | None = None, channels: int = 3) -> BoxSet:
+class Description(NamedTuple):
+    """What a set's YAML, or darknet's `obj.data`, gives.
+
+    folders: paths of the images of each split. keypoints: numbers of each object's keypoints, which follow its box.
+    """
+
+    names: list[str]
+    folders: dict[str, list[str]]
+    keypoints: int = 0
+
+
+def read_yolo(
+    root: str,
+    data: str | None = None,
+    classes: Sequence[str] | None = None,
+    channels: int = 3,
+    *,
+    keep_empty: bool = False,
+) -> BoxSet:
     """Reads `root/images/{train,val}/*.jpg` with `root/labels/{train,val}/*.txt`, or
     `root/{train,val}/{images,labels}/`, or labels next to their images.
 
     Args:
         root: that folder.
         data: the YAML below `root` with `names` and the folders of the splits; None: the first YAML that has `names`
-            (such as `data.yaml`), or `classes.txt` with a name per line and the folders above.
+            (such as `data.yaml`), or darknet's `obj.data`, or `classes.txt` with a name per line and the folders above.
         classes: class names of a checkpoint, which the set's must equal; None: the set's own, in their order.
         channels: of the images.
+        keep_empty: keep classes without an object in any split; see `box_set`.
 
-    A line is `class x y w h` (centre and size of the box) or `class x1 y1 x2 y2 x3 y3 ...` (a polygon). An image
-    without a label file has no objects. The number of a class is its code.
+    For the lines see `LabelReader`. An image without a label file has no objects. The number of a class is its code.
 
     Raises:
         DataError: the set cannot be read at all; other faults are in its `faults`.
     """
     tree = walk(root)
     findings = Findings(tree.root)
-    names, folders = _read_description(tree, data)
-    order, codes = in_order_of(tree.root, names, list(range(len(names))), classes)
-    builders = {}
-    for split, images in _images(tree, folders, findings).items():
+    description = _read_description(tree, data)
+    names, builders = description.names, {}
+    paths: dict[str, list[str | None]] = {}
+    for split, images in _images(tree, description.folders, findings).items():
         entries = [Entry(key, None, f"{tree.root}/{key}") for key in images]
-        builders[split] = BoxListingBuilder(entries, order, channels, findings)
-        index = {code: i for i, code in enumerate(codes)}
-        _add_labels(tree, builders[split], index, findings)
-    return box_set(findings, builders, order, codes)
+        builders[split] = BoxListingBuilder(entries, names, channels, findings)
+        paths[split] = _label_files(tree, images, findings)
+    files = [file for files in paths.values() for file in files if file is not None]
+    reader = LabelReader(tree.root, files, len(names), description.keypoints, findings)
+    for split, builder in builders.items():
+        for row, file in enumerate(paths[split]):
+            if file is not None:
+                findings.images[f"{tree.root}/{file}"] = builder.entries[row].key
+                reader.read(builder, row, file)
+    reader.note()
+    orphans = {file for file in set(tree.files).difference(files) if _may_be_labels(file, set(files))}
+    findings.faults += [f"{tree.root}/{file}: is a label file without an image" for file in sorted(orphans)]
+    codes: list[Code] = [*range(len(names))]
+    return box_set(findings, builders, names, codes, known=classes, keep_empty=keep_empty)
 
 
-def _add_labels(tree: Tree, builder: BoxListingBuilder, index: Mapping[int, int], findings: Findings) -> None:
-    existing, read, unlabelled = set(tree.files), set(), []
-    for row, entry in enumerate(builder.entries):
-        file = next((path for path in _label_files(entry.key) if path in existing), None)
-        if file is None:
-            unlabelled.append(entry.key)
-            continue
-        if file in read:
-            findings.faults.append(f"{tree.root}/{file}: is the label file of two images, one of them {entry.key}")
-        read.add(file)
-        path = f"{tree.root}/{file}"
-        findings.images[path] = entry.key
-        for number, line in enumerate(_lines(path, findings), 1):
-            try:
-                label, box, polygon = _parsed(line, builder.file_size(row))
-            except ValueError as error:
-                findings.faults.append(f"{path}: line {number} {error}")
-                continue
-            if label not in index:
-                findings.faults.append(f"{path}: line {number} has the class {label}; expected 0 to {len(index) - 1}")
-            place = f"line {number}"
-            if polygon is None:
-                builder.add(row, index.get(label), box, place)
-            else:
-                builder.add(row, index.get(label), box, place, area=_area(polygon), mask=[polygon])
+def _label_files(tree: Tree, images: Sequence[str], findings: Findings) -> list[str | None]:
+    """Returns the label file of each image, below the root; None where it has none."""
+    existing, files = set(tree.files), []
+    owners: dict[str, str] = {}
+    for key in images:
+        file = next((path for path in _candidates(key) if path in existing), None)
+        if file is not None and owners.setdefault(file, key) != key:
+            findings.faults.append(f"{tree.root}/{file}: is the label file of two images, one of them {key}")
+        files.append(file)
+    unlabelled = [key for key, file in zip(images, files, strict=True) if file is None]
     findings.note(
         "images without a label file, taken to have no objects", unlabelled, "missing partner", "has no label file"
     )
-    orphans = {file for file in existing - read if _may_be_labels(file, read)}
-    findings.faults += [f"{tree.root}/{file}: is a label file without an image" for file in sorted(orphans)]
+    return files
 
 
-def _parsed(line: str, size: tuple[int, int]) -> tuple[int, list[float], Polygon | None]:
-    """Returns class, box and polygon of a line, in pixels of an image of `size` (h, w)."""
-    first, *rest = line.split()
-    try:
-        label, values = float(first), [float(text) for text in rest]
-    except ValueError:
-        raise ValueError(f"is {line[:60]!r}; expected numbers") from None
-    if not label.is_integer():
-        raise ValueError(f"has the class {first}; expected a whole number")
-    if len(values) != 4 and (len(values) < 6 or len(values) % 2):
-        raise ValueError(f"has {len(values)} numbers after the class; expected 4, or x and y of 3 corners or more")
-    if far := [value for value in values if abs(value) > FAR]:
-        raise ValueError(f"has the number {far[0]:g}; expected fractions of the image, 0 to 1")
-    scale = np.array([size[1], size[0]], np.float64)
-    points = np.array(values).reshape(-1, 2) * scale
-    if len(values) == 4:
-        centre, half = points[0], points[1] / 2
-        return int(label), [*(centre - half), *(centre + half)], None
-    if not np.isfinite(points).all():
-        raise ValueError("has a corner that is not a finite number")
-    return int(label), [*points.min(0), *points.max(0)], points.astype(np.float32)
-
-
-def _area(polygon: Polygon) -> float:
-    x, y = polygon.astype(np.float64).T
-    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
-
-
-def _lines(path: str, findings: Findings) -> list[str]:
-    """Returns the lines of a file that are not blank. An empty file belongs to an image without objects."""
-    try:
-        return [line for line in read_bytes(path, allow_empty=True).decode().splitlines() if line.strip()]
-    except DataError as error:
-        findings.faults.append(str(error))
-    except UnicodeDecodeError:
-        findings.faults.append(f"{path}: is not text")
-    return []
-
-
-def _label_files(key: str) -> Iterable[str]:
+def _candidates(key: str) -> Iterable[str]:
     """Yields where the labels of an image may be: in `labels/` in place of `images/`, or next to it."""
     before, separator, after = f"/{key}".rpartition("/images/")
     stem = posixpath.splitext(key)[0]
@@ -141,49 +111,65 @@ def _may_be_labels(file: str, read: set[str]) -> bool:
     return name.endswith(".txt") and name not in others and folder in {posixpath.dirname(path) for path in read}
 
 
-def _read_description(tree: Tree, data: str | None) -> tuple[list[str], dict[str, Any]]:
-    """Returns the class names and, where a YAML gives them, the paths of each split's images."""
+def _read_description(tree: Tree, data: str | None) -> Description:
     yamls = [data] if data is not None else sorted(file for file in tree.files if file.endswith((".yaml", ".yml")))
     for file in yamls:
-        description = _yaml(f"{tree.root}/{file}")
-        if "names" in description:
-            return _names(f"{tree.root}/{file}", description["names"]), _folders(file, description)
+        path = f"{tree.root}/{file}"
+        content = read_yaml(path)
+        if "names" in content:
+            names = _names(path, content["names"])
+            return Description(names, _folders(path, file, content), _keypoints(path, content.get("kpt_shape")))
         if data is not None:
-            raise DataError(f"{tree.root}/{file}: has no names; expected the class names")
+            raise DataError(f"{path}: has no names; expected the class names")
     for file in NAME_FILES:
         if file in tree.files:
-            lines = read_bytes(f"{tree.root}/{file}").decode("utf-8-sig").splitlines()
-            return [line.strip() for line in lines if line.strip()], {}
+            lines = read_text(f"{tree.root}/{file}").splitlines()
+            return Description([line.strip() for line in lines if line.strip()], _darknet_folders(tree))
     raise DataError(
         f"{tree.root} has neither a data.yaml with names nor classes.txt; expected the class names in one of them"
         f"{other_reader(tree, 'YoloDetection')}"
     )
 
 
-def _yaml(path: str) -> dict[str, Any]:
-    try:
-        description = yaml.safe_load(read_bytes(path))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: is not valid YAML ({' '.join(str(error).split())})") from None
-    return description if isinstance(description, dict) else {}
+def _darknet_folders(tree: Tree) -> dict[str, list[str]]:
+    """Returns the lists of images that `obj.data` names, as `train = data/train.txt`."""
+    if "obj.data" not in tree.files:
+        return {}
+    pairs = (line.split("=", 1) for line in read_text(f"{tree.root}/obj.data").splitlines() if "=" in line)
+    values = {key.strip(): value.strip() for key, value in pairs}
+    return {split: [values[word]] for word, split in SPLITS.items() if word in values}
+
+
+def _keypoints(path: str, shape: Any) -> int:
+    """Returns how many numbers the keypoints of an object have, from their shape (points, numbers of each)."""
+    if shape is None:
+        return 0
+    if not isinstance(shape, list) or len(shape) != 2 or not all(isinstance(n, int) and 0 < n < 1000 for n in shape):
+        raise DataError(f"{path}: kpt_shape is {reprlib.repr(shape)}; expected two numbers, as [17, 3]")
+    return shape[0] * shape[1]
 
 
 def _names(path: str, names: Any) -> list[str]:
-    if isinstance(names, dict) and sorted(names) == list(range(len(names))):
+    if isinstance(names, dict) and set(names) == set(range(len(names))):
         names = [names[number] for number in range(len(names))]
-    if not isinstance(names, list) or not names or len(set(map(str, names))) < len(names):
-        raise DataError(f"{path}: names is {str(names)[:80]}; expected a list of names, or a name for 0, 1, 2 ...")
+    plain = isinstance(names, list) and all(isinstance(name, str | int | float) for name in names)
+    if not plain or not names or len(set(map(str, names))) < len(names):
+        # reprlib: aliases in a YAML can multiply to more text than memory holds.
+        raise DataError(f"{path}: names is {reprlib.repr(names)}; expected a list of names, or a name for 0, 1, 2 ...")
     return [str(name) for name in names]
 
 
-def _folders(file: str, description: dict[str, Any]) -> dict[str, list[str]]:
+def _folders(path: str, file: str, description: dict[str, Any]) -> dict[str, list[str]]:
     """Returns the paths that a YAML gives for each split, joined to its `path`."""
-    base = posixpath.join(posixpath.dirname(file), str(description.get("path") or ""))
     folders = {}
     for word, split in SPLITS.items():
         if paths := description.get(word):
             paths = paths if isinstance(paths, list) else [paths]
-            folders[split] = [posixpath.join(base, str(path)) for path in paths]
+            if not all(isinstance(each, str) for each in paths):
+                raise DataError(f"{path}: {word} is {reprlib.repr(paths)}; expected a folder, or a list of them")
+            base = description.get("path") or ""
+            base = posixpath.join(posixpath.dirname(file), base if isinstance(base, str) else "")
+            folders[split] = [posixpath.join(base, each).replace("\\", "/") for each in paths]
     return folders
 
 
@@ -218,8 +204,8 @@ def _locate(tree: Tree, path: str) -> str | None:
 def _from_list(tree: Tree, file: str, findings: Findings) -> list[str]:
     """Returns the images that a text file lists, one per line."""
     images = []
-    for line in _lines(f"{tree.root}/{file}", findings):
-        local = _locate(tree, line.strip())
+    for line in read_lines_of(f"{tree.root}/{file}", findings):
+        local = _locate(tree, line.strip().replace("\\", "/"))
         if local is None:
             findings.faults.append(f"{tree.root}/{file}: lists {line.strip()}, which does not exist")
         else:
@@ -231,8 +217,7 @@ def _by_folder(tree: Tree, images: list[str]) -> dict[str, list[str]]:
     """Returns the images by the split in the name of one of their folders; `train` where there is none."""
     by_split: dict[str, list[str]] = {}
     for image in images:
-        words = [SPLITS[name.lower()] for name in posixpath.dirname(image).split("/") if name.lower() in SPLITS]
-        by_split.setdefault(words[0] if words else "train", []).append(image)
+        by_split.setdefault(split_in(image), []).append(image)
     if not by_split:
         raise DataError(f"{tree.root} holds no images; expected {tree.root}/images/{{train,val}}/*.jpg")
     return by_split

@@ -16,10 +16,11 @@ from resnet_tl.prediction.detection import BoxPrediction
 from resnet_tl.prediction.writers.output import Add, image_name, new_file
 from resnet_tl.structures.boxes import area, to_xywh
 from resnet_tl.structures.masks import to_run_lengths
+from resnet_tl.structures.records import Code
 
 
 @contextmanager
-def coco_file(path: Path, classes: Sequence[str], codes: Sequence[int]) -> Iterator[Add[BoxPrediction]]:
+def coco_file(path: Path, classes: Sequence[str], codes: Sequence[Code]) -> Iterator[Add[BoxPrediction]]:
     """A data set: `images`, `annotations` (with `score`, and masks as compressed run lengths) and `categories`.
 
     An image's id is the number that its file is named by, as in COCO, if all files are named by different numbers;
@@ -51,7 +52,7 @@ def coco_file(path: Path, classes: Sequence[str], codes: Sequence[int]) -> Itera
 
 @contextmanager
 def results_file(
-    path: Path, codes: Sequence[int], image_ids: Mapping[str, int] | None = None
+    path: Path, codes: Sequence[Code], image_ids: Mapping[str, Code] | None = None
 ) -> Iterator[Add[BoxPrediction]]:
     """`[{image_id, category_id, bbox, score, segmentation}, ...]`, as pycocotools' `loadRes` takes it. Boxes are not
     rounded. To score masks, remove `bbox`: `loadRes` takes the area from it where it is there.
@@ -86,7 +87,7 @@ def results_file(
         json.dump(results, file, ensure_ascii=False)
 
 
-def read_image_ids(path: Path) -> dict[str, int]:
+def read_image_ids(path: Path) -> dict[str, Code]:
     """Returns the id of each image in a COCO JSON file by its file name, without folders.
 
     Raises:
@@ -101,7 +102,7 @@ def read_image_ids(path: Path) -> dict[str, int]:
         raise DataError(f"--annotations {path}: not a COCO JSON file with images") from None
 
 
-def _annotations(prediction: BoxPrediction, codes: Sequence[int]) -> Iterator[dict[str, Any]]:
+def _annotations(prediction: BoxPrediction, codes: Sequence[Code]) -> Iterator[dict[str, Any]]:
     boxes = torch.from_numpy(prediction.boxes)
     size = (prediction.image.shape[0], prediction.image.shape[1])
     values = zip(prediction.labels, prediction.scores, to_xywh(boxes).tolist(), area(boxes).tolist(), strict=True)

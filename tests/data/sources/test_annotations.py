@@ -52,7 +52,7 @@ def test_an_image_in_two_splits_is_a_note() -> None:
     builders = {split: builder_of(findings, "a.jpg") for split in ("train", "val")}
     for builder in builders.values():
         builder.add(0, 0, [0, 0, 5, 5], "line 1")
-    assert box_set(findings, builders, ["cat", "dog"], [0, 1]).notes == [
+    assert box_set(findings, builders, ["cat", "dog"], [0, 1], keep_empty=True).notes == [
         "nowhere: images both in train and in val (1): a.jpg"
     ]
 

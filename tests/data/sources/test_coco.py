@@ -20,11 +20,11 @@ CATEGORIES = [{"id": 44, "name": "dog"}, {"id": 2, "name": "cat"}]
 SQUARE = [3.0, 4.0, 13.0, 4.0, 13.0, 14.0, 3.0, 14.0]
 
 
-def image(number: int, name: str | None = None, width: int = 30, height: int = 20) -> dict[str, Any]:
+def image(number: Any, name: str | None = None, width: int | None = 30, height: int | None = 20) -> dict[str, Any]:
     return {"id": number, "file_name": name or f"{number}.png", "width": width, "height": height}
 
 
-def thing(number: int, image_id: int = 1, category: int = 2, **more: Any) -> dict[str, Any]:
+def thing(number: Any, image_id: Any = 1, category: Any = 2, **more: Any) -> dict[str, Any]:
     box = {"id": number, "image_id": image_id, "category_id": category, "bbox": [3, 4, 10, 10], "area": 99.0}
     return {**box, "iscrowd": 0, "segmentation": [SQUARE], **more}
 
@@ -121,7 +121,7 @@ def test_crowds_ids_and_images_without_objects(tmp_path: Path) -> None:
 
 def test_objects_without_a_mask_fall_back_to_their_boxes(tmp_path: Path) -> None:
     maskless = [thing(2, segmentation=[]), thing(3, segmentation=[[1, 1, 2, 2]])]
-    found = read_coco(str(write(tmp_path, [thing(1), *maskless])))
+    found = read_coco(str(write(tmp_path, [thing(1), *maskless])), keep_empty=True)
     assert found.notes == [f"{tmp_path}: objects without a mask, which fall back to their boxes: 2"]
     listing = found.splits["train"]
     assert isinstance(listing, BoxListing)
@@ -198,17 +198,17 @@ def test_broken_files_and_categories(tmp_path: Path) -> None:
     write(tmp_path, [thing(1)], file="train.json")
     (tmp_path / "val.json").write_text('{"images": [')
     assert faults_of(tmp_path) == [
-        f"  {tmp_path}/val.json: is not valid json (Expecting value: line 1 column 13 (char 12))"
+        f"  {tmp_path}/val.json: is not valid JSON (Expecting value: line 1 column 13 (char 12))"
     ]
     (tmp_path / "val.json").write_text('{"images": [], "annotations": [7], "categories": [[]]}')
     assert "has no list of annotations and none of categories" in faults_of(tmp_path)[0]
-    twice = [{"id": 2, "name": "cat"}, {"id": 2, "name": "dog"}, {"id": 3, "name": "cat"}, {"id": "4", "name": "x"}]
+    twice = [{"id": 2, "name": "cat"}, {"id": 2, "name": "dog"}, {"id": 3, "name": "cat"}, {"id": 4.5, "name": "x"}]
     write(tmp_path, [], file="val.json", categories=twice)
     faults = faults_of(tmp_path)
     assert len(faults) == 4
     assert "two categories have the id 2" in faults[0]
     assert "two categories are called 'cat'" in faults[1]
-    assert "lacks an id (a whole number) or a name" in faults[2]
+    assert "lacks an id (a whole number or text) or a name" in faults[2]
     assert "lists other categories than train.json (44 is 'none' and not 'dog')" in faults[3]
 
 
@@ -262,3 +262,76 @@ def test_a_listing_is_small(tmp_path: Path) -> None:
     listing = listing_of(write(tmp_path, annotations, [image(i, name) for i, name in enumerate(names)]))
     numbers = 1000 * (4 * 4 + 4 + 1 + 4 + 8 * 4)
     assert listing.nbytes - numbers <= 200 * 1000
+
+
+def test_ids_may_be_text_and_come_back_as_they_are(tmp_path: Path) -> None:
+    """`1` and `"1"` are the same, as tools write one in categories and the other in annotations."""
+    categories = [{"id": "10", "name": "dog"}, {"id": "9", "name": "cat"}, {"id": "x", "name": "emu"}]
+    annotations = [
+        thing("a", image_id="first", category=10),
+        thing("b", image_id="first", category="9"),
+        thing(7, image_id="first", category="x"),
+    ]
+    found = read_coco(str(write(tmp_path, annotations, [image("first", "1.png")], categories=categories)))
+    assert (found.classes, found.codes) == (["cat", "dog", "emu"], ["9", "10", "x"])
+    assert found.splits["train"].objects(0).labels.tolist() == [1, 0, 2]
+    annotations[1]["id"] = "a"
+    assert (
+        "annotation a has the id of another annotation"
+        in faults_of(write(tmp_path, annotations, [image("first", "1.png")], categories=categories))[0]
+    )
+
+
+@pytest.mark.parametrize("unknown", [-1, 0, None])
+def test_a_size_that_is_unknown_is_the_files(tmp_path: Path, unknown: int | None) -> None:
+    listing = listing_of(write(tmp_path, [thing(1)], [image(1, width=unknown, height=unknown)]))
+    assert listing.size(0) == (20, 30)
+
+
+def test_categories_without_objects_are_excluded_unless_a_checkpoint_has_them(tmp_path: Path) -> None:
+    """Roboflow's category 0 is the name of the set, without objects."""
+    categories = [{"id": 0, "name": "animals"}, *CATEGORIES]
+    write(tmp_path, [thing(1), thing(2, category=44)], categories=categories)
+    found = read_coco(str(tmp_path))
+    assert (found.classes, found.codes) == (["cat", "dog"], [2, 44])
+    (note,) = found.notes
+    assert note.endswith("excluded (data.keep_empty_classes: true keeps them) (1): animals")
+    assert read_coco(str(tmp_path), keep_empty=True).classes == ["animals", "cat", "dog"]
+    known = read_coco(str(tmp_path), classes=["dog", "cat"])
+    assert (known.classes, known.codes, known.notes) == (["dog", "cat"], [44, 2], [])
+    assert known.splits["train"].objects(0).labels.tolist() == [1, 0]
+    known = read_coco(str(tmp_path), classes=["dog", "cat", "animals"])
+    assert (known.classes, known.codes, known.notes) == (["dog", "cat", "animals"], [44, 2, 0], [])
+    with pytest.raises(DataError, match=r"has classes that the checkpoint does not know \('dog'\)"):
+        read_coco(str(tmp_path), classes=["cat"])
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('{"images": ' + "[" * 100_000, "is not valid JSON"),
+        ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "\\ud83d"}]}', "has no boxes at all"),
+        ('{"images": ' + "9" * 5000 + "}", "is not valid JSON"),
+    ],
+)
+def test_hostile_json_is_one_sentence(tmp_path: Path, text: str, fault: str) -> None:
+    (tmp_path / "train.json").write_text(text)
+    assert any(fault in line for line in faults_of(tmp_path))
+
+
+def test_numbers_beyond_floats_are_faults(tmp_path: Path) -> None:
+    huge = 10**400
+    annotations = [
+        thing(1, bbox=[huge, 1, 1, 1]),
+        thing(2, segmentation=[[huge, 1, 1, 1, 5, 5]]),
+        thing(3, segmentation={"size": [20, 30], "counts": [2**62, 2**62, 2**62, 2**62, 600]}),
+        thing(4, area=huge),
+    ]
+    Image.new("RGB", (30, 20)).save(tmp_path / "2.png")
+    faults = faults_of(write(tmp_path, annotations, [image(1), image(2, width=huge)]))
+    assert [fault.split("a.json: ")[1][:40] for fault in faults] == [
+        f"image 2 has the size {huge}"[:40],
+        "annotation 1 has the box [1000000000000000"[:40],
+        "annotation 2 has a polygon that is not a list of"[:40],
+        "annotation 3 has a mask whose run lengths"[:40],
+    ]

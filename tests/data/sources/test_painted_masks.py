@@ -46,7 +46,8 @@ def test_small_objects_are_painted_over_large_ones_and_crowds_ignored(tmp_path: 
         thing(3, 44, (18, 10, 4)),
         thing(4, 2, (20, 0, 10), iscrowd=1, segmentation=crowd),
     ]
-    found = read_coco_masks(str(write(tmp_path, annotations)))
+    assert read_coco_masks(str(write(tmp_path, annotations))).classes == ["background", "cat", "dog"]
+    found = read_coco_masks(str(tmp_path), keep_empty=True)
     assert found.classes == ["background", "cat", "dog", "sofa"]
     expected = np.zeros((20, 30), np.uint8)
     expected[:, 20:] = IGNORE

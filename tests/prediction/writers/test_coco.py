@@ -41,6 +41,15 @@ def test_the_format_is_cocos_with_the_data_sets_ids(tmp_path: Path, detected: De
     assert [entry["image_id"] for entry in content["annotations"]] == [1, 1, 3]
 
 
+def test_ids_that_are_text_come_back_as_they_are(tmp_path: Path, detected: Detected) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"images": [{"id": "first", "file_name": "a.jpg"}]}))
+    ids = read_image_ids(tmp_path / "a.json")
+    write([detected(0, "p/a.jpg")], [results_file(tmp_path / "results.json", ["x", "y"], ids)])
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert {(entry["image_id"], entry["category_id"]) for entry in results} <= {("first", "x"), ("first", "y")}
+    assert results
+
+
 def test_images_named_by_numbers_have_them_as_ids(tmp_path: Path, detected: Detected) -> None:
     content = coco(tmp_path / "a.json", detected(0, "p/000000000139.jpg"), detected(1, "p/000000000285.jpg"))
     assert [image["id"] for image in content["images"]] == [139, 285]

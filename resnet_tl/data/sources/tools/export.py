@@ -15,10 +15,16 @@ from resnet_tl.data.sources.tools.document import Document, ImageFinder, Reading
 from resnet_tl.data.sources.tools.tool import TOOLS, ToolName, is_supervisely, tool_of_json
 from resnet_tl.data.sources.tree import Tree, walk
 from resnet_tl.errors import DataError, did_you_mean
+from resnet_tl.structures.records import Code
 
 
 def read_tool_export(
-    root: str, tool: ToolName | None = None, classes: Sequence[str] | None = None, channels: int = 3
+    root: str,
+    tool: ToolName | None = None,
+    classes: Sequence[str] | None = None,
+    channels: int = 3,
+    *,
+    keep_empty: bool = False,
 ) -> BoxSet:
     """A folder or zip of images with the export of an annotation tool anywhere in it.
 
@@ -30,6 +36,7 @@ def read_tool_export(
         tool: a key of `TOOLS`; None: detected from the files.
         classes: a checkpoint's class names, among which the set's must be.
         channels: of the images.
+        keep_empty: keep classes without an object in any split; see `box_set`.
 
     Raises:
         DataError: the set cannot be read at all; other faults are in its `faults`.
@@ -51,7 +58,8 @@ def read_tool_export(
         entries = [Entry(key, document.size, document.source) for key, document in documents.items()]
         builders[split] = BoxListingBuilder(entries, names, channels, findings)
         _add(builders[split], documents.values(), names, findings)
-    return box_set(findings, builders, names, list(range(len(names))))
+    codes: list[Code] = [*range(len(names))]
+    return box_set(findings, builders, names, codes, known=classes, keep_empty=keep_empty)
 
 
 def tool_of(tree: Tree) -> ToolName:

@@ -1,0 +1,124 @@
+"""Finds the images and XML files of a set in Pascal VOC's format, with and without lists of splits."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import defaultdict
+from collections.abc import Callable
+
+from resnet_tl.data.sources.annotations import split_in
+from resnet_tl.data.sources.findings import Findings
+from resnet_tl.data.sources.folder import SPLITS
+from resnet_tl.data.sources.forms import other_reader
+from resnet_tl.data.sources.text_files import read_text
+from resnet_tl.data.sources.tree import Tree, is_image
+from resnet_tl.errors import DataError
+
+Pairs = dict[str, list[tuple[str, str]]]
+"""Image and XML file of each image, below the root, by split."""
+IMAGE_FOLDERS = {"jpegimages", "images", "image", "imgs", "img", "photos"}
+"""Which folders hold images, and not masks of the same names."""
+
+
+def listed_pairs(tree: Tree, findings: Findings) -> Pairs | None:
+    """Returns what the lists in `ImageSets/Main` name; None where a set has no such folder.
+
+    Raises:
+        DataError: there are several such folders, or no list of images in it.
+    """
+    folders = sorted(folder for folder in tree.folders if f"/{folder}".endswith("/ImageSets/Main"))
+    if not folders:
+        return None
+    if len(folders) > 1:
+        raise DataError(f"{tree.root} holds {' and '.join(folders[:2])}; expected one, set data.root to its set")
+    base = folders[0].removesuffix("ImageSets/Main")
+    there, start = set(tree.files), len(base) + len("JPEGImages/")
+    images = {
+        posixpath.splitext(file[start:])[0]: file
+        for file in sorted(there)
+        if file.startswith(f"{base}JPEGImages/") and is_image(file)
+    }
+    found: Pairs = {}
+    for split, file in _lists(tree, folders[0]).items():
+        found[split], seen = [], set()
+        for line in read_text(f"{tree.root}/{file}").splitlines():
+            if not line.strip():
+                continue
+            name = _name(line, lambda name: f"{base}Annotations/{name}.xml" in there)
+            xml = f"{base}Annotations/{name}.xml"
+            if name in seen:
+                findings.faults.append(f"{tree.root}/{file}: lists {name} twice")
+            elif xml not in there:
+                findings.faults.append(f"{tree.root}/{file}: lists {name}, but {tree.root}/{xml} does not exist")
+            elif name not in images:
+                findings.faults.append(f"{tree.root}/{xml}: its image {base}JPEGImages/{name}.jpg does not exist")
+            else:
+                found[split].append((images[name], xml))
+            seen.add(name)
+    return found
+
+
+def found_pairs(tree: Tree, findings: Findings) -> Pairs:
+    """Returns the XML files and their images: of those of the same name, the one in the nearest folder.
+
+    Raises:
+        DataError: there are no XML files.
+    """
+    images: dict[str, list[str]] = defaultdict(list)
+    for file in sorted(filter(is_image, tree.files)):
+        images[_stem(file)].append(file)
+    xmls = sorted(file for file in tree.files if file.lower().endswith(".xml"))
+    if not xmls:
+        raise DataError(
+            f"{tree.root} holds neither ImageSets/Main nor .xml files; expected Pascal VOC's layout, or XML files "
+            f"next to their images{other_reader(tree, 'VOCDetection')}"
+        )
+    found: Pairs = {}
+    used: set[str] = set()
+    for xml in xmls:
+        same_name = images.get(_stem(xml), [])
+        nearest = sorted(same_name, key=lambda image: _distance(image, xml))[:2]
+        if not nearest:
+            findings.faults.append(f"{tree.root}/{xml}: has no image of its name; expected one next to it, or images/")
+        elif len(nearest) == 2 and _distance(nearest[0], xml) == _distance(nearest[1], xml):
+            findings.faults.append(f"{tree.root}/{xml}: its image may be {nearest[0]} or {nearest[1]}")
+        elif nearest[0] in used:
+            findings.faults.append(f"{tree.root}/{xml}: its image {nearest[0]} has another XML file, too")
+        else:
+            used.add(nearest[0])
+            found.setdefault(split_in(f"{posixpath.dirname(nearest[0])}/{xml}"), []).append((nearest[0], xml))
+    unannotated = sorted(file for files in images.values() for file in files if file not in used)
+    findings.note("images without an XML file, skipped", unannotated, "missing partner", "has no XML file")
+    return found
+
+
+def _lists(tree: Tree, folder: str) -> dict[str, str]:
+    """Returns the list of each split. Lists of single classes, as `cat_train.txt`, are not among them."""
+    lists = {_stem(file).lower(): file for file in sorted(tree.files) if posixpath.dirname(file) == folder}
+    found = {SPLITS[name]: file for name, file in lists.items() if name in SPLITS}
+    if found:
+        return found
+    # CVAT calls the list of a task without subsets default.txt.
+    whole = [lists[name] for name in ("trainval", "default") if name in lists]
+    if not whole:
+        raise DataError(f"{tree.root}/{folder} holds no train.txt, val.txt, test.txt, trainval.txt or default.txt")
+    return {"train": whole[0]}
+
+
+def _name(line: str, exists: Callable[[str], bool]) -> str:
+    """Returns the image that a line names: all of it, perhaps in quotes, or its first word, where a flag follows."""
+    whole = line.strip().strip('"')
+    return whole if exists(whole) else line.split()[0]
+
+
+def _distance(image: str, xml: str) -> tuple[bool, int]:
+    """Returns how far an image is from an XML file: the folders in which their paths differ, those of images first."""
+    ours, others = ([name for name in posixpath.dirname(path).split("/") if name] for path in (image, xml))
+    start = len(posixpath.commonprefix([ours, others]))
+    ours, others = ours[start:][::-1], others[start:][::-1]
+    folders = len(ours) + len(others) - 2 * len(posixpath.commonprefix([ours, others]))
+    return folders > 0 and IMAGE_FOLDERS.isdisjoint(image.lower().split("/")), folders
+
+
+def _stem(file: str) -> str:
+    return posixpath.splitext(posixpath.basename(file))[0]
