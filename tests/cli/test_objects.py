@@ -81,7 +81,7 @@ def test_every_planted_fault_is_named_in_one_report_and_none_in_the_clean_set(
         f"instances_train.json: annotation {runs + 1} has a mask of [64, 80] (h, w), but its image is [128, 160]",
         "instances_train.json: annotation 6 has the id of another annotation",
         "instances_train.json: annotation 900 has the image_id 555, which is not listed",
-        "instances_val.json: is not valid json",
+        "instances_val.json: is not valid JSON",
     ]
     heading, *faults = done.err.splitlines()[-len(expected) - 1 :]
     assert heading == f"error: set has {len(expected)} faults:"
