@@ -14,14 +14,14 @@ from resnet_tl.cli.command import Command, Options
 from resnet_tl.errors import RecipeError, RunError, did_you_mean
 
 if TYPE_CHECKING:
-    from resnet_tl.run.data import Finding, ImageData
+    from resnet_tl.run.data import Finding
 
 HELP = """usage: resnet-tl data check PATH | -c RECIPE [--json FILE] [--write FILE.csv] [--KEY VALUE ...]
        resnet-tl data stats PATH | -c RECIPE [--json FILE] [--KEY VALUE ...]
 
-check: look for what is probably wrong with a data set: damaged images, duplicates and near-duplicates (within a split
-and across splits), empty and tiny classes, class names that differ by case, doubled, tiny and giant boxes, masks that
-show nothing, unusual sizes and modes.
+check: look for what is probably wrong with a data set: what fit refuses, damaged images, duplicates and near-duplicates
+(within a split and across splits), groups in two splits, empty and tiny classes, class names that differ by case,
+missing labels, boxes out of frame, doubled, tiny and giant ones, masks that show nothing, unusual sizes and modes.
 stats: count images, classes, sizes, objects or pixels, and the channels' mean and standard deviation.
 PATH is a folder, zip or CSV in any form that is read; its form is detected.
 
@@ -36,7 +36,6 @@ Exit code of check: 0 if nothing is found, 1 if something is, 2 if the data cann
 
 example: resnet-tl data check photos --json findings.json"""
 
-ACTIONS = ("check", "stats")
 FIRST = 5
 """Findings of a kind that are listed without `--all`."""
 
@@ -59,17 +58,15 @@ def run(verb: str, command: Command) -> int:
     for file in (options.json, options.write):
         if file is not None and file.exists():
             raise RunError(f"{file}: exists already, and nothing is overwritten")
-    from resnet_tl.run.data import open_data
-
-    data = open_data(command.configs, command.overrides, paths[0] if paths else None)
-    for note in data.notes:
-        print(note)
-    return _check(data, options) if action == "check" else _stats(data, options)
+    root = paths[0] if paths else None
+    return ACTIONS[action](command, root, options)
 
 
-def _stats(data: ImageData, options: Namespace) -> int:
-    from resnet_tl.run.data import stats
+def _stats(command: Command, root: str | None, options: Namespace) -> int:
+    from resnet_tl.run.data import open_data, stats
 
+    data = open_data(command.configs, command.overrides, root)
+    print("\n".join(data.notes))
     numbers = stats(data)
     print(_table(numbers))
     if options.json is not None:
@@ -99,10 +96,12 @@ def _table(numbers: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _check(data: ImageData, options: Namespace) -> int:
-    from resnet_tl.run.data import check
+def _check(command: Command, root: str | None, options: Namespace) -> int:
+    from resnet_tl.run.data import check_data
 
-    findings = check(data, _progress if sys.stderr.isatty() else lambda done, total: None)
+    progress = _progress if sys.stderr.isatty() else lambda done, total: None
+    notes, findings = check_data(command.configs, command.overrides, root, progress)
+    print("\n".join(notes))
     print(_report(findings, None if options.all else FIRST))
     if options.json is not None:
         with open(options.json, "x", encoding="utf-8") as file:
@@ -139,3 +138,6 @@ def _write_excluded(findings: list[Finding], path: Path) -> None:
 def _progress(done: int, total: int) -> None:
     if done % 20 == 0 or done == total:
         print(f"\r{done}/{total} images", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+
+ACTIONS = {"check": _check, "stats": _stats}

@@ -88,7 +88,7 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         self.batch_size, self.num_workers, self.multiprocessing = batch_size, num_workers, multiprocessing
         self.train_transforms, self.eval_transforms, self.on_error = train_transforms, eval_transforms, on_error
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
-        self.root, self.cache_dir = images.root, cache_dir
+        self.root, self.cache_dir, self.group = images.root, cache_dir, group
         included = (images if exclude is None else exclude_images(images, exclude)).usable()
         self.listings = splits.split_listings(
             included.splits, fraction=val_fraction, folds=folds, fold=fold, seed=self.seed, group=group

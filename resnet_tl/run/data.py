@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from lightning.pytorch import seed_everything
 
 from resnet_tl.data.base import ImageData
-from resnet_tl.data.checks.check import check
+from resnet_tl.data.checks.check import check, fault_findings
 from resnet_tl.data.checks.stats import stats
+from resnet_tl.data.listings.faults import kept_faults
 from resnet_tl.data.listings.finding import Finding
-from resnet_tl.errors import RecipeError
+from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.node import Node
 from resnet_tl.recipe.resolve import resolve
@@ -19,7 +20,7 @@ from resnet_tl.run.build import Overrides, RecipeSource, tree_of
 from resnet_tl.run.data_class import names_class, with_detected_class
 from resnet_tl.run.sections import sections
 
-__all__ = ["Finding", "ImageData", "check", "open_data", "stats"]
+__all__ = ["Finding", "ImageData", "check_data", "open_data", "stats"]
 
 KEYS = ("seed_everything", "data")
 TABLES = (".csv", ".tsv", ".parquet")
@@ -52,3 +53,30 @@ def open_data(recipes: Sequence[RecipeSource], overrides: Overrides, root: str |
     data: ImageData = instantiate(ImageData, recipe["data"])
     data.notes = [*notes, *data.notes]
     return data
+
+
+def check_data(
+    recipes: Sequence[RecipeSource],
+    overrides: Overrides,
+    root: str | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[list[str], list[Finding]]:
+    """Returns the notes of the data module, and what is probably wrong with its images and annotations.
+
+    Faults for which `fit` would end are findings, too; the rest of the set is checked all the same.
+
+    Args:
+        recipes, overrides, root: as for `open_data`.
+        progress: called with the number of images read, and of all.
+
+    Raises:
+        UserError: a fault of the recipe, or data of which nothing can be read.
+    """
+    with kept_faults() as faults:
+        try:
+            data = open_data(recipes, overrides, root)
+        except DataError as error:
+            if not faults:
+                raise
+            return [], list(fault_findings("", {**faults, str(error): ""}))
+    return data.notes, [*fault_findings(data.root, faults), *(check(data, progress) if data.listings else [])]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from resnet_tl.data.checks.classes import class_findings
+from resnet_tl.data.checks.classes import class_findings, similar_names, unlabelled_images
 from resnet_tl.data.checks.duplicates import duplicates, near_duplicates
-from resnet_tl.data.checks.images import look_at, unreadable_images, unusual_images
+from resnet_tl.data.checks.groups import group_findings
+from resnet_tl.data.checks.images import damaged_images, look_at, unreadable_images, unusual_images
 from resnet_tl.data.checks.masks import mask_findings
 from resnet_tl.data.checks.objects import object_findings
 from resnet_tl.data.listings.finding import Finding
@@ -20,7 +21,7 @@ def check(data: ImageData, progress: Callable[[int, int], None] = lambda done, t
     """Returns what is probably wrong with the images and annotations of a data module. Decodes every image once.
 
     Faults that training could not use at all (missing masks, boxes that are not numbers) are a DataError of the
-    module's constructor.
+    module's constructor, unless it is made within `kept_faults`: see `fault_findings`.
 
     progress: called with the number of images read, and of all.
     """
@@ -28,12 +29,26 @@ def check(data: ImageData, progress: Callable[[int, int], None] = lambda done, t
     masked = any(hasattr(listing, "mask") for listing in data.listings.values())
     boxed = any(hasattr(listing, "objects") for listing in data.listings.values())
     labels = {} if masked or boxed else dict(_labels(data))
-    findings = [*unreadable_images(unreadable), *duplicates(looks, labels), *near_duplicates(looks, labels)]
+    findings = [*unreadable_images(unreadable), *damaged_images(looks), *data.remarks]
+    findings += [*duplicates(looks, labels), *near_duplicates(looks, labels)]
+    findings += group_findings(data.listings, data.group)
     if not masked:
-        findings += class_findings(data.listings, data.classes, "objects" if boxed else "images")
-    findings += object_findings(data.listings, data.classes)
+        counts = {split: listing.class_counts(len(data.classes)) for split, listing in data.listings.items()}
+        findings += class_findings(counts, data.classes, "objects" if boxed else "images")
+    findings += [*similar_names(data.classes), *unlabelled_images(data.listings)]
+    findings += object_findings(data.listings, data.classes, {image.key for image in unreadable})
     findings += mask_findings(data.listings, data.classes)
     return [*findings, *unusual_images(looks)]
+
+
+def fault_findings(root: str, faults: Mapping[str, str]) -> Iterator[Finding]:
+    """The faults of a set, which begin with the path of a file and a colon where they are about one.
+
+    faults: see `kept_faults`.
+    """
+    for fault, key in faults.items():
+        path, colon, text = fault.partition(": ")
+        yield Finding("fault", "", path if colon else root, text if colon else fault.removeprefix(root).lstrip(), key)
 
 
 def _labels(data: ImageData) -> Iterator[tuple[str, str]]:

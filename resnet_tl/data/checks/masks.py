@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from resnet_tl.data.checks.classes import class_findings
 from resnet_tl.data.listings.finding import Finding
 from resnet_tl.data.listings.listing import Listing
 from resnet_tl.errors import DataError
@@ -45,10 +46,7 @@ def mask_findings(listings: Mapping[str, Listing], classes: Sequence[str]) -> It
         ignored = counts[IGNORE] / max(counts.sum(), 1)
         if ignored > MOSTLY:
             yield Finding("ignored pixels", split, split, f"{ignored:.0%} of the masks' pixels are ignored")
-    for split, totals in counted.items():
-        for name, count in zip(classes, totals.tolist(), strict=True):
-            if not count:
-                yield Finding("empty class", split, name, f"has no pixels in {split}")
+    yield from class_findings(counted, classes, "pixels")
 
 
 def _pixels(masked: Masked, index: int) -> np.ndarray | str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 
+from resnet_tl.data.checks.images import is_rare
 from resnet_tl.data.listings.boxes import BoxListing
 from resnet_tl.data.listings.finding import Finding
 from resnet_tl.data.listings.listing import Listing
@@ -18,16 +19,18 @@ GIANT = 0.999
 """Share of its image that a box covers, to be named, unless a twentieth of all boxes do."""
 TINY = 2.0
 """Pixels of a side below which a box holds nothing that can be seen."""
-RARE = 0.05
 
 
-def object_findings(listings: Mapping[str, Listing], classes: Sequence[str]) -> Iterator[Finding]:
+def object_findings(
+    listings: Mapping[str, Listing], classes: Sequence[str], unreadable: Collection[str]
+) -> Iterator[Finding]:
+    """unreadable: the keys of images whose size is not known."""
     giants: list[Finding] = []
     total = 0
     for split, listing in listings.items():
         if not isinstance(listing, BoxListing):
             return
-        for index in range(len(listing)):
+        for index in [index for index in range(len(listing)) if listing.key(index) not in unreadable]:
             boxes, labels, crowd, *_ = listing.objects(index)
             path, (height, width) = listing[index].path, listing.size(index)
             total += len(boxes)
@@ -38,7 +41,7 @@ def object_findings(listings: Mapping[str, Listing], classes: Sequence[str]) -> 
             for i in np.flatnonzero(sides.prod(1) > GIANT * height * width):
                 giants.append(Finding("giant box", split, path, f"{names[i]} covers the whole image"))
             yield from _twins(boxes, labels, crowd, split, path, classes)
-    if len(giants) <= RARE * total:
+    if is_rare(len(giants), total):
         yield from giants
 
 

@@ -25,6 +25,10 @@ def kept_faults() -> Iterator[dict[str, str]]:
         _kept.reset(token)
 
 
+def faults_are_kept() -> bool:
+    return _kept.get() is not None
+
+
 def raise_or_keep(root: str, faults: Mapping[str, str]) -> None:
     """Raises DataError with all faults, if there are any, unless they are kept."""
     kept = _kept.get()

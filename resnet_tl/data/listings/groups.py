@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 
+from resnet_tl.data.listings.faults import faults_are_kept
 from resnet_tl.data.listings.listing import Listing
 from resnet_tl.data.listings.rows import Rows
 from resnet_tl.errors import DataError, RecipeError
@@ -52,19 +54,37 @@ def assign_groups(listing: Listing, rule: str, shares: Sequence[float], seed: in
     return parts[groups]
 
 
-def check_apart(splits: Mapping[str, Listing], rule: str) -> None:
-    """Raises DataError where a group is in two of a set's own splits."""
+class SharedGroup(NamedTuple):
+    """A group with images in two splits, and an image of each, by its key."""
+
+    name: str
+    split: str
+    key: str
+    other: str
+    other_key: str
+
+
+def shared_groups(splits: Mapping[str, Listing], rule: str) -> Iterator[SharedGroup]:
+    """Yields the groups that are in two of a set's own splits, by name. `rule`: see `group_names`."""
     names = {
         split: dict(zip(group_names(listing, rule), listing.keys(), strict=True)) for split, listing in splits.items()
     }
     for one, other in combinations(names, 2):
-        both = sorted(names[one].keys() & names[other].keys())
-        if both:
-            example = f"{names[one][both[0]]} and {names[other][both[0]]}"
-            raise DataError(
-                f"data.group is {rule!r}, but {len(both)} groups are both in {one} and in {other}, as {example}; "
-                "data.folds splits the set again, by groups"
-            )
+        for name in sorted(names[one].keys() & names[other].keys()):
+            yield SharedGroup(name, one, names[one][name], other, names[other][name])
+
+
+def check_apart(splits: Mapping[str, Listing], rule: str) -> None:
+    """Raises DataError where a group is in two of a set's own splits, unless faults are kept."""
+    shared = list(shared_groups(splits, rule))
+    if shared and not faults_are_kept():
+        first = shared[0]
+        of_both = sum(each.split == first.split and each.other == first.other for each in shared)
+        groups = f"{of_both} groups are" if of_both > 1 else "1 group is"
+        raise DataError(
+            f"data.group is {rule!r}, but {groups} both in {first.split} and in {first.other}, as {first.key} and "
+            f"{first.other_key}; data.folds splits the set again, by groups"
+        )
 
 
 def _matches(keys: Sequence[str], rule: str) -> list[str]:

@@ -134,8 +134,9 @@ class BoxListingBuilder:
         def named(i: int) -> str:
             return self._name(self.owners[i], self.labels[i], self.places[i])
 
-        self.clipped += [named(i) for i in np.flatnonzero(beyond).tolist()]
-        self.degenerate += [f"{named(i)} at {_formatted(boxes[i])}" for i in np.flatnonzero(empty).tolist()]
+        known = (self.sizes[owners] > 1).any(1)  # the size of an unreadable image is 1 x 1
+        self.clipped += [named(i) for i in np.flatnonzero(beyond & known).tolist()]
+        self.degenerate += [f"{named(i)} at {_formatted(boxes[i])}" for i in np.flatnonzero(empty & known).tolist()]
         kept = np.flatnonzero(~empty)
         kept = kept[np.argsort(owners[kept], kind="stable")]
         return self._packed(kept, owners, clipped, with_masks)

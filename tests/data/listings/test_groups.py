@@ -65,7 +65,7 @@ def test_several_labels_and_none() -> None:
 def test_groups_in_two_splits_of_the_set_itself_are_refused() -> None:
     listing = bursts()
     splits = {"train": listing.select(np.arange(8)), "val": listing.select(np.arange(8, 20))}
-    with pytest.raises(DataError, match=r"1 groups are both in train and in val, as b/001_2\.jpg and b/001_4\.jpg"):
+    with pytest.raises(DataError, match=r"1 group is both in train and in val, as b/001_2\.jpg and b/001_4\.jpg"):
         split_listings(splits, fraction=0.2, folds=None, fold=0, seed=0, group=r"/(\d+)_")
     again = split_listings(splits, fraction=0.2, folds=2, fold=0, seed=0, group=r"/(\d+)_")
     train, val = ({sample.key[2:5] for sample in again[split]} for split in ("train", "val"))
