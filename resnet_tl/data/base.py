@@ -124,7 +124,11 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         return None
 
     def _groups(self, listing: ListingT) -> np.ndarray | None:
-        """Returns the group of each image, `[N]`, where a batch should hold images of one group; None: any."""
+        """Returns the group of each training image, `[N]`, where a batch should hold images of one group; None: any."""
+        return None
+
+    def _evaluation_order(self, listing: ListingT) -> np.ndarray | None:
+        """Returns the order `[N]` in which evaluation draws the images; None: that of the listing."""
         return None
 
     def paths_of(self, indices: Iterable[int]) -> list[str]:
@@ -216,8 +220,7 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         return Path(self.cache_dir or os.environ.get("XDG_CACHE_HOME", "~/.cache") + "/resnet_tl").expanduser()
 
     def _evaluation_loader(self, listing: ListingT, split: str = "") -> DataLoader[Batch]:
-        groups = self._groups(listing)
-        order = None if groups is None else np.argsort(groups, kind="stable")
+        order = self._evaluation_order(listing)
         sampler = EvaluationSampler(len(listing), ranks=self._ranks, rank=self._rank, order=order)
         return self._loader(listing, False, sampler, split=split)
 

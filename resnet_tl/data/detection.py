@@ -14,6 +14,7 @@ from resnet_tl.data.boxes.composites import MosaicAndPaste
 from resnet_tl.data.boxes.dataset import BoxDataset, as_boxes, collate_boxes
 from resnet_tl.data.boxes.transforms import LargeScaleJitter, ListedSceneTransforms, ResizeWhole, SceneTransform
 from resnet_tl.data.images.augment import Strength
+from resnet_tl.data.images.resize import resized_size
 from resnet_tl.data.listings.boxes import BoxListing, BoxSet
 from resnet_tl.data.listings.objects import NO_OBJECTS
 from resnet_tl.data.loading.fixed_images import FixedImages
@@ -120,6 +121,11 @@ class DetectionData(ImageData[BoxListing]):
         """Groups by aspect ratio: square, 4:3 and 3:2, 16:9 ... and the same in portrait."""
         height, width = listing.sizes.astype(float).T
         return np.round(2 * np.log2(width / height)).astype(int) if self.grouped else None
+
+    def _evaluation_order(self, listing: BoxListing) -> np.ndarray:
+        """Sorts by the resized size, by which evaluation splits its batches."""
+        sizes = [resized_size(h, w, self.image_size, self.max_size) for h, w in listing.sizes.tolist()]
+        return np.lexsort(np.array(sizes).reshape(-1, 2).T)
 
     def _training_transform(self) -> SceneTransform:
         if self.train_transforms is not None:

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from resnet_tl.metrics.coco import Annotation, CocoScores, area, encode, evaluate
 from resnet_tl.metrics.per_class import Tables, rows
+from resnet_tl.metrics.stored import joined
 from resnet_tl.models.pasting import paste
 from resnet_tl.structures.boxes import area as box_area
 from resnet_tl.structures.boxes import to_xywh
@@ -164,9 +164,9 @@ class DetectionStore(Metric):
         self.has_masks = torch.tensor(rows.has_masks)
 
     def compute(self) -> Scores:
-        predictions = _by_image(dim_zero_cat(self.predictions).cpu(), dim_zero_cat(self.prediction_masks).cpu())
-        targets = _by_image(dim_zero_cat(self.targets).cpu(), dim_zero_cat(self.target_masks).cpu())
-        images = dim_zero_cat(self.images).cpu().unique(dim=0)
+        predictions = _by_image(joined(self.predictions).cpu(), joined(self.prediction_masks).cpu())
+        targets = _by_image(joined(self.targets).cpu(), joined(self.target_masks).cpu())
+        images = joined(self.images).cpu().unique(dim=0)
         rows = Objects(images, predictions[0], targets[0], predictions[1], targets[1], bool(self.has_masks))
         return rows.scores(self.classes)
 

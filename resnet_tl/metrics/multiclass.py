@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from resnet_tl.metrics.bootstrap import accuracy_interval
 from resnet_tl.metrics.per_class import Ratios, Row, rows
+from resnet_tl.metrics.stored import joined
 
 BINS = 15
 UNIT = 2**30
@@ -104,7 +104,7 @@ class MultiClassCounts(Metric):
         self.bins = self.bins.index_add(0, bins, images * keep.long()[:, None])
 
     def compute(self) -> MultiClassResults:
-        pairs = dim_zero_cat(self.pairs).cpu().numpy()
+        pairs = joined(self.pairs).cpu().numpy()
         targets, predicted = pairs[pairs[:, 0] >= 0].T
         return MultiClassResults(self.classes, targets, predicted, int(self.top5), self.bins.cpu(), int(self.broken))
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.functional.classification import binary_average_precision
-from torchmetrics.utilities import dim_zero_cat
 
 from resnet_tl.metrics.bootstrap import mean_average_precision_interval
 from resnet_tl.metrics.per_class import Ratios, Row, nanmean, rows
+from resnet_tl.metrics.stored import joined
 
 
 class MultiLabelResults(NamedTuple):
@@ -80,7 +80,5 @@ class MultiLabelStore(Metric):
         self.keep.append(keep)
 
     def compute(self) -> MultiLabelResults:
-        probabilities, targets, keep = (
-            dim_zero_cat(part).cpu() for part in (self.probabilities, self.targets, self.keep)
-        )
+        probabilities, targets, keep = (joined(part).cpu() for part in (self.probabilities, self.targets, self.keep))
         return MultiLabelResults(probabilities[keep], targets[keep])

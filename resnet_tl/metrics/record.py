@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
+
+from resnet_tl.metrics.stored import joined
 
 
 class Record(Metric):
@@ -32,7 +33,7 @@ class Record(Metric):
 
     def compute(self) -> dict[str, NDArray]:
         """Returns the columns of all ranks in the order of the listing; rows of one image stay in theirs."""
-        indices = dim_zero_cat(self.indices).cpu().numpy()
+        indices = joined(self.indices).cpu().numpy()
         order = np.argsort(indices, kind="stable")[np.count_nonzero(indices < 0) :]
-        columns = {name: dim_zero_cat(getattr(self, name)).cpu().numpy() for name in self.columns}
+        columns = {name: joined(getattr(self, name)).cpu().numpy() for name in self.columns}
         return {name: column[order] for name, column in columns.items()}

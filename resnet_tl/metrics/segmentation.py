@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from resnet_tl.metrics.bootstrap import RESAMPLES, SEED, percentiles, resample
 from resnet_tl.metrics.per_class import Tables, nanmean, quotient, rows
+from resnet_tl.metrics.stored import joined
 from resnet_tl.structures.records import IGNORE
 
 TOLERANCE = 0.0075
@@ -153,7 +153,7 @@ class PixelCounts(Metric):
         self.images.append(torch.cat([summary, keep[:, None, None].expand(-1, 1, len(edges)).long()], dim=1))
 
     def compute(self) -> PixelResults:
-        images = dim_zero_cat(self.images).cpu().numpy()
+        images = joined(self.images).cpu().numpy()
         real = images[images[:, 3, 0] == 1][:, :3]
         return PixelResults(self.confusion.cpu().numpy(), real, self.edges.cpu().numpy())
 

@@ -52,13 +52,14 @@ class Anchors(nn.Module):
         cells = [getattr(self, f"cell{number}") for number in range(len(grids))]
         return [
             (_corners(grid, steps, cell.device)[:, None] + cell).reshape(-1, 4)
-            for grid, steps, cell in zip(grids, self.steps(grids, input_size), cells, strict=True)
+            for grid, steps, cell in zip(grids, self.steps(input_size), cells, strict=True)
         ]
 
-    def steps(self, grids: Sequence[tuple[int, int]], input_size: tuple[int, int]) -> list[tuple[int, int]]:
+    def steps(self, input_size: tuple[int, int]) -> list[tuple[int, int]]:
         """Returns the distance between cells in pixels, down and across, of each level."""
         if self.floor_strides:
-            return [(input_size[0] // rows, input_size[1] // columns) for rows, columns in grids]
+            height, width = input_size
+            return [(height // -(-height // stride), width // -(-width // stride)) for stride in self.strides]
         return [(stride, stride) for stride in self.strides]
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from resnet_tl.errors import RecipeError, RunError, WeightsError
+from resnet_tl.models.finite import all_finite
 from resnet_tl.models.network import Network
 from resnet_tl.prediction.inputs import Source, list_images
 from resnet_tl.prediction.loader import Input, Loader, OnError
@@ -138,25 +139,13 @@ class Predictor(ABC, Generic[P]):
 
     def _check_finite(self, outputs: object, inputs: Sequence[Input]) -> None:
         """Raises WeightsError if the network's outputs for these images hold NaN or infinite values."""
-        if not all(bool(tensor.isfinite().all()) for tensor in _tensors(outputs)):
+        if not all_finite(outputs):
             names = ", ".join(f"image {each.index}" if each.path is None else each.path for each in inputs[:3])
             raise WeightsError(f"the network's outputs for {names} are NaN or infinite: its training diverged")
 
     @abstractmethod
     def _predict_images(self, images: Tensor, inputs: Sequence[Input], options: Options) -> Iterable[P]:
         """Returns the predictions for images `[N, C, h, w]`, uint8 or uint16, of N inputs."""
-
-
-def _tensors(outputs: object) -> Iterator[Tensor]:
-    """Yields the floating-point tensors in a tensor, a sequence or mapping, or the attributes of an object."""
-    if isinstance(outputs, Tensor):
-        if outputs.is_floating_point():
-            yield outputs
-    elif isinstance(outputs, (list, tuple)):
-        for item in outputs:
-            yield from _tensors(item)
-    elif isinstance(outputs, dict) or hasattr(outputs, "__dict__"):
-        yield from _tensors(list((outputs if isinstance(outputs, dict) else vars(outputs)).values()))
 
 
 def find_device(name: str) -> torch.device:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -10,11 +12,12 @@ import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_info
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from resnet_tl.metrics.detection import DetectionMetrics
 from resnet_tl.metrics.record import Record
 from resnet_tl.models.anchors import Anchors
+from resnet_tl.models.finite import all_finite
 from resnet_tl.models.heads.base import DetectionHead
 from resnet_tl.models.heads.fcos import FCOS
 from resnet_tl.models.heads.retinanet import RetinaNet  # noqa: F401  known by name
@@ -25,6 +28,7 @@ from resnet_tl.models.ranks import local_counts
 from resnet_tl.structures.boxes import rescale
 from resnet_tl.structures.evaluation import BoxEvaluation
 from resnet_tl.structures.masks import resize as resize_mask
+from resnet_tl.structures.padding import by_size
 from resnet_tl.structures.records import Batch, Boxes, Detections
 from resnet_tl.tasks.base import Task, total
 from resnet_tl.tuning.plan import Tuning
@@ -86,7 +90,9 @@ class Detection(Task):
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Detections]:
         """Returns the images' indices `[n]` in the listing and their detections, in pixels of the image files, without
         fillers."""
-        every = _in_file_pixels(self.detector.predict(self.network(batch.images, batch.sizes)), batch)
+        positions, parts = zip(*by_size(batch), strict=True)
+        detected = [self.detector.predict(self.network(part.images, part.sizes)) for part in parts]
+        every = _in_file_pixels(_in_order(detected, positions), batch)
         keep = batch.indices >= 0
         masks = None if every.masks is None else every.masks[keep]
         return batch.indices[keep], Detections(every.boxes[keep], every.scores[keep], every.labels[keep], masks)
@@ -110,10 +116,16 @@ class Detection(Task):
 
     def _evaluate(self, batch: Batch, split: str) -> Detections:
         """Returns the detections, in pixels of the batch's images."""
+        positions, parts = zip(*by_size(batch), strict=True)
+        return _in_order([self._evaluate_together(part, split) for part in parts], positions)
+
+    def _evaluate_together(self, batch: Batch, split: str) -> Detections:
         outputs = self.network(batch.images, batch.sizes)
         detections = self.detector.predict(outputs)
         truth, originals = self._truth(batch, split), batch.original_sizes
         self.metrics.update(_in_file_pixels(detections, batch), truth, batch.indices, originals)
+        if not all_finite(outputs):  # where no object is, the loss does not show it
+            self.mean_loss.update(math.nan)
         each = batch.targets.split(len(batch))
         devices = [self.device] if self.device.type == "cuda" else []
         losses = torch.zeros(len(batch), device=self.device)
@@ -159,3 +171,19 @@ def _integers(column: Tensor) -> NDArray[np.int64]:
 
 def _in_file_pixels(detections: Detections, batch: Batch) -> Detections:
     return detections._replace(boxes=rescale(detections.boxes, batch.sizes, batch.original_sizes))
+
+
+def _in_order(parts: Sequence[Detections], positions: Sequence[Tensor]) -> Detections:
+    """Joins the detections of the parts of a batch; `positions` `[n]` of each part in the batch."""
+    if len(parts) == 1:
+        return parts[0]
+    order = torch.cat(list(positions)).argsort()
+    padding = {"labels": -1}
+    joined = {
+        name: nn.utils.rnn.pad_sequence(
+            [image for part in parts for image in getattr(part, name)], True, padding.get(name, 0)
+        )[order]
+        for name, value in parts[0]._asdict().items()
+        if value is not None
+    }
+    return Detections(**joined)

@@ -8,6 +8,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 
 from resnet_tl.models.anchors import Anchors
+from resnet_tl.models.heads.retinanet import RetinaNet
 from resnet_tl.structures.records import Level
 
 LEVELS = [Level("p3", 16, 8), Level("p4", 16, 16), Level("p7", 16, 128)]
@@ -43,3 +44,12 @@ def test_cells_are_a_stride_apart_for_every_size() -> None:
     assert (centres.diff(dim=1)[..., 0] == 128).all()
     assert (centres.diff(dim=0)[..., 1] == 128).all()
     assert not Anchors(LEVELS, SIZES).state_dict(), "anchors are derived, never saved"
+
+
+def test_floor_strides_of_an_image_without_padding_are_those_of_the_padded_one() -> None:
+    """Prediction pads nothing; 300 // 38 cells would be 7 pixels where the network was trained with 8."""
+    head = RetinaNet([Level(f"p{depth}", 16, 2**depth) for depth in (3, 4, 5)], ["ant"], floor_strides=True)
+    whole, alone = ({f"p{d}": torch.randn(1, 16, -(-h // 2**d), 10) for d in (3, 4, 5)} for h in (320, 300))
+    padded, unpadded = head(whole, None, (320, 80)).anchors, head(alone, None, (300, 80)).anchors
+    for with_padding, without in zip(padded, unpadded, strict=True):
+        assert torch.equal(with_padding[: len(without)], without)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,35 @@ def test_batches_and_fillers_change_neither_scores_nor_loss(head: str, tmp_path:
     assert other == pytest.approx(one, rel=1e-4, abs=1e-6)
     assert one["val/loss"] > 0
     assert one["val/mar100"] > 0 or head != "retinanet"
+
+
+@pytest.mark.parametrize("head", ["fcos", "mask"])
+def test_an_image_is_evaluated_without_padding_whatever_its_batch(head: str, tmp_path: Path) -> None:
+    """As prediction sees it."""
+    mixed = batch_of([0, 1, 2])
+    mixed.sizes = mixed.original_sizes = torch.tensor([[40, 30], [SIDE, SIDE], [64, 20]])
+    seen, run = eager(task(head)), trainer(tmp_path)
+    indices, found = run.predict(seen, DataLoader([mixed], batch_size=None))[0]  # type: ignore[arg-type]
+    assert indices.tolist() == [0, 1, 2]
+    for number, (height, width) in enumerate(mixed.sizes.tolist()):
+        with torch.inference_mode():
+            alone = seen(mixed.images[number, None, :, :height, :width])
+        for single, together in zip(alone, found, strict=True):
+            if single is not None:
+                torch.testing.assert_close(together[number, : single.shape[1]], single[0], rtol=1e-4, atol=1e-4)
+        assert (found.labels[number, alone.labels.shape[1] :] == -1).all()
+
+
+@pytest.mark.parametrize("head", ["retinanet", "fcos", "mask"])
+def test_outputs_that_are_infinite_are_never_scored(head: str, tmp_path: Path) -> None:
+    """Infinite boxes would be clipped to the image's edge; at anchors without an object the loss does not show them."""
+    seen, run = eager(task(head)), trainer(tmp_path)
+    for name, parameter in seen.network.head.named_parameters():
+        if name in ("box.bias", "rpn.head.bbox_pred.bias"):
+            parameter.data.fill_(math.inf)
+    with pytest.warns(UserWarning, match="NaN or infinite, so all metrics are NaN"):
+        (metrics,) = run.validate(seen, loader([IMAGES - 1]), verbose=False)  # the image without objects
+    assert all(map(math.isnan, metrics.values()))
 
 
 def eager(untrained: Detection) -> Detection:

@@ -16,10 +16,8 @@ from resnet_tl.data.images.decode import decode
 from resnet_tl.data.listings.boxes import BoxListing
 from resnet_tl.data.listings.objects import NO_OBJECTS, Objects
 from resnet_tl.errors import DataError
+from resnet_tl.structures.padding import MULTIPLE, padded
 from resnet_tl.structures.records import Batch, Boxes, Draw
-
-MULTIPLE = 32
-"""A batch's sides are multiples of it: all strides of a pyramid divide them, and fewer different shapes occur."""
 
 
 class BoxDataset(ImageDataset[BoxListing]):
@@ -85,7 +83,7 @@ def collate_boxes(items: Sequence[Item]) -> Batch:
     all of them.
     """
     views = to_common_depth([item.views for item in items])
-    height, width = (-(-max(view.shape[axis] for view in views) // MULTIPLE) * MULTIPLE for axis in (1, 2))
+    height, width = (padded(max(view.shape[axis] for view in views)) for axis in (1, 2))
     images = np.zeros((len(items), height, width, views[0].shape[3]), views[0].dtype)
     for image, view in zip(images, views, strict=True):
         image[: view.shape[1], : view.shape[2]] = view[0]

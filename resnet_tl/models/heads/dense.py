@@ -18,6 +18,7 @@ from resnet_tl.models.matching import NONE, Padded
 from resnet_tl.models.norms import norm_of
 from resnet_tl.ranges import Fraction, PositiveInt, checked
 from resnet_tl.structures.boxes import clip
+from resnet_tl.structures.padding import padded_size
 from resnet_tl.structures.records import Detections, Level
 
 PRIOR = 0.01
@@ -106,7 +107,8 @@ class DenseHead(DetectionHead):
         logits = [by_anchor(self.logits(self.what(x)), per_cell) for x in read]
         regressed = [self.regress(self.where(x)) for x in read]
         grids = [(x.shape[-2], x.shape[-1]) for x in read]
-        return DenseOutputs(logits, regressed, self.anchors(grids, input_size), sizes)
+        # Of the padded size, as in training: with floor_strides they depend on it.
+        return DenseOutputs(logits, regressed, self.anchors(grids, padded_size(input_size)), sizes)
 
     def predict(self, outputs: DenseOutputs) -> Detections:
         candidates = [self._best_of_level(*level, outputs.sizes) for level in zip(*outputs[:3], strict=True)]

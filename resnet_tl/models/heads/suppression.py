@@ -18,6 +18,8 @@ def select_detections(
     boxes `[N, C, 4]` in pixels; scores, labels `[N, C]`.
     """
     images, candidates = scores.shape
+    if not candidates:
+        return Detections(boxes, scores, labels)
     # Only candidates of one image and class suppress each other: a number for each pair.
     group = labels + (labels.amax() + 1) * torch.arange(images, device=labels.device)[:, None]
     above = scores > score_threshold
@@ -29,7 +31,7 @@ def select_detections(
     best, index = scores.where(kept, 0).topk(min(count, candidates), 1)
     real = kept.gather(1, index)  # images with fewer than `count` survivors are padded
     return Detections(
-        boxes.gather(1, index[..., None].expand(-1, -1, 4)) * real[..., None],
+        boxes.gather(1, index[..., None].expand(-1, -1, 4)).where(real[..., None], 0),
         best,
         labels.gather(1, index).where(real, -1),
     )

@@ -22,6 +22,7 @@ from resnet_tl.models.heads.base import DetectionHead, at_least_fp32
 from resnet_tl.models.ranks import mean_over_ranks
 from resnet_tl.ranges import Fraction, PositiveInt, checked
 from resnet_tl.structures.masks import to_pixels
+from resnet_tl.structures.padding import padded_size
 from resnet_tl.structures.records import Boxes, Detections, Level
 
 DEEPEST = 32
@@ -106,7 +107,8 @@ class FasterRCNN(DetectionHead):
         first = next(iter(read.values()))
         images = [input_size] * len(first) if sizes is None else [(h, w) for h, w in sizes.tolist()]
         by_level = self.rpn.head(list(read.values()))
-        per_level = self.anchors([(x.shape[-2], x.shape[-1]) for x in read.values()], input_size)
+        # Of the padded size, as in training: with floor_strides they depend on it.
+        per_level = self.anchors([(x.shape[-2], x.shape[-1]) for x in read.values()], padded_size(input_size))
         anchors = [torch.cat(per_level)] * len(images)
         objectness, deltas = (at_least_fp32(x) for x in concat_box_prediction_layers(*by_level))
         # Proposals are inputs of the second stage; its losses do not train the first through their coordinates.
@@ -266,9 +268,10 @@ def _sample_count(labels: Tensor, sampler: _Sampler) -> Tensor:
 
 def _over_ranks(mean: Tensor, count: Tensor) -> Tensor:
     """Turns the mean over this rank's `count` samples into its share of the mean over the samples of all ranks."""
-    # torchvision's losses are means over the local samples. mean * count is the local sum; DDP averages gradients, so
-    # dividing by the mean count gives the gradient of the sum over all ranks divided by their total count.
-    return mean * (count / mean_over_ranks(count.float()).clamp(min=1))
+    # torchvision's losses are means over the local samples, and NaN without any. mean * count is the local sum; DDP
+    # averages gradients, so dividing by the mean count gives the gradient of the sum over all ranks divided by their
+    # total count.
+    return mean.where(count > 0, 0) * (count / mean_over_ranks(count.float()).clamp(min=1))
 
 
 def _pad(each: list[Tensor], value: float) -> Tensor:

@@ -32,3 +32,16 @@ def test_it_equals_nms_image_by_image(candidates: int, traced: bool, monkeypatch
         assert not detections.scores[number, count:].any()
         assert not detections.boxes[number, count:].any()
     assert (detections.labels[1] == -1).all()
+
+
+def test_of_no_candidates_nothing_is_detected() -> None:
+    found = select_detections(
+        torch.zeros(2, 0, 4),
+        torch.zeros(2, 0),
+        torch.zeros(2, 0).long(),
+        score_threshold=0.1,
+        nms_threshold=0.5,
+        count=9,
+    )
+    assert found.boxes.shape == (2, 0, 4)
+    assert found.scores.shape == found.labels.shape == (2, 0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from resnet_tl.models.heads.two_stage import FasterRCNN, MaskRCNN, roi_pool
-from resnet_tl.structures.records import Level
+from resnet_tl.structures.records import Boxes, Level
 
 LEVELS = [Level(f"p{depth}", 16, 2**depth) for depth in (2, 3, 4, 5, 6)]
 
@@ -37,3 +37,17 @@ def test_one_image_of_the_outputs_predicts_as_in_the_batch(kind: type[FasterRCNN
             assert torch.equal(single.labels[0], whole.labels[number])
     assert whole.labels.min() == 0, "classes count from 0, without the background"
     assert (whole.masks is None) == (kind is FasterRCNN)
+
+
+@pytest.mark.parametrize("kind", [FasterRCNN, MaskRCNN])
+def test_losses_of_no_proposal_and_no_object_are_zero(kind: type[FasterRCNN]) -> None:
+    head = kind(LEVELS, ["square", "disc"])
+    outputs = head(maps(2), None, (64, 64))
+    outputs = outputs._replace(proposals=[proposals[:0] for proposals in outputs.proposals])
+    none = torch.zeros(0)
+    terms = head.loss(outputs, Boxes(none.view(0, 4), none.long(), none.long(), none.bool(), none, []))
+    assert {name: float(terms[name]) for name in ("class", "box")} == {"class": 0, "box": 0}
+    torch.stack(list(terms.values())).sum().backward()
+    for name, parameter in head.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
