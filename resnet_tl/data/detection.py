@@ -214,11 +214,12 @@ class YoloDetection(DetectionData):
 
 
 class BoxTable(DetectionData):
-    """Boxes in a CSV with the columns path, label, x1, y1, x2, y2 and optionally split, width, height.
+    """Boxes in a CSV with the columns path, label, x1, y1, x2, y2 and optionally split, width, height; OpenImages' CSV.
 
     Args:
-        csv: path of that file.
+        csv: path of that file, or of a folder with one for each split.
         root: folder or zip that its paths are relative to; None: the folder of the CSV.
+        columns: of a file without a header, in their order, as `[path, x1, y1, x2, y2, label]`.
         classes: class names of a checkpoint, which must include the table's; None: the table's own, sorted.
         keep_empty_classes: give the network an output for classes without an object in any split, too.
         options: of `DetectionData`.
@@ -229,12 +230,13 @@ class BoxTable(DetectionData):
         csv: str,
         root: str | None = None,
         *,
+        columns: list[str] | None = None,
         classes: list[str] | None = None,
         keep_empty_classes: bool = False,
         channels: ImageChannels = 3,
         **options: Any,
     ) -> None:
-        found = read_box_table(csv, root, classes, channels, keep_empty=keep_empty_classes)
+        found = read_box_table(csv, root, classes, channels, columns=columns, keep_empty=keep_empty_classes)
         super().__init__(found, channels=channels, **options)
 
 

@@ -6,7 +6,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from resnet_tl.data.sources.tools.export import read_tool_export
 from resnet_tl.data.sources.voc import read_voc_boxes
 from resnet_tl.data.sources.yolo import read_yolo
 from resnet_tl.errors import DataError
+from resnet_tl.structures.records import Code
 
 CLASSES = ["cat", "dog"]
 NAN = float("nan")
@@ -64,20 +65,21 @@ def plain() -> Shots:
     }
 
 
-def coco(root: Path, shots: Shots) -> None:
+def coco(root: Path, shots: Shots, as_id: Callable[[int], int | str] = int) -> None:
     number = 100
     for split, shots_of_split in shots.items():
         images, annotations = [], []
         for i, (name, shot) in enumerate(shots_of_split.items()):
             shot.write(root / "images" / f"{name}.jpg")
             width, height = shot.annotated_size
-            images.append({"id": 7 * i, "file_name": f"{name}.jpg", "width": width, "height": height})
+            images.append({"id": as_id(7 * i), "file_name": f"{name}.jpg", "width": width, "height": height})
             for label, x1, y1, x2, y2 in shot.objects:
                 number += 1
                 code = {"cat": 3, "dog": 90}.get(label, 55)
                 box = [x1, y1, x2 - x1, y2 - y1]
-                annotations.append({"id": number, "image_id": 7 * i, "category_id": code, "bbox": box, "iscrowd": 0})
-        categories = [{"id": 90, "name": "dog"}, {"id": 3, "name": "cat"}]
+                owner = {"id": as_id(number), "image_id": as_id(7 * i), "category_id": as_id(code)}
+                annotations.append({**owner, "bbox": box, "iscrowd": 0})
+        categories = [{"id": as_id(90), "name": "dog"}, {"id": as_id(3), "name": "cat"}]
         document = {"images": images, "annotations": annotations, "categories": categories}
         (root / f"instances_{split}.json").write_text(json.dumps(document))
 
@@ -103,6 +105,19 @@ def voc(root: Path, shots: Shots) -> None:
             (root / "Annotations" / f"{name}.xml").write_text(xml(shot))
 
 
+def coco_text(root: Path, shots: Shots) -> None:
+    coco(root, shots, as_id=str)
+
+
+def voc_folders(root: Path, shots: Shots) -> None:
+    """Without lists: the folders say the split."""
+    for split, images in shots.items():
+        for name, shot in images.items():
+            shot.write(root / split / "JPEGImages" / f"{name}.jpg")
+            (root / split / "Annotations").mkdir(parents=True, exist_ok=True)
+            (root / split / "Annotations" / f"{name}.xml").write_text(xml(shot))
+
+
 def voc_beside(root: Path, shots: Shots) -> None:
     for split, images in shots.items():
         for name, shot in images.items():
@@ -122,14 +137,37 @@ def yolo_splits(root: Path, shots: Shots) -> None:
     _labels(root, shots, "{split}/{folder}/{name}")
 
 
-def _labels(root: Path, shots: Shots, path: str) -> None:
+def yolo_scores(root: Path, shots: Shots) -> None:
+    """As a detector saves what it found; paths as on Windows."""
+    (root / "data.yaml").write_text("path: .\\\ntrain: images\\train\nval: images\\val\nnames: {0: cat, 1: dog}\n")
+    _labels(root, shots, "{folder}/{split}/{name}", extra=" 0.875")
+
+
+def yolo_pose(root: Path, shots: Shots) -> None:
+    (root / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [cat, dog]\nkpt_shape: [2, 3]\n")
+    _labels(root, shots, "{folder}/{split}/{name}", extra=" 0.5 0.5 2 0 0 0")
+
+
+def yolo_darknet(root: Path, shots: Shots) -> None:
+    """As CVAT's YOLO 1.1: lists of images by split, labels next to the images."""
+    (root / "obj.names").write_text("cat\ndog\n")
+    (root / "obj.data").write_text(
+        "classes = 2\ntrain = data/train.txt\nvalid = data/valid.txt\nnames = data/obj.names\n"
+    )
+    for split, file in (("train", "train.txt"), ("val", "valid.txt")):
+        names = [name for name, shot in shots.get(split, {}).items() if shot.file]
+        (root / file).write_text("".join(f"data/obj_{split}_data/{name}.jpg\n" for name in names))
+    _labels(root, shots, "obj_{split}_data/{name}")
+
+
+def _labels(root: Path, shots: Shots, path: str, extra: str = "") -> None:
     for split, images in shots.items():
         for name, shot in images.items():
             shot.write(root / f"{path.format(folder='images', split=split, name=name)}.jpg")
             width, height = shot.size if shot.orientation < 5 else shot.size[::-1]
             lines = [
                 f"{['cat', 'dog', 'cow'].index(label)} {(x1 + x2) / 2 / width} {(y1 + y2) / 2 / height} "
-                f"{(x2 - x1) / width} {(y2 - y1) / height}\n"
+                f"{(x2 - x1) / width} {(y2 - y1) / height}{extra}\n"
                 for label, x1, y1, x2, y2 in shot.objects
             ]
             file = root / f"{path.format(folder='labels', split=split, name=name)}.txt"
@@ -137,31 +175,74 @@ def _labels(root: Path, shots: Shots, path: str) -> None:
             file.write_text("".join(lines))
 
 
-def table(root: Path, shots: Shots) -> None:
+COLUMNS = ["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax", "split"]
+
+
+def table(root: Path, shots: Shots, header: bool = True, fractions: bool = False) -> None:
     with open(root / "boxes.csv", "w", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax", "split"])
+        rows.writerows([COLUMNS] if header else [])
         for split, images in shots.items():
             for name, shot in images.items():
                 shot.write(root / f"{name}.jpg")
+                width, height = shot.annotated_size
+                scale = (width, height, width, height) if fractions else (1, 1, 1, 1)
+                for label, *box in shot.objects or [("",)]:
+                    sides = [side / by for side, by in zip(box, scale, strict=True)] if box else [""] * 4
+                    rows.writerow([f"{name}.jpg", width, height, label, *sides, split])
+
+
+def table_fractions(root: Path, shots: Shots) -> None:
+    table(root, shots, fractions=True)
+
+
+def table_headless(root: Path, shots: Shots) -> None:
+    table(root, shots, header=False)
+
+
+def tables(root: Path, shots: Shots) -> None:
+    """A table next to the images of each split, as Roboflow exports for TensorFlow."""
+    for split, images in shots.items():
+        (root / split).mkdir(parents=True)
+        with open(root / split / "_annotations.csv", "w", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(COLUMNS[:-1])
+            for name, shot in images.items():
+                shot.write(root / split / f"{name}.jpg")
                 for label, *box in shot.objects or [("", "", "", "", "")]:
-                    rows.writerow([f"{name}.jpg", *shot.annotated_size, label, *box, split])
+                    rows.writerow([f"{name}.jpg", *shot.annotated_size, label, *box])
 
 
 Write = Callable[[Path, Shots], None]
 SOURCES: dict[str, tuple[Write, Callable[..., BoxSet]]] = {
     "coco": (coco, lambda root, **how: read_coco(str(root), **how)),
+    "coco text": (coco_text, lambda root, **how: read_coco(str(root), **how)),
     "voc": (voc, lambda root, **how: read_voc_boxes(str(root), **how)),
+    "voc folders": (voc_folders, lambda root, **how: read_voc_boxes(str(root), **how)),
     "voc beside": (voc_beside, lambda root, **how: read_voc_boxes(str(root), **how)),
-    "yolo": (yolo, lambda root, **how: read_yolo(str(root), **how)),
-    "yolo splits": (yolo_splits, lambda root, **how: read_yolo(str(root), **how)),
+    **{
+        write.__name__.replace("_", " "): (write, lambda root, **how: read_yolo(str(root), **how))
+        for write in (yolo, yolo_splits, yolo_scores, yolo_pose, yolo_darknet)
+    },
     **{
         tool: (getattr(tool_exports, tool), lambda root, **how: read_tool_export(str(root), **how))
         for tool in ("labelme", "via", "label_studio", "cvat", "supervisely")
     },
     "table": (table, lambda root, **how: read_box_table(str(root / "boxes.csv"), **how)),
+    "table fractions": (table_fractions, lambda root, **how: read_box_table(str(root / "boxes.csv"), **how)),
+    "table headless": (
+        table_headless, lambda root, **how: read_box_table(str(root / "boxes.csv"), columns=COLUMNS, **how)
+    ),
+    "tables": (tables, lambda root, **how: read_box_table(str(root), **how)),
+}  # fmt: skip
+SAYS_SIZES = [kind for kind in SOURCES if not kind.startswith(("yolo", "via"))]
+CODES: dict[str, list[Code]] = {"coco": [3, 90], "coco text": ["3", "90"]}
+OWN_NOTES = {
+    "yolo scores": "lines that end in a score, read without it",
+    "yolo pose": "objects with keypoints (kpt_shape), read as their boxes alone",
+    "table fractions": "all boxes are between 0 and 1, read as fractions of their images",
 }
-SAYS_SIZES = ("coco", "voc", "voc beside", "table", "labelme", "label_studio", "cvat", "supervisely")
+"""What is said of every set of a form."""
 
 
 ANY_CORNERS = ("labelme", "supervisely")
@@ -175,12 +256,16 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def read(kind: str, tmp_path: Path) -> Callable[..., BoxSet]:
-    """`read(shots)` writes a set and reads it."""
+    """`read(shots)` writes a set and reads it; without the note that every set of its form has."""
 
     def call(shots: Shots, **how: Any) -> BoxSet:
         write, source = SOURCES[kind]
         write(tmp_path, shots)
-        return source(tmp_path, **how)
+        images = source(tmp_path, **how)
+        own = [note for note in images.notes if kind in OWN_NOTES and OWN_NOTES[kind] in note]
+        boxes = any(shot.objects for shots_of_split in shots.values() for shot in shots_of_split.values())
+        assert len(own) == (boxes and kind in OWN_NOTES)
+        return replace(images, notes=[note for note in images.notes if note not in own])
 
     return call
 
@@ -207,7 +292,7 @@ def test_a_clean_set_is_read_without_notes(read: Callable[..., BoxSet], kind: st
     images = read(shots)
     assert images.notes == []
     assert images.classes == CLASSES
-    assert images.codes == ([3, 90] if kind == "coco" else [0, 1])
+    assert images.codes == CODES.get(kind, [0, 1])
     for split, planted in shots.items():
         assert found(images, split) == {name: shot.objects for name, shot in planted.items()}
         listing = images.splits[split]
@@ -291,7 +376,7 @@ def test_every_fault_of_a_set_is_named_at_once(read: Callable[..., BoxSet], kind
     expected = ["lost", "odd", "nan", "cow"] if kind in SAYS_SIZES else ["lost", "nan", "cow"]
     assert f"has {len(expected)} faults:" in first
     assert len(faults) == len(expected)
-    names = {"lost": "lost", "odd": "odd", "nan": "nan", "cow": "category 55" if kind == "coco" else "cow"}
+    names = {"lost": "lost", "odd": "odd", "nan": "nan", "cow": "category 55" if kind in CODES else "cow"}
     for name in expected:
         assert sum(names[name] in fault for fault in faults) == 1
     assert not kind.startswith("yolo") or any("has the class 2" in fault for fault in faults)
@@ -309,7 +394,7 @@ def test_images_in_two_splits_are_noted(read: Callable[..., BoxSet], kind: str) 
 
 
 def test_a_zip_of_a_set_is_read_in_place(read: Callable[..., BoxSet], kind: str, tmp_path: Path) -> None:
-    if kind == "table":
+    if kind.startswith("table"):
         pytest.skip("the CSV lies outside")
     expected = read(plain())
     archive = shutil.make_archive(str(tmp_path / "set"), "zip", tmp_path)
@@ -330,6 +415,6 @@ def test_a_checkpoints_classes_give_the_order_and_must_be_known(read: Callable[.
     images = read(shots, classes=CLASSES[::-1])
     assert images.classes == ["dog", "cat"]
     assert found(images, "val") == {name: shot.objects for name, shot in shots["val"].items()}
-    assert images.codes == {"coco": [90, 3], "yolo": [1, 0], "yolo splits": [1, 0]}.get(kind, [0, 1])
+    assert images.codes == (CODES[kind][::-1] if kind in CODES else [1, 0] if kind.startswith("yolo") else [0, 1])
     with pytest.raises(DataError, match="dog"):
         SOURCES[kind][1](Path(images.splits["train"].root), classes=["cat", "bird"]).usable()

@@ -25,6 +25,8 @@ TOLERANCE = 1.0
 """Pixels by which a box may exceed its image without a note: tools round, and count pixels from 0 or from 1."""
 HUGE = 1e9
 """Larger than any coordinate or area in pixels."""
+FAR = 2.0
+"""Larger numbers cannot be fractions of an image, but pixels."""
 MOST_PIXELS = 2**30
 """Of an annotated image: what decoders read."""
 

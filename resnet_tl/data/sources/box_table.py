@@ -3,43 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import NamedTuple
+import posixpath
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from resnet_tl.data.listings.boxes import BoxSet
-from resnet_tl.data.sources.annotations import BoxListingBuilder, box_set
+from resnet_tl.data.sources.annotations import BoxListingBuilder, annotated_size, box_set
+from resnet_tl.data.sources.box_columns import SIDES, Line, in_fractions, read_box_lines
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.folder import SPLITS
+from resnet_tl.data.sources.forms import box_tables
+from resnet_tl.data.sources.image_finder import ImageFinder
 from resnet_tl.data.sources.orientation import Entry
+from resnet_tl.data.sources.split_files import files_by_split
 from resnet_tl.data.sources.table import key_of, open_root, read_lines
+from resnet_tl.data.sources.tree import walk
 from resnet_tl.errors import DataError, did_you_mean
 from resnet_tl.structures.records import Code
 
-HEADINGS = {
-    "path": ("path", "filename", "file_name", "image"),
-    "label": ("label", "class", "name", "category"),
-    "x1": ("x1", "xmin", "left"),
-    "y1": ("y1", "ymin", "top"),
-    "x2": ("x2", "xmax", "right"),
-    "y2": ("y2", "ymax", "bottom"),
-    "split": ("split",),
-    "width": ("width", "image_width"),
-    "height": ("height", "image_height"),
-}
-"""The names that a column may have; split, width and height are optional."""
-SIDES = ("x1", "y1", "x2", "y2")
-OPTIONAL = ("split", "width", "height")
-
-
-class Line(NamedTuple):
-    """A line of the table: its number, and its cells by column."""
-
-    number: int
-    cells: dict[str, str]
-
-    @property
-    def has_box(self) -> bool:
-        return any(self.cells[side] for side in (*SIDES, "label"))
+Lines: TypeAlias = dict[str, dict[str, list[Line]]]
+"""By split and key of the image."""
 
 
 def read_box_table(
@@ -48,104 +31,155 @@ def read_box_table(
     classes: Sequence[str] | None = None,
     channels: int = 3,
     *,
+    columns: Sequence[str] | None = None,
     keep_empty: bool = False,
 ) -> BoxSet:
     """Reads a CSV (UTF-8, separated by comma, semicolon or tab) with the columns path, label, x1, y1, x2, y2 and
-    optionally split, width and height of the image; see `HEADINGS` for other names.
+    optionally split, width and height of the image; see `HEADINGS` for other names, those of OpenImages among them.
 
     Corners are in pixels from the upper left of the image, on pixel edges: a box around all of it is 0, 0, width,
-    height. A line with only a path is an image without objects.
+    height. They are fractions where all of them are between 0 and 1. A line with only a path is an image without
+    objects. An image that does not lie at its path is searched by the path's end, or by its name without ending.
 
     Args:
-        table: path of that file.
+        table: path of that file, or of a folder with a CSV for each split, whose name or folder contains the split's.
         root: folder or zip that its paths are relative to; None: the folder of the CSV.
         classes: class names of a checkpoint, which must include the table's; None: the labels of the training images,
-            sorted.
+            sorted. OpenImages' ids are named by a `*class-descriptions*.csv` next to the table.
         channels: of the images.
+        columns: of a CSV without a header, in their order.
         keep_empty: keep classes without an object in any split; see `box_set`.
 
     Raises:
         DataError: the set cannot be read at all; other faults are in its `faults`.
     """
     table = os.path.expanduser(table)
-    lines = _lines(table)
-    folder = os.path.expanduser(root) if root is not None else os.path.dirname(table) or "."
-    folder, exists = open_root(folder)
-    findings = Findings(folder, table)
-    by_split: dict[str, dict[str, list[Line]]] = {}
-    for line in lines:
-        key, split = key_of(folder, line.cells["path"]), line.cells["split"].lower() or "train"
-        if not line.cells["path"]:
-            findings.faults.append(f"{table}: line {line.number} has no path")
-        elif split not in SPLITS:
-            findings.faults.append(f"{table}: line {line.number} has the split {split!r}; expected train, val or test")
-        elif not exists(key):
-            findings.faults.append(f"{table}: line {line.number} lists {key}, which does not exist below {folder}")
-        else:
-            by_split.setdefault(SPLITS[split], {}).setdefault(key, []).append(line)
+    tables = _tables(table)
+    folder = table if os.path.isdir(table) else os.path.dirname(table) or "."
+    root = os.path.expanduser(root) if root is not None else folder
+    findings = Findings(root, table)
+    images = _Images(root)
+    by_split: Lines = {}
+    for split, file in tables.items():
+        lines = read_box_lines(file, columns)
+        base = os.path.relpath(os.path.dirname(file) or ".", root) if root == folder else ""
+        _by_image(lines, split, "" if base == "." else base, images, by_split, findings)
+    every = [line for found in by_split.values() for lines in found.values() for line in lines]
+    fractions = in_fractions(every)
+    if fractions:
+        findings.notes.append(f"{table}: all boxes are between 0 and 1, read as fractions of their images")
+    _name_classes(every, folder, findings)
     names = list(classes) if classes is not None else _classes(by_split)
     builders = {}
-    for split, images in sorted(by_split.items()):
-        entries = [Entry(key, _size(table, lines, findings), f"{table}: {key}") for key, lines in images.items()]
+    for split, found in sorted(by_split.items()):
+        entries = [Entry(key, _size(lines, findings), f"{table}: {key}") for key, lines in found.items()]
         builders[split] = BoxListingBuilder(entries, names, channels, findings)
-        for row, lines in enumerate(images.values()):
-            _add(builders[split], row, [line for line in lines if line.has_box], findings)
+        for row, lines in enumerate(found.values()):
+            _add(builders[split], row, [line for line in lines if line.has_box], fractions, findings)
     codes: list[Code] = [*range(len(names))]
     return box_set(findings, builders, names, codes, known=classes, keep_empty=keep_empty)
 
 
-def _add(builder: BoxListingBuilder, row: int, lines: list[Line], findings: Findings) -> None:
+class _Images:
+    """Finds images below a root, which is listed only where one does not lie where its path says."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.tree_root, self.exists = open_root(root)
+        self.finder: ImageFinder | None = None
+
+    def find(self, path: str, base: str) -> str | None:
+        """Returns the key of an image in a table in the folder `base`. Raises ValueError where several fit."""
+        for key in (key_of(self.root, path), posixpath.join(base, path)):
+            if self.exists(key):
+                return key
+        if self.finder is None:
+            self.finder = ImageFinder(walk(self.root))
+        return self.finder.find(path, base)
+
+
+def _tables(table: str) -> dict[str, str]:
+    """Returns the CSV of each split; a single file is `train`, where it has no column that says otherwise."""
+    if not os.path.isdir(table):
+        return {"train": table}
+    tree = walk(table)
+    files = box_tables(tree)
+    if not files:
+        raise DataError(f"{table} holds no CSV with columns of boxes; expected one for each split")
+    return {split: f"{table}/{file}" for split, file in files_by_split(table, files, "data.csv").items()}
+
+
+def _by_image(
+    lines: Sequence[Line], split: str, base: str, images: _Images, by_split: Lines, findings: Findings
+) -> None:
+    """Adds lines to those of their split and image; `split` is that of lines that have none."""
+    keys: dict[str, str | None] = {}
+    for line in lines:
+        path, own = line.cells["path"], line.cells["split"].lower() or split
+        if not path:
+            findings.faults.append(f"{line.place} has no path")
+        elif own not in SPLITS:
+            findings.faults.append(f"{line.place} has the split {own!r}; expected train, val or test")
+        else:
+            try:
+                key = keys[path] = keys[path] if path in keys else images.find(path, base)
+            except ValueError as error:
+                findings.faults.append(f"{line.place}: its image {error}")
+                continue
+            if key is None:
+                findings.faults.append(f"{line.place} lists {path}, which does not exist below {images.root}")
+            else:
+                by_split.setdefault(SPLITS[own], {}).setdefault(key, []).append(line)
+
+
+def _add(builder: BoxListingBuilder, row: int, lines: list[Line], fractions: bool, findings: Findings) -> None:
     index = {name: i for i, name in enumerate(builder.classes)}
-    findings.images.update({f"{findings.name}: line {line.number}": builder.entries[row].key for line in lines})
-    for number, cells in lines:
+    height, width = builder.file_size(row) if fractions else (1, 1)
+    for place, cells in lines:
         label = cells["label"]
         try:
-            box = [float(cells[side]) for side in SIDES]
+            x1, y1, x2, y2 = (float(cells[side]) for side in SIDES)
         except ValueError:
             sides = ", ".join(cells[side] for side in SIDES)
-            findings.faults.append(f"{findings.name}: line {number} has the box {sides}; expected four numbers")
+            findings.faults.append(f"{place} has the box {sides}; expected four numbers")
             continue
         if label not in index:
-            near = did_you_mean(label, index)
-            findings.faults.append(
-                f"{findings.name}: line {number} has the label {label!r}, which is not a class{near}"
-            )
-        builder.add(row, index.get(label), box, f"line {number}")
+            findings.faults.append(f"{place} has the label {label!r}, which is not a class{did_you_mean(label, index)}")
+        box = [x1 * width, y1 * height, x2 * width, y2 * height]
+        number = place.rpartition(": ")[2]
+        builder.add(row, index.get(label), box, number, crowd=cells["crowd"] == "1")
 
 
-def _lines(table: str) -> list[Line]:
-    header, lines = read_lines(table)
-    places = {}
-    for column, headings in HEADINGS.items():
-        heading = next((name for name in headings if name in header), None)
-        if heading is None and column not in OPTIONAL:
-            raise DataError(
-                f"{table} has no column {column!r}{did_you_mean(column, header)} (columns: {', '.join(header)}; "
-                f"expected path, label, x1, y1, x2, y2 or names as {', '.join(headings[1:])})"
-            )
-        places[column] = None if heading is None else header.index(heading)
-    return [
-        Line(number, {column: "" if at is None else cells[at] for column, at in places.items()})
-        for number, cells in lines
-    ]
+def _name_classes(lines: Sequence[Line], folder: str, findings: Findings) -> None:
+    """Replaces OpenImages' ids of classes (`/m/0cat`) by their names, where a file describes them."""
+    if not any(line.cells["label"].startswith("/m/") for line in lines):
+        return
+    files = sorted(file for file in os.listdir(folder) if "class-descriptions" in file and file.endswith(".csv"))
+    if not files:
+        findings.notes.append(
+            f"{findings.name}: the classes are OpenImages' ids; class-descriptions-boxable.csv next to it gives names"
+        )
+        return
+    _, rows = read_lines(os.path.join(folder, files[0]), ("id", "name"))
+    names: Mapping[str, str] = {number: name for _, (number, name) in rows}
+    for line in lines:
+        line.cells["label"] = names.get(line.cells["label"], line.cells["label"])
 
 
-def _size(table: str, lines: list[Line], findings: Findings) -> tuple[int, int] | None:
+def _size(lines: list[Line], findings: Findings) -> tuple[int, int] | None:
     """Returns (h, w) of an image as its lines give it; None where they do not."""
-    cells = {(line.cells["height"], line.cells["width"]) for line in lines} - {("", "")}
-    if not cells:
-        return None
     try:
-        sizes = {(int(float(height)), int(float(width))) for height, width in cells}
-    except (ValueError, OverflowError):
-        sizes = set()
-    if len(sizes) != 1:
-        findings.faults.append(f"{table}: line {lines[0].number} and others of its image give no size, or several")
+        sizes = {annotated_size(line.cells["height"], line.cells["width"]) for line in lines} - {None}
+    except ValueError as error:
+        findings.faults.append(f"{lines[0].place} or another of its image {error}")
         return None
-    return sizes.pop()
+    if len(sizes) > 1:
+        findings.faults.append(f"{lines[0].place} and others of its image give no size, or several")
+        return None
+    return sizes.pop() if sizes else None
 
 
-def _classes(by_split: dict[str, dict[str, list[Line]]]) -> list[str]:
+def _classes(by_split: Lines) -> list[str]:
     first = "train" if "train" in by_split else next(iter(by_split), "")
     images = by_split.get(first, {}).values()
     return sorted({line.cells["label"] for lines in images for line in lines if line.cells["label"]})

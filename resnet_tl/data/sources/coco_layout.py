@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Sequence
 from typing import Any
 
-from resnet_tl.data.sources.folder import SPLITS
 from resnet_tl.data.sources.forms import other_reader
+from resnet_tl.data.sources.split_files import files_by_split, split_named
 from resnet_tl.data.sources.tree import Tree
 from resnet_tl.errors import DataError
 
@@ -29,30 +28,7 @@ def annotation_files(tree: Tree) -> dict[str, str]:
             f"{tree.root} holds no .json; expected COCO's annotations, as instances_train.json"
             f"{other_reader(tree, 'CocoDetection')}"
         )
-    found: dict[str, str] = {}
-    for file in chosen:
-        split = _split_in(file)
-        if split is None and len(chosen) == 1:
-            split = "train"
-        if split in found:
-            raise DataError(
-                f"{tree.root} has two files for the split {split}, {found[split]} and {file}; "
-                f"list one per split in data.annotations, as {{train: {file}}}"
-            )
-        if split is not None:
-            found[split] = file
-    if not found:
-        raise DataError(
-            f"{tree.root}: no file name contains a split ({', '.join(chosen[:5])}); list each split's file in "
-            f"data.annotations, as {{train: {chosen[0]}}}"
-        )
-    return found
-
-
-def _split_in(file: str) -> str | None:
-    """Returns the split in a path, as in `annotations/instances_val2017.json` or `valid/_annotations.coco.json`."""
-    words = re.findall("[a-z]+", file.lower())
-    return next((SPLITS[word] for word in reversed(words) if word in SPLITS), None)
+    return files_by_split(tree.root, chosen, "data.annotations")
 
 
 def image_folder(tree: Tree, split: str, file: str, images: Sequence[dict[str, Any]]) -> str:
@@ -62,7 +38,7 @@ def image_folder(tree: Tree, split: str, file: str, images: Sequence[dict[str, A
 
     def rank(folder: str) -> tuple[int, bool, bool, int]:
         found = sum(joined(folder, name) in there for name in names)
-        return found, folder == posixpath.dirname(file), _split_in(folder) == split, -folder.count("/")
+        return found, folder == posixpath.dirname(file), split_named(folder) == split, -folder.count("/")
 
     return max(["", *sorted(tree.folders)], key=rank)
 

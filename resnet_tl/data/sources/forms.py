@@ -97,9 +97,10 @@ def _forms(tree: Tree) -> Iterator[Form]:
     yield from _mask_forms(tree)
     yield from _voc_forms(tree)
     yield from _yolo_forms(tree)
+    yield from _box_table_forms(tree)
     for file in sorted(tree.files):
         if file.lower().endswith(".csv") and "/" not in file and "classes" not in file:
-            yield from _table_forms(f"{tree.root}/{file}")
+            yield from _label_table_forms(f"{tree.root}/{file}")
     if folders := _class_folders(tree):
         few = ", ".join(folders[:3]) + (", ..." if len(folders) > 3 else "")
         yield Form("classification", "ImageFolder", f"images in folders named {few}")
@@ -161,16 +162,47 @@ def _yolo_forms(tree: Tree) -> Iterator[Form]:
             return
 
 
+def box_tables(tree: Tree) -> list[str]:
+    """Returns the CSVs of boxes in a folder, sorted."""
+    tables = sorted(file for file in tree.files if file.lower().endswith(".csv"))[:PROBED]
+    return [file for file in tables if _box_columns(f"{tree.root}/{file}")]
+
+
+def _box_table_forms(tree: Tree) -> Iterator[Form]:
+    tables = box_tables(tree)
+    if len(tables) == 1:
+        yield from _table_forms(f"{tree.root}/{tables[0]}")
+    elif tables:
+        yield Form("detection", "BoxTable", f"{tables[0]} and other CSVs have columns of boxes", tree.root)
+
+
 def _table_forms(path: str) -> Iterator[Form]:
-    try:
-        header = next(csv.reader(read_bytes(path, 4096).decode("utf-8-sig").splitlines()), [])
-    except (UnicodeDecodeError, csv.Error):
-        return
-    names = {name.strip().lower() for name in header}
-    if {"x1", "y1", "x2", "y2"} <= names or {"xmin", "ymin", "xmax", "ymax"} <= names:
-        yield Form("detection", "BoxTable", f"{os.path.basename(path)} has columns of boxes", path)
-    elif {"path", "label"} <= names:
+    if why := _box_columns(path):
+        yield Form("detection", "BoxTable", f"{os.path.basename(path)} has {why}", path)
+    else:
+        yield from _label_table_forms(path)
+
+
+def _label_table_forms(path: str) -> Iterator[Form]:
+    if {"path", "label"} <= {name.lower() for name in _first_line(path)}:
         yield Form("classification", "ImageTable", f"{os.path.basename(path)} has the columns path and label", path)
+
+
+def _box_columns(path: str) -> str:
+    """Returns what shows that a CSV holds boxes: its header, or a first line of a path and a box; "" for none."""
+    cells = _first_line(path)
+    names = {name.lower() for name in cells}
+    if {"x1", "y1", "x2", "y2"} <= names or {"xmin", "ymin", "xmax", "ymax"} <= names:
+        return "columns of boxes"
+    return "lines of a path and a box" if sum(map(_is_number, cells)) == 4 and any(map(is_image, cells)) else ""
+
+
+def _first_line(path: str) -> list[str]:
+    try:
+        lines = read_bytes(path, 4096).decode("utf-8-sig", errors="replace").splitlines()
+        return [cell.strip() for cell in next(csv.reader(lines[:1], delimiter=max(",;\t", key=lines[0].count)), [])]
+    except (DataError, IndexError, csv.Error):
+        return []
 
 
 def _class_folders(tree: Tree) -> list[str]:

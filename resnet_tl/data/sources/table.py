@@ -74,8 +74,10 @@ class _Row(NamedTuple):
     split: str
 
 
-def read_lines(table: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def read_lines(table: str, header: Sequence[str] | None = None) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Returns the header of a CSV, and the number and cells of each line that is not empty, as many as in the header.
+
+    header: of a file without one; None: its first line.
 
     Raises:
         DataError: the file is missing, not a CSV in UTF-8, without lines, or has a line of another number of cells.
@@ -84,11 +86,15 @@ def read_lines(table: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
         raise missing(table)
     try:
         with open(table, newline="", encoding="utf-8-sig") as file:
-            header = file.readline()
-            delimiter = max(",;\t", key=header.count)
-            headings = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
+            first = file.readline()
+            delimiter = max(",;\t", key=first.count)
+            if header is None:
+                headings, skipped = [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])], 1
+            else:
+                headings, skipped = list(header), 0
+                file.seek(0)
             reader = csv.reader(file, delimiter=delimiter)
-            lines = [(reader.line_num + 1, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
+            lines = [(reader.line_num + skipped, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
     except UnicodeDecodeError as error:
         raise DataError(f"{table} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
     except (IsADirectoryError, PermissionError, csv.Error) as error:

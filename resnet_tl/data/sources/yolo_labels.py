@@ -9,14 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from resnet_tl.data.sources.annotations import BoxListingBuilder
+from resnet_tl.data.sources.annotations import FAR, BoxListingBuilder
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.text_files import read_text
 from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import Polygon, area
-
-FAR = 2.0
-"""Larger numbers cannot be fractions of an image, but pixels."""
 
 
 class Extras(NamedTuple):

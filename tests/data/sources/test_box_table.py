@@ -83,3 +83,64 @@ def test_every_faulty_line_is_named(images: Path) -> None:
 def test_a_faulty_table_is_one_sentence(images: Path, text: str, complaint: str) -> None:
     with pytest.raises(DataError, match=complaint):
         read_box_table(write(images, text)).usable()
+
+
+def test_boxes_in_fractions_are_noted(images: Path) -> None:
+    table = write(images, "path,label,x1,y1,x2,y2\na.png,dog,0.25,0.2,0.5,0.4\n")
+    found = read_box_table(table).usable()
+    assert found.splits["train"].objects(0).boxes.tolist() == [[3, 2, 6, 4]]
+    assert found.notes == [f"{table}: all boxes are between 0 and 1, read as fractions of their images"]
+
+
+def test_a_size_that_is_unknown_is_the_files(images: Path) -> None:
+    table = write(images, "path,label,x1,y1,x2,y2,width,height\na.png,dog,1,2,3,4,-1,0\nb.png,dog,1,2,3,4,wide,10\n")
+    with pytest.raises(DataError, match=r"has 1 fault:\n.*line 3 .* has the size wide x 10; expected whole numbers"):
+        read_box_table(table).usable()
+
+
+def test_openimages(tmp_path: Path) -> None:
+    """A CSV for each split, images by their ids, and a file that describes the classes."""
+    for split in ("train", "validation"):
+        (tmp_path / split).mkdir()
+        Image.new("RGB", (20, 10)).save(tmp_path / split / f"{split}01.jpg")
+        (tmp_path / f"{split}-annotations-bbox.csv").write_text(
+            "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside\n"
+            f"{split}01,xclick,/m/01yrx,1,0.1,0.5,0.2,0.8,0,0,0,0,0\n"
+            f"{split}01,xclick,/m/0bt9lr,1,0,1,0,1,0,0,1,0,0\n"
+        )
+    unnamed = read_box_table(str(tmp_path)).usable()
+    assert unnamed.classes == ["/m/01yrx", "/m/0bt9lr"]
+    assert "ids; class-descriptions-boxable.csv next to it gives names" in "".join(unnamed.notes)
+    (tmp_path / "class-descriptions-boxable.csv").write_text("/m/01yrx,Cat\n/m/0bt9lr,Dog\n/m/0k4j,Car\n")
+    found = read_box_table(str(tmp_path)).usable()
+    assert found.classes == ["Cat", "Dog"]
+    assert {split: listing.keys() for split, listing in found.splits.items()} == {
+        "train": ["train/train01.jpg"],
+        "val": ["validation/validation01.jpg"],
+    }
+    objects = found.splits["val"].objects(0)
+    assert objects.boxes.tolist() == [[2, 2, 10, 8], [0, 0, 20, 10]]
+    assert objects.crowd.tolist() == [False, True]
+
+
+def test_a_folder_with_a_table_and_images_for_each_split(tmp_path: Path) -> None:
+    for split in ("train", "valid"):
+        (tmp_path / split).mkdir()
+        Image.new("RGB", (20, 10)).save(tmp_path / split / "a.jpg")
+        text = "filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,20,10,cat,1,2,3,4\n"
+        (tmp_path / split / "_annotations.csv").write_text(text)
+    found = read_box_table(str(tmp_path)).usable()
+    assert {split: listing.keys() for split, listing in found.splits.items()} == {
+        "train": ["train/a.jpg"],
+        "val": ["valid/a.jpg"],
+    }
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no CSV with columns of boxes; expected one for each split"):
+        read_box_table(str(tmp_path / "empty"))
+
+
+def test_an_image_is_searched_where_it_does_not_lie_at_its_path(images: Path) -> None:
+    (images / "photos").mkdir()
+    (images / "a.png").rename(images / "photos" / "c.png")
+    found = read_box_table(write(images, "path,label,x1,y1,x2,y2\nC:\\me\\c.png,dog,1,2,3,4\nb.png,dog,1,2,3,4\n"))
+    assert found.usable().splits["train"].keys() == ["photos/c.png", "b.png"]

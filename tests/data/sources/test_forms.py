@@ -46,6 +46,13 @@ def write(root: Path, form: str) -> Path:
         (root / "x.json").write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
     elif form == "boxes":
         (root / "boxes.csv").write_text("filename,class,xmin,ymin,xmax,ymax\n")
+    elif form == "headless":
+        (root / "boxes.csv").write_text("a.jpg,1,2,3,4,cat\n")
+    elif form == "tables":
+        for split in ("train", "val"):
+            (root / f"{split}_labels.csv").write_text("filename,class,xmin,ymin,xmax,ymax\n")
+    elif form == "openimages":
+        (root / "boxes.csv").write_text("ImageID,LabelName,XMin,XMax,YMin,YMax\n")
     elif form == "table":
         (root / "labels.csv").write_text("path,label\na.jpg,cat\n")
     return root
@@ -61,6 +68,9 @@ def write(root: Path, form: str) -> Path:
         ("labelme", "ToolDetection"),
         ("coco", "CocoDetection"),
         ("boxes", "BoxTable"),
+        ("headless", "BoxTable"),
+        ("tables", "BoxTable"),
+        ("openimages", "BoxTable"),
         ("table", "ImageTable"),
     ],
 )

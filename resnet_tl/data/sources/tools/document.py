@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import posixpath
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.tools.shapes import Shape
-from resnet_tl.data.sources.tree import Tree, is_image
+from resnet_tl.data.sources.tree import Tree
 from resnet_tl.errors import DataError
 
 Made = tuple[str, Shape] | None
@@ -79,35 +78,6 @@ class Reading:
         except (ValueError, RecursionError) as error:
             self.findings.faults.append(f"{path}: not valid JSON ({_line(error)})")
         return None
-
-
-class ImageFinder:
-    """Images below a root by the names that tools give them: paths of another machine, or bare file names."""
-
-    def __init__(self, tree: Tree) -> None:
-        self._keys = {file for file in tree.files if is_image(file)}
-        self._by_name: dict[str, list[str]] = defaultdict(list)
-        for key in sorted(self._keys):
-            self._by_name[posixpath.basename(key)].append(key)
-
-    def find(self, name: str, folder: str) -> str | None:
-        """The key of the image called `name` in a document in `folder`, below the root; None: there is none.
-
-        Raises:
-            ValueError: several images fit equally well.
-        """
-        parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
-        relative = posixpath.normpath(posixpath.join(folder, *parts)) if parts else ""
-        for candidate in (relative, *("/".join(parts[start:]) for start in range(len(parts)))):
-            if candidate in self._keys:
-                return candidate
-        same_name = self._by_name.get(parts[-1], []) if parts else []
-        if len(same_name) > 1:
-            raise ValueError(f"{name} may be {same_name[0]} or {same_name[1]}")
-        return same_name[0] if same_name else None
-
-    def unused(self, used: set[str]) -> list[str]:
-        return sorted(self._keys - used)
 
 
 def json_files(tree: Tree) -> Iterator[str]:

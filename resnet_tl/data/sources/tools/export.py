@@ -6,12 +6,12 @@ import posixpath
 from collections.abc import Iterable, Sequence
 
 from resnet_tl.data.listings.boxes import BoxSet
-from resnet_tl.data.sources.annotations import BoxListingBuilder, box_set
+from resnet_tl.data.sources.annotations import BoxListingBuilder, box_set, split_in
 from resnet_tl.data.sources.findings import Findings
-from resnet_tl.data.sources.folder import SPLITS
+from resnet_tl.data.sources.image_finder import ImageFinder
 from resnet_tl.data.sources.orientation import Entry
 from resnet_tl.data.sources.tools import cvat
-from resnet_tl.data.sources.tools.document import Document, ImageFinder, Reading, json_files
+from resnet_tl.data.sources.tools.document import Document, Reading, json_files
 from resnet_tl.data.sources.tools.tool import TOOLS, ToolName, is_supervisely, tool_of_json
 from resnet_tl.data.sources.tree import Tree, walk
 from resnet_tl.errors import DataError, did_you_mean
@@ -100,15 +100,10 @@ def _by_split(reading: Reading) -> dict[str, dict[str, Document]]:
             faults.append(f"{document.source}: its image {key} is annotated twice, also in {placed[key].source}")
         else:
             placed[key] = document
-            by_split.setdefault(document.split or _split_in(key), {})[key] = document
+            by_split.setdefault(document.split or split_in(key), {})[key] = document
     unused = finder.unused(set(placed))
     reading.findings.note("images without annotations, skipped", unused, "missing partner", "has no annotations")
     return by_split
-
-
-def _split_in(key: str) -> str:
-    words = [SPLITS[part.lower()] for part in posixpath.dirname(key).split("/") if part.lower() in SPLITS]
-    return words[0] if words else "train"
 
 
 def _labels(by_split: dict[str, dict[str, Document]]) -> list[str]:

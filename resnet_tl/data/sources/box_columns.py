@@ -1,0 +1,82 @@
+"""The columns of a CSV of boxes: which they are, by their headings or as listed, and what a line has in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from resnet_tl.data.sources.annotations import FAR
+from resnet_tl.data.sources.table import read_lines
+from resnet_tl.errors import DataError, did_you_mean
+
+HEADINGS = {
+    "path": ("path", "filename", "file_name", "image", "imageid", "image_id"),
+    "label": ("label", "class", "name", "category", "labelname", "class_name"),
+    "x1": ("x1", "xmin", "left", "x_min"),
+    "y1": ("y1", "ymin", "top", "y_min"),
+    "x2": ("x2", "xmax", "right", "x_max"),
+    "y2": ("y2", "ymax", "bottom", "y_max"),
+    "split": ("split",),
+    "width": ("width", "image_width"),
+    "height": ("height", "image_height"),
+    "crowd": ("isgroupof", "iscrowd"),
+}
+"""The names that a column may have, in letters of any size."""
+SIDES = ("x1", "y1", "x2", "y2")
+OPTIONAL = ("split", "width", "height", "crowd")
+
+
+class Line(NamedTuple):
+    """A line of a table. place: its file and number, for messages. cells: by column."""
+
+    place: str
+    cells: dict[str, str]
+
+    @property
+    def has_box(self) -> bool:
+        return any(self.cells[side] for side in (*SIDES, "label"))
+
+
+def read_box_lines(table: str, columns: Sequence[str] | None = None) -> list[Line]:
+    """Returns the lines of a CSV.
+
+    columns: of a file without a header, in their order.
+
+    Raises:
+        DataError: it cannot be read, or lacks a column.
+    """
+    header, lines = read_lines(table, columns)
+    lowered = [name.lower() for name in header]
+    places = {}
+    for column, headings in HEADINGS.items():
+        heading = next((name for name in headings if name in lowered), None)
+        if heading is None and column not in OPTIONAL:
+            if columns is None and sum(map(_is_number, header)) >= len(SIDES):
+                raise DataError(
+                    f"{table} has no header; list its columns in data.columns, as [path, x1, y1, x2, y2, label] "
+                    f"(its first line: {', '.join(header)})"
+                )
+            raise DataError(
+                f"{table} has no column {column!r}{did_you_mean(column, header)} (columns: {', '.join(header)}; "
+                f"expected path, label, x1, y1, x2, y2 or names as {', '.join(headings[1:])})"
+            )
+        places[column] = None if heading is None else lowered.index(heading)
+    return [
+        Line(f"{table}: line {number}", {column: "" if at is None else cells[at] for column, at in places.items()})
+        for number, cells in lines
+    ]
+
+
+def in_fractions(lines: Sequence[Line]) -> bool:
+    """Whether the boxes of a whole set are in fractions of the images: in pixels, all would be in the same corner."""
+    cells = (line.cells[side] for line in lines for side in SIDES)
+    numbers = [float(cell) for cell in cells if _is_number(cell)]
+    return bool(numbers) and not any(abs(number) > FAR for number in numbers)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

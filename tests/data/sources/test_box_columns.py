@@ -1,0 +1,57 @@
+"""The columns of a CSV of boxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from resnet_tl.data.sources.box_columns import Line, in_fractions, read_box_lines
+from resnet_tl.errors import DataError
+
+
+def write(folder: Path, text: str) -> str:
+    (folder / "set.csv").write_text(text)
+    return str(folder / "set.csv")
+
+
+def test_headings_in_letters_of_any_size(tmp_path: Path) -> None:
+    table = write(tmp_path, "ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf\nx,cat,0.1,0.2,0.3,0.4,1\n")
+    (line,) = read_box_lines(table)
+    assert line.place == f"{table}: line 2"
+    expected = {"path": "x", "label": "cat", "x1": "0.1", "y1": "0.3", "x2": "0.2", "y2": "0.4", "crowd": "1"}
+    assert line.cells == {**expected, "split": "", "width": "", "height": ""}
+
+
+def test_a_file_without_a_header_needs_its_columns(tmp_path: Path) -> None:
+    table = write(tmp_path, "a.png,1,2,3,4,dog\nb.png,1,2,3,4,dog\n")
+    with pytest.raises(
+        DataError, match=r"has no header; list its columns in data\.columns, as \[path, x1, y1, x2, y2, l"
+    ):
+        read_box_lines(table)
+    line, _ = read_box_lines(table, ["path", "x1", "y1", "x2", "y2", "class"])
+    assert (line.place, line.cells["path"], line.cells["y2"], line.cells["label"]) == (
+        f"{table}: line 1",
+        "a.png",
+        "4",
+        "dog",
+    )
+    with pytest.raises(DataError, match=r"set\.csv has no column 'y2'; did you mean 'y1'\?"):
+        read_box_lines(table, ["path", "x1", "y1", "x2", "no", "class"])
+    with pytest.raises(DataError, match=r"set\.csv line 1 has 6 cells; expected 2 \(path, label\)"):
+        read_box_lines(table, ["path", "label"])
+
+
+@pytest.mark.parametrize(
+    ("boxes", "fractions"),
+    [
+        (["0 0 1 1", "0.1 0.1 1.02 0.6"], True),
+        (["0 0 1 1", "0 0 30 20"], False),
+        (["nan 0 1 1"], True),
+        (["one 0 1 1", "   "], True),
+        (["   "], False),
+    ],
+)
+def test_boxes_in_fractions_are_told_from_pixels_by_all_of_them(boxes: list[str], fractions: bool) -> None:
+    lines = [Line("line", dict(zip(("x1", "y1", "x2", "y2"), box.split(" "), strict=True))) for box in boxes]
+    assert in_fractions(lines) == fractions
