@@ -28,6 +28,7 @@ from resnet_tl.data.loading.image_loader import ImageLoader
 from resnet_tl.data.loading.samplers import EvaluationSampler, TrainSampler
 from resnet_tl.data.loading.shared_memory import SharedMemoryCollate
 from resnet_tl.data.loading.train_loader import TrainLoader
+from resnet_tl.data.loading.unreadable import all_unreadable
 from resnet_tl.data.loading.worker import init_worker
 from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.lightning_internals import replaces_samplers
@@ -253,7 +254,13 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
             generator=torch.Generator().manual_seed(self.seed),
         )
         loader.cached_features = partial(self.cached_features, split)
+        loader.all_of_its_kind = self._all_unreadable
         return loader
+
+    def _all_unreadable(self, first: DataError) -> DataError:
+        """Returns an error about all images of all splits that cannot be read, in place of that about the first."""
+        datasets = [self._dataset(listing, False, "error") for listing in self.listings.values()]
+        return all_unreadable(self.root, datasets, first)
 
     def _split_notes(self, source_splits: Mapping[str, ListingT]) -> list[str]:
         """Returns notes about the size and origin of each split, absent splits and missing classes."""

@@ -95,7 +95,7 @@ class ImageDataset(Dataset[Item], ABC, Generic[SamplesT]):
 
     def failures(self) -> list[str]:
         """Returns one sentence for each image that could not be decoded so far, in this process or its workers."""
-        return [reason for index in self._failed.nonzero().flatten().tolist() if (reason := self._reason(index))]
+        return [reason for index in self._failed.nonzero().flatten().tolist() if (reason := self.reason(index))]
 
     def _augmentation_seed(self, draw: Draw, key: str) -> Seed:
         return self.seed, draw.epoch, hash64(key), draw.repeat
@@ -121,7 +121,7 @@ class ImageDataset(Dataset[Item], ABC, Generic[SamplesT]):
             yield from range(index + 1, len(self))
             yield from range(index)
 
-    def _reason(self, index: int) -> str | None:
+    def reason(self, index: int) -> str | None:
         """Reads a sample that has failed again; returns the error, or None if it can be read by now."""
         try:
             self._read(index)

@@ -41,6 +41,11 @@ def raise_or_keep(root: str, faults: Mapping[str, str]) -> None:
 def raise_if_any(root: str, faults: Sequence[str]) -> None:
     """Raises DataError with the number of faults and the first `LISTED` of them, if there are any."""
     if faults:
-        more = f"\n  and {len(faults) - LISTED} more" if len(faults) > LISTED else ""
-        listed = "".join(f"\n  {fault}" for fault in faults[:LISTED])
-        raise DataError(f"{root} has {len(faults)} fault{'s' if len(faults) > 1 else ''}:{listed}{more}")
+        raise DataError(with_faults(root, faults))
+
+
+def with_faults(root: str, faults: Sequence[str], repair: str = "") -> str:
+    """Returns the number of faults, the repair that all have in common, and the first `LISTED` of them, one a line."""
+    more = f"\n  and {len(faults) - LISTED} more" if len(faults) > LISTED else ""
+    listed = "".join(f"\n  {fault}" for fault in faults[:LISTED])
+    return f"{root} has {len(faults)} fault{'s' if len(faults) > 1 else ''}{repair}:{listed}{more}"

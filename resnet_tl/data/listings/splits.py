@@ -51,7 +51,10 @@ def split_listings(
             f"and a fold from 0 to folds - 1"
         )
     if not in_val.any():
-        raise DataError(f"{pool.root} has too few images to validate on some of them ({len(pool)})")
+        raise DataError(
+            f"{pool.root} has too few images to validate on some of them ({len(pool)}, and no class has two): add "
+            "images, or a split of your own, train/ and val/"
+        )
     # A listing's join and select return listings of its own class.
     train, val = (cast(ListingT, pool.select(np.flatnonzero(chosen))) for chosen in (~in_val, in_val))
     splits = {**source_splits, "train": train, "val": val}

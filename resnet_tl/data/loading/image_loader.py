@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from torch.utils.data import DataLoader
 
 from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset
+from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Batch
 
 
@@ -17,12 +18,17 @@ class ImageLoader(DataLoader[Batch]):
     """
 
     cached_features: Callable[[], CachedFeatures | None] = staticmethod(lambda: None)
+    all_of_its_kind: Callable[[DataError], DataError] = staticmethod(lambda error: error)
+    """Returns what to raise for an image that cannot be read."""
     dataset: ImageDataset  # type: ignore[assignment]
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         features = self.cached_features()  # looked up with the first batch, when the epoch has begun
         if features is None:
-            yield from super().__iter__()
+            try:
+                yield from super().__iter__()
+            except DataError as error:
+                raise self.all_of_its_kind(error) from error
             return
         assert self.batch_sampler is not None, "loaders have a batch_size"
         for draws in self.batch_sampler:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
@@ -17,7 +18,8 @@ def read_folder(root: str, classes: Sequence[str] | None = None) -> ClassSet:
     """Lists `root/<class>/...` or `root/{train,val,test}/<class>/...`; `root` is a folder or a zip of one.
 
     Classes are sorted by name, unless `classes` (a checkpoint's) are given: then the folders must be exactly these.
-    Hidden and system files are ignored; other files that are not images are counted in the notes.
+    Names are compared in Unicode's composed form (NFC), in which most systems write them and macOS does not. Hidden and
+    system files are ignored; other files that are not images are counted in the notes.
 
     Raises:
         DataError: there is no such folder, its layout is another one, a class is empty, there are fewer than two, or
@@ -33,7 +35,8 @@ def read_folder(root: str, classes: Sequence[str] | None = None) -> ClassSet:
     prefixes = _split_prefixes(tree.root, images, notes)
     found = {split: _by_class(tree, images, prefix, notes) for split, prefix in prefixes.items()}
     names = _common_classes(tree.root, found, classes)
-    index = {name: i for i, name in enumerate(names)}
+    notes += [] if classes else order_notes(tree.root, names)
+    index = {composed(name): i for i, name in enumerate(names)}
     splits = {}
     for split, by_class in found.items():
         keys = [key for keys in by_class.values() for key in keys]
@@ -92,7 +95,7 @@ def _by_class(tree: Tree, images: list[str], prefix: str, notes: list[str]) -> d
             continue
         name, slash, _ = key[start:].partition("/")
         if slash:
-            classes.setdefault(name, []).append(key)
+            classes.setdefault(composed(name), []).append(key)
         else:
             strays.append(key)
     if not classes:
@@ -101,7 +104,7 @@ def _by_class(tree: Tree, images: list[str], prefix: str, notes: list[str]) -> d
     if strays:
         notes.append(f"{tree.root}: skipped images outside of class folders ({len(strays)}, first {strays[0]})")
     folders = {path[start:] for path in tree.folders if path.startswith(prefix) and "/" not in path[start:]}
-    if empty := sorted(folders - classes.keys() - {""}):
+    if empty := sorted(name for name in folders - {""} if composed(name) not in classes):
         raise DataError(f"the class folder {tree.root}/{prefix}{empty[0]} holds no images; fill it or remove it")
     return dict(sorted(classes.items()))
 
@@ -109,7 +112,7 @@ def _by_class(tree: Tree, images: list[str], prefix: str, notes: list[str]) -> d
 def _common_classes(root: str, found: dict[str, dict[str, list[str]]], known: Sequence[str] | None) -> list[str]:
     """Returns the class names after checking that they include every split's."""
     if known is not None:
-        check_known(root, {name for by_class in found.values() for name in by_class}, known)
+        check_known(root, {name for by_class in found.values() for name in by_class}, [*map(composed, known)])
         return list(known)
     first = "train" if "train" in found else next(iter(found))
     names = sorted(found[first])
@@ -124,6 +127,19 @@ def _common_classes(root: str, found: dict[str, dict[str, list[str]]], known: Se
             f"{root} has only one class, {names[0]!r}{_deeper(found[first][names[0]])}; expected two or more"
         )
     return names
+
+
+def composed(name: str) -> str:
+    """A name in Unicode's composed form: two spellings of one name look the same, and should be."""
+    return unicodedata.normalize("NFC", name)
+
+
+def order_notes(root: str, names: Sequence[str]) -> list[str]:
+    """A note where class names are numbers whose order is not that of their values."""
+    if not all(name.isdecimal() for name in names) or list(names) == sorted(names, key=int):
+        return []
+    few = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return [f"{root}: the class names are numbers, and sorted as text: {few}"]
 
 
 def check_known(root: str, found: set[str], known: Sequence[str]) -> None:

@@ -49,7 +49,11 @@ def forms_of(root: str) -> list[Form]:
     Raises:
         DataError: there is nothing at `root`, or no form that a data module reads.
     """
-    found = list(_table_forms(root)) if os.path.isfile(root) and not root.endswith(".zip") else list(_forms(walk(root)))
+    if os.path.isfile(root) and not root.endswith(".zip"):
+        columns = "is a table without columns of boxes"
+        found = list(_table_forms(root)) or [Form("classification", "ImageTable", columns, root)]
+    else:
+        found = list(_forms(walk(root)))
     if not found:
         raise DataError(f"{root} has no known form: expected {', '.join(EXPECTED.values())}; data.class_path names it")
     return found

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import os
+import unicodedata
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from resnet_tl.data.listings.listing import ClassSet, Listing
-from resnet_tl.data.sources.folder import SPLITS, check_known
+from resnet_tl.data.sources.folder import SPLITS, check_known, composed, order_notes
 from resnet_tl.data.sources.tree import missing, walk
 from resnet_tl.errors import DataError, did_you_mean
 
@@ -54,7 +56,7 @@ def read_table(
         )
     names = [_labels(row.label, separator) if multi_label else (row.label,) for row in rows]
     known = _classes(table, rows, names, multi_label, classes)
-    index = {name: i for i, name in enumerate(known)}
+    index = {composed(name): i for i, name in enumerate(known)}
     folder = os.path.expanduser(root) if root is not None else os.path.dirname(os.path.expanduser(table)) or "."
     folder, keys = _keys(table, rows, folder)
     by_split: dict[str, list[int]] = {}
@@ -64,7 +66,7 @@ def read_table(
         split: _listing(folder, [keys[i] for i in members], [names[i] for i in members], index, multi_label)
         for split, members in sorted(by_split.items())
     }
-    return ClassSet(table, known, splits, multi_label=multi_label)
+    return ClassSet(table, known, splits, notes=order_notes(table, known), multi_label=multi_label)
 
 
 class _Row(NamedTuple):
@@ -123,7 +125,7 @@ def _read_rows(table: str, columns: Columns) -> list[_Row]:
             raise DataError(f"{table} line {line} has the split {split!r}; expected train, val or test")
         if not cells[path]:
             raise DataError(f"{table} line {line} has no path in column {columns.path!r}")
-        return _Row(line, cells[path], cells[label], SPLITS[split])
+        return _Row(line, cells[path], composed(cells[label]), SPLITS[split])
 
     return [row(line, cells) for line, cells in lines]
 
@@ -145,7 +147,7 @@ def _classes(
     table: str, rows: list[_Row], names: list[tuple[str, ...]], multi_label: bool, known: Sequence[str] | None
 ) -> list[str]:
     if known is not None:
-        check_known(table, {name for labels in names for name in labels}, known)
+        check_known(table, {name for labels in names for name in labels}, [*map(composed, known)])
         return list(known)
     first = "train" if any(row.split == "train" for row in rows) else rows[0].split
     classes = sorted({name for row, labels in zip(rows, names, strict=True) if row.split == first for name in labels})
@@ -162,13 +164,19 @@ def _classes(
 
 def _keys(table: str, rows: list[_Row], root: str) -> tuple[str, list[str]]:
     """Returns the root and each row's path below it, after checking that all exist and none is listed twice."""
-    keys = [key_of(root, row.path) for row in rows]
     tree_root, exists = open_root(root)
-    if missing_paths := [row.path for row, key in zip(rows, keys, strict=True) if not exists(key)]:
+    found = [_spelled(key_of(root, row.path), exists) for row in rows]
+    if addresses := [row.path for row, key in zip(rows, found, strict=True) if key is None and "://" in row.path]:
+        raise DataError(
+            f"{table} lists addresses ({len(addresses)}, first {addresses[0]}); expected paths of files: download the "
+            "images and list those"
+        )
+    if missing_paths := [row.path for row, key in zip(rows, found, strict=True) if key is None]:
         raise DataError(
             f"{table} lists {len(missing_paths)} images of {len(rows)} that do not exist below {root}: "
             f"{', '.join(missing_paths[:5])}{', ...' if len(missing_paths) > 5 else ''}"
         )
+    keys = [key for key in found if key is not None]
     lines: dict[str, int] = {}
     for row, key in zip(rows, keys, strict=True):
         if lines.setdefault(key, row.line) != row.line:
@@ -177,6 +185,12 @@ def _keys(table: str, rows: list[_Row], root: str) -> tuple[str, list[str]]:
                 f"image, several classes as a|b"
             )
     return tree_root, keys
+
+
+def _spelled(key: str, exists: Callable[[str], bool]) -> str | None:
+    """The key as the file is called: a table and a disk may spell accents differently (NFC and NFD)."""
+    forms = (unicodedata.normalize(form, key) for form in ("NFC", "NFD"))
+    return next((form for form in chain([key], forms) if exists(form)), None)
 
 
 def key_of(root: str, path: str) -> str:

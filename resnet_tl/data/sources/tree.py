@@ -14,7 +14,10 @@ SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".jp2", ".ppm"),
     *(".pgm", ".pbm", ".avif", ".npy"),
 )
-SYSTEM_FILES = frozenset(["__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN"])
+SYSTEM_FILES = frozenset([
+    "__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN", "#recycle", "System Volume Information",
+    "lost+found", "__pycache__",
+])  # fmt: skip
 
 
 class Tree(NamedTuple):

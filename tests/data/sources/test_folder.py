@@ -93,6 +93,30 @@ class TestLayouts:
         assert set(found.splits) == {"train", "val"}
         assert "skipped the folders 'unlabelled' next to the splits 'train', 'val'" in found.notes[0]
 
+    def test_system_folders_next_to_the_classes_do_not_matter(self, tmp_path: Path, as_zip: bool) -> None:
+        system = [".ipynb_checkpoints/", "__pycache__/", "__pycache__/x.pyc", "lost+found/", "#recycle/old.jpg"]
+        found = self.read(tmp_path, [*CLASSES, *system], as_zip)
+        assert (layout(found), found.notes) == ({"train": WANT}, [])
+
+    def test_one_name_may_be_spelled_with_composed_and_decomposed_accents(self, tmp_path: Path, as_zip: bool) -> None:
+        composed, decomposed = "caf\u00e9", "cafe\u0301"
+        files = [f"train/{composed}/1.jpg", "train/tea/1.jpg", f"val/{decomposed}/2.jpg", "val/tea/2.jpg"]
+        found = self.read(tmp_path, files, as_zip)
+        assert found.classes == [composed, "tea"]
+        assert layout(found)["val"] == [(f"val/{decomposed}/2.jpg", composed), ("val/tea/2.jpg", "tea")]
+        known = read_folder(found.root, [decomposed, "tea"])
+        assert known.classes == [decomposed, "tea"]
+        assert known.splits["train"].class_counts(2).tolist() == [1, 1]
+
+    def test_names_that_are_numbers_are_sorted_as_text_and_noted(self, tmp_path: Path, as_zip: bool) -> None:
+        found = self.read(tmp_path, ["1/a.jpg", "2/a.jpg", "10/a.jpg"], as_zip)
+        assert found.classes == ["1", "10", "2"]
+        assert found.notes == [f"{found.root}: the class names are numbers, and sorted as text: 1, 10, 2"]
+        assert read_folder(found.root, ["1", "2", "10"]).notes == []
+
+    def test_numbers_in_order_need_no_note(self, tmp_path: Path, as_zip: bool) -> None:
+        assert self.read(tmp_path, ["01/a.jpg", "02/a.jpg", "10/a.jpg"], as_zip).notes == []
+
     def test_a_class_may_be_called_train(self, tmp_path: Path, as_zip: bool) -> None:
         assert self.read(tmp_path, ["bus/1.jpg", "train/1.jpg"], as_zip).classes == ["bus", "train"]
 

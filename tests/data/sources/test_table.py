@@ -110,6 +110,10 @@ def test_classes_of_a_checkpoint(photos: Path) -> None:
         ("path,label\na.jpg,cat\nb.jpg,\n", "line 3 has no label in column 'label'"),
         ("path,label\n,cat\n", "line 2 has no path in column 'path'"),
         ("path,label\na.jpg,cat\nx.jpg,dog\ny.jpg,dog\n", "lists 2 images of 3 that do not exist below"),
+        (
+            "path,label\nhttps://x.org/a.jpg,cat\nhttps://x.org/b.jpg,dog\n",
+            "lists addresses (2, first https://x.org/a.jpg); expected paths of files: download the images and",
+        ),
         ("path,label\na.jpg,cat\nb.jpg,cat\n", "has only 1 class (cat); expected two or more"),
         ("path,label\na.jpg,cat\n./a.jpg,dog\n", "line 3 lists ./a.jpg again (first in line 2)"),
         ("path,label,split\na.jpg,cat,trian\n", "line 2 has the split 'trian'; expected train, val or test"),
@@ -121,6 +125,19 @@ def test_classes_of_a_checkpoint(photos: Path) -> None:
 )  # fmt: skip
 def test_faults_are_one_sentence(photos: Path, text: str, says: str) -> None:
     refused(says, write(photos, text))
+
+
+def test_accents_are_one_name_however_table_and_disk_spell_them(photos: Path) -> None:
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    (photos / f"{decomposed}.jpg").write_bytes(b"")
+    found = read_table(write(photos, f"path,label\n{composed}.jpg,{composed}\na.jpg,{decomposed}\nb.jpg,tea\n"))
+    assert found.classes == [composed, "tea"]
+    assert found.splits["train"].keys() == ["a.jpg", "b.jpg", f"{decomposed}.jpg"]
+
+
+def test_labels_that_are_numbers_are_sorted_as_text_and_noted(photos: Path) -> None:
+    found = read_table(write(photos, "path,label\na.jpg,2\nb.jpg,10\n"))
+    assert found.notes == [f"{photos}/set.csv: the class names are numbers, and sorted as text: 10, 2"]
 
 
 def test_the_first_of_many_missing_files_are_named(photos: Path) -> None:
