@@ -17,6 +17,7 @@ from annotated_types import Ge, Le
 from lightning.pytorch.accelerators import CUDAAccelerator
 from torch.utils.data import DataLoader
 
+from resnet_tl.data.images.cache import cache_folder
 from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset, Item, OnError
 from resnet_tl.data.images.resize import Interpolation
 from resnet_tl.data.listings import splits
@@ -218,7 +219,7 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
 
     @property
     def _cache_folder(self) -> Path:
-        return Path(self.cache_dir or os.environ.get("XDG_CACHE_HOME", "~/.cache") + "/resnet_tl").expanduser()
+        return cache_folder(self.cache_dir)
 
     def _evaluation_loader(self, listing: ListingT, split: str = "") -> DataLoader[Batch]:
         order = self._evaluation_order(listing)

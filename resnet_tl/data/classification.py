@@ -10,7 +10,7 @@ from annotated_types import Ge, Le
 
 from resnet_tl.data.base import ImageData, OnError
 from resnet_tl.data.images.augment import Strength
-from resnet_tl.data.images.cache import CacheFormat, ImageCache, open_cache
+from resnet_tl.data.images.cache import CacheFormat, ImageCache, cache_folder, open_cache
 from resnet_tl.data.images.classification_dataset import ClassificationDataset
 from resnet_tl.data.images.listed_transforms import ListedTransforms
 from resnet_tl.data.images.transforms import Transform, evaluation_transform, training_transform
@@ -126,11 +126,13 @@ class ImageFolder(ClassificationData):
 
 
 class ImageTable(ClassificationData):
-    """Images listed in a CSV with a header: columns path, label (`a|b` for several) and optionally split.
+    """Images listed in a CSV with a header, or in Parquet: columns path, label (`a|b` for several), optionally split.
+
+    Parquet may also hold the images themselves (a column `image`), as Hugging Face's `datasets` writes it.
 
     Args:
-        csv: path of that file.
-        root: folder or zip that its paths are relative to; None: the folder of the CSV.
+        csv: path of that file, or of a folder of Parquet files whose names begin with their split.
+        root: folder or zip that its paths are relative to; None: the folder of the table.
         path_column: header of the paths.
         label_column: header of the labels.
         split_column: header of train, val or test; a table without such a column is a single split.
@@ -149,7 +151,9 @@ class ImageTable(ClassificationData):
         split_column: str = "split",
         multi_label: bool | None = None,
         classes: list[str] | None = None,
+        cache_dir: str | None = None,
         **options: Any,
     ) -> None:
-        columns = Columns(path_column, label_column, split_column)
-        super().__init__(read_table(csv, root, columns, multi_label=multi_label, classes=classes), **options)
+        columns, cache = Columns(path_column, label_column, split_column), cache_folder(cache_dir)
+        images = read_table(csv, root, columns, multi_label=multi_label, classes=classes, cache=cache)
+        super().__init__(images, cache_dir=cache_dir, **options)

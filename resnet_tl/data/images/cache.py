@@ -55,6 +55,11 @@ class CacheFormat:
     channels: int = 3
 
 
+def cache_folder(cache_dir: str | None) -> Path:
+    """Returns the folder of caches: `data.cache_dir`, or by default that of the user."""
+    return Path(cache_dir or os.environ.get("XDG_CACHE_HOME", "~/.cache") + "/resnet_tl").expanduser()
+
+
 def open_cache(listings: Iterable[Iterable[Sample]], cache_format: CacheFormat, folder: Path) -> ImageCache | None:
     """Opens the cache of these images in `folder`; writes it first where it does not exist.
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from resnet_tl.data.listings.listing import ClassSet, Listing
+from resnet_tl.data.sources.parquet import saved_by_datasets
 from resnet_tl.data.sources.tree import Tree, is_image, walk
 from resnet_tl.errors import DataError, did_you_mean
 
@@ -27,6 +28,8 @@ def read_folder(root: str, classes: Sequence[str] | None = None) -> ClassSet:
     """
     tree = _unwrapped(walk(root))
     images = sorted(filter(is_image, tree.files))
+    if not images and (saved := saved_by_datasets(tree)):
+        raise DataError(saved)
     if not images:
         raise DataError(f"{tree.root} holds no images{_endings(tree.files)}; expected {_layout(tree.root)}")
     notes = []

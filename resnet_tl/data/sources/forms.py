@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.data.sources.folder import SPLITS
+from resnet_tl.data.sources.parquet import saved_by_datasets
 from resnet_tl.data.sources.tools import cvat
 from resnet_tl.data.sources.tools.tool import TOOLS, is_supervisely, tool_of_json
 from resnet_tl.data.sources.tree import Tree, is_image, walk
@@ -53,7 +54,10 @@ def forms_of(root: str) -> list[Form]:
         columns = "is a table without columns of boxes"
         found = list(_table_forms(root)) or [Form("classification", "ImageTable", columns, root)]
     else:
-        found = list(_forms(walk(root)))
+        tree = walk(root)
+        if saved := saved_by_datasets(tree):
+            raise DataError(saved)
+        found = list(_forms(tree))
     if not found:
         raise DataError(f"{root} has no known form: expected {', '.join(EXPECTED.values())}; data.class_path names it")
     return found
@@ -105,6 +109,9 @@ def _forms(tree: Tree) -> Iterator[Form]:
     for file in sorted(tree.files):
         if file.lower().endswith(".csv") and "/" not in file and "classes" not in file:
             yield from _label_table_forms(f"{tree.root}/{file}")
+    if parts := sorted(file for file in tree.files if file.lower().endswith(".parquet")):
+        table = tree.root if len(parts) > 1 else f"{tree.root}/{parts[0]}"
+        yield Form("classification", "ImageTable", f"{parts[0]} is in Parquet", table)
     if folders := _class_folders(tree):
         few = ", ".join(folders[:3]) + (", ..." if len(folders) > 3 else "")
         yield Form("classification", "ImageFolder", f"images in folders named {few}")
@@ -181,7 +188,9 @@ def _box_table_forms(tree: Tree) -> Iterator[Form]:
 
 
 def _table_forms(path: str) -> Iterator[Form]:
-    if why := _box_columns(path):
+    if path.lower().endswith(".parquet"):
+        yield Form("classification", "ImageTable", f"{os.path.basename(path)} is in Parquet", path)
+    elif why := _box_columns(path):
         yield Form("detection", "BoxTable", f"{os.path.basename(path)} has {why}", path)
     else:
         yield from _label_table_forms(path)

@@ -1,4 +1,4 @@
-"""Images and their labels in a CSV: one line per image, with one label or several (`cat|indoors`)."""
+"""Images and their labels in a CSV or Parquet file: one line per image, with one label or several (`cat|indoors`)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import os
 import unicodedata
 from collections.abc import Callable, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import NamedTuple
 
 from resnet_tl.data.listings.listing import ClassSet, Listing
+from resnet_tl.data.sources import parquet
 from resnet_tl.data.sources.folder import SPLITS, check_known, composed, order_notes
+from resnet_tl.data.sources.parquet import is_parquet
 from resnet_tl.data.sources.tree import missing, walk
 from resnet_tl.errors import DataError, did_you_mean
 
@@ -31,22 +34,30 @@ def read_table(
     multi_label: bool | None = None,
     separator: str = "|",
     classes: Sequence[str] | None = None,
+    cache: Path = Path(),
 ) -> ClassSet:
-    """Lists the images of a CSV (UTF-8, separated by comma, semicolon or tab, with a header).
+    """Lists the images of a CSV (UTF-8, separated by comma, semicolon or tab, with a header) or of Parquet files.
 
     Args:
-        table: path of the CSV.
-        root: folder or zip that its paths are relative to; None: the folder of the CSV.
+        table: path of the CSV, of the Parquet file or of a folder of Parquet files.
+        root: folder or zip that its paths are relative to; None: the folder of the table.
         columns: headings of path, label and split (`train`, `val`, `test`).
         multi_label: whether a cell has any number of classes, separated by `separator`, and an empty one none; None: if
             any cell contains the separator.
         classes: class names of a checkpoint, which the table's must equal; None: the labels found, sorted.
+        cache: folder to which images in Parquet files are copied.
 
     Raises:
         DataError: the file, a column or images are missing, a line has no label, an image is listed twice, or a split
             is unknown.
     """
-    rows = _read_rows(os.path.expanduser(table), columns)
+    table = os.path.expanduser(table)
+    if is_parquet(table):
+        headings, lines, archive = parquet.read_rows(table, *columns, separator, cache)
+        root = archive or root or (table if os.path.isdir(table) else None)
+    else:
+        headings, lines = read_lines(table)
+    rows = _rows(table, headings, lines, columns)
     if multi_label is None:
         multi_label = any(separator in row.label for row in rows)
     if not multi_label and (unlabelled := [row for row in rows if not row.label]):
@@ -57,7 +68,7 @@ def read_table(
     names = [_labels(row.label, separator) if multi_label else (row.label,) for row in rows]
     known = _classes(table, rows, names, multi_label, classes)
     index = {composed(name): i for i, name in enumerate(known)}
-    folder = os.path.expanduser(root) if root is not None else os.path.dirname(os.path.expanduser(table)) or "."
+    folder = os.path.expanduser(root) if root is not None else os.path.dirname(table) or "."
     folder, keys = _keys(table, rows, folder)
     by_split: dict[str, list[int]] = {}
     for i in sorted(range(len(rows)), key=keys.__getitem__):
@@ -112,8 +123,7 @@ def read_lines(table: str, header: Sequence[str] | None = None) -> tuple[list[st
     return headings, lines
 
 
-def _read_rows(table: str, columns: Columns) -> list[_Row]:
-    headings, lines = read_lines(table)
+def _rows(table: str, headings: list[str], lines: Sequence[tuple[int, list[str]]], columns: Columns) -> list[_Row]:
     path = _column(table, headings, columns.path, "path_column")
     label = _column(table, headings, columns.label, "label_column")
     has_split = columns.split != Columns().split or columns.split in headings
