@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sys
 from argparse import Namespace
 from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from resnet_tl.cli.command import Command, Options
 from resnet_tl.errors import RecipeError, RunError, did_you_mean
+from resnet_tl.files import atomic_write
 
 if TYPE_CHECKING:
     from resnet_tl.run.data import Finding
 
 HELP = """usage: resnet-tl data check PATH | -c RECIPE [--json FILE] [--write FILE.csv] [--KEY VALUE ...]
-       resnet-tl data stats PATH | -c RECIPE [--json FILE] [--KEY VALUE ...]
+       resnet-tl data stats PATH | -c RECIPE [--json FILE] [--draw FILE.png] [--KEY VALUE ...]
+       resnet-tl data preview PATH | -c RECIPE [--out FILE.png] [--count N] [--epochs N] [--KEY VALUE ...]
 
 check: look for what is probably wrong with a data set: what fit refuses, damaged images, duplicates and near-duplicates
 (within a split and across splits), groups in two splits, empty and tiny classes, class names that differ by case,
 missing labels, boxes out of frame, doubled, tiny and giant ones, masks that show nothing, unusual sizes and modes.
-stats: count images, classes, sizes, objects or pixels, and the channels' mean and standard deviation.
+stats: count images, classes, sizes, objects or pixels, and the channels' mean and standard deviation; for objects also
+how many are small, medium and large, and how many fit no anchor of the recipe's head (RetinaNet without one).
+preview: draw training images as the network receives them, cropped and augmented, with labels, boxes or masks.
 PATH is a folder, zip or CSV in any form that is read; its form is detected.
 
   -c RECIPE                         the data section of a recipe, in place of PATH
   --data CLASS                      the class that reads PATH, where the form detected is not the right one
   --KEY VALUE                       any value of the data section: --data.val_fraction 0.3
-  --json FILE                       all findings or numbers as JSON; never overwritten
-  --write FILE.csv                  check only: the images that are better excluded, one key a line; never overwritten
-  --all                             check only: list every finding, not the first few of each kind
+  --json FILE                       check, stats: all findings or numbers as JSON
+  --write FILE.csv                  check: the images that are better excluded, one key a line
+  --all                             check: list every finding, not the first few of each kind
+  --draw FILE.png                   stats: the counts as bars
+  --out FILE.png                    preview: the file to draw (preview.png)
+  --count N                         preview: how many images (16)
+  --epochs N                        preview: show each image as N epochs show it, side by side (1)
 
-Exit code of check: 0 if nothing is found, 1 if something is, 2 if the data cannot be used at all.
+Nothing is overwritten. Exit code of check: 0 if nothing is found, 1 if something is, 2 if the data cannot be read.
 
 example: resnet-tl data check photos --json findings.json"""
 
@@ -41,71 +51,101 @@ FIRST = 5
 
 
 def run(verb: str, command: Command) -> int:
-    parser = Options(verb)
-    parser.add_argument("words", nargs="*")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--write", type=Path, metavar="FILE.csv")
-    parser.add_argument("--all", action="store_true")
-    options = parser.read(command)
-    if options.help or not options.words:
+    action, words = (command.rest or [""])[0], command.rest[1:]
+    if action in ("", "-h", "--help"):
         print(HELP)
         return 0
-    action, *paths = options.words
     if action not in ACTIONS:
         raise RecipeError(f"data has no {action!r}: expected {', '.join(ACTIONS)}{did_you_mean(action, ACTIONS)}")
-    if len(paths) + bool(command.configs) != 1:
+    parser = Options(f"{verb} {action}")
+    parser.add_argument("paths", nargs="*")
+    for name, settings in ACTIONS[action].options.items():
+        parser.add_argument(f"--{name}", **settings)
+    command.rest = words
+    options = parser.read(command)
+    if options.help:
+        print(HELP)
+        return 0
+    if len(options.paths) + bool(command.configs) != 1:
         raise RecipeError(f"data {action} needs a folder, zip or CSV, or a recipe: resnet-tl data {action} photos")
-    for file in (options.json, options.write):
-        if file is not None and file.exists():
-            raise RunError(f"{file}: exists already, and nothing is overwritten")
-    root = paths[0] if paths else None
-    return ACTIONS[action](command, root, options)
+    for name, value in vars(options).items():
+        if isinstance(value, Path) and value.exists():
+            raise RunError(f"{value}: exists already, and nothing is overwritten")
+        if isinstance(value, Path) and name in PICTURES and value.suffix.lower() not in ENDINGS:
+            raise RecipeError(f"--{name} {value}: expected a file that ends in {' or '.join(ENDINGS)}")
+    return ACTIONS[action].run(Source(command.configs, command.overrides, next(iter(options.paths), None)), options)
 
 
-def _stats(command: Command, root: str | None, options: Namespace) -> int:
-    from resnet_tl.run.data import open_data, stats
+class Source(NamedTuple):
+    """Where the data are: recipes and their overrides, or a path."""
 
-    data = open_data(command.configs, command.overrides, root)
+    recipes: Sequence[str]
+    overrides: Sequence[tuple[str, str]]
+    root: str | None
+
+
+def _preview(source: Source, options: Namespace) -> int:
+    from resnet_tl.run.data import open_data
+    from resnet_tl.run.preview import preview, save
+
+    for name in ("count", "epochs"):
+        if getattr(options, name) < 1:
+            raise RecipeError(f"--{name} is {getattr(options, name)}; expected 1 or more")
+    data = open_data(*source)
     print("\n".join(data.notes))
-    numbers = stats(data)
-    print(_table(numbers))
-    if options.json is not None:
-        with open(options.json, "x", encoding="utf-8") as file:
-            json.dump(numbers, file, indent=1, ensure_ascii=False)
+    save(preview(data, options.count, options.epochs), options.out)
+    print(f"{options.out}: what training sees of {min(options.count, len(data.listings['train']))} images")
     return 0
 
 
-def _table(numbers: dict[str, Any]) -> str:
-    """The classes by split, and a line for each of the other numbers."""
-    splits = list(numbers["splits"])
-    rows = [[numbers["counted"], *splits]]
-    rows += [[name, *(f"{counts.get(split, 0):,}" for split in splits)] for name, counts in numbers["classes"].items()]
+def _stats(source: Source, options: Namespace) -> int:
+    from resnet_tl.run.data import data_stats
+
+    notes, numbers = data_stats(*source)
+    print("\n".join([*notes, *_table(numbers)]))
+    if options.json is not None:
+        _write(options.json, json.dumps(numbers, indent=1, ensure_ascii=False))
+    if options.draw is not None:
+        from resnet_tl.run.data import stats_picture
+        from resnet_tl.run.preview import save
+
+        save(stats_picture(numbers), options.draw)
+    return 0
+
+
+def _table(numbers: dict[str, Any]) -> Iterable[str]:
+    """Yields the classes by split (objects by size, too), and a line for each of the other numbers."""
+    splits, sizes = list(numbers["splits"]), list(numbers.get("objects", {}))
+    rows = [[numbers["counted"], *splits, *sizes]]
+    for name, counts in numbers["classes"].items():
+        by_size = numbers.get("objects_by_class", {}).get(name, {})
+        cells = [*(counts.get(split, 0) for split in splits), *(by_size[size] for size in sizes)]
+        rows.append([name, *(f"{cell:,}" for cell in cells)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]
+    for first, *others in rows:
+        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        yield "  ".join([first.ljust(widths[0]), *cells])
     for side, (least, median, most) in numbers.get("sizes", {}).items():
-        lines.append(f"{side}: {least} to {most} pixels, median {median}")
-    if "objects" in numbers:
-        lines.append("objects by area: " + ", ".join(f"{count:,} {name}" for name, count in numbers["objects"].items()))
+        yield f"{side}: {least} to {most} pixels, median {median}"
+    if sizes:
+        listed = ", ".join(f"{count:,} {name}" for name, count in numbers["objects"].items())
+        yield f"objects by area (below 32 x 32, below 96 x 96 pixels, more): {listed}"
+    if fit := numbers.get("anchors"):
+        levels = ", ".join(f"{count:,} {name}" for name, count in fit["levels"].items())
+        share = fit["none"] / max(sum(fit["levels"].values()) + fit["none"], 1)
+        where = f"anchors of {fit['head']}, images of {fit['image_size']} pixels"
+        yield f"{where}: {levels}; {fit['none']:,} training objects ({share:.1%}) fit none"
     if "channels" in numbers:
-        lines.append(f"channel mean {numbers['channels']['mean']}, std {numbers['channels']['std']}")
-    return "\n".join(lines)
+        yield f"channel mean {numbers['channels']['mean']}, std {numbers['channels']['std']}"
 
 
-def _check(command: Command, root: str | None, options: Namespace) -> int:
+def _check(source: Source, options: Namespace) -> int:
     from resnet_tl.run.data import check_data
 
-    progress = _progress if sys.stderr.isatty() else lambda done, total: None
-    notes, findings = check_data(command.configs, command.overrides, root, progress)
-    print("\n".join(notes))
-    print(_report(findings, None if options.all else FIRST))
+    notes, findings = check_data(*source, _progress if sys.stderr.isatty() else lambda done, total: None)
+    print("\n".join([*notes, _report(findings, None if options.all else FIRST)]))
     if options.json is not None:
-        with open(options.json, "x", encoding="utf-8") as file:
-            json.dump([finding._asdict() for finding in findings], file, indent=1, ensure_ascii=False)
+        _write(options.json, json.dumps([finding._asdict() for finding in findings], indent=1, ensure_ascii=False))
     if options.write is not None:
         _write_excluded(findings, options.write)
     return 1 if findings else 0
@@ -129,9 +169,10 @@ def _report(findings: list[Finding], first: int | None) -> str:
 
 def _write_excluded(findings: list[Finding], path: Path) -> None:
     reasons = {finding.exclude: finding for finding in reversed(findings) if finding.exclude}
-    with open(path, "x", newline="", encoding="utf-8") as file:
-        rows = [(key, finding.kind) for key, finding in sorted(reasons.items())]
-        csv.writer(file, lineterminator="\n").writerows([("key", "reason"), *rows])
+    text = io.StringIO()
+    rows = [(key, finding.kind) for key, finding in sorted(reasons.items())]
+    csv.writer(text, lineterminator="\n").writerows([("key", "reason"), *rows])
+    _write(path, text.getvalue())
     print(f"{path}: {len(reasons)} images to exclude: --data.exclude {path}")
 
 
@@ -140,4 +181,29 @@ def _progress(done: int, total: int) -> None:
         print(f"\r{done}/{total} images", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
 
-ACTIONS = {"check": _check, "stats": _stats}
+def _write(path: Path, text: str) -> None:
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
+class Action(NamedTuple):
+    """run: does it and returns the exit code. options: name -> argparse's settings."""
+
+    run: Callable[[Source, Namespace], int]
+    options: dict[str, dict[str, Any]]
+
+
+PICTURES, ENDINGS = ("draw", "out"), (".png", ".jpg")
+FILE = {"type": Path, "metavar": "FILE"}
+ACTIONS = {
+    "check": Action(_check, {"json": FILE, "write": FILE, "all": {"action": "store_true"}}),
+    "stats": Action(_stats, {"json": FILE, "draw": FILE}),
+    "preview": Action(
+        _preview,
+        {
+            "out": {**FILE, "default": Path("preview.png")},
+            "count": {"type": int, "default": 16},
+            "epochs": {"type": int, "default": 1},
+        },
+    ),
+}

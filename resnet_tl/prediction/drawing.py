@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from resnet_tl.data.images.decode import ImageArray
+from resnet_tl.files import atomic_write
 from resnet_tl.models.pasting import Cutout
 
 SMALLEST = 480
@@ -54,6 +56,16 @@ def draw(
         ink = "black" if np.dot(colour_of(label), (0.299, 0.587, 0.114)) > 140 else "white"
         canvas.text((plate[0] + 2 * unit - left, plate[1] + 2 * unit - top), text, fill=ink, font=font)
     return image
+
+
+def save(image: Image.Image, path: Path) -> None:
+    """Writes a picture whole or not at all; the ending decides its format.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    with atomic_write(path) as file:
+        image.save(file, Image.registered_extensions()[path.suffix.lower()], quality=92)
 
 
 def to_rgb(image: ImageArray) -> npt.NDArray[np.uint8]:

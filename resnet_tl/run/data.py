@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from lightning.pytorch import seed_everything
 
 from resnet_tl.data.base import ImageData
 from resnet_tl.data.checks.check import check, fault_findings
-from resnet_tl.data.checks.stats import stats
+from resnet_tl.data.checks.stats import stats, stats_picture
+from resnet_tl.data.detection import DetectionData
 from resnet_tl.data.listings.faults import kept_faults
 from resnet_tl.data.listings.finding import Finding
 from resnet_tl.errors import DataError, RecipeError
@@ -16,11 +18,12 @@ from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.node import Node
 from resnet_tl.recipe.resolve import resolve
 from resnet_tl.recipe.schema import Section
+from resnet_tl.run.anchor_fit import anchor_fit
 from resnet_tl.run.build import Overrides, RecipeSource, tree_of
 from resnet_tl.run.data_class import names_class, with_detected_class
 from resnet_tl.run.sections import sections
 
-__all__ = ["Finding", "ImageData", "check_data", "open_data", "stats"]
+__all__ = ["Finding", "check_data", "data_stats", "open_data", "stats_picture"]
 
 KEYS = ("seed_everything", "data")
 TABLES = (".csv", ".tsv", ".parquet")
@@ -80,3 +83,19 @@ def check_data(
                 raise
             return [], list(fault_findings("", {**faults, str(error): ""}))
     return data.notes, [*fault_findings(data.root, faults), *(check(data, progress) if data.listings else [])]
+
+
+def data_stats(
+    recipes: Sequence[RecipeSource], overrides: Overrides, root: str | None = None
+) -> tuple[list[str], dict[str, Any]]:
+    """Returns the notes of the data module, and what it consists of in numbers: see `stats`.
+
+    Objects have `anchors`, too: how they fit the anchors of the recipes' head, see `anchor_fit`.
+
+    Args:
+        recipes, overrides, root: as for `open_data`.
+    """
+    data = open_data(recipes, overrides, root)
+    numbers = stats(data)
+    fit = anchor_fit(data, recipes, []) if isinstance(data, DetectionData) and "train" in data.listings else None
+    return data.notes, {**numbers, **({} if fit is None else {"anchors": fit})}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from resnet_tl.recipe.shipped import shipped_root
 
@@ -64,6 +65,10 @@ def test_a_recipe_names_the_data(resnet_tl: Callable[..., Any], photos: Path) ->
             "data check photos --data.batch_sise 3",
             "--data.batch_sise: unknown option; did you mean --data.batch_size",
         ),
+        ("data check photos --draw a.png", "--draw: unknown option; expected --data.KEY"),
+        ("data stats photos --draw a.gif", "--draw a.gif: expected a file that ends in .png or .jpg"),
+        ("data stats photos --json none/a.json", "none/a.json: cannot be written: No such file or directory"),
+        ("data preview photos --count 0", "--count is 0; expected 1 or more"),
     ],
 )
 def test_wrong_uses(resnet_tl: Callable[..., Any], photos: Path, line: str, message: str) -> None:
@@ -95,3 +100,37 @@ def test_stats_of_objects_and_pixels(resnet_tl: Callable[..., Any], tmp_path: Pa
         else:
             shown = sum(counts["val"] for counts in numbers["classes"].values())
             assert 0.9 < shown / (8 * 96 * 96) <= 1
+
+
+def test_objects_by_size_and_by_anchors(resnet_tl: Callable[..., Any], tmp_path: Path) -> None:
+    line = "data stats -c detect/folder_retinanet_resnet50 --data.root {} --json {} --draw {}"
+    done = resnet_tl(line, SAMPLES.parent / "detection", tmp_path / "a.json", tmp_path / "a.png")
+    assert done.code == 0, done.err
+    numbers = json.loads((tmp_path / "a.json").read_text())
+    by_size = [sum(counts.values()) for counts in numbers["objects_by_class"].values()]
+    assert by_size == [sum(counts.values()) for counts in numbers["classes"].values()]
+    anchors = numbers["anchors"]
+    assert (anchors["head"], anchors["image_size"]) == ("RetinaNet", 640)
+    trained = sum(counts["train"] for counts in numbers["classes"].values())
+    assert sum(anchors["levels"].values()) + anchors["none"] == trained
+    assert "anchors of RetinaNet, images of 640 pixels: " in done.out
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.format == "PNG"
+
+
+def test_preview_draws_a_sheet_once(resnet_tl: Callable[..., Any], photos: Path) -> None:
+    done = resnet_tl("data preview photos --count 2 --epochs 2 --data.image_size 32 --out sheet.jpg")
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[-1] == "sheet.jpg: what training sees of 2 images"
+    with Image.open("sheet.jpg") as picture:
+        assert picture.format == "JPEG"
+    assert "sheet.jpg: exists already" in resnet_tl("data preview photos --out sheet.jpg").err
+
+
+def test_faults_that_fit_refuses_are_findings(resnet_tl: Callable[..., Any], tmp_path: Path) -> None:
+    root = shutil.copytree(SAMPLES.parent / "segmentation", tmp_path / "set")
+    (root / "train/masks/00.png").unlink()
+    done = resnet_tl("data check {} --write {}", root, tmp_path / "bad.csv")
+    assert done.code == 1
+    assert f"{root}/train/images/00.png: has no mask train/masks/00.png" in done.out
+    assert resnet_tl("data check {} --data.exclude {}", root, tmp_path / "bad.csv").code == 0

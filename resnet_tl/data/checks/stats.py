@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
+from resnet_tl.data.checks.bars import Panel, draw_bars
 from resnet_tl.data.images.decode import decode
 from resnet_tl.data.listings.boxes import BoxListing
 from resnet_tl.data.listings.listing import Listing
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 SAMPLED = 1000
 """Images of a split that are decoded for sizes and colours, at most: evenly many of it."""
 SIZES = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, float("inf"))}
-"""Areas of objects in square pixels, as COCO's scores part them."""
+"""Areas of objects in square pixels, as COCO groups its scores."""
 
 
 def stats(data: ImageData) -> dict[str, Any]:
@@ -28,7 +30,8 @@ def stats(data: ImageData) -> dict[str, Any]:
 
     splits: split -> images. classes: class -> split -> images that show it (objects, or pixels, where they are
     annotated). sizes: of images, `[smallest, median, largest]` of widths and of heights in pixels. channels: mean and
-    standard deviation of each channel of the training images, 0...1. objects: small, medium and large ones.
+    standard deviation of each channel of the training images, 0...1. objects: small, medium and large ones, without
+    crowds; objects_by_class: the same of each class.
     """
     numbers: dict[str, Any] = {"splits": {split: len(listing) for split, listing in data.listings.items()}}
     counted, counts = _counts(data)
@@ -38,13 +41,37 @@ def stats(data: ImageData) -> dict[str, Any]:
     numbers["counted"] = counted
     first = "train" if "train" in data.listings else next(iter(data.listings))
     numbers |= _images(data.listings[first], data.channels)
-    areas = [listing.packed.area for listing in data.listings.values() if isinstance(listing, BoxListing)]
-    if areas:
-        joined = np.concatenate(areas)
+    listings = [listing for listing in data.listings.values() if isinstance(listing, BoxListing)]
+    if listings and counted == "objects":
+        numbers["objects_by_class"] = _objects_by_size(listings, data.classes)
         numbers["objects"] = {
-            name: int(((joined >= low) & (joined < high)).sum()) for name, (low, high) in SIZES.items()
+            size: sum(counts[size] for counts in numbers["objects_by_class"].values()) for size in SIZES
         }
     return numbers
+
+
+def stats_picture(numbers: Mapping[str, Any]) -> Image.Image:
+    """Draws the counts of `stats`, and `anchors` where they hold them, as bars."""
+    panels = [Panel(f"{numbers['counted'].capitalize()} by class", numbers["classes"])]
+    if "objects" in numbers:
+        panels.append(Panel("Objects by size", {size: {"all": count} for size, count in numbers["objects"].items()}))
+    if "anchors" in numbers:
+        fit = numbers["anchors"]
+        rows = {**fit["levels"], "no anchor": fit["none"]}
+        title = f"Training objects by the anchors that fit ({fit['head']}, images of {fit['image_size']} pixels)"
+        panels.append(Panel(title, {name: {"train": count} for name, count in rows.items()}))
+    return draw_bars(panels)
+
+
+def _objects_by_size(listings: Sequence[BoxListing], classes: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Returns how many objects of each size each class has in all splits."""
+    labels, areas, crowd = (np.concatenate([getattr(listing.packed, name) for listing in listings])
+                            for name in ("labels", "area", "crowd"))  # fmt: skip
+    counts = {
+        size: np.bincount(labels[(areas >= low) & (areas < high) & ~crowd], minlength=len(classes)).tolist()
+        for size, (low, high) in SIZES.items()
+    }
+    return {name: {size: of_size[index] for size, of_size in counts.items()} for index, name in enumerate(classes)}
 
 
 def _counts(data: ImageData) -> tuple[str, Mapping[str, np.ndarray]]:

@@ -1,0 +1,150 @@
+"""A contact sheet of training images as the network receives them: cropped and augmented, with their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from resnet_tl.data.base import ImageData
+from resnet_tl.data.images.dataset import ImageDataset, Item
+from resnet_tl.data.segmentation import SegmentationData
+from resnet_tl.models.pasting import Cutout
+from resnet_tl.prediction.drawing import draw, save, to_rgb
+from resnet_tl.prediction.writers.masks import overlay
+from resnet_tl.structures.masks import to_pixels
+from resnet_tl.structures.records import IGNORE, Boxes
+from resnet_tl.structures.records import Draw as Drawn
+
+__all__ = ["preview", "save"]
+
+WIDTH = 1600
+"""Pixels of a sheet's width, without its margin."""
+ACROSS = 4
+"""Images in a row, fewer where there are fewer images; one image in several epochs is in one row."""
+GAP, LINE, FONT = 12, 24, 15
+IGNORED = (255, 255, 255)
+"""The colour of ignored pixels."""
+
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+class Tile(NamedTuple):
+    image: Image.Image
+    caption: str
+
+
+def preview(data: ImageData, count: int, epochs: int) -> Image.Image:
+    """Draws the first `count` images of the first epoch; each also as later epochs show it.
+
+    What mixup and cutmix do is not shown: they mix whole batches, on the device.
+
+    Raises:
+        DataError: an image that cannot be decoded.
+    """
+    loader = data.train_dataloader()
+    dataset = loader.dataset
+    assert isinstance(dataset, ImageDataset)
+    order = dict.fromkeys(draw.index for draw in loader.sampler)  # type: ignore[attr-defined]  # draws, not integers
+    tiles = [
+        _tile(data, dataset, Drawn(epoch, index), epochs) for index in list(order)[:count] for epoch in range(epochs)
+    ]
+    across = epochs * max(1, min(ACROSS // epochs, count))
+    legend = _legend(data) if isinstance(data, SegmentationData) else []
+    return _sheet(tiles, across, legend)
+
+
+def _tile(data: ImageData, dataset: ImageDataset, drawn: Drawn, epochs: int) -> Tile:
+    item = dataset[drawn]
+    name = PurePosixPath(data.listings["train"].key(item.row)).name
+    words = [_label(data, item), name, f"epoch {drawn.epoch}" if epochs > 1 else ""]
+    return Tile(_with_targets(data, item), " · ".join(filter(None, words)))
+
+
+def _label(data: ImageData, item: Item) -> str:
+    """Returns the class or classes of an image that has them as a whole."""
+    if isinstance(item.target, int):
+        return data.classes[item.target]
+    multi_hot = isinstance(item.target, np.ndarray) and item.target.ndim == 1
+    return ", ".join(data.classes[i] for i in np.flatnonzero(item.target)) or "no class" if multi_hot else ""
+
+
+def _with_targets(data: ImageData, item: Item) -> Image.Image:
+    pixels = to_rgb(item.views[0])
+    if isinstance(item.target, Boxes):
+        objects, size = item.target, (pixels.shape[0], pixels.shape[1])
+        labels, boxes = objects.labels.tolist(), objects.boxes.numpy()
+        masks = None if objects.masks is None else [Cutout(to_pixels(mask, *size), 0, 0) for mask in objects.masks]
+        captions = [
+            f"{data.classes[label]}{' (crowd)' if crowd else ''}"
+            for label, crowd in zip(labels, objects.crowd.tolist(), strict=True)
+        ]
+        return draw(pixels, boxes, labels, captions, masks)
+    if isinstance(data, SegmentationData):
+        return overlay(pixels, item.target, _colours(data))
+    return Image.fromarray(pixels)
+
+
+def _colours(data: SegmentationData) -> np.ndarray:
+    """Returns the colours of all values of a mask, `[256, 3]`."""
+    colours = np.full((IGNORE + 1, 3), IGNORED, np.uint8)
+    colours[: len(data.colours)] = data.colours
+    return colours
+
+
+def _legend(data: SegmentationData) -> list[tuple[str, tuple[int, ...]]]:
+    named = zip(data.classes, data.colours.tolist(), strict=True)
+    return [*((name, tuple(colour)) for name, colour in named), ("ignored", IGNORED)]
+
+
+def _sheet(tiles: Sequence[Tile], across: int, legend: Sequence[tuple[str, tuple[int, ...]]]) -> Image.Image:
+    """Places tiles row by row, each scaled to the width of its column, with its caption below."""
+    side = (WIDTH - GAP) // across - GAP
+    scaled = [Tile(_fitted(image, side), caption) for image, caption in tiles]
+    rows = [scaled[start : start + across] for start in range(0, len(scaled), across)]
+    heights = [max(tile.image.height for tile in row) + LINE + GAP for row in rows]
+    font = ImageFont.load_default(FONT)
+    key = list(_placed(legend, font))
+    bottom = key[-1][1] + LINE + GAP if key else 0
+    sheet = Image.new("RGB", (GAP + min(across, len(tiles)) * (side + GAP), GAP + sum(heights) + bottom), "white")
+    canvas, top = ImageDraw.Draw(sheet), GAP
+    for row, height in zip(rows, heights, strict=True):
+        for column, (image, caption) in enumerate(row):
+            left = GAP + column * (side + GAP)
+            sheet.paste(image, (left, top + height - LINE - GAP - image.height))
+            canvas.text((left, top + height - LINE - GAP + 3), _cut(caption, font, side), fill="black", font=font)
+        top += height
+    for (left, down), (name, colour) in zip(key, legend, strict=True):
+        canvas.rectangle((left, top + down + 2, left + FONT, top + down + 2 + FONT), fill=colour, outline="grey")
+        canvas.text((left + FONT + 5, top + down), name, fill="black", font=font)
+    return sheet
+
+
+def _placed(legend: Sequence[tuple[str, object]], font: Font) -> Iterator[tuple[int, int]]:
+    """Yields (left, top) of each entry of a legend, in lines of the sheet's width."""
+    left, top = GAP, 0
+    for name, _ in legend:
+        width = FONT + 5 + round(font.getlength(name)) + 2 * GAP
+        if left + width > WIDTH and left > GAP:
+            left, top = GAP, top + LINE
+        yield left, top
+        left += width
+
+
+def _fitted(image: Image.Image, side: int) -> Image.Image:
+    """Scales an image to a width of `side`, or a height of it where it is taller; small ones by whole pixels."""
+    scale = side / max(image.size)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return image.resize(size, Image.Resampling.NEAREST if scale > 4 else Image.Resampling.BICUBIC)
+
+
+def _cut(text: str, font: Font, width: int) -> str:
+    """Shortens a caption that is wider than `width` pixels, in its middle."""
+    while font.getlength(text) > width and len(text) > 5:
+        middle = len(text) // 2
+        text = f"{text[: middle - 2]}…{text[middle + 2 :]}"
+    return text
