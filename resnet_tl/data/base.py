@@ -92,6 +92,8 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self.root, self.cache_dir, self.group = images.root, cache_dir, group
         included = (images if exclude is None else exclude_images(images, exclude)).usable()
+        self.absent = self._absent_classes(included)
+        """Indices of the classes that no split shows: those of a checkpoint that is evaluated on another set."""
         self.listings = splits.split_listings(
             included.splits, fraction=val_fraction, folds=folds, fold=fold, seed=self.seed, group=group
         )
@@ -116,10 +118,21 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
     def _missing_class_notes(self) -> list[str]:
         """Returns a note for each split in which classes have no image."""
         return [
-            f"{self.root}: no image in {split} shows {', '.join(none[:5])}{', ...' if len(none) > 5 else ''}"
+            f"{self.root}: no image in {split} shows {_some(none)}"
             for split, listing in self.listings.items()
-            if (none := [self.classes[i] for i in np.flatnonzero(listing.class_counts(len(self.classes)) == 0)])
+            if (
+                none := [
+                    self.classes[i]
+                    for i in np.flatnonzero(listing.class_counts(len(self.classes)) == 0).tolist()
+                    if i not in self.absent
+                ]
+            )
         ]
+
+    def _absent_classes(self, images: ImageSet[ListingT]) -> list[int]:
+        """Returns the indices of the classes that no split shows."""
+        counts = [listing.class_counts(len(images.classes)) for listing in images.splits.values()]
+        return np.flatnonzero(np.sum(counts, axis=0) == 0).tolist()
 
     def _weights(self, listing: ListingT) -> np.ndarray | None:
         """Returns the sampling weight of each training image, `[N]`; None: each is drawn once per epoch."""
@@ -269,7 +282,10 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         split_here = " (split here)" if self.listings.get("val") is not source_splits.get("val") else ""
         fallback = {"val": "test", "test": "val"}
         absent = [f"; no {name} split: {fallback[name]} is used" for name in fallback if name not in self.listings]
-        return [f"{self.root}: {sizes}{split_here}{''.join(absent)}", *self._missing_class_notes()]
+        none = _some([self.classes[index] for index in self.absent])
+        never = f"{self.root}: no image shows {none} ({len(self.absent)} of {len(self.classes)} classes); means exclude"
+        unseen = [f"{never} {'it' if len(self.absent) == 1 else 'them'}"] if self.absent else []
+        return [f"{self.root}: {sizes}{split_here}{''.join(absent)}", *unseen, *self._missing_class_notes()]
 
     @property
     def _ranks(self) -> int:
@@ -278,6 +294,10 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
     @property
     def _rank(self) -> int:
         return self.trainer.global_rank if self.trainer is not None else 0
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def _check_trainer(trainer: L.Trainer) -> None:

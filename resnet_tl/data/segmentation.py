@@ -11,15 +11,16 @@ from annotated_types import Ge, Le
 
 from resnet_tl.data.base import ImageData, OnError, check
 from resnet_tl.data.images.augment import Strength
+from resnet_tl.data.listings.listing import ImageSet
 from resnet_tl.data.listings.masks import MaskSet, SegmentationListing
 from resnet_tl.data.loading.fixed_images import FixedImages
 from resnet_tl.data.masks.dataset import MaskDataset, collate_masks
 from resnet_tl.data.masks.transforms import CentreCrop, ListedPairTransforms, PairTransform, RandomCrop, ResizeWhole
 from resnet_tl.data.sources.mask_folder import read_mask_folder
+from resnet_tl.data.sources.mask_set import in_order_of
 from resnet_tl.data.sources.painted_masks import read_coco_masks, read_tool_masks
 from resnet_tl.data.sources.published_masks import read_cityscapes, read_voc_masks
 from resnet_tl.data.sources.tools.tool import ToolName
-from resnet_tl.errors import DataError
 from resnet_tl.ranges import Factor, Fraction, ImageChannels, Pixels, checked
 from resnet_tl.structures.records import Preprocessing, Sample
 
@@ -69,6 +70,10 @@ class SegmentationData(ImageData[SegmentationListing]):
     def _missing_class_notes(self) -> list[str]:
         return []  # the source has reported classes that no mask shows
 
+    def _absent_classes(self, images: ImageSet[SegmentationListing]) -> list[int]:
+        assert isinstance(images, MaskSet)
+        return list(images.absent)
+
     def augments(self) -> str | None:
         """Returns the setting that makes training images differ between epochs, if any."""
         if self.train_transforms is not None:
@@ -105,14 +110,19 @@ class SegmentationData(ImageData[SegmentationListing]):
 
 @checked("data")
 class MaskFolder(SegmentationData):
-    """Images and masks in `root/{train,val,test}/{images,masks}/` or `root/{images,masks}/`, paired by file name.
+    """Images and a mask file for each, paired by name: `root/{train,val,test}/{images,masks}/`, `root/{images,masks}/`,
+    `train_images/` and `train_masks/`, `images/training/` and `annotations/training/`, or by globs.
 
     Args:
-        root: that folder.
+        root: that folder, or a zip of it.
         class_file: class names, one per line, or a CSV of id, name, colour; None: `classes.txt` or `classes.csv` in
-            `root`. The colours of the CSV decode RGB masks.
-        ignore: pixel values that are ignored; a line of the class file with such an id is not a class.
-        classes: class names of a checkpoint, which the set's must equal; None: the set's own.
+            `root`, or else the values found. The colours of the CSV decode RGB masks.
+        images: a glob of the images below `root`, `rgb/*/*.jpg`; None: found by the names of folders.
+        masks: a glob of the masks with as many wildcards, `seg/*/*_mask.png`: an image and its mask match them with the
+            same text.
+        ignore: pixel values that are ignored; a line of the class file with such an id is not a class. None: 255,
+            unless the masks hold 0 and 255 alone.
+        classes: class names of a checkpoint, which must include the set's; None: the set's own.
         options: of `SegmentationData`.
     """
 
@@ -121,13 +131,15 @@ class MaskFolder(SegmentationData):
         root: str,
         *,
         class_file: str | None = None,
-        ignore: tuple[Annotated[int, Ge(0), Le(255)], ...] = (255,),
+        images: str | None = None,
+        masks: str | None = None,
+        ignore: tuple[Annotated[int, Ge(0), Le(65535)], ...] | None = None,
         classes: list[str] | None = None,
         channels: ImageChannels = 3,
         **options: Any,
     ) -> None:
-        images = read_mask_folder(root, class_file, ignore, channels)
-        super().__init__(_with_classes(images, classes), channels=channels, **options)
+        found = read_mask_folder(root, class_file, ignore, channels, images=images, masks=masks, known=classes)
+        super().__init__(_with_classes(found, classes), channels=channels, **options)
 
 
 class PascalVOC(SegmentationData):
@@ -225,10 +237,4 @@ class ToolSegmentation(SegmentationData):
 
 
 def _with_classes(images: MaskSet, classes: list[str] | None) -> MaskSet:
-    """Raises DataError unless the set has these classes, in this order."""
-    if classes is not None and classes != images.classes:
-        raise DataError(
-            f"{images.root} has the classes {', '.join(images.classes)}; the checkpoint's "
-            f"are {', '.join(classes)}, in this order"
-        )
-    return images
+    return images if classes is None else in_order_of(images, classes)

@@ -70,10 +70,10 @@ def test_faults_of_the_data_stop_a_run_before_training(resnet_tl: Callable[..., 
         (masks / "set" / folder).mkdir(parents=True)
     (masks / "set/classes.txt").write_text("a\nb\n")
     Image.new("RGB", (8, 8)).save(masks / "set/train/images/1.png")
-    Image.new("RGB", (8, 8)).save(masks / "set/train/masks/1.png")
+    Image.new("L", (8, 8), 7).save(masks / "set/train/masks/1.png")
     done = resnet_tl("fit -c masks.yaml --data.root set --run run")
     assert done.code == 2
-    assert "set/train/masks/1.png: is a mask of mode RGB" in done.err
+    assert "set/train/masks/1.png: has the value 7; expected 0 to 1 or 255 to ignore" in done.err
     assert "no training mask shows the class 'b'" in done.err
     assert not (masks / "run").exists()
 

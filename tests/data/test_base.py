@@ -89,6 +89,16 @@ def test_notes_name_the_classes_missing_in_a_split(class_photos: Path, tmp_path:
     assert folder(tmp_path).notes[1:] == [f"{tmp_path}: no image in val shows cat, emu"]
 
 
+def test_a_class_that_no_split_shows_is_noted_once(class_photos: Path) -> None:
+    data = folder(
+        class_photos, classes=["gnu", *sorted(path.name for path in class_photos.iterdir())], val_fraction=1.0
+    )
+    assert data.absent == [0]
+    assert data.notes[1:] == [
+        f"{class_photos}: no image shows gnu (1 of {len(data.classes)} classes); means exclude it"
+    ]
+
+
 def with_broken_image(class_photos: Path, copy: Path) -> None:
     """The same images, one of them broken."""
     shutil.copytree(class_photos, copy, dirs_exist_ok=True)

@@ -34,7 +34,7 @@ def test_coco_samples_as_batches() -> None:
 
 
 def test_coco128_is_painted(shared_data: Path) -> None:
-    data = CocoSegmentation(str(shared_data / "coco128"), num_workers=0)
+    data = CocoSegmentation(str(shared_data / "coco128"), keep_empty_classes=True, num_workers=0)
     assert len(data.classes) == 81
     assert data.pixels.argmax() == 0
     assert data.classes[data.pixels[1:].argmax() + 1] == "person"
@@ -83,8 +83,13 @@ def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> Non
         masks(**options)
 
 
-def test_a_checkpoints_classes_must_be_the_sets() -> None:
-    classes = masks().classes
-    assert masks(classes=classes).classes == classes
-    with pytest.raises(DataError, match="the checkpoint's are"):
-        masks(classes=classes[::-1])
+def test_a_checkpoints_classes_give_the_order_and_must_include_the_sets() -> None:
+    own = masks()
+    other = masks(classes=["tram", *own.classes[::-1]])
+    assert other.classes == ["tram", *own.classes[::-1]]
+    assert other.class_counts().tolist() == [0, *own.class_counts()[::-1]]
+    count = len(own.classes)
+    expected = own.listings["train"].mask(0)
+    assert (other.listings["train"].mask(0) == np.where(expected == IGNORE, IGNORE, count - expected)).all()
+    with pytest.raises(DataError, match=rf"classes that the checkpoint does not know \('{own.classes[0]}'"):
+        masks(classes=own.classes[1:])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from PIL import Image
 
 from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.errors import DataError
+from resnet_tl.structures.masks import orient_pixels
 from resnet_tl.structures.records import IGNORE
 
 ClassMask = npt.NDArray[np.uint8]
@@ -19,69 +20,165 @@ ClassMask = npt.NDArray[np.uint8]
 NO_CLASS = 254
 """In a table of codes: marks a value that no mask may contain."""
 
+NEARLY_GREY = 24
+"""Largest difference between the channels of a JPEG that was grey before its compression."""
+
 
 class Coding(NamedTuple):
     """How the pixels of mask files map to classes.
 
-    codes: `[256]` uint8, value -> class index, `IGNORE`, or `NO_CLASS` for a value that must not occur.
+    codes: `[256]` or, where masks of 16 bits need it, `[65536]` uint8: value -> class index, `IGNORE`, or `NO_CLASS`
+    for a value that must not occur.
     by_colour: 0xrrggbb -> value; empty where masks cannot be in colours.
+    palettes: whether masks with a palette are read by its colours; otherwise its indices are the values.
     """
 
     codes: npt.NDArray[np.uint8]
     by_colour: dict[int, int]
+    palettes: bool = False
+
+    def classes(self, values: npt.NDArray[Any]) -> ClassMask:
+        """Returns the class indices of values of any shape, `IGNORE`, and `NO_CLASS` where they have none."""
+        if values.dtype == np.uint8 or not values.size or values.max() < len(self.codes):
+            return self.codes[values]
+        inside = values < len(self.codes)
+        return np.where(inside, self.codes[np.where(inside, values, 0)], NO_CLASS).astype(np.uint8)
 
 
-def read_mask(path: str, coding: Coding) -> ClassMask:
-    """Reads a mask file as class indices.
+class Pixels(NamedTuple):
+    """The pixels of a mask file.
+
+    kind: whether `values` `[H, W]` are grey values (uint8, uint16), indices of a palette (uint8), or colours 0xrrggbb
+    (uint32).
+    palette: 0xrrggbb of each index, where there is a palette. lossy: whether the file is a JPEG.
+    """
+
+    values: npt.NDArray[Any]
+    kind: Literal["grey", "palette", "colour"]
+    palette: npt.NDArray[np.uint32] | None = None
+    lossy: bool = False
+
+
+def read_mask(path: str, coding: Coding, orientation: int = 1) -> ClassMask:
+    """Reads a mask file as class indices, rotated by the EXIF orientation of its image.
 
     Raises:
         DataError: it is missing or not an image, or has a value or colour without a class.
     """
-    mask = coding.codes[read_values(path, coding)]
+    values = read_values(path, coding)
+    mask = coding.classes(values)
     if (mask == NO_CLASS).any():
-        raise DataError(f"{path}: {unknown_values(read_values(path, coding), coding)}")
-    return mask
+        raise DataError(f"{path}: {unknown_values(values, coding)}")
+    return np.ascontiguousarray(orient_pixels(mask, orientation))
 
 
-def read_values(path: str, coding: Coding) -> ClassMask:
-    """Reads the raw values `[H, W]`: the indices of a palette, or the values assigned to RGB colours."""
+def read_values(path: str, coding: Coding) -> npt.NDArray[Any]:
+    """Reads the values `[H, W]` of a mask: grey, the indices of a palette, or the values assigned to RGB colours."""
+    pixels = read_pixels(path)
+    values = pixels.values
+    if pixels.palette is not None and coding.palettes:
+        values = pixels.palette[values]
+    elif pixels.kind != "colour":
+        return values
+    try:
+        return values_of_colours(values, coding.by_colour)
+    except UnknownColour as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def read_pixels(path: str) -> Pixels:
+    """Reads a mask file as it is stored.
+
+    Raises:
+        DataError: it is missing, not an image, or of a kind that cannot be a mask.
+    """
     data = read_bytes(path)
     try:
         with Image.open(io.BytesIO(data)) as image:
-            if image.mode in ("L", "P", "1"):
-                return np.asarray(image, np.uint8)
-            if image.mode not in ("RGB", "RGBA") or not coding.by_colour:
-                raise DataError(
-                    f"{path}: is a mask of mode {image.mode}; expected one value a pixel (grey or palette, 8 bits), or "
-                    "RGB in the colours of a classes.csv"
-                )
-            pixels = np.asarray(image.convert("RGB"))
+            return _pixels(image, path)
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path}: not a readable mask ({error})") from None
-    return _values_of(pixels, coding.by_colour, path)
 
 
-def unknown_values(values: ClassMask, coding: Coding) -> str:
+def _pixels(image: Image.Image, path: str) -> Pixels:
+    lossy = image.format == "JPEG"
+    if image.mode in ("L", "1"):
+        return Pixels(np.asarray(image, np.uint8), "grey", lossy=lossy)
+    if image.mode in ("LA", "P", "PA"):
+        values = np.asarray(image).reshape(image.height, image.width, -1)[..., 0].astype(np.uint8)
+        return Pixels(values, "grey") if image.mode == "LA" else Pixels(values, "palette", _palette(image))
+    if image.mode.startswith("I"):
+        deep = np.asarray(image)
+        if deep.min() >= 0 and deep.max() < 1 << 16:
+            return Pixels(deep.astype(np.uint16), "grey")
+        raise DataError(f"{path}: has the value {deep.min() if deep.min() < 0 else deep.max()}; expected 0 to 65535")
+    if image.mode not in ("RGB", "RGBA"):
+        raise DataError(f"{path}: is a mask of mode {image.mode}; expected grey, palette or RGB")
+    channels = np.asarray(image)[..., :3]
+    if lossy and int(np.ptp(channels, axis=2).max()) <= NEARLY_GREY:
+        return Pixels(channels[..., 1], "grey", lossy=True)
+    return Pixels(_packed(channels), "colour", lossy=lossy)
+
+
+def _palette(image: Image.Image) -> npt.NDArray[np.uint32]:
+    colours = np.zeros((256, 3), np.uint8)
+    stored = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    colours[: len(stored)] = stored
+    return _packed(colours)
+
+
+def _packed(channels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
+    """`[..., 3]` RGB -> 0xrrggbb."""
+    red, green, blue = (channels[..., i].astype(np.uint32) for i in range(3))
+    return (red << np.uint32(16)) | (green << np.uint32(8)) | blue
+
+
+def runs(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """Returns the values of runs of equal pixels, row by row, and their lengths: far fewer than pixels in a mask."""
+    flat = values.ravel()
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    return flat[starts], np.diff(starts, append=len(flat))
+
+
+def is_grey(colours: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Whether each of the colours 0xrrggbb has three equal channels."""
+    return np.equal(colours, (colours & 0xFF) * 0x010101)
+
+
+class UnknownColour(Exception):
+    """A colour that has no value, as the end of an error message."""
+
+
+def values_of_colours(colours: npt.NDArray[Any], by_colour: dict[int, int]) -> npt.NDArray[Any]:
+    """Returns the values assigned to colours 0xrrggbb, of any shape. Without assigned ones, grey colours have the
+    values of their channels.
+
+    Raises:
+        UnknownColour: a colour has no value.
+    """
+    of_runs, lengths = runs(colours)
+    if not by_colour:
+        if not is_grey(of_runs).all():
+            raise UnknownColour("is a mask of mode RGB; expected one value a pixel, or the colours of a classes.csv")
+        return (colours & 0xFF).astype(np.uint8)
+    known = np.array(sorted(by_colour))
+    values = np.array([by_colour[colour] for colour in known.tolist()])
+    place = np.searchsorted(known, of_runs).clip(max=len(known) - 1)
+    unknown = of_runs[known[place] != of_runs]
+    if len(unknown):
+        raise UnknownColour(f"has the colour #{unknown[0]:06x}, which the class file does not list")
+    kind = np.uint8 if values.max() < 256 else np.uint16
+    return np.repeat(values[place].astype(kind), lengths).reshape(colours.shape)
+
+
+def unknown_values(values: npt.NDArray[Any], coding: Coding) -> str:
     """Returns the end of an error message: the values of a mask that are not a class's, and those expected."""
-    codes = coding.codes
-    present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
-    unknown = [int(value) for value in present if codes[value] == NO_CLASS]
-    known = np.flatnonzero(codes < NO_CLASS)
-    ignored = np.flatnonzero(codes == IGNORE)
+    present = np.unique(values)
+    unknown = present[coding.classes(present) == NO_CLASS].tolist()
+    known = np.flatnonzero(coding.codes < NO_CLASS)
+    ignored = np.flatnonzero(coding.codes == IGNORE)
     listed = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
     # Long lists of ignored values (Cityscapes, where all other ids are ignored) would say nothing.
     also = f" or {', '.join(map(str, ignored[:3]))} to ignore" if len(ignored) and len(ignored) < 9 else ""
     cure = f" (data.ignore: {[*unknown[:3], *ignored.tolist()]} ignores it too)" if also and len(unknown) == 1 else ""
     return f"has the value {listed}; expected {known.min()} to {known.max()}{also}{cure}"
-
-
-def _values_of(pixels: npt.NDArray[np.uint8], by_colour: dict[int, int], path: str) -> ClassMask:
-    """RGB `[H, W, 3]` -> the values of its colours `[H, W]`."""
-    known = np.array(sorted(by_colour))
-    values = np.array([by_colour[colour] for colour in known.tolist()], np.uint8)
-    packed = pixels.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
-    place = np.searchsorted(known, packed).clip(max=len(known) - 1)
-    unknown = packed[known[place] != packed]
-    if len(unknown):
-        raise DataError(f"{path}: has the colour #{unknown[0]:06x}, which the class file does not list")
-    return values[place]

@@ -72,10 +72,7 @@ class Listing:
         Raises:
             DataError: a file name is not UTF-8 (its key would not be the same on every machine).
         """
-        try:
-            packed = Rows.of_text(keys)
-        except UnicodeEncodeError as error:
-            raise DataError(f"{root}: the file name {error.object!r} is not UTF-8; rename it") from None
+        packed = rows_of_paths(root, keys)
         multi_label = len(targets) > 0 and not isinstance(targets[0], (int, np.integer))
         rows: Any = Rows.of(targets) if multi_label else np.asarray(targets, np.int32)  # type: ignore[arg-type]
         return cls(root, packed, rows)
@@ -128,3 +125,15 @@ class Listing:
             return Listing(self.root, keys, self.targets.join(other.targets))
         assert not isinstance(other.targets, Rows)
         return Listing(self.root, keys, np.concatenate([self.targets, other.targets]))
+
+
+def rows_of_paths(root: str, paths: Sequence[str]) -> Rows:
+    """Packs paths below `root`.
+
+    Raises:
+        DataError: a file name is not UTF-8 (its key would not be the same on every machine).
+    """
+    try:
+        return Rows.of_text(paths)
+    except UnicodeEncodeError as error:
+        raise DataError(f"{root}: the file name {error.object!r} is not UTF-8; rename it") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from resnet_tl.data.images.class_masks import ClassMask, Coding, read_mask
 from resnet_tl.data.listings.boxes import BoxListing
-from resnet_tl.data.listings.listing import ImageSet, Listing
+from resnet_tl.data.listings.listing import ImageSet, Listing, rows_of_paths
 from resnet_tl.data.listings.objects import Objects
 from resnet_tl.data.listings.rows import Rows
 from resnet_tl.structures.masks import to_pixels
@@ -20,12 +21,26 @@ from resnet_tl.structures.records import IGNORE, Sample
 class MaskListing(Listing):
     """Images with a mask file each, whose path is relative to `root`; a sample's target is the path of its mask.
 
-    Each costs the bytes of both paths and 20. All images are of one class where a set is split.
+    Each costs the bytes of both paths and 21. All images are of one class where a set is split.
+
+    orientations: `[N]` uint8, the EXIF orientation by which each mask is rotated with its image; 1: it is upright.
     """
 
-    def __init__(self, root: str, keys: Rows, masks: Rows, coding: Coding) -> None:
+    def __init__(self, root: str, keys: Rows, masks: Rows, coding: Coding, orientations: np.ndarray) -> None:
         super().__init__(root, keys, np.zeros(len(keys), np.int32))
-        self.masks, self.coding = masks, coding
+        self.masks, self.coding, self.orientations = masks, coding, orientations
+
+    @classmethod
+    def of_pairs(
+        cls, root: str, pairs: Sequence[tuple[str, str]], coding: Coding, orientations: np.ndarray
+    ) -> MaskListing:
+        """Packs the paths of images and masks.
+
+        Raises:
+            DataError: a file name is not UTF-8.
+        """
+        images, masks = (rows_of_paths(root, [pair[column] for pair in pairs]) for column in (0, 1))
+        return cls(root, images, masks, coding, orientations)
 
     def __getitem__(self, index: int) -> Sample:
         key = self.key(index)
@@ -33,22 +48,30 @@ class MaskListing(Listing):
         return Sample(os.path.join(self.root, key), mask, key)
 
     def mask(self, index: int) -> ClassMask:
-        return read_mask(str(self[index].target), self.coding)
+        return read_mask(str(self[index].target), self.coding, int(self.orientations[index]))
 
     def cache_key(self) -> dict[str, Any]:
         """Returns what decides the masks besides their files, as plain Python."""
-        return {"codes": self.coding.codes.tolist(), "by_colour": self.coding.by_colour}
+        key: dict[str, Any] = {"codes": self.coding.codes.tolist(), "by_colour": self.coding.by_colour}
+        if self.coding.palettes:
+            key["palettes"] = True
+        if (self.orientations > 1).any():
+            key["orientations"] = self.orientations.tolist()
+        return key
 
     @property
     def nbytes(self) -> int:
-        return super().nbytes + self.masks.nbytes
+        return super().nbytes + self.masks.nbytes + self.orientations.nbytes
 
     def select(self, indices: np.ndarray) -> MaskListing:
-        return MaskListing(self.root, self._keys.select(indices), self.masks.select(indices), self.coding)
+        masks, orientations = self.masks.select(indices), self.orientations[indices]
+        return MaskListing(self.root, self._keys.select(indices), masks, self.coding, orientations)
 
     def join(self, other: Listing) -> MaskListing:
         assert isinstance(other, MaskListing)
-        return MaskListing(self.root, self._keys.join(other._keys), self.masks.join(other.masks), self.coding)
+        keys, masks = self._keys.join(other._keys), self.masks.join(other.masks)
+        orientations = np.concatenate([self.orientations, other.orientations])
+        return MaskListing(self.root, keys, masks, self.coding, orientations)
 
 
 class PaintedMaskListing(BoxListing):
@@ -75,12 +98,16 @@ SegmentationListing: TypeAlias = MaskListing | PaintedMaskListing
 class MaskSet(ImageSet[SegmentationListing]):
     """Images whose pixels have classes.
 
+    coding: of the mask files; None: masks are painted, and their values are class indices.
     colours: `[K, 3]` uint8 RGB, for drawing masks.
     pixels: `[K]` int64, the number of pixels of each class in the training masks (of a sample of them in a large set).
+    absent: indices of classes that no mask of any split shows.
     """
 
+    coding: Coding | None = None
     colours: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), np.uint8))
     pixels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    absent: Sequence[int] = ()
 
 
 def paint(objects: Objects, size: tuple[int, int]) -> ClassMask:

@@ -6,7 +6,7 @@ import math
 import posixpath
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, count
 from typing import Any
 
 import numpy as np
@@ -248,13 +248,16 @@ def in_order_of(
 ) -> tuple[list[str], list[Code]]:
     """Returns the set's classes and their codes in the order of a checkpoint's classes, `known`; None: unchanged.
 
+    A class that the set lacks gets a code that none of the set's has.
+
     Raises:
-        DataError: the set has other classes.
+        DataError: the set has a class that the checkpoint lacks.
     """
     if known is None:
         return classes, codes
     check_known(root, set(classes), known)
-    return list(known), [codes[classes.index(name)] for name in known]
+    unused = count(1 + max((code for code in codes if isinstance(code, int)), default=0))
+    return list(known), [codes[classes.index(name)] if name in classes else next(unused) for name in known]
 
 
 def _formatted(box: Iterable[float]) -> str:

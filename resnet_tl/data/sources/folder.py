@@ -18,7 +18,7 @@ SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "
 def read_folder(root: str, classes: Sequence[str] | None = None) -> ClassSet:
     """Lists `root/<class>/...` or `root/{train,val,test}/<class>/...`; `root` is a folder or a zip of one.
 
-    Classes are sorted by name, unless `classes` (a checkpoint's) are given: then the folders must be exactly these.
+    Classes are sorted by name, unless `classes` (a checkpoint's) are given: then there may be no other ones.
     Names are compared in Unicode's composed form (NFC), in which most systems write them and macOS does not. Hidden and
     system files are ignored; other files that are not images are counted in the notes.
 
@@ -146,15 +146,11 @@ def order_notes(root: str, names: Sequence[str]) -> list[str]:
 
 
 def check_known(root: str, found: set[str], known: Sequence[str]) -> None:
-    """Raises DataError unless the classes `found` are those of the checkpoint, `known`."""
+    """Raises DataError if some of the classes `found` are not the checkpoint's, `known`."""
     if unknown := sorted(found - set(known)):
         raise DataError(
             f"{root} has classes that the checkpoint does not know ({_some(unknown)}); its {len(known)} classes are "
             f"{_some(known)}"
-        )
-    if missing := [name for name in known if name not in found]:
-        raise DataError(
-            f"{root} has no images of {len(missing)} of the checkpoint's {len(known)} classes ({_some(missing)})"
         )
 
 

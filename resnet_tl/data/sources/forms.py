@@ -7,11 +7,15 @@ import json
 import os
 import posixpath
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from resnet_tl.data.images.decode import read_bytes
+from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.folder import SPLITS
+from resnet_tl.data.sources.mask_layout import find_files
+from resnet_tl.data.sources.mask_pairing import pair_up
 from resnet_tl.data.sources.parquet import saved_by_datasets
 from resnet_tl.data.sources.tools import cvat
 from resnet_tl.data.sources.tools.tool import TOOLS, is_supervisely, tool_of_json
@@ -143,8 +147,6 @@ def _coco_forms(tree: Tree) -> Iterator[Form]:
 
 
 def _voc_forms(tree: Tree) -> Iterator[Form]:
-    if "ImageSets/Segmentation" in tree.folders:
-        yield Form("segmentation", "PascalVOC", "ImageSets/Segmentation")
     if "ImageSets/Main" in tree.folders:
         yield Form("detection", "VOCDetection", "ImageSets/Main and Annotations")
         return
@@ -157,11 +159,17 @@ def _voc_forms(tree: Tree) -> Iterator[Form]:
 def _mask_forms(tree: Tree) -> Iterator[Form]:
     if "leftImg8bit" in tree.folders:
         yield Form("segmentation", "Cityscapes", "leftImg8bit/")
-    masks = sorted(folder for folder in tree.folders if posixpath.basename(folder) == "masks")
-    for folder in masks:
-        if posixpath.join(posixpath.dirname(folder), "images") in tree.folders:
-            yield Form("segmentation", "MaskFolder", f"{folder}/ next to images/")
-            return
+        return
+    if "ImageSets/Segmentation" in tree.folders:
+        yield Form("segmentation", "PascalVOC", "ImageSets/Segmentation")
+        return
+    findings = Findings(tree.root)
+    try:
+        splits = pair_up(tree.root, find_files(tree, None, None, findings), findings)
+    except DataError:
+        return
+    if pair := next(chain.from_iterable(splits.values()), None):
+        yield Form("segmentation", "MaskFolder", f"{pair[1]} is the mask of {pair[0]}")
 
 
 def _yolo_forms(tree: Tree) -> Iterator[Form]:

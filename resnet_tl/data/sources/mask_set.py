@@ -2,108 +2,179 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeAlias
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 
-from resnet_tl.data.images.class_masks import NO_CLASS, Coding, read_values, unknown_values
-from resnet_tl.data.images.headers import read_size
+from resnet_tl.data.images.class_masks import NO_CLASS, Coding, UnknownColour, unknown_values
+from resnet_tl.data.images.headers import Header
 from resnet_tl.data.listings.masks import MaskListing, MaskSet, SegmentationListing
-from resnet_tl.data.listings.rows import Rows
-from resnet_tl.data.sources.class_list import ClassList
+from resnet_tl.data.sources.class_list import ClassList, palette
+from resnet_tl.data.sources.findings import Findings
+from resnet_tl.data.sources.folder import check_known
+from resnet_tl.data.sources.mask_scan import Pair, Scanned, Scans
+from resnet_tl.data.sources.orientation import Entry, orient, read_headers
 from resnet_tl.errors import DataError
+from resnet_tl.structures.records import IGNORE
 
-Pairs: TypeAlias = list[tuple[str, str]]
-"""The paths of images and their masks below the root."""
-
-SCANNED = 5000
-"""Masks per split that are read before training, an even sample of a larger split. A fault in another one is reported
-when it is loaded, with the file's name."""
+NOTABLE = 0.1
+"""Share of a split's pixels that are ignored, to be noted."""
 
 
 def checked_set(
-    root: str, classes: ClassList, coding: Coding, splits: Mapping[str, Pairs], faults: list[str], channels: int
+    classes: ClassList,
+    coding: Coding,
+    splits: Mapping[str, Sequence[Pair]],
+    scans: Scans,
+    findings: Findings,
+    channels: int,
+    *,
+    all_shown: bool,
 ) -> MaskSet:
     """Checks the files of a set and counts the pixels of its classes.
 
     Args:
-        root: folder that the pairs are relative to.
-        classes: the classes of the masks.
-        coding: maps the values of mask files to classes.
+        classes, coding: how the masks are read.
         splits: pairs by split.
-        faults: those found so far.
+        scans: the masks that were read, of all pairs or of a sample.
+        findings: the faults and notes found so far; its root is what the pairs are relative to.
         channels: of the images.
+        all_shown: whether a class that no training mask shows is a fault; otherwise it is noted.
 
     The splits hold the pairs without a fault.
     """
+    pixels = {split: _count(split, scans[split], coding, findings) for split in splits}
+    orientations = {split: _orientations(pairs, scans[split], findings, channels) for split, pairs in splits.items()}
+    count = len(classes.names)
+    shown = sum(pixels.values(), np.zeros(256, np.int64))[:count] > 0
+    complete = all(len(scans[split]) == len(pairs) for split, pairs in splits.items())
+    if "train" in splits and complete:
+        _note_missing(classes.names, pixels["train"][:count], findings, fault=all_shown)
+    for pair in chain.from_iterable(splits.values()):
+        findings.images.update({f"{findings.root}/{path}": pair[0] for path in pair})
+    faults = findings.faults_by_image()
+    faulty = set(faults.values())
     listings: dict[str, SegmentationListing] = {}
-    pixels, notes = np.zeros(0, np.int64), []
     for split, pairs in splits.items():
-        existing = [pair for pair in pairs if not any(_missing(root, path) in faults for path in pair)]
-        scanned = existing[:: max(1, -(-len(existing) // SCANNED))]
-        if len(scanned) < len(existing):
-            notes.append(f"{root}: {len(scanned)} of the {len(existing)} masks of {split} were checked")
-        values = _scan(root, scanned, coding, channels, faults)
-        if split == "train":
-            pixels = values[classes.ids]
-            if len(scanned) == len(existing):
-                missing = [name for name, count in zip(classes.names, pixels, strict=True) if not count]
-                faults += [
-                    f"{root}: no training mask shows the class {name!r}; remove it or add images" for name in missing
-                ]
-    by_file = _by_file(root, faults, splits)
-    for split, pairs in splits.items():
-        if usable := [pair for pair in pairs if pair[0] not in by_file.values()]:
-            images, masks = ([pair[column] for pair in usable] for column in (0, 1))
-            listings[split] = MaskListing(root, Rows.of_text(images), Rows.of_text(masks), coding)
-    return MaskSet(root, classes.names, listings, notes, by_file, colours=classes.colours, pixels=pixels)
+        usable = [index for index, pair in enumerate(pairs) if pair[0] not in faulty]
+        if usable:
+            kept = [pairs[index] for index in usable]
+            listings[split] = MaskListing.of_pairs(findings.root, kept, coding, orientations[split][usable])
+    return MaskSet(
+        findings.name,
+        classes.names,
+        listings,
+        findings.notes,
+        faults,
+        findings.remarks,
+        absent=np.flatnonzero(~shown).tolist() if complete else [],
+        colours=classes.colours,
+        pixels=pixels.get("train", np.zeros(0, np.int64))[:count],
+        coding=coding,
+    )
 
 
-def missing_files(root: str, pairs: Pairs) -> list[str]:
+def in_order_of(images: MaskSet, known: Sequence[str]) -> MaskSet:
+    """Returns a set with the classes of a checkpoint, of which it may show only some.
+
+    Raises:
+        DataError: it has a class that the checkpoint lacks.
+    """
+    check_known(images.root, set(images.classes), known)
+    if list(known) == images.classes or images.coding is None:
+        return images
+    places = [known.index(name) for name in images.classes]
+    indices = np.arange(256, dtype=np.uint8)
+    indices[: len(places)] = places
+    coding = images.coding._replace(codes=indices[images.coding.codes])
+    listings: dict[str, SegmentationListing] = {
+        split: MaskListing(listing.root, listing._keys, listing.masks, coding, listing.orientations)
+        for split, listing in images.splits.items()
+        if isinstance(listing, MaskListing)
+    }
+    shown = {places[i] for i in range(len(places)) if i not in images.absent}
+    colours, pixels = palette(len(known)), np.zeros(len(known), np.int64)
+    colours[places] = images.colours
+    pixels[places[: len(images.pixels)]] = images.pixels
+    return replace(
+        images,
+        classes=list(known),
+        splits=listings,
+        coding=coding,
+        colours=colours,
+        pixels=pixels,
+        absent=sorted({*range(len(known))} - shown),
+    )
+
+
+def missing_files(root: str, pairs: Sequence[Pair], existing: Container[str]) -> list[str]:
     """Returns a fault for each file that does not exist."""
-    return [_missing(root, path) for pair in pairs for path in pair if not os.path.exists(f"{root}/{path}")]
+    return [f"{root}/{path}: does not exist" for pair in pairs for path in pair if path not in existing]
 
 
-def _by_file(root: str, faults: Sequence[str], splits: Mapping[str, Pairs]) -> dict[str, str]:
-    """Returns the faults with the image that each is about, or the file that it names, below the root; "" for none."""
-    images = {f"{root}/{mask}": image for pairs in splits.values() for image, mask in pairs}
-    paths = {fault: fault.partition(": ")[0] for fault in faults}
-    inside = {fault: path[len(root) + 1 :] if path.startswith(f"{root}/") else "" for fault, path in paths.items()}
-    return {fault: images.get(path, inside[fault]) for fault, path in paths.items()}
-
-
-def _missing(root: str, path: str) -> str:
-    return f"{root}/{path}: does not exist"
-
-
-def _scan(root: str, pairs: Pairs, coding: Coding, channels: int, faults: list[str]) -> np.ndarray:
-    """Returns the number of pixels of each value in these masks, `[256]`; adds what is wrong to `faults`."""
-
-    def check(pair: tuple[str, str]) -> tuple[np.ndarray, list[str]]:
-        return _check(f"{root}/{pair[0]}", f"{root}/{pair[1]}", coding, channels)
-
+def _count(split: str, scanned: Sequence[Scanned], coding: Coding, findings: Findings) -> np.ndarray:
+    """Returns the pixels of each class and of `IGNORE` in a split, `[256]`. Values without a class become faults;
+    ignored pixels are noted where they are many, and where a mask shows nothing but them and the background."""
     total = np.zeros(256, np.int64)
-    with ThreadPoolExecutor() as pool:
-        for counts, found in pool.map(check, pairs):
-            total += counts
-            faults += found
+    empty: list[str] = []
+    for _, path, scan in scanned:
+        try:
+            values = scan.stored(coding)
+        except UnknownColour as error:
+            findings.faults.append(f"{path}: {error}")
+            continue
+        indices = coding.classes(values)
+        counts = np.bincount(indices, scan.counts, minlength=256).astype(np.int64)
+        if counts[NO_CLASS]:
+            findings.faults.append(f"{path}: {unknown_values(values, coding)}")
+        if counts[IGNORE] and not counts[1:NO_CLASS].any():
+            empty.append(path)
+        total += counts
+    findings.note(f"masks of {split} that show nothing but background and ignored pixels", empty)
+    if (share := total[IGNORE] / max(1, total.sum())) >= NOTABLE:
+        findings.notes.append(f"{findings.name}: {share:.0%} of the pixels of {split} are ignored")
     return total
 
 
-def _check(image: str, mask: str, coding: Coding, channels: int) -> tuple[np.ndarray, list[str]]:
-    """Returns the number of pixels of each value in a mask, `[256]`, and the faults of the pair."""
-    try:
-        values, size = read_values(mask, coding), read_size(image, channels)
-    except DataError as error:
-        return np.zeros(256, np.int64), [str(error)]
-    counts = np.bincount(values.ravel(), minlength=256)
-    faults = []
-    if values.shape != size:
-        (h, w), (height, width) = values.shape, size
-        faults.append(f"{mask}: is {w} x {h} pixels, but its image {width} x {height}")
-    if (counts[coding.codes == NO_CLASS] > 0).any():
-        faults.append(f"{mask}: {unknown_values(values, coding)}")
-    return counts, faults
+def _note_missing(names: Sequence[str], pixels: np.ndarray, findings: Findings, *, fault: bool) -> None:
+    """Reports the classes that no training mask shows."""
+    missing = [name for name, count in zip(names, pixels, strict=True) if not count]
+    if fault:
+        findings.faults += [
+            f"{findings.root}: no training mask shows the class {name!r}; remove it or add images" for name in missing
+        ]
+    else:
+        findings.note("classes that no training mask shows", missing)
+
+
+def _orientations(pairs: Sequence[Pair], scanned: Sequence[Scanned], findings: Findings, channels: int) -> np.ndarray:
+    """Returns the EXIF orientation that each mask needs, `[N]` uint8; adds images of another size to the faults."""
+    sizes = {each.pair: each.scan.size for each in scanned}
+    headers = _headers(sizes, findings, channels)
+    if len(sizes) < len(pairs) and any(header and header.orientation > 1 for header in headers):
+        masks = read_headers([Entry(mask, None, mask) for _, mask in pairs], findings.root, 1)
+        sizes = {
+            pair: (mask.height, mask.width)
+            for pair, mask in zip(pairs, masks, strict=True)
+            if not isinstance(mask, DataError)
+        }
+        headers = _headers(sizes, findings, channels)
+    entries = [Entry(image, size, f"{findings.root}/{mask}") for (image, mask), size in sizes.items()]
+    orientations, mismatched = orient(entries, headers, findings)
+    for index in mismatched:
+        header, (height, width) = headers[index], list(sizes.values())[index]
+        if header:
+            findings.faults.append(
+                f"{entries[index].name}: is {width} x {height} pixels, but its image {header.width} x {header.height}"
+            )
+    needed = dict(zip(sizes, orientations, strict=True))
+    return np.array([needed.get(pair, 1) for pair in pairs], np.uint8)
+
+
+def _headers(pairs: Iterable[Pair], findings: Findings, channels: int) -> list[Header | None]:
+    """Reads the headers of the images; an unreadable one becomes a fault."""
+    headers = read_headers([Entry(image, None, image) for image, _ in pairs], findings.root, channels)
+    findings.faults += [str(header) for header in headers if isinstance(header, DataError)]
+    return [None if isinstance(header, DataError) else header for header in headers]

@@ -26,37 +26,54 @@ class Entry(NamedTuple):
 def measure(entries: Sequence[Entry], channels: int, findings: Findings) -> tuple[np.ndarray, list[int]]:
     """Returns (h, w) of the upright images, `[N, 2]` int32, and the EXIF orientation that each one's annotations need.
 
-    Every file's header is read. Where the annotated size is that of the file before its EXIF rotation, so are boxes and
-    masks, and they are rotated with the image. Where both sizes are equal (mirrored, upside down or square images) an
-    image is treated like the others of the split, and if these say nothing as annotated upright, which is how current
-    programs display it.
+    Every file's header is read; one of another size than annotated is a fault. See `orient`.
     """
+    read = read_headers(entries, findings.root, channels)
+    headers = [None if isinstance(header, DataError) else header for header in read]
+    orientations, mismatched = orient(entries, headers, findings)
+    for index in mismatched:
+        header, entry = headers[index], entries[index]
+        if header and entry.size:
+            findings.faults.append(
+                f"{entry.name}: is {header.width} x {header.height} pixels, but annotated as "
+                f"{entry.size[1]} x {entry.size[0]}"
+            )
+    # An unreadable image keeps its annotated size; loading it will report it.
+    sizes = [header[:2] if header else entry.size or (1, 1) for entry, header in zip(entries, headers, strict=True)]
+    return np.array(sizes, np.int32).reshape(-1, 2), orientations
 
-    def header_of(entry: Entry) -> Header | None:
+
+def read_headers(entries: Sequence[Entry], root: str, channels: int) -> list[Header | DataError]:
+    """Reads the header of each image; the error where that fails."""
+
+    def header_of(entry: Entry) -> Header | DataError:
         try:
-            return read_header(os.path.join(findings.root, entry.key), channels)
-        except DataError:
-            return None
+            return read_header(os.path.join(root, entry.key), channels)
+        except DataError as error:
+            return error
 
     with ThreadPoolExecutor() as pool:
-        headers = list(pool.map(header_of, entries))
+        return list(pool.map(header_of, entries))
+
+
+def orient(
+    entries: Sequence[Entry], headers: Sequence[Header | None], findings: Findings
+) -> tuple[list[int], list[int]]:
+    """Returns the EXIF orientation that each image's annotations need, and the indices of images of neither size.
+
+    Where the annotated size is that of the file before its EXIF rotation, so are boxes and masks, and they are rotated
+    with the image. Where both sizes are equal (mirrored, upside down or square images) an image is treated like the
+    others of the split, and if these say nothing as annotated upright, which is how current programs display it.
+    """
     pairs = list(zip(entries, headers, strict=True))
     frames = [_frame(*pair) for pair in pairs]
     rotating = {"file", "both"} if "file" in frames else {"file"}
     orientations = [
         header.orientation if header and frame in rotating else 1 for header, frame in zip(headers, frames, strict=True)
     ]
-    for (entry, header), frame in zip(pairs, frames, strict=True):
-        if frame == "neither" and header and entry.size:
-            findings.faults.append(
-                f"{entry.name}: is {header.width} x {header.height} pixels, but annotated as "
-                f"{entry.size[1]} x {entry.size[0]}"
-            )
     rotated = [entry.key for entry, orientation in zip(entries, orientations, strict=True) if orientation > 1]
     findings.note("images rotated by their EXIF data, their annotations with them", rotated)
-    # An unreadable image keeps its annotated size; loading it will report it.
-    sizes = [header[:2] if header else entry.size or (1, 1) for entry, header in pairs]
-    return np.array(sizes, np.int32).reshape(-1, 2), orientations
+    return orientations, [index for index, frame in enumerate(frames) if frame == "neither"]
 
 
 def _frame(entry: Entry, header: Header | None) -> str:

@@ -12,7 +12,7 @@ from resnet_tl.data.listings.boxes import BoxListing, BoxSet
 from resnet_tl.data.listings.masks import MaskSet, PaintedMaskListing, SegmentationListing
 from resnet_tl.data.sources.class_list import palette
 from resnet_tl.data.sources.coco import read_coco
-from resnet_tl.data.sources.mask_set import SCANNED
+from resnet_tl.data.sources.mask_scan import SCANNED
 from resnet_tl.data.sources.tools.export import read_tool_export
 from resnet_tl.data.sources.tools.tool import ToolName
 from resnet_tl.errors import DataError
@@ -72,8 +72,18 @@ def _paint(objects: BoxSet) -> MaskSet:
     pixels = _count_pixels(painted.get("train", next(iter(painted.values()))), len(names))
     notes = [*objects.notes, *_missing_class_notes(objects.root, names, pixels)]
     splits: dict[str, SegmentationListing] = {**painted}
+    objects_shown = np.sum([listing.class_counts(len(names)) for listing in painted.values()], axis=0)
+    absent = (np.flatnonzero(objects_shown[1:] == 0) + 1).tolist()
     return MaskSet(
-        objects.root, names, splits, notes, objects.faults, objects.remarks, colours=palette(len(names)), pixels=pixels
+        objects.root,
+        names,
+        splits,
+        notes,
+        objects.faults,
+        objects.remarks,
+        colours=palette(len(names)),
+        pixels=pixels,
+        absent=absent,
     )
 
 

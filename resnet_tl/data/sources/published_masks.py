@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import posixpath
 
+from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.data.listings.masks import MaskSet
-from resnet_tl.data.sources.class_list import ClassList, palette
+from resnet_tl.data.sources.class_list import ClassList, palette, read_classes
+from resnet_tl.data.sources.findings import Findings
+from resnet_tl.data.sources.mask_layout import SPLITS
+from resnet_tl.data.sources.mask_scan import Pair, scan_masks
 from resnet_tl.data.sources.mask_set import checked_set, missing_files
+from resnet_tl.data.sources.tree import Tree, is_image, walk
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import IGNORE
 
+LISTS = "ImageSets/Segmentation"
+BORDER = 0xE0E0C0
+"""Pascal VOC's colour of pixels that are ignored."""
+
 
 def read_voc_masks(root: str, channels: int) -> MaskSet:
-    """Reads Pascal VOC's segmentation set: `ImageSets/Segmentation/{train,val}.txt`, `JPEGImages`, `SegmentationClass`.
+    """Reads Pascal VOC's segmentation set, `JPEGImages`, `SegmentationClass` and lists of names in
+    `ImageSets/Segmentation`: `train.txt`, `val.txt`, `test.txt`, or else one list (CVAT's `default.txt`) that is all.
+
+    With CVAT's `labelmap.txt` the classes are its labels and masks are read by their colours.
 
     Raises:
         DataError: the set cannot be read at all; other faults are in its `faults`.
     """
-    faults: list[str] = []
+    tree = walk(root)
+    findings = Findings(tree.root)
+    images = {posixpath.splitext(path)[0]: path for path in tree.files if is_image(path)}
     splits = {}
-    for split in ("train", "val"):
-        path = Path(root, "ImageSets", "Segmentation", f"{split}.txt")
-        if not path.is_file():
-            raise DataError(
-                f"{path} does not exist; expected Pascal VOC's layout, with ImageSets/Segmentation/{split}.txt"
-            )
-        names = path.read_text().split()
-        splits[split] = [(f"JPEGImages/{name}.jpg", f"SegmentationClass/{name}.png") for name in names]
-        faults += missing_files(root, splits[split])
-    classes = ClassList(VOC, list(range(len(VOC))), palette(len(VOC)))
-    return checked_set(root, classes, classes.coding([IGNORE]), splits, faults, channels)
+    for split, name in _lists(tree).items():
+        names = read_bytes(f"{tree.root}/{LISTS}/{name}", allow_empty=True).decode(errors="replace").splitlines()
+        splits[split] = [
+            (images.get(f"JPEGImages/{name}", f"JPEGImages/{name}.jpg"), f"SegmentationClass/{name}.png")
+            for line in names
+            if (name := line.strip())
+        ]
+    if "labelmap.txt" in tree.files:
+        classes = read_classes(f"{tree.root}/labelmap.txt", ())
+        classes.by_colour.setdefault(BORDER, IGNORE)
+    else:
+        colours = {int.from_bytes(bytes(colour), "big"): index for index, colour in enumerate(palette(len(VOC)))}
+        classes = ClassList(VOC, list(range(len(VOC))), palette(len(VOC)), {**colours, BORDER: IGNORE})
+    return _set(tree, classes, splits, findings, channels, others=None)
 
 
 def read_cityscapes(root: str, channels: int) -> MaskSet:
@@ -40,22 +57,56 @@ def read_cityscapes(root: str, channels: int) -> MaskSet:
     Raises:
         DataError: the set cannot be read at all; other faults are in its `faults`.
     """
-    faults: list[str] = []
+    tree = walk(root)
+    findings = Findings(tree.root)
     splits = {}
     for split in ("train", "val"):
-        images = sorted(Path(root, "leftImg8bit", split).glob("*/*_leftImg8bit.png"))
-        if not images:
+        folder = f"leftImg8bit/{split}/"
+        keys = sorted(path for path in tree.files if path.startswith(folder) and path.endswith("_leftImg8bit.png"))
+        if not keys:
             raise DataError(
                 f"{root}/leftImg8bit/{split} holds no <city>/*_leftImg8bit.png; expected Cityscapes' layout"
             )
-        keys = [image.relative_to(root).as_posix() for image in images]
         splits[split] = [
             (key, key.replace("leftImg8bit/", "gtFine/").replace("_leftImg8bit", "_gtFine_labelIds")) for key in keys
         ]
-        faults += missing_files(root, splits[split])
     ids = list(CITYSCAPES.values())
-    classes = ClassList(list(CITYSCAPES), ids, palette(len(ids)))
-    return checked_set(root, classes, classes.coding([], others=IGNORE), splits, faults, channels)
+    return _set(tree, ClassList(list(CITYSCAPES), ids, palette(len(ids))), splits, findings, channels, others=IGNORE)
+
+
+def _lists(tree: Tree) -> dict[str, str]:
+    """Returns the list of each split, `{"train": "train.txt"}`; without one of train, the one that has all names."""
+    folder = f"{LISTS}/"
+    names = sorted(
+        file.removeprefix(folder) for file in tree.files if file.startswith(folder) and file.endswith(".txt")
+    )
+    by_split = {SPLITS[stem]: name for name in names if (stem := name[:-4].lower()) in SPLITS}
+    if by_split:
+        return by_split
+    whole = next((name for name in ("trainval.txt", "default.txt", *names) if name in names), None)
+    if whole is None:
+        raise DataError(
+            f"{tree.root}/{LISTS} has no train.txt; expected Pascal VOC's layout, with {LISTS}/train.txt and val.txt"
+        )
+    return {"train": whole}
+
+
+def _set(
+    tree: Tree,
+    classes: ClassList,
+    splits: dict[str, list[Pair]],
+    findings: Findings,
+    channels: int,
+    *,
+    others: int | None,
+) -> MaskSet:
+    """others: what values of no class become; None: a fault."""
+    existing = set(tree.files)
+    findings.faults += [fault for pairs in splits.values() for fault in missing_files(tree.root, pairs, existing)]
+    splits = {split: [pair for pair in pairs if existing.issuperset(pair)] for split, pairs in splits.items()}
+    coding = classes.coding([IGNORE]) if others is None else classes.coding([], others)
+    scans = scan_masks(tree.root, splits, findings)
+    return checked_set(classes, coding, splits, scans, findings, channels, all_shown=False)
 
 
 VOC = [

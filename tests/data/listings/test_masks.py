@@ -11,7 +11,6 @@ from PIL import Image
 from resnet_tl.data.images.class_masks import Coding
 from resnet_tl.data.listings.masks import MaskListing, paint
 from resnet_tl.data.listings.objects import NO_OBJECTS, Objects
-from resnet_tl.data.listings.rows import Rows
 from resnet_tl.structures.records import IGNORE
 
 CODES = np.arange(256, dtype=np.uint8)
@@ -21,8 +20,8 @@ CODES = np.arange(256, dtype=np.uint8)
 def listing(tmp_path: Path) -> MaskListing:
     for i in range(3):
         Image.fromarray(np.full((2, 3), i, np.uint8)).save(tmp_path / f"{i}.png")
-    images, masks = ([f"{i}.{ending}" for i in range(3)] for ending in ("jpg", "png"))
-    return MaskListing(str(tmp_path), Rows.of_text(images), Rows.of_text(masks), Coding(CODES, {}))
+    pairs = [(f"{i}.jpg", f"{i}.png") for i in range(3)]
+    return MaskListing.of_pairs(str(tmp_path), pairs, Coding(CODES, {}), np.ones(3, np.uint8))
 
 
 def test_masks_stay_with_their_images(listing: MaskListing, tmp_path: Path) -> None:
@@ -35,9 +34,20 @@ def test_masks_stay_with_their_images(listing: MaskListing, tmp_path: Path) -> N
 
 
 def test_the_coding_is_part_of_the_cache_key(listing: MaskListing) -> None:
-    other = MaskListing(listing.root, Rows.of_text(["0.jpg"]), Rows.of_text(["0.png"]), Coding(CODES[::-1], {}))
+    other = MaskListing.of_pairs(listing.root, [("0.jpg", "0.png")], Coding(CODES[::-1], {}), np.ones(1, np.uint8))
     assert listing.select(np.array([0])).cache_key() == listing.cache_key()
     assert other.cache_key() != listing.cache_key()
+
+
+def test_a_mask_rotates_with_its_image(listing: MaskListing, tmp_path: Path) -> None:
+    Image.fromarray(np.array([[1, 2, 3], [4, 5, 6]], np.uint8)).save(tmp_path / "0.png")
+    pairs, orientations = [("0.jpg", "0.png")] * 2, np.array([1, 6], np.uint8)
+    rotated = MaskListing.of_pairs(str(tmp_path), pairs, Coding(CODES, {}), orientations)
+    assert rotated.mask(0).tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert rotated.mask(1).tolist() == [[4, 1], [5, 2], [6, 3]]
+    assert rotated.select(np.array([1])).mask(0).tolist() == rotated.mask(1).tolist()
+    assert rotated.select(np.array([0])).join(rotated).mask(2).tolist() == rotated.mask(1).tolist()
+    assert rotated.cache_key() != rotated.select(np.array([0])).cache_key()
 
 
 def test_small_objects_are_painted_over_large_ones_and_crowds_ignored() -> None:

@@ -60,5 +60,10 @@ def test_an_image_in_two_splits_is_a_note() -> None:
 def test_a_checkpoints_classes_give_the_order() -> None:
     assert in_order_of("photos", ["cat", "dog"], [3, 9], None) == (["cat", "dog"], [3, 9])
     assert in_order_of("photos", ["cat", "dog"], [3, 9], ["dog", "cat"]) == (["dog", "cat"], [9, 3])
-    with pytest.raises(DataError, match="photos has no images of 1 of the checkpoint's 3 classes"):
-        in_order_of("photos", ["cat", "dog"], [3, 9], ["dog", "cat", "emu"])
+    with pytest.raises(DataError, match=r"photos has classes that the checkpoint does not know \('dog'"):
+        in_order_of("photos", ["cat", "dog"], [3, 9], ["cat", "emu"])
+
+
+def test_a_checkpoints_class_that_the_set_lacks_gets_a_code_of_its_own() -> None:
+    known = ["gnu", "dog", "cat", "emu"]
+    assert in_order_of("photos", ["cat", "dog"], [3, 9], known) == (known, [10, 9, 3, 11])

@@ -222,7 +222,12 @@ class TestErrors:
     def test_classes_that_are_not_the_checkpoints(self, tmp_path: Path) -> None:
         root = plant(tmp_path / "set", under("test/"))
         self.refused(root, "classes that the checkpoint does not know ('dog')", ["cat", "emu"])
-        self.refused(root, "has no images of 1 of the checkpoint's 3 classes ('emu')", ["emu", "dog", "cat"])
+        self.refused(root, "classes that the checkpoint does not know ('cat', 'dog')", ["emu", "gnu"])
+
+    def test_a_checkpoints_classes_give_the_order_and_may_be_more(self, tmp_path: Path) -> None:
+        root = plant(tmp_path / "set", under("test/"))
+        assert read_folder(root, ["emu", "dog", "cat"]).classes == ["emu", "dog", "cat"]
+        assert [sample.target for sample in read_folder(root, ["emu", "dog", "cat"]).splits["test"]] == [2, 2, 1, 1]
         assert read_folder(root, ["dog", "cat"]).classes == ["dog", "cat"]
         assert [sample.target for sample in read_folder(root, ["dog", "cat"]).splits["test"]] == [1, 1, 0, 0]
 

@@ -43,7 +43,7 @@ def test_every_fault_of_a_set_is_named_at_once(folder: Path, save_photo: Save, s
     (folder / "train/masks/0.png").unlink()
     save_mask(folder / "train/masks/1.png", [0, 9], (12, 8))
     save_mask(folder / "train/masks/2.png", [0, 1], (10, 8))
-    save_photo(folder / "train/masks/3.png")
+    Image.new("RGB", (12, 8), (255, 0, 0)).save(folder / "train/masks/3.png")
     save_photo(folder / "train/images/3.jpg")
     save_mask(folder / "val/masks/alone.png", [0])
     with pytest.raises(DataError) as caught:
