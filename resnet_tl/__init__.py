@@ -70,10 +70,12 @@ def fit(
         Preempted: SIGTERM or SIGUSR1 stopped the run, which is saved. It is a `SystemExit`: a script that does not
             catch it ends with the command's exit code.
     """
+    from resnet_tl.report.after_fit import after_fit
     from resnet_tl.run.build import with_overlays
     from resnet_tl.run.fit import fit
 
-    return fit(with_overlays(recipe, overlays), list(overrides.items()), run=run, resume=resume)
+    recipes = with_overlays(recipe, overlays)
+    return fit(recipes, list(overrides.items()), run=run, resume=resume, finish=after_fit)
 
 
 def evaluate(

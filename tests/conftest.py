@@ -7,7 +7,7 @@ import os
 import runpy
 import shlex
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -32,6 +32,14 @@ def shared_data() -> Path:
     return root
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_reports() -> Iterator[None]:
+    """Runs write no report, which takes longer than the small trainings of tests, but in the tests of reports."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("resnet_tl.report.after_fit.after_fit", lambda run, data: None)
+        yield
+
+
 COMMAND = """
 import os, sys
 
@@ -44,7 +52,9 @@ if __name__ == "__main__":
     os.dup2(output, 2)
     from lightning.pytorch.utilities import rank_zero_only
     from resnet_tl.cli.main import main
+    from resnet_tl.report import after_fit
 
+    after_fit.after_fit = lambda run, data: None
     rank_zero_only.rank = int(os.environ.get("LOCAL_RANK", 0))  # as an import in this process would find it
     sys.exit(main({arguments!r}))
 """

@@ -58,11 +58,12 @@ def run(verb: str, command: Command) -> int:
 
 
 def _fit(command: Command, options: Namespace) -> int:
+    from resnet_tl.report.after_fit import after_fit
     from resnet_tl.run.fit import fit
     from resnet_tl.tracking.preemption import Preempted
 
     try:
-        fit(command.configs, command.overrides, run=options.run, resume=options.resume)
+        fit(command.configs, command.overrides, run=options.run, resume=options.resume, finish=after_fit)
     except Preempted as stopped:
         return stopped.exit_code
     return 0

@@ -19,6 +19,7 @@ VERBS = {
     "plan": "show what a recipe trains, when and how fast, or suggest a learning rate",
     "validate": "evaluate a run, a checkpoint, or a recipe's weights on the validation images",
     "test": "the same on the test images",
+    "report": "write what there is to know about a run into one HTML file",
     "predict": "predict images with a run or checkpoint: CSV, JSON, masks, drawn boxes",
     "data": "check a data set before training on it",
     "recipes": "list, show and copy the recipes that come with the project",

@@ -26,6 +26,7 @@ from resnet_tl.run.build import (
 from resnet_tl.run.data_class import without_replaced_place
 from resnet_tl.run.finished import Run
 from resnet_tl.run.trainer import build_trainer, resolve_precision, translate_errors
+from resnet_tl.structures.evaluation import Evaluation
 from resnet_tl.tasks.base import Task
 from resnet_tl.tracking.log import log_info
 from resnet_tl.tracking.terminal import terminal_log
@@ -85,6 +86,25 @@ def evaluate_run(
         WeightsError: no checkpoint, a damaged one, or one that names code that is not trusted.
         DataError: the images' classes are not the checkpoint's.
     """
+    return _evaluate_run(split, path, recipes, overrides, trust_code)[1]
+
+
+def record_run(path: str | Path, overrides: Overrides, *, trust_code: bool = False) -> Evaluation:
+    """Evaluates a run folder's best checkpoint on its validation images, as `evaluate_run` does, and returns the
+    predictions.
+
+    Raises:
+        RecipeError: the set is too large for them.
+    """
+    task, _ = _evaluate_run("val", path, [], overrides, trust_code)
+    if task.evaluation is None:
+        raise RecipeError(f"{path}: images times classes are too many for a record of all probabilities")
+    return task.evaluation
+
+
+def _evaluate_run(
+    split: str, path: str | Path, recipes: Sequence[RecipeSource], overrides: Overrides, trust_code: bool
+) -> tuple[Task, Result]:
     with terminal_log():
         bundle = checkpoint.read(path)
         foreign = None if trust_code else foreign_code({key: bundle.recipe.get(key) for key in ("model", "data")})
@@ -103,7 +123,7 @@ def evaluate_run(
                 f"{bundle.path}: its weights do not fit this network; do not change model.* here"
             ) from error
         log_info(f"{bundle.path}: epoch {bundle.epoch}, step {bundle.step}")
-        return _evaluate(split, recipe, task, data)
+        return task, _evaluate(split, recipe, task, data)
 
 
 def _is_recipe(name: str) -> bool:

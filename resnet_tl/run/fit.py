@@ -10,7 +10,7 @@ from resnet_tl.errors import RecipeError, RunError
 from resnet_tl.run.build import CHANGEABLE_ON_RESUME, RecipeSource, compose, label_of
 from resnet_tl.run.finished import Run
 from resnet_tl.run.resume import find_unfinished
-from resnet_tl.run.train import train
+from resnet_tl.run.train import Finish, train
 from resnet_tl.tracking.last import epochs_done
 from resnet_tl.tracking.run_folder import RunFolder, start_run
 from resnet_tl.tracking.terminal import terminal_log
@@ -24,24 +24,31 @@ def fit(
     *,
     run: str | Path | None = None,
     resume: str | Path | None = None,
+    finish: Finish | None = None,
 ) -> Run:
     """Trains, and returns the finished run. See `resnet_tl.fit`.
 
     Args:
         recipes: a recipe, and overlays upon it in order.
         overrides: keys and values, on top of them.
+        finish: see `train`.
     """
     if run is not None and resume not in (None, "auto"):
         raise RecipeError(f"--resume {resume} trains in its own folder, so --run {run} cannot be given with it")
     with terminal_log():
         if resume is None or resume == "auto":
             folder = None if run is None else Path(run)
-            return Run(_start(recipes, overrides, folder, look_for_one=resume == "auto").path)
-        return Run(_resume(Path(resume), recipes, overrides).path)
+            return Run(_start(recipes, overrides, folder, finish, look_for_one=resume == "auto").path)
+        return Run(_resume(Path(resume), recipes, overrides, finish).path)
 
 
 def _start(
-    recipes: Sequence[RecipeSource], overrides: Sequence[Override], folder: Path | None, *, look_for_one: bool
+    recipes: Sequence[RecipeSource],
+    overrides: Sequence[Override],
+    folder: Path | None,
+    finish: Finish | None,
+    *,
+    look_for_one: bool,
 ) -> RunFolder:
     if not recipes:
         raise RecipeError("fit needs a recipe: a file, or a name that `resnet-tl recipes list` shows")
@@ -53,11 +60,13 @@ def _start(
             f"--resume {folder} --trainer.max_epochs N"
         )
     if unfinished is None:
-        return train(recipe, lambda: start_run(name, folder))
-    return train(recipe, lambda: unfinished, unfinished.last if unfinished.last.is_file() else None)
+        return train(recipe, lambda: start_run(name, folder), finish=finish)
+    return train(recipe, lambda: unfinished, unfinished.last if unfinished.last.is_file() else None, finish)
 
 
-def _resume(folder: Path, recipes: Sequence[RecipeSource], overrides: Sequence[Override]) -> RunFolder:
+def _resume(
+    folder: Path, recipes: Sequence[RecipeSource], overrides: Sequence[Override], finish: Finish | None
+) -> RunFolder:
     run = RunFolder(folder)
     if not run.last.is_file():
         raise RunError(f"--resume {folder}: no run to resume: expected {run.last}")
@@ -73,4 +82,4 @@ def _resume(folder: Path, recipes: Sequence[RecipeSource], overrides: Sequence[O
         raise RunError(
             f"--resume {folder}: the run has completed its {epochs} epochs; to train longer: --trainer.max_epochs N"
         )
-    return train(recipe, lambda: run, run.last)
+    return train(recipe, lambda: run, run.last, finish)

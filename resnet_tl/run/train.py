@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeAlias
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_only
@@ -24,14 +25,20 @@ from resnet_tl.tracking.loggers.build import close, loggers
 from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.settings import Tracking
 
+Finish: TypeAlias = Callable[[RunFolder, ImageData], None]
+"""What is done with a trained run, before its log ends."""
 
-def train(recipe: Recipe, folder: Callable[[], RunFolder], checkpoint: Path | None = None) -> RunFolder:
+
+def train(
+    recipe: Recipe, folder: Callable[[], RunFolder], checkpoint: Path | None = None, finish: Finish | None = None
+) -> RunFolder:
     """Fits, and returns the run's folder.
 
     Args:
         recipe: resolved.
         folder: makes or finds the run's folder; called once data and network are built.
         checkpoint: where to resume; None starts from the beginning.
+        finish: called on rank 0 when the run is complete, unless `tracking.report` is false: writes the report.
 
     Raises:
         Preempted: a signal stopped the run, which is saved.
@@ -59,6 +66,8 @@ def train(recipe: Recipe, folder: Callable[[], RunFolder], checkpoint: Path | No
             for sentence in data.skipped():
                 log_info(f"skipped: {sentence}")
             log_info(f"the run: {run.path}")
+            if finish is not None and recipe["tracking"]["report"]:
+                rank_zero_only(finish)(run, data)
     except (UserError, KeyboardInterrupt):  # nothing is left to block the next attempt
         if checkpoint is None:
             _remove_unstarted(run)

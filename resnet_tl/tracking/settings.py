@@ -16,6 +16,7 @@ class Tracking:
         checkpoint_every: optimizer steps between two saves of last.ckpt; null: only after epochs.
         wandb: log to Weights & Biases; without a key offline, for `wandb sync` to upload later.
         project, entity, name, tags: of the W&B run; the default name is the run folder's.
+        report: write report.html at the end of the run (needs `pip install 'resnet-tl[report]'`).
         tensorboard: write event files to the run folder (needs `pip install tensorboard`).
     """
 
@@ -25,4 +26,5 @@ class Tracking:
     entity: str | None = None
     name: str | None = None
     tags: list[str] = field(default_factory=list)
+    report: bool = True
     tensorboard: bool = False

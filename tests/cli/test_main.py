@@ -56,15 +56,15 @@ def test_version(resnet_tl: Callable[..., Any]) -> None:
     [
         (
             "fitt -c x",
-            "no verb 'fitt': expected fit, check, plan, validate, test, predict, data, recipes; did you mean 'fit'?",
+            "no verb 'fitt': expected fit, check, plan, validate, test, report, predict, data, recipes; did you mean 'fit'?",
         ),
         (
             "-c x",
-            "which verb? expected one of fit, check, plan, validate, test, predict, data, recipes: resnet-tl fit -c RECIPE",
+            "which verb? expected one of fit, check, plan, validate, test, report, predict, data, recipes: resnet-tl fit -c RECIPE",
         ),
         (
             "--data.root x",
-            "which verb? expected one of fit, check, plan, validate, test, predict, data, recipes: resnet-tl fit -c RECIPE",
+            "which verb? expected one of fit, check, plan, validate, test, report, predict, data, recipes: resnet-tl fit -c RECIPE",
         ),
     ],
 )

@@ -25,13 +25,16 @@ SIZES = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, float("
 """Areas of objects in square pixels, as COCO groups its scores."""
 
 
-def stats(data: ImageData) -> dict[str, Any]:
+def stats(data: ImageData, decoded: int = SAMPLED) -> dict[str, Any]:
     """Numbers of a data module, as plain Python.
 
     splits: split -> images. classes: class -> split -> images that show it (objects, or pixels, where they are
     annotated). sizes: of images, `[smallest, median, largest]` of widths and of heights in pixels. channels: mean and
     standard deviation of each channel of the training images, 0...1. objects: small, medium and large ones, without
     crowds; objects_by_class: the same of each class.
+
+    Args:
+        decoded: images at most that are decoded, for sizes and channels.
     """
     numbers: dict[str, Any] = {"splits": {split: len(listing) for split, listing in data.listings.items()}}
     counted, counts = _counts(data)
@@ -40,7 +43,7 @@ def stats(data: ImageData) -> dict[str, Any]:
     }
     numbers["counted"] = counted
     first = "train" if "train" in data.listings else next(iter(data.listings))
-    numbers |= _images(data.listings[first], data.channels)
+    numbers |= _images(data.listings[first], data.channels, decoded)
     listings = [listing for listing in data.listings.values() if isinstance(listing, BoxListing)]
     if listings and counted == "objects":
         numbers["objects_by_class"] = _objects_by_size(listings, data.classes)
@@ -91,10 +94,10 @@ def _pixels(listing: Any, classes: int) -> np.ndarray:
     return total[:classes]
 
 
-def _images(listing: Listing, channels: int) -> dict[str, Any]:
+def _images(listing: Listing, channels: int, decoded: int) -> dict[str, Any]:
     sizes: list[tuple[int, int]] = []
     totals, squares, pixels = np.zeros(channels), np.zeros(channels), 0
-    for image in _decoded(listing, channels):
+    for image in _decoded(listing, channels, decoded):
         sizes.append((image.shape[0], image.shape[1]))
         flat = image.reshape(-1, channels) / (255.0 if image.dtype == np.uint8 else 65535.0)
         totals, squares, pixels = totals + flat.sum(0), squares + (flat**2).sum(0), pixels + len(flat)
@@ -109,8 +112,8 @@ def _images(listing: Listing, channels: int) -> dict[str, Any]:
     }
 
 
-def _decoded(listing: Listing, channels: int) -> Iterator[np.ndarray]:
-    """Evenly many of the images, those that cannot be decoded skipped."""
+def _decoded(listing: Listing, channels: int, most: int) -> Iterator[np.ndarray]:
+    """At most so many of the images, evenly over the listing, those that cannot be decoded skipped."""
 
     def load(index: int) -> np.ndarray | None:
         try:
@@ -118,7 +121,7 @@ def _decoded(listing: Listing, channels: int) -> Iterator[np.ndarray]:
         except DataError:
             return None
 
-    indices = range(0, len(listing), max(1, -(-len(listing) // SAMPLED)))
+    indices = range(0, len(listing), max(1, -(-len(listing) // most)))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from (image for image in pool.map(load, indices) if image is not None)
 

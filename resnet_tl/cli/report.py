@@ -1,0 +1,51 @@
+"""`resnet-tl report`: a run as one HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from resnet_tl.cli.command import Command, Options
+from resnet_tl.errors import RecipeError, RunError
+
+HELP = """usage: resnet-tl report RUN [--out FILE.html] [--data.root PATH]
+
+Write what there is to know about a run into one HTML file that opens without a network: its scores with intervals, its
+training, mistakes with their images, confidence, data, and how to repeat it. `fit` writes it at its end, unless
+`tracking.report` is false.
+
+  --out FILE.html                   the file; never overwritten (default: RUN/report.html, which is replaced)
+  --data.root PATH                  where the run's images are now, if they have moved
+  --trust-code                      let the run name classes outside resnet_tl
+
+A run without predictions.npz is evaluated first.
+
+example: resnet-tl report runs/folder_resnet50_finetune/2026-01-31_12-00-00"""
+
+
+def run(verb: str, command: Command) -> int:
+    parser = Options(verb)
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN")
+    parser.add_argument("--out", type=Path, metavar="FILE.html")
+    parser.add_argument("--trust-code", action="store_true")
+    options = parser.read(command)
+    if options.help:
+        print(HELP)
+        return 0
+    if len(options.runs) != 1 or command.configs:
+        raise RecipeError("report needs a run folder: resnet-tl report RUN")
+    if options.out is not None and options.out.exists():
+        raise RunError(f"--out {options.out}: exists already, and nothing is overwritten")
+    for key, _ in command.overrides:
+        if not key.startswith("data."):
+            raise RecipeError(f"--{key}: unknown option; a report takes --data.KEY alone, as --data.root")
+    from resnet_tl.report.after_fit import require_packages
+
+    require_packages()
+    from resnet_tl.report.page import write_report
+    from resnet_tl.report.records import read_run
+
+    (path,) = options.runs
+    out = options.out or path / "report.html"
+    write_report(read_run(path, command.overrides, trust_code=options.trust_code), out)
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+    return 0

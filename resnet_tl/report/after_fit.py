@@ -1,0 +1,39 @@
+"""The report at the end of a run, which never fails the run."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from resnet_tl.data.base import ImageData
+from resnet_tl.errors import RunError, UserError
+from resnet_tl.tracking.log import log_info
+from resnet_tl.tracking.run_folder import RunFolder
+
+PACKAGES = ("altair", "vl_convert", "jinja2")
+
+
+def after_fit(run: RunFolder, data: ImageData) -> None:
+    """Writes report.html into a run's folder; what prevents it becomes a line of the log."""
+    try:
+        require_packages()
+        from resnet_tl.report.page import write_report
+        from resnet_tl.report.records import read_run
+
+        write_report(read_run(run.path, data=data), run.report)
+    except UserError as error:
+        log_info(f"no report: {error}")
+    except Exception as error:  # the run is trained and saved: a bug here must not look like a failed run
+        reason = f"{type(error).__name__}: {error}"
+        log_info(f"no report, because of a bug ({reason}): `resnet-tl report {run.path}` shows where")
+    else:
+        log_info(f"the report: {run.report}")
+
+
+def require_packages() -> None:
+    """Raises RunError if what draws reports is not installed."""
+    missing = [package for package in PACKAGES if find_spec(package) is None]
+    if missing:
+        raise RunError(
+            f"a report needs {', '.join(missing)}: pip install 'resnet-tl[report]' "
+            "(tracking.report: false ends this line)"
+        )

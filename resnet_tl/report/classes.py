@@ -1,0 +1,181 @@
+"""The sections about a classifier: classes, confidence, images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_tl.metrics.calibration import calibration_error, confidence_bins, overconfidence
+from resnet_tl.report import charts
+from resnet_tl.report.assets import Assets
+from resnet_tl.report.records import RunRecord
+from resnet_tl.report.section import Gallery, Picture, Section, drawn
+from resnet_tl.report.words import share
+from resnet_tl.structures.evaluation import ClassEvaluation
+
+IN_A_GALLERY = 12
+IN_A_CELL = 12
+IN_ALL_CELLS = 180
+"""Pictures at most."""
+LARGEST_MATRIX = 30
+"""Classes at most, whose confusions are shown as a matrix; of more, the worst pairs."""
+
+
+def sections(run: RunRecord, evaluation: ClassEvaluation, assets: Assets) -> list[Section]:
+    if evaluation.multi_label:
+        return [_classes(run), _confidence(evaluation, assets), _images(evaluation, assets)]
+    return [_confusion(evaluation, assets), _classes(run), _confidence(evaluation, assets), _images(evaluation, assets)]
+
+
+def predicted(evaluation: ClassEvaluation) -> NDArray[Any]:
+    """Returns class indices `[N]`, or marks `[N, K]` for several labels."""
+    if evaluation.multi_label:
+        return evaluation.probabilities >= evaluation.thresholds
+    return evaluation.probabilities.argmax(1)
+
+
+def wrong(evaluation: ClassEvaluation) -> NDArray[np.bool_]:
+    """Returns which images `[N]` were predicted wrongly, in any label."""
+    differs = predicted(evaluation) != evaluation.targets
+    return differs.any(1) if evaluation.multi_label else differs
+
+
+Cell = tuple[int, int]
+"""(true class, predicted class)."""
+
+
+def _confusion(evaluation: ClassEvaluation, assets: Assets) -> Section:
+    """The matrix, or the worst pairs of many classes; each cell has its images, the least probable first."""
+    names, guesses = evaluation.classes, predicted(evaluation)
+    cells: dict[Cell, list[int]] = {}
+    for index in np.argsort(-evaluation.losses, kind="stable").tolist():
+        cells.setdefault((int(evaluation.targets[index]), int(guesses[index])), []).append(index)
+    order = sorted(cells, key=lambda cell: (cell[0] == cell[1], -len(cells[cell])))
+    large = len(names) > LARGEST_MATRIX
+    if large:
+        order = [cell for cell in order if cell[0] != cell[1]][:LARGEST_MATRIX]
+    shown = _shared_out(order, cells)
+    pictures = _pictures(evaluation, chain.from_iterable(shown.values()), assets)
+    content: dict[str, Any] = {
+        "names": names,
+        "counts": {cell: len(indices) for cell, indices in cells.items()},
+        "totals": np.bincount(evaluation.targets, minlength=len(names)).tolist(),
+        "pairs": order if large else None,
+        "galleries": {cell: [pictures[index] for index in shown[cell] if index in pictures] for cell in order},
+    }
+    lead = "Rows are true classes, columns predictions. A cell shows its images."
+    return Section("confusion", "Confusions", "confusion.html", content, PAIRS if large else lead)
+
+
+PAIRS = "The pairs of classes that were confused most often."
+
+
+def _shared_out(order: list[Cell], cells: dict[Cell, list[int]]) -> dict[Cell, list[int]]:
+    """The first images of each cell, as many of all as a page holds; earlier cells come first."""
+    shown: dict[Cell, list[int]] = {cell: [] for cell in order}
+    ranked = [(rank, cell) for rank in range(IN_A_CELL) for cell in order if rank < len(cells[cell])]
+    for rank, cell in ranked[:IN_ALL_CELLS]:
+        shown[cell].append(cells[cell][rank])
+    return shown
+
+
+def _classes(run: RunRecord) -> Section:
+    return Section(
+        "classes",
+        "Classes",
+        "table.html",
+        {"rows": run.tables["per_class"], "shares": SHARES},
+        "A click on a column sorts by it.",
+    )
+
+
+SHARES = (
+    "precision",
+    "recall",
+    "f1",
+    "ap",
+    "map",
+    "map50",
+    "mask_map",
+    "mask_map50",
+    "iou",
+    "boundary_f1",
+    "threshold",
+)
+"""Columns of tables by class that are shares, 0...1."""
+
+
+def _confidence(evaluation: ClassEvaluation, assets: Assets) -> Section:
+    if evaluation.multi_label:
+        scores, truth = evaluation.probabilities.ravel(), evaluation.targets.ravel() > 0
+        bins = confidence_bins(scores, truth)
+        histogram = charts.right_and_wrong(scores, predicted(evaluation).ravel() == truth, "probability", "labels")
+    else:
+        scores, right = evaluation.probabilities.max(1), ~wrong(evaluation)
+        bins = confidence_bins(scores, right)
+        histogram = charts.right_and_wrong(scores, right, "confidence")
+    content = {
+        "charts": [
+            drawn("Calibration", assets.chart(charts.calibration(bins)), CALIBRATION),
+            drawn("Right and wrong by confidence", assets.chart(histogram)),
+        ]
+    }
+    lead = f"Expected calibration error {calibration_error(bins):.3f}. {_leaning(overconfidence(bins))}"
+    return Section("confidence", "Confidence", "charts.html", content, lead)
+
+
+CALIBRATION = "Bars: accuracy at each confidence. Dots: the mean confidence in a bar. Dashed: perfectly calibrated."
+
+
+def _leaning(excess: float) -> str:
+    if abs(excess) < 0.005:
+        return "On average, predictions are right as often as their confidence says."
+    return f"On average, confidence is {abs(100 * excess):.1f} points {'above' if excess > 0 else 'below'} accuracy."
+
+
+def _images(evaluation: ClassEvaluation, assets: Assets) -> Section:
+    losses, is_wrong = evaluation.losses, wrong(evaluation)
+    mistakes, hits = np.flatnonzero(is_wrong), np.flatnonzero(~is_wrong)
+    confidence = evaluation.probabilities.max(1)
+    worst = mistakes[np.argsort(-losses[mistakes], kind="stable")][:IN_A_GALLERY].tolist()
+    surest = mistakes[np.argsort(-confidence[mistakes], kind="stable")][:IN_A_GALLERY].tolist()
+    unsure = hits[np.argsort(-losses[hits], kind="stable")][:IN_A_GALLERY].tolist()
+    chosen = [("Worst mistakes", "The true class had the lowest probability.", worst)]
+    if set(surest) != set(worst) and not evaluation.multi_label:
+        chosen.append(("Most confident mistakes", "The wrong class had the highest probability.", surest))
+    chosen.append(("Least sure hits", "Right, but only just.", unsure))
+    pictures = _pictures(evaluation, [index for _, _, indices in chosen for index in indices], assets)
+    galleries = [
+        Gallery(title, lead, [pictures[index] for index in indices if index in pictures])
+        for title, lead, indices in chosen
+        if indices
+    ]
+    count = f"{len(mistakes)} of {len(evaluation)} validation images were predicted wrongly."
+    return Section("images", "Images", "galleries.html", {"galleries": galleries}, count)
+
+
+def _pictures(evaluation: ClassEvaluation, indices: Iterable[int], assets: Assets) -> dict[int, Picture]:
+    """Pictures of the images by their indices, without those whose files cannot be read."""
+    indices = list(indices)
+    ids = assets.images([evaluation.path(index) for index in indices])
+    is_wrong = wrong(evaluation)
+    return {
+        index: Picture(ids[path], str(evaluation.keys[index]), _lines(evaluation, index), bool(is_wrong[index]))
+        for index in indices
+        if (path := evaluation.path(index)) in ids
+    }
+
+
+def _lines(evaluation: ClassEvaluation, index: int) -> list[str]:
+    names, probabilities, truth = evaluation.classes, evaluation.probabilities[index], evaluation.targets[index]
+    if evaluation.multi_label:
+        guesses = [f"{names[k]} {share(probabilities[k])}" for k in np.flatnonzero(predicted(evaluation)[index])]
+        true = [f"{names[k]} {share(probabilities[k])}" for k in np.flatnonzero(truth)]
+        return [f"predicted: {', '.join(guesses) or 'nothing'}", f"true: {', '.join(true) or 'nothing'}"]
+    guess = int(probabilities.argmax())
+    lines = [f"{names[guess]} {share(probabilities[guess])}"]
+    return lines if guess == truth else [*lines, f"is {names[truth]} {share(probabilities[truth])}"]

@@ -1,0 +1,92 @@
+"""report.html: a run in one file that opens without a network."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnet_tl.files import atomic_write
+from resnet_tl.metrics.detection import DetectionMetrics
+from resnet_tl.report import classes, training
+from resnet_tl.report.assets import Assets, vega_script
+from resnet_tl.report.records import RunRecord
+from resnet_tl.report.section import Section
+from resnet_tl.report.words import metric_name, share
+from resnet_tl.structures.evaluation import ClassEvaluation
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_report(run: RunRecord, path: Path) -> None:
+    """Writes the page about a run; replaces an earlier one.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    assets = Assets(run.data.channels if run.data is not None else 3)
+    sections = [
+        training.training(run, assets),
+        *_about_predictions(run, assets),
+        training.data(run, assets),
+        training.repeat(run),
+    ]
+    there = [section for section in sections if section is not None]
+    content = {"title": run.name, "head": _head(run), "sections": there, "notes": run.notes}
+    write_page("report.html", content, assets, path)
+
+
+def write_page(template: str, content: dict[str, Any], assets: Assets, path: Path) -> None:
+    """Renders a page with its charts and pictures into one file."""
+    data = {"charts": assets.charts, "pictures": assets.pictures}
+    text = (
+        _environment()
+        .get_template(template)
+        .render(**content, data=json.dumps(data, separators=(",", ":")).replace("</", "<\\/"), vega=vega_script())
+    )
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
+def _about_predictions(run: RunRecord, assets: Assets) -> list[Section]:
+    if isinstance(run.evaluation, ClassEvaluation):
+        return classes.sections(run, run.evaluation, assets)
+    return []
+
+
+def _head(run: RunRecord) -> dict[str, Any]:
+    """The headline metric with its interval, and the others."""
+    model, scores, headline = run.recipe["model"]["init_args"], run.scores, run.metrics.headline
+    interval = None if isinstance(run.metrics, DetectionMetrics) else run.metrics.interval()
+    tiles = [(metric_name(name), f"{value:.3f}") for name, value in scores.items() if name != headline and value >= 0]
+    best = run.summary["best"]
+    return {
+        "task": run.evaluation.task.capitalize(),
+        "backbone": model["backbone"]["name"],
+        "weights": model["backbone"]["weights"] or "random weights",
+        "classes": len(run.evaluation.classes),
+        "images": len(run.evaluation),
+        "headline": metric_name(headline),
+        "value": share(scores[headline]),
+        "interval": interval and f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} %",
+        "tiles": [*tiles, ("loss", f"{best['val/loss']:.3f}")],
+        "date": _date(run),
+    }
+
+
+def _date(run: RunRecord) -> str:
+    from datetime import datetime
+
+    return datetime.fromtimestamp(run.folder.summary.stat().st_mtime).strftime("%d %B %Y, %H:%M")
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(TEMPLATES)
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

@@ -1,0 +1,124 @@
+"""What a report is made of: the files of a run's folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from resnet_tl.data.base import ImageData
+from resnet_tl.errors import RunError, UserError
+from resnet_tl.files import did_you_mean_path
+from resnet_tl.metrics.evaluated import Metrics, metric_options, metrics_of
+from resnet_tl.recipe.build import foreign_code
+from resnet_tl.recipe.node import plain
+from resnet_tl.recipe.read import read
+from resnet_tl.run.build import Overrides
+from resnet_tl.run.data import open_data
+from resnet_tl.run.evaluate import record_run
+from resnet_tl.structures.evaluation import Evaluation
+from resnet_tl.tracking.predictions import load_evaluation
+from resnet_tl.tracking.run_folder import RunFolder
+
+Row = dict[str, float]
+"""A row of metrics.csv without its empty cells; `at` is where it is in the run, in epochs."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run, as its folder holds it.
+
+    data: the data module of its recipe; None where the images are no longer there.
+    notes: sentences about what could not be read.
+    """
+
+    folder: RunFolder
+    recipe: dict[str, Any]
+    summary: dict[str, Any]
+    rows: list[Row]
+    evaluation: Evaluation
+    data: ImageData | None
+    notes: list[str]
+
+    @property
+    def name(self) -> str:
+        """The run's folder, with the one that holds the runs of its recipe."""
+        path = self.folder.path.absolute()
+        return f"{path.parent.name}/{path.name}" if path.parent.parent.name == "runs" else path.name
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        return metrics_of(self.evaluation)
+
+    @cached_property
+    def scores(self) -> dict[str, float]:
+        return self.metrics.compute(**metric_options(self.evaluation))
+
+    @cached_property
+    def tables(self) -> dict[str, Any]:
+        return self.metrics.tables(**metric_options(self.evaluation))
+
+    @property
+    def best_at(self) -> float:
+        """Where the best epoch ended, in epochs."""
+        return next((row["at"] for row in self.rows if row["step"] + 1 == self.evaluation.step), math.nan)
+
+
+def read_run(
+    path: Path, overrides: Overrides = (), *, data: ImageData | None = None, trust_code: bool = False
+) -> RunRecord:
+    """Reads a run's folder; a run without predictions.npz is evaluated.
+
+    Args:
+        overrides: of the recipe's `data` section, as `data.root` where the images have moved.
+        data: of the run, where it is built already.
+        trust_code: let the run name classes outside `resnet_tl`.
+
+    Raises:
+        RunError: no run is there, or it has no validation yet.
+    """
+    folder = RunFolder(path)
+    if not folder.summary.is_file():
+        raise RunError(f"{path}: no run; expected a folder with summary.json{did_you_mean_path(path)}")
+    recipe = plain(read(folder.recipe))
+    summary, rows = json.loads(folder.summary.read_text(encoding="utf-8")), _rows(folder.metrics)
+    if not summary["best"]:
+        raise RunError(f"{path}: the run has not been validated yet, so there is nothing to report")
+    notes: list[str] = []
+    if data is None:
+        data = _open_data(folder, recipe, overrides, trust_code, notes)
+    if folder.best_predictions.is_file():
+        evaluation = load_evaluation(folder.best_predictions)
+    else:
+        evaluation = record_run(path, overrides, trust_code=trust_code)
+    if data is not None:
+        evaluation = replace(evaluation, root=str(data.evaluated("val").root))
+    return RunRecord(folder, recipe, summary, rows, evaluation, data, notes)
+
+
+def _open_data(
+    folder: RunFolder, recipe: dict[str, Any], overrides: Overrides, trust_code: bool, notes: list[str]
+) -> ImageData | None:
+    foreign = None if trust_code else foreign_code(recipe["data"])
+    if foreign is not None:
+        notes.append(
+            f"The images are not shown: the data needs {foreign!r}, which is not part of resnet_tl (--trust-code)."
+        )
+        return None
+    try:
+        return open_data([folder.recipe], overrides)
+    except UserError as error:
+        notes.append(f"The images are not shown: {error}. If they have moved: --data.root PATH.")
+        return None
+
+
+def _rows(path: Path) -> list[Row]:
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+    finite = [{name: value for name, value in row.items() if math.isfinite(value)} for row in rows]
+    per_epoch = max(((row["step"] + 1) / (row["epoch"] + 1) for row in finite if "val/loss" in row), default=1.0)
+    return [{**row, "at": (row["step"] + 1) / per_epoch} for row in finite]

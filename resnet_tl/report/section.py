@@ -1,0 +1,58 @@
+"""A part of a page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from resnet_tl.metrics.per_class import Row
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what is below it.
+
+    name: of the anchor.
+    template: a file of `templates/`, which sees `content` by its keys.
+    lead: a sentence below the heading.
+    """
+
+    name: str
+    title: str
+    template: str
+    content: dict[str, Any] = field(default_factory=dict)
+    lead: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image in a gallery: the id of its picture, its file, and lines below it; wrong ones are marked."""
+
+    id: str
+    title: str
+    lines: list[str]
+    wrong: bool = False
+
+
+@dataclass(frozen=True)
+class Gallery:
+    title: str
+    lead: str
+    pictures: list[Picture]
+
+
+def drawn(title: str, chart: str, note: str = "") -> dict[str, str]:
+    """A chart, by its id, for `charts.html`."""
+    return {"title": title, "id": chart, "note": note}
+
+
+def class_table(rows: list[Row]) -> Section:
+    """A table by class that a click sorts."""
+    lead = "A click on a column sorts by it."
+    return Section("classes", "Classes", "table.html", {"rows": rows, "shares": SHARES}, lead)
+
+
+SHARES = (
+    "precision", "recall", "f1", "ap", "threshold", "map", "map50", "mask_map", "mask_map50", "iou", "boundary_f1",
+)  # fmt: skip
+"""Columns of tables by class that are shares, 0...1."""

@@ -1,0 +1,81 @@
+"""The sections about a run: its training, its data, how to repeat it."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import yaml
+
+from resnet_tl.data.checks.stats import stats
+from resnet_tl.report import charts
+from resnet_tl.report.assets import Assets
+from resnet_tl.report.records import RunRecord
+from resnet_tl.report.section import Section, drawn
+from resnet_tl.report.words import capitalised, metric_name
+from resnet_tl.tracking.pace import duration
+
+DECODED = 60
+"""Images that are decoded for sizes and colours."""
+
+
+def training(run: RunRecord, assets: Assets) -> Section:
+    headline = f"val/{run.metrics.headline}"
+    curves = [
+        ("Loss", charts.losses(run.rows, run.best_at)),
+        (capitalised(metric_name(headline)), charts.curve(run.rows, headline, metric_name(headline), run.best_at)),
+    ]
+    if any(name.startswith("lr/") for row in run.rows for name in row):
+        curves.append(("Learning rates by stage", charts.rates(run.rows)))
+    content = {"charts": [drawn(title, assets.chart(chart)) for title, chart in curves]}
+    summary = run.summary
+    speed = summary["images_per_s"]
+    parts = [
+        f"{_count(summary['epoch'], 'epoch')}, {_count(summary['step'], 'step')}",
+        duration(summary["seconds"]),
+        *([f"{speed:.0f} images/s in training"] if speed else []),
+        f"best after epoch {summary['best']['epoch'] + 1}",
+    ]
+    unfinished = "" if summary["finished"] else " The run is not finished."
+    return Section("training", "Training", "charts.html", content, " · ".join(parts) + "." + unfinished)
+
+
+def data(run: RunRecord, assets: Assets) -> Section | None:
+    if run.data is None:
+        return None
+    numbers = stats(run.data, DECODED)
+    facts = [("images", ", ".join(f"{count:,} {split}" for split, count in numbers["splits"].items()))]
+    for side, (least, median, most) in numbers.get("sizes", {}).items():
+        facts.append((side, f"{least} to {most} pixels, median {median}"))
+    if "objects" in numbers:
+        facts.append(("objects by area", ", ".join(f"{count:,} {name}" for name, count in numbers["objects"].items())))
+    for name, values in numbers.get("channels", {}).items():
+        facts.append((f"channel {name}", ", ".join(f"{value:.3f}" for value in values)))
+    rows = [
+        {"class": name, **{split: counts.get(split, 0) for split in numbers["splits"]}}
+        for name, counts in numbers["classes"].items()
+    ]
+    few = len(rows) <= charts.MOST_CLASSES
+    content: dict[str, Any] = {"facts": facts, "notes": run.data.notes, "rows": rows, "shares": (), "charts": []}
+    if few:
+        chart = assets.chart(charts.classes_by_split(numbers["classes"], numbers["counted"]))
+        content |= {"charts": [drawn(f"{numbers['counted'].capitalize()} by class and split", chart)], "rows": []}
+    return Section("data", "Data", "data.html", content, str(run.evaluation.root))
+
+
+def repeat(run: RunRecord) -> Section:
+    summary = run.summary
+    git = summary["git"]
+    state = "outside of git" if git is None else git["commit"] + (" with uncommitted changes" if git["changed"] else "")
+    versions = ", ".join(f"{name} {version}" for name, version in summary["versions"].items())
+    recipe = yaml.safe_dump(run.recipe, sort_keys=False, default_flow_style=None, allow_unicode=True, width=100)
+    content = {
+        "command": f"resnet-tl fit -c {shlex.quote(str(run.folder.recipe))}",
+        "facts": [("commit", state), ("versions", versions), ("folder", str(run.folder.path.absolute()))],
+        "recipe": recipe,
+    }
+    return Section("repeat", "Repeat this run", "repeat.html", content)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,42 @@
+"""`resnet-tl report`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FIT = "fit -c photos.yaml --data.root {} --run run --trainer.max_epochs 1"
+
+
+def test_a_run_has_its_report_and_another_file_on_request(
+    here: Path, images: Path, resnet_tl: Callable[..., Any]
+) -> None:
+    assert resnet_tl(FIT, images).code == 0
+    for _ in range(2):  # the run's own is replaced
+        done = resnet_tl("report run")
+        assert done.code == 0, done.err
+        assert done.out.startswith("run/report.html: ")
+    assert resnet_tl("report run --out other.html").code == 0
+    done = resnet_tl("report run --out other.html")
+    assert done.code == 2
+    assert done.err == "error: --out other.html: exists already, and nothing is overwritten\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("report", "report needs a run folder: resnet-tl report RUN"),
+        ("report nowhere", "nowhere: no run; expected a folder with summary.json"),
+        ("report run --trainer.max_epochs 3", "--trainer.max_epochs: unknown option; a report takes --data.KEY alone"),
+    ],
+)
+def test_mistakes_are_errors_of_one_sentence(
+    line: str, sentence: str, here: Path, resnet_tl: Callable[..., Any]
+) -> None:
+    done = resnet_tl(line)
+    assert done.code == 2
+    assert done.err.startswith(f"error: {sentence}")
+    assert done.err.count("\n") == 1

@@ -1,0 +1,71 @@
+"""report.html as a whole: one file, nothing missing, the numbers of validate."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import resnet_tl
+from resnet_tl.report.page import write_report
+from resnet_tl.report.records import read_run
+from tests.report.conftest import Page
+
+
+@pytest.fixture(scope="module")
+def path(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("page") / "report.html"
+    write_report(read_run(run), out)
+    return out
+
+
+def test_every_picture_and_chart_that_is_placed_is_there(path: Path) -> None:
+    page = Page(path)
+    assert set(page.attributes("data-picture")) == set(page.pictures)
+    assert set(page.attributes("data-chart")) == set(page.charts)
+    assert len(page.pictures) == 8, "all images of this set"
+    assert all(picture.startswith("data:image/webp;base64,") for picture in page.pictures.values())
+
+
+def test_nothing_comes_from_the_network(path: Path) -> None:
+    page = Page(path)
+    for name in ("src", "href"):
+        assert all(value.startswith(("#", "data:")) for value in page.attributes(name))
+    style = re.search(r"<style>.*?</style>", path.read_text(encoding="utf-8"), re.DOTALL)
+    assert style is not None
+    assert "url(" not in style[0]
+    assert "@import" not in style[0]
+    assert path.stat().st_size < 1.5e6
+
+
+def test_its_numbers_are_those_of_validate(path: Path, run: Path) -> None:
+    text, result = Page(path).text.replace("\u00a0", " "), resnet_tl.evaluate(run)
+    low, high = (100 * value for value in result["interval"])
+    assert f"{100 * result['metrics']['val/acc']:.1f} %" in text
+    assert f"95 % interval {low:.1f} to {high:.1f} %" in text
+    assert f"Expected calibration error {result['metrics']['val/ece']:.3f}." in text
+    for section in ("Training", "Confusions", "Classes", "Confidence", "Images", "Data", "Repeat this run"):
+        assert section in text
+    assert f"resnet-tl fit -c {run / 'recipe.yaml'}" in text
+
+
+def test_a_name_that_looks_like_html_is_text(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "<script>alert(1)</script>"
+    shutil.copytree(run, folder / "run")
+    write_report(read_run(folder / "run"), tmp_path / "report.html")
+    assert "<script>alert" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_browser_draws_it(path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no chromium")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", "--dump-dom"]
+    drawn = subprocess.run([browser, *options, path.as_uri()], capture_output=True, text=True, check=True).stdout
+    (path.parent / "drawn.html").write_text(drawn, encoding="utf-8")
+    assert drawn.count('<svg xmlns="http://www.w3.org/2000/svg"') == len(Page(path).charts)
+    assert len(re.findall(r'<img data-picture="\w+" alt="[^"]*" src="data:', drawn)) == 16

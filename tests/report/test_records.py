@@ -1,0 +1,60 @@
+"""What a report reads of a run's folder."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resnet_tl.errors import RunError
+from resnet_tl.report.page import write_report
+from resnet_tl.report.records import read_run
+from tests.report.conftest import Page
+
+
+def test_a_run_without_predictions_is_evaluated(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("predictions.npz"))
+    recorded, evaluated = read_run(run).evaluation, read_run(tmp_path / "run").evaluation
+    for field in fields(recorded):
+        if field.name == "step":  # no step of the training, when a checkpoint is evaluated
+            continue
+        one, other = (np.asarray(getattr(each, field.name)) for each in (recorded, evaluated))
+        if one.dtype.kind == "f":
+            np.testing.assert_allclose(one, other, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(one, other)
+
+
+def test_images_that_have_moved_are_a_note_or_found_where_they_are(run: Path, images: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    recipe = (run / "recipe.yaml").read_text().replace(str(images), "gone")
+    (folder / "recipe.yaml").write_text(recipe)
+    lost = read_run(folder)
+    assert lost.data is None
+    (note,) = lost.notes
+    assert note.startswith("The images are not shown: ")
+    assert note.endswith("If they have moved: --data.root PATH.")
+    assert read_run(folder, [("data.root", str(images))]).notes == []
+
+
+def test_a_report_without_images_has_the_rest(run: Path, images: Path, tmp_path: Path) -> None:
+    folder, moved = tmp_path / "run", tmp_path / "images"
+    shutil.copytree(images, moved)
+    shutil.copytree(run, folder)
+    for name in ("recipe.yaml",):
+        (folder / name).write_text((run / name).read_text().replace(str(images), str(moved)))
+    record = read_run(folder)
+    shutil.rmtree(moved)
+    write_report(record, tmp_path / "report.html")
+    page = Page(tmp_path / "report.html")
+    assert page.pictures == {}
+    assert len(page.charts) >= 5
+
+
+def test_other_folders_are_errors_of_one_sentence(tmp_path: Path, run: Path) -> None:
+    with pytest.raises(RunError, match=r"no run; expected a folder with summary\.json; did you mean"):
+        read_run(run.with_name("rum"))
