@@ -17,13 +17,17 @@ class Average:
 
     A constant value stays the same bit for bit in this form; with `decay * average + (1 - decay) * raw` it drifts.
 
+    Args:
+        decay: of the average, at most.
+        updates: how often it was updated before, from which the warm-up follows; None: `decay` from the first on.
+
     Attributes:
         state: the averages by state-dict key.
         swapped: whether the module holds the averages now, and `state` the raw weights.
     """
 
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        self.decay, self.swapped = decay, False
+    def __init__(self, module: nn.Module, decay: float, updates: int | None = None) -> None:
+        self.decay, self.updates, self.swapped = decay, updates, False
         raw = module.state_dict(keep_vars=True)
         copies = {id(tensor): tensor.detach().clone() for tensor in raw.values()}  # tied stays tied
         self.state: dict[str, Tensor] = {key: copies[id(tensor)] for key, tensor in raw.items()}
@@ -32,8 +36,20 @@ class Average:
         raw = self._untied(module)
         floats = [key for key, tensor in raw.items() if tensor.is_floating_point()]
         # One call for all tensors instead of one for each.
-        torch._foreach_lerp_([self.state[key] for key in floats], [raw[key] for key in floats], 1 - self.decay)
+        torch._foreach_lerp_([self.state[key] for key in floats], [raw[key] for key in floats], 1 - self._next_decay())
         self.copy_raw(module, raw.keys() - floats)
+
+    def _next_decay(self) -> float:
+        if self.updates is None:
+            return self.decay
+        self.updates += 1
+        return min(self.decay, warm_decay(self.updates - 1))
+
+    def note(self, steps: int) -> str | None:
+        """Returns a sentence if the warm-up does not reach `decay` in a run of `steps`."""
+        if self.updates is None or warm_decay(steps) >= self.decay:
+            return None
+        return f"tuning.ema is {self.decay:g}; its warm-up reaches {warm_decay(steps):.3g} in this run's {steps} steps"
 
     def copy_raw(self, module: nn.Module, keys: Iterable[str]) -> None:
         """Sets the averages of `keys` to the raw values, as when their stage is frozen."""
@@ -72,3 +88,10 @@ class Average:
             first.setdefault(id(tensor), key)
         raw = module.state_dict()
         return {key: raw[key] for key in first.values()}
+
+
+def warm_decay(updates: int) -> float:
+    """Returns the highest decay after this number of updates, timm's `ModelEmaV3(use_warmup=True)`: 0 (a copy) at
+    first, 0.95 after 80, 0.99 after 1,000. With a high decay alone the initial weights would outweigh the trained ones
+    in a short run."""
+    return 1 - (1 + updates) ** (-2 / 3)

@@ -85,9 +85,11 @@ class FineTuning(Callback):
         self._install_prefix(pl_module)
         self._split_parameter_groups(trainer, pl_module)
         if self.tuning.ema is not None and self.average is None:
-            self.average = Average(pl_module, self.tuning.ema)
+            self.average = Average(pl_module, self.tuning.ema, updates=0)
         schedule.start(trainer, pl_module, self.phase_state.schedule_spans())
         self.steps, self._initial_schedules = int(trainer.estimated_stepping_batches), schedule.initial_states(trainer)
+        if self.average is not None and (note := self.average.note(self.steps)):
+            rank_zero_info(note)
 
     def _split_parameter_groups(self, trainer: Trainer, pl_module: LightningModule) -> None:
         owner = owners(self.phase_state.stages)
@@ -200,13 +202,16 @@ class FineTuning(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         anchor = None if self.anchor is None else self.anchor.digest()
-        return {"course": self.phase_state.state_dict(), "steps": self.steps, "anchor": anchor}
+        updates = None if self.average is None else self.average.updates
+        return {"course": self.phase_state.state_dict(), "steps": self.steps, "anchor": anchor, "averaged": updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if not self._fitting:
             return
         self.phase_state.load_state_dict(state["course"])
         self._saved_steps = state["steps"]
+        if self.average is not None:  # runs that began before there was a warm-up continue without
+            self.average.updates = state.get("averaged")
         if self.anchor is not None:
             self.anchor.check(state["anchor"])
 

@@ -60,6 +60,7 @@ class Tuning:
         norm: normalisation in trained stages: by the batch (`train`) or by the running statistics (`frozen`). Frozen
             stages always use the running statistics.
         ema: decay per step of the averaged weights that validation and checkpoints use, e.g. 0.999; None: no average.
+            It rises to this value, 1 - (1 + step)^(-2/3) at most, so that a short run's average is of trained weights.
         l2_sp: strength of the L2-SP penalty (arXiv:1802.01483), e.g. 0.01 to 0.1: stages with loaded weights are
             pulled towards these and have no weight decay; 0: off.
         recalibrate: number of training batches, without mixup, over which the running statistics of trained norms are

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 import torch
+from timm.utils import ModelEmaV3
 from torch import nn
 
-from resnet_tl.tuning.average import Average
+from resnet_tl.tuning.average import Average, warm_decay
 
 
 def net() -> nn.Sequential:
@@ -61,3 +63,26 @@ def test_tied_weights_are_averaged_and_swapped_once() -> None:
     average.swap(module)
     assert torch.equal(module[0].weight, start + 1)
     assert torch.equal(average.state["1.weight"], average.state["0.weight"])
+
+
+def test_the_warm_up_of_the_decay_is_timms() -> None:
+    module = nn.Linear(3, 3)
+    average, peer = Average(module, 0.9, updates=0), ModelEmaV3(module, 0.9, use_warmup=True)
+    for step in range(1, 60):
+        with torch.no_grad():
+            module.weight += torch.randn(3, 3)
+        average.update(module)
+        peer.update(module, step=step)
+        torch.testing.assert_close(average.state["weight"], peer.module.weight.detach())
+    assert warm_decay(80) == pytest.approx(0.947, abs=1e-3)
+    assert warm_decay(30) < 0.9 < warm_decay(32)
+    assert average.updates == 59
+
+
+def test_a_note_where_the_warm_up_does_not_reach_the_decay() -> None:
+    module = nn.Linear(3, 3)
+    assert Average(module, 0.999, updates=0).note(80) == (
+        "tuning.ema is 0.999; its warm-up reaches 0.947 in this run's 80 steps"
+    )
+    assert Average(module, 0.9, updates=0).note(80) is None
+    assert Average(module, 0.999).note(80) is None

@@ -161,6 +161,19 @@ def test_custom_modules_and_loaders_resume_bit_for_bit_within_an_epoch(options: 
     assert len(midway - {0}) >= 2
 
 
+def test_a_run_from_before_the_averages_warm_up_continues_without(tmp_path: Path) -> None:
+    keeper = Last(tmp_path, every=1)
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(tmp_path, keeper, cut=6)
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    (state,) = (state for name, state in saved["callbacks"].items() if name.startswith("FineTuning"))
+    assert state.pop("averaged") == saved["global_step"] == 6
+    torch.save(saved, tmp_path / "old.ckpt")
+    fit(tmp_path, keeper, resume=tmp_path / "old.ckpt")
+    last = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert [state["averaged"] for name, state in last["callbacks"].items() if name.startswith("FineTuning")] == [None]
+
+
 class SaveAt(Callback):
     """In the middle of any window, as a signal may ask for."""
 
