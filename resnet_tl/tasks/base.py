@@ -27,7 +27,7 @@ from resnet_tl.structures.evaluation import Evaluation
 from resnet_tl.structures.records import Batch, Code, Preprocessing
 from resnet_tl.tuning.callback import FineTuning
 from resnet_tl.tuning.plan import Tuning
-from resnet_tl.tuning.rates import Optimizer, Schedule, build_optimizer, build_schedule, parameter_groups
+from resnet_tl.tuning.rates import Optimizer, Schedule, build_optimizer, build_schedule, parameter_groups, warmup_steps
 from resnet_tl.weights.load import load_weights
 from resnet_tl.weights.records import WeightRecord
 from resnet_tl.weights.report import Report
@@ -113,6 +113,12 @@ class Task(LightningModule):
         self, optimizer: torch.optim.Optimizer, steps: int, steps_per_epoch: float
     ) -> dict[str, Any]:
         """Returns the schedule over the next `steps`, of a run or of a phase that restarts it."""
+        warmup, asked = warmup_steps(self.schedule, steps, steps_per_epoch)
+        if warmup < asked:
+            rank_zero_info(
+                f"schedule.warmup_epochs is {self.schedule.warmup_epochs:g}, {asked} steps, too long for a schedule of "
+                f"{steps} steps: it is shortened to {warmup}"
+            )
         return build_schedule(self.schedule, optimizer, self.optimizer.lr, steps, steps_per_epoch)
 
     @property

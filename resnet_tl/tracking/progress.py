@@ -18,8 +18,13 @@ from resnet_tl.tracking.log import log_info
 from resnet_tl.tracking.pace import Pace, duration
 
 
+EPOCH_LOSS = "train/loss_epoch"
+
+
 class Progress(ProgressBar):
-    """`epoch 3/15  train/loss 0.41  val/loss 0.38  val/acc 0.912  212 images/s  1.2 min left`, at each epoch's end.
+    """`epoch 3/15  train/loss_epoch 0.41  val/loss 0.38  val/acc 0.912  212 images/s  1.2 min left`, at each epoch's end.
+
+    `train/loss_epoch`, which is logged too, is the mean over the batches of the epoch; `train/loss` is that of one batch.
 
     In between, a terminal shows a live bar; elsewhere (the log of a cluster or of CI) there is a line every minute.
 
@@ -34,6 +39,7 @@ class Progress(ProgressBar):
         self._display: Bar | Lines = Bar() if (sys.stdout.isatty() if terminal is None else terminal) else Lines()
         self._loss: Tensor | float = 0.0
         self._batches = 0
+        self._logs = True
 
     def disable(self) -> None:
         """Lightning calls this on every rank but 0."""
@@ -51,16 +57,19 @@ class Progress(ProgressBar):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._display.end()
+        if self._logs:
+            pl_module.log(EPOCH_LOSS, self._loss / self._batches, sync_dist=True)
         metrics = self._metrics(trainer, "val/loss", self.monitor)
         left = self.pace.seconds_left(trainer, int(trainer.num_training_batches))
         log_info(f"{_epoch(trainer)}  {_line(metrics, self.pace, left)}")
         self._loss, self._batches = 0.0, 0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"loss": float(self._loss), "batches": self._batches}
+        return {"loss": float(self._loss), "batches": self._batches, "logs": self._logs}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._loss, self._batches = state_dict["loss"], state_dict["batches"]
+        self._logs = state_dict.get("logs", False)  # a run's metrics.csv keeps the columns that it began with
 
     def on_validation_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
         if not trainer.sanity_checking:
@@ -78,7 +87,7 @@ class Progress(ProgressBar):
 
     def _metrics(self, trainer: Trainer, *names: str) -> dict[str, Tensor | float]:
         """The mean training loss of the epoch so far, and the last logged values of `names`."""
-        loss = {"train/loss": self._loss / self._batches} if self._batches else {}
+        loss = {EPOCH_LOSS: self._loss / self._batches} if self._batches else {}
         return loss | {name: trainer.callback_metrics[name] for name in names if name in trainer.callback_metrics}
 
     def _evaluated(

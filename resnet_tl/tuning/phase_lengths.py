@@ -10,14 +10,16 @@ from resnet_tl.tuning.plan import Phase
 
 
 def phase_ends(phases: Sequence[Phase], epochs: int) -> list[int]:
-    """Returns the epoch at which each phase ends; the last one ends with the run.
+    """Returns the epoch at which each phase ends; the last one ends with the run. Of phases without a length in epochs,
+    the first ones get none if the run has fewer epochs than phases.
 
     Raises:
         RecipeError: the phases do not fit into the run, or a phase before the last has no length.
     """
     _check_lengths(phases, epochs)
-    ends: list[int] = []
-    for index, phase in enumerate(phases):
+    skipped = max(len(phases) - epochs, 0)
+    ends = [0] * skipped
+    for index, phase in enumerate(phases[skipped:], skipped):
         done = ends[-1] if ends else 0
         # A rounded share may be too long for a short run: later phases keep the fewest epochs that they need.
         left = epochs - done - sum(map(_fewest_epochs, phases[index + 1 :]))
@@ -55,7 +57,7 @@ def _check_lengths(phases: Sequence[Phase], epochs: int) -> None:
             f"trainer.max_epochs is {epochs}; expected {fixed + open_ended} or more, or shorter phases"
         )
     fewest = sum(map(_fewest_epochs, phases))
-    if fewest > epochs:
+    if lengths and fewest > epochs:
         raise RecipeError(
             f"tuning.phases need {fewest} epochs, at least 1 each, but trainer.max_epochs is {epochs}; "
             f"expected {fewest} or more, or fewer phases"

@@ -21,8 +21,8 @@ class Phase:
 
     Args:
         epochs: its length, in epochs or as a share of the run between 0 and 1 (`0.2`: a fifth of `max_epochs`, rounded,
-            but so that every phase has at least 1 epoch). Only the last phase may omit it and then lasts to the end
-            of the run.
+            but so that every phase has at least 1 epoch; of more shares than epochs, the first ones are skipped). Only
+            the last phase may omit it and then lasts to the end of the run.
         train: stages by name or glob (`[layer4, head]`, `[layer*]`), or `all`; the others are frozen. Next to stages,
             `norms` names the weights and biases of the normalisations in every stage, and `biases` every parameter
             called `bias` (arXiv:2106.10199), those of norms included. The rest of a stage that is only named this way
@@ -92,7 +92,7 @@ class ResolvedPhase:
     """A phase with its epochs and stages.
 
     Args:
-        start, end: its epochs are `start` <= e < `end`.
+        start, end: its epochs are `start` <= e < `end`: none if it is skipped.
         factors: on the learning rate of every stage, 0 where it is frozen.
         parts: stages that are trained in part, and which parts: `norms`, `biases`.
         settings: the recipe's phase.
@@ -121,6 +121,11 @@ class Plan:
 
     phases: tuple[ResolvedPhase, ...]
 
+    @property
+    def lasting(self) -> list[ResolvedPhase]:
+        """The phases that have an epoch."""
+        return [phase for phase in self.phases if phase.start < phase.end]
+
     def index_at(self, epoch: int) -> int:
         """Returns the index of the phase that `epoch` is in."""
         ended = sum(epoch >= phase.end for phase in self.phases)
@@ -144,11 +149,11 @@ class Plan:
         """Whether a later phase trains anything that the first one does not."""
         trained = [
             {(stage, kind) for stage in phase.trained for kind in phase.parts.get(stage, (*KINDS, "the rest"))}
-            for phase in self.phases
+            for phase in self.lasting
         ]
         return any(later - trained[0] for later in trained)
 
     def schedule_spans(self) -> list[tuple[int, int]]:
         """Returns the epochs from each start of the schedule to the next: the whole run where no phase restarts it."""
-        starts = [phase.start for index, phase in enumerate(self.phases) if index == 0 or phase.settings.restart]
+        starts = [phase.start for index, phase in enumerate(self.lasting) if index == 0 or phase.settings.restart]
         return list(zip(starts, [*starts[1:], self.phases[-1].end], strict=True))

@@ -53,6 +53,8 @@ def saved(phase: ResolvedPhase, macs: Mapping[str, int]) -> float:
 
 def _epochs(phase: ResolvedPhase) -> str:
     last = phase.end - 1
+    if phase.start == phase.end:
+        return "skipped"
     span = f"epochs {phase.start}-{last}" if last > phase.start else f"epoch {phase.start}"
     return f"{span} or plateau" if phase.settings.until == "plateau" else span
 

@@ -56,7 +56,8 @@ class Schedule:
             `plateau`: times `gamma` when `monitor` has not improved for more than `patience` epochs. Or an import path:
             of a torch scheduler, `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`, or of a custom function that
             takes the number of steps and `options` and returns a function from the step, 0 to T - 1, to a factor.
-        warmup_epochs: linear warm-up from lr / (steps + 1) before the schedule; not for `plateau` and import paths.
+        warmup_epochs: linear warm-up from lr / (steps + 1) before the schedule; one that leaves the schedule no step is
+            shortened to half of it. Not for `plateau` and import paths.
         milestones: of `step`, in epochs.
         gamma: of `step` and `plateau`: the factor at each milestone or plateau.
         power: of `poly`.
@@ -121,23 +122,25 @@ def build_schedule(
     if schedule.name in _SHAPES:
         factor = schedule_factor(schedule, steps, steps_per_epoch)
         return {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
+    make = ReduceLROnPlateau if schedule.name == "plateau" else _import(schedule.name)
     if schedule.warmup_epochs:
         raise RecipeError(f"schedule.warmup_epochs does not apply to {schedule.name!r}; expected 0")
     if schedule.name == "plateau":
         options = {"factor": schedule.gamma, "patience": schedule.patience, **schedule.options}
-        plateau = _build(ReduceLROnPlateau, schedule, optimizer, **options)
+        plateau = _build(make, schedule, optimizer, **options)
         return {"scheduler": plateau, "interval": "epoch", "monitor": schedule.monitor}
-    return _imported(schedule, optimizer, lr, steps, steps_per_epoch)
+    return _imported(make, schedule, optimizer, lr, steps, steps_per_epoch)
+
+
+def warmup_steps(schedule: Schedule, steps: int, steps_per_epoch: float) -> tuple[int, int]:
+    """Returns the length of the warm-up in a schedule of `steps`, and what the recipe asks for."""
+    asked = round(schedule.warmup_epochs * steps_per_epoch)
+    return (asked if asked < steps else steps // 2), asked
 
 
 def schedule_factor(schedule: Schedule, steps: int, steps_per_epoch: float) -> Callable[[int], float]:
     """Returns the factor on the rate as a function of the step, in closed form, for `steps` optimizer steps."""
-    warmup = round(schedule.warmup_epochs * steps_per_epoch)
-    if warmup >= steps > 0 and warmup > 0:
-        raise RecipeError(
-            f"schedule.warmup_epochs is {schedule.warmup_epochs:g}, {warmup} steps, but the schedule has only "
-            f"{steps} steps"
-        )
+    warmup, _ = warmup_steps(schedule, steps, steps_per_epoch)
     shape = _SHAPES[schedule.name]
 
     def factor(step: int) -> float:
@@ -184,9 +187,8 @@ def _timm_optimizer(optimizer: Optimizer, groups: list[dict[str, Any]]) -> torch
 
 
 def _imported(
-    schedule: Schedule, optimizer: torch.optim.Optimizer, lr: float, steps: int, steps_per_epoch: float
+    make: Any, schedule: Schedule, optimizer: torch.optim.Optimizer, lr: float, steps: int, steps_per_epoch: float
 ) -> dict[str, Any]:
-    make = _import(schedule.name)
     if not (inspect.isclass(make) and issubclass(make, LRScheduler)):
         factor = _build(make, schedule, steps, **schedule.options)
         if not callable(factor):

@@ -119,6 +119,8 @@ def _matching(pattern: str, where: str, stages: Sequence[str]) -> list[str]:
 def _check_trained(plan: Plan, trained_before: Sequence[str]) -> None:
     trained = set(trained_before)
     for index, phase in enumerate(plan.phases):
+        if phase.start == phase.end:
+            continue
         whole = {stage for stage in phase.trained if stage not in phase.parts}
         for stage in phase.factors:
             if stage not in trained | whole:

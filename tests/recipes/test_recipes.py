@@ -12,11 +12,11 @@ import torch
 from lightning.pytorch import seed_everything
 from PIL import Image
 
-from resnet_tl.errors import RecipeError
 from resnet_tl.recipe.shipped import shipped, shipped_root
 from resnet_tl.run.build import Recipe, build_data, build_task, compose
 from resnet_tl.run.trainer import build_trainer, resolve_precision
 from resnet_tl.tasks.base import Task
+from resnet_tl.tuning.rates import build_optimizer, parameter_groups
 from resnet_tl.tuning.resolve import resolve
 
 FOLDER = Path(__file__).resolve().parents[2] / "recipes"
@@ -164,18 +164,25 @@ def name_of(request: pytest.FixtureRequest) -> str:
 
 
 def check_phases(name: str, task: Task, recipe: Recipe) -> None:
-    """The phases last as long as the recipe was measured with, and a shorter run has the same phases."""
+    """The phases last as long as the recipe was measured with; a shorter run has the same phases, or the last of them,
+    and its warm-up fits."""
     epochs = recipe["trainer"]["max_epochs"]
     phases = resolve(task.tuning, list(task.stages()), epochs).phases
     if not name.startswith("overlays/"):
         assert [phase.end for phase in phases] == ENDS.get(name, [epochs])
-    for few in (len(phases), 2, 1):
-        if few < len(phases):
-            with pytest.raises(RecipeError, match=rf"^tuning.phases need {len(phases)} epochs.*max_epochs is {few};"):
-                resolve(task.tuning, list(task.stages()), few)
-        else:
-            short = resolve(task.tuning, list(task.stages()), few).phases
-            assert [phase.trained for phase in short] == [phase.trained for phase in phases]
+    for few in {len(phases), 3, 2, 1}:
+        short = resolve(task.tuning, list(task.stages()), few, list(task.stages())).lasting
+        assert [phase.trained for phase in short] == [phase.trained for phase in phases][-few:]
+        assert short[-1].end == few
+        optimizer = build_optimizer(task.optimizer, parameter_groups(task.stages(), 0.0))
+        schedule = task.configure_schedule(optimizer, 6 * few, 6)["scheduler"]
+        rates = []
+        for _ in range(6 * few):
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule.step()
+        if not name.startswith("overlays/bit"):  # in optimizer steps
+            assert max(rates) == pytest.approx(task.optimizer.lr, rel=0.05)
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)

@@ -46,6 +46,9 @@ def test_lengths_that_do_not_fit_are_refused(phases: Any, message: str) -> None:
         ([2, 0.5, None], 8, [2, 6, 8]),
         ([0.5, 3], 5, [2, 5]),
         ([0.5, 0.5], 3, [2, 3]),
+        ([0.15, 0.2, 0.15, None], 3, [0, 1, 2, 3]),  # fewer epochs than phases: the first ones are skipped
+        ([0.15, 0.2, 0.15, None], 1, [0, 0, 0, 1]),
+        ([0.5, 0.5], 1, [0, 1]),
     ],
 )
 def test_shares_of_the_run_are_rounded_to_epochs(lengths: list[Any], epochs: int, ends: list[int]) -> None:

@@ -72,3 +72,15 @@ def test_a_schedule_spans_the_phases_up_to_the_next_restart() -> None:
         (0, 5),
         (5, 10),
     ]
+
+
+def test_a_skipped_phase_counts_nowhere() -> None:
+    """It neither trains a stage that is frozen later, nor unfreezes one, nor restarts the schedule."""
+    phases = [Phase(["head"], epochs=0.2), Phase(["layer4", "head"], epochs=0.2, restart=True), Phase(["head"])]
+    short = resolve(Tuning(phases), STAGES, 2)
+    assert [(phase.start, phase.end) for phase in short.phases] == [(0, 0), (0, 1), (1, 2)]
+    assert short.index_at(0) == 1
+    assert short.schedule_spans() == [(0, 2)]
+    assert not short.unfreezes()
+    with pytest.raises(RecipeError, match=r"phases\[2\] freezes 'stem'"):
+        resolve(Tuning([Phase(epochs=0.2), Phase(["layer4"], epochs=0.2), Phase(["layer4", "head"])]), STAGES, 1, [])

@@ -17,6 +17,7 @@ from resnet_tl.tuning.rates import (
     parameter_groups,
     schedule_factor,
     staircase,
+    warmup_steps,
 )
 
 
@@ -96,9 +97,16 @@ def test_factors_lie_between_0_and_1(name: str, steps: int, share: float) -> Non
     assert all(0 <= factor(step) <= 1 for step in range(steps + 1))
 
 
-def test_a_warm_up_longer_than_the_run_is_refused() -> None:
-    with pytest.raises(RecipeError, match="only 100 steps"):
-        schedule_factor(Schedule(warmup_epochs=10), 100, 10)
+@pytest.mark.parametrize(("epochs", "steps"), [(9.9, 99), (10, 50), (30, 50), (0, 0)])
+def test_a_warm_up_that_leaves_the_schedule_no_step_takes_half_of_it(epochs: float, steps: int) -> None:
+    schedule = Schedule("constant", warmup_epochs=epochs)
+    assert warmup_steps(schedule, 100, 10) == (steps, round(epochs * 10))
+    factor = schedule_factor(schedule, 100, 10)
+    assert [step for step in range(100) if factor(step) < 1] == list(range(steps))
+
+
+def test_a_schedule_of_one_step_has_no_warm_up() -> None:
+    assert schedule_factor(Schedule(warmup_epochs=1), 1, 1)(0) == 1
 
 
 def test_the_staircase_is_bits() -> None:

@@ -237,10 +237,11 @@ def test_a_run_made_longer_resumes_where_the_longer_schedule_is(name: str, resta
         assert row == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_warm_up_longer_than_a_later_span_is_refused_before_training(tmp_path: Path) -> None:
-    phases = [Phase(["head"], epochs=4), Phase(restart=True)]
-    with pytest.raises(RecipeError, match="9 steps, but the schedule has only 6 steps"):
-        rates(Schedule(warmup_epochs=3), phases, tmp_path)
+def test_a_warm_up_longer_than_a_span_takes_half_of_it(tmp_path: Path) -> None:
+    phases = [Phase(["head"], epochs=4), Phase(restart=True)]  # 12 and 6 steps
+    rows = rates(Schedule("constant", warmup_epochs=3), phases, tmp_path)  # 9 steps
+    first, second = [step / 10 for step in range(1, 10)] + [1] * 3, [1 / 4, 2 / 4, 3 / 4, 1, 1, 1]
+    assert [row["lr/head"] / LR for row in rows] == pytest.approx([*first, *second])
 
 
 @pytest.mark.parametrize(
