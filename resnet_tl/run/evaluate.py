@@ -123,7 +123,7 @@ def _evaluate_run(
                 f"{bundle.path}: its weights do not fit this network; do not change model.* here"
             ) from error
         log_info(f"{bundle.path}: epoch {bundle.epoch}, step {bundle.step}")
-        return task, _evaluate(split, recipe, task, data)
+        return task, _evaluate(split, recipe, task, data, bundle.recipe.get("trainer", {}).get("precision"))
 
 
 def _is_recipe(name: str) -> bool:
@@ -151,12 +151,16 @@ def _default_data(bundle: checkpoint.Bundle) -> dict[str, Any]:
     return {"class_path": "ImageFolder", "init_args": init_args}
 
 
-def _evaluate(split: str, recipe: Recipe, task: Task, data: ImageData) -> Result:
+def _evaluate(split: str, recipe: Recipe, task: Task, data: ImageData, run_precision: str | None = None) -> Result:
+    """run_precision: `trainer.precision` of the run that is evaluated."""
     options = recipe["trainer"]
+    differs = ""
     if options["precision"] == "auto":  # the same score on every device, equal to that of `predict`
         options = {**options, "precision": "32-true"}
+        if run_precision not in (None, "auto", "32-true"):
+            differs = f", as in predict; --trainer.precision {run_precision} for that of the run's own validations"
     options, precision = resolve_precision(options)
-    for line in (*data.notes, precision):
+    for line in (*data.notes, *_other_split(split, data), precision + differs):
         log_info(line)
     trainer = build_trainer(options, callbacks=[], loggers=[])
     with translate_errors():
@@ -175,3 +179,11 @@ def _evaluate(split: str, recipe: Recipe, task: Task, data: ImageData) -> Result
         "classes": task.classes,
         **task.tables,
     }
+
+
+def _other_split(split: str, data: ImageData) -> list[str]:
+    """A line where the images are those of another split, which runs may have been chosen by."""
+    if split in data.listings:
+        return []
+    (used,) = VERBS.keys() - {split}
+    return [f"{VERBS[split]}: there is no {split} split; these are the results of the {used} images"]

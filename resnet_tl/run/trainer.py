@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -63,23 +64,23 @@ def _cluster() -> list[SLURMEnvironment]:
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Around a Trainer's work: its misconfiguration and out-of-memory errors become a RunError, Ctrl-C stays Ctrl-C."""
+    """Around a Trainer's work: its complaints and out-of-memory errors become a RunError, Ctrl-C stays Ctrl-C."""
     try:
         yield
-    except MisconfigurationException as error:
-        raise RunError(f"trainer: {_one_line(error)}") from error
-    except ValueError as error:
-        if "Expected more than 1 value per channel" not in str(error):
-            raise
-        raise RunError(
-            "a norm cannot normalise a single value per channel: raise data.batch_size or data.image_size, or set "
-            "model.backbone.norm or model.tuning.norm to frozen"
-        ) from error
     except torch.OutOfMemoryError as error:
         raise RunError(
             "the device's memory is full: lower data.batch_size (and raise trainer.accumulate_grad_batches as much, to "
             "keep the global batch), data.image_size, or set model.backbone.checkpoint_segments"
         ) from error
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        if "Expected more than 1 value per channel" in str(error):
+            raise RunError(
+                "a norm cannot normalise a single value per channel: raise data.batch_size or data.image_size, or set "
+                "model.backbone.norm or model.tuning.norm to frozen"
+            ) from error
+        if not (isinstance(error, MisconfigurationException) or _raised_by_lightning(error)):
+            raise
+        raise RunError(f"trainer: {_one_line(error)}") from error
     except SystemExit as error:  # Lightning turns Ctrl-C into this
         raise error.__context__ if isinstance(error.__context__, KeyboardInterrupt) else error from None
 
@@ -106,6 +107,13 @@ def _device(accelerator: str, devices: str | int | list[int]) -> str:
     if cuda and accelerator in ("auto", "gpu", "cuda"):
         return "cuda"
     return "mps" if mps and accelerator in ("auto", "gpu", "mps") else "cpu"
+
+
+def _raised_by_lightning(error: Exception) -> bool:
+    """Whether Lightning itself raised it, which says that its arguments do not fit the run: a callback that monitors a
+    metric that nothing logs, a `val_check_interval` beyond the epoch."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals["__name__"]).startswith("lightning.")
 
 
 def _one_line(error: Exception) -> str:

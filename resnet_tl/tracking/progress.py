@@ -17,14 +17,13 @@ from torch import Tensor
 from resnet_tl.tracking.log import log_info
 from resnet_tl.tracking.pace import Pace, duration
 
-
 EPOCH_LOSS = "train/loss_epoch"
 
 
 class Progress(ProgressBar):
-    """`epoch 3/15  train/loss_epoch 0.41  val/loss 0.38  val/acc 0.912  212 images/s  1.2 min left`, at each epoch's end.
+    """`epoch 3/15  train/loss_epoch 0.41  val/loss 0.38  val/acc 0.9  212 images/s  1.2 min left`, after each epoch.
 
-    `train/loss_epoch`, which is logged too, is the mean over the batches of the epoch; `train/loss` is that of one batch.
+    `train/loss_epoch`, which is logged too, is the mean over rank 0's batches of the epoch; `train/loss` is of one.
 
     In between, a terminal shows a live bar; elsewhere (the log of a cluster or of CI) there is a line every minute.
 
@@ -57,8 +56,8 @@ class Progress(ProgressBar):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._display.end()
-        if self._logs:
-            pl_module.log(EPOCH_LOSS, self._loss / self._batches, sync_dist=True)
+        if self._logs and self._batches:
+            pl_module.log(EPOCH_LOSS, self._loss / self._batches)
         metrics = self._metrics(trainer, "val/loss", self.monitor)
         left = self.pace.seconds_left(trainer, int(trainer.num_training_batches))
         log_info(f"{_epoch(trainer)}  {_line(metrics, self.pace, left)}")

@@ -76,6 +76,7 @@ class FineTuning(Callback):
         self.phase_state.enter(self.phase_state.plan.index_at(trainer.current_epoch))
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        _check_plateaus(trainer, self.phase_state.plan)
         # The strategy may have replaced some modules (SyncBatchNorm), which are to be frozen in their place.
         self.phase_state.stages = stages_of(pl_module, self.paths)
         stage_macs, rate = getattr(pl_module, "stage_macs", None), getattr(pl_module, "peak_rate", None)
@@ -276,6 +277,15 @@ def _validates_training(trainer: Trainer) -> bool:
 
 def _is_last_epoch(trainer: Trainer) -> bool:
     return trainer.current_epoch + 1 >= (trainer.max_epochs or 0)
+
+
+def _check_plateaus(trainer: Trainer, plan: Plan) -> None:
+    for index, phase in enumerate(plan.phases):
+        if phase.settings.until == "plateau" and not trainer.enable_validation:
+            raise RecipeError(
+                f"tuning.phases[{index}].until is plateau, but there is no validation whose metric could stop "
+                "improving; omit it, or allow validation (trainer.limit_val_batches)"
+            )
 
 
 def _check_strategy(trainer: Trainer, plan: Plan) -> None:

@@ -49,3 +49,20 @@ def test_mistakes_are_errors_of_one_sentence(here: Path, run: Run) -> None:
         resnet_tl.evaluate(run, "train")
     with pytest.raises(WeightsError, match="no run folder or checkpoint at 'nowhere'"):
         resnet_tl.evaluate("nowhere")
+
+
+def test_other_images_and_another_precision_are_named(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {"data.root": images, "trainer.precision": "bf16-mixed", "trainer.max_epochs": 1}
+    half = resnet_tl.fit(yaml.safe_load(RECIPE), run=tmp_path / "run", **options)
+    capsys.readouterr()
+    resnet_tl.evaluate(half, "test")
+    lines = capsys.readouterr().out
+    assert "test: there is no test split; these are the results of the val images" in lines
+    assert "32-true, as in predict; --trainer.precision bf16-mixed for that of the run's own validations" in lines
+    result = resnet_tl.evaluate(half, **{"trainer.precision": "bf16-mixed"})
+    assert result["metrics"] == pytest.approx({name: half.best[name] for name in result["metrics"]}, abs=1e-6)
+    lines = capsys.readouterr().out
+    assert "precision: bf16-mixed\n" in lines
+    assert "split; these are" not in lines

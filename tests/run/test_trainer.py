@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.demos.boring_classes import BoringModel
+from torch.utils.data import DataLoader
 
 from resnet_tl.errors import RunError
 from resnet_tl.run.build import compose
@@ -97,3 +101,20 @@ def test_one_value_per_channel_is_a_sentence() -> None:
         torch.nn.BatchNorm2d(2)(torch.zeros(1, 2, 1, 1))
     with pytest.raises(ValueError, match="another"), translate_errors():
         raise ValueError("another")
+
+
+def test_complaints_that_lightning_raises_are_sentences_and_other_errors_are_not(tmp_path: Path) -> None:
+    stopping = EarlyStopping("val/nope")
+    for fault, options in (
+        ("conditioned on metric `val/nope` which is not available", {"callbacks": [stopping]}),
+        (r"`val_check_interval` \(30\) must be less than", {"val_check_interval": 30}),
+    ):
+        trainer = Trainer(
+            max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+            enable_model_summary=False, default_root_dir=tmp_path, **options,
+        )  # fmt: skip
+        batches = DataLoader(torch.zeros(2, 32))
+        with pytest.raises(RunError, match=f"^trainer: .*{fault}"), translate_errors():
+            trainer.fit(BoringModel(), batches, batches)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), translate_errors():
+        torch.zeros(2, 3) @ torch.zeros(2, 3)

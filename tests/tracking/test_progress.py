@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import csv
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,12 +23,16 @@ def test_a_line_an_epoch_where_there_is_no_terminal(train: Any, tiny: Any, capsy
     lines = capsys.readouterr().out.splitlines()
     loss, speed = r"\d\.\d+", r"\d+ images/s|\d\.\d images/s"
     assert len(lines) == 3
-    assert re.fullmatch(rf"epoch 1/3  train/loss {loss}  val/loss {loss}  val/acc 0.5  ({speed})  \d+ s left", lines[0])
-    assert re.fullmatch(rf"epoch 3/3  train/loss {loss}  val/loss {loss}  val/acc 0.875  ({speed})", lines[2])
+    assert re.fullmatch(
+        rf"epoch 1/3  train/loss_epoch {loss}  val/loss {loss}  val/acc 0.5  ({speed})  \d+ s left", lines[0]
+    )
+    assert re.fullmatch(rf"epoch 3/3  train/loss_epoch {loss}  val/loss {loss}  val/acc 0.875  ({speed})", lines[2])
     assert f"val/loss {trainer.callback_metrics['val/loss']:.4g}" in lines[2]
 
 
-def test_the_reported_loss_is_the_epochs_mean(train: Any, tiny: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_epochs_mean_loss_is_reported_and_logged(
+    train: Any, tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     losses = []
 
     class Known(tiny):
@@ -36,8 +42,13 @@ def test_the_reported_loss_is_the_epochs_mean(train: Any, tiny: Any, capsys: pyt
             return loss
 
     train(Known(), epochs=2, accumulate_grad_batches=2)
-    reported = [float(line.split("train/loss ")[1].split()[0]) for line in capsys.readouterr().out.splitlines()]
-    assert reported == pytest.approx([sum(losses[:4]) / 4, sum(losses[4:]) / 4], abs=1e-3)
+    means = [sum(losses[:4]) / 4, sum(losses[4:]) / 4]
+    reported = [float(line.split("train/loss_epoch ")[1].split()[0]) for line in capsys.readouterr().out.splitlines()]
+    assert reported == pytest.approx(means, abs=1e-3)
+    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").read_text().splitlines()))
+    by_epoch = {int(row["epoch"]): float(row["train/loss_epoch"]) for row in rows if row["train/loss_epoch"]}
+    assert by_epoch == {0: pytest.approx(means[0]), 1: pytest.approx(means[1])}
+    assert all(row["val/acc"] for row in rows if row["train/loss_epoch"]), "a row with the validation's"
 
 
 def test_a_log_file_gets_a_line_a_minute_at_most(

@@ -80,6 +80,19 @@ def fit(
 PHASES = [Phase(["head"], epochs=5, until="plateau", patience=2), Phase()]
 
 
+def test_a_plateau_without_validation_is_refused(tmp_path: Path) -> None:
+    trainer = Trainer(
+        max_epochs=9,
+        accelerator="cpu",
+        logger=False,
+        default_root_dir=tmp_path,
+        limit_val_batches=0,
+        callbacks=[FineTuning(Tuning(PHASES, allow_untrained=True))],
+    )
+    with pytest.raises(RecipeError, match=r"phases\[0\]\.until is plateau, but there is no validation"):
+        trainer.fit(Scripted([1.0]), DataLoader(TensorDataset(torch.ones(4, 4)), batch_size=2))
+
+
 def test_a_stalled_phase_ends_and_the_last_lasts_longer(tmp_path: Path) -> None:
     module, callback = fit([1.0, 1.0, 1.0, 0.9, 0.8, 0.7, 0.6], PHASES, tmp_path)
     assert module.phases == [0, 0, 0, 1, 1, 1, 1]
