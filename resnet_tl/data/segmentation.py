@@ -38,7 +38,8 @@ class SegmentationData(ImageData[SegmentationListing]):
         balanced: share (0...1) of the crops that are cut around a class drawn uniformly from those in the image.
         augment: strength of colour changes, on top of random crops, scales and mirroring; `none`: every epoch shows the
             same centre crop of each image, without `scale`.
-        options: of `ImageData`; listed transforms replace crops and resizing, and receive image and mask.
+        options: of `ImageData`; listed transforms replace crops and resizing, and receive image and mask. Their
+            `fill_mask` is a value of the mask files; without it, what they fill in is ignored.
     """
 
     collate = staticmethod(collate_masks)
@@ -59,7 +60,7 @@ class SegmentationData(ImageData[SegmentationListing]):
         super().__init__(images, **options)
         self.image_size: tuple[int, int] = (sides[0], sides[1])
         self.short, self.scale, self.balanced, self.augment = short, tuple(scale), balanced, augment
-        self.colours, self.pixels = images.colours, images.pixels
+        self.colours, self.pixels, self.coding = images.colours, images.pixels, images.coding
 
     def evaluation_preprocessing(self, expected: Preprocessing) -> Preprocessing:
         return replace(expected, size=self.short, crop=1.0, interpolation=self.interpolation)
@@ -96,7 +97,7 @@ class SegmentationData(ImageData[SegmentationListing]):
 
     def _training_transform(self) -> PairTransform:
         if self.train_transforms is not None:
-            return ListedPairTransforms(self.train_transforms, self.image_size, "data.train_transforms")
+            return ListedPairTransforms(self.train_transforms, self.image_size, "data.train_transforms", self.coding)
         if self.augment == "none":
             return CentreCrop(self.image_size, self.short, self.interpolation)
         scale = (self.scale[0], self.scale[1])
@@ -104,7 +105,7 @@ class SegmentationData(ImageData[SegmentationListing]):
 
     def _evaluation_transform(self) -> PairTransform:
         if self.eval_transforms is not None:
-            return ListedPairTransforms(self.eval_transforms, None, "data.eval_transforms")
+            return ListedPairTransforms(self.eval_transforms, None, "data.eval_transforms", self.coding)
         return ResizeWhole(self.short, self.interpolation)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from resnet_tl.metrics.multiclass import MultiClassCounts, MultiClassResults
@@ -23,12 +25,17 @@ class ClassificationMetrics(nn.Module):
         classes: K names.
         multi_label: an image may have any number of classes.
 
+    Attributes:
+        absent: classes that the set does not show at all, which means over classes exclude even where they are
+            predicted: those of a checkpoint that is evaluated on another set.
+
     `headline` is the key of the score that runs are compared by: `acc`, or `map` for multi-label.
     """
 
     def __init__(self, classes: list[str], multi_label: bool = False) -> None:
         super().__init__()
         self.classes = classes
+        self.absent: Sequence[int] = ()
         self.headline = "map" if multi_label else "acc"
         self.metric = MultiLabelStore() if multi_label else MultiClassCounts(len(classes))
 
@@ -48,7 +55,9 @@ class ClassificationMetrics(nn.Module):
         Multi-class has acc, top5, f1, ece; multi-label has map, f1.
         """
         results = self.results()
-        return results.scores() if isinstance(results, MultiClassResults) else results.scores(thresholds)
+        if isinstance(results, MultiClassResults):
+            return results.scores(self.absent)
+        return results.scores(thresholds, self.absent)
 
     def tables(self, thresholds: Tensor | None = None) -> Tables:
         """Returns `per_class`, one dict per class with its name, number of images, precision, recall (the accuracy of

@@ -4,6 +4,7 @@ ranks."""
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,14 +37,14 @@ class MultiClassResults(NamedTuple):
     bins: Tensor
     broken: int
 
-    def scores(self) -> dict[str, float]:
+    def scores(self, absent: Sequence[int] = ()) -> dict[str, float]:
         images = len(self.targets)
         scores = {"acc": self._correct() / images}
         if self.classes > 5:
             scores["top5"] = self.top5 / images
         _, correct, confidence = self.bins.double().T
         error = (correct - confidence / UNIT).abs().sum() / images
-        scores |= {"f1": self._ratios().macro_f1(), "ece": float(error)}
+        scores |= {"f1": self._ratios().macro_f1(absent), "ece": float(error)}
         return dict.fromkeys(scores, math.nan) if self.broken else scores
 
     def per_class(self, classes: list[str]) -> list[Row]:

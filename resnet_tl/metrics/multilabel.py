@@ -4,6 +4,7 @@ stored until the end of the pass."""
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,8 +26,8 @@ class MultiLabelResults(NamedTuple):
     probabilities: Tensor
     targets: Tensor
 
-    def scores(self, thresholds: Tensor | None) -> dict[str, float]:
-        scores = {"map": nanmean(self._average_precision()), "f1": self._ratios(thresholds).macro_f1()}
+    def scores(self, thresholds: Tensor | None, absent: Sequence[int] = ()) -> dict[str, float]:
+        scores = {"map": nanmean(self._average_precision()), "f1": self._ratios(thresholds).macro_f1(absent)}
         return scores if bool(self.probabilities.isfinite().all()) else dict.fromkeys(scores, math.nan)
 
     def per_class(self, classes: list[str], thresholds: Tensor | None) -> list[Row]:

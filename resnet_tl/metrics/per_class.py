@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -29,15 +30,22 @@ class Ratios(NamedTuple):
         """From the number of images `[K]` that were predicted correctly as a class, predicted as it, and have it."""
         return cls(quotient(correct, predicted), quotient(correct, targets), quotient(2 * correct, predicted + targets))
 
-    def macro_f1(self) -> float:
-        """Averages F1 over the classes that occur in targets or predictions."""
-        return nanmean(self.f1)
+    def macro_f1(self, absent: Sequence[int] = ()) -> float:
+        """Averages F1 over the classes that occur in targets or predictions and are not in `absent`."""
+        return nanmean(without(self.f1, absent))
 
 
 def nanmean(values: Floats) -> float:
     """Returns the mean without NaNs, NaN if there is nothing else (numpy warns then)."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
+
+
+def without(values: Floats, absent: Sequence[int]) -> Floats:
+    """Returns values by class `[K]` with NaN for the classes in `absent`."""
+    values = values.copy()
+    values[list(absent)] = np.nan
+    return values
 
 
 def rows(classes: list[str], **columns: NDArray[Any]) -> list[Row]:

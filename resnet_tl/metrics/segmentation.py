@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from resnet_tl.metrics.bootstrap import RESAMPLES, SEED, percentiles, resample
-from resnet_tl.metrics.per_class import Tables, nanmean, quotient, rows
+from resnet_tl.metrics.per_class import Tables, nanmean, quotient, rows, without
 from resnet_tl.metrics.stored import joined
 from resnet_tl.structures.records import IGNORE
 
@@ -37,6 +38,10 @@ class SegmentationMetrics(nn.Module):
 
     Args:
         classes: K names.
+
+    Attributes:
+        absent: classes that the set does not show at all, which means over classes exclude even where they are
+            predicted: those of a checkpoint that is evaluated on another set.
     """
 
     headline = "miou"
@@ -44,6 +49,7 @@ class SegmentationMetrics(nn.Module):
     def __init__(self, classes: list[str]) -> None:
         super().__init__()
         self.classes = classes
+        self.absent: Sequence[int] = ()
         self.metric = PixelCounts(len(classes))
 
     def update(self, predicted: Tensor, targets: Tensor, keep: Tensor, *, boundaries: bool = False) -> Tensor:
@@ -62,9 +68,9 @@ class SegmentationMetrics(nn.Module):
 
     def compute(self) -> dict[str, float]:
         results = self.results()
-        scores = {"miou": nanmean(results.iou()), "pixel_acc": results.pixel_accuracy()}
+        scores = {"miou": nanmean(without(results.iou(), self.absent)), "pixel_acc": results.pixel_accuracy()}
         if results.edges.any():
-            scores["boundary_f1"] = nanmean(results.boundary_f1())
+            scores["boundary_f1"] = nanmean(without(results.boundary_f1(), self.absent))
         return scores
 
     def tables(self) -> Tables:
@@ -85,7 +91,7 @@ class SegmentationMetrics(nn.Module):
 
     def interval(self) -> tuple[float, float]:
         """Returns the 95 % bootstrap interval of miou (percentiles of 1,000 seeded resamples of the images)."""
-        return self.results().interval()
+        return self.results().interval(self.absent)
 
     def results(self) -> PixelResults:
         """Returns the counts of all ranks, on the CPU."""
@@ -122,11 +128,12 @@ class PixelResults(NamedTuple):
         f1 = np.divide(2 * precision * recall, total, out=np.zeros(len(total)), where=total > 0)
         return np.where(predictions + targets > 0, f1, np.nan)
 
-    def interval(self) -> tuple[float, float]:
+    def interval(self, absent: Sequence[int] = ()) -> tuple[float, float]:
         drawn = resample(np.random.default_rng(SEED), len(self.images), RESAMPLES)
         correct, targets, predicted = np.einsum("nr,ncx->crx", drawn.astype(np.float64), self.images.astype(np.float64))
         union = targets + predicted - correct
         ious = np.divide(correct, union, out=np.full_like(correct, np.nan), where=union > 0)
+        ious[:, list(absent)] = np.nan
         return percentiles(np.nanmean(ious, axis=1))
 
 

@@ -70,6 +70,7 @@ class Classification(Task):
         if data.multi_label != self.classifier.multi_label:
             kind = "several labels per image" if data.multi_label else "one label per image"
             raise RecipeError(f"the data has {kind}; set model.head.multi_label: {str(data.multi_label).lower()}")
+        self.metrics.absent = data.absent
         if stage == "fit":
             self.classifier.set_class_counts(data.class_counts())
 

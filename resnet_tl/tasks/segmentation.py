@@ -65,7 +65,7 @@ class Segmentation(Task):
 
     def _use_data(self, data: Any, stage: str) -> None:
         super()._use_data(data, stage)
-        self.colours = data.colours.tolist()
+        self.colours, self.metrics.absent = data.colours.tolist(), data.absent
         if stage == "fit":
             self.segmenter.set_class_counts(data.class_counts())
 

@@ -94,6 +94,19 @@ def test_other_classes_than_the_checkpoints_are_refused(
     assert len(done.err.splitlines()) == 1
 
 
+def test_images_of_some_of_the_classes_are_evaluated(
+    resnet_tl: Callable[..., Any], here: Path, run: Path, images: Path
+) -> None:
+    shutil.copytree(images / "val" / "red", here / "others" / "red")
+    done = resnet_tl("validate {} --data.root others --data.val_fraction 1 --out scores.json", run)
+    assert done.code == 0, done.err
+    assert "no image shows blue (1 of 2 classes); means exclude it" in done.out
+    scores = json.loads((here / "scores.json").read_text())
+    red = scores["per_class"][1]
+    assert (red["class"], scores["metrics"]["val/f1"]) == ("red", pytest.approx(red["f1"]))
+    assert scores["metrics"]["val/acc"] == pytest.approx(red["recall"])
+
+
 def test_published_weights_are_evaluated_with_their_classifier(
     resnet_tl: Callable[..., Any], here: Path, run: Path, images: Path
 ) -> None:

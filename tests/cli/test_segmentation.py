@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,21 @@ def test_a_run_is_trained_evaluated_and_predicts(resnet_tl: Callable[..., Any], 
     assert scores["headline"] == "miou"
     assert {"val/miou", "val/pixel_acc", "val/boundary_f1"} <= scores["metrics"].keys()
     assert len(scores["confusion"]) == 7
+
+    hidden = 3
+    for path in (SAMPLES / "val" / "masks").iterdir():
+        (masks / "some/val/masks").mkdir(parents=True, exist_ok=True)
+        with Image.open(path) as image:
+            values = np.asarray(image)
+        Image.fromarray(np.where(values == hidden, np.uint8(255), values)).save(masks / "some/val/masks" / path.name)
+    shutil.copytree(SAMPLES / "val/images", masks / "some/val/images")
+    shutil.copy(SAMPLES / "classes.txt", masks / "some")
+    done = resnet_tl("validate run --data.root some --out some.json")
+    assert done.code == 0, done.err
+    some = json.loads((masks / "some.json").read_text())
+    assert f"no image shows {scores['classes'][hidden]} (1 of 7 classes); means exclude it" in done.out
+    shown = [row["iou"] for index, row in enumerate(some["per_class"]) if index != hidden]
+    assert some["metrics"]["val/miou"] == pytest.approx(np.mean(shown))
 
     done = resnet_tl("predict run {} --out found", SAMPLES / "val" / "images")
     assert done.code == 0, done.err

@@ -35,6 +35,17 @@ def test_scores_equal_torchmetrics() -> None:
     assert scores["f1"] == pytest.approx(float(peers.multilabel_f1_score(predicted, targets, 6)), abs=1e-6)
 
 
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_means_exclude_absent_classes_even_where_they_are_predicted(multi_label: bool) -> None:
+    probabilities, targets = torch.eye(3), torch.tensor([0, 1, 1])
+    targets = torch.eye(3)[targets] if multi_label else targets
+    metrics = measure(probabilities, targets, multi_label=multi_label)
+    before = metrics.compute()
+    metrics.absent = [2]
+    assert before["f1"] == pytest.approx((1 + 2 / 3 + 0) / 3)
+    assert metrics.compute() == {**before, "f1": pytest.approx((1 + 2 / 3) / 2)}
+
+
 def test_reset_clears_the_counts() -> None:
     metrics = measure(torch.eye(3), torch.tensor([1, 2, 0]))
     assert metrics.compute()["acc"] == 0

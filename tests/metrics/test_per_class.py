@@ -15,6 +15,7 @@ def test_ratios_without_a_denominator_are_nan_and_excluded_from_the_mean() -> No
     np.testing.assert_array_equal(ratios.recall, [1, 0, math.nan])
     np.testing.assert_allclose(ratios.f1, [2 / 3, 0, math.nan])
     assert ratios.macro_f1() == pytest.approx(1 / 3)
+    assert ratios.macro_f1(absent=[1]) == pytest.approx(2 / 3)
 
 
 @pytest.mark.filterwarnings("error")

@@ -93,3 +93,19 @@ def test_the_interval_contains_the_score() -> None:
     low, high = metrics.interval()
     assert low < metrics.compute()["miou"] < high
     assert high - low < 0.2
+
+
+def test_means_exclude_absent_classes_even_where_they_are_predicted() -> None:
+    targets = torch.zeros(2, 8, 8, dtype=torch.long)
+    targets[:, :4], predicted = 1, targets.clone()
+    predicted[:, :4], predicted[:, 4:6] = 1, 2
+    metrics = SegmentationMetrics(list("abc"))
+    metrics.update(predicted, targets, torch.tensor([True, True]), boundaries=True)
+    before, table = metrics.compute(), metrics.tables()
+    assert before["miou"] == pytest.approx((0.5 + 1 + 0) / 3)
+    metrics.absent = [2]
+    assert metrics.compute()["miou"] == pytest.approx((0.5 + 1) / 2)
+    assert metrics.compute()["boundary_f1"] > before["boundary_f1"]
+    assert metrics.compute()["pixel_acc"] == before["pixel_acc"]
+    assert metrics.interval()[0] == pytest.approx(0.75)
+    assert metrics.tables() == table

@@ -98,13 +98,13 @@ SegmentationListing: TypeAlias = MaskListing | PaintedMaskListing
 class MaskSet(ImageSet[SegmentationListing]):
     """Images whose pixels have classes.
 
-    coding: of the mask files; None: masks are painted, and their values are class indices.
+    coding: of the mask files; painted masks have class indices as values.
     colours: `[K, 3]` uint8 RGB, for drawing masks.
     pixels: `[K]` int64, the number of pixels of each class in the training masks (of a sample of them in a large set).
     absent: indices of classes that no mask of any split shows.
     """
 
-    coding: Coding | None = None
+    coding: Coding = field(kw_only=True)
     colours: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), np.uint8))
     pixels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     absent: Sequence[int] = ()

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from resnet_tl.data.images.augment import ColourAugment, Strength
-from resnet_tl.data.images.class_masks import ClassMask
+from resnet_tl.data.images.class_masks import NO_CLASS, ClassMask, Coding, unknown_values
 from resnet_tl.data.images.crops import Seed, mirror
 from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.data.images.listed_transforms import apply, compose
@@ -107,9 +107,20 @@ class RandomCrop:
 
 
 class ListedPairTransforms:
-    """The transforms that a recipe lists, applied to image and mask; pixels that they fill in are ignored."""
+    """The transforms that a recipe lists, applied to image and mask.
 
-    def __init__(self, steps: Sequence[dict[str, Any]], size: tuple[int, int] | None, key: str) -> None:
+    Args:
+        steps: that list. A `fill_mask` in it is a value of the mask files; without it, filled pixels are ignored.
+        size: (h, w) to which results are padded, and which they must not exceed; None: any.
+        key: where the list is in the recipe.
+        coding: of the mask files.
+
+    Raises:
+        RecipeError: see `compose`; or a `fill_mask` is not a value of the masks.
+    """
+
+    def __init__(self, steps: Sequence[dict[str, Any]], size: tuple[int, int] | None, key: str, coding: Coding) -> None:
+        steps = [_with_shifted_fill(step, key, coding) for step in steps]
         self.compose = compose(steps, key, mask_interpolation=cv2.INTER_NEAREST)
         self.size, self.key = size, key
 
@@ -122,6 +133,26 @@ class ListedPairTransforms:
                 f"{self.key} leave {mask.shape[1]} x {mask.shape[0]} pixels; expected at most data.image_size"
             )
         return pad(image, mask, self.size or (mask.shape[0], mask.shape[1]))
+
+
+def _with_shifted_fill(step: Any, key: str, coding: Coding) -> Any:
+    """Returns a listed transform, and those within it, with the `fill_mask` of masks that are shifted by one."""
+    arguments = step.get("init_args") if isinstance(step, dict) else None
+    if not isinstance(arguments, dict):
+        return step
+    arguments = dict(arguments)
+    if isinstance(inner := arguments.get("transforms"), list):
+        arguments["transforms"] = [_with_shifted_fill(each, key, coding) for each in inner]
+    if (fill := arguments.get("fill_mask")) is not None:
+        values = np.atleast_1d(np.asarray(fill))
+        if values.dtype.kind not in "iuf" or (values % 1).any() or values.min() < 0:
+            raise RecipeError(f"{key}: {step.get('class_path')}: fill_mask is {fill!r}; expected a value of the masks")
+        values = values.astype(np.int64)
+        if (coding.classes(values) == NO_CLASS).any():
+            raise RecipeError(f"{key}: {step.get('class_path')}: fill_mask {fill!r} {unknown_values(values, coding)}")
+        shifted = (coding.classes(values) + np.uint8(1)).tolist()
+        arguments["fill_mask"] = shifted if isinstance(fill, Sequence) else shifted[0]
+    return {**step, "init_args": arguments}
 
 
 def pad(image: ImageArray, mask: ClassMask, size: tuple[int, int]) -> Pair:

@@ -83,7 +83,7 @@ def in_order_of(images: MaskSet, known: Sequence[str]) -> MaskSet:
         DataError: it has a class that the checkpoint lacks.
     """
     check_known(images.root, set(images.classes), known)
-    if list(known) == images.classes or images.coding is None:
+    if list(known) == images.classes:
         return images
     places = [known.index(name) for name in images.classes]
     indices = np.arange(256, dtype=np.uint8)

@@ -10,12 +10,13 @@ import numpy as np
 from resnet_tl.data.images.class_masks import NO_CLASS
 from resnet_tl.data.listings.boxes import BoxListing, BoxSet
 from resnet_tl.data.listings.masks import MaskSet, PaintedMaskListing, SegmentationListing
-from resnet_tl.data.sources.class_list import palette
+from resnet_tl.data.sources.class_list import of_values, palette
 from resnet_tl.data.sources.coco import read_coco
 from resnet_tl.data.sources.mask_scan import SCANNED
 from resnet_tl.data.sources.tools.export import read_tool_export
 from resnet_tl.data.sources.tools.tool import ToolName
 from resnet_tl.errors import DataError
+from resnet_tl.structures.records import IGNORE
 
 BACKGROUND = "background"
 
@@ -84,6 +85,7 @@ def _paint(objects: BoxSet) -> MaskSet:
         colours=palette(len(names)),
         pixels=pixels,
         absent=absent,
+        coding=of_values(range(len(names)), names).coding([IGNORE]),
     )
 
 

@@ -8,11 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_tl.data.masks.transforms import CentreCrop, ListedPairTransforms, RandomCrop, ResizeWhole
+from resnet_tl.data.sources.class_list import ClassList, of_values, palette
 from resnet_tl.errors import RecipeError
 from resnet_tl.structures.records import IGNORE
 
 CODE = np.array([10, 60, 110, 160, 210], np.uint8)
 """The grey of a class in these tests."""
+
+CODING = of_values(range(5)).coding([IGNORE])
 
 
 def scene(height: int = 40, width: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -104,11 +107,42 @@ def test_the_centre_is_the_same_for_every_draw_and_padded_where_the_image_ends()
 def test_what_listed_transforms_fill_in_is_ignored() -> None:
     image, mask = scene(20, 20)
     steps = [{"class_path": "Affine", "init_args": {"translate_px": {"x": [8, 8], "y": [0, 0]}, "p": 1.0}}]
-    pair = ListedPairTransforms(steps, (24, 24), "data.train_transforms")(image, mask, (0,))
+    pair = ListedPairTransforms(steps, (24, 24), "data.train_transforms", CODING)(image, mask, (0,))
     assert (pair.mask[:20, :8] == IGNORE).all()
     assert (pair.mask[:20, 8:20] == mask[:, :12]).all()
     assert pair.size == (20, 20)
     with pytest.raises(RecipeError, match=r"data.train_transforms leave 20 x 20 pixels"):
-        ListedPairTransforms(steps, (16, 16), "data.train_transforms")(image, mask, (0,))
+        ListedPairTransforms(steps, (16, 16), "data.train_transforms", CODING)(image, mask, (0,))
     with pytest.raises(RecipeError, match=r"^data.train_transforms: 'Afine' is not a transform"):
-        ListedPairTransforms([{"class_path": "Afine"}], None, "data.train_transforms")
+        ListedPairTransforms([{"class_path": "Afine"}], None, "data.train_transforms", CODING)
+
+
+@pytest.mark.parametrize(("fill", "target"), [(7, 0), (9, 1), (0, 2), (255, IGNORE), (None, IGNORE), (9.0, 1)])
+@pytest.mark.parametrize("inside", [False, True])
+def test_fill_mask_is_a_value_of_the_mask_files(fill: float | None, target: int, inside: bool) -> None:
+    """Values 7, 9 and 0 are the classes 0, 1 and 2."""
+    coding = ClassList(["sky", "road", "car"], [7, 9, 0], palette(3)).coding([255])
+    arguments = {"translate_px": {"x": [8, 8], "y": [0, 0]}, "p": 1.0, **({} if fill is None else {"fill_mask": fill})}
+    steps = [{"class_path": "Affine", "init_args": arguments}]
+    if inside:
+        steps = [{"class_path": "OneOf", "init_args": {"transforms": steps, "p": 1.0}}]
+    image, mask = scene(20, 20)
+    pair = ListedPairTransforms(steps, (24, 24), "data.train_transforms", coding)(image, mask, (0,))
+    assert (pair.mask[:20, :8] == target).all()
+    assert (pair.mask[:20, 8:20] == mask[:, :12]).all()
+
+
+@pytest.mark.parametrize(
+    ("fill", "message"),
+    [
+        (1, "fill_mask 1 has the value 1; expected 0 to 9 or 255 to ignore"),
+        (-1, "fill_mask is -1; expected a value of the masks"),
+        ("sky", "fill_mask is 'sky'; expected a value of the masks"),
+        (0.5, "fill_mask is 0.5; expected a value of the masks"),
+    ],
+)
+def test_a_fill_mask_that_is_no_value_is_refused(fill: object, message: str) -> None:
+    coding = ClassList(["sky", "road", "car"], [7, 9, 0], palette(3)).coding([255])
+    steps = [{"class_path": "Affine", "init_args": {"fill_mask": fill}}]
+    with pytest.raises(RecipeError, match=f"^data.train_transforms: Affine: {message}"):
+        ListedPairTransforms(steps, (24, 24), "data.train_transforms", coding)
