@@ -211,6 +211,39 @@ def test_images_without_labels_in_one_split_alone(tmp_path: Path) -> None:
     assert findings[0].text == "has no labels, as 25% of val, but only 0% of train"
 
 
+def test_every_faulty_line_of_a_table_and_every_faulty_class_folder(tmp_path: Path) -> None:
+    for number in range(24):
+        save(tmp_path / "set" / f"{number}.png", photograph(number))
+    lines = [f"{i}.png,{'cat' if i % 2 else 'dog'},{'train' if i < 16 else 'val'}" for i in range(24)]
+    lines[3], lines[5], lines[7] = "3.png,,train", "none.png,cat,train", "2.png,dog,train"
+    lines[19], lines[20] = "19.png,Cat,val", "20.png,dog,vall"
+    table = tmp_path / "set/labels.csv"
+    table.write_text("\n".join(["path,label,split", *lines]))
+    faults = {f"{each.path}: {each.text}"[len(str(table.parent)) + 1 :][:34] for each in _faults(str(table))}
+    assert faults == {
+        "labels.csv: line 5 has no label in", "none.png: does not exist, but is l",
+        "labels.csv: line 9 lists 2.png aga", "labels.csv: line 21 has the class ",
+        "labels.csv: line 22 has the split ",
+    }  # fmt: skip
+
+    for number in range(24):
+        split, name = ("train", "val")[number % 2], "cat" if number < 12 else "dog"
+        save(tmp_path / "folder" / split / name / f"{number}.png", photograph(number))
+    save(tmp_path / "folder/val/Cat/x.png", photograph(50))
+    (tmp_path / "folder/train/bird").mkdir()
+    root = str(tmp_path / "folder")
+    assert [(each.path, each.text) for each in _faults(root)] == [
+        (f"{root}/train/bird", "is a class folder without images"),
+        (root, "has the class 'Cat' in its val split, but not in train; did you mean 'cat'?"),
+    ]
+
+
+def _faults(root: str) -> list[Finding]:
+    findings = check_data([], [], root)[1]
+    assert {each.kind for each in findings} == {"fault"}
+    return findings
+
+
 @pytest.mark.parametrize(
     ("name", "overrides", "expected"),
     [

@@ -42,13 +42,18 @@ def check(data: ImageData, progress: Callable[[int, int], None] = lambda done, t
 
 
 def fault_findings(root: str, faults: Mapping[str, str]) -> Iterator[Finding]:
-    """The faults of a set, which begin with the path of a file and a colon where they are about one.
+    """The faults of a set, which begin with the root, or with the path of a file and a colon.
 
     faults: see `kept_faults`.
     """
     for fault, key in faults.items():
-        path, colon, text = fault.partition(": ")
-        yield Finding("fault", "", path if colon else root, text if colon else fault.removeprefix(root).lstrip(), key)
+        path, text = (root, fault.removeprefix(root)) if fault.startswith(f"{root} ") else _divided(fault)
+        yield Finding("fault", "", path, text.strip(), key)
+
+
+def _divided(fault: str) -> tuple[str, str]:
+    path, colon, text = fault.partition(": ")
+    return (path, text) if colon else ("", fault)
 
 
 def _labels(data: ImageData) -> Iterator[tuple[str, str]]:

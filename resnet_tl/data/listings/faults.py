@@ -29,6 +29,17 @@ def faults_are_kept() -> bool:
     return _kept.get() is not None
 
 
+def refuse_or_keep(sentence: str, each: Sequence[str] = ()) -> None:
+    """Raises DataError(sentence), unless faults are kept; then it is one of them, or `each` of several in its place.
+
+    The caller goes on without what is at fault.
+    """
+    kept = _kept.get()
+    if kept is None:
+        raise DataError(sentence)
+    kept.update(dict.fromkeys(each or [sentence], ""))
+
+
 def raise_or_keep(root: str, faults: Mapping[str, str]) -> None:
     """Raises DataError with all faults, if there are any, unless they are kept."""
     kept = _kept.get()

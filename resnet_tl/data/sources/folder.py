@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
+from resnet_tl.data.listings.faults import refuse_or_keep
 from resnet_tl.data.listings.listing import ClassSet, Listing
 from resnet_tl.data.sources.parquet import saved_by_datasets
 from resnet_tl.data.sources.tree import Tree, is_image, walk
@@ -108,23 +109,25 @@ def _by_class(tree: Tree, images: list[str], prefix: str, notes: list[str]) -> d
         notes.append(f"{tree.root}: skipped images outside of class folders ({len(strays)}, first {strays[0]})")
     folders = {path[start:] for path in tree.folders if path.startswith(prefix) and "/" not in path[start:]}
     if empty := sorted(name for name in folders - {""} if composed(name) not in classes):
-        raise DataError(f"the class folder {tree.root}/{prefix}{empty[0]} holds no images; fill it or remove it")
+        refuse_or_keep(
+            f"the class folder {tree.root}/{prefix}{empty[0]} holds no images; fill it or remove it",
+            [f"{tree.root}/{prefix}{name}: is a class folder without images" for name in empty],
+        )
     return dict(sorted(classes.items()))
 
 
 def _common_classes(root: str, found: dict[str, dict[str, list[str]]], known: Sequence[str] | None) -> list[str]:
-    """Returns the class names after checking that they include every split's."""
+    """Returns the class names after checking that they include every split's; `found` loses classes that do not."""
     if known is not None:
         check_known(root, {name for by_class in found.values() for name in by_class}, [*map(composed, known)])
         return list(known)
     first = "train" if "train" in found else next(iter(found))
     names = sorted(found[first])
     for split, by_class in found.items():
-        if unknown := sorted(by_class.keys() - set(names)):
-            raise DataError(
-                f"{root} has the class {unknown[0]!r} in its {split} split, but not in {first}"
-                f"{did_you_mean(unknown[0], names)}"
-            )
+        for unknown in sorted(by_class.keys() - set(names)):
+            near = did_you_mean(unknown, names)
+            refuse_or_keep(f"{root} has the class {unknown!r} in its {split} split, but not in {first}{near}")
+            del by_class[unknown]
     if len(names) < 2:
         raise DataError(
             f"{root} has only one class, {names[0]!r}{_deeper(found[first][names[0]])}; expected two or more"

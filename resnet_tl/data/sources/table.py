@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+from resnet_tl.data.listings.faults import refuse_or_keep
 from resnet_tl.data.listings.listing import ClassSet, Listing
 from resnet_tl.data.sources import parquet
 from resnet_tl.data.sources.folder import SPLITS, check_known, composed, order_notes
@@ -60,21 +61,18 @@ def read_table(
     rows = _rows(table, headings, lines, columns)
     if multi_label is None:
         multi_label = any(separator in row.label for row in rows)
-    if not multi_label and (unlabelled := [row for row in rows if not row.label]):
-        raise DataError(
-            f"{table} line {unlabelled[0].line} has no label in column {columns.label!r}; expected a class "
-            f"(or multi_label: true, with which an image may have none)"
-        )
-    names = [_labels(row.label, separator) if multi_label else (row.label,) for row in rows]
+    if not multi_label:
+        rows = _labelled(table, rows, columns.label)
+    names = {row.line: _labels(row.label, separator) if multi_label else (row.label,) for row in rows}
     known = _classes(table, rows, names, multi_label, classes)
     index = {composed(name): i for i, name in enumerate(known)}
     folder = os.path.expanduser(root) if root is not None else os.path.dirname(table) or "."
-    folder, keys = _keys(table, rows, folder)
-    by_split: dict[str, list[int]] = {}
-    for i in sorted(range(len(rows)), key=keys.__getitem__):
-        by_split.setdefault(rows[i].split, []).append(i)
+    folder, keys = _keys(table, [row for row in rows if index.keys() >= set(names[row.line])], folder)
+    by_split: dict[str, list[str]] = {}
+    for key in sorted(keys):
+        by_split.setdefault(keys[key].split, []).append(key)
     splits = {
-        split: _listing(folder, [keys[i] for i in members], [names[i] for i in members], index, multi_label)
+        split: _listing(folder, members, [names[keys[key].line] for key in members], index, multi_label)
         for split, members in sorted(by_split.items())
     }
     return ClassSet(table, known, splits, notes=order_notes(table, known), multi_label=multi_label)
@@ -129,15 +127,26 @@ def _rows(table: str, headings: list[str], lines: Sequence[tuple[int, list[str]]
     has_split = columns.split != Columns().split or columns.split in headings
     split_column = _column(table, headings, columns.split, "split_column") if has_split else None
 
-    def row(line: int, cells: list[str]) -> _Row:
+    rows = []
+    for line, cells in lines:
         split = "train" if split_column is None else cells[split_column].lower()
         if split not in SPLITS:
-            raise DataError(f"{table} line {line} has the split {split!r}; expected train, val or test")
-        if not cells[path]:
-            raise DataError(f"{table} line {line} has no path in column {columns.path!r}")
-        return _Row(line, cells[path], composed(cells[label]), SPLITS[split])
+            refuse_or_keep(f"{table} line {line} has the split {split!r}; expected train, val or test")
+        elif not cells[path]:
+            refuse_or_keep(f"{table} line {line} has no path in column {columns.path!r}")
+        else:
+            rows.append(_Row(line, cells[path], composed(cells[label]), SPLITS[split]))
+    return rows
 
-    return [row(line, cells) for line, cells in lines]
+
+def _labelled(table: str, rows: list[_Row], column: str) -> list[_Row]:
+    for row in rows:
+        if not row.label:
+            refuse_or_keep(
+                f"{table} line {row.line} has no label in column {column!r}; expected a class "
+                f"(or multi_label: true, with which an image may have none)"
+            )
+    return [row for row in rows if row.label]
 
 
 def _column(table: str, headings: list[str], name: str, option: str) -> int:
@@ -154,16 +163,18 @@ def _labels(cell: str, separator: str) -> tuple[str, ...]:
 
 
 def _classes(
-    table: str, rows: list[_Row], names: list[tuple[str, ...]], multi_label: bool, known: Sequence[str] | None
+    table: str, rows: list[_Row], names: dict[int, tuple[str, ...]], multi_label: bool, known: Sequence[str] | None
 ) -> list[str]:
+    """names: the labels of each line."""
     if known is not None:
-        check_known(table, {name for labels in names for name in labels}, [*map(composed, known)])
+        check_known(table, {name for labels in names.values() for name in labels}, [*map(composed, known)])
         return list(known)
-    first = "train" if any(row.split == "train" for row in rows) else rows[0].split
-    classes = sorted({name for row, labels in zip(rows, names, strict=True) if row.split == first for name in labels})
-    for row, labels in zip(rows, names, strict=True):
-        if unknown := [name for name in labels if name not in classes]:
-            raise DataError(
+    splits = {row.split for row in rows}
+    first = "train" if "train" in splits else next((row.split for row in rows), "train")
+    classes = sorted({name for row in rows if row.split == first for name in names[row.line]})
+    for row in rows:
+        if unknown := [name for name in names[row.line] if name not in classes]:
+            refuse_or_keep(
                 f"{table} line {row.line} has the class {unknown[0]!r} in the {row.split} split, but {first} has no "
                 f"image of it{did_you_mean(unknown[0], classes)}"
             )
@@ -172,8 +183,8 @@ def _classes(
     return classes
 
 
-def _keys(table: str, rows: list[_Row], root: str) -> tuple[str, list[str]]:
-    """Returns the root and each row's path below it, after checking that all exist and none is listed twice."""
+def _keys(table: str, rows: list[_Row], root: str) -> tuple[str, dict[str, _Row]]:
+    """Returns the root and the rows by their path below it, after checking that all exist and none is listed twice."""
     tree_root, exists = open_root(root)
     found = [_spelled(key_of(root, row.path), exists) for row in rows]
     if addresses := [row.path for row, key in zip(rows, found, strict=True) if key is None and "://" in row.path]:
@@ -182,17 +193,17 @@ def _keys(table: str, rows: list[_Row], root: str) -> tuple[str, list[str]]:
             "images and list those"
         )
     if missing_paths := [row.path for row, key in zip(rows, found, strict=True) if key is None]:
-        raise DataError(
+        refuse_or_keep(
             f"{table} lists {len(missing_paths)} images of {len(rows)} that do not exist below {root}: "
-            f"{', '.join(missing_paths[:5])}{', ...' if len(missing_paths) > 5 else ''}"
+            f"{', '.join(missing_paths[:5])}{', ...' if len(missing_paths) > 5 else ''}",
+            [f"{root}/{path}: does not exist, but is listed in {table}" for path in missing_paths],
         )
-    keys = [key for key in found if key is not None]
-    lines: dict[str, int] = {}
-    for row, key in zip(rows, keys, strict=True):
-        if lines.setdefault(key, row.line) != row.line:
-            raise DataError(
-                f"{table} line {row.line} lists {row.path} again (first in line {lines[key]}); expected one line per "
-                f"image, several classes as a|b"
+    keys: dict[str, _Row] = {}
+    for row, key in zip(rows, found, strict=True):
+        if key is not None and keys.setdefault(key, row) is not row:
+            refuse_or_keep(
+                f"{table} line {row.line} lists {row.path} again (first in line {keys[key].line}); expected one line "
+                f"per image, several classes as a|b"
             )
     return tree_root, keys
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from resnet_tl.data.listings.faults import kept_faults, raise_if_any, raise_or_keep
+from resnet_tl.data.listings.faults import kept_faults, raise_if_any, raise_or_keep, refuse_or_keep
 from resnet_tl.errors import DataError
 
 
@@ -14,6 +14,15 @@ def test_kept_faults_raise_nothing() -> None:
     assert faults == {"a: is broken": "a"}
     with pytest.raises(DataError, match="a: is broken"):
         raise_or_keep("photos", faults)
+
+
+def test_what_is_refused_is_kept_one_by_one() -> None:
+    with kept_faults() as faults:
+        refuse_or_keep("two are broken", ["a: is broken", "b: is broken"])
+        refuse_or_keep("c: is broken")
+    assert list(faults) == ["a: is broken", "b: is broken", "c: is broken"]
+    with pytest.raises(DataError, match="two are broken"):
+        refuse_or_keep("two are broken", ["a: is broken", "b: is broken"])
 
 
 def test_all_faults_are_one_error() -> None:
