@@ -29,6 +29,20 @@ class RunError(UserError):
     """A run that cannot start or resume: the folder is taken, the disk is full, the device does not exist."""
 
 
+FULL_MEMORY = ("MemoryError", "DefaultCPUAllocator", "not enough memory")
+"""What errors of torch's allocator contain, and the RuntimeErrors that workers make of numpy's."""
+
+
+def memory_full(error: BaseException) -> RunError | None:
+    """Returns the error of a full memory as a sentence, with the image for which there is none; None for others."""
+    text = str(error)
+    if not isinstance(error, MemoryError) and not any(sign in text for sign in FULL_MEMORY):
+        return None
+    last = text.strip().rpartition("\n")[2].removeprefix("MemoryError: ")
+    where = last if ": no memory for its " in last else "this machine's memory is full"
+    return RunError(f"{where}: lower the batch size, the number of workers or the size of the images")
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Returns `"; did you mean 'x'?"` with the closest of `choices`, or `""` if none is close."""
     near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)

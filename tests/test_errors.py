@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnet_tl.errors import DataError, RecipeError, RunError, UserError, WeightsError, did_you_mean
+from resnet_tl.errors import DataError, RecipeError, RunError, UserError, WeightsError, did_you_mean, memory_full
 
 
 def test_every_kind_is_a_user_error() -> None:
@@ -19,3 +23,35 @@ def test_a_misspelt_word_suggests_the_closest_choice() -> None:
 def test_a_valid_choice_suggests_itself(choices: list[str], data: st.DataObject) -> None:
     word = data.draw(st.sampled_from(choices))
     assert did_you_mean(word, iter(choices)) == f"; did you mean {word!r}?"
+
+
+@pytest.mark.parametrize(
+    ("error", "begins"),
+    [
+        (MemoryError(), "this machine's memory is full: lower the batch size"),
+        (np.empty, "this machine's memory is full: lower the batch size"),
+        (
+            MemoryError("a.png: no memory for its 9 x 9 pixels"),
+            "a.png: no memory for its 9 x 9 pixels: lower the batch",
+        ),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), "this machine's"),
+        (
+            MemoryError("Caught MemoryError\nOriginal Traceback:\n  ...\nMemoryError: a.png: no memory for its 9 x 9"),
+            "a.png: no memory for its 9 x 9: lower",
+        ),
+        (RuntimeError("Caught _ArrayMemoryError in DataLoader worker process 0."), "this machine's memory is full"),
+    ],
+)
+def test_a_full_memory_is_a_sentence(error: Any, begins: str) -> None:
+    if error is np.empty:
+        with pytest.raises(MemoryError) as caught:
+            np.empty(1 << 50)
+        error = caught.value
+    full = memory_full(error)
+    assert full is not None
+    assert str(full).startswith(begins)
+
+
+def test_other_errors_are_not_a_full_memory() -> None:
+    assert memory_full(RuntimeError("a bug")) is None
+    assert memory_full(OSError(12, "Cannot allocate")) is None

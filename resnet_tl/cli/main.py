@@ -9,7 +9,7 @@ import sys
 from importlib import import_module
 
 from resnet_tl.cli.command import Command, split
-from resnet_tl.errors import RecipeError, UserError, did_you_mean
+from resnet_tl.errors import RecipeError, UserError, did_you_mean, memory_full
 from resnet_tl.run.process import configure_process
 from resnet_tl.tracking.terminal import terminal_log
 
@@ -44,6 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         at = f"{error.filename}: " if error.filename else ""
         return _refuse(f"{at}{_SENTENCES[error.errno]}")
+    except (MemoryError, RuntimeError) as error:
+        if (full := memory_full(error)) is None:
+            raise
+        return _refuse(str(full))
 
 
 def sentence(error: UserError) -> str:
@@ -59,6 +63,9 @@ _SENTENCES = {
     errno.EDQUOT: "the disk quota is used up",
     errno.EACCES: "no permission",
     errno.EROFS: "the file system is read-only",
+    errno.ELOOP: "a symbolic link leads back to itself",
+    errno.EMFILE: "too many open files; allow more (ulimit -n 4096) or lower data.num_workers",
+    errno.ENAMETOOLONG: "the name is too long",
 }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from resnet_tl.data.images.classification_dataset import decode_for
 from resnet_tl.data.images.crops import Seed
 from resnet_tl.data.images.decode import ImageArray, decode_bytes
+from resnet_tl.data.images.limits import BYTES, check_bytes
 from resnet_tl.data.images.transforms import Transform
 from resnet_tl.data.sources.files import find_images
 from resnet_tl.errors import DataError
@@ -27,8 +28,6 @@ Source: TypeAlias = "str | Path | bytes | ImageArray | Tensor | Image"
 
 SEED: Seed = (0,)
 """For listed transforms that draw random numbers, so that every prediction is repeatable."""
-LARGEST_DOWNLOAD = 100 * 2**20
-"""Bytes of an image at an address."""
 TIMEOUT = 30
 """Seconds to wait for an address."""
 
@@ -95,9 +94,8 @@ def _is_one(inputs: Any) -> bool:
 def _download(address: str) -> bytes:
     try:
         with urllib.request.build_opener().open(address, timeout=TIMEOUT) as answer:
-            data: bytes = answer.read(LARGEST_DOWNLOAD + 1)
+            data: bytes = answer.read(BYTES.value + 1)
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         raise DataError(f"{address}: cannot be downloaded ({getattr(error, 'reason', error)})") from None
-    if len(data) > LARGEST_DOWNLOAD:
-        raise DataError(f"{address}: is larger than {LARGEST_DOWNLOAD // 2**20} MB; download it and predict the file")
+    check_bytes(len(data), address)
     return data

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Literal, TypeAlias
 
 from resnet_tl.data.images.decode import ImageArray
+from resnet_tl.data.images.limits import naming
 from resnet_tl.data.images.transforms import Transform
 from resnet_tl.errors import DataError
 from resnet_tl.prediction.inputs import SEED, Source, decode_input, path_of
@@ -75,8 +76,10 @@ class Loader:
 
     def _load(self, source: Source, index: int) -> Input:
         image, original_size = decode_input(source, index, self.transform, self.channels, self.reduce)
-        pixels = self.transform(image, original_size, SEED)[0]
-        return Input(index, path_of(source), pixels, image if self.keep_images else None)
+        path = path_of(source)
+        with naming(f"image {index}" if path is None else path):
+            pixels = self.transform(image, original_size, SEED)[0]
+        return Input(index, path, pixels, image if self.keep_images else None)
 
 
 def _results(futures: Iterable[Future[Input]], on_error: OnError) -> Iterator[Input]:

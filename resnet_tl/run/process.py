@@ -8,6 +8,8 @@ import os
 import sys
 import warnings
 
+from resnet_tl.data.images.limits import PIXELS
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 1 << 30
 
@@ -50,6 +52,7 @@ def configure_process(*, local_code: bool = False) -> None:
         # sleep: idle cores lose nothing (steps of ResNet-20 and -50), on busy ones a run is several times faster.
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # our own errors name the image that cannot be decoded
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(PIXELS.value))  # a second check, of what it decodes
     if os.environ.get("RESNET_TL_MALLOPT", "1") != "0":
         keep_freed_memory()
     for message in _HIDDEN_WARNINGS:

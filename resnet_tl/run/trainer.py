@@ -14,7 +14,7 @@ from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 
-from resnet_tl.errors import RunError
+from resnet_tl.errors import RunError, memory_full
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.run.precision import automatic, hardware_of
 from resnet_tl.run.sections import sections
@@ -72,7 +72,9 @@ def translate_errors() -> Iterator[None]:
             "the device's memory is full: lower data.batch_size (and raise trainer.accumulate_grad_batches as much, to "
             "keep the global batch), data.image_size, or set model.backbone.checkpoint_segments"
         ) from error
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
+    except (MisconfigurationException, ValueError, RuntimeError, MemoryError) as error:
+        if (full := memory_full(error)) is not None:
+            raise full from error
         if "Expected more than 1 value per channel" in str(error):
             raise RunError(
                 "a norm cannot normalise a single value per channel: raise data.batch_size or data.image_size, or set "

@@ -79,6 +79,18 @@ def test_without_a_verb(resnet_tl: Callable[..., Any], line: str, message: str) 
         (KeyboardInterrupt(), 130, "stopped\n"),
         (OSError(errno.ENOSPC, "No space left on device"), 2, "error: the disk is full\n"),
         (PermissionError(errno.EACCES, "Permission denied", "runs/x"), 2, "error: runs/x: no permission\n"),
+        (OSError(errno.ELOOP, "Too many links", "a"), 2, "error: a: a symbolic link leads back to itself\n"),
+        (
+            OSError(errno.EMFILE, "Too many open files"),
+            2,
+            "error: too many open files; allow more (ulimit -n 4096) or lower data.num_workers\n",
+        ),
+        (
+            MemoryError("a.png: no memory for its 9 x 9 pixels"),
+            2,
+            "error: a.png: no memory for its 9 x 9 pixels: lower the batch size, the number of workers or the size of the "
+            "images\n",
+        ),
     ],
 )
 def test_outside_failures_are_a_sentence(

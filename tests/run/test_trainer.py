@@ -68,6 +68,7 @@ def test_what_lightning_refuses_is_a_sentence_in_its_words(options: dict[str, An
     [
         (MisconfigurationException("No\n  way."), "^trainer: No way$"),
         (torch.OutOfMemoryError("CUDA out of memory"), "^the device's memory is full: lower data.batch_size"),
+        (MemoryError(), "^this machine's memory is full: lower the batch size"),
     ],
 )
 def test_errors_of_the_work_are_sentences(error: Exception, message: str) -> None:

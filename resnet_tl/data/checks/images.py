@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import tempfile
@@ -19,6 +18,7 @@ from PIL import ExifTags, Image
 
 from resnet_tl.data.images.crops import reduction
 from resnet_tl.data.images.decode import ImageArray, decode_bytes, jpeg_size, read_bytes
+from resnet_tl.data.images.pillow import ERRORS, open_image
 from resnet_tl.data.listings.finding import Finding
 from resnet_tl.data.listings.listing import Listing
 from resnet_tl.errors import DataError
@@ -155,24 +155,24 @@ def _look(sample: tuple[str, str, str], channels: int) -> Look | Unreadable:
     warned = _warnings()
     damage = warned.removeprefix(CORRUPT) if warned.startswith(CORRUPT) else ""
     height, width = size or image.shape[:2]
-    mode, orientation = _header(data, image)
+    mode, orientation = _header(data, path, image)
     digest, thumbnail = blake2b(data, digest_size=16).digest(), _grey(image, THUMBNAIL)
     perceptual = _perceptual(image)
     return Look(key, path, split, (height, width), mode, orientation, damage, digest, perceptual, thumbnail)
 
 
-def _header(data: bytes, image: ImageArray) -> tuple[str, int]:
+def _header(data: bytes, path: str, image: ImageArray) -> tuple[str, int]:
     """Returns what decoding would change without a word, or `plain` (grey images among colour ones are), and the EXIF
     orientation."""
     mode, orientation = "plain", 1
     try:
-        with Image.open(io.BytesIO(data)) as header:
+        with open_image(data, path) as header:
             orientation = header.getexif().get(ExifTags.Base.Orientation, 1)
             if header.mode == "CMYK":
                 mode = "in CMYK"
             if header.mode in ("RGBA", "LA", "PA") and header.getextrema()[-1][0] < 255:
                 mode = "partly transparent"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except ERRORS:
         pass
     return "of 16 bits" if image.dtype == np.uint16 else mode, orientation if orientation in range(2, 9) else 1
 

@@ -11,6 +11,7 @@ from hashlib import blake2b
 
 import numpy as np
 
+from resnet_tl.data.images.limits import BYTES, check_bytes
 from resnet_tl.errors import DataError
 
 LOCAL_HEADER = 30
@@ -57,25 +58,30 @@ class Archive:
         weakref.finalize(self, os.close, self.file)
 
     def read(self, member: str) -> bytes:
-        """Returns a member's content after verifying its checksum."""
+        """Returns a member's content after verifying its checksum; at most as many bytes as a file may have."""
+        path = f"{self.path}/{member}"
         name = np.uint64(hash64(member))
         row = int(np.searchsorted(self.names, name, side="right")) - 1  # the last of equal names, as in zipfile
         if row < 0 or self.names[row] != name:
-            raise DataError(f"{self.path}/{member}: {self.path} has no such member")
+            raise DataError(f"{path}: {self.path} has no such member")
+        check_bytes(int(self.lengths[row]), path)
         header = os.pread(self.file, LOCAL_HEADER, int(self.offsets[row]))
         header_size = LOCAL_HEADER + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
         data = os.pread(self.file, int(self.lengths[row]), int(self.offsets[row]) + header_size)
         if header[8:10] == b"\x08\x00":
-            data = self._inflate(data, member)
+            data = self._inflate(data, path)
         if zlib.crc32(data) != self.checksums[row]:
-            raise DataError(f"{self.path}/{member}: damaged in {self.path} (its checksum differs)")
+            raise DataError(f"{path}: damaged in {self.path} (its checksum differs)")
         return data
 
-    def _inflate(self, data: bytes, member: str) -> bytes:
+    def _inflate(self, data: bytes, path: str) -> bytes:
+        stream = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
-            return zlib.decompress(data, wbits=-zlib.MAX_WBITS)
+            content = stream.decompress(data, BYTES.value + 1)
         except zlib.error as error:
-            raise DataError(f"{self.path}/{member}: damaged in {self.path} ({error})") from error
+            raise DataError(f"{path}: damaged in {self.path} ({error})") from error
+        check_bytes(len(content), path)
+        return content
 
 
 def _directory(path: str) -> list[zipfile.ZipInfo]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -10,6 +9,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from resnet_tl.data.images.decode import read_bytes
+from resnet_tl.data.images.limits import check_memory
+from resnet_tl.data.images.pillow import ERRORS, open_image
+from resnet_tl.data.images.stored_size import stored_size
 from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import orient_pixels
 from resnet_tl.structures.records import IGNORE
@@ -94,9 +96,10 @@ def read_pixels(path: str) -> Pixels:
     """
     data = read_bytes(path)
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_image(data, path) as image:
             return _pixels(image, path)
-    except (OSError, SyntaxError, ValueError) as error:
+    except ERRORS as error:
+        check_memory(*(stored_size(data) or (0, 0)), path)
         raise DataError(f"{path}: not a readable mask ({error})") from None
 
 

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from resnet_tl.data.images.archive import hash64
 from resnet_tl.data.images.crops import Seed
 from resnet_tl.data.images.decode import ImageArray
+from resnet_tl.data.images.limits import naming
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Batch, Draw, Features, Sample
 
@@ -105,7 +106,8 @@ class ImageDataset(Dataset[Item], ABC, Generic[SamplesT]):
         for candidate in self._candidates(index):
             if not self._failed[candidate]:
                 try:
-                    return load(candidate)
+                    with naming(self.listing[candidate].path):
+                        return load(candidate)
                 except DataError:
                     if self.on_error == "error":
                         raise
@@ -122,9 +124,12 @@ class ImageDataset(Dataset[Item], ABC, Generic[SamplesT]):
             yield from range(index)
 
     def reason(self, index: int) -> str | None:
-        """Reads a sample that has failed again; returns the error, or None if it can be read by now."""
+        """Loads a sample that has failed again; returns the error, or None if it can be read by now."""
         try:
-            self._read(index)
+            with naming(self.listing[index].path):
+                self._read(index)
+                if self._failed[index]:  # not for its file, then: for what is made of it
+                    self._load(Draw(0, index), index)
         except DataError as error:
             return str(error)
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import struct
 import zlib
 from typing import Any
@@ -12,7 +13,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from resnet_tl.data.images import jpeg, png
 from resnet_tl.data.images.archive import open_archive, split_path
+from resnet_tl.data.images.limits import check_bytes, check_memory, check_size
+from resnet_tl.data.images.numpy_file import SIGNATURE, from_numpy
+from resnet_tl.data.images.stored_size import stored_size
+from resnet_tl.data.images.tiff import SIGNATURES as TIFF
+from resnet_tl.data.images.tiff import read_tiff_header
 from resnet_tl.errors import DataError
 
 ImageArray = npt.NDArray[Any]
@@ -35,7 +42,9 @@ def decode(path: str, channels: int = 3, reduce: int = 1) -> ImageArray:
     16-bit files stay 16-bit. The EXIF rotation is applied. Transparency is dropped (TIFF: overlaid on black).
 
     Raises:
-        DataError: the file is missing, empty, truncated, not an image, or has another number of channels.
+        DataError: the file is missing, empty, truncated, not an image, larger than the limits (`limits`), or has
+            another number of channels.
+        MemoryError: there is no memory for its pixels.
     """
     return decode_bytes(read_bytes(path), path, channels, reduce)
 
@@ -44,13 +53,14 @@ def read_bytes(path: str, first: int = -1, *, allow_empty: bool = False) -> byte
     """Returns the content of a file (at most its `first` bytes) or of a member of a zip.
 
     Raises:
-        DataError: it cannot be read, or is empty.
+        DataError: it cannot be read, is empty, or larger than files may be.
     """
     inside = split_path(path)
     try:
         data = open_archive(inside[0]).read(inside[1]) if inside else _read_file(path, first)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({os.strerror(error.errno or 0).lower()})") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        reason = str(error) if isinstance(error, ValueError) else os.strerror(error.errno or 0).lower()
+        raise DataError(f"{path}: cannot be read ({reason})") from error
     if not data and not allow_empty:
         raise DataError(f"{path}: the file is empty; expected an image")
     return data
@@ -58,40 +68,73 @@ def read_bytes(path: str, first: int = -1, *, allow_empty: bool = False) -> byte
 
 def decode_bytes(data: bytes, path: str, channels: int = 3, reduce: int = 1) -> ImageArray:
     """`decode` for bytes that have been read already; `path` is named in errors."""
-    if data.startswith(b"\x93NUMPY"):
-        image = _from_numpy(data, path)
-    elif channels in (1, 3):
-        image = _from_image(data, path, channels, reduce)
+    if data.startswith(SIGNATURE):
+        image = from_numpy(data, path)
     else:
-        image = _as_stored(data, path, channels)
+        size = _checked_size(data, path)
+        try:
+            image = _decoded(data, path, channels, reduce)
+        except (DataError, MemoryError):
+            check_memory(*size, path)
+            raise
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[2] != channels:
         raise DataError(f"{path}: has the shape {image.shape}; expected height x width x {channels} channels")
     image = image.astype(image.dtype.newbyteorder("="), copy=False)
     if image.dtype not in (np.uint8, np.uint16):
-        raise DataError(f"{path}: has {image.dtype} values; expected 8- or 16-bit images (uint8, uint16)")
+        raise _wrong_values(path, str(image.dtype))
     return image
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
     """Returns (h, w) after the EXIF rotation, from a JPEG's header alone; None for other or damaged files."""
-    frame = jpeg_segment(data, FRAMES) if data.startswith(b"\xff\xd8") else -1
-    if frame < 0:
+    size = jpeg.frame_size(data) if data.startswith(b"\xff\xd8") else None
+    if size is None:
         return None
-    height, width = struct.unpack(">HH", data[frame + 5 : frame + 9])
-    return (width, height) if b"Exif\0" in data[:frame] and _is_rotated(data) else (height, width)
+    frame = jpeg.segment(data, jpeg.FRAMES)
+    return size[::-1] if b"Exif\0" in data[:frame] and _is_rotated(data) else size
 
 
 def _read_file(path: str, first: int) -> bytes:
-    with open(path, "rb", buffering=0) as file:
-        return file.readall() if first < 0 else file.read(first)
+    # Without O_NONBLOCK, opening a FIFO waits for a writer.
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(file, "rb", buffering=0) as opened:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError(f"{path}: cannot be read (not a file, but a device or a pipe)")
+        if first >= 0:
+            return opened.read(first)
+        check_bytes(status.st_size, path)
+        return opened.readall()
+
+
+def _checked_size(data: bytes, path: str) -> tuple[int, int]:
+    """Returns the stored (h, w) of an image, after checking by the header what decoders would fail at or allocate."""
+    size = stored_size(data)
+    if size is None:
+        raise _undecodable(data, path)
+    check_size(*size, path)
+    if data.startswith(png.SIGNATURE) and png.is_cut(data):
+        raise _undecodable(data, path)
+    header = read_tiff_header(data)
+    if header is not None and not header.is_decodable:
+        raise _wrong_values(path, header.values)
+    return size
+
+
+def _decoded(data: bytes, path: str, channels: int, reduce: int) -> ImageArray:
+    return _from_image(data, path, channels, reduce) if channels in (1, 3) else _as_stored(data, path, channels)
+
+
+def _wrong_values(path: str, values: str) -> DataError:
+    return DataError(f"{path}: has {values} values; expected 8- or 16-bit images (uint8, uint16)")
 
 
 def _from_image(data: bytes, path: str, channels: int, reduce: int) -> ImageArray:
     if data.startswith(b"\xff\xd8"):
         flags = REDUCED[reduce] | (cv2.IMREAD_COLOR_RGB if channels == 3 else cv2.IMREAD_GRAYSCALE)
-        image = _opencv(data, flags) if _jpeg_ends(data) else None
+        image = _opencv(data, flags) if jpeg.ends(data) else None
     elif _needs_pillow(data):
         image = None
     else:
@@ -115,29 +158,24 @@ def _needs_pillow(data: bytes) -> bool:
 
 def _from_pillow(data: bytes, path: str, channels: int) -> ImageArray:
     """Decodes the formats that never exceed 8 bits a second time; Pillow's message becomes the reason in ours."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import ImageOps, UnidentifiedImageError
+
+    from resnet_tl.data.images.pillow import ERRORS, open_image
 
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG", "GIF", "WEBP", "BMP")) as image:
+        with open_image(data, path, ("JPEG", "GIF", "WEBP", "BMP")) as image:
             upright = ImageOps.exif_transpose(image)
             return np.array(upright.convert("RGB" if channels == 3 else "L"))
     except UnidentifiedImageError:
         raise _undecodable(data, path) from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except ERRORS as error:
         raise DataError(f"{path}: a damaged image ({error})") from error
 
 
 def _undecodable(data: bytes, path: str) -> DataError:
-    if data.startswith((b"\x89PNG", b"BM", *TIFF)):
+    if data.startswith((png.SIGNATURE, b"BM", *TIFF)):
         return DataError(f"{path}: a damaged image")
     return DataError(f"{path}: not an image, or a damaged one (it starts with {data[:8]!r})")
-
-
-def _from_numpy(data: bytes, path: str) -> ImageArray:
-    try:
-        return np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise DataError(f"{path}: not a readable .npy array ({error})") from error
 
 
 def _as_stored(data: bytes, path: str, channels: int) -> ImageArray:
@@ -151,9 +189,6 @@ def _as_stored(data: bytes, path: str, channels: int) -> ImageArray:
     return image
 
 
-TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
-
 def _from_tiff(data: bytes, path: str, channels: int) -> ImageArray:
     """OpenCV reads at most 4 channels of a TIFF; satellites and microscopes write more."""
     try:
@@ -163,49 +198,18 @@ def _from_tiff(data: bytes, path: str, channels: int) -> ImageArray:
             f"{path}: a TIFF of {channels} channels needs tifffile: pip install 'resnet-tl[tiff]'"
         ) from error
     try:
-        image = tifffile.imread(io.BytesIO(data))
-    except (ValueError, OSError, IndexError, struct.error, zlib.error) as error:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            shape = file.series[0].shape
+            # A page may be listed thousands of times: what is not this many channels is not decoded.
+            image = file.asarray() if channels in shape[:1] + shape[2:] else np.empty((0, *shape))
+    except (ValueError, TypeError, OSError, LookupError, struct.error, zlib.error) as error:
         raise DataError(f"{path}: a damaged image ({error})") from error
     planes_first = image.ndim == 3 and image.shape[0] == channels != image.shape[2]
     return np.moveaxis(image, 0, 2) if planes_first else image
 
 
-def _jpeg_ends(data: bytes) -> bool:
-    """Whether the end-of-image marker follows the pixels (some versions of OpenCV silently fill up a truncated file).
-
-    The search starts after the first scan, because a thumbnail in the header has such a marker too, and covers the rest
-    of the file, because cameras append videos and further images.
-    """
-    if data.endswith(b"\xff\xd9"):
-        return True
-    scan = jpeg_segment(data, b"\xda")
-    return scan >= 0 and data.find(b"\xff\xd9", scan) >= 0
-
-
-FRAMES = bytes(set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC})
-"""Markers of the segments that hold a JPEG's size (ITU-T T.81, table B.1)."""
-
-
-def jpeg_segment(data: bytes, markers: bytes) -> int:
-    """Returns where the first segment with one of these markers begins; -1 where the header has none or is cut."""
-    position = 2
-    while position + 9 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker in markers:
-            return position
-        if marker == 0xDA:
-            return -1
-        length = int.from_bytes(data[position + 2 : position + 4], "big")
-        position += 1 if marker == 0xFF else 2 + length  # 0xFF may be repeated as padding
-    return -1
-
-
 def _is_rotated(data: bytes) -> bool:
     """Whether the EXIF orientation swaps height and width."""
-    from PIL import ExifTags, Image
+    from resnet_tl.data.images.pillow import exif_orientation
 
-    try:
-        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
-            return image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-    except (OSError, SyntaxError, ValueError):
-        return False
+    return exif_orientation(data, "") >= 5

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from typing import NamedTuple
 
-from PIL import ExifTags, Image
-
-from resnet_tl.data.images.decode import decode_bytes, jpeg_segment, jpeg_size, read_bytes
+from resnet_tl.data.images import jpeg
+from resnet_tl.data.images.decode import decode_bytes, jpeg_size, read_bytes
+from resnet_tl.data.images.limits import check_size
+from resnet_tl.data.images.pillow import exif_orientation
+from resnet_tl.data.images.stored_size import stored_size
 
 FIRST = 16384
 """Bytes within which most files store their size."""
-
-SCAN = b"\xda"
-"""The marker that ends a JPEG's header."""
 
 
 class Header(NamedTuple):
@@ -28,12 +26,13 @@ def read_header(path: str, channels: int = 3) -> Header:
     """Reads the header of a file or of a member of a zip; decodes the image where the header is not enough.
 
     Raises:
-        DataError: missing, or not an image.
+        DataError: missing, not an image, or larger than images may be.
     """
-    header = _parsed(read_bytes(path, FIRST))
+    header = _parsed(read_bytes(path, FIRST), path)
     if header is None:
         data = read_bytes(path)
-        header = _parsed(data) or _decoded(data, path, channels)
+        header = _parsed(data, path) or _decoded(data, path, channels)
+    check_size(header.height, header.width, path)
     return header
 
 
@@ -47,30 +46,18 @@ def read_size(path: str, channels: int = 3) -> tuple[int, int]:
     return header.height, header.width
 
 
-def _parsed(data: bytes) -> Header | None:
+def _parsed(data: bytes, path: str) -> Header | None:
     """Parses the first bytes of a file; None for an unknown format, or where they are too few."""
     if data.startswith(b"\xff\xd8"):
-        header_end = jpeg_segment(data, SCAN)
+        header_end = jpeg.segment(data, jpeg.SCAN)
         size = jpeg_size(data) if header_end > 0 else None
-        return size and Header(*size, _orientation(data) if b"Exif\0" in data[:header_end] else 1)
-    if b"eXIf" in data[:FIRST]:
+        return size and Header(*size, exif_orientation(data, path) if b"Exif\0" in data[:header_end] else 1)
+    if b"eXIf" in data[:FIRST] or not data.startswith((b"\x89PNG", b"BM", b"GIF8")):
         return None
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "BMP", "GIF")) as image:
-            return Header(image.height, image.width, 1)
-    except (OSError, SyntaxError, ValueError):
-        return None
-
-
-def _orientation(data: bytes) -> int:
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-            return orientation if orientation in range(1, 9) else 1
-    except (OSError, SyntaxError, ValueError):
-        return 1
+    size = stored_size(data)
+    return Header(*size, 1) if size and min(size) else None
 
 
 def _decoded(data: bytes, path: str, channels: int) -> Header:
     height, width = decode_bytes(data, path, channels).shape[:2]
-    return Header(height, width, _orientation(data))
+    return Header(height, width, exif_orientation(data, path))

@@ -15,14 +15,20 @@ import torch
 import torch.nn.functional as F
 
 from resnet_tl.data.images.decode import ImageArray
+from resnet_tl.data.images.limits import check_resized
 
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 
 
 def resize(image: ImageArray, height: int, width: int, interpolation: Interpolation = "bilinear") -> ImageArray:
-    """Resizes `[H, W, C]` uint8 or uint16 to `[height, width, C]` of the same dtype."""
+    """Resizes `[H, W, C]` uint8 or uint16 to `[height, width, C]` of the same dtype.
+
+    Raises:
+        TooElongated: the result has more pixels than are decoded.
+    """
     if image.shape[:2] == (height, width):
         return image
+    check_resized(image.shape[0], image.shape[1], (height, width))
     if interpolation == "nearest":
         rows, columns = _nearest(image.shape[0], height), _nearest(image.shape[1], width)
         return image[rows[:, None], columns]
@@ -36,6 +42,7 @@ def resize_fast(image: ImageArray, height: int, width: int, interpolation: Inter
     """`resize` in half the time, for training: down to half the size OpenCV's linear resize still reads every pixel."""
     if interpolation != "bilinear" or image.shape[0] > 2 * height or image.shape[1] > 2 * width:
         return resize(image, height, width, interpolation)
+    check_resized(image.shape[0], image.shape[1], (height, width))
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, -1)
 
 

@@ -41,7 +41,7 @@ def _expand(path: str) -> list[str]:
 
 def _images_at(path: str) -> list[str]:
     is_member = split_path(path) is not None and is_image(path)
-    if is_member or (os.path.isfile(path) and not path.endswith(".zip")):
+    if is_member or (os.path.exists(path) and not os.path.isdir(path) and not path.endswith(".zip")):
         return [path]
     tree = walk(path)
     images = sorted(filter(is_image, tree.files))

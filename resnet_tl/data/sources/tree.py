@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import zipfile
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ def walk(root: str) -> Tree:
     Raises:
         DataError: it does not exist, is none of these, or cannot be read.
     """
+    if not root:
+        raise missing(root)
     root = os.path.expanduser(root).rstrip("/") or "/"
     try:
         if os.path.isdir(root):
@@ -50,6 +53,10 @@ def walk(root: str) -> Tree:
         raise missing(root)
     except PermissionError as error:
         raise DataError(f"{error.filename or root} cannot be read: permission denied") from None
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise DataError(f"{error.filename or root} is a symbolic link that leads back to itself; remove it") from None
 
 
 def is_image(path: str) -> bool:
@@ -58,9 +65,13 @@ def is_image(path: str) -> bool:
 
 def missing(path: str) -> DataError:
     """Returns the error for a path that does not exist, with the nearest name that does."""
+    if not path:
+        return DataError("a path is empty; expected a folder of images or a .zip of one")
     absent = Path(path)
     while not absent.parent.exists():
         absent = absent.parent
+    if absent.is_symlink():
+        return DataError(f"{absent} is a symbolic link that leads nowhere")
     if absent.parent.is_file():
         return DataError(f"{path} does not exist ({absent.parent} is a file)")
     near = did_you_mean(absent.name, (entry.name for entry in absent.parent.iterdir()))
@@ -75,10 +86,18 @@ def _scan(root: str, below: str, files: list[str], folders: set[str]) -> None:
                 continue
             path = below + entry.name
             if entry.is_dir():
+                if entry.is_symlink() and _contains(entry.path, root, below):
+                    raise DataError(f"{entry.path} is a symbolic link to a folder that it lies in; remove it")
                 folders.add(path)
                 _scan(root, path + "/", files, folders)
             else:
                 files.append(path)
+
+
+def _contains(link: str, root: str, below: str) -> bool:
+    """Whether the folder that a symbolic link leads to contains `root/below`."""
+    here = os.path.join(os.path.realpath(os.path.join(root, below)), "")
+    return here.startswith(os.path.join(os.path.realpath(link), ""))
 
 
 def _zip_tree(archive: str, inside: str) -> Tree:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -223,6 +224,14 @@ def test_errors_name_the_file_and_the_fault(save: Save, smooth: Smooth, encoded:
     assert "not an image" in fault(save("text.tiff", b"<html>404</html>"), channels=5)
     assert "(60, 80, 3); expected height x width x 5" in fault(save("rgb.png", encoded(smooth(), "PNG")), channels=5)
     assert "float32" in fault(save("f.tiff", cv2.imencode(".tiff", smooth().astype(np.float32))[1].tobytes()))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path, save: Save) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert "cannot be read (not a file, but a device or a pipe)" in fault(str(tmp_path / "pipe.jpg"))
+    assert "not a file" in fault("/dev/null")
+    with pytest.raises(DataError, match="embedded null byte"):
+        decode("a\0b.jpg")
 
 
 def test_an_array_that_is_not_an_image_is_an_error(save: Save) -> None:

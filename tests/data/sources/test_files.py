@@ -52,6 +52,7 @@ def test_what_is_typed_becomes_images_in_order(given: list[str | Path], found: l
         ("photos/*.tif", "photos/*.tif matches no file (a glob through folders is written **/*.jpg)"),
         ("photos/*.txt", "photos/*.txt matches 1 file, but no image (a glob through folders is written **/*.jpg)"),
         ("none", "none holds no images"),
+        ("", "a path is empty; expected a folder of images or a .zip of one"),
         ("set.zip/dogs", "set.zip holds no folder 'dogs'"),
     ],
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from resnet_tl.data.sources.tree import is_image, missing, walk
+from resnet_tl.errors import DataError
 
 FILES = ("a/b/1.jpg", "a/.hidden/2.jpg", "a/Thumbs.db", "a/b/c/notes.txt", "top.png", "__MACOSX/a/._1.jpg")
 
@@ -50,3 +51,27 @@ def test_what_is_missing_is_named_with_the_nearest(tmp_path: Path, monkeypatch: 
     assert str(missing("phtos")) == "phtos does not exist; did you mean 'photos'?"
     assert str(missing("phtos/cat")) == "phtos/cat does not exist (. has no 'phtos'); did you mean 'photos'?"
     assert str(missing("photos/cat")) == "photos/cat does not exist"
+
+
+def test_links_in_a_circle_are_named(tmp_path: Path) -> None:
+    (tmp_path / "set" / "cat").mkdir(parents=True)
+    link = tmp_path / "set" / "cat" / "up"
+    link.symlink_to("..")
+    with pytest.raises(DataError, match=r"set/cat/up is a symbolic link to a folder that it lies in; remove it"):
+        walk(str(tmp_path / "set"))
+    link.unlink()
+    link.symlink_to("up")
+    with pytest.raises(DataError, match=r"set/cat/up is a symbolic link that leads back to itself; remove it"):
+        walk(str(tmp_path / "set"))
+    with pytest.raises(DataError, match=r"set/cat/up is a symbolic link that leads nowhere$"):
+        walk(str(link))
+    link.unlink()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "1.jpg").touch()
+    link.symlink_to(tmp_path / "elsewhere")
+    assert walk(str(tmp_path / "set")).files == ["cat/up/1.jpg"]
+
+
+def test_an_empty_name_is_not_the_whole_disk() -> None:
+    with pytest.raises(DataError, match="a path is empty; expected a folder"):
+        walk("")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
+from resnet_tl.data.images.pillow import open_image
+from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import Mask, bounds, to_pixels, to_run_lengths
 
 CORNERS = 72
@@ -97,11 +97,11 @@ def png_bitmap(data: bytes, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
         ValueError: not a PNG, or larger than its image of `size` (h, w).
     """
     try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+        with open_image(data, "mask", ["PNG"]) as image:
             if image.width > size[1] + 1 or image.height > size[0] + 1:
                 raise ValueError(f"has a mask of {image.width} x {image.height} pixels, larger than its image")
             opaque = np.asarray(image.convert("RGBA"))
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, DataError) as error:
         raise ValueError(f"has a mask that is not a readable PNG ({error})") from None
     return (opaque[..., 3] > 0) & (opaque[..., :3].max(2) > 0)
 
