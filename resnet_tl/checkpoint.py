@@ -5,25 +5,20 @@ A checkpoint is a Lightning checkpoint that holds only tensors and plain Python,
 
 from __future__ import annotations
 
-import pickle
-import re
-import struct
-import warnings
-import zipfile
-import zlib
-from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-import numpy as np
-import torch
+from annotated_types import Ge, Le, MaxLen, MinLen
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from torch import Tensor
 
 from resnet_tl.errors import WeightsError
-from resnet_tl.files import as_run_error, atomic_write, did_you_mean_path
-from resnet_tl.structures.records import Code, Preprocessing
+from resnet_tl.files import did_you_mean_path
+from resnet_tl.ranges import NonNegativeInt, Pixels, PositiveFloat, PositiveInt
+from resnet_tl.structures.records import Code, Interpolation, Preprocessing
+from resnet_tl.tensor_file import first_broken, is_dense, load_safely, to_plain
 
 KEY = "resnet_tl"
 VERSION = 1
@@ -90,34 +85,137 @@ def read(path: str | Path) -> Bundle:
     """Reads the bundle of a run folder (its best checkpoint, else its last) or of a checkpoint file.
 
     Raises:
-        WeightsError: the path does not exist, the file would run code, or it is not a resnet_tl checkpoint.
+        WeightsError: the path does not exist, the file would run code, it is damaged, or not a resnet_tl checkpoint.
     """
     path = locate(path)
-    checkpoint = load_safely(path)
-    if not isinstance(checkpoint, dict) or KEY not in checkpoint:
-        raise WeightsError(f"{path}: not a checkpoint of resnet_tl but {_kind(checkpoint)}")
-    ours = checkpoint[KEY]
-    if ours["version"] > VERSION:
-        raise WeightsError(
-            f"{path}: written by a newer resnet_tl (format {ours['version']}, this one reads up to {VERSION}); "
-            "upgrade with `pip install -U resnet-tl`"
-        )
-    state = checkpoint["state_dict"]
-    broken = next((key for key, value in state.items() if not value.isfinite().all()), None)
-    if broken is not None:
-        raise WeightsError(f"{path}: {broken} holds NaN or infinite values: its training diverged")
+    content = load_safely(path)
+    if not isinstance(content, dict) or KEY not in content:
+        raise WeightsError(f"{path}: not a checkpoint of resnet_tl but {_kind(content)}")
+    ours = parse_stored(content[KEY], path)
+    rest = parse(_Training, content, path)
+    _check_weights(rest.state_dict, path)
+    state = {key: value for key, value in rest.state_dict.items() if key.startswith("network.")}
     return Bundle(
         path=path,
-        state_dict={key.removeprefix("network."): state[key] for key in state if key.startswith("network.")},
-        recipe=ours["recipe"],
-        classes=ours["classes"],
-        preprocessing=Preprocessing(**ours["preprocessing"]),
-        eval_transforms=ours["eval_transforms"],
-        colours=ours["colours"],
-        codes=ours.get("codes"),  # files of the same version may lack it
-        epoch=checkpoint["epoch"],
-        step=checkpoint["global_step"],
+        state_dict={key.removeprefix("network."): value for key, value in state.items()},
+        recipe=content[KEY]["recipe"],
+        classes=ours.classes,
+        preprocessing=Preprocessing(**dict(ours.preprocessing)),
+        eval_transforms=content[KEY].get("eval_transforms"),
+        colours=ours.colours,
+        codes=ours.codes,
+        epoch=rest.epoch,
+        step=rest.global_step,
     )
+
+
+class StoredPreprocessing(BaseModel):
+    """The schema of `Preprocessing` in a file."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    mean: Annotated[tuple[float, ...], MinLen(1), MaxLen(1024)]
+    std: Annotated[tuple[PositiveFloat, ...], MinLen(1), MaxLen(1024)]
+    size: Pixels
+    interpolation: Interpolation
+    crop: Annotated[float, Ge(0.01), Le(1)]
+    max_size: Pixels | None = None
+
+
+class _Object(BaseModel):
+    class_path: str
+    init_args: dict[str, JsonValue]
+
+
+class _Recipe(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, JsonValue]
+
+    model: _Object
+    data: _Object | None = None
+
+
+Byte = Annotated[int, Ge(0), Le(255)]
+
+
+class Stored(BaseModel):
+    """The schema of what `bundle` builds. Files of the same version may lack the keys that have defaults."""
+
+    version: PositiveInt
+    recipe: _Recipe
+    classes: Annotated[list[str], MinLen(1)]
+    preprocessing: StoredPreprocessing
+    eval_transforms: list[dict[str, JsonValue]] | None = None
+    colours: list[Annotated[list[Byte], MinLen(3), MaxLen(3)]] | None = None
+    codes: list[Code] | None = None
+
+
+class Weights(BaseModel):
+    """The schema of a checkpoint's weights."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    state_dict: dict[str, Tensor]
+
+
+class _Training(Weights):
+    """The schema of Lightning's keys that are read here."""
+
+    epoch: NonNegativeInt
+    global_step: NonNegativeInt
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def parse_stored(value: Any, path: Path) -> Stored:
+    """Checks what a checkpoint holds under `KEY`, which anyone may have written, before anything is built from it.
+
+    Raises:
+        WeightsError: a key is missing or has a value of the wrong type or range; or a newer version has written it.
+    """
+    version = value.get("version") if isinstance(value, dict) else None
+    if isinstance(version, int) and version > VERSION:
+        raise WeightsError(
+            f"{path}: written by a newer resnet_tl (format {version}, this one reads up to {VERSION}); "
+            "upgrade with `pip install -U resnet-tl`"
+        )
+    stored = parse(Stored, value, path, KEY)
+    for name in ("colours", "codes"):
+        values = getattr(stored, name)
+        if values is not None and len(values) != len(stored.classes):
+            raise WeightsError(
+                f"{path}: not valid: {KEY}.{name} has {len(values)} entries for {len(stored.classes)} classes"
+            )
+    return stored
+
+
+def parse(schema: type[Model], value: Any, path: Path, *at: str) -> Model:
+    """Returns the value of a file's key `at`, checked. Raises WeightsError: it does not follow the schema."""
+    try:
+        return schema.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, (*at, *first["loc"])))
+        shown = "" if first["type"] == "missing" else f", got {_short(first['input'])}"
+        message = first["msg"][0].lower() + first["msg"][1:]
+        raise WeightsError(f"{path}: not valid: {key}: {message}{shown}") from None
+
+
+def _check_weights(state: Mapping[str, Tensor], path: Path) -> None:
+    """Raises WeightsError for tensors that are not weights: sparse ones, views that repeat their values beyond the size
+    of the file, NaN."""
+    size = path.stat().st_size
+    for key, tensor in state.items():
+        if not is_dense(tensor) or tensor.nbytes > size:
+            raise WeightsError(f"{path}: not valid: state_dict.{key} is not a dense tensor")
+    if broken := first_broken(state):
+        raise WeightsError(f"{path}: {broken} holds NaN or infinite values: its training diverged")
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split()) if isinstance(value, (str, int, float, bool, type(None))) else ""
+    return text if 0 < len(text) <= 60 else f"a {type(value).__name__}"
 
 
 def locate(path: str | Path) -> Path:
@@ -135,90 +233,6 @@ def locate(path: str | Path) -> Path:
     )
 
 
-def load_safely(path: Path, *, mmap: bool = False, verify: bool = True) -> Any:
-    """Loads a `torch.save` file of tensors and plain Python onto the CPU. Never runs code from the file.
-
-    Args:
-        mmap: leave tensors on disk until they are read, if the file is a zip (torch 1.6 and later).
-        verify: compare all of the zip with its checksums (at more than 1 GB/s); torch itself does not.
-
-    Raises:
-        WeightsError: the file would run code, is not a `torch.save` file, is damaged, or cannot be read.
-    """
-    if verify and path.is_file() and zipfile.is_zipfile(path):
-        _verify_checksums(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the protocols of foreign pickles: the error below says enough
-            # Training scripts store their parsed arguments: a Namespace holds values and runs no code.
-            with torch.serialization.safe_globals([Namespace]):
-                return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap and zipfile.is_zipfile(path))
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AssertionError) as error:
-        raise WeightsError(f"{path}: {_refusal(path, str(error))}") from None
-
-
-def save_atomically(value: Any, path: Path) -> None:
-    """Writes tensors and plain Python. If the disk fills up or the process is killed, the old file stays intact.
-
-    Raises:
-        RunError: the folder is not writable, or its disk is full.
-    """
-    with as_run_error(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as file:
-        try:
-            torch.save(value, file)
-        except RuntimeError as error:
-            if isinstance(error.__context__, OSError):  # torch still closes its archive, and that error hides the cause
-                raise error.__context__ from None
-            raise
-
-
-def to_plain(value: Any, at: str = "checkpoint") -> Any:
-    """Converts `value` to tensors and plain Python, which `load_safely` can read: numpy becomes numbers and tensors,
-    paths and enum members become text, mappings become dicts.
-
-    Raises:
-        TypeError: `value` holds anything else; the message names the key.
-    """
-    if value is None or type(value) in (bool, int, float, complex, str, bytes):
-        return value
-    if isinstance(value, Tensor):
-        return value.detach()
-    if isinstance(value, Mapping):
-        return {to_plain(key, at): to_plain(item, f"{at}.{key}") for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        items = [to_plain(item, f"{at}[{i}]") for i, item in enumerate(value)]
-        return items if isinstance(value, list) else tuple(items)
-    if isinstance(value, set):
-        return {to_plain(item, at) for item in value}
-    if isinstance(value, np.ndarray):
-        return torch.from_numpy(value.copy())
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Path):
-        return str(value)
-    for base in (str, int, float):
-        if isinstance(value, base):
-            return base(value.value if hasattr(value, "value") else value)
-    raise TypeError(f"{at} is a {type(value).__qualname__}: a checkpoint holds tensors and plain Python only")
-
-
-def _verify_checksums(path: Path) -> None:
-    """Raises WeightsError where a part of the zip does not match its CRC-32: a bit on the disk has flipped."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
-    except (zipfile.BadZipFile, zlib.error, struct.error, RuntimeError, EOFError, ValueError) as error:
-        raise WeightsError(f"{path}: damaged ({' '.join(str(error).split())}); restore it from a copy") from None
-    if damaged is not None:
-        raise WeightsError(f"{path}: damaged: {damaged} does not match its checksum; restore the file from a copy")
-
-
 def _kind(content: Any) -> str:
     """Describes a file that is not a resnet_tl checkpoint, and what it can be used for."""
     if not isinstance(content, dict):
@@ -229,17 +243,6 @@ def _kind(content: Any) -> str:
     if tensors or "state_dict" in content or "model" in content:
         return "weights without class names and recipe; use them to start training, as model.backbone.weights"
     return f"a dict of {', '.join(map(repr, list(content)[:3]))}"
-
-
-def _refusal(path: Path, reason: str) -> str:
-    """Shortens the page-long message of `torch.load` to one sentence."""
-    code = re.search(r"GLOBAL ([\w.]+)", reason)
-    if code:
-        return f"refused, because reading it would run code ({code[1]}); expected only tensors and plain Python"
-    with open(path, "rb") as file:
-        if file.read(1) == pickle.PROTO:
-            return "refused, because reading this pickle may run code; expected a torch.save file with only tensors"
-    return "not a torch.save file, or cut off or damaged"
 
 
 def _runs_inside(path: Path) -> str:

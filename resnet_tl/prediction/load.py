@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import torch
+
 from resnet_tl.checkpoint import Bundle, read
 from resnet_tl.errors import WeightsError
 from resnet_tl.models.heads.base import DetectionHead
@@ -50,7 +52,8 @@ def build_network(bundle: Bundle, trust_code: bool) -> Network:
     """Returns the network of a checkpoint, with its weights.
 
     Raises:
-        WeightsError: it needs code outside `resnet_tl` that is not trusted.
+        WeightsError: it needs code outside `resnet_tl` that is not trusted; or its recipe is not valid, or of another
+            network than its weights.
     """
     init_args = bundle.recipe["model"]["init_args"]
     foreign = None if trust_code else foreign_code([init_args, bundle.eval_transforms])
@@ -59,7 +62,23 @@ def build_network(bundle: Bundle, trust_code: bool) -> Network:
             f"{bundle.path}: needs {foreign!r}, which is not part of resnet_tl: add --trust-code "
             "(in Python trust_code=True) if you trust that code"
         )
-    network = build(**instantiate_model(init_args, trust_code=trust_code), classes=bundle.classes)
+    parts = instantiate_model(init_args, where=str(bundle.path), trust_code=trust_code)
+    if not trust_code:  # a trusted class may not support this
+        with torch.device("meta"):  # allocates nothing, whatever sizes the recipe has
+            _check_shapes(bundle, build(**parts, classes=bundle.classes))
+    network = build(**parts, classes=bundle.classes)
+    _check_shapes(bundle, network)
     network.load_state_dict(bundle.state_dict)
     network.preprocessing = bundle.preprocessing
     return network
+
+
+def _check_shapes(bundle: Bundle, network: Network) -> None:
+    expected = {key: list(tensor.shape) for key, tensor in network.state_dict().items()}
+    found = {key: list(tensor.shape) for key, tensor in bundle.state_dict.items()}
+    for key in [*expected, *found]:
+        if expected.get(key) != found.get(key):
+            raise WeightsError(
+                f"{bundle.path}: its weights are not of the network in its recipe: {key} has the shape "
+                f"{found.get(key, 'none')}, expected {expected.get(key, 'none')}"
+            )

@@ -11,7 +11,9 @@ from typing import Any
 from resnet_tl.errors import UserError
 from resnet_tl.imports import is_import_path
 from resnet_tl.ranges import arms, parts
-from resnet_tl.recipe.schema import factory_of, fields_of, find_class, import_object, item_of, mapping_of
+from resnet_tl.recipe.resolve import resolve
+from resnet_tl.recipe.schema import Section, factory_of, fields_of, find_class, import_object, item_of, mapping_of
+from resnet_tl.recipe.values import as_node
 
 KNOWN = ("resnet_tl.", "torch.optim.")
 """Packages whose classes a checkpoint may name: this one's, and torch's optimizers and schedules."""
@@ -42,11 +44,18 @@ def instantiate(hint: Any, value: Any) -> Any:
     return value
 
 
-def instantiate_model(init_args: Mapping[str, Any], *, trust_code: bool = False) -> dict[str, Any]:
-    """The arguments `backbone`, `neck`, `head` of `models.network.build` from a recipe's `model.init_args`; `neck` and
-    `head` are callables that take levels (and classes).
+def instantiate_model(
+    init_args: Mapping[str, Any], *, where: str = "the recipe", trust_code: bool = False
+) -> dict[str, Any]:
+    """The arguments `backbone`, `neck`, `head` of `models.network.build` from a recipe's `model.init_args`, which is
+    checked first; `neck` and `head` are callables that take levels (and classes).
 
-    trust_code: without it, a class outside `resnet_tl` is a UserError and is not imported.
+    Args:
+        where: what messages begin with.
+        trust_code: without it, a class outside `resnet_tl` is a UserError and is not imported.
+
+    Raises:
+        RecipeError: an unknown key, or a value of the wrong type or range.
     """
     from resnet_tl.models.network import build
 
@@ -55,8 +64,10 @@ def instantiate_model(init_args: Mapping[str, Any], *, trust_code: bool = False)
         raise UserError(
             f"this needs {foreign!r}, which is not part of resnet_tl: add --trust-code if you trust that code"
         )
-    fields = fields_of(build)
-    return {name: instantiate(fields[name].hint, init_args.get(name)) for name in ("backbone", "neck", "head")}
+    fields = {name: field for name, field in fields_of(build).items() if name != "classes"}
+    given = {name: init_args[name] for name in fields if name in init_args}
+    resolved = resolve(as_node({"neck": None, **given}, where), Section(fields))
+    return {name: instantiate(field.hint, resolved[name]) for name, field in fields.items()}
 
 
 def foreign_code(recipe: Any) -> str | None:

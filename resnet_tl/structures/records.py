@@ -6,7 +6,7 @@ Letters in shapes: N images in a batch, C channels, H height, W width, K classes
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,9 @@ Target: TypeAlias = "int | tuple[int, ...] | str"
 
 Code: TypeAlias = "int | str"
 """A set's own id of a class, as its annotations have it."""
+
+Interpolation: TypeAlias = Literal["bilinear", "bicubic", "nearest"]
+"""Of a resize."""
 
 IGNORE = 255
 """The value of mask pixels that no loss and no metric counts."""

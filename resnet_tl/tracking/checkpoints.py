@@ -8,7 +8,7 @@ from typing import Any
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from resnet_tl.checkpoint import load_safely, save_atomically, to_plain
+from resnet_tl.tensor_file import load_safely, save_atomically, to_plain
 
 
 class SafeCheckpointIO(CheckpointIO):

@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from resnet_tl.checkpoint import load_safely
+from resnet_tl.tensor_file import load_safely
 
 
 class Last(Checkpoint):

@@ -8,6 +8,8 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from resnet_tl.errors import WeightsError
+from resnet_tl.tensor_file import first_broken, is_dense
 from resnet_tl.weights.channels import adapt_channels, adapt_preprocessing
 from resnet_tl.weights.classifier import add_classifier
 from resnet_tl.weights.detectors import holds_detector, to_native_keys
@@ -50,8 +52,8 @@ def load_weights(
         The record, with preprocessing for the module's input channels, and the account.
 
     Raises:
-        WeightsError: `name` is not found or not safe to open; the weights are another network's; `keep_classifier` and
-            another number of classes.
+        WeightsError: `name` is not found, damaged or not safe to open; the weights are another network's; NaN among
+            them; `keep_classifier` and another number of classes.
     """
     content, record = fetch(name, sha256)
     record = replace(record, floor_strides=holds_detector(content))
@@ -75,6 +77,13 @@ def load_weights(
         chosen |= add_classifier(head, layout.tensors, record, classes, keep_classifier, report)
     chosen |= _norms_with_eps(record, module, keys, chosen, report)
     report.notes += _notes(record, layout)
+    if sparse := next((key for key, tensor in chosen.items() if not is_dense(tensor)), None):
+        raise WeightsError(f"{record.source}: {sparse} is not a dense tensor")
+    if broken := first_broken(chosen):
+        raise WeightsError(
+            f"{record.source}: {broken} holds NaN, infinite or absurdly large values: the file is damaged, or its "
+            "training diverged"
+        )
 
     module.load_state_dict({key: chosen[public] for key, public in keys.items() if public in chosen}, strict=False)
     return _for_module(record, module, trunk), report

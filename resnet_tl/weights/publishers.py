@@ -41,9 +41,10 @@ def torchvision_file(name: str) -> tuple[Path, WeightRecord]:
         raise WeightsError(f"torchvision's {model} has no weights {tag!r}, only {', '.join(published.__members__)}")
     weights = published[tag or "DEFAULT"]
     path = Path(torch.hub.get_dir(), "checkpoints", os.path.basename(urlparse(weights.url).path))
+    sha256 = path.stem.rpartition("-")[2]  # its first digits
     if not path.exists():
-        download(weights.url, path, sha256=path.stem.rpartition("-")[2])
-    return path, _torchvision_record(f"torchvision/{model}.{weights.name}", weights)
+        download(weights.url, path, sha256)
+    return path, replace(_torchvision_record(f"torchvision/{model}.{weights.name}", weights), sha256=sha256)
 
 
 def timm_file(name: str) -> tuple[Path, WeightRecord]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
 
-from resnet_tl.checkpoint import KEY
+from pydantic import BaseModel
+
+from resnet_tl.checkpoint import KEY, StoredPreprocessing, parse
+from resnet_tl.errors import WeightsError
+from resnet_tl.ranges import NonNegativeFloat
 from resnet_tl.structures.records import Preprocessing
 
 
@@ -17,7 +21,7 @@ class WeightRecord:
 
     Args:
         source: the name that was requested, or the file's path.
-        sha256: of the file, 64 hex digits; None if it is not written yet.
+        sha256: of the file, 64 hex digits, of a publisher's before it is read the first few; None if it is not known.
         preprocessing: what the weights expect; if the file does not state it, the network's default.
         stated: the file itself, or its publisher, states `preprocessing`.
         classes: names in the order of the classifier's outputs; None if unknown. For torchvision's detectors, the 91
@@ -51,22 +55,35 @@ def to_metadata(record: WeightRecord) -> dict[str, str]:
     return {KEY: json.dumps(facts)}
 
 
+class _Facts(BaseModel):
+    """The schema of what `to_metadata` writes."""
+
+    preprocessing: StoredPreprocessing
+    classes: tuple[str, ...] | None
+    licence: str | None
+    score: str | None
+    norm_eps: NonNegativeFloat | None = None
+
+
 def from_metadata(metadata: Mapping[str, str], source: str) -> WeightRecord:
-    """Reads the record that `to_metadata` wrote; for other files, it holds the source only."""
+    """Reads the record that `to_metadata` wrote; for other files, it holds the source only.
+
+    Raises:
+        WeightsError: it is damaged.
+    """
     if KEY not in metadata:
         return WeightRecord(source)
-    facts = json.loads(metadata[KEY])
+    try:
+        values = json.loads(metadata[KEY])
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(f"{source}: the record in its header is not JSON ({error}): damaged") from None
+    facts = parse(_Facts, values, Path(source), KEY)
     return WeightRecord(
         source,
-        preprocessing=preprocessing_from(facts["preprocessing"]),
+        preprocessing=Preprocessing(**dict(facts.preprocessing)),
         stated=True,
-        classes=None if facts["classes"] is None else tuple(facts["classes"]),
-        licence=facts["licence"],
-        score=facts["score"],
-        norm_eps=facts.get("norm_eps"),
+        classes=facts.classes,
+        licence=facts.licence,
+        score=facts.score,
+        norm_eps=facts.norm_eps,
     )
-
-
-def preprocessing_from(values: Mapping[str, Any]) -> Preprocessing:
-    """Builds preprocessing from plain Python, in which JSON has turned tuples into lists."""
-    return Preprocessing(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})

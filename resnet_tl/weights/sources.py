@@ -11,13 +11,14 @@ from urllib.parse import urlparse
 
 import torch
 
-from resnet_tl.checkpoint import KEY, locate
+from resnet_tl.checkpoint import KEY, Weights, locate, parse, parse_stored
 from resnet_tl.errors import WeightsError, did_you_mean
 from resnet_tl.files import did_you_mean_path
-from resnet_tl.weights.files import read_content, read_json, sha256_of
+from resnet_tl.structures.records import Preprocessing
+from resnet_tl.weights.files import blob_sha256, read_content, read_json, sha256_of
 from resnet_tl.weights.keys import Content
 from resnet_tl.weights.publishers import HUB_FILES, download, timm_file, timm_record, torchvision_file
-from resnet_tl.weights.records import WeightRecord, from_metadata, preprocessing_from
+from resnet_tl.weights.records import WeightRecord, from_metadata
 
 BUILTIN = Path(__file__).parent / "builtin"
 PREPROCESSING_BUFFERS = ("network.mean", "network.std")
@@ -30,7 +31,8 @@ def fetch(name: str, sha256: str | None = None) -> tuple[Content, WeightRecord]:
         name: `builtin/resnet20_cifar10`; `torchvision/resnet50.IMAGENET1K_V2`; `timm/resnet50.a1_in1k`;
             `https://...` (cached in torch's hub folder, under its hash); a torch.save or safetensors file; a
             resnet_tl checkpoint or run folder; a folder in timm's hub layout (weights with a config.json).
-        sha256: 64 hex digits expected of the file. Required for a URL; checked for other names if given.
+        sha256: 64 hex digits expected of the file. Required for a URL. For other names checked if given; torchvision's
+            and timm's files are compared with the hash in their names.
 
     Raises:
         WeightsError: the weights do not exist, cannot be fetched or read, have another hash, or would run code when
@@ -39,14 +41,15 @@ def fetch(name: str, sha256: str | None = None) -> tuple[Content, WeightRecord]:
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise WeightsError(f"sha256 of {name} is {sha256!r}; expected 64 hex digits")
     path, record = _find(name, sha256)
-    actual = sha256_of(path)
-    if sha256 is not None and actual != sha256.lower():
-        raise WeightsError(f"{path}: has the sha256 {actual}, not {sha256.lower()}: it is another file, or damaged")
+    actual, expected = sha256_of(path), (sha256 or record.sha256 or blob_sha256(path) or "").lower()
+    if not actual.startswith(expected):
+        raise WeightsError(f"{path}: has the sha256 {actual}, not {expected}: it is another file, or damaged")
     content, metadata = read_content(path)
     if not record.stated:
         record = _record_inside(record.source, path, content, metadata)
     if KEY in content:
-        content = {key: tensor for key, tensor in content["state_dict"].items() if key not in PREPROCESSING_BUFFERS}
+        state = parse(Weights, content, path).state_dict
+        content = {key: tensor for key, tensor in state.items() if key not in PREPROCESSING_BUFFERS}
     return content, replace(record, sha256=actual)
 
 
@@ -102,10 +105,13 @@ def _local(path: Path) -> Path:
 def _record_inside(source: str, path: Path, content: Content, metadata: Mapping[str, str]) -> WeightRecord:
     """Returns the record inside a file, or of the config.json next to it."""
     if KEY in content:
-        ours = content[KEY]
-        preprocessing = preprocessing_from(ours["preprocessing"])
-        return WeightRecord(source, preprocessing=preprocessing, stated=True, classes=tuple(ours["classes"]))
+        ours = parse_stored(content[KEY], path)
+        preprocessing = Preprocessing(**dict(ours.preprocessing))
+        return WeightRecord(source, preprocessing=preprocessing, stated=True, classes=tuple(ours.classes))
     config = path.with_name("config.json")
     if KEY not in metadata and config.is_file():
-        return timm_record(source, read_json(config))
+        try:
+            return timm_record(source, read_json(config))
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise WeightsError(f"{config}: not a configuration of timm ({type(error).__name__}: {error})") from None
     return from_metadata(metadata, source)

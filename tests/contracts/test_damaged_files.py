@@ -6,7 +6,9 @@ A byte that nobody reads, such as padding, may change unnoticed; then the conten
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,19 @@ import pytest
 import torch
 from torch import Tensor
 
+from resnet_tl.checkpoint import read as read_checkpoint
 from resnet_tl.data.images.cache import CacheFormat, ImageCache, open_cache
 from resnet_tl.data.listings.listing import Listing
 from resnet_tl.errors import UserError
+from resnet_tl.models.resnet import resnet
 from resnet_tl.structures.records import Batch, Draw, Features
 from resnet_tl.tuning.feature_file import FeatureFile, fill, layout_of
+from resnet_tl.weights.files import save_weights
+from resnet_tl.weights.records import WeightRecord
+from resnet_tl.weights.sources import fetch
 
 SAMPLES = Path(__file__).resolve().parents[2] / "data" / "samples" / "classification"
+SAVED = Path(__file__).resolve().parents[1] / "fixtures" / "saved_2026_11"
 
 Read = Callable[[Path], Any]
 """Reads everything in a file: dicts, lists and tuples of tensors, arrays and plain Python."""
@@ -49,7 +57,37 @@ def feature_cache(folder: Path) -> tuple[Path, Read]:
     return path, read
 
 
-FILES = {"image cache": image_cache, "feature cache": feature_cache}
+def checkpoint(folder: Path) -> tuple[Path, Read]:
+    path = folder / "best.ckpt"
+    shutil.copyfile(SAVED / "half_run/checkpoints/best.ckpt", path)
+    return path, lambda path: vars(read_checkpoint(path))
+
+
+def weights(folder: Path) -> tuple[Path, Read]:
+    path = folder / "w.pth"
+    torch.save(resnet("resnet_tiny").state_dict(), path)
+    return path, lambda path: dict(fetch(str(path))[0])
+
+
+def own_weights(folder: Path) -> tuple[Path, Read]:
+    path = folder / "w.safetensors"
+    record = WeightRecord("?", stated=True, classes=("ant", "bee"), licence="Apache-2.0")
+    save_weights(resnet("resnet_tiny").state_dict(), record, path)
+
+    def read(path: Path) -> Any:
+        content, record = fetch(str(path))
+        return dict(content), vars(replace(record, sha256=None))
+
+    return path, read
+
+
+FILES = {
+    "checkpoint": checkpoint,
+    "weights (.pth)": weights,
+    "weights (.safetensors)": own_weights,
+    "image cache": image_cache,
+    "feature cache": feature_cache,
+}
 
 
 @pytest.mark.parametrize("count", [40, pytest.param(200, marks=pytest.mark.slow)])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from resnet_tl.checkpoint import bundle, save_atomically
+from resnet_tl.checkpoint import bundle
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.heads.segmentation.semantic_fpn import SemanticFPNHead
 from resnet_tl.models.heads.two_stage import MaskRCNN
@@ -24,6 +24,7 @@ from resnet_tl.prediction.detection import BoxPredictor
 from resnet_tl.prediction.segmentation import MaskPredictor
 from resnet_tl.structures.records import Preprocessing
 from resnet_tl.tasks.classification import Classification
+from resnet_tl.tensor_file import save_atomically
 
 CLASSES = ["ant", "bee", "cat"]
 TASKS = ("classification", "segmentation", "detection")

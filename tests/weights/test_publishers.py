@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import timm
 import torch
 import torchvision
 from timm.data import ImageNetInfo
+from torch import Tensor
 
 from resnet_tl.errors import WeightsError
 from resnet_tl.models.resnet import resnet
@@ -40,6 +42,23 @@ def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "hub" / "checkpoints"
 
 
+Publish = Callable[[Any, dict[str, Tensor]], Path]
+
+
+@pytest.fixture
+def publish(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> Publish:
+    """`publish(weights, tensors)`: a file in the cache, as if torchvision had published it under its hash."""
+
+    def publish(weights: Any, tensors: dict[str, Tensor]) -> Path:
+        torch.save(tensors, checkpoints / "new")
+        digest = hashlib.sha256((checkpoints / "new").read_bytes()).hexdigest()
+        stem = Path(weights.url).stem.rpartition("-")[0]
+        monkeypatch.setattr(weights.value, "url", f"https://download.pytorch.org/models/{stem}-{digest[:8]}.pth")
+        return (checkpoints / "new").rename(checkpoints / f"{stem}-{digest[:8]}.pth")
+
+    return publish
+
+
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Returns huggingface_hub's cache, without a network."""
@@ -58,11 +77,10 @@ def cached(hub: Path, name: str, **options: Any) -> Any:
     return model
 
 
-def test_a_torchvision_name(checkpoints: Path) -> None:
+def test_a_torchvision_name(publish: Publish) -> None:
     theirs = randomised(torchvision.models.resnet18())
-    file = checkpoints / "resnet18-f37072fd.pth"
-    torch.save(theirs.state_dict(), file)
     weights = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
+    file = publish(weights, theirs.state_dict())
     assert equal(weights.get_state_dict(), theirs.state_dict()), "not where torchvision's own loader looks"
 
     trunk = resnet("resnet18")
@@ -77,9 +95,9 @@ def test_a_torchvision_name(checkpoints: Path) -> None:
     assert fetch("torchvision/resnet18")[1] == record
 
 
-def test_torchvisions_classifier_is_kept_for_its_classes(checkpoints: Path) -> None:
+def test_torchvisions_classifier_is_kept_for_its_classes(publish: Publish) -> None:
     theirs = randomised(torchvision.models.resnet18())
-    torch.save(theirs.state_dict(), checkpoints / "resnet18-f37072fd.pth")
+    publish(torchvision.models.ResNet18_Weights.IMAGENET1K_V1, theirs.state_dict())
     ours = torchvision.models.resnet18()
     names = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.meta["categories"]
     load_weights(ours, "torchvision/resnet18", classes=names[::-1])
@@ -87,8 +105,29 @@ def test_torchvisions_classifier_is_kept_for_its_classes(checkpoints: Path) -> N
     assert torch.equal(ours.fc.bias, theirs.fc.bias.flip(0))
 
 
-def test_torchvisions_second_recipe_resizes_to_232(checkpoints: Path) -> None:
-    torch.save({}, checkpoints / "resnet50-11ad3fa6.pth")
+def test_a_damaged_file_of_a_publisher_is_named_by_the_hash_in_its_name(hub: Path, publish: Publish) -> None:
+    file = publish(torchvision.models.ResNet18_Weights.IMAGENET1K_V1, resnet("resnet_tiny").state_dict())
+    file.write_bytes(file.read_bytes() + b"\0")
+    with pytest.raises(WeightsError, match=rf"^{file}: has the sha256 \w{{64}}, not {file.stem[-8:]}: it is another"):
+        fetch("torchvision/resnet18")
+    cached(hub, "resnet10t.c3_in1k", safe_serialization=True)
+    link = next(hub.rglob("model.safetensors"))
+    blob = link.parents[2] / "blobs" / hashlib.sha256(link.read_bytes()).hexdigest()
+    blob.parent.mkdir()
+    link.rename(blob)
+    link.symlink_to(blob)
+    for name in ("timm/resnet10t", str(link)):
+        assert fetch(name)[1].sha256 == blob.name
+    blob.write_bytes(blob.read_bytes() + b"\0")
+    for name in ("timm/resnet10t", str(link)):
+        with pytest.raises(
+            WeightsError, match=rf"^{link}: has the sha256 \w{{64}}, not {blob.name}: it is another file"
+        ):
+            fetch(name)
+
+
+def test_torchvisions_second_recipe_resizes_to_232(publish: Publish) -> None:
+    publish(torchvision.models.ResNet50_Weights.IMAGENET1K_V2, {})
     record = fetch("torchvision/resnet50.IMAGENET1K_V2")[1]
     assert record.preprocessing.size / record.preprocessing.crop == pytest.approx(232)
     assert record.score == "80.858 % acc@1 on ImageNet-1K"

@@ -7,8 +7,6 @@ by 1.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import cv2
 import numpy as np
 import torch
@@ -16,8 +14,7 @@ import torch.nn.functional as F
 
 from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.data.images.limits import check_resized
-
-Interpolation = Literal["bilinear", "bicubic", "nearest"]
+from resnet_tl.structures.records import Interpolation
 
 
 def resize(image: ImageArray, height: int, width: int, interpolation: Interpolation = "bilinear") -> ImageArray:
