@@ -5,6 +5,7 @@ A checkpoint is a Lightning checkpoint that holds only tensors and plain Python,
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -91,17 +92,17 @@ def read(path: str | Path) -> Bundle:
     content = load_safely(path)
     if not isinstance(content, dict) or KEY not in content:
         raise WeightsError(f"{path}: not a checkpoint of resnet_tl but {_kind(content)}")
-    ours = parse_stored(content[KEY], path)
+    ours, recipe = parse_stored(content[KEY], path)
     rest = parse(_Training, content, path)
     _check_weights(rest.state_dict, path)
     state = {key: value for key, value in rest.state_dict.items() if key.startswith("network.")}
     return Bundle(
         path=path,
         state_dict={key.removeprefix("network."): value for key, value in state.items()},
-        recipe=content[KEY]["recipe"],
+        recipe=recipe,
         classes=ours.classes,
         preprocessing=Preprocessing(**dict(ours.preprocessing)),
-        eval_transforms=content[KEY].get("eval_transforms"),
+        eval_transforms=ours.eval_transforms,
         colours=ours.colours,
         codes=ours.codes,
         epoch=rest.epoch,
@@ -168,38 +169,54 @@ class _Training(Weights):
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def parse_stored(value: Any, path: Path) -> Stored:
+def parse_stored(value: Any, path: Path) -> tuple[Stored, dict[str, Any]]:
     """Checks what a checkpoint holds under `KEY`, which anyone may have written, before anything is built from it.
+    Returns it, and its whole recipe as plain Python.
 
     Raises:
         WeightsError: a key is missing or has a value of the wrong type or range; or a newer version has written it.
     """
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{path}: not valid: {KEY} holds more than text, numbers and lists ({error})") from None
     version = value.get("version") if isinstance(value, dict) else None
     if isinstance(version, int) and version > VERSION:
         raise WeightsError(
             f"{path}: written by a newer resnet_tl (format {version}, this one reads up to {VERSION}); "
             "upgrade with `pip install -U resnet-tl`"
         )
-    stored = parse(Stored, value, path, KEY)
+    stored = parse_json(Stored, text, path)
     for name in ("colours", "codes"):
         values = getattr(stored, name)
         if values is not None and len(values) != len(stored.classes):
             raise WeightsError(
                 f"{path}: not valid: {KEY}.{name} has {len(values)} entries for {len(stored.classes)} classes"
             )
-    return stored
+    return stored, json.loads(text)["recipe"]
 
 
-def parse(schema: type[Model], value: Any, path: Path, *at: str) -> Model:
-    """Returns the value of a file's key `at`, checked. Raises WeightsError: it does not follow the schema."""
+def parse_json(schema: type[Model], text: str, path: Path) -> Model:
+    """Returns what a file holds under `KEY`, checked. Raises WeightsError: it does not follow the schema."""
     try:
-        return schema.model_validate(value)
+        return schema.model_validate_json(text, strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, (*at, *first["loc"])))
-        shown = "" if first["type"] == "missing" else f", got {_short(first['input'])}"
-        message = first["msg"][0].lower() + first["msg"][1:]
-        raise WeightsError(f"{path}: not valid: {key}: {message}{shown}") from None
+        raise _invalid(path, error, KEY) from None
+
+
+def parse(schema: type[Model], content: Mapping[str, Any], path: Path) -> Model:
+    """Returns keys of a file, checked. Raises WeightsError: they do not follow the schema."""
+    try:
+        return schema.model_validate(content)
+    except ValidationError as error:
+        raise _invalid(path, error) from None
+
+
+def _invalid(path: Path, error: ValidationError, *at: str) -> WeightsError:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(map(str, (*at, *first["loc"])))
+    given = "" if first["type"] == "missing" else f", got {_short(first['input'])}"
+    return WeightsError(f"{path}: not valid: {key}: {first['msg'][0].lower()}{first['msg'][1:]}{given}")
 
 
 def _check_weights(state: Mapping[str, Tensor], path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 from pathlib import Path
@@ -122,3 +123,39 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     save_atomically(content, path)
     with pytest.raises(WeightsError, match=r"network\.trunk\.conv1\.weight holds NaN or infinite values"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "words"),
+    [
+        (("epoch",), None, "epoch: input should be a valid integer, got None"),
+        (("state_dict",), {"network.x": [1.0]}, r"state_dict\.network\.x: .* be an instance of Tensor"),
+        (("state_dict",), {"x": torch.zeros(1).expand(10**9)}, r"state_dict\.x is not a dense tensor"),
+        (("resnet_tl",), 7, "resnet_tl: .* an object, got 7"),
+        (("resnet_tl", "classes"), [], r"resnet_tl\.classes: list should have at least 1 item"),
+        (("resnet_tl", "classes"), [1, 2], r"resnet_tl\.classes\.0: .* be a valid string, got 1"),
+        (("resnet_tl", "codes"), [1], r"resnet_tl\.codes has 1 entries for 2 classes"),
+        (("resnet_tl", "preprocessing", "size"), 10**9, r"preprocessing\.size: .* be less than or equal to 16384"),
+        (("resnet_tl", "preprocessing", "flip"), True, r"preprocessing\.flip: extra inputs are not permitted"),
+        (("resnet_tl", "preprocessing", "std"), [0.0], r"preprocessing\.std\.0: .* be greater than 0, got 0\.0"),
+        (("resnet_tl", "recipe", "model", "class_path"), 7, r"model\.class_path: .* string, got 7"),
+        (("resnet_tl", "recipe", "model"), torch.zeros(1), r"resnet_tl holds more than text, numbers and lists"),
+    ],
+)  # fmt: skip
+def test_what_does_not_follow_the_schema_is_named(tmp_path: Path, keys: tuple, value: Any, words: str) -> None:
+    content = copy.deepcopy(checkpoint())
+    parent = content
+    for key in keys[:-1]:
+        parent = parent[key]
+    parent[keys[-1]] = value
+    save_atomically(content, tmp_path / "a.ckpt")
+    with pytest.raises(WeightsError, match=rf"a\.ckpt: not valid: [^\n]*{words}[^\n]*$"):
+        read(tmp_path / "a.ckpt")
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    content = checkpoint()
+    del content["epoch"]
+    save_atomically(content, tmp_path / "a.ckpt")
+    with pytest.raises(WeightsError, match=r"a\.ckpt: not valid: epoch: field required$"):
+        read(tmp_path / "a.ckpt")

@@ -16,7 +16,8 @@ from resnet_tl.models.network import Network, build
 from resnet_tl.prediction.classification import ClassPredictor
 from resnet_tl.prediction.detection import BoxPredictor
 from resnet_tl.prediction.segmentation import MaskPredictor
-from resnet_tl.recipe.build import foreign_code, instantiate_model
+from resnet_tl.recipe.build import foreign_code, instantiate_model, instantiate_unchecked
+from resnet_tl.recipe.schema import Field
 
 AnyPredictor: TypeAlias = ClassPredictor | MaskPredictor | BoxPredictor
 
@@ -39,11 +40,13 @@ def load(
     network = build_network(bundle, trust_code)
     options: dict[str, Any] = {"device": device} | ({} if batch_size is None else {"batch_size": batch_size})
     if isinstance(network.head, SegmentationHead):
-        inference = Inference(**bundle.recipe["model"]["init_args"].get("inference", {}))
+        fields, init_args = {"inference": Field(Inference, Inference())}, bundle.recipe["model"]["init_args"]
+        inference = instantiate_unchecked(fields, init_args, str(bundle.path))["inference"]
         return MaskPredictor(network, bundle.classes, inference, colours=bundle.colours, **options)
     if isinstance(network.head, DetectionHead):
         return BoxPredictor(network, bundle.classes, bundle.codes, **options)
-    reduced = bundle.recipe.get("data", {}).get("init_args", {}).get("reduced_decoding", False)
+    data = bundle.recipe.get("data") or {"init_args": {}}
+    reduced = data["init_args"].get("reduced_decoding", False)
     transforms = bundle.eval_transforms
     return ClassPredictor(network, bundle.classes, eval_transforms=transforms, reduced_decoding=reduced, **options)
 

@@ -12,7 +12,16 @@ from resnet_tl.errors import UserError
 from resnet_tl.imports import is_import_path
 from resnet_tl.ranges import arms, parts
 from resnet_tl.recipe.resolve import resolve
-from resnet_tl.recipe.schema import Section, factory_of, fields_of, find_class, import_object, item_of, mapping_of
+from resnet_tl.recipe.schema import (
+    Field,
+    Section,
+    factory_of,
+    fields_of,
+    find_class,
+    import_object,
+    item_of,
+    mapping_of,
+)
 from resnet_tl.recipe.values import as_node
 
 KNOWN = ("resnet_tl.", "torch.optim.")
@@ -65,8 +74,16 @@ def instantiate_model(
             f"this needs {foreign!r}, which is not part of resnet_tl: add --trust-code if you trust that code"
         )
     fields = {name: field for name, field in fields_of(build).items() if name != "classes"}
-    given = {name: init_args[name] for name in fields if name in init_args}
-    resolved = resolve(as_node({"neck": None, **given}, where), Section(fields))
+    return instantiate_unchecked(fields, {"neck": None, **init_args}, where)
+
+
+def instantiate_unchecked(fields: Mapping[str, Field], values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """What those of the `values` mean that have a field, after checking them as a recipe's: where is the file's name.
+
+    Raises RecipeError: an unknown key in one of them, or a value of the wrong type or range.
+    """
+    given = {name: values[name] for name in fields if name in values}
+    resolved = resolve(as_node(given, where), Section(dict(fields)))
     return {name: instantiate(field.hint, resolved[name]) for name, field in fields.items()}
 
 

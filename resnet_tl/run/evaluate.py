@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -136,12 +137,12 @@ def _is_recipe(name: str) -> bool:
 def _recipe_of(bundle: checkpoint.Bundle, recipes: Sequence[RecipeSource], overrides: Overrides) -> Recipe:
     """The bundle's recipe without what belongs to training on the machine it came from."""
     saved = bundle.recipe
-    model = {**saved["model"], "init_args": {**saved["model"]["init_args"]}}
-    model["init_args"]["backbone"] = {**model["init_args"]["backbone"], "weights": None}
     data = saved.get("data") or _default_data(bundle)
     data = {**data, "init_args": {**data["init_args"], "classes": bundle.classes}}
-    base = {"model": model, "data": data, "seed_everything": saved.get("seed_everything", 1)}
-    return resolved(without_replaced_place(overlay(as_node(base, str(bundle.path)), tree_of(recipes, overrides))))
+    base = {"model": saved["model"], "data": data, "seed_everything": saved.get("seed_everything", 1)}
+    without_weights = {"model": {"init_args": {"backbone": {"weights": None}}}}
+    layers = (as_node(base, str(bundle.path)), as_node(without_weights, str(bundle.path)), tree_of(recipes, overrides))
+    return resolved(without_replaced_place(reduce(overlay, layers)))
 
 
 def _default_data(bundle: checkpoint.Bundle) -> dict[str, Any]:

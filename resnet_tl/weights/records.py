@@ -9,8 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from resnet_tl.checkpoint import KEY, StoredPreprocessing, parse
-from resnet_tl.errors import WeightsError
+from resnet_tl.checkpoint import KEY, StoredPreprocessing, parse_json
 from resnet_tl.ranges import NonNegativeFloat
 from resnet_tl.structures.records import Preprocessing
 
@@ -73,11 +72,7 @@ def from_metadata(metadata: Mapping[str, str], source: str) -> WeightRecord:
     """
     if KEY not in metadata:
         return WeightRecord(source)
-    try:
-        values = json.loads(metadata[KEY])
-    except (ValueError, RecursionError) as error:
-        raise WeightsError(f"{source}: the record in its header is not JSON ({error}): damaged") from None
-    facts = parse(_Facts, values, Path(source), KEY)
+    facts = parse_json(_Facts, metadata[KEY], Path(source))
     return WeightRecord(
         source,
         preprocessing=Preprocessing(**dict(facts.preprocessing)),

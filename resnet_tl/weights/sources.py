@@ -105,7 +105,7 @@ def _local(path: Path) -> Path:
 def _record_inside(source: str, path: Path, content: Content, metadata: Mapping[str, str]) -> WeightRecord:
     """Returns the record inside a file, or of the config.json next to it."""
     if KEY in content:
-        ours = parse_stored(content[KEY], path)
+        ours, _ = parse_stored(content[KEY], path)
         preprocessing = Preprocessing(**dict(ours.preprocessing))
         return WeightRecord(source, preprocessing=preprocessing, stated=True, classes=tuple(ours.classes))
     config = path.with_name("config.json")

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import resnet_tl
-from resnet_tl.errors import RecipeError, RunError, WeightsError
+from resnet_tl.errors import RecipeError, RunError, UserError, WeightsError
 from resnet_tl.models.network import Backbone
 from resnet_tl.prediction.classification import ClassPredictor
 from resnet_tl.prediction.detection import BoxPredictor
@@ -95,3 +96,29 @@ def test_foreign_code_needs_trust(
     assert not (tmp_path / "imported").exists()
     assert len(load(path, trust_code=True).predict(photos)) == 24
     assert (tmp_path / "imported").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("name", "resnet50", r"trunk\.conv1\.weight has the shape \[8, 3, 7, 7\], expected \[64, 3, 7, 7\]"),
+        ("in_channels", 10**9, r"backbone\.in_channels must be int in \[1, 65536\], got 1000000000"),
+        ("colour", 7, r"unknown key 'colour' under backbone"),
+    ],
+)
+def test_a_recipe_of_another_network_than_the_weights_builds_nothing(
+    saved: Path, key: str, value: Any, words: str
+) -> None:
+    content = torch.load(saved, weights_only=True)
+    content["resnet_tl"]["recipe"]["model"]["init_args"]["backbone"][key] = value
+    torch.save(content, saved)
+    with pytest.raises(UserError, match=rf"x\.ckpt: [^\n]*{words}[^\n]*$"):
+        load(saved)
+
+
+def test_names_for_another_number_of_outputs_are_refused(saved: Path) -> None:
+    content = torch.load(saved, weights_only=True)
+    content["resnet_tl"]["classes"] = ["ant", "bee"]
+    torch.save(content, saved)
+    with pytest.raises(WeightsError, match=r"head\.fc\.weight has the shape \[3, 32\], expected \[2, 32\]"):
+        load(saved)
