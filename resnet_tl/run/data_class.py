@@ -62,7 +62,10 @@ def with_likely_class(tree: Node) -> Node:
     options = data_options(tree)
     kinds = [kind for kind in kinds_of(_base(tree)) if kind.__module__.startswith("resnet_tl.")]
     takes = {kind: len(options.keys() & fields_of(kind).keys()) for kind in kinds if can_be_named(kind, 0)}
-    return _with_class(tree, max(takes, key=lambda kind: takes[kind]).__name__, options)
+    likely = max(takes, key=lambda kind: takes[kind])
+    if "root" in options and "csv" in fields_of(likely):
+        options = _as_table(options, str(options["root"].value))
+    return _with_class(tree, likely.__name__, options)
 
 
 def with_detected_class(tree: Node) -> tuple[Node, str]:
@@ -80,8 +83,7 @@ def with_detected_class(tree: Node) -> tuple[Node, str]:
     place = str(options[key].value)
     form = form_of(place, task, lambda name: needed <= fields_of(find_class(name, base)).keys())
     if key == "root" and form.table is not None:
-        root = options.pop("root")
-        options["csv"] = replace(root, value=form.table, text=None)
+        options = _as_table(options, form.table)
     return _with_class(tree, form.module, options), f"{place}: read by {form.module} ({form.why})"
 
 
@@ -128,6 +130,14 @@ def _data(tree: Node) -> dict[str, Node]:
     if node is None or node.value is None:
         return {}
     return node.value if isinstance(node.value, dict) else {"class_path": node}
+
+
+def _as_table(options: dict[str, Node], table: str) -> dict[str, Node]:
+    """The options of a class that reads a table, which is or lies at `root`, unless they name it themselves."""
+    if "csv" in options:
+        return options
+    others = {key: node for key, node in options.items() if key != "root"}
+    return {"csv": replace(options["root"], value=table, text=None), **others}
 
 
 def _with_class(tree: Node, name: str, options: dict[str, Node]) -> Node:

@@ -215,7 +215,7 @@ def _box_columns(path: str) -> str:
     names = {name.lower() for name in cells}
     if {"x1", "y1", "x2", "y2"} <= names or {"xmin", "ymin", "xmax", "ymax"} <= names:
         return "columns of boxes"
-    return "lines of a path and a box" if sum(map(_is_number, cells)) == 4 and any(map(is_image, cells)) else ""
+    return "lines of a path and a box" if sum(map(_is_number, cells)) in (4, 6) and any(map(is_image, cells)) else ""
 
 
 def _first_line(path: str) -> list[str]:

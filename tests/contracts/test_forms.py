@@ -1,0 +1,243 @@
+"""The forms in which people bring data: read with the class of the data left out, with an option, or explained.
+
+The table of `docs/reference/forms.md` is this list.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import test_object_sources as objects
+import tool_exports
+from PIL import Image
+
+from resnet_tl.errors import DataError
+from resnet_tl.run.build import build_data, compose
+
+TASKS = ("Classification", "Detection", "Segmentation")
+
+
+@dataclass
+class Form:
+    """write: a set of five images. module: what reads it; "" where nothing does, and a sentence that matches `refused`
+    says what to change. options: of the data, where it is not read by itself. root: what lies in the folder. images:
+    how many are listed."""
+
+    name: str
+    module: str
+    write: Callable[[Path], object]
+    options: dict[str, Any] = field(default_factory=dict)
+    root: str = ""
+    refused: str = ""
+    images: int = 5
+
+    @property
+    def outcome(self) -> str:
+        return "" if not self.module else "option" if self.options else "itself"
+
+
+def image(path: Path, value: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (40, 30), (value, 90, 90)).save(path)
+    return path
+
+
+LABELLED = {"a": "cat", "b": "dog", "c": "cat", "d": "dog", "e": "cat"}
+
+
+def class_folders(root: Path, top: str = "") -> None:
+    for name, label in LABELLED.items():
+        split = {"train": "train" if name < "c" else "val", "": ""}[top]
+        image(root / split / label / f"{name}.jpg")
+
+
+def zipped(root: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        class_folders(Path(folder))
+        shutil.make_archive(str(root / "photos"), "zip", folder)
+
+
+def label_table(root: Path, columns: str = "path,label", address: str = "", several: str = "") -> None:
+    lines = []
+    for name, label in LABELLED.items():
+        image(root / f"{name}.jpg")
+        lines.append(f"{address}{name}.jpg,{label}{several}")
+    (root / "labels.csv").write_text("\n".join([columns, *lines]) + "\n")
+
+
+def parquet(root: Path, inside: bool) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    writer = pytest.importorskip("pyarrow.parquet")
+    files = [image(root / f"{name}.jpg") for name in LABELLED]
+    cells = {"image": [{"bytes": file.read_bytes(), "path": file.name} for file in files]}
+    columns = {**(cells if inside else {"path": [file.name for file in files]}), "label": [*LABELLED.values()]}
+    writer.write_table(pyarrow.table(columns), root / "train-00000-of-00001.parquet")
+
+
+def saved_by_datasets(root: Path) -> None:
+    for name in ("dataset_info.json", "state.json", "data-00000-of-00001.arrow"):
+        (root / name).write_text("{}")
+
+
+CLASSES = [
+    Form("one folder per class", "ImageFolder", class_folders),
+    Form("folders of classes in train/ and val/", "ImageFolder", lambda root: class_folders(root, "train")),
+    Form("a zip of these", "ImageFolder", zipped, root="photos.zip"),
+    Form("a CSV of paths and labels", "ImageTable", label_table),
+    Form("a CSV with several labels per image", "ImageTable", lambda root: label_table(root, several="|indoors")),
+    Form(
+        "a CSV with other column names", "ImageTable", lambda root: label_table(root, "filename,class"),
+        {"path_column": "filename", "label_column": "class"}, "labels.csv",
+    ),
+    Form("Parquet with paths", "ImageTable", lambda root: parquet(root, False)),
+    Form("Parquet with images, as Hugging Face's datasets writes it", "ImageTable", lambda root: parquet(root, True)),
+    Form("a CSV of URLs", "", lambda root: label_table(root, address="https://x.org/"), refused="download the images"),
+    Form("a folder saved by Hugging Face's datasets", "", saved_by_datasets, refused="expected Parquet"),
+]  # fmt: skip
+
+
+def of_objects(write: objects.Write) -> Callable[[Path], object]:
+    return lambda root: write(root, objects.plain())
+
+
+def coco_roboflow(root: Path, shots: objects.Shots) -> None:
+    """A json in each split's folder, with the images; category 0 has no objects."""
+    with tempfile.TemporaryDirectory() as folder:
+        objects.coco(Path(folder), shots)
+        for split, images in shots.items():
+            document = json.loads((Path(folder) / f"instances_{split}.json").read_text())
+            document["categories"].insert(0, {"id": 0, "name": "pets", "supercategory": "none"})
+            (root / split).mkdir()
+            (root / split / "_annotations.coco.json").write_text(json.dumps(document))
+            for name in images:
+                shutil.copy(Path(folder) / "images" / f"{name}.jpg", root / split)
+
+
+def coco_polygons(root: Path, shots: objects.Shots, runs: bool = False) -> None:
+    objects.coco(root, shots)
+    for split in shots:
+        path = root / f"instances_{split}.json"
+        document = json.loads(path.read_text())
+        for annotation in document["annotations"]:
+            x, y, width, height = annotation["bbox"]
+            corners = [x, y, x + width, y, x + width, y + height, x, y + height]
+            annotation["segmentation"] = [corners]
+        path.write_text(json.dumps(document))
+
+
+def voc_flat(root: Path, shots: objects.Shots, folder: str = "JPEGImages", lists: str = "") -> None:
+    (root / "Annotations").mkdir()
+    for images in shots.values():
+        for name, shot in images.items():
+            shot.write(root / folder / f"{name}.jpg")
+            (root / "Annotations" / f"{name}.xml").write_text(objects.xml(shot))
+    if lists:
+        (root / "ImageSets" / "Main").mkdir(parents=True)
+        names = [name for images in shots.values() for name in images]
+        (root / "ImageSets" / "Main" / lists).write_text("\n".join(names) + "\n")
+        (root / "labelmap.txt").write_text("# label:color_rgb:parts:actions\ncat:128,0,0::\ndog:0,128,0::\n")
+
+
+def yolo_polygons(root: Path, shots: objects.Shots) -> None:
+    """Lines of a class and the corners of a polygon, which for four corners are also what oriented boxes are."""
+    objects.yolo(root, shots)
+    for path in (root / "labels").rglob("*.txt"):
+        lines = []
+        for line in path.read_text().splitlines():
+            label, *box = line.split()
+            x, y, width, height = map(float, box)
+            left, top, right, bottom = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+            lines.append(f"{label} {left} {top} {right} {top} {right} {bottom} {left} {bottom}\n")
+        path.write_text("".join(lines))
+
+
+def yolo_outlines(root: Path, shots: objects.Shots) -> None:
+    yolo_polygons(root, shots)
+    for path in (root / "labels").rglob("*.txt"):
+        lines = [line.split() for line in path.read_text().splitlines()]
+        path.write_text("".join(" ".join([*words, *words[1:3]]) + "\n" for words in lines))
+
+
+def openimages(root: Path, shots: objects.Shots) -> None:
+    with open(root / "train-annotations-bbox.csv", "w", newline="") as file:
+        file.write("ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsGroupOf\n")
+        rows = csv.writer(file)
+        for images in shots.values():
+            for name, shot in images.items():
+                shot.write(root / "train" / f"{name}.jpg")
+                width, height = shot.size
+                for label, x1, y1, x2, y2 in shot.objects:
+                    box = (x1 / width, x2 / width, y1 / height, y2 / height)
+                    rows.writerow([name, "xclick", f"/m/0{label}", 1, *box, 0, 0])
+    (root / "class-descriptions-boxable.csv").write_text("/m/0cat,cat\n/m/0dog,dog\n")
+
+
+OBJECTS = [
+    Form("COCO's json", "CocoDetection", of_objects(objects.coco)),
+    Form("COCO's json in the folders of the splits (Roboflow)", "CocoDetection", of_objects(coco_roboflow)),
+    Form("COCO's json with ids as text", "CocoDetection", of_objects(objects.coco_text)),
+    Form("COCO's json with polygons", "CocoDetection", of_objects(coco_polygons)),
+    Form("Pascal VOC with ImageSets/Main", "VOCDetection", of_objects(objects.voc)),
+    Form("Pascal VOC with CVAT's ImageSets/Main/default.txt", "VOCDetection",
+         of_objects(lambda root, shots: voc_flat(root, shots, lists="default.txt"))),
+    Form("Pascal VOC without ImageSets", "VOCDetection", of_objects(voc_flat)),
+    Form("XML files in Annotations/ and images in images/", "VOCDetection",
+         of_objects(lambda root, shots: voc_flat(root, shots, "images"))),
+    Form("Pascal VOC in the folders of the splits", "VOCDetection", of_objects(objects.voc_folders)),
+    Form("XML files next to the images", "VOCDetection", of_objects(objects.voc_beside)),
+    Form("YOLO with data.yaml", "YoloDetection", of_objects(objects.yolo)),
+    Form("YOLO in the folders of the splits, with classes.txt", "YoloDetection", of_objects(objects.yolo_splits)),
+    Form("YOLO with polygons", "YoloDetection", of_objects(yolo_outlines)),
+    Form("YOLO with oriented boxes (OBB)", "YoloDetection", of_objects(yolo_polygons)),
+    Form("YOLO with scores, paths as on Windows", "YoloDetection", of_objects(objects.yolo_scores)),
+    Form("YOLO with keypoints (pose)", "YoloDetection", of_objects(objects.yolo_pose)),
+    Form("YOLO as Darknet's lists (CVAT's YOLO 1.1)", "YoloDetection", of_objects(objects.yolo_darknet)),
+    Form("a CSV of boxes in pixels", "BoxTable", of_objects(objects.table)),
+    Form("a CSV of boxes in fractions", "BoxTable", of_objects(objects.table_fractions)),
+    Form("a CSV of boxes in each folder of the splits", "BoxTable", of_objects(objects.tables)),
+    Form("a CSV of boxes without a header", "BoxTable", of_objects(objects.table_headless),
+         {"columns": objects.COLUMNS}),
+    Form("OpenImages' CSV", "BoxTable", of_objects(openimages), images=4),
+    Form("labelme's JSON", "ToolDetection", of_objects(tool_exports.labelme)),
+    Form("VGG Image Annotator's JSON", "ToolDetection", of_objects(tool_exports.via)),
+    Form("Label Studio's JSON", "ToolDetection", of_objects(tool_exports.label_studio)),
+    Form("CVAT for images 1.1", "ToolDetection", of_objects(tool_exports.cvat)),
+    Form("Supervisely's projects", "ToolDetection", of_objects(tool_exports.supervisely)),
+]  # fmt: skip
+
+FORMS = {"Classification": CLASSES, "Detection": OBJECTS}
+
+
+def recipe(task: str, data: dict[str, Any]) -> dict[str, Any]:
+    return {"model": {"class_path": task, "init_args": {"backbone": {"name": "resnet_tiny"}}}, "data": data}
+
+
+@pytest.mark.parametrize(
+    ("task", "form"),
+    [pytest.param(task, form, id=f"{task}-{form.name}") for task, forms in FORMS.items() for form in forms],
+)
+def test_the_class_of_the_data_may_be_left_out(task: str, form: Form, tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    root.mkdir()
+    form.write(root)
+    data = {"root": str(root / form.root) if form.root else str(root), "cache_dir": str(tmp_path / "cache")}
+    if not form.module:
+        with pytest.raises(DataError, match=form.refused):
+            build_data(compose([recipe(task, data)]))
+        return
+    resolved = compose([recipe(task, {**data, **form.options, "val_fraction": 0.4})])
+    assert resolved["data"]["class_path"].rpartition(".")[2] == form.module
+    module = build_data(resolved)
+    assert sum(map(len, module.listings.values())) == form.images
+    assert set(module.classes) >= {"cat", "dog"}
+    if form.options:
+        with pytest.raises(DataError):
+            build_data(compose([recipe(task, data)]))
