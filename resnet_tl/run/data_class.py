@@ -10,8 +10,8 @@ from resnet_tl.data.base import ImageData
 from resnet_tl.data.classification import ClassificationData
 from resnet_tl.data.detection import DetectionData
 from resnet_tl.data.segmentation import SegmentationData
-from resnet_tl.data.sources.forms import form_of
-from resnet_tl.errors import RecipeError
+from resnet_tl.data.sources.forms import Form, form_of
+from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.recipe.node import Node, overlay
 from resnet_tl.recipe.resolve import SPEC
 from resnet_tl.recipe.schema import can_be_named, fields_of, find_class, kinds_of
@@ -60,9 +60,7 @@ def data_options(tree: Node) -> dict[str, Node]:
 def with_likely_class(tree: Node) -> Node:
     """The recipe with the class of its task that takes most of the options of its data, without reading any."""
     options = data_options(tree)
-    kinds = [kind for kind in kinds_of(_base(tree)) if kind.__module__.startswith("resnet_tl.")]
-    takes = {kind: len(options.keys() & fields_of(kind).keys()) for kind in kinds if can_be_named(kind, 0)}
-    likely = max(takes, key=lambda kind: takes[kind])
+    likely = max(_kinds(tree), key=lambda kind: len(options.keys() & fields_of(kind).keys()))
     if "root" in options and "csv" in fields_of(likely):
         options = _as_table(options, str(options["root"].value))
     return _with_class(tree, likely.__name__, options)
@@ -81,7 +79,13 @@ def with_detected_class(tree: Node) -> tuple[Node, str]:
         raise RecipeError("data.root is missing: add --data.root VALUE or write it in the recipe")
     needed = options.keys() - {"root"}
     place = str(options[key].value)
-    form = form_of(place, task, lambda name: needed <= fields_of(find_class(name, base)).keys())
+    takers = [kind.__name__ for kind in _kinds(tree) if needed <= fields_of(kind).keys()]
+    try:
+        form = form_of(place, task, takers.__contains__)
+    except DataError:
+        if len(takers) != 1:
+            raise
+        form = Form("", takers[0], "the only one that takes these options")
     if key == "root" and form.table is not None:
         options = _as_table(options, form.table)
     return _with_class(tree, form.module, options), f"{place}: read by {form.module} ({form.why})"
@@ -112,6 +116,12 @@ def _places_of(old: str, new: str) -> set[str]:
         return set()
     own = inspect.signature(old_kind).parameters.keys() - fields_of(ImageData).keys()
     return own - {"classes"}  # a checkpoint's, whatever data it is evaluated on
+
+
+def _kinds(tree: Node) -> list[type]:
+    """The data modules of this package that can be named for the recipe's task."""
+    kinds = [kind for kind in kinds_of(_base(tree)) if kind.__module__.startswith("resnet_tl.")]
+    return [kind for kind in kinds if can_be_named(kind, 0)]
 
 
 def _base(tree: Node) -> type[ImageData]:

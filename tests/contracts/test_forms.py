@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -15,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import test_mask_forms as masks
 import test_object_sources as objects
 import tool_exports
 from PIL import Image
 
 from resnet_tl.errors import DataError
 from resnet_tl.run.build import build_data, compose
+from tests.docs.doc_blocks import ROOT
 
 TASKS = ("Classification", "Detection", "Segmentation")
 
@@ -29,7 +32,7 @@ TASKS = ("Classification", "Detection", "Segmentation")
 class Form:
     """write: a set of five images. module: what reads it; "" where nothing does, and a sentence that matches `refused`
     says what to change. options: of the data, where it is not read by itself. root: what lies in the folder. images:
-    how many are listed."""
+    how many are listed. classes: some of them."""
 
     name: str
     module: str
@@ -38,10 +41,14 @@ class Form:
     root: str = ""
     refused: str = ""
     images: int = 5
+    classes: list[str] = field(default_factory=lambda: ["cat", "dog"])
 
     @property
-    def outcome(self) -> str:
-        return "" if not self.module else "option" if self.options else "itself"
+    def row(self) -> str:
+        """The form's line in the table of the documentation."""
+        options = " ".join(f"`data.{name}`" for name in self.options)
+        module = f"`{self.module}`" if self.module else "not read; a sentence says what is"
+        return f"| {self.name} | {module} | {options} |"
 
 
 def image(path: Path, value: int = 0) -> Path:
@@ -213,7 +220,127 @@ OBJECTS = [
     Form("Supervisely's projects", "ToolDetection", of_objects(tool_exports.supervisely)),
 ]  # fmt: skip
 
-FORMS = {"Classification": CLASSES, "Detection": OBJECTS}
+MASK_NAMES = {
+    "grey": "masks of class values (grey PNG)",
+    "palette": "masks with a palette",
+    "three equal channels": "masks with three equal channels",
+    "three equal channels and transparency": "masks with three equal channels and transparency",
+    "grey and transparency": "masks with transparency",
+    "16 bits": "masks of 16 bits",
+    "0 and 255": "masks of 0 and 255",
+    "0 and 255 in BMP": "masks of 0 and 255 in BMP",
+    "0 and 255 in three channels": "masks of 0 and 255 in three channels",
+    "0 and 255 by ids": "masks of 0 and 255 with these ids in classes.csv",
+    "0 and 65535": "masks of 0 and 65535",
+    "JPEG": "masks of two classes in JPEG",
+    "JPEG in three channels": "masks of two classes in JPEG with three channels",
+    "JPEG that became PNG": "masks of two classes with the edges of a JPEG",
+    "colours of classes.csv": "masks in the colours of classes.csv",
+    "colours of class_dict.csv": "masks in the colours of CamVid's class_dict.csv",
+    "palettes of any order": "masks with a different palette in each",
+    "no class file": "masks without a file of class names",
+    "no class file, 0 and 255": "masks of 0 and 255 without a file of class names",
+    "images and masks": "images/ and masks/ without splits",
+    "images and labels": "images/ and labels/",
+    "img and ann": "img/ and ann/ in the folders of the splits",
+    "images/train and masks/train": "images/train/ and masks/train/",
+    "train_images and train_masks": "train_images/ and train_masks/",
+    "train and trainannot": "train/ and trainannot/ (CamVid)",
+    "ADE20K": "images/training/ and annotations/training/ (ADE20K)",
+    "folders below": "folders below images/ and masks/",
+    "suffix": "masks with a suffix, 7_mask.png",
+    "prefix": "masks with a prefix, mask_7.png",
+    "suffixes on both sides": "suffixes of images and masks, 7_sat.jpg and 7_mask.png",
+    "images and masks in one folder": "images and masks in one folder",
+    "Roboflow": "Roboflow's masks",
+    "globs": "any other pairs, by globs",
+    "rotated by EXIF": "images rotated by EXIF data, with masks of the file",
+    "CVAT": "CVAT's Segmentation mask 1.1 (labelmap.txt)",
+    "labelme2voc": "labelme2voc's folders",
+    "zip": "a zip of images and masks",
+}
+
+
+def of_masks(form: masks.Form) -> Callable[[Path], object]:
+    renamed = {"train": "training", "val": "validation"} if form is masks.ADE20K else {"train": "train", "val": "val"}
+    return lambda root: form.write(root, {renamed[split]: drawn for split, drawn in masks.drawn(3, form).items()})
+
+
+def pascal_voc(root: Path) -> None:
+    """The published set: masks with its palette, lists of names."""
+    (root / "ImageSets" / "Segmentation").mkdir(parents=True)
+    for split, drawn in masks.drawn(3, masks.FORMS["palette"]).items():
+        (root / "ImageSets" / "Segmentation" / f"{split}.txt").write_text("".join(f"{name}\n" for name in drawn))
+        for name, values in drawn.items():
+            masks.photo(root / "JPEGImages" / f"{name}.jpg", values)
+            (root / "SegmentationClass").mkdir(exist_ok=True)
+            masks.indexed(root / "SegmentationClass" / f"{name}.png", values)
+
+
+def cityscapes(root: Path) -> None:
+    for split, drawn in masks.drawn(3, masks.FORMS["grey"]).items():
+        for name, values in drawn.items():
+            masks.photo(root / "leftImg8bit" / split / "ulm" / f"ulm_{name}_leftImg8bit.png", values)
+            masks.save(root / "gtFine" / split / "ulm" / f"ulm_{name}_gtFine_labelIds.png", values + 7)
+
+
+def outlined(tool: str) -> Callable[[Path], object]:
+    """An annotation tool's export with polygons in place of boxes."""
+
+    def corners(x1: float, y1: float, x2: float, y2: float) -> list[list[float]]:
+        return [[x1, y1], [x2, y1], [x2, y2], [x1, y2]]
+
+    def as_polygon(content: Any) -> Any:
+        if isinstance(content, list):
+            return [as_polygon(item) for item in content]
+        if not isinstance(content, dict):
+            return content
+        content = {key: as_polygon(value) for key, value in content.items()}
+        if content.get("shape_type") == "rectangle":
+            (x2, y1), (x1, y2) = content["points"]
+            content |= {"shape_type": "polygon", "points": corners(x1, y1, x2, y2)}
+        elif content.get("name") == "rect":
+            x, y, width, height = (content[key] for key in ("x", "y", "width", "height"))
+            xs, ys = zip(*corners(x, y, x + width, y + height), strict=True)
+            content = {"name": "polygon", "all_points_x": xs, "all_points_y": ys}
+        elif content.get("type") == "rectanglelabels":
+            x, y, width, height = (content["value"][key] for key in ("x", "y", "width", "height"))
+            labels, points = content["value"]["rectanglelabels"], corners(x, y, x + width, y + height)
+            content |= {"type": "polygonlabels", "value": {"points": points, "polygonlabels": labels}}
+        elif content.get("geometryType") == "rectangle":
+            (x1, y1), (x2, y2) = content["points"]["exterior"]
+            content |= {"geometryType": "polygon", "points": {"exterior": corners(x1, y1, x2, y2), "interior": []}}
+        return content
+
+    def write(root: Path) -> None:
+        getattr(tool_exports, tool)(root, objects.plain())
+        for file in root.rglob("*.json"):
+            file.write_text(json.dumps(as_polygon(json.loads(file.read_text()))))
+        for file in root.rglob("*.xml"):
+            box = r'<box label="(.*?)" (.*?) xtl="(.*?)" ytl="(.*?)" xbr="(.*?)" ybr="(.*?)" (.*?)>(.*?)</box>'
+            polygon = r'<polygon label="\1" \2 points="\3,\4;\5,\4;\5,\6;\3,\6" \7>\8</polygon>'
+            file.write_text(re.sub(box, polygon, file.read_text()))
+
+    return write
+
+
+MASKS = [
+    *(
+        Form(MASK_NAMES[name], "PascalVOC" if name == "CVAT" else "MaskFolder", of_masks(form), form.options, form.root,
+             classes=form.names)
+        for name, form in {**masks.FORMS, "ADE20K": masks.ADE20K}.items()
+    ),
+    Form("Pascal VOC's segmentation set", "PascalVOC", pascal_voc, classes=["aeroplane", "bicycle"]),
+    Form("Cityscapes", "Cityscapes", cityscapes, classes=["road", "sidewalk"]),
+    Form("COCO's json, its polygons painted", "CocoSegmentation", of_objects(coco_polygons)),
+    Form("labelme's JSON, painted", "ToolSegmentation", outlined("labelme")),
+    Form("VGG Image Annotator's JSON, painted", "ToolSegmentation", outlined("via")),
+    Form("Label Studio's JSON, painted", "ToolSegmentation", outlined("label_studio")),
+    Form("CVAT for images 1.1, painted", "ToolSegmentation", outlined("cvat")),
+    Form("Supervisely's projects, painted", "ToolSegmentation", outlined("supervisely")),
+]  # fmt: skip
+
+FORMS = {"Classification": CLASSES, "Detection": OBJECTS, "Segmentation": MASKS}
 
 
 def recipe(task: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -237,7 +364,20 @@ def test_the_class_of_the_data_may_be_left_out(task: str, form: Form, tmp_path: 
     assert resolved["data"]["class_path"].rpartition(".")[2] == form.module
     module = build_data(resolved)
     assert sum(map(len, module.listings.values())) == form.images
-    assert set(module.classes) >= {"cat", "dog"}
+    assert set(module.classes) >= set(form.classes)
     if form.options:
         with pytest.raises(DataError):
             build_data(compose([recipe(task, data)]))
+
+
+def test_the_documentation_has_this_table() -> None:
+    lines = (ROOT / "docs" / "reference" / "forms.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith("| ") and not line.startswith(("| you have", "| ---"))]
+    assert rows == [form.row for forms in FORMS.values() for form in forms]
+
+
+def test_nearly_all_forms_of_boxes_and_masks_load_by_themselves() -> None:
+    forms = [*OBJECTS, *MASKS]
+    assert len(forms) >= 46
+    assert sum(bool(form.options) for form in forms) == 2
+    assert all(form.module for form in forms)

@@ -175,7 +175,7 @@ def _mask_forms(tree: Tree) -> Iterator[Form]:
 def _yolo_forms(tree: Tree) -> Iterator[Form]:
     texts = [file for file in sorted(tree.files) if file.endswith(".txt")]
     for file in texts[:PROBED]:
-        words = _text(tree, file).split()
+        words = _text(tree, file).lstrip().partition("\n")[0].split()
         if len(words) >= 5 and words[0].isdecimal() and all(_is_number(word) for word in words[:5]):
             yield Form("detection", "YoloDetection", f"{file} holds YOLO's lines of numbers")
             return
