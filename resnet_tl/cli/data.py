@@ -35,7 +35,8 @@ PATH is a folder, zip or CSV in any form that is read; its form is detected.
   --data CLASS                      the class that reads PATH, where the form detected is not the right one
   --KEY VALUE                       any value of the data section: --data.val_fraction 0.3
   --json FILE                       check, stats: all findings or numbers as JSON
-  --write FILE.csv                  check: the images that are better excluded, one key a line
+  --write FILE.csv                  check: the images that are better excluded, one key a line; of masks in colours
+                                    without a class file: that file, with a line for each colour, to be named
   --all                             check: list every finding, not the first few of each kind
   --draw FILE.png                   stats: the counts as bars
   --out FILE.png                    preview: the file to draw (preview.png)
@@ -140,9 +141,16 @@ def _table(numbers: dict[str, Any]) -> Iterable[str]:
 
 
 def _check(source: Source, options: Namespace) -> int:
-    from resnet_tl.run.data import check_data
+    from resnet_tl.run.data import UnlistedColours, check_data
 
-    notes, findings = check_data(*source, _progress if sys.stderr.isatty() else lambda done, total: None)
+    try:
+        notes, findings = check_data(*source, _progress if sys.stderr.isatty() else lambda done, total: None)
+    except UnlistedColours as error:
+        if options.write is None:
+            raise
+        _write(options.write, error.class_file)
+        print(f"{options.write}: the colours of the masks, to be named; then: --data.class_file {options.write}")
+        return 1
     print("\n".join([*notes, _report(findings, None if options.all else FIRST)]))
     if options.json is not None:
         _write(options.json, json.dumps([finding._asdict() for finding in findings], indent=1, ensure_ascii=False))

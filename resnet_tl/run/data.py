@@ -13,6 +13,7 @@ from resnet_tl.data.checks.stats import stats, stats_picture
 from resnet_tl.data.detection import DetectionData
 from resnet_tl.data.listings.faults import kept_faults
 from resnet_tl.data.listings.finding import Finding
+from resnet_tl.data.sources.mask_coding import UnlistedColours
 from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.node import Node
@@ -23,7 +24,7 @@ from resnet_tl.run.build import Overrides, RecipeSource, tree_of
 from resnet_tl.run.data_class import names_class, with_detected_class
 from resnet_tl.run.sections import sections
 
-__all__ = ["Finding", "check_data", "data_stats", "open_data", "stats_picture"]
+__all__ = ["Finding", "UnlistedColours", "check_data", "data_stats", "open_data", "stats_picture"]
 
 KEYS = ("seed_everything", "data")
 TABLES = (".csv", ".tsv", ".parquet")

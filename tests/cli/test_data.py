@@ -134,3 +134,26 @@ def test_faults_that_fit_refuses_are_findings(resnet_tl: Callable[..., Any], tmp
     assert done.code == 1
     assert f"{root}/train/images/00.png: has no mask train/masks/00.png" in done.out
     assert resnet_tl("data check {} --data.exclude {}", root, tmp_path / "bad.csv").code == 0
+
+
+def test_a_class_file_is_proposed_for_masks_in_colours(resnet_tl: Callable[..., Any], tmp_path: Path) -> None:
+    for number in range(3):
+        for folder, colour in (("images", (9, 9, number)), ("masks", (0, 0, 0))):
+            image = Image.new("RGB", (8, 8), colour)
+            if folder == "masks":
+                image.paste((255, 0, 0), (0, 0, 4, 4))
+                image.paste((0, 0, 128), (4, 4, 5 + number, 6))
+            (tmp_path / folder).mkdir(exist_ok=True)
+            image.save(tmp_path / folder / f"{number}.png")
+    refused = resnet_tl("data check {}", tmp_path)
+    assert refused.code == 2
+    assert "the masks are in 3 colours (#000000 68.8%, #ff0000 25.0%, #000080 6.2%) that no class file" in refused.err
+    line = f"data check {tmp_path} --write {tmp_path}/classes.csv"
+    assert line in refused.err
+    proposed = resnet_tl(line)
+    assert (proposed.code, proposed.out.startswith(f"{tmp_path}/classes.csv: the colours of the masks")) == (1, True)
+    text = (tmp_path / "classes.csv").read_text()
+    assert text == "id,name,colour\n0,#000000,#000000\n1,#ff0000,#ff0000\n2,#000080,#000080\n"
+    stats = resnet_tl("data stats {}", tmp_path)
+    assert stats.code == 0
+    assert "#ff0000" in stats.out

@@ -186,8 +186,8 @@ def _refuse_colours(scanned: Sequence[Scanned], findings: Findings) -> None:
     more = ", ..." if len(counts) > 8 else ""
     raise UnlistedColours(
         f"{findings.name}: the masks are in {len(counts)} colours ({few}{more}) that no class file names; expected "
-        f"{findings.root}/classes.csv with the columns id, name, colour: `resnet-tl data check {findings.root} --data "
-        f"MaskFolder --write {findings.root}/classes.csv` writes it, for you to name them",
+        f"{findings.root}/classes.csv with the columns id, name, colour: `resnet-tl data check {findings.root} "
+        f"--write {findings.root}/classes.csv` writes it, for you to name them",
         _class_file(counts),
     )
 

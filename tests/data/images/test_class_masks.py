@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from resnet_tl.data.images.class_masks import NO_CLASS, Coding, read_mask, unknown_values
+from resnet_tl.data.images.class_masks import NO_CLASS, Coding, read_mask, read_values, runs, unknown_values
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import IGNORE
 
@@ -35,6 +39,57 @@ def test_colours_become_the_values_assigned_to_them(tmp_path: Path) -> None:
     assert read_mask(str(tmp_path / "a.png"), coding({0xFF0000: 2, 0x0000FF: 0})).tolist() == [[1, IGNORE]]
     with pytest.raises(DataError, match=r"a\.png: has the colour #0000ff, which the class file does not list"):
         read_mask(str(tmp_path / "a.png"), coding({0xFF0000: 2}))
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGB", "RGBA", "I;16", "1"])
+def test_one_value_a_pixel_in_any_mode(mode: str, tmp_path: Path) -> None:
+    values = np.array([[0, 1], [1, 0]] if mode == "1" else [[0, 1], [2, 1]], np.uint8)
+    if mode == "I;16":
+        image = Image.fromarray(values.astype(np.uint16))
+    elif mode == "1":
+        image = Image.fromarray(values.astype(bool))
+    else:
+        image = Image.fromarray(values).convert(mode)
+    assert image.mode == mode
+    image.save(tmp_path / "a.png")
+    assert read_values(str(tmp_path / "a.png"), coding()).tolist() == values.tolist()
+
+
+def test_values_beyond_8_bits_have_classes_of_their_own(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 700]], np.uint16)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png: has the value 700; expected 1 to 2 or 0 to ignore"):
+        read_mask(str(tmp_path / "a.png"), coding())
+    codes = np.full(1 << 16, NO_CLASS, np.uint8)
+    codes[[0, 700]] = 0, 1
+    assert read_mask(str(tmp_path / "a.png"), Coding(codes, {})).tolist() == [[0, 1]]
+    Image.fromarray(np.array([[0, 70000]], np.int32)).save(tmp_path / "a.tif")
+    with pytest.raises(DataError, match=r"a\.tif: has the value 70000; expected 0 to 65535"):
+        read_mask(str(tmp_path / "a.tif"), coding())
+
+
+def test_colours_without_a_list_and_other_modes_are_named(tmp_path: Path) -> None:
+    Image.new("RGB", (2, 2), (9, 0, 0)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png: is a mask of mode RGB; expected one value a pixel, or the colours"):
+        read_mask(str(tmp_path / "a.png"), coding())
+    Image.new("CMYK", (2, 2)).save(tmp_path / "a.jpg")
+    with pytest.raises(DataError, match=r"a\.jpg: is a mask of mode CMYK; expected grey, palette or RGB"):
+        read_mask(str(tmp_path / "a.jpg"), coding())
+
+
+def test_palettes_are_read_by_colour_where_the_coding_says_so(tmp_path: Path) -> None:
+    image = Image.fromarray(np.array([[0, 1]], np.uint8))
+    image.putpalette([0, 0, 255, 255, 0, 0])
+    image.save(tmp_path / "a.png")
+    by_colour = coding({0xFF0000: 1, 0x0000FF: 2})
+    assert read_mask(str(tmp_path / "a.png"), by_colour).tolist() == [[IGNORE, 0]]
+    assert read_mask(str(tmp_path / "a.png"), by_colour._replace(palettes=True)).tolist() == [[1, 0]]
+
+
+@given(arrays(np.uint8, st.tuples(st.integers(1, 5), st.integers(1, 5)), elements=st.integers(0, 2)))
+def test_runs_cover_every_pixel(values: npt.NDArray[np.uint8]) -> None:
+    of_runs, lengths = runs(values)
+    assert np.repeat(of_runs, lengths).tolist() == values.ravel().tolist()
+    assert (of_runs[1:] != of_runs[:-1]).all()
 
 
 def test_a_value_without_a_class_is_named(tmp_path: Path) -> None:

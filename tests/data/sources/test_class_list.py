@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from resnet_tl.data.images.class_masks import NO_CLASS
-from resnet_tl.data.sources.class_list import palette, read_classes
+from resnet_tl.data.sources.class_list import find_class_file, palette, read_classes
+from resnet_tl.data.sources.tree import Tree
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import IGNORE
 
@@ -39,10 +40,51 @@ def test_a_text_file_counts_its_lines_and_a_csv_has_ids_and_colours(tmp_path: Pa
     assert coloured.by_colour == {0x0A0B0C: 7, 0xFFFFFF: IGNORE}
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "names", "ids", "colours"),
+    [
+        ("_classes.csv", "Pixel Value, Class\n0, bg\n3, cat\n", ["bg", "cat"], [0, 3], {}),
+        ("class_dict.csv", "name,r,g,b\nsky,0,0,255\ncar,255,0,1\n", ["sky", "car"], [0, 1], {0xFF: 0, 0xFF0001: 1}),
+        ("labelmap.txt", "# label:color_rgb:parts:actions\nbg:0,0,0::\ncat:250,50,83::\n", ["bg", "cat"], [0, 1],
+         {0: 0, 0xFA3253: 1}),
+        ("class_names.txt", "_background_\ncat\n", ["_background_", "cat"], [0, 1], {}),
+    ],
+)  # fmt: skip
+def test_class_files_of_tools(
+    tmp_path: Path, name: str, content: str, names: list[str], ids: list[int], colours: dict[int, int]
+) -> None:
+    (tmp_path / name).write_text(content)
+    found = read_classes(str(tmp_path / name), [IGNORE])
+    assert (found.names, found.ids, found.by_colour, found.palettes) == (names, ids, colours, name == "labelmap.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("labelmap.txt", "bg:0,0,0::\ncat\n", "has the line 'cat'; expected label:r,g,b:parts:actions"),
+        ("labelmap.txt", "bg:0,0,0::\ncat:300,0,0::\n", "expected the columns id, name, colour"),
+        ("class_dict.csv", "name,r,g,b\nsky,0,0,x\ncar,1,1,1\n", "expected the columns id, name, colour"),
+        ("classes.csv", "name,colour\nsky,#0000001\ncar,\n", "expected the columns id, name, colour"),
+    ],
+)
+def test_wrong_class_files_of_tools(tmp_path: Path, name: str, content: str, complaint: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=complaint):
+        read_classes(str(tmp_path / name), [IGNORE])
+
+
+def test_the_class_file_nearest_to_the_root_counts() -> None:
+    files = ["a/classes.txt", "b/classes.csv", "notes/labels.txt"]
+    assert find_class_file(Tree("set", files, set())) == "set/b/classes.csv"
+    assert find_class_file(Tree("set", [*files, "labelmap.txt"], set())) == "set/labelmap.txt"
+    assert find_class_file(Tree("set", ["a.jpg"], set())) is None
+
+
 def test_values_map_to_classes(tmp_path: Path) -> None:
     (tmp_path / "classes.csv").write_text("id,name\n7,sky\n9,road\n")
     classes = read_classes(str(tmp_path / "classes.csv"), [IGNORE])
     assert classes.coding([3]).codes[[0, 3, 7, 9]].tolist() == [NO_CLASS, IGNORE, 0, 1]
+    assert classes.select([9, 7]).coding([]).codes[[7, 9]].tolist() == [1, 0]
     assert classes.coding([], others=IGNORE).codes[[0, 3, 7, 9]].tolist() == [IGNORE, IGNORE, 0, 1]
 
 
