@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import posixpath
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from resnet_tl.data.sources.folder import SPLITS
 from resnet_tl.data.sources.mask_layout import find_files
 from resnet_tl.data.sources.mask_pairing import pair_up
 from resnet_tl.data.sources.parquet import saved_by_datasets
+from resnet_tl.data.sources.text_files import read_json, read_xml
 from resnet_tl.data.sources.tools import cvat
 from resnet_tl.data.sources.tools.tool import TOOLS, is_supervisely, tool_of_json
 from resnet_tl.data.sources.tree import Tree, is_image, walk
@@ -238,16 +238,17 @@ def _class_folders(tree: Tree) -> list[str]:
 def _jsons(tree: Tree) -> Iterator[tuple[str, Any]]:
     for file in [file for file in sorted(tree.files) if file.lower().endswith(".json")][:PROBED]:
         try:
-            yield file, json.loads(read_bytes(f"{tree.root}/{file}"))
-        except (DataError, ValueError, RecursionError):
+            yield file, read_json(f"{tree.root}/{file}")
+        except DataError:
             continue
 
 
 def _xmls(tree: Tree) -> Iterator[tuple[str, ElementTree.Element]]:
     for file in [file for file in sorted(tree.files) if file.lower().endswith(".xml")][:PROBED]:
-        root = cvat.parse(f"{tree.root}/{file}")
-        if root is not None:
-            yield file, root
+        try:
+            yield file, read_xml(f"{tree.root}/{file}")
+        except DataError:
+            continue
 
 
 def _text(tree: Tree, file: str) -> str:

@@ -7,9 +7,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from resnet_tl.data.images.decode import read_bytes
+from resnet_tl.data.sources.annotations import annotated_size
 from resnet_tl.data.sources.folder import SPLITS
-from resnet_tl.data.sources.tools.document import Document, Made, Reading
+from resnet_tl.data.sources.text_files import read_xml
+from resnet_tl.data.sources.tools.document import Document, Made, Reading, xml_files
 from resnet_tl.data.sources.tools.shapes import bitmap, ellipse, polygon, rotated_rectangle
 from resnet_tl.errors import DataError
 
@@ -21,41 +22,33 @@ def is_export(tree: ElementTree.Element) -> bool:
     return tree.tag == "annotations" and (tree.find("image") is not None or tree.find("track") is not None)
 
 
-def parse(path: str) -> ElementTree.Element | None:
-    """The XML; None where it is none. Raises DataError for a file that cannot be read."""
-    try:
-        return ElementTree.fromstring(read_bytes(path))
-    except (ElementTree.ParseError, ValueError, RecursionError):
-        return None
-
-
 def read(reading: Reading) -> None:
-    for file in sorted(file for file in reading.tree.files if file.lower().endswith(".xml")):
+    for file in xml_files(reading.tree):
         path = f"{reading.tree.root}/{file}"
-        tree = parse(path)
-        if tree is None or not is_export(tree):
+        try:
+            tree = read_xml(path)
+        except DataError as error:
+            reading.findings.faults.append(str(error))
+            continue
+        if not is_export(tree):
             continue
         if tree.find("image") is None:
             raise DataError(f"{path}: holds tracks of a video; export it as 'CVAT for images 1.1'")
-        for element in tree.iter("image"):
-            _read_image(reading, path, element)
+        for number, element in enumerate(tree.iter("image"), 1):
+            source = f"{path}: {element.get('name') or f'image {number} without a name'}"
+            reading.parse(source, _read_image, source, element)
 
 
-def _read_image(reading: Reading, path: str, element: ElementTree.Element) -> None:
-    name = element.get("name", "")
-    document = Document(name, f"{path}: {name or 'an image without a name'}", _size(element))
+def _read_image(reading: Reading, source: str, element: ElementTree.Element) -> None:
+    size = annotated_size(element.get("height"), element.get("width"))
+    document = Document(element.get("name", ""), source, size)
     document.split = SPLITS.get(element.get("subset", "").lower())
     for number, shape in enumerate((child for child in element if child.tag not in NOT_SHAPES), 1):
-        reading.draw(document, f"shape {number}", _shape, shape, document.size)
+        reading.draw(document, f"shape {number}", _shape, shape)
     reading.documents.append(document)
 
 
-def _size(element: ElementTree.Element) -> tuple[int, int] | None:
-    height, width = element.get("height", ""), element.get("width", "")
-    return (int(height), int(width)) if height.isdecimal() and width.isdecimal() else None
-
-
-def _shape(reading: Reading, element: ElementTree.Element, size: tuple[int, int] | None) -> Made:
+def _shape(reading: Reading, document: Document, element: ElementTree.Element) -> Made:
     label, kind = element.get("label", ""), element.tag
 
     def numbers(*names: str) -> Any:
@@ -71,9 +64,12 @@ def _shape(reading: Reading, element: ElementTree.Element, size: tuple[int, int]
     if kind == "ellipse":
         return label, ellipse(*numbers("cx", "cy", "rx", "ry", "rotation"))
     if kind == "mask":
+        size = reading.canvas(document)
         if size is None:
-            raise ValueError("has a mask, but its image has no width and height")
+            return None
         left, top, width, height = (int(number) for number in numbers("left", "top", "width", "height"))
+        if height > size[0] or width > size[1]:
+            raise ValueError(f"has a mask of {width} x {height} pixels, larger than its image")
         return label, bitmap(_mask(_required(element, "rle"), height, width), left, top, size)
     reading.skipped[kind] += 1
     return None
@@ -82,7 +78,8 @@ def _shape(reading: Reading, element: ElementTree.Element, size: tuple[int, int]
 def _mask(text: str, height: int, width: int) -> Any:
     """Run lengths row by row, outside first, as pixels `[height, width]`."""
     counts = np.array([int(number) for number in text.split(",")], np.int64)
-    if (counts < 0).any() or counts.sum() != height * width:
+    # Each one is compared too: the sum of huge ones may wrap around.
+    if ((counts < 0) | (counts > height * width)).any() or counts.sum() != height * width:
         raise ValueError(f"has a mask of {counts.sum()} pixels; expected {width} x {height}")
     return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(height, width)
 

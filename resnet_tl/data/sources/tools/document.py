@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import posixpath
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from resnet_tl.data.images.decode import read_bytes
+from resnet_tl.data.images.headers import read_header
 from resnet_tl.data.sources.findings import Findings
+from resnet_tl.data.sources.image_finder import ImageFinder
+from resnet_tl.data.sources.text_files import brief, read_json
 from resnet_tl.data.sources.tools.shapes import Shape
 from resnet_tl.data.sources.tree import Tree
 from resnet_tl.errors import DataError
@@ -56,27 +58,60 @@ class Reading:
     documents: list[Document] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
 
-    def draw(self, document: Document, place: str, make: Callable[..., Made], *arguments: Any) -> None:
-        """Adds what `make(self, *arguments)` returns; an error in it becomes a fault of the document."""
+    def __post_init__(self) -> None:
+        self.finder = ImageFinder(self.tree)
+
+    def parse(self, source: str, read: Callable[..., None], *arguments: Any) -> None:
+        """Calls `read(self, *arguments)`; an error in it becomes a fault of `source`, a file or what is in it."""
         try:
-            made = make(self, *arguments)
+            read(self, *arguments)
+        except MALFORMED as error:
+            self.findings.faults.append(f"{source}: {_reason(error)}")
+
+    def draw(self, document: Document, place: str, make: Callable[..., Made], *arguments: Any) -> None:
+        """Adds what `make(self, document, *arguments)` returns; an error in it becomes a fault of the document."""
+        try:
+            made = make(self, document, *arguments)
             if made is not None:
                 if not made[0]:
                     raise ValueError("has no label")
                 document.drawn.append(Drawn(made[0], made[1], place))
         except MALFORMED as error:
-            reason = str(error) if isinstance(error, ValueError) and str(error).startswith("has ") else _brief(error)
-            self.findings.faults.append(f"{document.source}: {place} {reason}")
+            self.findings.faults.append(f"{document.source}: {place} {_reason(error)}")
+
+    def canvas(self, document: Document) -> tuple[int, int] | None:
+        """Returns (h, w) of the image that a mask of pixels is painted on: the annotated size, if it is the file's.
+
+        An annotated size alone may be any number, and memory would have to hold that many pixels. None: the image
+        cannot be found or read, which is reported elsewhere.
+
+        Raises:
+            ValueError: the sizes differ.
+        """
+        key = self.key_of(document)
+        try:
+            header = None if key is None else read_header(f"{self.tree.root}/{key}")
+        except DataError:
+            return None
+        if header is None:
+            return None
+        upright = (header.height, header.width)
+        in_file = upright[::-1] if header.orientation >= 5 else upright
+        if document.size not in (None, upright, in_file):
+            raise ValueError("has a mask, but its image is of another size than annotated")
+        return document.size or upright
+
+    def key_of(self, document: Document) -> str | None:
+        """Returns the key of a document's image; None: it does not exist. Raises ValueError where several may be it."""
+        folder = posixpath.dirname(document.source.removeprefix(f"{self.tree.root}/").partition(": ")[0])
+        return self.finder.find(document.image, folder)
 
     def json(self, file: str) -> Any:
         """The content of a JSON file below the root; None, with a fault, where it has none."""
-        path = f"{self.tree.root}/{file}"
         try:
-            return json.loads(read_bytes(path))
+            return read_json(f"{self.tree.root}/{file}")
         except DataError as error:
             self.findings.faults.append(str(error))
-        except (ValueError, RecursionError) as error:
-            self.findings.faults.append(f"{path}: not valid JSON ({_line(error)})")
         return None
 
 
@@ -84,12 +119,14 @@ def json_files(tree: Tree) -> Iterator[str]:
     return (file for file in sorted(tree.files) if file.lower().endswith(".json"))
 
 
-def _brief(error: Exception) -> str:
+def xml_files(tree: Tree) -> Iterator[str]:
+    return (file for file in sorted(tree.files) if file.lower().endswith(".xml"))
+
+
+def _reason(error: Exception) -> str:
+    """Returns what is wrong with a shape or document, as it follows its name."""
     if isinstance(error, KeyError):
         return f"has no {error.args[0]!r}"
-    return f"is not of the form expected ({_line(error)})"
-
-
-def _line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 100 else f"{text[:97]}..."
+    if isinstance(error, ValueError) and str(error).startswith("has "):
+        return str(error)
+    return f"is not of the form expected ({brief(error)})"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable, Sequence
 
 from resnet_tl.data.listings.boxes import BoxSet
+from resnet_tl.data.listings.faults import raise_if_any
 from resnet_tl.data.sources.annotations import BoxListingBuilder, box_set, split_in
 from resnet_tl.data.sources.findings import Findings
-from resnet_tl.data.sources.image_finder import ImageFinder
 from resnet_tl.data.sources.orientation import Entry
+from resnet_tl.data.sources.text_files import read_xml
 from resnet_tl.data.sources.tools import cvat
-from resnet_tl.data.sources.tools.document import Document, Reading, json_files
+from resnet_tl.data.sources.tools.document import Document, Reading, json_files, xml_files
 from resnet_tl.data.sources.tools.tool import TOOLS, ToolName, is_supervisely, tool_of_json
 from resnet_tl.data.sources.tree import Tree, walk
 from resnet_tl.errors import DataError, did_you_mean
@@ -66,7 +66,7 @@ def tool_of(tree: Tree) -> ToolName:
     """Returns the key of the tool whose export is in a folder.
 
     Raises:
-        DataError: none does.
+        DataError: none does, or files that may be of it cannot be read.
     """
     if is_supervisely(tree):
         return "supervisely"
@@ -74,23 +74,25 @@ def tool_of(tree: Tree) -> ToolName:
     for file in json_files(tree):
         if tool := tool_of_json(probe.json(file)):
             return tool
-    for file in (file for file in sorted(tree.files) if file.lower().endswith(".xml")):
-        document = cvat.parse(f"{tree.root}/{file}")
-        if document is not None and cvat.is_export(document):
-            return "cvat"
+    for file in xml_files(tree):
+        try:
+            if cvat.is_export(read_xml(f"{tree.root}/{file}")):
+                return "cvat"
+        except DataError as error:
+            probe.findings.faults.append(str(error))
+    raise_if_any(tree.root, probe.findings.faults)
     known = ", ".join(tool.name for tool in TOOLS.values())
     raise DataError(f"{tree.root} holds no export of {known}")
 
 
 def _by_split(reading: Reading) -> dict[str, dict[str, Document]]:
     """Returns the documents of each split by the keys of their images; images that cannot be found become faults."""
-    finder, faults = ImageFinder(reading.tree), reading.findings.faults
+    faults = reading.findings.faults
     placed: dict[str, Document] = {}
     by_split: dict[str, dict[str, Document]] = {}
     for document in reading.documents:
-        folder = posixpath.dirname(document.source.removeprefix(f"{reading.tree.root}/").partition(": ")[0])
         try:
-            key = finder.find(document.image, folder)
+            key = reading.key_of(document)
         except ValueError as error:
             faults.append(f"{document.source}: its image {error}")
             continue
@@ -101,7 +103,7 @@ def _by_split(reading: Reading) -> dict[str, dict[str, Document]]:
         else:
             placed[key] = document
             by_split.setdefault(document.split or split_in(key), {})[key] = document
-    unused = finder.unused(set(placed))
+    unused = reading.finder.unused(set(placed))
     reading.findings.note("images without annotations, skipped", unused, "missing partner", "has no annotations")
     return by_split
 

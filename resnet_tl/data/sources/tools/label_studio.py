@@ -10,11 +10,14 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import numpy as np
 import numpy.typing as npt
 
+from resnet_tl.data.sources.annotations import annotated_size
 from resnet_tl.data.sources.tools.document import Document, Made, Reading, json_files
 from resnet_tl.data.sources.tools.shapes import Shape, bitmap, ellipse, polygon, rotated_rectangle
 
 UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 """What Label Studio puts before the name of an uploaded file."""
+LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "labels")
+"""The keys of labels of shapes that have an area."""
 
 
 def is_export(content: Any) -> bool:
@@ -33,19 +36,20 @@ def read(reading: Reading) -> None:
             continue
         for number, task in enumerate(content, 1):
             source = f"{reading.tree.root}/{file}: task {task.get('id', number) if isinstance(task, dict) else number}"
-            image = _image(task)
-            if image is None:
-                reading.findings.faults.append(f"{source} names no image")
-                continue
-            _read_task(reading, Document(image, f"{source} ({image})", None), task)
+            reading.parse(source, _read_task, source, task)
 
 
-def _read_task(reading: Reading, document: Document, task: dict[str, Any]) -> None:
-    for number, result in enumerate(_results(task), 1):
-        height, width = result.get("original_height"), result.get("original_width")
-        if isinstance(height, int) and isinstance(width, int):
-            document.size = (height, width)
-        reading.draw(document, f"region {number}", _shape, result)
+def _read_task(reading: Reading, source: str, task: Any) -> None:
+    image = _image(task)
+    if image is None:
+        raise ValueError("has no image")
+    document = Document(image, f"{source} ({image})", None)
+    results = list(_results(task))
+    labelled = {result.get("id") for result in results if _label_key(result["value"])} - {None}
+    for number, result in enumerate(results, 1):
+        document.size = annotated_size(result.get("original_height"), result.get("original_width")) or document.size
+        if _label_key(result["value"]) or result.get("id") not in labelled:  # a shape and its labels may be two results
+            reading.draw(document, f"region {number}", _shape, result)
     reading.documents.append(document)
 
 
@@ -56,16 +60,22 @@ def _results(task: Any) -> Iterator[dict[str, Any]]:
     if isinstance(task.get("annotations"), list):
         valid = [each for each in task["annotations"] if isinstance(each, dict) and not each.get("was_cancelled")]
         newest = max(valid, key=lambda each: str(each.get("updated_at", "")), default={})
-        yield from (result for result in newest.get("result") or [] if isinstance(result, dict) and "value" in result)
+        results = newest.get("result")
+        yield from (result for result in (results if isinstance(results, list) else []) if _is_region(result))
         return
     for value in task.values():
         for region in value if isinstance(value, list) else []:
             if isinstance(region, dict) and "original_width" in region:
-                yield {**region, "value": region, "type": _type(region)}
+                yield {**region, "value": region}
 
 
-def _type(value: dict[str, Any]) -> str:
-    return next((key for key in value if key.endswith("labels")), "")
+def _is_region(result: Any) -> bool:
+    return isinstance(result, dict) and isinstance(result.get("value"), dict) and "original_width" in result
+
+
+def _label_key(value: dict[str, Any]) -> str:
+    """The key of a region's labels: `rectanglelabels`, or `labels` of any shape; "" for none."""
+    return next((key for key in value if key.endswith("labels") and isinstance(value[key], list)), "")
 
 
 def _image(task: Any) -> str | None:
@@ -88,30 +98,36 @@ def _looks_like_image(key: str, value: str) -> bool:
     )
 
 
-def _shape(reading: Reading, result: dict[str, Any]) -> Made:
-    value, kind = result["value"], str(result.get("type") or _type(result["value"]))
-    if kind not in ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels"):
-        reading.skipped[kind or "unlabelled"] += 1
+def _shape(reading: Reading, document: Document, result: dict[str, Any]) -> Made:
+    value = result["value"]
+    key = _label_key(value)
+    if key not in LABELS or not value.keys() & {"points", "radiusX", "rle", "width"}:
+        reading.skipped[key or str(result.get("type", "unlabelled"))] += 1
         return None
     if result.get("image_rotation"):
         raise ValueError(f"has an image rotated by {result['image_rotation']} degrees in the tool; expected 0")
-    height, width = int(result["original_height"]), int(result["original_width"])
-    labels = value[kind]
-    if len(labels) != 1:
-        raise ValueError(f"has {len(labels)} labels; expected one")
-    return str(labels[0]), _drawn(value, kind, (height, width))
+    if len(value[key]) != 1:
+        raise ValueError(f"has {len(value[key])} labels; expected one")
+    if "rle" in value or "format" in value:
+        size = reading.canvas(document)
+        return None if size is None else (str(value[key][0]), _brush(value, size))
+    if document.size is None:
+        raise ValueError("has no original_width and original_height")
+    return str(value[key][0]), _drawn(value, document.size)
 
 
-def _drawn(value: dict[str, Any], kind: str, size: tuple[int, int]) -> Shape:
+def _brush(value: dict[str, Any], size: tuple[int, int]) -> Shape:
+    if value.get("format") != "rle":
+        raise ValueError(f"has brush strokes in the format {value.get('format')!r}; expected 'rle'")
+    return bitmap(brush_pixels(value["rle"], size), 0, 0, size)
+
+
+def _drawn(value: dict[str, Any], size: tuple[int, int]) -> Shape:
     height, width = size
-    if kind == "polygonlabels":
+    if "points" in value:
         return polygon(np.array(value["points"], np.float64) * (width / 100, height / 100))
-    if kind == "brushlabels":
-        if value.get("format") != "rle":
-            raise ValueError(f"has brush strokes in the format {value.get('format')!r}; expected 'rle'")
-        return bitmap(brush_pixels(value["rle"], size), 0, 0, size)
     x, y, degrees = value["x"] * width / 100, value["y"] * height / 100, float(value.get("rotation") or 0)
-    if kind == "ellipselabels":
+    if "radiusX" in value:
         return ellipse(x, y, value["radiusX"] * width / 100, value["radiusY"] * height / 100, degrees)
     right, bottom = x + value["width"] * width / 100, y + value["height"] * height / 100
     return rotated_rectangle(x, y, right, bottom, degrees, pivot=(x, y))

@@ -6,8 +6,12 @@ import base64
 import posixpath
 from typing import Any
 
+from resnet_tl.data.sources.annotations import annotated_size
 from resnet_tl.data.sources.tools.document import Document, Made, Reading, json_files
 from resnet_tl.data.sources.tools.shapes import Shape, between, bitmap, ellipse, png_bitmap, polygon
+
+POLYGONS = ("polygon", "oriented_rectangle", "rotation")
+"""Shapes that are given by all of their corners; the last one is X-AnyLabeling's, which saves the same files."""
 
 
 def is_export(content: Any) -> bool:
@@ -19,24 +23,22 @@ def read(reading: Reading) -> None:
     for file in json_files(reading.tree):
         content = reading.json(file)
         if is_export(content):
-            _read_document(reading, file, content)
+            reading.parse(f"{reading.tree.root}/{file}", _read_document, file, content)
 
 
 def _read_document(reading: Reading, file: str, content: dict[str, Any]) -> None:
     source = f"{reading.tree.root}/{file}"
-    height, width = content.get("imageHeight"), content.get("imageWidth")
-    size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
+    size = annotated_size(content.get("imageHeight"), content.get("imageWidth"))
     document = Document(_image(reading, file, str(content["imagePath"])), source, size)
     shapes = content["shapes"]
     if not isinstance(shapes, list):
-        reading.findings.faults.append(f"{source}: shapes must be a list")
-        return
-    groups: dict[tuple[str, Any], list[int]] = {}
+        raise ValueError("has shapes that are not a list")
+    groups: dict[tuple[str, str], list[int]] = {}
     for number, shape in enumerate(shapes, 1):
         before = len(document.drawn)
-        reading.draw(document, f"shape {number}", _shape, shape, size)
+        reading.draw(document, f"shape {number}", _shape, shape)
         if len(document.drawn) > before and shape.get("group_id") is not None:
-            groups.setdefault((document.drawn[-1].label, shape["group_id"]), []).append(before)
+            groups.setdefault((document.drawn[-1].label, str(shape["group_id"])), []).append(before)
     _join_groups(document, list(groups.values()))
     reading.documents.append(document)
 
@@ -50,9 +52,9 @@ def _image(reading: Reading, file: str, name: str) -> str:
     return name
 
 
-def _shape(reading: Reading, shape: dict[str, Any], size: tuple[int, int] | None) -> Made:
+def _shape(reading: Reading, document: Document, shape: dict[str, Any]) -> Made:
     label, kind, points = str(shape["label"]), shape.get("shape_type", "polygon"), shape["points"]
-    if kind == "polygon":
+    if kind in POLYGONS:
         return label, polygon(points)
     if kind == "rectangle":
         return label, between(points[0], points[1] if len(points) == 2 else points[2])
@@ -61,8 +63,9 @@ def _shape(reading: Reading, shape: dict[str, Any], size: tuple[int, int] | None
         radius = ((x - edge_x) ** 2 + (y - edge_y) ** 2) ** 0.5
         return label, ellipse(x, y, radius, radius)
     if kind == "mask":
+        size = reading.canvas(document)
         if size is None:
-            raise ValueError("has a mask, but the file has no imageHeight and imageWidth")
+            return None
         pixels = png_bitmap(base64.b64decode(shape["mask"]), size)
         return label, bitmap(pixels, round(points[0][0]), round(points[0][1]), size)
     reading.skipped[str(kind)] += 1

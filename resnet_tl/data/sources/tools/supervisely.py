@@ -7,6 +7,7 @@ import posixpath
 import zlib
 from typing import Any
 
+from resnet_tl.data.sources.annotations import annotated_size
 from resnet_tl.data.sources.folder import SPLITS
 from resnet_tl.data.sources.tools.document import Document, Made, Reading, json_files
 from resnet_tl.data.sources.tools.shapes import between, bitmap, png_bitmap, polygon
@@ -30,13 +31,15 @@ def read(reading: Reading) -> None:
             if content is not None:
                 reading.findings.faults.append(f"{source}: holds no size and objects, as Supervisely writes them")
             continue
-        size = (content["size"].get("height"), content["size"].get("width"))
-        known = all(isinstance(side, int) for side in size)
-        image = posixpath.join("..", "img", name.removesuffix(".json"))
-        document = Document(image, source, size if known else None, split=_split(content))
-        for number, item in enumerate(content["objects"], 1):
-            reading.draw(document, f"object {number}", _shape, item, document.size)
-        reading.documents.append(document)
+        reading.parse(source, _read_document, source, posixpath.join("..", "img", name.removesuffix(".json")), content)
+
+
+def _read_document(reading: Reading, source: str, image: str, content: dict[str, Any]) -> None:
+    size = annotated_size(content["size"].get("height"), content["size"].get("width"))
+    document = Document(image, source, size, split=_split(content))
+    for number, item in enumerate(content["objects"], 1):
+        reading.draw(document, f"object {number}", _shape, item)
+    reading.documents.append(document)
 
 
 def _split(content: dict[str, Any]) -> str | None:
@@ -44,21 +47,30 @@ def _split(content: dict[str, Any]) -> str | None:
     return next((SPLITS[tag.lower()] for tag in tags if tag.lower() in SPLITS), None)
 
 
-def _shape(reading: Reading, item: dict[str, Any], size: tuple[int, int] | None) -> Made:
+def _shape(reading: Reading, document: Document, item: dict[str, Any]) -> Made:
     label, kind = str(item["classTitle"]), item.get("geometryType") or ("bitmap" if item.get("bitmap") else "polygon")
     if kind == "rectangle":
         return label, between(*_pair(item["points"]["exterior"]), extra=1)  # the last pixel is included
-    if kind == "polygon":
-        return label, polygon(item["points"]["exterior"], item["points"].get("interior") or (), size)
-    if kind == "bitmap":
+    if kind == "polygon" and not item["points"].get("interior"):
+        return label, polygon(item["points"]["exterior"])
+    if kind in ("polygon", "bitmap", "alpha_mask"):
+        size = reading.canvas(document)
         if size is None:
-            raise ValueError("has a bitmap, but the file has no size")
+            return None
+        if kind == "polygon":
+            return label, polygon(item["points"]["exterior"], item["points"]["interior"], size)
         left, top = item["bitmap"]["origin"]
-        packed = zlib.decompressobj()
-        data = packed.decompress(base64.b64decode(item["bitmap"]["data"]), 5 * size[0] * size[1] + 4096)
-        return label, bitmap(png_bitmap(data, size), int(left), int(top), size)
+        return label, bitmap(png_bitmap(_unpacked(item["bitmap"]["data"], size), size), int(left), int(top), size)
     reading.skipped[str(kind)] += 1
     return None
+
+
+def _unpacked(data: str, size: tuple[int, int]) -> bytes:
+    """The PNG in a text: compressed again, and no larger than pixels of an image of `size` (h, w) need."""
+    try:
+        return zlib.decompressobj().decompress(base64.b64decode(data), 5 * size[0] * size[1] + 4096)
+    except zlib.error as error:
+        raise ValueError(f"has a bitmap that cannot be unpacked ({error})") from None
 
 
 def _pair(points: Any) -> tuple[Any, Any]:
