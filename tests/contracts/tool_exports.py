@@ -4,11 +4,16 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
 Shots = dict[str, dict[str, Any]]
+
+
+def whole(side: float) -> float:
+    return side if math.isnan(side) else math.floor(side + 0.5)
 
 
 def labelme(root: Path, shots: Shots) -> None:
@@ -44,6 +49,33 @@ def via(root: Path, shots: Shots) -> None:
         project = {"_via_settings": {}, "_via_img_metadata": entries, "_via_attributes": {"region": {}, "file": {}}}
         (root / split).mkdir(parents=True, exist_ok=True)
         (root / split / "via_project.json").write_text(json.dumps(project))
+
+
+def via3(root: Path, shots: Shots) -> None:
+    """One project of VIA 3 for each split; classes are options of a drop-down."""
+    options = {"c": "cat", "d": "dog", "w": "cow"}
+    for split, images in shots.items():
+        files: dict[str, Any] = {}
+        metadata: dict[str, Any] = {}
+        for number, (name, shot) in enumerate(images.items(), 1):
+            shot.write(root / split / f"{name}.jpg")
+            files[str(number)] = {"fid": number, "fname": f"{name}.jpg", "type": 2, "loc": 1, "src": ""}
+            for label, x1, y1, x2, y2 in shot.objects:
+                value = next(key for key, option in options.items() if option == label)
+                shape = {"xy": [2, x1, y1, x2 - x1, y2 - y1], "av": {"1": value, "2": ""}}
+                metadata[f"{number}_{len(metadata):08}"] = {"vid": str(number), "flg": 0, "z": [], **shape}
+        attributes = {
+            "1": {"aname": "class", "anchor_id": "FILE1_Z0_XY1", "type": 4, "desc": "", "options": options},
+            "2": {"aname": "note", "anchor_id": "FILE1_Z0_XY1", "type": 1, "desc": "", "options": {}},
+            "3": {"aname": "label", "anchor_id": "FILE1_Z0_XY0", "type": 1, "desc": "", "options": {}},
+        }
+        project = {
+            "project": {"pid": "x", "data_format_version": "3.1.1", "vid_list": list(files)},
+            "config": {}, "attribute": attributes, "file": files,
+            "view": {number: {"fid_list": [int(number)]} for number in files}, "metadata": metadata,
+        }  # fmt: skip
+        (root / split).mkdir(parents=True, exist_ok=True)
+        (root / split / "project.json").write_text(json.dumps(project))
 
 
 def label_studio(root: Path, shots: Shots) -> None:
@@ -98,7 +130,7 @@ def supervisely(root: Path, shots: Shots) -> None:
             width, height = shot.annotated_size
             objects = [
                 {"classTitle": label, "geometryType": "rectangle", "tags": [],
-                 "points": {"exterior": [[x1, y1], [x2 - 1, y2 - 1]], "interior": []}}
+                 "points": {"exterior": [[whole(x1), whole(y1)], [whole(x2 - 1), whole(y2 - 1)]], "interior": []}}
                 for label, x1, y1, x2, y2 in shot.objects
             ]  # fmt: skip
             content = {"description": "", "tags": [], "size": {"height": height, "width": width}, "objects": objects}

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet_tl.data.images.pillow import open_image
+from resnet_tl.data.sources.annotations import HUGE
 from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import Mask, bounds, to_pixels, to_run_lengths
 
@@ -34,7 +35,7 @@ def between(corner: Sequence[float], opposite: Sequence[float], extra: float = 0
         ValueError: a corner is not two finite numbers.
     """
     corners = np.array([corner, opposite], np.float64)
-    if corners.shape != (2, 2) or not np.isfinite(corners).all():
+    if corners.shape != (2, 2) or not (np.abs(corners) < HUGE).all():
         raise ValueError("has a corner that is not two finite numbers")
     return Shape([*corners.min(0), *(corners.max(0) + extra)])
 
@@ -115,7 +116,7 @@ def _of_pixels(pixels: npt.NDArray[np.bool_], left: int, top: int, size: tuple[i
 
 def _corners(points: Sequence[Sequence[float]] | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     corners = np.array(points, np.float64)
-    if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3 or not np.isfinite(corners).all():
+    if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3 or not (np.abs(corners) < HUGE).all():
         raise ValueError("has a polygon that is not three corners or more of two finite numbers each")
     return corners
 
