@@ -74,7 +74,9 @@ def read_classes(path: str, ignore: Sequence[int]) -> ClassList:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if posixpath.basename(path).lower() == "labelmap.txt":
         return replace(_class_list(path, _labelmap_rows(lines, path), ignore), palettes=True)
-    return _class_list(path, _csv_rows(text) if path.endswith(".csv") else [{"name": line} for line in lines], ignore)
+    return _class_list(
+        path, _csv_rows(text, path) if path.endswith(".csv") else [{"name": line} for line in lines], ignore
+    )
 
 
 def of_values(values: Iterable[int], names: Sequence[str] | None = None) -> ClassList:
@@ -83,10 +85,13 @@ def of_values(values: Iterable[int], names: Sequence[str] | None = None) -> Clas
     return ClassList(list(names or map(str, ids)), ids, palette(len(ids)))
 
 
-def _csv_rows(text: str) -> list[dict[str, str]]:
+def _csv_rows(text: str, path: str) -> list[dict[str, str]]:
     reader = csv.DictReader(text.splitlines(), restval="", skipinitialspace=True)
-    names = [HEADERS.get(name.strip().lower(), name.strip().lower()) for name in reader.fieldnames or []]
-    return [dict(zip(names, row.values(), strict=False)) for row in reader]
+    try:
+        names = [HEADERS.get(name.strip().lower(), name.strip().lower()) for name in reader.fieldnames or []]
+        return [dict(zip(names, row.values(), strict=False)) for row in reader]
+    except csv.Error as error:
+        raise DataError(f"{path}: the class file cannot be read ({error})") from None
 
 
 def _labelmap_rows(lines: Sequence[str], path: str) -> list[dict[str, str]]:
@@ -133,7 +138,7 @@ def _colour(row: dict[str, str]) -> int | None:
     if "b" in row:
         return int.from_bytes(bytes(int(row[part]) for part in "rgb"), "big")
     text = (row.get("colour") or "").strip().removeprefix("#")
-    if len(text) > 6:
+    if len(text) > 6 or text.startswith("-"):
         raise ValueError(f"#{text}")
     return int(text, 16) if text else None
 

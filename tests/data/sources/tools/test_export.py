@@ -294,3 +294,89 @@ def test_damaged_exports_end_in_one_sentence(root: Path, tool: str) -> None:
         file.write_bytes(data)
         with contextlib.suppress(DataError):
             read_tool_export(str(root), tool)
+
+
+def via3(root: Path, *shapes: list[Any], **more: Any) -> None:
+    attribute = {"aname": "class", "anchor_id": "FILE1_Z0_XY1", "type": 1, "options": {}}
+    metadata = {
+        f"1_{number}": {"vid": "1", "flg": 0, "z": [], "xy": shape, "av": {"1": "cat"}}
+        for number, shape in enumerate(shapes)
+    }
+    content = {
+        "project": {}, "attribute": {"1": attribute},
+        "file": {"1": {"fname": "", "src": "http://host/a.png", "type": 2}},
+        "view": {"1": {"fid_list": [1]}}, "metadata": metadata, **more,
+    }  # fmt: skip
+    (root / "project.json").write_text(json.dumps(content))
+
+
+def test_shapes_of_via_3(root: Path) -> None:
+    shapes = ([3, 20, 15, 10], [4, 20, 15, 10, 5], [7, 10, 5, 20, 5, 20, 15], [8, 10, 9, 15, 5, 20, 8, 14, 15])
+    via3(root, *shapes, [1, 5, 5], [6, 1, 1, 2, 2], [])
+    found = read_tool_export(str(root)).usable()
+    boxes = found.splits["train"].objects(0).boxes
+    assert boxes == pytest.approx(
+        np.array([[10, 5, 30, 25], [10, 10, 30, 20], [10, 5, 20, 15], [10, 5, 20, 15]]), abs=0.02
+    )
+    assert found.notes[0].endswith("shapes that are neither boxes nor regions, skipped: point 1, polyline 1")
+
+
+def test_videos_and_attributes_of_via_3(root: Path) -> None:
+    files = {"1": {"fname": "a.png", "type": 2}, "2": {"fname": "a.mp4", "type": 4}}
+    via3(root, [2, 1, 1, 5, 5], file=files, view={"1": {"fid_list": [1]}, "2": {"fid_list": [2]}})
+    notes = read_tool_export(str(root)).usable().notes
+    assert notes[0].endswith("skipped: video, audio or several images 1")
+    via3(root, [2, 1, 1, 5, 5], attribute={})
+    with pytest.raises(
+        DataError, match="region 1_0 has the attributes none; expected one that holds the class, called l"
+    ):
+        read_tool_export(str(root)).usable()
+
+
+def test_rectangles_of_labelme_by_four_corners(root: Path) -> None:
+    labelme(
+        root, [{"label": "cat", "points": [[15, 5], [20, 10], [15, 15], [10, 10]], "shape_type": "oriented_rectangle"}]
+    )
+    box, pixels = only(read_tool_export(str(root)))
+    assert box == [10, 5, 20, 15]
+    assert pixels.sum() == pytest.approx(50, abs=5)
+
+
+def test_labels_of_label_studio_apart_from_their_shapes(root: Path) -> None:
+    """As with `<Rectangle>` and `<Labels>` in its configuration: two results of one id."""
+    geometry = {"x": 25, "y": 50, "width": 25, "height": 10, "rotation": 0}
+    sizes = {"original_width": 40, "original_height": 30, "id": "r"}
+    result = [
+        {"type": "rectangle", "value": geometry, **sizes},
+        {"type": "labels", "value": {**geometry, "labels": ["cat"]}, **sizes},
+        {"type": "keypointlabels", "value": {"x": 1, "y": 1, "keypointlabels": ["eye"]}, **sizes, "id": "k"},
+    ]
+    task = {"id": 5, "data": {"image": "a.png"}, "annotations": [{"result": result}]}
+    (root / "export.json").write_text(json.dumps([task]))
+    found = read_tool_export(str(root)).usable()
+    assert found.splits["train"].objects(0).boxes.tolist() == [[10, 15, 20, 18]]
+    assert found.notes[0].endswith("skipped: keypointlabels 1")
+
+
+def test_masks_of_images_of_another_size_are_never_painted(root: Path) -> None:
+    """Sizes that a file gives may be any numbers; the image's own bound what memory has to hold."""
+    huge = 'name="a.png" width="30000" height="30000"'
+    mask = '<mask label="cat" rle="900000000" left="0" top="0" width="30000" height="30000"/>'
+    (root / "annotations.xml").write_text(f"<annotations><image {huge}>{mask}</image></annotations>")
+    with pytest.raises(
+        DataError, match=r"shape 1 has a mask, but its image is of another size than annotated"
+    ) as caught:
+        read_tool_export(str(root)).usable()
+    assert "is 40 x 30 pixels, but annotated as 30000 x 30000" in str(caught.value)
+    cvat(root, '<mask label="cat" rle="0,99" left="0" top="0" width="41" height="1"/>')
+    with pytest.raises(DataError, match=r"shape 1 has a mask of 41 x 1 pixels, larger than its image"):
+        read_tool_export(str(root)).usable()
+
+
+def test_an_export_that_cannot_be_read_is_named(root: Path) -> None:
+    (root / "annotations.xml").write_text("<annotations><image>")
+    with pytest.raises(DataError, match=r"has 1 fault:\n.*annotations\.xml: is not valid XML \(no element found"):
+        read_tool_export(str(root))
+    (root / "a.json").write_text("[" * 100_000)
+    with pytest.raises(DataError, match=r"has 2 faults:\n.*a\.json: is not valid JSON \("):
+        read_tool_export(str(root))
