@@ -47,6 +47,17 @@ Shots = dict[str, dict[str, Shot]]
 """Images by split and name."""
 
 
+def plain() -> Shots:
+    return {
+        "train": {
+            "a": Shot(objects=[("cat", 4, 5, 20, 25), ("dog", 10, 0, 40, 30)]),
+            "b": Shot((30, 40)),
+            "c": Shot(objects=[("dog", 0, 0, 8, 8)]),
+        },
+        "val": {"d": Shot(objects=[("dog", 1, 2, 3, 4)]), "e": Shot(objects=[("cat", 1, 2, 3, 4)])},
+    }
+
+
 def coco(root: Path, shots: Shots, as_id: Callable[[int], int | str] = int) -> None:
     number = 100
     for split, shots_of_split in shots.items():

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import object_writers as objects
 import pytest
 import test_mask_forms as masks
-import test_object_sources as objects
 import tool_exports
 from PIL import Image
 

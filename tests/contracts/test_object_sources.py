@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from object_writers import SOURCES, Shot, Shots
+from object_writers import SOURCES, Shot, Shots, plain
 from PIL import Image, ImageOps
 
 from resnet_tl.data.listings.boxes import BoxListing, BoxSet
@@ -19,17 +19,6 @@ from resnet_tl.structures.records import Code
 
 CLASSES = ["cat", "dog"]
 NAN = float("nan")
-
-
-def plain() -> Shots:
-    return {
-        "train": {
-            "a": Shot(objects=[("cat", 4, 5, 20, 25), ("dog", 10, 0, 40, 30)]),
-            "b": Shot((30, 40)),
-            "c": Shot(objects=[("dog", 0, 0, 8, 8)]),
-        },
-        "val": {"d": Shot(objects=[("dog", 1, 2, 3, 4)]), "e": Shot(objects=[("cat", 1, 2, 3, 4)])},
-    }
 
 
 SAYS_SIZES = [kind for kind in SOURCES if not kind.startswith(("yolo", "via"))]

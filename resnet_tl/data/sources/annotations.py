@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from resnet_tl.data.images.limits import PIXELS
 from resnet_tl.data.listings.boxes import BoxListing, BoxSet
 from resnet_tl.data.listings.objects import PackedMasks, PackedObjects
 from resnet_tl.data.listings.rows import Rows, offsets_of
@@ -27,8 +28,6 @@ HUGE = 1e9
 """Larger than any coordinate or area in pixels."""
 FAR = 2.0
 """Larger numbers cannot be fractions of an image, but pixels."""
-MOST_PIXELS = 2**30
-"""Of an annotated image: what decoders read."""
 
 
 def annotated_size(height: Any, width: Any) -> tuple[int, int] | None:
@@ -43,8 +42,8 @@ def annotated_size(height: Any, width: Any) -> tuple[int, int] | None:
         size = (int(float(height)), int(float(width)))
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"has the size {str(width)[:40]} x {str(height)[:40]}; expected whole numbers") from None
-    if size[0] * size[1] > MOST_PIXELS:
-        raise ValueError(f"has the size {size[1]:.10g} x {size[0]:.10g}; expected at most {MOST_PIXELS} pixels")
+    if size[0] * size[1] > PIXELS.largest:
+        raise ValueError(f"has the size {size[1]:.10g} x {size[0]:.10g}; expected at most {PIXELS.largest} pixels")
     return size if min(size) > 0 else None
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from resnet_tl.data.images.pillow import open_image
+from resnet_tl.data.images.pillow import ERRORS, open_image
 from resnet_tl.data.sources.annotations import HUGE
 from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import Mask, bounds, to_pixels, to_run_lengths
@@ -99,11 +99,12 @@ def png_bitmap(data: bytes, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """
     try:
         with open_image(data, "mask", ["PNG"]) as image:
-            if image.width > size[1] + 1 or image.height > size[0] + 1:
-                raise ValueError(f"has a mask of {image.width} x {image.height} pixels, larger than its image")
-            opaque = np.asarray(image.convert("RGBA"))
-    except (OSError, SyntaxError, DataError) as error:
+            fits = image.width <= size[1] + 1 and image.height <= size[0] + 1
+            opaque = np.asarray(image.convert("RGBA")) if fits else None
+    except (*ERRORS, DataError) as error:
         raise ValueError(f"has a mask that is not a readable PNG ({error})") from None
+    if opaque is None:
+        raise ValueError("has a mask that is larger than its image")
     return (opaque[..., 3] > 0) & (opaque[..., :3].max(2) > 0)
 
 
