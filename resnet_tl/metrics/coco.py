@@ -23,10 +23,12 @@ Annotation = dict[str, Any]
 
 class CocoScores(NamedTuple):
     """numbers: by the names in `NAMES`, 0...1, or -1 if there are no objects of that kind. precision: `[10, 101, K]` by
-    IoU threshold (0.5, 0.55, ... 0.95), recall (0, 0.01, ... 1) and class; -1 for classes without objects."""
+    IoU threshold (0.5, 0.55, ... 0.95), recall (0, 0.01, ... 1) and class; -1 for classes without objects. by_size:
+    `[3, K]`, the AP of small, medium and large objects; -1 for classes without any."""
 
     numbers: dict[str, float]
     precision: npt.NDArray[np.float64]
+    by_size: npt.NDArray[np.float64]
 
 
 def evaluate(
@@ -49,7 +51,8 @@ def evaluate(
     evaluation.rle_iou_max_workers = 1  # the threads of version 1.8.0 can deadlock
     evaluation.run()
     numbers = dict(zip(NAMES, map(float, evaluation.stats), strict=True))
-    return CocoScores(numbers, evaluation.eval["precision"][:, :, :, 0, -1])
+    precision = evaluation.eval["precision"][..., -1]
+    return CocoScores(numbers, precision[..., 0], precision[..., 1:].mean((0, 1)).T)
 
 
 def encode(mask: Mask, height: int, width: int) -> bytes:

@@ -44,7 +44,7 @@ class DetectionMetrics(nn.Module):
 
         indices: `[N]`, the images' positions in the listing; -1 marks a filler. sizes: `[N, 2]`, their (h, w).
         """
-        self.metric.update(detections, targets, indices, sizes)
+        self.metric.update(Objects.of(detections, targets, indices, sizes))
 
     def compute(self) -> dict[str, float]:
         """Returns COCO's twelve numbers of boxes and, if masks were predicted, those of masks as `mask_map` and so on:
@@ -68,6 +68,10 @@ class DetectionMetrics(nn.Module):
             columns |= _by_class("mask_", scores.masks)
         return {"per_class": rows(self.classes, **columns)}
 
+    def scores(self) -> Scores:
+        """Returns all scores, by class too."""
+        return self.metric.compute()
+
     def objects(self) -> Objects:
         """Returns the objects and detections of all ranks."""
         return self.metric.compute().rows
@@ -77,7 +81,7 @@ class DetectionMetrics(nn.Module):
 
 
 class Objects(NamedTuple):
-    """All rows of a pass, in the order of the images, on the CPU; see `DetectionStore`."""
+    """Detections and objects as rows, see `DetectionStore`; those of a whole pass are in the order of the images."""
 
     images: Tensor
     predictions: Tensor
@@ -85,6 +89,27 @@ class Objects(NamedTuple):
     prediction_masks: Tensor
     target_masks: Tensor
     has_masks: bool
+
+    @classmethod
+    def of(cls, detections: Detections, targets: Boxes, indices: Tensor, sizes: Tensor) -> Objects:
+        """The rows of a batch, without those of fillers; see `DetectionMetrics.update`."""
+        real = indices >= 0
+        n, d = ((detections.labels >= 0) & real[:, None]).nonzero(as_tuple=True)
+        targets = targets.where(real[targets.image])
+        prediction_masks, target_masks = [b""] * len(n), [b""] * len(targets)
+        if detections.masks is not None:
+            prediction_masks = _prediction_masks(detections.masks[n, d], detections.boxes[n, d], sizes[n])
+            target_masks = _target_masks(targets, sizes)
+        predicted = detections.labels[n, d, None], detections.scores[n, d, None], detections.boxes[n, d]
+        expected = targets.labels[:, None], targets.crowd[:, None], targets.area[:, None], targets.boxes
+        return cls(
+            _rows(indices[real, None], sizes[real]),
+            _rows(indices[n, None], *predicted, _lengths(prediction_masks)),
+            _rows(indices[targets.image, None], *expected, _lengths(target_masks)),
+            _bytes(prediction_masks).to(indices.device),
+            _bytes(target_masks).to(indices.device),
+            detections.masks is not None,
+        )
 
     def scores(self, classes: int) -> Scores:
         listed = [
@@ -137,31 +162,10 @@ class DetectionStore(Metric):
             self.add_state(name, [], dist_reduce_fx="cat")
         self.add_state("has_masks", torch.tensor(False), dist_reduce_fx="max")
 
-    def update(self, detections: Detections, targets: Boxes, indices: Tensor, sizes: Tensor) -> None:
-        real = indices >= 0
-        n, d = ((detections.labels >= 0) & real[:, None]).nonzero(as_tuple=True)
-        targets = targets.where(real[targets.image])
-        prediction_masks, target_masks = [b""] * len(n), [b""] * len(targets)
-        if detections.masks is not None:
-            self.has_masks = torch.ones_like(self.has_masks)
-            prediction_masks = _prediction_masks(detections.masks[n, d], detections.boxes[n, d], sizes[n])
-            target_masks = _target_masks(targets, sizes)
-        predicted = detections.labels[n, d, None], detections.scores[n, d, None], detections.boxes[n, d]
-        expected = targets.labels[:, None], targets.crowd[:, None], targets.area[:, None], targets.boxes
-        self.images.append(_rows(indices[real, None], sizes[real]))
-        self.predictions.append(_rows(indices[n, None], *predicted, _lengths(prediction_masks)))
-        self.targets.append(_rows(indices[targets.image, None], *expected, _lengths(target_masks)))
-        self.prediction_masks.append(_bytes(prediction_masks).to(indices.device))
-        self.target_masks.append(_bytes(target_masks).to(indices.device))
-
-    def add(self, rows: Objects) -> None:
-        """Adds the rows of another pass."""
-        self.images.append(rows.images.double())
-        self.predictions.append(rows.predictions)
-        self.targets.append(rows.targets)
-        self.prediction_masks.append(rows.prediction_masks)
-        self.target_masks.append(rows.target_masks)
-        self.has_masks = torch.tensor(rows.has_masks)
+    def update(self, rows: Objects) -> None:
+        for name in ("images", "predictions", "targets", "prediction_masks", "target_masks"):
+            getattr(self, name).append(getattr(rows, name))
+        self.has_masks = self.has_masks | rows.has_masks
 
     def compute(self) -> Scores:
         predictions = _by_image(joined(self.predictions).cpu(), joined(self.prediction_masks).cpu())

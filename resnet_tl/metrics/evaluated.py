@@ -39,7 +39,7 @@ def metric_options(evaluation: Evaluation) -> dict[str, Any]:
 def objects_of(evaluation: BoxEvaluation) -> Objects:
     """Returns the rows of a detector's evaluation, whose images count from 0."""
     e = evaluation
-    images = torch.cat([torch.arange(len(e))[:, None], torch.from_numpy(e.sizes)], 1)
+    images = torch.cat([torch.arange(len(e))[:, None], torch.from_numpy(e.sizes)], 1).double()
     predictions = _rows(e.image, e.labels, e.scores, e.boxes, e.mask_bytes)
     targets = _rows(e.target_image, e.target_labels, e.target_crowd, e.target_area, e.target_boxes, e.target_mask_bytes)
     masks = torch.from_numpy(e.masks), torch.from_numpy(e.target_masks)
@@ -62,7 +62,7 @@ def _of_pixels(evaluation: PixelEvaluation) -> SegmentationMetrics:
 
 def _of_boxes(evaluation: BoxEvaluation) -> DetectionMetrics:
     metrics = DetectionMetrics(evaluation.classes)
-    metrics.metric.add(objects_of(evaluation))
+    metrics.metric.update(objects_of(evaluation))
     return metrics
 
 

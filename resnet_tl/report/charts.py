@@ -131,6 +131,47 @@ def right_and_wrong(scores: Floats, right: NDArray[np.bool_], title: str, unit: 
     return _sized(bars)
 
 
+def precision_recall(precision: Floats, classes: Sequence[str]) -> AnyChart:
+    """Precision over recall, from `[101, K]`: of each class, or of many classes their mean; -1 marks absent ones."""
+    occurring = [k for k in range(len(classes)) if precision[0, k] >= 0]
+    curves = {classes[k]: precision[:, k] for k in occurring}
+    if len(curves) > len(SERIES):
+        curves = {f"mean of {len(curves)} classes": precision[:, occurring].mean(1)}
+    values: Values = [
+        {"recall": place / 100, "precision": value, "class": name}
+        for name, column in curves.items()
+        for place, value in enumerate(column.round(4).tolist())
+    ]
+    scale = alt.Scale(domain=[0, 1])
+    lines = (
+        _chart(values)
+        .mark_line(interpolate="step-before")
+        .encode(
+            x=alt.X("recall:Q", scale=scale),
+            y=alt.Y("precision:Q", scale=scale),
+            color=_colours("class", list(curves)),
+            tooltip=[alt.Tooltip("class:N"), _percent("recall"), _percent("precision")],
+        )
+    )
+    return _sized(lines)
+
+
+def error_costs(rows: Values) -> AnyChart:
+    """What each kind of error costs, in points of mAP at IoU 0.5."""
+    order = [row["error"] for row in rows]
+    values = [{"error": row["error"], "points": 100 * row["mAP at IoU 0.5"], "number": row["number"]} for row in rows]
+    bars = (
+        _chart(values)
+        .mark_bar(color=RED, opacity=0.75)
+        .encode(
+            y=alt.Y("error:N", title=None, sort=order),
+            x=alt.X("points:Q", title="points of mAP at IoU 0.5", axis=alt.Axis(tickCount=8)),
+            tooltip=[alt.Tooltip("error:N"), _number("points"), _number("number")],
+        )
+    )
+    return _sized(bars, 26 * len(rows))
+
+
 def classes_by_split(classes: dict[str, dict[str, int]], counted: str) -> AnyChart:
     """How much there is of each class in each split."""
     splits = list(dict.fromkeys(split for counts in classes.values() for split in counts))

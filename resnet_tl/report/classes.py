@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from resnet_tl.metrics.calibration import calibration_error, confidence_bins, overconfidence
 from resnet_tl.report import charts
 from resnet_tl.report.assets import Assets
+from resnet_tl.report.confusion import confusion
 from resnet_tl.report.records import RunRecord
 from resnet_tl.report.section import Gallery, Picture, Section, drawn
 from resnet_tl.report.words import share
@@ -21,8 +21,6 @@ IN_A_GALLERY = 12
 IN_A_CELL = 12
 IN_ALL_CELLS = 180
 """Pictures at most."""
-LARGEST_MATRIX = 30
-"""Classes at most, whose confusions are shown as a matrix; of more, the worst pairs."""
 
 
 def sections(run: RunRecord, evaluation: ClassEvaluation, assets: Assets) -> list[Section]:
@@ -44,43 +42,18 @@ def wrong(evaluation: ClassEvaluation) -> NDArray[np.bool_]:
     return differs.any(1) if evaluation.multi_label else differs
 
 
-Cell = tuple[int, int]
-"""(true class, predicted class)."""
-
-
 def _confusion(evaluation: ClassEvaluation, assets: Assets) -> Section:
-    """The matrix, or the worst pairs of many classes; each cell has its images, the least probable first."""
-    names, guesses = evaluation.classes, predicted(evaluation)
-    cells: dict[Cell, list[int]] = {}
-    for index in np.argsort(-evaluation.losses, kind="stable").tolist():
-        cells.setdefault((int(evaluation.targets[index]), int(guesses[index])), []).append(index)
-    order = sorted(cells, key=lambda cell: (cell[0] == cell[1], -len(cells[cell])))
-    large = len(names) > LARGEST_MATRIX
-    if large:
-        order = [cell for cell in order if cell[0] != cell[1]][:LARGEST_MATRIX]
-    shown = _shared_out(order, cells)
-    pictures = _pictures(evaluation, chain.from_iterable(shown.values()), assets)
-    content: dict[str, Any] = {
-        "names": names,
-        "counts": {cell: len(indices) for cell, indices in cells.items()},
-        "totals": np.bincount(evaluation.targets, minlength=len(names)).tolist(),
-        "pairs": order if large else None,
-        "galleries": {cell: [pictures[index] for index in shown[cell] if index in pictures] for cell in order},
-    }
-    lead = "Rows are true classes, columns predictions. A cell shows its images."
-    return Section("confusion", "Confusions", "confusion.html", content, PAIRS if large else lead)
-
-
-PAIRS = "The pairs of classes that were confused most often."
-
-
-def _shared_out(order: list[Cell], cells: dict[Cell, list[int]]) -> dict[Cell, list[int]]:
-    """The first images of each cell, as many of all as a page holds; earlier cells come first."""
-    shown: dict[Cell, list[int]] = {cell: [] for cell in order}
-    ranked = [(rank, cell) for rank in range(IN_A_CELL) for cell in order if rank < len(cells[cell])]
-    for rank, cell in ranked[:IN_ALL_CELLS]:
-        shown[cell].append(cells[cell][rank])
-    return shown
+    """Each cell has its images, the least probable first."""
+    return confusion(
+        evaluation.classes,
+        evaluation.targets.astype(np.int64),
+        predicted(evaluation),
+        np.argsort(-evaluation.losses, kind="stable"),
+        lambda indices: _pictures(evaluation, indices, assets),
+        "Rows are true classes, columns predictions. A cell shows its images.",
+        in_a_cell=IN_A_CELL,
+        in_all=IN_ALL_CELLS,
+    )
 
 
 def _classes(run: RunRecord) -> Section:

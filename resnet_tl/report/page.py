@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_tl.files import atomic_write
+from resnet_tl.metrics.box_interval import mean_precision_interval
 from resnet_tl.metrics.detection import DetectionMetrics
-from resnet_tl.report import classes, training
+from resnet_tl.report import boxes, classes, training
 from resnet_tl.report.assets import Assets, vega_script
 from resnet_tl.report.records import RunRecord
 from resnet_tl.report.section import Section
-from resnet_tl.report.words import metric_name, share
-from resnet_tl.structures.evaluation import ClassEvaluation
+from resnet_tl.report.words import NAMES, metric_name, share
+from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -55,14 +56,20 @@ def write_page(template: str, content: dict[str, Any], assets: Assets, path: Pat
 def _about_predictions(run: RunRecord, assets: Assets) -> list[Section]:
     if isinstance(run.evaluation, ClassEvaluation):
         return classes.sections(run, run.evaluation, assets)
-    return []
+    assert isinstance(run.evaluation, BoxEvaluation)
+    return boxes.sections(run, run.evaluation, assets)
 
 
 def _head(run: RunRecord) -> dict[str, Any]:
     """The headline metric with its interval, and the others."""
     model, scores, headline = run.recipe["model"]["init_args"], run.scores, run.metrics.headline
-    interval = None if isinstance(run.metrics, DetectionMetrics) else run.metrics.interval()
-    tiles = [(metric_name(name), f"{value:.3f}") for name, value in scores.items() if name != headline and value >= 0]
+    if isinstance(run.evaluation, BoxEvaluation):
+        interval = mean_precision_interval(run.evaluation)
+    else:
+        assert not isinstance(run.metrics, DetectionMetrics)
+        interval = run.metrics.interval()
+    named = {metric_name(name): value for name, value in scores.items() if name in NAMES and name != headline}
+    tiles = [(name, f"{value:.3f}") for name, value in named.items() if value >= 0]
     best = run.summary["best"]
     return {
         "task": run.evaluation.task.capitalize(),
@@ -72,7 +79,7 @@ def _head(run: RunRecord) -> dict[str, Any]:
         "images": len(run.evaluation),
         "headline": metric_name(headline),
         "value": share(scores[headline]),
-        "interval": interval and f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} %",
+        "interval": f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} %",
         "tiles": [*tiles, ("loss", f"{best['val/loss']:.3f}")],
         "date": _date(run),
     }

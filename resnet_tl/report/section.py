@@ -53,6 +53,7 @@ def class_table(rows: list[Row]) -> Section:
 
 
 SHARES = (
-    "precision", "recall", "f1", "ap", "threshold", "map", "map50", "mask_map", "mask_map50", "iou", "boundary_f1",
+    "precision", "recall", "f1", "ap", "threshold", "map", "map50", "mask_map", "mask_map50", "map small", "map medium",
+    "map large", "mAP at IoU 0.5", "iou", "boundary_f1",
 )  # fmt: skip
 """Columns of tables by class that are shares, 0...1."""

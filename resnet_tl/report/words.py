@@ -30,8 +30,8 @@ def metric_name(name: str) -> str:
 
 
 def capitalised(text: str) -> str:
-    """Its first letter alone, unlike `str.capitalize`."""
-    return text[:1].upper() + text[1:]
+    """Its first letter alone, unlike `str.capitalize`, and not that of mAP."""
+    return text if text[1:2].isupper() else text[:1].upper() + text[1:]
 
 
 def share(value: float) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from resnet_tl.report.assets import Assets
-from resnet_tl.report.classes import IN_A_CELL, IN_ALL_CELLS, _confusion, _images, _shared_out, wrong
+from resnet_tl.report.classes import IN_A_CELL, _confusion, _images, wrong
 from resnet_tl.structures.evaluation import ClassEvaluation
 
 
@@ -55,13 +55,6 @@ def test_many_classes_have_their_worst_pairs(tmp_path: Path) -> None:
     assert counts == sorted(counts, reverse=True)
     assert counts[0] == max(count for (true, guess), count in content["counts"].items() if true != guess)
     assert all(true != guess for true, guess in content["pairs"])
-
-
-def test_a_page_holds_so_many_pictures_and_no_more() -> None:
-    cells = {(0, k): list(range(100)) for k in range(40)}
-    shown = _shared_out(list(cells), cells)
-    assert sum(map(len, shown.values())) == IN_ALL_CELLS
-    assert max(map(len, shown.values())) - min(map(len, shown.values())) <= 1
 
 
 def test_galleries_are_in_order(tmp_path: Path) -> None:

@@ -1,0 +1,201 @@
+"""The sections about a detector: precision and recall, classes, errors, confusions, images."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_tl.data.checks.stats import SIZES
+from resnet_tl.data.images.decode import decode
+from resnet_tl.errors import DataError
+from resnet_tl.metrics.box_confusion import Pairs, best_score, pairs
+from resnet_tl.metrics.box_errors import KINDS, Errors, find_errors
+from resnet_tl.metrics.box_matches import match
+from resnet_tl.metrics.calibration import calibration_error, confidence_bins
+from resnet_tl.metrics.detection import DetectionMetrics
+from resnet_tl.prediction.drawing import to_rgb
+from resnet_tl.report import charts
+from resnet_tl.report.assets import Assets
+from resnet_tl.report.confusion import confusion
+from resnet_tl.report.drawn_boxes import HIT, MISSED, WRONG, Drawn, crop, whole
+from resnet_tl.report.records import RunRecord
+from resnet_tl.report.section import Gallery, Picture, Section, class_table, drawn
+from resnet_tl.structures.evaluation import BoxEvaluation
+
+WORST = 8
+"""Images that are shown whole."""
+CROPS, IN_A_CELL = 120, 8
+"""Pictures of single objects at most: of all cells, of one."""
+
+Pixels = NDArray[np.uint8]
+
+
+def sections(run: RunRecord, evaluation: BoxEvaluation, assets: Assets) -> list[Section]:
+    errors, matches = find_errors(evaluation), match(evaluation, [0.5])
+    score = best_score(evaluation, matches)
+    found = pairs(evaluation, matches, score)
+    images = _Images(evaluation, assets.channels)
+    return [
+        _precision(run, evaluation, assets),
+        _classes(run),
+        _errors(errors, assets),
+        _confusion(evaluation, found, score, images, assets),
+        _scores(evaluation, matches.hits[0], ~matches.ignored[0], score, assets),
+        _worst(evaluation, found, errors, score, images, assets),
+    ]
+
+
+class _Images:
+    """Decodes images once, as `[H, W, 3]`; None for those that cannot be read."""
+
+    def __init__(self, evaluation: BoxEvaluation, channels: int) -> None:
+        self.evaluation, self.channels = evaluation, channels
+        self._decoded: dict[int, Pixels | None] = {}
+
+    def __call__(self, index: int) -> Pixels | None:
+        if index not in self._decoded:
+            try:
+                self._decoded[index] = to_rgb(decode(self.evaluation.path(index), self.channels))
+            except DataError:
+                self._decoded[index] = None
+        return self._decoded[index]
+
+
+def _precision(run: RunRecord, evaluation: BoxEvaluation, assets: Assets) -> Section:
+    assert isinstance(run.metrics, DetectionMetrics)
+    scores = run.metrics.scores()
+    curves = [
+        drawn(f"{kind} at IoU {level}", assets.chart(charts.precision_recall(precision[row], evaluation.classes)))
+        for kind, precision in (("Boxes", scores.boxes.precision), ("Masks", scores.masks and scores.masks.precision))
+        if precision is not None
+        for row, level in ((0, "0.50"), (5, "0.75"))
+    ]
+    lead = "Of the detections above a score, precision is the share that is right; recall, the share of objects found."
+    return Section("precision", "Precision and recall", "charts.html", {"charts": curves}, lead)
+
+
+def _classes(run: RunRecord) -> Section:
+    """The table by class, with the AP by size of objects."""
+    assert isinstance(run.metrics, DetectionMetrics)
+    by_size = run.metrics.scores().boxes.by_size
+    rows = [
+        {**row, **{f"map {size}": None if ap < 0 else float(ap) for size, ap in zip(SIZES, by_size[:, k], strict=True)}}
+        for k, row in enumerate(run.tables["per_class"])
+    ]
+    return class_table(rows)
+
+
+def _errors(errors: Errors, assets: Assets) -> Section:
+    counts = {kind: int((errors.kinds == number).sum()) for number, kind in enumerate(KINDS)}
+    counts["missed"] = int(errors.missed.sum())
+    rows = [
+        {"error": kind, "number": counts[kind], "mAP at IoU 0.5": errors.costs[kind], "what it is": MEANINGS[kind]}
+        for kind in counts
+    ]
+    chart = assets.chart(charts.error_costs(rows))
+    lead = "How much mAP at IoU 0.5 would rise without the errors of one kind (TIDE, arXiv:2008.08115)."
+    return Section("errors", "Errors", "errors.html", {"charts": [drawn("", chart)], "rows": rows}, lead)
+
+
+MEANINGS = {
+    "class": "well placed (IoU 0.5 or more), of another class",
+    "location": "of the right class, badly placed (IoU 0.1 to 0.5)",
+    "both": "badly placed, and of another class",
+    "duplicate": "of an object that a better detection has found",
+    "background": "nothing is there (IoU below 0.1)",
+    "missed": "objects that nothing hits or nearly hits",
+}
+
+
+def _confusion(evaluation: BoxEvaluation, found: Pairs, score: float, images: _Images, assets: Assets) -> Section:
+    """Objects and detections, with a row and a column for nothing; a cell shows the objects in it, best first."""
+
+    def pictures(chosen: list[int]) -> dict[int, Picture]:
+        return {pair: each for pair in chosen if (each := _object(evaluation, found, pair, images, assets))}
+
+    true, predicted = found.classes(evaluation)
+    return confusion(
+        [*evaluation.classes, "nothing"],
+        true,
+        predicted,
+        np.argsort(-np.append(evaluation.scores, -1.0)[found.detections], kind="stable"),
+        pictures,
+        f"Detections of score {score:.2f} or more, where F1 is best. Rows are true classes, columns predictions; the "
+        "last column holds missed objects, the last row false alarms. A cell shows its objects.",
+        in_a_cell=IN_A_CELL,
+        in_all=CROPS,
+    )
+
+
+def _object(evaluation: BoxEvaluation, found: Pairs, pair: int, images: _Images, assets: Assets) -> Picture | None:
+    """The surroundings of a detection, an object, or both."""
+    index, lines = int(found.images(evaluation)[pair]), []
+    detection, target = int(found.detections[pair]), int(found.objects[pair])
+    pixels = images(index)
+    if pixels is None:
+        return None
+    boxes = []
+    right = detection >= 0 and target >= 0 and evaluation.labels[detection] == evaluation.target_labels[target]
+    if detection >= 0:
+        boxes.append(Drawn(evaluation.boxes[detection], HIT if right else WRONG, ""))
+        lines.append(f"{evaluation.classes[evaluation.labels[detection]]} {evaluation.scores[detection]:.2f}")
+    if target >= 0 and not right:
+        boxes.append(Drawn(evaluation.target_boxes[target], MISSED, "", dashed=True))
+        lines.append(f"is {evaluation.classes[evaluation.target_labels[target]]}")
+    return Picture(assets.picture(crop(pixels, boxes)), str(evaluation.keys[index]), lines, not right)
+
+
+def _scores(
+    evaluation: BoxEvaluation, hits: NDArray[np.bool_], counted: NDArray[np.bool_], score: float, assets: Assets
+) -> Section:
+    scores, right = evaluation.scores[counted], hits[counted]
+    bins = confidence_bins(scores.astype(np.float32), right)
+    histogram = charts.right_and_wrong(scores, right, "score", "detections")
+    content = {
+        "charts": [
+            drawn("Calibration", assets.chart(charts.calibration(bins)), CALIBRATION),
+            drawn("Right and wrong by score", assets.chart(histogram)),
+        ]
+    }
+    lead = f"Calibration error {calibration_error(bins):.3f}. F1 is best for detections of score {score:.2f} or more."
+    return Section("confidence", "Scores", "charts.html", content, lead)
+
+
+CALIBRATION = "Bars: the share of detections that is right at each score. Dots: the mean score in a bar."
+
+
+def _worst(
+    evaluation: BoxEvaluation, found: Pairs, errors: Errors, score: float, images: _Images, assets: Assets
+) -> Section:
+    """The images with the most missed objects and false alarms."""
+    true, predicted = found.classes(evaluation)
+    wrong, of_image = true != predicted, found.images(evaluation)
+    mistakes = np.bincount(of_image[wrong], minlength=len(evaluation))
+    order = np.argsort(-mistakes, kind="stable")[:WORST]
+    pictures = []
+    for index in order[mistakes[order] > 0].tolist():
+        pixels = images(index)
+        if pixels is not None:
+            inside = np.flatnonzero(of_image == index)
+            boxes = [_box(evaluation, found, errors, pair) for pair in inside.tolist()]
+            missed = int((wrong[inside] & (found.objects[inside] >= 0)).sum())
+            alarms = int((wrong[inside] & (found.detections[inside] >= 0)).sum())
+            line = f"{missed} missed or of another class, {alarms} wrong detections"
+            picture = assets.picture(whole(pixels, sorted(boxes, key=lambda each: each.colour == HIT)))
+            pictures.append(Picture(picture, str(evaluation.keys[index]), [line], wrong=True))
+    lead = "Green: right. Red: wrong, with the kind of error. Orange, dashed: missed."
+    content = {"galleries": [Gallery("Most misses and false alarms", lead, pictures)], "wide": True}
+    clean = f"{int((mistakes == 0).sum())} of {len(evaluation)} images are without an error at score {score:.2f}."
+    return Section("images", "Images", "galleries.html", content, clean)
+
+
+def _box(evaluation: BoxEvaluation, found: Pairs, errors: Errors, pair: int) -> Drawn:
+    detection, target = int(found.detections[pair]), int(found.objects[pair])
+    if detection < 0:
+        name = evaluation.classes[evaluation.target_labels[target]]
+        return Drawn(evaluation.target_boxes[target], MISSED, name, dashed=True)
+    name = evaluation.classes[evaluation.labels[detection]]
+    kind = int(errors.kinds[detection])
+    if kind < 0:
+        return Drawn(evaluation.boxes[detection], HIT, f"{name} {evaluation.scores[detection]:.2f}")
+    return Drawn(evaluation.boxes[detection], WRONG, f"{name} {evaluation.scores[detection]:.2f} ({KINDS[kind]})")

@@ -1,0 +1,73 @@
+"""The report of a detector."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+import resnet_tl
+from resnet_tl.metrics.box_confusion import pairs
+from resnet_tl.metrics.box_errors import find_errors
+from resnet_tl.metrics.box_matches import match
+from resnet_tl.report.assets import Assets
+from resnet_tl.report.boxes import CROPS, IN_A_CELL, WORST, _confusion, _errors, _Images, _worst
+from resnet_tl.report.page import write_report
+from resnet_tl.report.records import read_run
+from resnet_tl.structures.evaluation import BoxEvaluation
+from tests.cli.test_detection import RECIPE, SAMPLES
+from tests.metrics.box_sets import SIDE, box_set
+from tests.report.conftest import Page
+
+
+@pytest.fixture(scope="module")
+def evaluation(tmp_path_factory: pytest.TempPathFactory) -> BoxEvaluation:
+    root, given = tmp_path_factory.mktemp("boxes"), box_set(images=30)
+    for key in given.keys:
+        cv2.imwrite(str(root / key), np.full((SIDE, SIDE, 3), 128, np.uint8))
+    return replace(given, root=str(root))
+
+
+def test_a_cell_counts_its_pairs_and_shows_some(evaluation: BoxEvaluation) -> None:
+    found, assets = pairs(evaluation, match(evaluation, [0.5]), 0.3), Assets()
+    content = _confusion(evaluation, found, 0.3, _Images(evaluation, 3), assets).content
+    assert content["names"] == [*evaluation.classes, "nothing"]
+    assert sum(content["counts"].values()) == len(found.objects)
+    assert len(assets.pictures) <= CROPS
+    for cell, pictures in content["galleries"].items():
+        assert len(pictures) <= min(IN_A_CELL, content["counts"][cell])
+        assert all(picture.wrong == (cell[0] != cell[1]) for picture in pictures)
+
+
+def test_the_worst_images_have_the_most_mistakes(evaluation: BoxEvaluation) -> None:
+    found = pairs(evaluation, match(evaluation, [0.5]), 0.3)
+    true, predicted = found.classes(evaluation)
+    mistakes = np.bincount(found.images(evaluation)[true != predicted], minlength=30)
+    section = _worst(evaluation, found, find_errors(evaluation), 0.3, _Images(evaluation, 3), Assets())
+    (gallery,) = section.content["galleries"]
+    shown = [int(Path(picture.title).stem) for picture in gallery.pictures]
+    assert mistakes[shown].tolist() == sorted(mistakes, reverse=True)[:WORST]
+    assert section.lead.startswith(f"{(mistakes == 0).sum()} of 30 images are without an error")
+
+
+def test_every_kind_of_error_has_its_row(evaluation: BoxEvaluation) -> None:
+    errors = find_errors(evaluation)
+    rows = {row["error"]: row for row in _errors(errors, Assets()).content["rows"]}
+    assert sum(row["number"] for kind, row in rows.items() if kind != "missed") == (errors.kinds >= 0).sum()
+    assert rows["missed"]["number"] == errors.missed.sum()
+    assert {kind: row["mAP at IoU 0.5"] for kind, row in rows.items()} == errors.costs
+
+
+def test_the_page_of_a_run(tmp_path: Path) -> None:
+    values = {"data.root": SAMPLES, "trainer.max_epochs": 1}
+    run = resnet_tl.fit(yaml.safe_load(RECIPE), run=tmp_path / "run", **values)
+    write_report(read_run(run.path), tmp_path / "report.html")
+    page = Page(tmp_path / "report.html")
+    for text in ("Boxes at IoU 0.50", "Masks at IoU 0.75", "map small", "duplicate", "nothing", "points of mAP"):
+        assert text in page.text
+    assert set(page.attributes("data-picture")) == set(page.pictures)
+    assert f"{100 * run.best['val/map']:.1f}\u00a0%" in page.text
