@@ -6,7 +6,7 @@ import math
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from resnet_tl.tracking.checkpoints import best
+from resnet_tl.tracking.checkpoints import Best
 from resnet_tl.tracking.finite import FiniteLoss
 from resnet_tl.tracking.last import Last
 from resnet_tl.tracking.loggers.box_images import BoxImages
@@ -28,7 +28,7 @@ def callbacks(run: RunFolder, monitor: str, checkpoint_every: int | None = None)
         monitor: the metric whose highest value makes an epoch the best: `val/acc`, `val/map`, `val/miou`.
         checkpoint_every: optimizer steps between checkpoints, in addition to those after epochs.
     """
-    pace, last, saved = Pace(), Last(run.checkpoints, checkpoint_every), best(run.checkpoints, monitor)
+    pace, last, saved = Pace(), Last(run.checkpoints, checkpoint_every), Best(run.checkpoints, monitor)
     return [
         pace,
         LogEveryEpoch(),

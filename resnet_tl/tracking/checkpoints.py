@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
 
 from resnet_tl.tensor_file import load_safely, save_atomically, to_plain
 
@@ -26,6 +28,17 @@ class SafeCheckpointIO(CheckpointIO):
         Path(path).unlink(missing_ok=True)
 
 
-def best(folder: Path, monitor: str) -> ModelCheckpoint:
-    """Saves `best.ckpt`: the epoch with the highest `monitor` (the first of equals)."""
-    return ModelCheckpoint(folder, "best", monitor=monitor, mode="max", enable_version_counter=False)
+class Best(ModelCheckpoint):
+    """Saves `best.ckpt`: the epoch with the highest `monitor` (the first of equals), never one where it is NaN."""
+
+    def __init__(self, folder: Path, monitor: str) -> None:
+        super().__init__(folder, "best", monitor=monitor, mode="max", enable_version_counter=False)
+
+    @property
+    def state_key(self) -> str:
+        """That of a ModelCheckpoint, by which checkpoints hold this one's state."""
+        return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
+    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+        """Whether to save; Lightning would save a first epoch whatever its score."""
+        return (current is None or not bool(current.isnan())) and super().check_monitor_top_k(trainer, current)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from pathlib import Path
 from zipfile import BadZipFile
@@ -31,7 +32,7 @@ class BestPredictions(Callback):
         if trainer.sanity_checking or evaluation is None or not trainer.is_global_zero:
             return
         score, best = trainer.callback_metrics.get(str(self.best.monitor)), self.best.best_model_score
-        if score is not None and (best is None or score > best):
+        if score is not None and score > (-math.inf if best is None else best):
             save_evaluation(evaluation, self.run.best_predictions)
 
 

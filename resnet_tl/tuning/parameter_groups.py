@@ -37,6 +37,11 @@ class StageParameterGroups:
         factors: Callable[[], Factors],
         undecayed: Collection[str] = (),
     ) -> None:
+        if isinstance(optimizer, torch.optim.LBFGS):
+            raise RecipeError(
+                "LBFGS takes all parameters in one group, but each stage has a learning rate of its own; choose "
+                "another optimizer in configure_optimizers"
+            )
         self.optimizer, self.owner, self.factors, self.undecayed = optimizer, owner, factors, undecayed
         self._unsplit: list[Group] | None = None
         """The user's groups, during a step."""

@@ -14,11 +14,13 @@ from torch.utils.data import DataLoader
 
 from resnet_tl.checkpoint import KEY
 from resnet_tl.data.base import ImageData
-from resnet_tl.data.classification import ImageFolder
+from resnet_tl.data.classification import ImageFolder, ImageTable
 from resnet_tl.data.detection import CocoDetection
 from resnet_tl.data.segmentation import MaskFolder
 from resnet_tl.errors import RecipeError
 from resnet_tl.models.heads.classification import LinearHead
+from resnet_tl.models.heads.fcos import FCOS
+from resnet_tl.models.heads.two_stage import FasterRCNN
 from resnet_tl.models.network import Backbone
 from resnet_tl.models.pyramid import FPN
 from resnet_tl.recipe.shipped import shipped_root
@@ -148,22 +150,29 @@ def test_a_checkpoint_holds_what_the_task_is_built_from(tmp_path: Path) -> None:
     assert init_args["head"]["class_path"].endswith(".LinearHead")
 
 
-@pytest.mark.parametrize("kind", ["classification", "segmentation", "detection"])
-def test_an_evaluation_with_outputs_that_are_not_finite_scores_nothing(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["classification", "several labels", "segmentation", "detection", "two stages"])
+def test_an_evaluation_with_outputs_that_are_not_finite_scores_nothing(kind: str, tmp_path: Path) -> None:
     """Otherwise NaN counts as the first class, and such an epoch has a score."""
-    root, backbone = str(shipped_root() / "data" / "samples" / kind), Backbone("resnet_tiny")
+    folder = {"several labels": "classification", "two stages": "detection"}.get(kind, kind)
+    root, backbone = str(shipped_root() / "data" / "samples" / folder), Backbone("resnet_tiny")
     data: ImageData[Any]
     task: Task
     if kind == "classification":
         data = ImageFolder(root, image_size=16, batch_size=50, num_workers=0)
         task = Classification(data.classes, backbone=backbone)
+    elif kind == "several labels":
+        lines = [f"{path},cat|dog" for path in sorted(Path(root).glob("train/cat/*.png"))[:10]]
+        (tmp_path / "labels.csv").write_text("\n".join(["path,label", *lines]))
+        data = ImageTable(str(tmp_path / "labels.csv"), image_size=16, num_workers=0)
+        task = Classification(data.classes, backbone=backbone, head=functools.partial(LinearHead, multi_label=True))
     elif kind == "segmentation":
         data = MaskFolder(root, image_size=32, short=32, batch_size=4, num_workers=0)
         task = Segmentation(data.classes, backbone=backbone)
     else:
         data = CocoDetection(root, image_size=32, batch_size=4, num_workers=0)
         neck = functools.partial(FPN, channels=8, outputs=("p3", "p4", "p5"))
-        task = Detection(data.classes, backbone=backbone, neck=neck)
+        head = FCOS if kind == "detection" else functools.partial(FasterRCNN, samples=8)
+        task = Detection(data.classes, backbone=backbone, neck=neck, head=head)
     with torch.no_grad():
         for parameter in task.network.head.parameters():
             parameter.fill_(math.nan)

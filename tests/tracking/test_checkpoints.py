@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 import resource
 from pathlib import Path
@@ -7,8 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from resnet_tl.errors import RunError
+from resnet_tl.tracking.checkpoints import Best
 
 
 def checkpoints(run: Path) -> dict[str, dict[str, Any]]:
@@ -20,6 +23,19 @@ def test_best_is_the_first_of_the_highest_and_last_the_last(train: Any, tiny: An
     train(tiny([0.5, 0.9, 0.9, 0.7]), epochs=4)
     written = checkpoints(tmp_path / "run")
     assert {name: content["epoch"] for name, content in written.items()} == {"best.ckpt": 1, "last.ckpt": 3}
+
+
+def test_an_epoch_without_a_score_is_never_the_best(train: Any, tiny: Any, tmp_path: Path) -> None:
+    """Nor the first one, which Lightning would save."""
+    train(tiny([math.nan, math.nan, math.nan]), name="never")
+    assert list(checkpoints(tmp_path / "never")) == ["last.ckpt"]
+    train(tiny([math.nan, 0.1, math.nan]))
+    assert checkpoints(tmp_path / "run")["best.ckpt"]["epoch"] == 1
+
+
+def test_checkpoints_know_best_by_the_name_that_it_always_had(tmp_path: Path) -> None:
+    plain = ModelCheckpoint(tmp_path, "best", monitor="val/acc", mode="max", enable_version_counter=False)
+    assert Best(tmp_path, "val/acc").state_key == plain.state_key
 
 
 def test_a_resumed_run_ends_as_the_unbroken_one(train: Any, tiny: Any, tmp_path: Path) -> None:

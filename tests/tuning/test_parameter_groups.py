@@ -103,3 +103,9 @@ def test_a_parameter_in_no_optimizer_is_an_error() -> None:
         check_all_optimized([torch.optim.SGD(module[1:].parameters(), 0.1)], parameters, owner)
     with pytest.raises(RecipeError, match="in no stage"):
         StageParameterGroups(torch.optim.SGD(nn.Linear(1, 1).parameters(), 0.1), owner, lambda: FACTORS)
+
+
+def test_an_optimizer_of_a_single_group_is_refused() -> None:
+    module = net()
+    with pytest.raises(RecipeError, match=r"^LBFGS takes all parameters in one group"):
+        StageParameterGroups(torch.optim.LBFGS(module.parameters()), owners(stages(module)), lambda: FACTORS)
