@@ -39,15 +39,16 @@ def load(
     bundle = read(path)
     network = build_network(bundle, trust_code)
     options: dict[str, Any] = {"device": device} | ({} if batch_size is None else {"batch_size": batch_size})
+    transforms = bundle.eval_transforms
     if isinstance(network.head, SegmentationHead):
         fields, init_args = {"inference": Field(Inference, Inference())}, bundle.recipe["model"]["init_args"]
         inference = instantiate_unchecked(fields, init_args, str(bundle.path))["inference"]
-        return MaskPredictor(network, bundle.classes, inference, colours=bundle.colours, **options)
+        options |= {"colours": bundle.colours, "eval_transforms": transforms}
+        return MaskPredictor(network, bundle.classes, inference, **options)
     if isinstance(network.head, DetectionHead):
         return BoxPredictor(network, bundle.classes, bundle.codes, **options)
     data = bundle.recipe.get("data") or {"init_args": {}}
     reduced = data["init_args"].get("reduced_decoding", False)
-    transforms = bundle.eval_transforms
     return ClassPredictor(network, bundle.classes, eval_transforms=transforms, reduced_decoding=reduced, **options)
 
 

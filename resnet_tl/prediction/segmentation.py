@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from resnet_tl.data.images.class_masks import ClassMask
 from resnet_tl.data.images.decode import ImageArray
+from resnet_tl.data.images.listed_transforms import ListedTransforms, partial_view
 from resnet_tl.data.sources.class_list import palette
 from resnet_tl.models.inference import Inference, segment
 from resnet_tl.models.network import Network
@@ -36,6 +38,10 @@ class MaskPrediction(Prediction):
 class MaskPredictor(Predictor[MaskPrediction]):
     """A network that segments images. They are resized as in validation, and their logits back to their own size.
 
+    Args:
+        eval_transforms: the transforms of validation, as a recipe lists them, in place of resizing. With one that crops
+            or pads, none is used, because masks are of the whole image.
+
     Attributes: those of `Predictor`, `inference`, and `colours` (`[K, 3]` RGB: the training masks', or Pascal VOC's).
     """
 
@@ -48,10 +54,19 @@ class MaskPredictor(Predictor[MaskPrediction]):
         inference: Inference | None = None,
         *,
         colours: Sequence[Sequence[int]] | None = None,
+        eval_transforms: list[dict[str, Any]] | None = None,
         device: str = "cpu",
         batch_size: int = 1,
     ) -> None:
         loader = Loader(WholeImage(network.preprocessing), len(network.mean), keep_images=True)
+        if eval_transforms is not None and (name := partial_view(eval_transforms)):
+            warnings.warn(
+                f"masks are of whole images, so the eval_transforms of validation, with {name}, are not used",
+                stacklevel=3,
+            )
+        elif eval_transforms is not None:  # in one thread, because albumentations keeps state in its transforms
+            transforms = ListedTransforms(eval_transforms)
+            loader = Loader(transforms, len(network.mean), keep_images=True, threads=1)
         super().__init__(network, classes, loader, device=device, batch_size=batch_size)
         self.inference = inference or Inference()
         self.colours = palette(len(classes)) if colours is None else np.array(colours, np.uint8)

@@ -84,3 +84,34 @@ def test_colours_are_given_or_pascal_vocs(network: Build) -> None:
     assert MaskPredictor(made, CLASSES).colours[:3].tolist() == [[0, 0, 0], [128, 0, 0], [0, 128, 0]]
     colours: Any = [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
     assert MaskPredictor(made, CLASSES, colours=colours).colours.tolist() == colours
+
+
+def test_the_listed_transforms_of_validation_are_used(network: Build) -> None:
+    image, made = noise(48, 40), network("segmentation")
+    steps = [
+        {"class_path": "Resize", "init_args": {"height": 64, "width": 32}},
+        {"class_path": "InvertImg", "init_args": {"p": 1.0}},
+    ]
+    (found,) = MaskPredictor(made, CLASSES, eval_transforms=steps).predict(image)
+    seen = 255 - cv2.resize(image, (32, 64))
+    (expected,) = MaskPredictor(network("segmentation", size=0), CLASSES).predict(seen)
+    resized = cv2.resize(expected.mask, (40, 48), interpolation=cv2.INTER_NEAREST)
+    assert found.mask.shape == (48, 40)
+    assert (found.mask == resized).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"class_path": "CenterCrop", "init_args": {"height": 32, "width": 32}},
+        {"class_path": "OneOf", "init_args": {"transforms": [{"class_path": "ToGray"}, {"class_path": "PadIfNeeded"}]}},
+    ],
+)
+def test_transforms_that_show_a_part_of_the_image_are_not(network: Build, step: dict) -> None:
+    image = noise(48, 40)
+    with pytest.warns(
+        UserWarning, match=r"^masks are of whole images, .* with (CenterCrop|PadIfNeeded), are not used$"
+    ):
+        predictor = MaskPredictor(network("segmentation"), CLASSES, eval_transforms=[step])
+    (found,), (plain,) = predictor.predict(image), MaskPredictor(network("segmentation"), CLASSES).predict(image)
+    assert (found.mask == plain.mask).all()

@@ -23,6 +23,9 @@ from resnet_tl.errors import RecipeError, did_you_mean
 if TYPE_CHECKING:
     import albumentations as A
 
+RESIZES = {"Resize", "SmallestMaxSize", "LongestMaxSize"}
+"""Transforms of geometry after which an image still shows all of itself and nothing else."""
+
 REFUSED = {"Normalize", "ToTensorV2", "ToTensor3D", "ToFloat", "FromFloat"}
 """Transforms that do the network's work: images stay bytes until it normalises them."""
 
@@ -102,6 +105,18 @@ def build_transform(step: Any) -> A.BasicTransform | A.BaseCompose:
         return kind(**arguments)
     except (TypeError, ValueError) as error:
         raise RecipeError(f"{name}: {_one_line(error)}") from error
+
+
+def partial_view(steps: Sequence[dict[str, Any]]) -> str | None:
+    """Returns the first listed transform that may crop, pad, turn or distort images; None if they stay whole."""
+    for step in steps:
+        kind, inner = _find(step["class_path"]), (step.get("init_args") or {}).get("transforms")
+        if inner is not None:
+            if name := partial_view(inner):
+                return name
+        elif not (issubclass(kind, library().ImageOnlyTransform) or kind.__name__ in RESIZES):
+            return kind.__name__
+    return None
 
 
 def _find(name: str) -> type[A.BasicTransform | A.BaseCompose]:
