@@ -119,7 +119,7 @@ def _count(split: str, scanned: Sequence[Scanned], coding: Coding, findings: Fin
     ignored pixels are noted where they are many, and where a mask shows nothing but them and the background."""
     total = np.zeros(256, np.int64)
     empty: list[str] = []
-    for _, path, scan in scanned:
+    for (_, mask), path, scan in scanned:
         try:
             values = scan.stored(coding)
         except UnknownColour as error:
@@ -130,11 +130,14 @@ def _count(split: str, scanned: Sequence[Scanned], coding: Coding, findings: Fin
         if counts[NO_CLASS]:
             findings.faults.append(f"{path}: {unknown_values(values, coding)}")
         if counts[IGNORE] and not counts[1:NO_CLASS].any():
-            empty.append(path)
+            empty.append(mask)
         total += counts
-    findings.note(f"masks of {split} that show nothing but background and ignored pixels", empty)
+    nothing = "nothing but background and ignored pixels"
+    findings.note(f"masks of {split} that show {nothing}", empty, "mask without objects", f"shows {nothing}")
     if (share := total[IGNORE] / max(1, total.sum())) >= NOTABLE:
-        findings.notes.append(f"{findings.name}: {share:.0%} of the pixels of {split} are ignored")
+        values = np.flatnonzero(coding.codes == IGNORE)
+        which = f" (value {', '.join(map(str, values))})" if len(values) < 4 else ""
+        findings.notes.append(f"{findings.name}: {share:.0%} of the pixels of {split} are ignored{which}")
     return total
 
 

@@ -91,9 +91,10 @@ def test_many_ignored_pixels_and_masks_of_nothing_else_are_noted(root: Path, sav
     save_mask(root / "3.png", [0, 1, IGNORE])
     found = read(root, {"train": PAIRS[:2], "val": PAIRS[2:]}, CLASSES.coding([IGNORE]))
     assert found.notes == [
-        f"{root}: masks of val that show nothing but background and ignored pixels (1): {root}/2.png",
-        f"{root}: 33% of the pixels of val are ignored",
+        f"{root}: masks of val that show nothing but background and ignored pixels (1): 2.png",
+        f"{root}: 33% of the pixels of val are ignored (value 255)",
     ]
+    assert found.remarks[0].path == f"{root}/2.png"
 
 
 @pytest.mark.parametrize("scanned", [2, 5000])
