@@ -22,6 +22,7 @@ from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset, Item, On
 from resnet_tl.data.images.resize import Interpolation
 from resnet_tl.data.listings import splits
 from resnet_tl.data.listings.exclude import exclude_images
+from resnet_tl.data.listings.groups import Column
 from resnet_tl.data.listings.listing import ImageSet, ListingT
 from resnet_tl.data.loading.collate import collate
 from resnet_tl.data.loading.fixed_images import FixedImages
@@ -53,7 +54,8 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         folds: number of folds to split the training (and, if any, validation) images into, in place of `val_fraction`.
         fold: the fold to validate on, counted from 0.
         group: keeps what belongs together (a patient, a video, a burst) in one split: `parent` for images of one
-            folder, or a regular expression over the path below the root, whose part in parentheses names the group.
+            folder, the heading of a table's column, or a regular expression over the path below the root, whose part
+            in parentheses names the group.
         exclude: a CSV with a column `key`: paths below the root of images to skip, as `data check --write` writes it.
         on_error: what to do with an image that cannot be decoded: end the run, or skip it and list it in `skipped()`
             (in training the next image replaces it).
@@ -90,12 +92,13 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         self.batch_size, self.num_workers, self.multiprocessing = batch_size, num_workers, multiprocessing
         self.train_transforms, self.eval_transforms, self.on_error = train_transforms, eval_transforms, on_error
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
-        self.root, self.cache_dir, self.group = images.root, cache_dir, group
+        self.root, self.cache_dir = images.root, cache_dir
         included = (images if exclude is None else exclude_images(images, exclude)).usable()
         self.absent = self._absent_classes(included)
         """Indices of the classes that no split shows: those of a checkpoint that is evaluated on another set."""
+        rule = Column(group, images.groups) if group is not None and images.groups else group
         self.listings = splits.split_listings(
-            included.splits, fraction=val_fraction, folds=folds, fold=fold, seed=self.seed, group=group
+            included.splits, fraction=val_fraction, folds=folds, fold=fold, seed=self.seed, group=rule
         )
         """The images to train on, validate on and test on: those of `train`, `val` and `test` that exist."""
         self.notes, self.remarks = [*included.notes, *self._split_notes(included.splits)], included.remarks

@@ -151,9 +151,10 @@ class ImageTable(ClassificationData):
         split_column: str = "split",
         multi_label: bool | None = None,
         classes: list[str] | None = None,
+        group: str | None = None,
         cache_dir: str | None = None,
         **options: Any,
     ) -> None:
-        columns, cache = Columns(path_column, label_column, split_column), cache_folder(cache_dir)
+        columns, cache = Columns(path_column, label_column, split_column, group or ""), cache_folder(cache_dir)
         images = read_table(csv, root, columns, multi_label=multi_label, classes=classes, cache=cache)
-        super().__init__(images, cache_dir=cache_dir, **options)
+        super().__init__(images, group=group, cache_dir=cache_dir, **options)

@@ -234,10 +234,13 @@ class BoxTable(DetectionData):
         classes: list[str] | None = None,
         keep_empty_classes: bool = False,
         channels: ImageChannels = 3,
+        group: str | None = None,
         **options: Any,
     ) -> None:
-        found = read_box_table(csv, root, classes, channels, columns=columns, keep_empty=keep_empty_classes)
-        super().__init__(found, channels=channels, **options)
+        found = read_box_table(
+            csv, root, classes, channels, columns=columns, keep_empty=keep_empty_classes, group=group
+        )
+        super().__init__(found, channels=channels, group=group, **options)
 
 
 class ToolDetection(DetectionData):

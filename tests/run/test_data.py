@@ -180,12 +180,17 @@ def test_groups_in_two_splits_of_the_set_itself(tmp_path: Path) -> None:
         return f"{'val' if shot == 4 and burst < 12 else 'train'}/{'ab'[burst % 2]}"
 
     root, group = str(bursts(tmp_path, folder)), ("data.group", r"/(\d+)_")
-    shared = [each for each in check_data([], [group], root)[1] if each.kind == "group in two splits"]
-    assert len(shared) == 12
-    assert shared[0].path == f"{root}/val/a/0_4.jpg"
-    assert shared[0].text == "is of group '0', as train/a/0_3.jpg of train"
+    faults = [each for each in check_data([], [group], root)[1] if each.kind == "fault"]
+    assert faults[0] == Finding(
+        "fault", "", f"{root}/val/a/0_4.jpg", "is of group '0' in val, as train/a/0_3.jpg in train", "val/a/0_4.jpg"
+    )
+    assert len(faults) == 12
     with pytest.raises(DataError, match=r"12 groups are both in train and in val, as .*; data\.folds splits"):
         open_data([], [group], root)
+    file = tmp_path / "bad.csv"
+    file.write_text("\n".join(["key", *(each.exclude for each in faults[1:])]))
+    with pytest.raises(DataError, match=r"1 group is both in train and in val"):
+        open_data([], [group, ("data.exclude", str(file))], root)
 
 
 def test_images_without_labels_in_one_split_alone(tmp_path: Path) -> None:

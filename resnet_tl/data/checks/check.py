@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from resnet_tl.data.checks.classes import class_findings, similar_names, unlabelled_images
 from resnet_tl.data.checks.duplicates import duplicates, near_duplicates
-from resnet_tl.data.checks.groups import group_findings
 from resnet_tl.data.checks.images import damaged_images, look_at, unreadable_images, unusual_images
 from resnet_tl.data.checks.masks import mask_findings
 from resnet_tl.data.checks.objects import object_findings
@@ -31,7 +30,6 @@ def check(data: ImageData, progress: Callable[[int, int], None] = lambda done, t
     labels = {} if masked or boxed else dict(_labels(data))
     findings = [*unreadable_images(unreadable), *damaged_images(looks), *data.remarks]
     findings += [*duplicates(looks, labels), *near_duplicates(looks, labels)]
-    findings += group_findings(data.listings, data.group)
     if not masked:
         counts = {split: listing.class_counts(len(data.classes)) for split, listing in data.listings.items()}
         findings += class_findings(counts, data.classes, "objects" if boxed else "images")

@@ -25,19 +25,17 @@ def kept_faults() -> Iterator[dict[str, str]]:
         _kept.reset(token)
 
 
-def faults_are_kept() -> bool:
-    return _kept.get() is not None
-
-
-def refuse_or_keep(sentence: str, each: Sequence[str] = ()) -> None:
+def refuse_or_keep(sentence: str, each: Mapping[str, str] | None = None) -> None:
     """Raises DataError(sentence), unless faults are kept; then it is one of them, or `each` of several in its place.
 
-    The caller goes on without what is at fault.
+    each: with the keys of their images, as in `kept_faults`.
+
+    The caller continues without what is at fault.
     """
     kept = _kept.get()
     if kept is None:
         raise DataError(sentence)
-    kept.update(dict.fromkeys(each or [sentence], ""))
+    kept.update(each or {sentence: ""})
 
 
 def raise_or_keep(root: str, faults: Mapping[str, str]) -> None:

@@ -5,35 +5,45 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from resnet_tl.data.listings.faults import faults_are_kept
+from resnet_tl.data.listings.faults import refuse_or_keep
 from resnet_tl.data.listings.listing import Listing
 from resnet_tl.data.listings.rows import Rows
-from resnet_tl.errors import DataError, RecipeError
+from resnet_tl.errors import RecipeError
 
 PARENT = "parent"
 
 
-def group_names(listing: Listing, rule: str) -> list[str]:
-    """Returns the name of each sample's group.
+class Column(NamedTuple):
+    """A column of a table: its heading, and what it says about each key."""
 
-    Args:
-        rule: `parent`: the folder that the image lies in; else a regular expression over the key (the path below the
-            root), whose groups in parentheses name the group, or the whole match where it has none.
+    heading: str
+    by_key: Mapping[str, str]
+
+
+Rule: TypeAlias = str | Column
+"""What names the groups: `parent`, the folder that an image lies in; a column; or a regular expression over the key, by
+its part in parentheses, or the whole match where it has none."""
+
+
+def group_names(listing: Listing, rule: Rule) -> list[str]:
+    """Returns the name of each sample's group.
 
     Raises:
         RecipeError: not a regular expression, or one that some key does not match.
     """
     keys = listing.keys()
+    if isinstance(rule, Column):
+        return [rule.by_key[key] for key in keys]
     return [posixpath.dirname(key) for key in keys] if rule == PARENT else _matches(keys, rule)
 
 
-def assign_groups(listing: Listing, rule: str, shares: Sequence[float], seed: int) -> np.ndarray:
+def assign_groups(listing: Listing, rule: Rule, shares: Sequence[float], seed: int) -> np.ndarray:
     """Returns the part `[N]` of each sample, of `len(shares)` parts; no group is in two. `rule`: see `group_names`.
 
     Greedy, as scikit-learn's StratifiedGroupKFold: the groups whose classes are the most uneven come first, each to the
@@ -54,37 +64,26 @@ def assign_groups(listing: Listing, rule: str, shares: Sequence[float], seed: in
     return parts[groups]
 
 
-class SharedGroup(NamedTuple):
-    """A group with images in two splits, and an image of each, by its key."""
-
-    name: str
-    split: str
-    key: str
-    other: str
-    other_key: str
-
-
-def shared_groups(splits: Mapping[str, Listing], rule: str) -> Iterator[SharedGroup]:
-    """Yields the groups that are in two of a set's own splits, by name. `rule`: see `group_names`."""
-    names = {
-        split: dict(zip(group_names(listing, rule), listing.keys(), strict=True)) for split, listing in splits.items()
-    }
-    for one, other in combinations(names, 2):
-        for name in sorted(names[one].keys() & names[other].keys()):
-            yield SharedGroup(name, one, names[one][name], other, names[other][name])
-
-
-def check_apart(splits: Mapping[str, Listing], rule: str) -> None:
-    """Raises DataError where a group is in two of a set's own splits, unless faults are kept."""
-    shared = list(shared_groups(splits, rule))
-    if shared and not faults_are_kept():
-        first = shared[0]
-        of_both = sum(each.split == first.split and each.other == first.other for each in shared)
-        groups = f"{of_both} groups are" if of_both > 1 else "1 group is"
-        raise DataError(
-            f"data.group is {rule!r}, but {groups} both in {first.split} and in {first.other}, as {first.key} and "
-            f"{first.other_key}; data.folds splits the set again, by groups"
-        )
+def check_apart(splits: Mapping[str, Listing], rule: Rule) -> None:
+    """Raises DataError where a group is in two splits; kept faults name its images in the second of them."""
+    names = {split: group_names(listing, rule) for split, listing in splits.items()}
+    for one, other in combinations([split for split in ("train", "val", "test") if split in splits], 2):
+        known = dict(zip(names[one], splits[one].keys(), strict=True))
+        shared = {key: name for key, name in zip(splits[other].keys(), names[other], strict=True) if name in known}
+        if shared:
+            examples = {name: key for key, name in shared.items()}
+            name, count = min(examples), len(examples)
+            column = rule.heading if isinstance(rule, Column) else rule
+            groups = f"{count} groups are" if count > 1 else "1 group is"
+            cure = "exclude skips some of them" if other == "test" else "folds splits the set again, by groups"
+            refuse_or_keep(
+                f"data.group is {column!r}, but {groups} both in {one} and in {other}, as {known[name]} and "
+                f"{examples[name]}; data.{cure}",
+                {
+                    f"{splits[other].root}/{key}: is of group {name!r} in {other}, as {known[name]} in {one}": key
+                    for key, name in shared.items()
+                },
+            )
 
 
 def _matches(keys: Sequence[str], rule: str) -> list[str]:

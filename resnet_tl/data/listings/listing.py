@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -28,6 +28,7 @@ class ImageSet(Generic[ListingT]):
     faults: sentences about what training cannot use, each with the key of its image ("" where it is about no image);
         the splits do not hold it.
     remarks: what the notes count, one by one.
+    groups: the group of each key, where `data.group` is a column of a table; else empty.
     """
 
     root: str
@@ -36,6 +37,7 @@ class ImageSet(Generic[ListingT]):
     notes: list[str] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
     remarks: list[Finding] = field(default_factory=list)
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     def usable(self: SetT) -> SetT:
         """Raises DataError with all faults, if there are any; see also `kept_faults`."""

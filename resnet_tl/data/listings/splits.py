@@ -10,7 +10,7 @@ from typing import cast
 
 import numpy as np
 
-from resnet_tl.data.listings.groups import assign_groups, check_apart
+from resnet_tl.data.listings.groups import Rule, assign_groups, check_apart
 from resnet_tl.data.listings.listing import Listing, ListingT
 from resnet_tl.data.listings.rows import Rows
 from resnet_tl.errors import DataError, RecipeError
@@ -26,7 +26,7 @@ def split_listings(
     folds: int | None,
     fold: int,
     seed: int,
-    group: str | None = None,
+    group: Rule | None = None,
 ) -> dict[str, ListingT]:
     """Returns the listings to train, validate and test on, from the splits of a source (some of train, val, test).
 
@@ -34,10 +34,24 @@ def split_listings(
     where there is no val. A split that is empty or absent is not made up. With `group` (see `group_names`) no group is
     on both sides.
     """
-    if "train" not in source_splits or ("val" in source_splits and folds is None):
-        if group is not None:
-            check_apart(source_splits, group)
-        return dict(source_splits)
+    splits = dict(source_splits)
+    if "train" in source_splits and ("val" not in source_splits or folds is not None):
+        splits |= _split(source_splits, fraction, folds, fold, seed, group)
+    splits = {name: listing for name, listing in splits.items() if len(listing)}
+    if group is not None:
+        check_apart(splits, group)
+    return splits
+
+
+def _split(
+    source_splits: Mapping[str, ListingT],
+    fraction: float,
+    folds: int | None,
+    fold: int,
+    seed: int,
+    group: Rule | None,
+) -> dict[str, ListingT]:
+    """Returns `train` and `val`, either of which may be empty."""
     pool: Listing = source_splits["train"]
     if "val" in source_splits:
         pool = pool.join(source_splits["val"])
@@ -57,11 +71,10 @@ def split_listings(
         )
     # A listing's join and select return listings of its own class.
     train, val = (cast(ListingT, pool.select(np.flatnonzero(chosen))) for chosen in (~in_val, in_val))
-    splits = {**source_splits, "train": train, "val": val}
-    return {name: listing for name, listing in splits.items() if len(listing)}
+    return {"train": train, "val": val}
 
 
-def holdout(listing: Listing, fraction: float, seed: int, group: str | None = None) -> np.ndarray:
+def holdout(listing: Listing, fraction: float, seed: int, group: Rule | None = None) -> np.ndarray:
     """Returns which samples to validate on: `[N]` bool, about `fraction` (0...1) of every class.
 
     A class of two or more images has at least one on each side; a single image is trained on. Multi-label images are
@@ -80,7 +93,7 @@ def holdout(listing: Listing, fraction: float, seed: int, group: str | None = No
     return chosen
 
 
-def assign_folds(listing: Listing, count: int, seed: int, group: str | None = None) -> np.ndarray:
+def assign_folds(listing: Listing, count: int, seed: int, group: Rule | None = None) -> np.ndarray:
     """Returns the fold that validates on each sample: `[N]` in 0...count-1, or `TRAIN` for a class's single image.
 
     The sizes of folds differ by at most one image, and by at most one of each class (multi-label and with

@@ -23,6 +23,7 @@ HEADINGS = {
 }
 """The names that a column may have, in letters of any size."""
 SIDES = ("x1", "y1", "x2", "y2")
+GROUP = "group"
 OPTIONAL = ("split", "width", "height", "crowd")
 
 
@@ -37,10 +38,12 @@ class Line(NamedTuple):
         return any(self.cells[side] for side in (*SIDES, "label"))
 
 
-def read_box_lines(table: str, columns: Sequence[str] | None = None) -> list[Line]:
+def read_box_lines(table: str, columns: Sequence[str] | None = None, group: str | None = None) -> list[Line]:
     """Returns the lines of a CSV.
 
-    columns: of a file without a header, in their order.
+    Args:
+        columns: of a file without a header, in their order.
+        group: heading of a further column, `GROUP` in the cells, if there is one.
 
     Raises:
         DataError: it cannot be read, or lacks a column.
@@ -61,6 +64,7 @@ def read_box_lines(table: str, columns: Sequence[str] | None = None) -> list[Lin
                 f"expected path, label, x1, y1, x2, y2 or names as {', '.join(headings[1:])})"
             )
         places[column] = None if heading is None else lowered.index(heading)
+    places |= {GROUP: header.index(group)} if group in header else {}
     return [
         Line(f"{table}: line {number}", {column: "" if at is None else cells[at] for column, at in places.items()})
         for number, cells in lines

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 from typing import TypeAlias
 
 from resnet_tl.data.listings.boxes import BoxSet
 from resnet_tl.data.sources.annotations import BoxListingBuilder, annotated_size, box_set
-from resnet_tl.data.sources.box_columns import SIDES, Line, in_fractions, read_box_lines
+from resnet_tl.data.sources.box_columns import GROUP, SIDES, Line, in_fractions, read_box_lines
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.folder import SPLITS
 from resnet_tl.data.sources.forms import box_tables
@@ -33,6 +35,7 @@ def read_box_table(
     *,
     columns: Sequence[str] | None = None,
     keep_empty: bool = False,
+    group: str | None = None,
 ) -> BoxSet:
     """Reads a CSV (UTF-8, separated by comma, semicolon or tab) with the columns path, label, x1, y1, x2, y2 and
     optionally split, width and height of the image; see `HEADINGS` for other names, those of OpenImages among them.
@@ -49,6 +52,7 @@ def read_box_table(
         channels: of the images.
         columns: of a CSV without a header, in their order.
         keep_empty: keep classes without an object in any split; see `box_set`.
+        group: heading of the column of groups, if there is one; see `data.group`.
 
     Raises:
         DataError: the set cannot be read at all; other faults are in its `faults`.
@@ -61,7 +65,7 @@ def read_box_table(
     images = _Images(root)
     by_split: Lines = {}
     for split, file in tables.items():
-        lines = read_box_lines(file, columns)
+        lines = read_box_lines(file, columns, group)
         base = os.path.relpath(os.path.dirname(file) or ".", root) if root == folder else ""
         _by_image(lines, split, "" if base == "." else base, images, by_split, findings)
     every = [line for found in by_split.values() for lines in found.values() for line in lines]
@@ -77,7 +81,20 @@ def read_box_table(
         for row, lines in enumerate(found.values()):
             _add(builders[split], row, [line for line in lines if line.has_box], fractions, findings)
     codes: list[Code] = [*range(len(names))]
-    return box_set(findings, builders, names, codes, known=classes, keep_empty=keep_empty)
+    groups = {} if group is None else _groups(by_split, group, findings)
+    found_set = box_set(findings, builders, names, codes, known=classes, keep_empty=keep_empty)
+    return replace(found_set, groups=groups)
+
+
+def _groups(by_split: Lines, column: str, findings: Findings) -> dict[str, str]:
+    """Returns the group of each image, as its lines say; empty where there is no such column."""
+    groups: dict[str, str] = {}
+    for key, lines in chain.from_iterable(found.items() for found in by_split.values()):
+        named = {line.cells[GROUP] for line in lines if GROUP in line.cells}
+        if "" in named or len(named) > 1:
+            findings.faults.append(f"{lines[0].place} or another of its image has no group in {column!r}, or several")
+        groups |= dict.fromkeys([key] if named else [], min(named, default=""))
+    return groups
 
 
 class _Images:

@@ -111,7 +111,7 @@ def _by_class(tree: Tree, images: list[str], prefix: str, notes: list[str]) -> d
     if empty := sorted(name for name in folders - {""} if composed(name) not in classes):
         refuse_or_keep(
             f"the class folder {tree.root}/{prefix}{empty[0]} holds no images; fill it or remove it",
-            [f"{tree.root}/{prefix}{name}: is a class folder without images" for name in empty],
+            {f"{tree.root}/{prefix}{name}: is a class folder without images": "" for name in empty},
         )
     return dict(sorted(classes.items()))
 

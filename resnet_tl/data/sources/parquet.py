@@ -58,8 +58,8 @@ def saved_by_datasets(tree: Tree) -> str:
     return f"{tree.root} was saved by Hugging Face's datasets; expected Parquet, which it writes by {how}"
 
 
-def read_rows(table: str, path: str, label: str, split: str, separator: str, cache: Path) -> Rows:
-    """Reads the columns of images, labels and splits; the other cells are empty.
+def read_rows(table: str, path: str, label: str, split: str, separator: str, cache: Path, group: str = "") -> Rows:
+    """Reads the columns of images, labels, splits and groups; the other cells are empty.
 
     Args:
         table: a Parquet file, or a folder of files whose names begin with their split: `train-00000-of-00002.parquet`.
@@ -82,7 +82,7 @@ def read_rows(table: str, path: str, label: str, split: str, separator: str, cac
     for part, file in files.items():
         count = file.metadata.num_rows
         cells = {name: [""] * count for name in columns}
-        cells |= {name: _texts(file, name, separator) for name in (label, split) if name in columns}
+        cells |= {name: _texts(file, name, separator) for name in (label, split, group) if name in columns}
         if members is not None:
             cells[path] = [next(members) for _ in range(count)]
         elif path in columns:

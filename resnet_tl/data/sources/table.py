@@ -20,11 +20,15 @@ from resnet_tl.errors import DataError, did_you_mean
 
 
 class Columns(NamedTuple):
-    """The headings of a table's columns. A table without a column called `split` is a single split."""
+    """The headings of a table's columns. A table without a column called `split` is a single split.
+
+    group: of the groups, if there is such a column; see `data.group`.
+    """
 
     path: str = "path"
     label: str = "label"
     split: str = "split"
+    group: str = ""
 
 
 def read_table(
@@ -54,7 +58,7 @@ def read_table(
     """
     table = os.path.expanduser(table)
     if is_parquet(table):
-        headings, lines, archive = parquet.read_rows(table, *columns, separator, cache)
+        headings, lines, archive = parquet.read_rows(table, *columns[:3], separator, cache, columns.group)
         root = archive or root or (table if os.path.isdir(table) else None)
     else:
         headings, lines = read_lines(table)
@@ -75,7 +79,8 @@ def read_table(
         split: _listing(folder, members, [names[keys[key].line] for key in members], index, multi_label)
         for split, members in sorted(by_split.items())
     }
-    return ClassSet(table, known, splits, notes=order_notes(table, known), multi_label=multi_label)
+    groups = {key: row.group for key, row in keys.items() if row.group is not None}
+    return ClassSet(table, known, splits, order_notes(table, known), groups=groups, multi_label=multi_label)
 
 
 class _Row(NamedTuple):
@@ -83,6 +88,7 @@ class _Row(NamedTuple):
     path: str
     label: str
     split: str
+    group: str | None
 
 
 def read_lines(table: str, header: Sequence[str] | None = None) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -126,6 +132,7 @@ def _rows(table: str, headings: list[str], lines: Sequence[tuple[int, list[str]]
     label = _column(table, headings, columns.label, "label_column")
     has_split = columns.split != Columns().split or columns.split in headings
     split_column = _column(table, headings, columns.split, "split_column") if has_split else None
+    group_column = headings.index(columns.group) if columns.group in headings else None
 
     rows = []
     for line, cells in lines:
@@ -134,8 +141,11 @@ def _rows(table: str, headings: list[str], lines: Sequence[tuple[int, list[str]]
             refuse_or_keep(f"{table} line {line} has the split {split!r}; expected train, val or test")
         elif not cells[path]:
             refuse_or_keep(f"{table} line {line} has no path in column {columns.path!r}")
+        elif group_column is not None and not cells[group_column]:
+            refuse_or_keep(f"{table} line {line} has no group in column {columns.group!r} (data.group)")
         else:
-            rows.append(_Row(line, cells[path], composed(cells[label]), SPLITS[split]))
+            group = None if group_column is None else cells[group_column]
+            rows.append(_Row(line, cells[path], composed(cells[label]), SPLITS[split], group))
     return rows
 
 
@@ -196,7 +206,7 @@ def _keys(table: str, rows: list[_Row], root: str) -> tuple[str, dict[str, _Row]
         refuse_or_keep(
             f"{table} lists {len(missing_paths)} images of {len(rows)} that do not exist below {root}: "
             f"{', '.join(missing_paths[:5])}{', ...' if len(missing_paths) > 5 else ''}",
-            [f"{root}/{path}: does not exist, but is listed in {table}" for path in missing_paths],
+            {f"{root}/{path}: does not exist, but is listed in {table}": "" for path in missing_paths},
         )
     keys: dict[str, _Row] = {}
     for row, key in zip(rows, found, strict=True):

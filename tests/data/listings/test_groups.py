@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from resnet_tl.data.classification import ImageTable
+from resnet_tl.data.detection import BoxTable
 from resnet_tl.data.listings.groups import assign_groups, group_names
 from resnet_tl.data.listings.listing import Listing
 from resnet_tl.data.listings.splits import assign_folds, holdout, split_listings
@@ -79,3 +84,33 @@ def test_groups_in_two_splits_of_the_set_itself_are_refused() -> None:
 def test_wrong_rules_are_refused(rule: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         group_names(bursts(), rule)
+
+
+def test_a_test_split_shares_no_group_with_images_that_are_split_here() -> None:
+    listing = bursts()
+    splits = {"test": listing.select(np.arange(8)), "train": listing.select(np.arange(8, 200))}
+    with pytest.raises(DataError, match=r"1 group is both in .* and in test, as .*; data\.exclude"):
+        split_listings(splits, fraction=0.2, folds=None, fold=0, seed=0, group=r"/(\d+)_")
+
+
+@pytest.mark.parametrize("boxes", [False, True])
+def test_a_column_of_a_table_names_the_groups(tmp_path: Path, boxes: bool) -> None:
+    rows = ["path,label,patient,x1,y1,x2,y2"]
+    for number in range(40):
+        Image.new("RGB", (20, 20), (number, 0, 0)).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{'ab'[number % 2]},p{number // 5},1,1,9,9")
+    table = tmp_path / "set.csv"
+    table.write_text("\n".join(rows))
+    kind = BoxTable if boxes else ImageTable
+    data = kind(str(table), group="patient", val_fraction=0.25)
+    train, val = (
+        {int(key.removesuffix(".png")) // 5 for _, _, key in data.listings[name]} for name in ("train", "val")
+    )
+    assert train.isdisjoint(val)
+    assert len(data.listings["val"]) == 10
+    with pytest.raises(RecipeError, match=r"data\.group is 'patiant', which does not match '0\.png'"):
+        kind(str(table), group="patiant")
+    rows[3] = rows[3].replace("p0", "")
+    table.write_text("\n".join(rows))
+    with pytest.raises(DataError, match=r"line 4.* has no group in"):
+        kind(str(table), group="patient")
