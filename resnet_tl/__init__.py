@@ -48,6 +48,8 @@ def fit(
     overlays: str | Path | Mapping[str, Any] | Sequence[str | Path | Mapping[str, Any]] = (),
     run: str | Path | None = None,
     resume: str | Path | None = None,
+    trust_code: bool = False,
+    accept_changed_data: bool = False,
     **overrides: Any,
 ) -> Run:
     """Trains by a recipe, as `resnet-tl fit` does, and returns the run: its folder, metrics and predictor.
@@ -61,6 +63,8 @@ def fit(
         run: the run's folder; None: `runs/<recipe>/<date-time>`.
         resume: a run folder, to resume it by its own recipe (then give none); `"auto"`: the recipe's newest unfinished
             run, or a new one; None: a new run.
+        trust_code: let the recipe of a run folder to resume name classes outside `resnet_tl`.
+        accept_changed_data: resume although images or labels are not what they were.
         overrides: values by their keys, as Python values or as text that is read as on the command line.
 
     Lines about the run go to the logger `resnet_tl`; without a handler of its own they are printed.
@@ -75,7 +79,15 @@ def fit(
     from resnet_tl.run.fit import fit
 
     recipes = with_overlays(recipe, overlays)
-    return fit(recipes, list(overrides.items()), run=run, resume=resume, finish=after_fit)
+    return fit(
+        recipes,
+        list(overrides.items()),
+        run=run,
+        resume=resume,
+        finish=after_fit,
+        trust_code=trust_code,
+        accept_changed_data=accept_changed_data,
+    )
 
 
 def evaluate(

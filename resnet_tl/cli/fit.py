@@ -15,6 +15,8 @@ Train by a recipe: a file, or a name that `resnet-tl recipes list` shows. Later 
   --run DIR                         the run's folder (default: runs/<recipe>/<date-time>)
   --resume DIR                      resume an unfinished run, by its own recipe
   --resume auto                     resume this recipe's newest unfinished run (or --run DIR), else start a new one
+  --trust-code                      with --resume DIR: let its recipe name classes outside resnet_tl
+  --accept-changed-data             resume although images or labels are not what they were
   --help-all                        list every key of the recipe, with its value and type
 
 Any value of a recipe can be overridden. The most common:
@@ -42,6 +44,8 @@ def run(verb: str, command: Command) -> int:
     parser = Options(verb)
     parser.add_argument("--run", metavar="DIR")
     parser.add_argument("--resume", metavar="DIR|auto")
+    parser.add_argument("--trust-code", action="store_true")
+    parser.add_argument("--accept-changed-data", action="store_true")
     parser.add_argument("--help-all", action="store_true")
     options = parser.read(command)
     if options.help:
@@ -63,7 +67,15 @@ def _fit(command: Command, options: Namespace) -> int:
     from resnet_tl.tracking.preemption import Preempted
 
     try:
-        fit(command.configs, command.overrides, run=options.run, resume=options.resume, finish=after_fit)
+        fit(
+            command.configs,
+            command.overrides,
+            run=options.run,
+            resume=options.resume,
+            finish=after_fit,
+            trust_code=options.trust_code,
+            accept_changed_data=options.accept_changed_data,
+        )
     except Preempted as stopped:
         return stopped.exit_code
     return 0

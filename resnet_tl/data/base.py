@@ -24,6 +24,7 @@ from resnet_tl.data.listings import splits
 from resnet_tl.data.listings.exclude import exclude_images
 from resnet_tl.data.listings.groups import Column
 from resnet_tl.data.listings.listing import ImageSet, ListingT
+from resnet_tl.data.listings.recorded import SplitFiles
 from resnet_tl.data.loading.collate import collate
 from resnet_tl.data.loading.fixed_images import FixedImages
 from resnet_tl.data.loading.image_loader import ImageLoader
@@ -156,6 +157,13 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
     def write_split(self, path: str | Path) -> None:
         """Writes which image is in which split as a CSV: key, class, split."""
         splits.write_split(path, self.listings, self.classes)
+
+    def split_files(self) -> dict[str, SplitFiles]:
+        """Returns the files and labels of each split, by which a resumed run knows its data."""
+        return {
+            split: SplitFiles(listing.digest(self.classes), dict(chain.from_iterable(map(self._files, listing))))
+            for split, listing in self.listings.items()
+        }
 
     def skipped(self) -> list[str]:
         """Returns one sentence for each image that could not be decoded so far, with `on_error: skip`."""

@@ -24,11 +24,13 @@ from resnet_tl.recipe.schema import (
 )
 from resnet_tl.recipe.values import as_node
 
-KNOWN = ("resnet_tl.", "torch.optim.")
-"""Packages whose classes a checkpoint may name: this one's, and torch's optimizers and schedules."""
+KNOWN = ("resnet_tl.", "torch.optim.", "lightning.pytorch.callbacks.", "albumentations.")
+"""Packages whose classes a checkpoint or a run folder may name: this one's, optimizers and schedules, callbacks,
+transforms."""
 TEXT = frozenset([
-    "root", "csv", "data", "annotations", "images", "class_file", "classes", "cache_dir", "exclude", "group", "weights",
-    "path_column", "label_column", "split_column", "train", "val", "test", "monitor", "precision", "project", "entity",
+    "root", "csv", "data", "annotations", "images", "masks", "class_file", "classes", "cache_dir", "exclude", "group",
+    "weights", "path_column", "label_column", "split_column", "columns", "train", "val", "test", "monitor", "precision",
+    "project", "entity", "tags",
 ])  # fmt: skip
 """Keys whose values are names of files, columns, classes or metrics, and are never imported."""
 
@@ -90,13 +92,17 @@ def instantiate_unchecked(fields: Mapping[str, Field], values: Mapping[str, Any]
 def foreign_code(recipe: Any) -> str | None:
     """Returns the first import path in a recipe, or in a part of one, that leads to anything but a class of `KNOWN`.
 
-    For recipes inside checkpoints, which someone else may have written. Other code is not imported here.
+    For recipes in checkpoints and run folders, which someone else may have written. Other code is not imported here.
     """
+    return next(foreign_paths(recipe), None)
+
+
+def foreign_paths(recipe: Any) -> Iterator[str]:
+    """Yields every such import path."""
     for path in _imported(recipe):
         known = path.startswith(KNOWN) and import_object(path)
         if not (inspect.isclass(known) and known.__module__.startswith(KNOWN)):
-            return path
-    return None
+            yield path
 
 
 def _imported(value: Any, key: str = "") -> Iterator[str]:

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from resnet_tl.errors import RecipeError
+from resnet_tl.recipe.build import foreign_paths
+from resnet_tl.recipe.node import plain
+from resnet_tl.recipe.read import read
 from resnet_tl.run.build import CHANGEABLE_ON_RESUME, Recipe, compose
 from resnet_tl.run.trainer import resolve_precision
 from resnet_tl.tracking.last import epochs_done
@@ -36,8 +39,18 @@ def find_unfinished(recipe: Recipe, name: str, folder: Path | None = None, root:
     return run
 
 
+def foreign_code_of(run: RunFolder) -> list[str]:
+    """Returns the import paths in a run's recipe that lead outside the project; none of them is imported.
+
+    Raises RecipeError: there is no recipe, or it is not YAML.
+    """
+    return list(foreign_paths(plain(read(run.recipe))))
+
+
 def _is_unfinished(run: RunFolder, recipe: Recipe) -> bool:
     try:
+        if not set(foreign_code_of(run)) <= set(foreign_paths(recipe)):  # someone else's run: it is not imported
+            return False
         saved = compose([run.recipe])
     except RecipeError:  # not a run, or one of another version of the project
         return False

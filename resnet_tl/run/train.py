@@ -16,6 +16,7 @@ from resnet_tl.errors import UserError
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.read import write
 from resnet_tl.run.build import Recipe, build_seeded
+from resnet_tl.run.data_record import check_unchanged, write_record
 from resnet_tl.run.trainer import build_trainer, global_batch, resolve_precision, translate_errors
 from resnet_tl.tasks.base import Task
 from resnet_tl.tracking.callbacks import callbacks
@@ -30,7 +31,12 @@ Finish: TypeAlias = Callable[[RunFolder, ImageData], None]
 
 
 def train(
-    recipe: Recipe, folder: Callable[[], RunFolder], checkpoint: Path | None = None, finish: Finish | None = None
+    recipe: Recipe,
+    folder: Callable[[], RunFolder],
+    checkpoint: Path | None = None,
+    finish: Finish | None = None,
+    *,
+    accept_changed_data: bool = False,
 ) -> RunFolder:
     """Fits, and returns the run's folder.
 
@@ -38,6 +44,7 @@ def train(
         recipe: resolved.
         folder: makes or finds the run's folder; called once data and network are built.
         checkpoint: where to resume; None starts from the beginning.
+        accept_changed_data: resume although the data is not what it was.
         finish: called on rank 0 when the run is complete, unless `tracking.report` is false: writes the report.
 
     Raises:
@@ -50,12 +57,15 @@ def train(
     run = folder()
     run.claim()
     try:
+        accepted = [] if checkpoint is None else check_unchanged(run, data, accept_changed_data)
         with log_file(run.log):
-            trainer = _trainer(recipe, run, task)
+            trainer = _trainer(recipe, run, task, accepted)
             if checkpoint is None:
                 _write_inputs(run, recipe, data)
             else:
                 log_info(_resume_line(run, recipe, checkpoint))
+            for change in accepted:
+                log_info(f"data that has changed since the run began: {change}")
             for line in (*data.notes, precision, global_batch(data.batch_size, trainer)):
                 log_info(line)
             try:
@@ -75,23 +85,24 @@ def train(
     return run
 
 
-def _trainer(recipe: Recipe, run: RunFolder, task: Task) -> Trainer:
+def _trainer(recipe: Recipe, run: RunFolder, task: Task, changed_data: list[str]) -> Trainer:
     tracking = instantiate(Tracking, recipe["tracking"])
     return build_trainer(
         recipe["trainer"],
-        callbacks=callbacks(run, f"val/{task.metrics.headline}", tracking.checkpoint_every),
+        callbacks=callbacks(run, f"val/{task.metrics.headline}", tracking.checkpoint_every, changed_data),
         loggers=loggers(tracking, run, recipe),
     )
 
 
 @rank_zero_only
 def _write_inputs(run: RunFolder, recipe: Recipe, data: ImageData) -> None:
-    """Writes recipe.yaml and split.csv."""
+    """Writes recipe.yaml, split.csv and data.json."""
     if run.recipe.exists():  # of the same run, killed before its first checkpoint
-        for path in (run.recipe, run.split, run.metrics):
+        for path in (run.recipe, run.split, run.data, run.metrics):
             path.unlink(missing_ok=True)
     write(recipe, run.recipe)
     data.write_split(run.split)
+    write_record(run, data)
 
 
 def _resume_line(run: RunFolder, recipe: Recipe, checkpoint: Path) -> str:
@@ -112,7 +123,7 @@ def _resume_line(run: RunFolder, recipe: Recipe, checkpoint: Path) -> str:
 def _remove_unstarted(run: RunFolder) -> None:
     """Deletes the files of a run that never trained, and its folder if nothing else is in it."""
     if not run.checkpoints.exists():
-        for path in (run.recipe, run.split, run.log, run.metrics, run.best_predictions, run.path / ".lock"):
+        for path in (run.recipe, run.split, run.data, run.log, run.metrics, run.best_predictions, run.path / ".lock"):
             path.unlink(missing_ok=True)
         with suppress(OSError):
             run.path.rmdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -20,13 +21,16 @@ from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.summary import Summary
 
 
-def callbacks(run: RunFolder, monitor: str, checkpoint_every: int | None = None) -> list[Callback]:
+def callbacks(
+    run: RunFolder, monitor: str, checkpoint_every: int | None = None, changed_data: Sequence[str] = ()
+) -> list[Callback]:
     """Progress, loggers' images, summary.json, best.ckpt, predictions.npz, last.ckpt, and the stops on a signal or a
     NaN loss.
 
     Args:
         monitor: the metric whose highest value makes an epoch the best: `val/acc`, `val/map`, `val/miou`.
         checkpoint_every: optimizer steps between checkpoints, in addition to those after epochs.
+        changed_data: see `Summary`.
     """
     pace, last, saved = Pace(), Last(run.checkpoints, checkpoint_every), Best(run.checkpoints, monitor)
     return [
@@ -34,7 +38,7 @@ def callbacks(run: RunFolder, monitor: str, checkpoint_every: int | None = None)
         LogEveryEpoch(),
         Progress(monitor, pace),
         RewindLoggers(),
-        Summary(run, monitor, pace),
+        Summary(run, monitor, pace, changed_data),
         BestPredictions(run, saved),
         saved,
         last,

@@ -34,6 +34,10 @@ class RunFolder:
         return self.path / "split.csv"
 
     @property
+    def data(self) -> Path:
+        return self.path / "data.json"
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.csv"
 

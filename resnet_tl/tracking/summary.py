@@ -6,6 +6,7 @@ import json
 import math
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
@@ -24,10 +25,12 @@ class Summary(Callback):
     best, final: `epoch`, `step` and all `val/...` metrics of the epoch with the highest `monitor` (the first of equals)
     and of the last one; epochs count from 0, steps are optimizer steps taken.
     finished: whether the run reached its planned end.
+    changed_data: what had changed in the data when the run was resumed, a sentence for each time; absent if nothing.
     """
 
-    def __init__(self, run: RunFolder, monitor: str, pace: Pace) -> None:
+    def __init__(self, run: RunFolder, monitor: str, pace: Pace, changed_data: Sequence[str] = ()) -> None:
         self.run, self.monitor, self.pace = run, monitor, pace
+        self.changed_data = list(changed_data)
         self.best: dict[str, Any] = {}
         self.final: dict[str, Any] = {}
         self._environment: dict[str, Any] = {}
@@ -65,6 +68,7 @@ class Summary(Callback):
             "seconds": round(self.pace.seconds, 1),
             "images_per_s": self.pace.images_per_second,
             "finished": finished,
+            **({"changed_data": self.changed_data} if self.changed_data else {}),
             **self._environment,
         }
         with atomic_write(self.run.summary) as file:

@@ -61,7 +61,7 @@ def test_two_runs_of_a_recipe_are_equal_and_an_interrupted_one_resumes_bit_for_b
     stopped = resnet_tl(line, images, "broken")
     assert (stopped.code, stopped.err.splitlines()[-1]) == (130, "stopped")
     monkeypatch.delenv("STOP")
-    assert resnet_tl("fit --resume broken").code == 0
+    assert resnet_tl("fit --resume broken --trust-code").code == 0
     whole, broken = (
         torch.load(here / name / "checkpoints" / "last.ckpt", weights_only=True) for name in ("whole", "broken")
     )
@@ -69,11 +69,11 @@ def test_two_runs_of_a_recipe_are_equal_and_an_interrupted_one_resumes_bit_for_b
     assert all(torch.equal(value, broken["state_dict"][key]) for key, value in whole["state_dict"].items())
     metrics = [(here / name / "metrics.csv").read_text() for name in ("whole", "broken")]
     assert metrics[0] == metrics[1]
-    again = resnet_tl("fit --resume broken")
+    again = resnet_tl("fit --resume broken --trust-code")
     assert (again.code, again.err.splitlines()[-1]) == (
         2, "error: --resume broken: the run has completed its 4 epochs; to train longer: --trainer.max_epochs N"
     )  # fmt: skip
-    longer = resnet_tl("fit --resume broken --trainer.max_epochs 5")
+    longer = resnet_tl("fit --resume broken --trust-code --trainer.max_epochs 5")
     assert longer.code == 0
     assert "broken resumes at step 12, in epoch 5; trainer.max_epochs is 5 instead of 4: the cosine" in longer.out
     with open("broken/metrics.csv", newline="") as file:

@@ -76,7 +76,7 @@ tracking: {checkpoint_every: 2}
 AT = '''
 import os, signal
 from lightning.pytorch import Callback
-from resnet_tl import checkpoint
+from resnet_tl import tensor_file
 
 class At(Callback):
     """AT="batch:7" signals (SIGNAL, or SIGKILL) the process before its eighth batch; `file` while a file is written.
@@ -90,8 +90,8 @@ class At(Callback):
         self.place, _, count = os.environ.get("AT", ":0").partition(":")
         self.left = int(count)
         if self.place == "file":
-            save = checkpoint.torch.save
-            checkpoint.torch.save = lambda value, file: (save(value, file), self.seen("file"))
+            save = tensor_file.torch.save
+            tensor_file.torch.save = lambda value, file: (save(value, file), self.seen("file"))
 
     def seen(self, place):
         if place == self.place:
@@ -160,7 +160,7 @@ def test_killed_runs_resume_bit_for_bit(process: Process, here: Path) -> None:
         run = here / f"run{number}"
         assert finished(process(f"{LINE} --run {run.name}", here, AT=place)) == -signal.SIGKILL
         assert last(run)["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"] > 0
-        assert finished(process(f"fit --resume {run.name}", here)) == 0
+        assert finished(process(f"fit --resume {run.name} --trust-code", here)) == 0
         assert_same_run(here / "whole", run)
 
 
@@ -171,7 +171,7 @@ def test_a_killed_run_of_another_task_resumes_bit_for_bit(recipe: str, task: str
     assert finished(process(f"{line} --run whole", here)) == 0
     assert finished(process(f"{line} --run part", here, AT="batch:9")) == -signal.SIGKILL
     assert last(here / "part")["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"] > 0
-    assert finished(process("fit --resume part", here)) == 0
+    assert finished(process("fit --resume part --trust-code", here)) == 0
     assert_same_run(here / "whole", here / "part")
 
 
@@ -195,13 +195,13 @@ def test_eight_kills_under_spawned_workers(process: Process, here: Path) -> None
         run = here / f"run{number}"
         if place == "window":  # saved within one by a signal, killed before the next checkpoint
             assert finished(process(f"{line} --run {run.name}", here, AT="batch:10", SIGNAL="SIGTERM")) == 143
-            assert finished(process(f"fit --resume {run.name}", here, AT="batch:1")) == -signal.SIGKILL
+            assert finished(process(f"fit --resume {run.name} --trust-code", here, AT="batch:1")) == -signal.SIGKILL
         else:
             assert finished(process(f"{line} --run {run.name}", here, AT=place)) == -signal.SIGKILL
         done = last(run)["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"]
         midway += done > 0
         in_window += done % 2
-        assert finished(process(f"fit --resume {run.name}", here)) == 0
+        assert finished(process(f"fit --resume {run.name} --trust-code", here)) == 0
         assert_same_run(here / "whole", run)
     assert midway >= 5
     assert in_window == 1
@@ -247,7 +247,7 @@ def test_two_ranks_stop_at_one_step_when_one_is_signalled(both: Any, here: Path)
     assert both(f"{TWO} --run whole") == [0, 0]
     assert both(f"{TWO} --run run", AT="batch:4", SIGNAL="SIGTERM") == [143, 143]
     assert last(here / "run")["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"] > 0
-    assert both("fit --resume run") == [0, 0]
+    assert both("fit --resume run --trust-code") == [0, 0]
     assert_same_run(here / "whole", here / "run")
 
 
@@ -272,7 +272,7 @@ def test_a_damaged_checkpoint_is_one_sentence(process: Process, here: Path) -> N
     assert finished(process(f"{LINE} --run run", here, AT="batch:9")) == -signal.SIGKILL
     path = here / "run" / "checkpoints" / "last.ckpt"
     path.write_bytes(path.read_bytes()[:3000])
-    for line in ("fit --resume run", f"{LINE} --run run --resume auto"):
+    for line in ("fit --resume run --trust-code", f"{LINE} --run run --resume auto"):
         assert finished(process(line, here)) == 2
     errors = (here / "output.txt").read_text().splitlines()[-2:]
     assert [line.partition(": ")[2] for line in errors] == [
@@ -284,7 +284,7 @@ def test_a_run_in_use_is_refused(process: Process, here: Path) -> None:
     stopped = process(f"{LINE} --run run", here, AT="batch:9", SIGNAL="SIGSTOP")
     while not (here / "run" / "checkpoints" / "last.ckpt").exists():
         stopped.join(0.1)
-    assert finished(process("fit --resume run", here)) == 2
+    assert finished(process("fit --resume run --trust-code", here)) == 2
     stopped.kill()
     stopped.join()
     assert "error: run: another process is training in this folder; name another: --run DIR" in (

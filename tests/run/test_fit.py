@@ -134,4 +134,4 @@ def test_a_signal_saves_the_run_and_ends_a_script_with_the_commands_exit_code(he
     assert "global batch: 4" in done.stdout
     assert "Traceback" not in done.stderr
     assert (here / "run" / "checkpoints" / "last.ckpt").is_file()
-    assert main(["fit", "--resume", "run"]) == 0
+    assert main(["fit", "--resume", "run", "--trust-code"]) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from resnet_tl.errors import RecipeError
 from resnet_tl.recipe.read import write
 from resnet_tl.run.build import Recipe, compose
-from resnet_tl.run.resume import find_unfinished
+from resnet_tl.run.fit import fit
+from resnet_tl.run.resume import find_unfinished, foreign_code_of
 from resnet_tl.tracking.run_folder import RunFolder
 
 
@@ -80,3 +83,44 @@ def test_other_ranks_take_the_choice_of_rank_0(recipe: Recipe, monkeypatch: pyte
     run("2026-01-02", recipe, 1)
     monkeypatch.setattr("resnet_tl.run.resume.is_rank_zero", lambda: False)
     assert find_unfinished(recipe, "photos") == first
+
+
+CODE = "open({mark!r}, 'w')\ndef boom(*args, **more): ...\nclass Stop: ...\n"
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("model", "init_args", "schedule", "name"), "evilmod.boom"),
+        (("model", "init_args", "optimizer", "name"), "evilmod.boom"),
+        (("model", "init_args", "backbone", "name"), "evilmod.boom"),
+        (("model", "init_args", "head"), "evilmod.boom"),
+        (("model", "class_path"), "evilmod.Stop"),
+        (("data", "class_path"), "evilmod.Stop"),
+        (("data", "init_args", "train_transforms"), [{"class_path": "OneOf", "init_args": {"a": ["evilmod.boom"]}}]),
+        (("trainer", "callbacks"), [{"class_path": "evilmod.Stop", "init_args": {}}]),
+        (("trainer", "callbacks"), ["evilmod.Stop"]),
+        (("trainer", "profiler"), "evilmod.boom"),
+    ],
+)  # fmt: skip
+def test_the_folder_of_someone_else_imports_nothing(
+    recipe: Recipe, here: Path, monkeypatch: pytest.MonkeyPatch, keys: tuple[str, ...], value: Any
+) -> None:
+    (here / "evilmod.py").write_text(CODE.format(mark=str(here / "ran")))
+    monkeypatch.syspath_prepend(str(here))
+    hostile = copy.deepcopy(recipe)
+    parent = hostile
+    for key in keys[:-1]:
+        parent = parent[key]
+    parent[keys[-1]] = value
+    folder = run("2026-01-01", hostile, 1).path
+    with pytest.raises(RecipeError, match=rf"^--resume {folder}: its recipe needs 'evilmod\.\w+', which is"):
+        fit([], resume=folder)
+    assert find_unfinished(recipe, "photos", folder) is None
+    assert not (here / "ran").exists()
+
+
+def test_a_callback_of_lightning_needs_no_trust(images: Path, here: Path) -> None:
+    name = "lightning.pytorch.callbacks.RichModelSummary"
+    folder = run("2026-01-01", recipe_with(images, **{"trainer.callbacks": [{"class_path": name}]}), 1)
+    assert foreign_code_of(folder) == []

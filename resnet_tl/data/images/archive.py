@@ -59,11 +59,7 @@ class Archive:
 
     def read(self, member: str) -> bytes:
         """Returns a member's content after verifying its checksum; at most as many bytes as a file may have."""
-        path = f"{self.path}/{member}"
-        name = np.uint64(hash64(member))
-        row = int(np.searchsorted(self.names, name, side="right")) - 1  # the last of equal names, as in zipfile
-        if row < 0 or self.names[row] != name:
-            raise DataError(f"{path}: {self.path} has no such member")
+        path, row = f"{self.path}/{member}", self._row(member)
         check_bytes(int(self.lengths[row]), path)
         header = os.pread(self.file, LOCAL_HEADER, int(self.offsets[row]))
         header_size = LOCAL_HEADER + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
@@ -73,6 +69,18 @@ class Archive:
         if zlib.crc32(data) != self.checksums[row]:
             raise DataError(f"{path}: damaged in {self.path} (its checksum differs)")
         return data
+
+    def listed(self, member: str) -> tuple[int, int]:
+        """Returns a member's size in the zip and the CRC-32 of its content, as the directory lists them."""
+        row = self._row(member)
+        return int(self.lengths[row]), int(self.checksums[row])
+
+    def _row(self, member: str) -> int:
+        name = np.uint64(hash64(member))
+        row = int(np.searchsorted(self.names, name, side="right")) - 1  # the last of equal names, as in zipfile
+        if row < 0 or self.names[row] != name:
+            raise DataError(f"{self.path}/{member}: {self.path} has no such member")
+        return row
 
     def _inflate(self, data: bytes, path: str) -> bytes:
         stream = zlib.decompressobj(-zlib.MAX_WBITS)

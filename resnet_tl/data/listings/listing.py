@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -95,6 +97,18 @@ class Listing:
 
     def keys(self) -> list[str]:
         return [self.key(index) for index in range(len(self))]
+
+    def cache_key(self) -> dict[str, Any]:
+        """Returns what decides the targets besides the files and `targets`, as plain Python."""
+        return {}
+
+    def digest(self, classes: list[str]) -> str:
+        """Returns 32 hex digits over classes, keys and targets, in their order, but not over the content of files."""
+        digest = blake2b(json.dumps([classes, self.cache_key()]).encode(), digest_size=16)
+        targets = [self.targets.values, self.targets.offsets] if isinstance(self.targets, Rows) else [self.targets]
+        for values in (self._keys.values, self._keys.offsets, *targets):
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()
 
     @property
     def multi_label(self) -> bool:
