@@ -117,7 +117,7 @@ class StoredPreprocessing(BaseModel):
 
     mean: Annotated[tuple[float, ...], MinLen(1), MaxLen(1024)]
     std: Annotated[tuple[PositiveFloat, ...], MinLen(1), MaxLen(1024)]
-    size: Pixels
+    size: Annotated[int, Ge(0), Le(16384)]  # 0: images of masks keep their size
     interpolation: Interpolation
     crop: Annotated[float, Ge(0.01), Le(1)]
     max_size: Pixels | None = None

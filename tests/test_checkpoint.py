@@ -45,6 +45,13 @@ def test_read_returns_what_was_saved(tmp_path: Path) -> None:
     assert list(ours.state_dict) == ["trunk.conv1.weight"]
 
 
+def test_images_of_masks_may_keep_their_size(tmp_path: Path) -> None:
+    content = copy.deepcopy(checkpoint())
+    content["resnet_tl"]["preprocessing"]["size"] = 0
+    save_atomically(content, tmp_path / "x.ckpt")
+    assert read(tmp_path / "x.ckpt").preprocessing.size == 0
+
+
 @pytest.mark.parametrize(
     ("there", "expected"), [(["best", "last"], "best"), (["last"], "last")], ids=["best", "last when no best"]
 )
