@@ -8,6 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from hashlib import blake2b
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from resnet_tl.data.images.decode import ImageArray, decode_bytes, jpeg_size, re
 from resnet_tl.data.images.pillow import ERRORS, open_image
 from resnet_tl.data.listings.finding import Finding
 from resnet_tl.data.listings.listing import Listing
-from resnet_tl.errors import DataError
+from resnet_tl.errors import DataError, RunError
 
 STDERR = 2
 CORRUPT = "Corrupt JPEG data: "
@@ -71,17 +72,26 @@ def look_at(
     """Decodes all images of all splits in a process per core; `progress(done, total)` is called after each.
 
     An image that is in several splits is read for each of them.
+
+    Raises:
+        RunError: one of the processes was killed.
     """
     samples = [(split, sample.key, sample.path) for split, listing in listings.items() for sample in listing]
     looks: list[Look] = []
     unreadable: list[Unreadable] = []
-    with ProcessPoolExecutor(os.cpu_count(), initializer=_start) as pool:
-        for done, found in enumerate(pool.map(partial(_look, channels=channels), samples, chunksize=8), 1):
-            if isinstance(found, Look):
-                looks.append(found)
-            else:
-                unreadable.append(found)
-            progress(done, len(samples))
+    try:
+        with ProcessPoolExecutor(os.cpu_count(), initializer=_start) as pool:
+            for done, found in enumerate(pool.map(partial(_look, channels=channels), samples, chunksize=8), 1):
+                if isinstance(found, Look):
+                    looks.append(found)
+                else:
+                    unreadable.append(found)
+                progress(done, len(samples))
+    except BrokenProcessPool:
+        raise RunError(
+            f"a process that decodes images was killed, probably for lack of memory, after {len(looks)} of "
+            f"{len(samples)} images; expected memory for {os.cpu_count()} images at a time"
+        ) from None
     return looks, unreadable
 
 
