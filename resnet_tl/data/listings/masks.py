@@ -42,6 +42,10 @@ class MaskListing(Listing):
         images, masks = (rows_of_paths(root, [pair[column] for pair in pairs]) for column in (0, 1))
         return cls(root, images, masks, coding, orientations)
 
+    def recoded(self, coding: Coding) -> MaskListing:
+        """Returns the same files, read by another coding."""
+        return MaskListing(self.root, self._keys, self.masks, coding, self.orientations)
+
     def __getitem__(self, index: int) -> Sample:
         key = self.key(index)
         mask = os.path.join(self.root, self.masks[index].tobytes().decode())

@@ -6,6 +6,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -88,8 +89,9 @@ def find_files(tree: Tree, images: str | None, masks: str | None, findings: Find
     unnamed = [place for place in places if place.role is None]
     if not of_masks:
         candidates = of_images or unnamed
-        of_masks = [place for place in candidates if MASK_FILE.fullmatch(posixpath.basename(place.name))]
-        of_images = [place for place in candidates if place not in set(of_masks)]
+        named = [MASK_FILE.fullmatch(posixpath.basename(place.name)) is not None for place in candidates]
+        of_masks = [place for place, is_mask in zip(candidates, named, strict=True) if is_mask]
+        of_images = [place for place, is_mask in zip(candidates, named, strict=True) if not is_mask]
     of_images = of_images or unnamed
     for kind, found in (("images", of_images), ("masks", of_masks)):
         if not found:
@@ -102,19 +104,25 @@ def find_files(tree: Tree, images: str | None, masks: str | None, findings: Find
 
 def place_of(path: str) -> Place:
     """Returns what the folders of a file say about it."""
+    folder, file = posixpath.split(path)
+    role, word, split, rest = _words_of(folder)
+    return Place(path, role, word, split, posixpath.join(rest, os.path.splitext(file)[0]))
+
+
+@lru_cache(1024)
+def _words_of(path: str) -> tuple[Role | None, str, str, str]:
+    """Returns the role, its word and the split that a folder's path names, and the rest of it."""
     role: Role | None = None
     word = split = ""
     rest = []
-    *folders, file = path.split("/")
-    for folder in folders:
-        match = FOLDER.fullmatch(folder)
-        if match is None or not folder:
+    for folder in filter(None, path.split("/")):
+        if match := FOLDER.fullmatch(folder):
+            split = SPLITS.get((match["before"] or match["after"] or "").lower(), split)
+            if match["image"] or match["mask"]:
+                role, word = "image" if match["image"] else "mask", (match["image"] or match["mask"]).lower()
+        else:
             rest.append(folder)
-            continue
-        split = SPLITS.get((match["before"] or match["after"] or "").lower(), split)
-        if match["image"] or match["mask"]:
-            role, word = "image" if match["image"] else "mask", (match["image"] or match["mask"]).lower()
-    return Place(path, role, word, split, "/".join([*rest, os.path.splitext(file)[0]]))
+    return role, word, split, "/".join(rest)
 
 
 def _of_first_word(places: Sequence[Place], role: Role, words: Sequence[str], findings: Findings) -> list[Place]:

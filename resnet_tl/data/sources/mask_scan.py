@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from resnet_tl.data.images.class_masks import Coding, Pixels, read_pixels, runs, values_of_colours
+from resnet_tl.data.images.class_masks import Coding, Pixels, is_grey, read_pixels, runs, values_of_colours
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.errors import DataError
 
@@ -107,7 +107,9 @@ def scan_of(pixels: Pixels) -> MaskScan:
     values = values.astype(np.int64)[:MOST]
     colours = np.zeros(0, np.int64) if pixels.palette is None else pixels.palette[values].astype(np.int64)
     height, width = pixels.values.shape
-    between, plateaus = _smudges(pixels.values) if pixels.values.dtype == np.uint8 else (0, 0)
+    in_grey = pixels.kind == "colour" and bool(is_grey(values).all())
+    grey = (pixels.values & 0xFF).astype(np.uint8) if in_grey else pixels.values
+    between, plateaus = _smudges(grey) if grey.dtype == np.uint8 else (0, 0)
     return MaskScan((height, width), pixels.kind, pixels.lossy, values, counts, colours, between, plateaus)
 
 

@@ -90,9 +90,7 @@ def in_order_of(images: MaskSet, known: Sequence[str]) -> MaskSet:
     indices[: len(places)] = places
     coding = images.coding._replace(codes=indices[images.coding.codes])
     listings: dict[str, SegmentationListing] = {
-        split: MaskListing(listing.root, listing._keys, listing.masks, coding, listing.orientations)
-        for split, listing in images.splits.items()
-        if isinstance(listing, MaskListing)
+        split: listing.recoded(coding) for split, listing in images.splits.items() if isinstance(listing, MaskListing)
     }
     shown = {places[i] for i in range(len(places)) if i not in images.absent}
     colours, pixels = palette(len(known)), np.zeros(len(known), np.int64)

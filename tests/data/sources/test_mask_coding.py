@@ -140,8 +140,9 @@ def test_edges_between_black_and_white_are_not_classes(decided: Decide) -> None:
         reading, notes = decided([blurred], names)
         assert codes(reading, 0, 100, 200) == [0, 0, 1]
         assert "with blurred edges: values from 128 on" in notes[0]
-    reading, notes = decided([squares(0, 60, 120, 180, 240)])
-    assert len(reading.classes.names) == 5, "regions of one value are classes"
+    for regions in (squares(0, 60, 120, 180, 240), np.repeat(squares(0, 60, 120, 180, 240)[..., None], 3, 2)):
+        reading, notes = decided([regions])
+        assert len(reading.classes.names) == 5, "regions of one value are classes"
 
 
 def test_colours_are_listed_with_their_shares(decided: Decide) -> None:
