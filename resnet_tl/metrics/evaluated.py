@@ -25,6 +25,8 @@ def metrics_of(evaluation: Evaluation) -> Metrics:
     else:
         assert isinstance(evaluation, BoxEvaluation)
         metrics = _of_boxes(evaluation)
+    if not isinstance(metrics, DetectionMetrics):
+        metrics.absent = evaluation.absent
     metrics.metric.distributed_available_fn = lambda: False
     return metrics
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -129,12 +130,25 @@ class PixelResults(NamedTuple):
         return np.where(predictions + targets > 0, f1, np.nan)
 
     def interval(self, absent: Sequence[int] = ()) -> tuple[float, float]:
-        drawn = resample(np.random.default_rng(SEED), len(self.images), RESAMPLES)
-        correct, targets, predicted = np.einsum("nr,ncx->crx", drawn.astype(np.float64), self.images.astype(np.float64))
-        union = targets + predicted - correct
-        ious = np.divide(correct, union, out=np.full_like(correct, np.nan), where=union > 0)
+        ious = self._resampled()
         ious[:, list(absent)] = np.nan
         return percentiles(np.nanmean(ious, axis=1))
+
+    def class_intervals(self) -> list[tuple[float, float]]:
+        """Returns the 95 % interval (low, high) of the IoU of each class; NaN for classes that do not occur."""
+        columns = [column[~np.isnan(column)] for column in self._resampled().T]
+        return [percentiles(column) if len(column) else (math.nan, math.nan) for column in columns]
+
+    def _resampled(self) -> Floats:
+        """Returns the IoU of each class in seeded resamples of the images, `[R, K]`."""
+        return class_ious(self.images, resample(np.random.default_rng(SEED), len(self.images), RESAMPLES))
+
+
+def class_ious(images: Counts, drawn: NDArray[np.int32]) -> Floats:
+    """Computes the IoU of each class, `[R, K]`, where the images of `PixelResults` were drawn so often, `[N, R]`."""
+    correct, targets, predicted = np.einsum("nr,ncx->crx", drawn.astype(np.float64), images.astype(np.float64))
+    union = targets + predicted - correct
+    return np.divide(correct, union, out=np.full_like(correct, np.nan), where=union > 0)
 
 
 class PixelCounts(Metric):

@@ -19,7 +19,7 @@ def after_fit(run: RunFolder, data: ImageData) -> None:
         from resnet_tl.report.page import write_report
         from resnet_tl.report.records import read_run
 
-        write_report(read_run(run.path, data=data), run.report)
+        write_report(read_run(run.path, data=data, trust_code=True), run.report)
     except UserError as error:
         log_info(f"no report: {error}")
     except Exception as error:  # the run is trained and saved: a bug here must not look like a failed run

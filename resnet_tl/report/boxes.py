@@ -16,7 +16,7 @@ from resnet_tl.metrics.detection import DetectionMetrics
 from resnet_tl.prediction.drawing import to_rgb
 from resnet_tl.report import charts
 from resnet_tl.report.assets import Assets
-from resnet_tl.report.confusion import confusion
+from resnet_tl.report.confusion import cells_of, confusion
 from resnet_tl.report.drawn_boxes import HIT, MISSED, WRONG, Drawn, crop, whole
 from resnet_tl.report.records import RunRecord
 from resnet_tl.report.section import Gallery, Picture, Section, class_table, drawn
@@ -113,12 +113,10 @@ def _confusion(evaluation: BoxEvaluation, found: Pairs, score: float, images: _I
     def pictures(chosen: list[int]) -> dict[int, Picture]:
         return {pair: each for pair in chosen if (each := _object(evaluation, found, pair, images, assets))}
 
-    true, predicted = found.classes(evaluation)
+    order = np.argsort(-np.append(evaluation.scores, -1.0)[found.detections], kind="stable")
     return confusion(
         [*evaluation.classes, "nothing"],
-        true,
-        predicted,
-        np.argsort(-np.append(evaluation.scores, -1.0)[found.detections], kind="stable"),
+        cells_of(*found.classes(evaluation), order),
         pictures,
         f"Detections of score {score:.2f} or more, where F1 is best. Rows are true classes, columns predictions; the "
         "last column holds missed objects, the last row false alarms. A cell shows its objects.",

@@ -156,6 +156,16 @@ def precision_recall(precision: Floats, classes: Sequence[str]) -> AnyChart:
     return _sized(lines)
 
 
+def intervals(rows: Values, title: str) -> AnyChart:
+    """Bars of `value` by `class`, with lines from `low` to `high`."""
+    y = alt.Y("class:N", title=None, sort=[row["class"] for row in rows])
+    tooltip = [alt.Tooltip("class:N"), _number("value", title), _number("low"), _number("high")]
+    base = _chart(rows)
+    bars = base.mark_bar(color=BLUE, opacity=0.6).encode(y=y, x=alt.X("value:Q", title=title), tooltip=tooltip)
+    lines = base.mark_rule(color=ORANGE, strokeWidth=2).encode(y=y, x="low:Q", x2="high:Q", tooltip=tooltip)
+    return _sized(bars + lines, 24 * len(rows))
+
+
 def error_costs(rows: Values) -> AnyChart:
     """What each kind of error costs, in points of mAP at IoU 0.5."""
     order = [row["error"] for row in rows]

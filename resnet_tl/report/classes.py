@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from resnet_tl.metrics.calibration import calibration_error, confidence_bins, overconfidence
 from resnet_tl.report import charts
 from resnet_tl.report.assets import Assets
-from resnet_tl.report.confusion import confusion
+from resnet_tl.report.confusion import cells_of, confusion
 from resnet_tl.report.records import RunRecord
 from resnet_tl.report.section import Gallery, Picture, Section, drawn
 from resnet_tl.report.words import share
@@ -44,11 +44,10 @@ def wrong(evaluation: ClassEvaluation) -> NDArray[np.bool_]:
 
 def _confusion(evaluation: ClassEvaluation, assets: Assets) -> Section:
     """Each cell has its images, the least probable first."""
+    order = np.argsort(-evaluation.losses, kind="stable")
     return confusion(
         evaluation.classes,
-        evaluation.targets.astype(np.int64),
-        predicted(evaluation),
-        np.argsort(-evaluation.losses, kind="stable"),
+        cells_of(evaluation.targets.astype(np.int64), predicted(evaluation), order),
         lambda indices: _pictures(evaluation, indices, assets),
         "Rows are true classes, columns predictions. A cell shows its images.",
         in_a_cell=IN_A_CELL,

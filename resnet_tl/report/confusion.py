@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from resnet_tl.report.section import Picture, Section
 
+Integers = NDArray[np.int64]
 Cell = tuple[int, int]
 """(true class, predicted class)."""
 
@@ -17,30 +18,35 @@ LARGEST = 30
 """Classes at most that are shown as a matrix."""
 
 
+def cells_of(true: Integers, predicted: Integers, order: Integers) -> dict[Cell, list[int]]:
+    """Returns the indices in each cell, in the given order, from classes `[N]`."""
+    cells: dict[Cell, list[int]] = {}
+    for index in order.tolist():
+        cells.setdefault((int(true[index]), int(predicted[index])), []).append(index)
+    return cells
+
+
 def confusion(
     names: list[str],
-    true: NDArray[np.int64],
-    predicted: NDArray[np.int64],
-    order: NDArray[np.int64],
+    cells: dict[Cell, list[int]],
     picture: Callable[[list[int]], dict[int, Picture]],
     lead: str,
     *,
     in_a_cell: int,
     in_all: int,
+    counts: dict[Cell, int] | None = None,
 ) -> Section:
     """Builds the section.
 
     Args:
         names: K.
-        true, predicted: classes `[N]` of what is counted.
-        order: `[N]`, the order of the N in their cells.
+        cells: the indices in each cell, those to show first.
         picture: returns pictures of some of them by their indices, as far as there are any.
         in_a_cell, in_all: pictures at most; the largest cells of mistakes come first.
+        counts: pixels by cell, where indices are images; None: the cells' own lengths.
     """
-    cells: dict[Cell, list[int]] = {}
-    for index in order.tolist():
-        cells.setdefault((int(true[index]), int(predicted[index])), []).append(index)
-    ranked = sorted(cells, key=lambda cell: (cell[0] == cell[1], -len(cells[cell])))
+    numbers = {cell: len(indices) for cell, indices in cells.items()} if counts is None else counts
+    ranked = sorted(cells, key=lambda cell: (cell[0] == cell[1], -numbers[cell]))
     large = len(names) > LARGEST
     if large:
         ranked = [cell for cell in ranked if cell[0] != cell[1]][:LARGEST]
@@ -49,8 +55,9 @@ def confusion(
     pictures = picture([index for cell in ranked for index in shown[cell]])
     content: dict[str, Any] = {
         "names": names,
-        "counts": {cell: len(indices) for cell, indices in cells.items()},
-        "totals": np.bincount(true, minlength=len(names)).tolist(),
+        "counts": numbers,
+        "totals": [sum(number for (true, _), number in numbers.items() if true == k) for k in range(len(names))],
+        "pixels": counts is not None,
         "pairs": ranked if large else None,
         "galleries": {cell: [pictures[index] for index in shown[cell] if index in pictures] for cell in ranked},
     }

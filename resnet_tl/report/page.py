@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from resnet_tl.files import atomic_write
 from resnet_tl.metrics.box_interval import mean_precision_interval
 from resnet_tl.metrics.detection import DetectionMetrics
-from resnet_tl.report import boxes, classes, training
+from resnet_tl.report import boxes, classes, pixels, training
 from resnet_tl.report.assets import Assets, vega_script
 from resnet_tl.report.records import RunRecord
 from resnet_tl.report.section import Section
 from resnet_tl.report.words import NAMES, metric_name, share
-from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation
+from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, PixelEvaluation
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -56,6 +56,8 @@ def write_page(template: str, content: dict[str, Any], assets: Assets, path: Pat
 def _about_predictions(run: RunRecord, assets: Assets) -> list[Section]:
     if isinstance(run.evaluation, ClassEvaluation):
         return classes.sections(run, run.evaluation, assets)
+    if isinstance(run.evaluation, PixelEvaluation):
+        return pixels.sections(run, run.evaluation, assets)
     assert isinstance(run.evaluation, BoxEvaluation)
     return boxes.sections(run, run.evaluation, assets)
 

@@ -34,6 +34,7 @@ class RunRecord:
 
     data: the data module of its recipe; None where the images are no longer there.
     notes: sentences about what could not be read.
+    trust_code: whether its checkpoint may name classes outside `resnet_tl`.
     """
 
     folder: RunFolder
@@ -43,6 +44,7 @@ class RunRecord:
     evaluation: Evaluation
     data: ImageData | None
     notes: list[str]
+    trust_code: bool
 
     @property
     def name(self) -> str:
@@ -97,7 +99,7 @@ def read_run(
         evaluation = record_run(path, overrides, trust_code=trust_code)
     if data is not None:
         evaluation = replace(evaluation, root=str(data.evaluated("val").root))
-    return RunRecord(folder, recipe, summary, rows, evaluation, data, notes)
+    return RunRecord(folder, recipe, summary, rows, evaluation, data, notes, trust_code)
 
 
 def _open_data(

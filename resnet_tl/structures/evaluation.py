@@ -25,6 +25,7 @@ class Evaluation:
     classes: K names.
     root, split: where the images are, and which of `val` and `test` they are.
     step: optimizer steps that the weights had been trained for.
+    absent: classes that no image of the set shows, which means over classes exclude.
     keys: `[N]` paths below `root`.
     losses: `[N]` float32, the loss of each image; of classifiers without weights of classes and label smoothing.
     """
@@ -35,6 +36,7 @@ class Evaluation:
     root: str
     split: str
     step: int
+    absent: list[int]
     keys: Text
     losses: Floats
 

@@ -223,7 +223,7 @@ class Task(LightningModule):
         listing, rows = self.data.evaluated(split), self.record.compute()
         keys = np.array([listing.key(index) for index in rows["indices"].tolist()], np.str_)
         shared = {"classes": self.classes, "root": str(listing.root), "split": split, "step": self.global_step}
-        return self._evaluation({**shared, "keys": keys}, rows)
+        return self._evaluation({**shared, "absent": list(self.data.absent), "keys": keys}, rows)
 
     def _load_weights(self, weights: str) -> WeightRecord:
         keys = public_keys(self.network)

@@ -57,7 +57,7 @@ def load_evaluation(path: Path) -> Evaluation:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
         kind = KINDS[str(arrays.pop("task"))]
-        plain = {"classes": arrays["classes"].tolist(), "step": int(arrays["step"])}
+        plain = {name: arrays[name].tolist() for name in ("classes", "step", "absent")}
         texts = {name: str(arrays[name]) for name in ("root", "split")}
         return kind(**{**{field.name: arrays[field.name] for field in fields(kind)}, **plain, **texts})
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:

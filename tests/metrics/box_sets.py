@@ -35,6 +35,7 @@ def box_set(images: int = 500, classes: int = 4, crowds: float = 0.0, seed: int 
         root="nowhere",
         split="val",
         step=1,
+        absent=[],
         keys=np.array([f"{image:03}.jpg" for image in range(images)]),
         losses=np.zeros(images, np.float32),
         sizes=np.full((images, 2), SIDE),

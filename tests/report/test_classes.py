@@ -26,6 +26,7 @@ def evaluation(root: Path, classes: int, images: int, multi_label: bool = False)
         root=str(root),
         split="val",
         step=1,
+        absent=[],
         keys=np.array(keys),
         losses=-np.log(probabilities[np.arange(images), targets]),
         probabilities=probabilities,

@@ -20,6 +20,7 @@ def evaluation(step: int) -> ClassEvaluation:
         root="photos",
         split="val",
         step=step,
+        absent=[],
         keys=np.array(["ant/1.jpg", "bee/été.jpg"]),
         losses=np.zeros(2, np.float32),
         probabilities=np.array([[0.9, 0.1], [0.6, 0.4]], np.float32),

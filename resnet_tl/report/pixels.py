@@ -1,0 +1,160 @@
+"""The sections about a segmentation network: classes, confusions, the worst images with maps of their errors."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from resnet_tl.data.images.decode import decode
+from resnet_tl.data.sources.class_list import palette
+from resnet_tl.errors import DataError, UserError
+from resnet_tl.metrics.segmentation import SegmentationMetrics
+from resnet_tl.prediction.drawing import to_rgb
+from resnet_tl.prediction.load import load
+from resnet_tl.prediction.segmentation import MaskPredictor
+from resnet_tl.report import charts
+from resnet_tl.report.assets import Assets
+from resnet_tl.report.confusion import Cell, confusion
+from resnet_tl.report.records import RunRecord
+from resnet_tl.report.section import Gallery, Picture, Section, class_table, drawn
+from resnet_tl.report.words import share
+from resnet_tl.structures.evaluation import PixelEvaluation
+from resnet_tl.structures.records import IGNORE
+
+WORST = 6
+"""Images whose errors are drawn."""
+IN_A_CELL, IN_ALL_CELLS = 6, 90
+LONG = 480
+"""Pixels of the long side of a map."""
+
+Pixels = NDArray[np.uint8]
+
+
+def sections(run: RunRecord, evaluation: PixelEvaluation, assets: Assets) -> list[Section]:
+    confusions = evaluation.confusions()
+    return [
+        _classes(run, assets),
+        _confusion(evaluation, confusions, assets),
+        _worst(run, evaluation, confusions, assets),
+    ]
+
+
+def _classes(run: RunRecord, assets: Assets) -> Section:
+    assert isinstance(run.metrics, SegmentationMetrics)
+    each = zip(run.tables["per_class"], run.metrics.results().class_intervals(), strict=True)
+    values = [
+        {"class": row["class"], "value": row["iou"], "low": low, "high": high}
+        for row, (low, high) in each
+        if row["iou"] is not None
+    ]
+    section = class_table(run.tables["per_class"])
+    chart = drawn("IoU", assets.chart(charts.intervals(values, "IoU")), "Lines: 95 % intervals over the images.")
+    return Section("classes", "Classes", "classes.html", {**section.content, "charts": [chart]}, section.lead)
+
+
+def _confusion(evaluation: PixelEvaluation, confusions: NDArray[np.int64], assets: Assets) -> Section:
+    """A cell shows the images with most of its pixels."""
+    total = confusions.sum(0)
+    counts: dict[Cell, int] = {(int(true), int(guess)): int(total[true, guess]) for true, guess in np.argwhere(total)}
+    cells = {
+        (true, guess): np.argsort(-confusions[:, true, guess], kind="stable")[:IN_A_CELL].tolist()
+        for true, guess in counts
+        if true != guess
+    }
+    cells = {cell: [index for index in images if confusions[index][cell]] for cell, images in cells.items()}
+
+    def pictures(chosen: list[int]) -> dict[int, Picture]:
+        ids = assets.images([evaluation.path(index) for index in chosen])
+        return {
+            index: Picture(ids[path], str(evaluation.keys[index]), [f"{share(_wrong(confusions[index]))} wrong"])
+            for index in chosen
+            if (path := evaluation.path(index)) in ids
+        }
+
+    lead = "Rows are true classes, columns predictions, in percent of the true class's pixels."
+    options = {"in_a_cell": IN_A_CELL, "in_all": IN_ALL_CELLS}
+    return confusion(evaluation.classes, cells, pictures, lead, counts=counts, **options)
+
+
+def _wrong(confusion: NDArray[np.int64]) -> float:
+    """Returns the share of an image's pixels that are wrong."""
+    return float(1 - np.trace(confusion) / max(confusion.sum(), 1))
+
+
+def _worst(run: RunRecord, evaluation: PixelEvaluation, confusions: NDArray[np.int64], assets: Assets) -> Section:
+    """The images with the largest share of wrong pixels, predicted again for a map of them."""
+    wrong = np.array([_wrong(each) for each in confusions])
+    order = np.argsort(-wrong, kind="stable")[:WORST].tolist()
+    galleries: list[Gallery] = []
+    lead = "The images with the largest share of wrong pixels."
+    colours = palette(len(evaluation.classes))
+    if run.data is None:
+        return Section("images", "Images", "galleries.html", {"galleries": galleries}, lead)
+    try:
+        predictor = load(run.folder.path, trust_code=run.trust_code)
+        assert isinstance(predictor, MaskPredictor)
+        colours = predictor.colours
+        for index in order:
+            pictures = _maps(run, evaluation, index, predictor, colours, assets)
+            galleries.append(Gallery(str(evaluation.keys[index]), _described(evaluation, confusions[index]), pictures))
+    except UserError as error:
+        lead = f"{lead} They are not shown: {error}."
+    each = zip(evaluation.classes, colours.tolist(), strict=True)
+    legend = [(name, f"rgb({red} {green} {blue})") for name, (red, green, blue) in each]
+    return Section("images", "Images", "galleries.html", {"galleries": galleries, "legend": legend}, lead)
+
+
+def _maps(
+    run: RunRecord, evaluation: PixelEvaluation, index: int, predictor: MaskPredictor, colours: Pixels, assets: Assets
+) -> list[Picture]:
+    """The image, its true and predicted classes, and what is wrong; nothing if the image cannot be read."""
+    assert run.data is not None
+    path, key = evaluation.path(index), str(evaluation.keys[index])
+    listing = run.data.evaluated("val")
+    try:
+        pixels = to_rgb(decode(path, assets.channels))
+        truth = listing.mask(listing.keys().index(key))
+    except (DataError, ValueError):
+        return []
+    (prediction,) = predictor.predict([path])
+    guess = prediction.mask
+    maps = {
+        "image": pixels,
+        "true": _painted(pixels, truth, colours),
+        "predicted": _painted(pixels, guess, colours),
+        "errors": _error_map(pixels, truth, guess),
+    }
+    return [Picture(assets.picture(_reduced(drawing)), key, [name]) for name, drawing in maps.items()]
+
+
+def _painted(pixels: Pixels, mask: Pixels, colours: Pixels) -> Pixels:
+    table = np.full((256, 3), 128, np.uint8)
+    table[: len(colours)] = colours
+    return (0.35 * pixels + 0.65 * table[mask]).astype(np.uint8)
+
+
+def _error_map(pixels: Pixels, truth: Pixels, guess: Pixels) -> Pixels:
+    """The image in pale grey; wrong pixels red, those that count nowhere dark."""
+    grey = np.repeat((150 + 0.4 * pixels.mean(2, keepdims=True)).astype(np.uint8), 3, 2)
+    grey[truth == IGNORE] //= 3
+    grey[(truth != IGNORE) & (truth != guess)] = (230, 50, 50)
+    return grey
+
+
+def _reduced(pixels: Pixels) -> Image.Image:
+    image = Image.fromarray(pixels)
+    factor = min(1.0, LONG / max(image.size))
+    return image.resize((round(image.width * factor), round(image.height * factor)), Image.Resampling.BICUBIC)
+
+
+def _described(evaluation: PixelEvaluation, confusion: NDArray[np.int64]) -> str:
+    """The share of wrong pixels, and the largest confusions."""
+    off = confusion.copy()
+    np.fill_diagonal(off, 0)
+    largest = np.argsort(-off.ravel(), kind="stable")[:3]
+    pairs = [divmod(int(cell), len(off)) for cell in largest if off.ravel()[cell]]
+    shares = off.ravel() / max(confusion.sum(), 1)
+    names = evaluation.classes
+    parts = [f"{names[true]} as {names[guess]} {share(shares[true * len(off) + guess])}" for true, guess in pairs]
+    return f"{share(_wrong(confusion))} of the pixels are wrong: {', '.join(parts)}."
