@@ -62,6 +62,7 @@ class Options(argparse.ArgumentParser):
             near = difflib.get_close_matches(word, self._option_string_actions, n=1, cutoff=0.8)
             if not word.startswith("--") or not recipe or near:
                 what = "unknown option" if word.startswith("-") else "nothing like this is expected here"
+                near = near or ([f"-c {word}"] if recipe and names_recipe(word) else [])
                 raise RecipeError(f"{self.prog}: {word}: {what}" + (f"; did you mean {near[0]}?" if near else ""))
             command.overrides.append((word[2:], value if equals else _value(unknown, f"{word}: unknown option")))
         if not recipe and (command.configs or command.overrides):
@@ -71,6 +72,12 @@ class Options(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise RecipeError(f"{self.prog}: {message}")
+
+
+def names_recipe(word: str) -> bool:
+    from resnet_tl.recipe.shipped import shipped
+
+    return word.endswith((".yaml", ".yml")) or word in shipped()
 
 
 def _value(words: list[str], otherwise: str) -> str:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from resnet_tl.cli.command import Command, Options
+from resnet_tl.cli.command import Command, Options, names_recipe
 from resnet_tl.errors import RecipeError, RunError
 
 HELP = """usage: resnet-tl {verb} RUN_OR_CHECKPOINT [--data.root PATH] [--out FILE.json] [--KEY VALUE ...]
@@ -36,6 +36,8 @@ def run(verb: str, command: Command) -> int:
         return 0
     if options.run is None and not command.configs:
         raise RecipeError(f"{verb} needs a run folder or a checkpoint, or a recipe: -c RECIPE")
+    if options.run is not None and names_recipe(options.run):
+        raise RecipeError(f"{verb} {options.run}: a recipe is named by -c: resnet-tl {verb} -c {options.run}")
     if options.out is not None and Path(options.out).exists():
         raise RunError(f"--out {options.out}: exists already, and nothing is overwritten")
     from resnet_tl.run.evaluate import evaluate_recipe, evaluate_run

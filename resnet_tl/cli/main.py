@@ -24,6 +24,11 @@ VERBS = {
     "data": "check a data set before training on it",
     "recipes": "list, show and copy the recipes that come with the project",
 }
+ELSEWHERE = {
+    "train": "fit", "finetune": "fit", "val": "validate", "eval": "validate", "evaluate": "validate",
+    "infer": "predict", "inference": "predict", "detect": "predict", "segment": "predict", "classify": "predict",
+}  # fmt: skip
+"""What other tools call these verbs."""
 _MODULES = {"validate": "evaluate", "test": "evaluate"}
 
 
@@ -89,7 +94,8 @@ def _run(arguments: list[str]) -> int:
 def _without_verb(command: Command) -> int:
     word = next((word for word in command.rest if not word.startswith("-")), None)
     if word is not None:
-        raise RecipeError(f"no verb {word!r}: expected {', '.join(VERBS)}{did_you_mean(word, VERBS)}")
+        near = f"; did you mean {ELSEWHERE[word]!r}?" if word in ELSEWHERE else did_you_mean(word, VERBS)
+        raise RecipeError(f"no verb {word!r}: expected {', '.join(VERBS)}{near}")
     if "--version" in command.rest:
         from resnet_tl import __version__
 

@@ -60,6 +60,8 @@ def test_what_may_be_a_recipes_is_left_to_the_recipe() -> None:
         ("--rum here", "resnet-tl verb: --rum: unknown option; did you mean --run?"),
         ("-x", "resnet-tl verb: -x: unknown option"),
         ("stray", "resnet-tl verb: stray: nothing like this is expected here"),
+        ("mine.yaml", "resnet-tl verb: mine.yaml: nothing like this is expected here; did you mean -c mine.yaml?"),
+        ("quickstart", "resnet-tl verb: quickstart: nothing like this is expected here; did you mean -c quickstart?"),
         ("--lr", "--lr: unknown option"),
         ("--run", "resnet-tl verb: argument --run: expected one argument"),
         ("--batch-size many", "resnet-tl verb: argument --batch-size: invalid int value: 'many'"),

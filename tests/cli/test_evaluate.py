@@ -149,6 +149,7 @@ def test_foreign_code_runs_only_with_trust_code(resnet_tl: Callable[..., Any], h
     ("line", "message"),
     [
         ("validate", "validate needs a run folder or a checkpoint, or a recipe: -c RECIPE"),
+        ("test quickstart", "test quickstart: a recipe is named by -c: resnet-tl test -c quickstart"),
         ("test nowhere", "no run folder or checkpoint at 'nowhere'"),
     ],
 )

@@ -59,6 +59,10 @@ def test_version(resnet_tl: Callable[..., Any]) -> None:
             "no verb 'fitt': expected fit, check, plan, validate, test, report, predict, data, recipes; did you mean 'fit'?",
         ),
         (
+            "train -c x",
+            "no verb 'train': expected fit, check, plan, validate, test, report, predict, data, recipes; did you mean 'fit'?",
+        ),
+        (
             "-c x",
             "which verb? expected one of fit, check, plan, validate, test, report, predict, data, recipes: resnet-tl fit -c RECIPE",
         ),

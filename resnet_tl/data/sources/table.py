@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -128,10 +128,11 @@ def read_lines(table: str, header: Sequence[str] | None = None) -> tuple[list[st
 
 
 def _rows(table: str, headings: list[str], lines: Sequence[tuple[int, list[str]]], columns: Columns) -> list[_Row]:
-    path = _column(table, headings, columns.path, "path_column")
-    label = _column(table, headings, columns.label, "label_column")
-    has_split = columns.split != Columns().split or columns.split in headings
-    split_column = _column(table, headings, columns.split, "split_column") if has_split else None
+    expected = {"path_column": columns.path, "label_column": columns.label}
+    if columns.split != Columns().split or columns.split in headings:
+        expected["split_column"] = columns.split
+    path, label, *splits = _positions(table, headings, expected)
+    split_column = splits[0] if splits else None
     group_column = headings.index(columns.group) if columns.group in headings else None
 
     rows = []
@@ -159,13 +160,15 @@ def _labelled(table: str, rows: list[_Row], column: str) -> list[_Row]:
     return [row for row in rows if row.label]
 
 
-def _column(table: str, headings: list[str], name: str, option: str) -> int:
-    if name not in headings:
-        raise DataError(
-            f"{table} has no column {name!r}{did_you_mean(name, headings)} (columns: {', '.join(headings)}; "
-            f"data.{option} names another)"
-        )
-    return headings.index(name)
+def _positions(table: str, headings: list[str], expected: Mapping[str, str]) -> list[int]:
+    """Returns the position of each expected column; `expected` names them by the option that renames them."""
+    missing = {option: name for option, name in expected.items() if name not in headings}
+    if missing:
+        names = " and ".join(f"no column {name!r}{did_you_mean(name, headings)}" for name in missing.values())
+        options = " and ".join(f"data.{option}" for option in missing)
+        another = "names another" if len(missing) == 1 else "name others"
+        raise DataError(f"{table} has {names} (columns: {', '.join(headings)}; {options} {another})")
+    return [headings.index(name) for name in expected.values()]
 
 
 def _labels(cell: str, separator: str) -> tuple[str, ...]:

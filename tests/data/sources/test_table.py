@@ -104,6 +104,7 @@ def test_classes_of_a_checkpoint(photos: Path) -> None:
     [
         ("filename,label\na.jpg,cat\n", "no column 'path' (columns: filename, label; data.path_column names another"),
         ("path,lable\na.jpg,cat\n", "did you mean 'lable'? (columns: path, lable; data.label_column names another"),
+        ("file,klass\na.jpg,cat\n", "has no column 'path' and no column 'label' (columns: file, klass; data"),
         ("path,label\n", "lists no images"),
         ("", "has no column 'path'"),
         ("path,label\na.jpg,cat\nb.jpg\n", "line 3 has 1 cells; expected 2 (path, label)"),
