@@ -70,7 +70,10 @@ def test_blood_cells(shared_data: Path) -> None:
 
 
 def test_coco_itself(shared_data: Path) -> None:
-    data = CocoDetection(str(shared_data / "coco128"), image_size=128, batch_size=128, num_workers=0, val_fraction=1)
+    root = str(shared_data / "coco128")
+    settings: dict[str, Any] = {"image_size": 128, "batch_size": 128, "num_workers": 0, "val_fraction": 1}
+    assert len(CocoDetection(root, **settings).classes) == 71, "nine have no object"
+    data = CocoDetection(root, keep_empty_classes=True, **settings)
     assert len(data.classes) == 80
     assert (data.codes[0], data.codes[-1]) == (1, 90)
     (note,) = data.notes[:1]
@@ -81,7 +84,7 @@ def test_coco_itself(shared_data: Path) -> None:
     assert batch.targets.crowd.sum() == 10
     assert len(set(batch.targets.image.tolist())) == 126, "two images show nothing"
     with pytest.raises(Exception, match="checkpoint"):
-        CocoDetection(str(shared_data / "coco128"), classes=["cat"])
+        CocoDetection(root, classes=["cat"])
 
 
 def samples(**options: Any) -> CocoDetection:
