@@ -215,6 +215,7 @@ OBJECTS = [
     Form("OpenImages' CSV", "BoxTable", of_objects(openimages), images=4),
     Form("labelme's JSON", "ToolDetection", of_objects(tool_exports.labelme)),
     Form("VGG Image Annotator's JSON", "ToolDetection", of_objects(tool_exports.via)),
+    Form("VGG Image Annotator 3's JSON", "ToolDetection", of_objects(tool_exports.via3)),
     Form("Label Studio's JSON", "ToolDetection", of_objects(tool_exports.label_studio)),
     Form("CVAT for images 1.1", "ToolDetection", of_objects(tool_exports.cvat)),
     Form("Supervisely's projects", "ToolDetection", of_objects(tool_exports.supervisely)),

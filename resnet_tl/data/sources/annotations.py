@@ -17,6 +17,7 @@ from resnet_tl.data.listings.objects import PackedMasks, PackedObjects
 from resnet_tl.data.listings.rows import Rows, offsets_of
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.folder import SPLITS, check_known
+from resnet_tl.data.sources.image_finder import ImageFinder
 from resnet_tl.data.sources.orientation import Entry, measure
 from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import Mask, RunLengths, orient, orient_points
@@ -47,10 +48,21 @@ def annotated_size(height: Any, width: Any) -> tuple[int, int] | None:
     return size if min(size) > 0 else None
 
 
-def split_in(key: str) -> str:
-    """Returns the split that a folder in an image's path is named after; `train` where none is."""
+def split_in(key: str, otherwise: str = "train") -> str:
+    """Returns the split that a folder in an image's path is named after, or `otherwise`."""
     folders = posixpath.dirname(key).lower().split("/")
-    return next((SPLITS[name] for name in folders if name in SPLITS), "train")
+    return next((SPLITS[name] for name in folders if name in SPLITS), otherwise)
+
+
+def find_elsewhere(finder: ImageFinder, name: str, folder: str, split: str) -> str | None:
+    """Returns the key of an image that does not lie where its annotations say, as of another machine; None: there is
+    none of its name, or only in the folder of another split.
+
+    Raises:
+        ValueError: several images fit equally well.
+    """
+    key = finder.find(name, folder)
+    return key if key is not None and split_in(key, otherwise=split) == split else None
 
 
 class BoxListingBuilder:

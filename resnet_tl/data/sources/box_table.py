@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TypeAlias
 
 from resnet_tl.data.listings.boxes import BoxSet
-from resnet_tl.data.sources.annotations import BoxListingBuilder, annotated_size, box_set
+from resnet_tl.data.sources.annotations import BoxListingBuilder, annotated_size, box_set, find_elsewhere
 from resnet_tl.data.sources.box_columns import GROUP, SIDES, Line, in_fractions, read_box_lines
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.folder import SPLITS
@@ -105,14 +105,14 @@ class _Images:
         self.tree_root, self.exists = open_root(root)
         self.finder: ImageFinder | None = None
 
-    def find(self, path: str, base: str) -> str | None:
+    def find(self, path: str, base: str, split: str) -> str | None:
         """Returns the key of an image in a table in the folder `base`. Raises ValueError where several fit."""
         for key in (key_of(self.root, path), posixpath.join(base, path)):
             if self.exists(key):
                 return key
         if self.finder is None:
             self.finder = ImageFinder(walk(self.root))
-        return self.finder.find(path, base)
+        return find_elsewhere(self.finder, path, base, split)
 
 
 def _tables(table: str) -> dict[str, str]:
@@ -139,9 +139,9 @@ def _by_image(
             findings.faults.append(f"{line.place} has the split {own!r}; expected train, val or test")
         else:
             try:
-                key = keys[path] = keys[path] if path in keys else images.find(path, base)
+                key = keys[path] = keys[path] if path in keys else images.find(path, base, SPLITS[own])
             except ValueError as error:
-                findings.faults.append(f"{line.place}: its image {error}")
+                findings.faults.append(f"{line.place} lists {path}, which {error}")
                 continue
             if key is None:
                 findings.faults.append(f"{line.place} lists {path}, which does not exist below {images.root}")

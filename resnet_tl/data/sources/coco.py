@@ -11,9 +11,10 @@ import numpy as np
 
 from resnet_tl.data.listings.boxes import BoxSet
 from resnet_tl.data.listings.faults import raise_if_any
-from resnet_tl.data.sources.annotations import HUGE, BoxListingBuilder, annotated_size, box_set
+from resnet_tl.data.sources.annotations import HUGE, BoxListingBuilder, annotated_size, box_set, find_elsewhere
 from resnet_tl.data.sources.coco_layout import annotation_files, image_folder, joined
 from resnet_tl.data.sources.findings import Findings
+from resnet_tl.data.sources.image_finder import ImageFinder
 from resnet_tl.data.sources.orientation import Entry
 from resnet_tl.data.sources.text_files import read_json
 from resnet_tl.data.sources.tree import walk
@@ -69,10 +70,10 @@ def read_coco(
         raise_if_any(tree.root, findings.faults)
     names = [found[number].name for number in ids]
     index = {number: i for i, number in enumerate(ids)}
-    there, builders = set(tree.files), {}
+    there, finder, builders = set(tree.files), ImageFinder(tree), {}
     for split in list(documents):
         document = documents.pop(split)  # frees it afterwards: as Python objects it is large
-        reader = _Reader(files[split], document, findings)
+        reader = _Reader(files[split], split, document, finder, findings)
         folder = images if images is not None else image_folder(tree, split, files[split], document["images"])
         builders[split] = reader.read(folder, there, names, index, channels)
     codes = [found[number].code for number in ids]
@@ -82,8 +83,11 @@ def read_coco(
 class _Reader:
     """Reads the images and annotations of one json file."""
 
-    def __init__(self, file: str, document: dict[str, Any], findings: Findings) -> None:
-        self.path, self.document, self.findings = posixpath.join(findings.root, file), document, findings
+    def __init__(
+        self, file: str, split: str, document: dict[str, Any], finder: ImageFinder, findings: Findings
+    ) -> None:
+        self.path, self.split, self.document = posixpath.join(findings.root, file), split, document
+        self.finder, self.findings = finder, findings
         self.rows: dict[str | None, int | None] = {}
         """Image id -> index of its entry; None where its file does not exist."""
 
@@ -119,17 +123,23 @@ class _Reader:
             if number in self.rows:
                 self.fault(f"two images have the id {number}")
                 continue
-            key = joined(folder, file_name)
             self.rows[number] = None
-            if key not in there:
-                where = posixpath.join(self.findings.root, folder).rstrip("/")
-                self.fault(f"image {number} is {file_name}, which does not exist in {where}")
-            elif first.setdefault(key, number) != number:
+            key = self._try(f"image {number} is {file_name}, which", None, self._key, file_name, folder, there)
+            if key is None:
+                continue
+            if first.setdefault(key, number) != number:
                 self.fault(f"images {first[key]} and {number} are both {file_name}")
             else:
                 self.rows[number] = len(entries)
                 entries.append(Entry(key, self._size(image), f"{self.path}: image {number} ({file_name})"))
         return entries
+
+    def _key(self, file_name: str, folder: str, there: set[str]) -> str:
+        key = joined(folder, file_name)
+        found = key if key in there else find_elsewhere(self.finder, file_name, folder, self.split)
+        if found is None:
+            raise ValueError(f"does not exist in {posixpath.join(self.findings.root, folder).rstrip('/')}")
+        return found
 
     def _size(self, image: dict[str, Any]) -> tuple[int, int] | None:
         return self._try(f"image {image['id']}", None, annotated_size, image.get("height"), image.get("width"))

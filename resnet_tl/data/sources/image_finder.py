@@ -28,7 +28,7 @@ class ImageFinder:
                 return candidate
         same_name = self._by_name.get(parts[-1], []) if parts else []
         if len(same_name) > 1:
-            raise ValueError(f"{name} may be {same_name[0]} or {same_name[1]}")
+            raise ValueError(f"may be {same_name[0]} or {same_name[1]}")
         return same_name[0] if same_name else None
 
     def unused(self, used: set[str]) -> list[str]:

@@ -144,3 +144,13 @@ def test_an_image_is_searched_where_it_does_not_lie_at_its_path(images: Path) ->
     (images / "a.png").rename(images / "photos" / "c.png")
     found = read_box_table(write(images, "path,label,x1,y1,x2,y2\nC:\\me\\c.png,dog,1,2,3,4\nb.png,dog,1,2,3,4\n"))
     assert found.usable().splits["train"].keys() == ["photos/c.png", "b.png"]
+
+
+def test_an_image_in_the_folder_of_another_split_is_another_image(tmp_path: Path) -> None:
+    text = "path,label,x1,y1,x2,y2\na.png,cat,1,2,3,4\n"
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "_annotations.csv").write_text(text)
+    Image.new("RGB", (12, 10)).save(tmp_path / "val" / "a.png")
+    with pytest.raises(DataError, match=r"train/_annotations\.csv: line 2 lists a\.png, which does not exist below"):
+        read_box_table(str(tmp_path)).usable()

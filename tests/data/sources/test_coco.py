@@ -335,3 +335,18 @@ def test_numbers_beyond_floats_are_faults(tmp_path: Path) -> None:
         "annotation 2 has a polygon that is not a list of"[:40],
         "annotation 3 has a mask whose run lengths"[:40],
     ]
+
+
+def test_file_names_of_another_machine_are_searched_in_folders_of_the_same_split(tmp_path: Path) -> None:
+    write(tmp_path, [thing(1)], [image(1, "C:\\me\\photos\\x.png")], "train.json")
+    for folder in ("photos", "val"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "1.png").rename(tmp_path / "photos" / "x.png")
+    assert listing_of(tmp_path).keys() == ["photos/x.png"]
+    (tmp_path / "photos" / "x.png").rename(tmp_path / "val" / "x.png")
+    assert "x.png, which does not exist in" in faults_of(tmp_path)[0]
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (30, 20)).save(tmp_path / folder / "x.png")
+    (tmp_path / "val" / "x.png").unlink()
+    assert "x.png, which may be a/x.png or b/x.png" in faults_of(tmp_path)[0]

@@ -30,6 +30,6 @@ def test_an_image_is_found_by_path_name_or_name_without_ending(name: str, folder
 
 
 def test_several_images_of_one_name() -> None:
-    with pytest.raises(ValueError, match=r"b may be train/b\.jpg or val/b\.jpg"):
+    with pytest.raises(ValueError, match=r"^may be train/b\.jpg or val/b\.jpg"):
         FINDER.find("b", "")
     assert FINDER.unused({"a.jpg", "val/b.jpg"}) == ["train/b.jpg", "val/c.d.png"]

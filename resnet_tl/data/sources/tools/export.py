@@ -94,7 +94,7 @@ def _by_split(reading: Reading) -> dict[str, dict[str, Document]]:
         try:
             key = reading.key_of(document)
         except ValueError as error:
-            faults.append(f"{document.source}: its image {error}")
+            faults.append(f"{document.source}: its image {document.image} {error}")
             continue
         if key is None:
             faults.append(f"{document.source}: its image {document.image} does not exist below {reading.tree.root}")
