@@ -212,6 +212,13 @@ def test_damaged_annotations_are_refused_or_read(tmp_path: Path, form: str) -> N
     assert peak() - before < MEGABYTES
 
 
+def test_the_documentation_counts_these_forms() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "concepts" / "hostile_input.md").read_text()
+    rows = re.findall(r"^\| ([^|]+) \| (\d+) \| (\d+) \| 0 \|$", page, re.M)
+    assert len(rows) == len(FORMS)
+    assert all(int(refused) + int(read) == 300 for _, refused, read in rows)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_many_damaged_annotations_are_refused_or_read(tmp_path: Path, form: str) -> None:

@@ -145,7 +145,7 @@ def _keypoints(path: str, shape: Any) -> int:
     if shape is None:
         return 0
     if not isinstance(shape, list) or len(shape) != 2 or not all(isinstance(n, int) and 0 < n < 1000 for n in shape):
-        raise DataError(f"{path}: kpt_shape is {reprlib.repr(shape)}; expected two numbers, as [17, 3]")
+        raise DataError(f"{path}: kpt_shape is {reprlib.repr(shape)[:80]}; expected two numbers, as [17, 3]")
     return shape[0] * shape[1]
 
 
@@ -155,7 +155,9 @@ def _names(path: str, names: Any) -> list[str]:
     plain = isinstance(names, list) and all(isinstance(name, str | int | float) for name in names)
     if not plain or not names or len(set(map(str, names))) < len(names):
         # reprlib: aliases in a YAML can multiply to more text than memory holds.
-        raise DataError(f"{path}: names is {reprlib.repr(names)}; expected a list of names, or a name for 0, 1, 2 ...")
+        raise DataError(
+            f"{path}: names is {reprlib.repr(names)[:80]}; expected a list of names, or a name for 0, 1, 2 ..."
+        )
     return [str(name) for name in names]
 
 
@@ -166,7 +168,7 @@ def _folders(path: str, file: str, description: dict[str, Any]) -> dict[str, lis
         if paths := description.get(word):
             paths = paths if isinstance(paths, list) else [paths]
             if not all(isinstance(each, str) for each in paths):
-                raise DataError(f"{path}: {word} is {reprlib.repr(paths)}; expected a folder, or a list of them")
+                raise DataError(f"{path}: {word} is {reprlib.repr(paths)[:80]}; expected a folder, or a list of them")
             base = description.get("path") or ""
             base = posixpath.join(posixpath.dirname(file), base if isinstance(base, str) else "")
             folders[split] = [posixpath.join(base, each).replace("\\", "/") for each in paths]

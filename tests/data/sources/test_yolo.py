@@ -13,6 +13,10 @@ from resnet_tl.data.sources.yolo import read_yolo
 from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import to_pixels
 
+ALIASES = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join(9 * [f'*a{n - 1}'])}]\n" for n in range(1, 30))
+ALIASES += "names: *a29\n"
+"""A file of 2 kB whose names are more text than memory holds."""
+
 
 def image(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,6 +127,9 @@ def test_labels_next_to_their_images(tmp_path: Path) -> None:
         ("data.yaml", "names: [cat, cat]", r"data.yaml: names is \['cat', 'cat'\]; expected a list of names"),
         ("data.yaml", "names: {1: cat}", r"data.yaml: names is \{1: 'cat'\}"),
         ("data.yaml", "names: [cat", "data.yaml: is not valid YAML"),
+        ("data.yaml", ALIASES, r"data.yaml: names is \[\[\[.{70,80}; expected a list of names"),
+        ("data.yaml", "names: {0: cat, x: dog}", "data.yaml: names is .*; expected a list of names"),
+        ("data.yaml", "names: [cat]\ntrain: [[a]]", r"data.yaml: train is \[\['a'\]\]; expected a folder, or a list"),
         ("data.yaml", "names: [cat, dog]\ntrain: nowhere", "the train images are in nowhere, which does not exist"),
         ("other.txt", "cat", "has neither a data.yaml with names nor classes.txt"),
     ],
