@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from lightning.pytorch.utilities import rank_zero_only
 from pydantic import BaseModel, ValidationError
@@ -30,7 +29,7 @@ class _Content(BaseModel):
 
 @rank_zero_only
 def write_record(run: RunFolder, data: ImageData, accepted: Sequence[str] = ()) -> None:
-    splits = {split: asdict(each) for split, each in record(data.split_files()).items()}
+    splits = {split: vars(each) for split, each in record(data.split_files()).items()}
     with atomic_write(run.data) as file:
         file.write(json.dumps({"splits": splits, "accepted": list(accepted)}).encode())
 
