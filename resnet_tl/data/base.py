@@ -102,7 +102,7 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
             included.splits, fraction=val_fraction, folds=folds, fold=fold, seed=self.seed, group=rule
         )
         """The images to train on, validate on and test on: those of `train`, `val` and `test` that exist."""
-        self.notes, self.remarks = [*included.notes, *self._split_notes(included.splits)], included.remarks
+        self.notes, self.remarks = [*included.notes, *self._split_notes(included.splits)], list(included.remarks)
         """Sentences about what was skipped or assumed, and what they count one by one."""
         self._features: dict[str, CachedFeatures] = {}
         self._datasets: list[ImageDataset] = []

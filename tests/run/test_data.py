@@ -111,7 +111,7 @@ def masks(root: Path) -> Planted:
     (root / "masks/6.png").write_bytes(b"broken")
     return {
         "images/1.png": "has no mask", "masks/2.png": "is a mask without an image", "masks/3.png": "has the value 9",
-        "masks/4.png": "but its image 120 x 90", "images/5.png": "ignored mask", "masks/6.png": "not a readable mask",
+        "masks/4.png": "but its image 120 x 90", "masks/5.png": "ignored mask", "masks/6.png": "not a readable mask",
     }  # fmt: skip
 
 

@@ -28,15 +28,17 @@ def check(data: ImageData, progress: Callable[[int, int], None] = lambda done, t
     masked = any(hasattr(listing, "mask") for listing in data.listings.values())
     boxed = any(hasattr(listing, "objects") for listing in data.listings.values())
     labels = {} if masked or boxed else dict(_labels(data))
-    findings = [*unreadable_images(unreadable), *damaged_images(looks), *data.remarks]
+    masks = list(mask_findings(data.listings, data.classes))
+    named = {finding.path for finding in masks}  # remarks say less of them
+    findings = [*unreadable_images(unreadable), *damaged_images(looks)]
+    findings += [remark for remark in data.remarks if remark.path not in named]
     findings += [*duplicates(looks, labels), *near_duplicates(looks, labels)]
     if not masked:
         counts = {split: listing.class_counts(len(data.classes)) for split, listing in data.listings.items()}
         findings += class_findings(counts, data.classes, "objects" if boxed else "images")
     findings += [*similar_names(data.classes), *unlabelled_images(data.listings)]
     findings += object_findings(data.listings, data.classes, {image.key for image in unreadable})
-    findings += mask_findings(data.listings, data.classes)
-    return [*findings, *unusual_images(looks)]
+    return [*findings, *masks, *unusual_images(looks)]
 
 
 def fault_findings(root: str, faults: Mapping[str, str]) -> Iterator[Finding]:

@@ -33,13 +33,12 @@ def mask_findings(listings: Mapping[str, Listing], classes: Sequence[str]) -> It
         counts = np.zeros(256, np.int64)
         with ThreadPoolExecutor() as pool:
             for index, pixels in enumerate(pool.map(lambda i, masked=listing: _pixels(masked, i), range(len(listing)))):
+                sample = listing[index]
+                path = sample.target if isinstance(sample.target, str) else sample.path
                 if isinstance(pixels, str):
-                    yield Finding("unreadable mask", split, listing[index].path, pixels, exclude=listing[index].key)
+                    yield Finding("unreadable mask", split, path, pixels.removeprefix(f"{path}: "), sample.key)
                 elif pixels[IGNORE] == pixels.sum():
-                    yield Finding(
-                        "ignored mask", split, listing[index].path, "has a mask that is ignored everywhere",
-                        exclude=listing[index].key,
-                    )  # fmt: skip
+                    yield Finding("ignored mask", split, path, "is ignored everywhere", sample.key)
                 else:
                     counts += pixels
         counted[split] = counts[: len(classes)]

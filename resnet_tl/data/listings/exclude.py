@@ -13,7 +13,7 @@ from resnet_tl.errors import DataError
 
 
 def exclude_images(images: SetT, file: str) -> SetT:
-    """Returns the set without the images that a CSV names in its column `key`, and without the faults in them.
+    """Returns the set without the images that a CSV names in its column `key`, their faults and remarks.
 
     A key is an image's path below the root; `resnet-tl data check --write` writes such files. A note tells how many
     there are.
@@ -35,7 +35,8 @@ def exclude_images(images: SetT, file: str) -> SetT:
     more = f"; {unknown} of its keys are not in the set" if unknown else ""
     note = f"{file}: excludes {len(found)} images{more}"
     splits = {split: listing for split, listing in splits.items() if len(listing)}
-    return replace(images, splits=splits, faults=faults, notes=[*images.notes, note])
+    remarks = {remark: key for remark, key in images.remarks.items() if key not in keys}
+    return replace(images, splits=splits, faults=faults, remarks=remarks, notes=[*images.notes, note])
 
 
 def _keys(file: str) -> set[str]:

@@ -29,7 +29,7 @@ class ImageSet(Generic[ListingT]):
     notes: sentences about what was skipped or assumed.
     faults: sentences about what training cannot use, each with the key of its image ("" where it is about no image);
         the splits do not hold it.
-    remarks: what the notes count, one by one.
+    remarks: what the notes count, one by one, with keys as of the faults.
     groups: the group of each key, where `data.group` is a column of a table; else empty.
     """
 
@@ -38,7 +38,7 @@ class ImageSet(Generic[ListingT]):
     splits: dict[str, ListingT]
     notes: list[str] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
-    remarks: list[Finding] = field(default_factory=list)
+    remarks: Mapping[Finding, str] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
 
     def usable(self: SetT) -> SetT:

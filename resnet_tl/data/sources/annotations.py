@@ -244,7 +244,7 @@ def box_set(
     order, kept = in_order_of(findings.name, names, [codes[classes.index(name)] for name in names], known)
     places = np.array([order.index(name) if name in order else -1 for name in classes], np.int32)
     splits = {split: listing.relabelled(places) for split, listing in splits.items()}
-    faults, remarks = findings.faults_by_image(), findings.remarks
+    faults, remarks = findings.faults_by_image(), findings.remarks_by_image()
     return BoxSet(findings.name, order, splits, findings.notes, faults, remarks, codes=kept)
 
 

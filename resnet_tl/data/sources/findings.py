@@ -39,14 +39,21 @@ class Findings:
             self.notes.append(f"{self.name}: {subject} ({len(names)}): {', '.join(names[:NAMES_LISTED])}{more}")
         for name in names if kind else ():
             path, colon, place = name.partition(": ")
-            self.remarks.append(Finding(kind, "", path if colon else f"{self.root}/{path}", f"{place} {text}".lstrip()))
+            if not colon:
+                path = f"{self.root}/{name}"
+                self.images.setdefault(path, name)
+            self.remarks.append(Finding(kind, "", path, f"{place} {text}".lstrip()))
 
     def faults_by_image(self) -> dict[str, str]:
         """Returns the faults with the key of the image that each is about, "" for none."""
         return {fault: self._image_of(fault) for fault in self.faults}
 
-    def _image_of(self, fault: str) -> str:
-        start = fault
+    def remarks_by_image(self) -> dict[Finding, str]:
+        """Returns the remarks with the key of the image that each is about, "" for none."""
+        return {remark: self._image_of(f"{remark.path}: {remark.text}") for remark in self.remarks}
+
+    def _image_of(self, sentence: str) -> str:
+        start = sentence
         while start and start not in self.images:
             start = start.rpartition(": ")[0]
         return self.images.get(start, "")

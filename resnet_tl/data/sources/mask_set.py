@@ -68,7 +68,7 @@ def checked_set(
         listings,
         findings.notes,
         faults,
-        findings.remarks,
+        findings.remarks_by_image(),
         absent=np.flatnonzero(~shown).tolist() if complete else [],
         colours=classes.colours,
         pixels=pixels.get("train", np.zeros(0, np.int64))[:count],

@@ -22,6 +22,7 @@ def test_notes_with_a_kind_are_remarks_one_by_one() -> None:
     findings = Findings("photos")
     findings.note("boxes, skipped", ["a.xml: object 3"], "odd box", "is odd")
     findings.note("images, skipped", ["b.png"], "odd image", "is odd")
+    assert findings.remarks_by_image()[findings.remarks[1]] == "b.png"
     assert findings.remarks == [
         Finding("odd box", "", "a.xml", "object 3 is odd"),
         Finding("odd image", "", "photos/b.png", "is odd"),

@@ -94,7 +94,7 @@ def test_many_ignored_pixels_and_masks_of_nothing_else_are_noted(root: Path, sav
         f"{root}: masks of val that show nothing but background and ignored pixels (1): 2.png",
         f"{root}: 33% of the pixels of val are ignored (value 255)",
     ]
-    assert found.remarks[0].path == f"{root}/2.png"
+    assert next(iter(found.remarks)).path == f"{root}/2.png"
 
 
 @pytest.mark.parametrize("scanned", [2, 5000])
