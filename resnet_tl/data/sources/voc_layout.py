@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from resnet_tl.data.sources.annotations import split_in
 from resnet_tl.data.sources.findings import Findings
@@ -64,9 +65,9 @@ def found_pairs(tree: Tree, findings: Findings) -> Pairs:
     Raises:
         DataError: there are no XML files.
     """
-    images: dict[str, list[str]] = defaultdict(list)
+    images: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for file in sorted(filter(is_image, tree.files)):
-        images[_stem(file)].append(file)
+        images[posixpath.dirname(file)][_stem(file)].append(file)
     xmls = sorted(file for file in tree.files if file.lower().endswith(".xml"))
     if not xmls:
         raise DataError(
@@ -75,19 +76,23 @@ def found_pairs(tree: Tree, findings: Findings) -> Pairs:
         )
     found: Pairs = {}
     used: set[str] = set()
+    ranked: dict[str, list[list[str]]] = {}
     for xml in xmls:
-        same_name = images.get(_stem(xml), [])
-        nearest = sorted(same_name, key=lambda image: _distance(image, xml))[:2]
+        folder, stem = posixpath.split(posixpath.splitext(xml)[0])
+        if folder not in ranked:
+            ranked[folder] = _by_distance(images, folder)
+        found_in = ([file for each in folders for file in images[each].get(stem, [])] for folders in ranked[folder])
+        nearest = next(filter(None, found_in), [])
         if not nearest:
             findings.faults.append(f"{tree.root}/{xml}: has no image of its name; expected one next to it, or images/")
-        elif len(nearest) == 2 and _distance(nearest[0], xml) == _distance(nearest[1], xml):
+        elif len(nearest) > 1:
             findings.faults.append(f"{tree.root}/{xml}: its image may be {nearest[0]} or {nearest[1]}")
         elif nearest[0] in used:
             findings.faults.append(f"{tree.root}/{xml}: its image {nearest[0]} has another XML file, too")
         else:
             used.add(nearest[0])
             found.setdefault(split_in(f"{posixpath.dirname(nearest[0])}/{xml}"), []).append((nearest[0], xml))
-    unannotated = sorted(file for files in images.values() for file in files if file not in used)
+    unannotated = sorted(file for file in tree.files if is_image(file) and file not in used)
     findings.note("images without an XML file, skipped", unannotated, "missing partner", "has no XML file")
     return found
 
@@ -111,13 +116,20 @@ def _name(line: str, exists: Callable[[str], bool]) -> str:
     return whole if exists(whole) else line.split()[0]
 
 
-def _distance(image: str, xml: str) -> tuple[bool, int]:
-    """Returns how far an image is from an XML file: the folders in which their paths differ, those of images first."""
-    ours, others = ([name for name in posixpath.dirname(path).split("/") if name] for path in (image, xml))
+def _by_distance(folders: Iterable[str], folder: str) -> list[list[str]]:
+    """Returns folders of images in groups of equal distance from a folder of XML files, the nearest group first."""
+    distances = {each: _distance(each, folder) for each in folders}
+    order = sorted(distances, key=lambda each: (distances[each], each))
+    return [list(group) for _, group in itertools.groupby(order, key=distances.__getitem__)]
+
+
+def _distance(images: str, xmls: str) -> tuple[bool, int]:
+    """Returns how far two folders are apart: the parts in which their paths differ, those named after images first."""
+    ours, others = ([name for name in path.split("/") if name] for path in (images, xmls))
     start = len(posixpath.commonprefix([ours, others]))
     ours, others = ours[start:][::-1], others[start:][::-1]
-    folders = len(ours) + len(others) - 2 * len(posixpath.commonprefix([ours, others]))
-    return folders > 0 and IMAGE_FOLDERS.isdisjoint(image.lower().split("/")), folders
+    parts = len(ours) + len(others) - 2 * len(posixpath.commonprefix([ours, others]))
+    return parts > 0 and IMAGE_FOLDERS.isdisjoint(images.lower().split("/")), parts
 
 
 def _stem(file: str) -> str:

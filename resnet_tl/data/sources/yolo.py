@@ -74,7 +74,8 @@ def read_yolo(
                 findings.images[f"{tree.root}/{file}"] = builder.entries[row].key
                 reader.read(builder, row, file)
     reader.note()
-    orphans = {file for file in set(tree.files).difference(files) if _may_be_labels(file, set(files))}
+    folders = {posixpath.dirname(file) for file in files}
+    orphans = [file for file in set(tree.files).difference(files) if _may_be_labels(file, folders)]
     findings.faults += [f"{tree.root}/{file}: is a label file without an image" for file in sorted(orphans)]
     codes: list[Code] = [*range(len(names))]
     return box_set(findings, builders, names, codes, known=classes, keep_empty=keep_empty)
@@ -105,10 +106,11 @@ def _candidates(key: str) -> Iterable[str]:
     yield f"{stem}.txt"
 
 
-def _may_be_labels(file: str, read: set[str]) -> bool:
+def _may_be_labels(file: str, folders: set[str]) -> bool:
+    """Whether a file is text in one of the folders of labels, and neither a list of classes nor of a split."""
     folder, name = posixpath.split(file)
     others = {*NAME_FILES, *(f"{split}.txt" for split in SPLITS)}
-    return name.endswith(".txt") and name not in others and folder in {posixpath.dirname(path) for path in read}
+    return name.endswith(".txt") and name not in others and folder in folders
 
 
 def _read_description(tree: Tree, data: str | None) -> Description:

@@ -62,6 +62,14 @@ def test_gives_back_what_was_put_in_and_selects(labels: list[list[int]], with_ma
     assert listing.class_counts(9).tolist() == [*counted[:8], 0]
 
 
+def test_labels_are_replaced() -> None:
+    listing = listing_of([[2, 0, 2], []], with_masks=False)
+    moved = listing.relabelled(np.array([5, -1, 1], np.int32))
+    assert moved.objects(0).labels.tolist() == [1, 5, 1]
+    assert [sample.target for sample in moved] == [(1, 5), ()]
+    assert listing.objects(0).labels.tolist() == [2, 0, 2]
+
+
 def test_many_samples_are_small_in_memory_and_as_a_pickle() -> None:
     listing = listing_of([[i % 9, 3, 3] for i in range(2000)], with_masks=False)
     numbers = 2000 * 3 * (16 + 4 + 1 + 4)

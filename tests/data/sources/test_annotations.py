@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from resnet_tl.data.sources.annotations import BoxListingBuilder, box_set, in_order_of
+from resnet_tl.data.sources.annotations import (
+    BoxListingBuilder,
+    annotated_size,
+    box_set,
+    find_elsewhere,
+    in_order_of,
+    split_in,
+)
 from resnet_tl.data.sources.findings import Findings
+from resnet_tl.data.sources.image_finder import ImageFinder
 from resnet_tl.data.sources.orientation import Entry
+from resnet_tl.data.sources.tree import Tree
 from resnet_tl.errors import DataError
 
 
@@ -67,3 +78,55 @@ def test_a_checkpoints_classes_give_the_order() -> None:
 def test_a_checkpoints_class_that_the_set_lacks_gets_a_code_of_its_own() -> None:
     known = ["gnu", "dog", "cat", "emu"]
     assert in_order_of("photos", ["cat", "dog"], [3, 9], known) == (known, [10, 9, 3, 11])
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size"),
+    [
+        (20, 30, (20, 30)),
+        ("20", "30.0", (20, 30)),
+        (None, 30, None),
+        ("", "", None),
+        (0, 0, None),
+        (-1, -1, None),
+        (20, -1, None),
+    ],
+)
+def test_sizes_that_are_absent_zero_or_minus_one_are_unknown(
+    height: Any, width: Any, size: tuple[int, int] | None
+) -> None:
+    assert annotated_size(height, width) == size
+
+
+@pytest.mark.parametrize(("height", "width"), [("wide", 3), ([1], 3), (float("nan"), 3), (10**400, 3), (2**20, 2**20)])
+def test_sizes_that_no_image_has_are_errors(height: Any, width: Any) -> None:
+    with pytest.raises(ValueError, match=r"^has the size 3 x|^has the size 1048576 x 1048576; expected at most"):
+        annotated_size(height, width)
+
+
+def test_a_folder_is_named_after_a_split() -> None:
+    assert split_in("photos/Valid/a.jpg") == "val"
+    assert split_in("train.jpg", otherwise="test") == "test"
+    finder = ImageFinder(Tree("set", ["val/a.jpg", "b.jpg"], {"val"}))
+    assert find_elsewhere(finder, "/home/me/a.jpg", "", "val") == "val/a.jpg"
+    assert find_elsewhere(finder, "/home/me/a.jpg", "", "train") is None
+    assert find_elsewhere(finder, "/home/me/b.jpg", "", "train") == "b.jpg"
+
+
+def test_classes_without_objects_are_excluded_from_labels_and_codes() -> None:
+    findings = Findings("nowhere")
+    builder = BoxListingBuilder([Entry("a.jpg", (20, 30), "a.jpg")], ["cat", "dog", "emu"], 3, findings)
+    builder.add(0, 2, [0, 0, 5, 5], "line 1")
+    builder.add(0, 1, [0, 0, 0, 5], "line 2")
+    found = box_set(findings, {"train": builder}, ["cat", "dog", "emu"], ["c", "d", "e"])
+    assert (found.classes, found.codes) == (["emu"], ["e"])
+    assert found.splits["train"].objects(0).labels.tolist() == [0]
+    assert found.notes[-1].endswith("(data.keep_empty_classes: true keeps them) (2): cat, dog")
+
+
+def test_a_class_name_of_half_a_character_is_a_fault() -> None:
+    findings = Findings("nowhere")
+    builder = builder_of(findings, "a.jpg")
+    builder.add(0, 1, [0, 0, 5, 5], "line 1")
+    faults = box_set(findings, {"train": builder}, ["cat", "\ud83d"], [0, 1], keep_empty=True).faults
+    assert list(faults) == ["nowhere: the class name '\\ud83d' is not valid text"]
