@@ -79,7 +79,7 @@ def test_a_wrong_recipe_is_refused(validator: Draft202012Validator, seed: int) -
     draw = random.Random(seed)
     recipe = plain(read(shipped()[draw.choice(["classify/folder_resnet50_finetune", "detect/folder_fcos_resnet50"])]))
     wrong = copy.deepcopy(recipe)
-    model, data = wrong["model"]["init_args"], wrong["data"]["init_args"]
+    model, data = wrong["model"]["init_args"], wrong["data"].get("init_args", wrong["data"])
     where, key, value = draw.choice(
         [
             (model["optimizer"], "lr", draw.choice([0, -1, "fast", None, [0.1]])),

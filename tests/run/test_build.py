@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from resnet_tl.errors import RecipeError
-from resnet_tl.recipe.shipped import shipped
+from resnet_tl.recipe.shipped import shipped, shipped_root
 from resnet_tl.run.build import compose
 
 WHOLE = [name for name in shipped() if not name.startswith("overlays/")]
@@ -68,7 +68,9 @@ def test_a_damaged_recipe_is_one_sentence_with_its_line(tmp_path: Path) -> None:
 
 
 def refusal(path: Path, name: str) -> str | None:
-    needed = MISSING[1:] if "multilabel" in name else MISSING[:1]
+    task = {"detect": "detection", "instance": "detection", "segment": "segmentation"}.get(name.partition("/")[0])
+    root = [("data.root", str(shipped_root() / "data" / "samples" / task))] if task else MISSING[:1]
+    needed = MISSING[1:] if "multilabel" in name else root
     try:
         compose([str(path)], needed)
     except RecipeError as error:
