@@ -46,7 +46,7 @@ def overlay(under: Node, over: Node) -> Node:
         return over
     # Options of a class may come before the option that names it.
     options = any(node.from_command for node in under.value.values())
-    named = isinstance(over.value, str) and ("class_path" in under.value or options)
+    named = isinstance(over.value, str) and ("class_path" in under.value or "init_args" in under.value or options)
     new = {"class_path": over} if named else over.value
     if not isinstance(new, dict):
         return over

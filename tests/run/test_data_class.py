@@ -84,10 +84,13 @@ def test_a_table_in_the_folder_or_as_the_root_is_the_classs_csv(table: Path) -> 
 
 def test_a_shipped_recipe_takes_any_form_by_one_word() -> None:
     root = str(SAMPLES / "detection")
-    resolved = compose(["detect/folder_fcos_resnet50"], [("data", "AnyData"), ("data.root", root)])
+    resolved = compose(["detect/coco_fcos_resnet50"], [("data", "AnyData"), ("data.root", root)])
     assert class_of(resolved) == "CocoDetection"
-    named = compose(["detect/folder_fcos_resnet50"], [("data.root", root)])["data"]["init_args"]
+    named = compose(["detect/coco_fcos_resnet50"], [("data.root", root)])["data"]["init_args"]
     assert resolved["data"]["init_args"]["image_size"] == named["image_size"]
+    for data in ("CocoDetection", "AnyData"):
+        over = compose(["detect/folder_fcos_resnet50"], [("data", data), ("data.root", root)])
+        assert over == compose(["detect/folder_fcos_resnet50"], [("data.root", root)])
 
 
 def test_an_overlay_may_leave_class_and_init_args_out(tmp_path: Path) -> None:
@@ -146,8 +149,12 @@ def test_where_several_classes_fit_their_options_choose_or_both_are_named(tmp_pa
 
 
 def test_another_class_does_not_inherit_where_the_old_ones_data_lay(tmp_path: Path) -> None:
+    masks = {"class_path": "MaskFolder", "init_args": {"root": "masks"}}
     with pytest.raises(RecipeError, match=r"^data\.root is missing: add --data\.root"):
-        compose(["segment/folder_unet_resnet34", recipe("Segmentation", {"root": "masks"})], [("data", "PascalVOC")])
+        compose([recipe("Segmentation", masks)], [("data", "PascalVOC")])
+    for data in ({"root": "masks"}, {"class_path": "AnyData", "init_args": {"root": "masks"}}):
+        named = compose([recipe("Segmentation", data)], [("data", "PascalVOC")])["data"]
+        assert (class_of({"data": named}), named["init_args"]["root"]) == ("PascalVOC", "masks")
     data = compose(["quickstart"], [("data.class_path", "ImageTable"), ("data.csv", "labels.csv")])["data"]
     assert (data["init_args"]["root"], data["init_args"]["image_size"]) == (None, 32)
     same = compose(["quickstart"], [("data.class_path", "resnet_tl.data.classification.ImageFolder")])
