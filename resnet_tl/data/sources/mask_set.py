@@ -45,7 +45,7 @@ def checked_set(
 
     The splits hold the pairs without a fault.
     """
-    pixels = {split: _count(split, scans[split], coding, findings) for split in splits}
+    pixels = {split: _count(split, scans[split], coding, classes.names[0], findings) for split in splits}
     orientations = {split: _orientations(pairs, scans[split], findings, channels) for split, pairs in splits.items()}
     count = len(classes.names)
     shown = sum(pixels.values(), np.zeros(256, np.int64))[:count] > 0
@@ -112,9 +112,9 @@ def missing_files(root: str, pairs: Sequence[Pair], existing: Container[str]) ->
     return [f"{root}/{path}: does not exist" for pair in pairs for path in pair if path not in existing]
 
 
-def _count(split: str, scanned: Sequence[Scanned], coding: Coding, findings: Findings) -> np.ndarray:
+def _count(split: str, scanned: Sequence[Scanned], coding: Coding, background: str, findings: Findings) -> np.ndarray:
     """Returns the pixels of each class and of `IGNORE` in a split, `[256]`. Values without a class become faults;
-    ignored pixels are noted where they are many, and where a mask shows nothing but them and the background."""
+    ignored pixels are noted where they are many, and where a mask shows nothing but them and the first class."""
     total = np.zeros(256, np.int64)
     empty: list[str] = []
     for (_, mask), path, scan in scanned:
@@ -127,10 +127,10 @@ def _count(split: str, scanned: Sequence[Scanned], coding: Coding, findings: Fin
         counts = np.bincount(indices, scan.counts, minlength=256).astype(np.int64)
         if counts[NO_CLASS]:
             findings.faults.append(f"{path}: {unknown_values(values, coding)}")
-        if counts[IGNORE] and not counts[1:NO_CLASS].any():
+        if counts[0] and counts[IGNORE] and not counts[1:NO_CLASS].any():
             empty.append(mask)
         total += counts
-    nothing = "nothing but background and ignored pixels"
+    nothing = f"nothing but {background!r} and ignored pixels"
     findings.note(f"masks of {split} that show {nothing}", empty, "mask without objects", f"shows {nothing}")
     if (share := total[IGNORE] / max(1, total.sum())) >= NOTABLE:
         values = np.flatnonzero(coding.codes == IGNORE)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -85,6 +85,7 @@ def test_palettes_are_read_by_colour_where_the_coding_says_so(tmp_path: Path) ->
     assert read_mask(str(tmp_path / "a.png"), by_colour._replace(palettes=True)).tolist() == [[1, 0]]
 
 
+@settings(deadline=None)
 @given(arrays(np.uint8, st.tuples(st.integers(1, 5), st.integers(1, 5)), elements=st.integers(0, 2)))
 def test_runs_cover_every_pixel(values: npt.NDArray[np.uint8]) -> None:
     of_runs, lengths = runs(values)

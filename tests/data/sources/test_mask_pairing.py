@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_tl.data.sources.findings import Findings
@@ -23,6 +23,7 @@ def paired(*files: str) -> tuple[dict[str, list[Pair]], Findings]:
 AFFIXES = st.sampled_from(["", "_mask", "-label", "_gtFine_labelIds", "_L", ".jpg", "_0"])
 
 
+@settings(deadline=None)
 @given(
     names=st.lists(st.from_regex(r"[a-z]{0,3}[0-9]{1,3}", fullmatch=True), min_size=3, unique=True),
     affixes=st.tuples(AFFIXES, AFFIXES),

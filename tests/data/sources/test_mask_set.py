@@ -91,7 +91,7 @@ def test_many_ignored_pixels_and_masks_of_nothing_else_are_noted(root: Path, sav
     save_mask(root / "3.png", [0, 1, IGNORE])
     found = read(root, {"train": PAIRS[:2], "val": PAIRS[2:]}, CLASSES.coding([IGNORE]))
     assert found.notes == [
-        f"{root}: masks of val that show nothing but background and ignored pixels (1): 2.png",
+        f"{root}: masks of val that show nothing but 'sky' and ignored pixels (1): 2.png",
         f"{root}: 33% of the pixels of val are ignored (value 255)",
     ]
     assert next(iter(found.remarks)).path == f"{root}/2.png"
