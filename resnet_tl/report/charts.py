@@ -21,7 +21,7 @@ MOST_CLASSES = 40
 """Classes at most that a chart has bars of."""
 
 
-def losses(rows: Sequence[Row], best: float) -> AnyChart:
+def losses(rows: Sequence[Row], best: float | None) -> AnyChart:
     """Training and validation loss over epochs."""
     names = {"train/loss": "training (single batches)", "val/loss": "validation"}
     values: Values = [
@@ -43,7 +43,7 @@ def losses(rows: Sequence[Row], best: float) -> AnyChart:
     return _sized(_phases(rows) + lines + _best(best))
 
 
-def curve(rows: Sequence[Row], name: str, title: str, best: float) -> AnyChart:
+def curve(rows: Sequence[Row], name: str, title: str, best: float | None) -> AnyChart:
     """A validation metric over epochs, its best epoch marked."""
     values: Values = [{"epoch": row["at"], "value": row[name]} for row in rows if name in row]
     line = (
@@ -232,8 +232,12 @@ def _percent(field: str, title: str | None = None) -> alt.Tooltip:
     return alt.Tooltip(f"{field}:Q", title=title or field, format=".1%")
 
 
-def _best(epoch: float) -> AnyChart:
-    return _chart([{"epoch": epoch}]).mark_rule(color=ORANGE, strokeDash=[3, 3]).encode(x="epoch:Q")
+def _best(epoch: float | None) -> AnyChart:
+    return (
+        _chart([] if epoch is None else [{"epoch": epoch}])
+        .mark_rule(color=ORANGE, strokeDash=[3, 3])
+        .encode(x="epoch:Q")
+    )
 
 
 def _phases(rows: Sequence[Row]) -> AnyChart:

@@ -44,11 +44,8 @@ def write_report(run: RunRecord, path: Path) -> None:
 def write_page(template: str, content: dict[str, Any], assets: Assets, path: Path) -> None:
     """Renders a page with its charts and pictures into one file."""
     data = {"charts": assets.charts, "pictures": assets.pictures}
-    text = (
-        _environment()
-        .get_template(template)
-        .render(**content, data=json.dumps(data, separators=(",", ":")).replace("</", "<\\/"), vega=vega_script())
-    )
+    embedded = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
+    text = _environment().get_template(template).render(**content, data=embedded, vega=vega_script())
     with atomic_write(path) as file:
         file.write(text.encode())
 

@@ -21,7 +21,7 @@ from resnet_tl.run.build import Overrides
 from resnet_tl.run.data import open_data
 from resnet_tl.run.evaluate import record_run
 from resnet_tl.structures.evaluation import Evaluation
-from resnet_tl.tracking.predictions import load_evaluation
+from resnet_tl.tracking.predictions import load_evaluation, save_evaluation
 from resnet_tl.tracking.run_folder import RunFolder
 
 Row = dict[str, float]
@@ -65,15 +65,16 @@ class RunRecord:
         return self.metrics.tables(**metric_options(self.evaluation))
 
     @property
-    def best_at(self) -> float:
-        """Where the best epoch ended, in epochs."""
-        return next((row["at"] for row in self.rows if row["step"] + 1 == self.evaluation.step), math.nan)
+    def best_at(self) -> float | None:
+        """Where the best epoch ended, in epochs; None if metrics.csv does not hold it."""
+        return next((row["at"] for row in self.rows if row["step"] + 1 == self.evaluation.step), None)
 
 
 def read_run(
     path: Path, overrides: Overrides = (), *, data: ImageData | None = None, trust_code: bool = False
 ) -> RunRecord:
-    """Reads a run's folder; a run without predictions.npz is evaluated.
+    """Reads a run's folder; a run without predictions.npz is evaluated, and has one afterwards unless there are
+    overrides.
 
     Args:
         overrides: of the recipe's `data` section, as `data.root` where the images have moved.
@@ -97,6 +98,8 @@ def read_run(
         evaluation = load_evaluation(folder.best_predictions)
     else:
         evaluation = record_run(path, overrides, trust_code=trust_code)
+        if not overrides:
+            save_evaluation(evaluation, folder.best_predictions)
     if data is not None:
         evaluation = replace(evaluation, root=str(data.evaluated("val").root))
     return RunRecord(folder, recipe, summary, rows, evaluation, data, notes, trust_code)

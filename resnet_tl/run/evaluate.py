@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -97,15 +97,15 @@ def record_run(path: str | Path, overrides: Overrides, *, trust_code: bool = Fal
     Raises:
         RecipeError: the set is too large for them.
     """
-    task, _ = _evaluate_run("val", path, [], overrides, trust_code)
-    if task.evaluation is None:
+    evaluation, _ = _evaluate_run("val", path, [], overrides, trust_code)
+    if evaluation is None:
         raise RecipeError(f"{path}: images times classes are too many for a record of all probabilities")
-    return task.evaluation
+    return evaluation
 
 
 def _evaluate_run(
     split: str, path: str | Path, recipes: Sequence[RecipeSource], overrides: Overrides, trust_code: bool
-) -> tuple[Task, Result]:
+) -> tuple[Evaluation | None, Result]:
     with terminal_log():
         bundle = checkpoint.read(path)
         foreign = None if trust_code else foreign_code({key: bundle.recipe.get(key) for key in ("model", "data")})
@@ -124,7 +124,9 @@ def _evaluate_run(
                 f"{bundle.path}: its weights do not fit this network; do not change model.* here"
             ) from error
         log_info(f"{bundle.path}: epoch {bundle.epoch}, step {bundle.step}")
-        return task, _evaluate(split, recipe, task, data, bundle.recipe.get("trainer", {}).get("precision"))
+        result = _evaluate(split, recipe, task, data, bundle.recipe.get("trainer", {}).get("precision"))
+        evaluation = task.evaluation and replace(task.evaluation, step=bundle.step)
+        return evaluation, result
 
 
 def _is_recipe(name: str) -> bool:
