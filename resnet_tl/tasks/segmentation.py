@@ -23,6 +23,7 @@ from resnet_tl.models.network import Backbone, HeadFactory, NeckFactory
 from resnet_tl.models.pyramid import FPN, PAN  # noqa: F401
 from resnet_tl.models.ranks import local_counts
 from resnet_tl.structures.evaluation import PixelEvaluation
+from resnet_tl.structures.padding import unpadded
 from resnet_tl.structures.records import Batch
 from resnet_tl.tasks.base import Task, total
 from resnet_tl.tuning.plan import Tuning
@@ -89,9 +90,18 @@ class Segmentation(Task):
         return batch.indices[keep], self._logits(batch).argmax(1)[keep].to(torch.uint8)
 
     def _logits(self, batch: Batch) -> Tensor:
-        if isinstance(batch.images, Tensor):
-            return segment(self.network, batch.images, batch.sizes, self.inference)
-        return self.network(batch.images, batch.sizes).main
+        """Returns logits `[N, K, H, W]`, 0 in the padding."""
+        if not isinstance(batch.images, Tensor):
+            return self.network(batch.images, batch.sizes).main
+        logits: Tensor | None = None
+        for positions, images in unpadded(batch.images, batch.sizes):
+            part = segment(self.network, images, None, self.inference)
+            if images is batch.images:
+                return part
+            logits = part.new_zeros(len(batch), part.shape[1], *batch.images.shape[-2:]) if logits is None else logits
+            logits[positions, :, : part.shape[-2], : part.shape[-1]] = part
+        assert logits is not None
+        return logits
 
     def _evaluate(self, batch: Batch, split: str) -> Tensor:
         """Returns the predicted masks `[N, H, W]` uint8."""

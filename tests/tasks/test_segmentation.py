@@ -110,3 +110,20 @@ def test_frozen_stages_do_not_change_and_a_cached_run_is_the_uncached_one(
         assert moved
         free = tuple(f"network.trunk.{stage}" for stage in trained)
         assert not [name for name in moved if name.startswith(frozen) and not name.startswith(free)]
+
+
+def test_an_image_is_evaluated_without_padding_whatever_its_batch() -> None:
+    """As prediction sees it."""
+    task = Segmentation(
+        ["sky", "road", "car"], Backbone("resnet_tiny", norm="group", zero_init_last=False), **HEADS["unet"]
+    ).eval()
+    sizes = torch.tensor([[40, 30], [64, 64], [40, 30], [64, 20]])
+    images = torch.zeros(4, 3, 64, 64, dtype=torch.uint8)
+    for image, (height, width) in zip(images, sizes.tolist(), strict=True):
+        image[:, :height, :width] = torch.randint(0, 256, (3, height, width), dtype=torch.uint8)
+    batch = Batch(images, torch.full((4, 64, 64), 255, dtype=torch.uint8), sizes, sizes, torch.arange(4))
+    with torch.inference_mode():
+        _, masks = task.predict_step(batch, 0)
+        for image, mask, (height, width) in zip(images, masks, sizes.tolist(), strict=True):
+            alone = task(image[None, :, :height, :width])[0].argmax(0)
+            assert (mask[:height, :width] == alone).float().mean() > 0.999
