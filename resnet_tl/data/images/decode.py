@@ -7,6 +7,7 @@ import os
 import stat
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from resnet_tl.data.images import jpeg, png
 from resnet_tl.data.images.archive import open_archive, split_path
+from resnet_tl.data.images.heif import is_heif, register
 from resnet_tl.data.images.limits import check_bytes, check_memory, check_size
 from resnet_tl.data.images.numpy_file import SIGNATURE, from_numpy
 from resnet_tl.data.images.stored_size import stored_size
@@ -33,7 +35,8 @@ def decode(path: str, channels: int = 3, reduce: int = 1) -> ImageArray:
     """Reads an image from a file or from a member of a zip (`photos.zip/cat/1.jpg`).
 
     Args:
-        path: JPEG, PNG, WebP, GIF (the first frame), BMP, TIFF, PNM, JPEG 2000, AVIF (where OpenCV has it), or `.npy`.
+        path: JPEG, PNG, WebP, GIF (the first frame), BMP, TIFF, PNM, JPEG 2000, AVIF (where OpenCV has it), HEIC (with
+            pillow-heif), or `.npy`.
         channels: 3: RGB, grey repeated; 1: grey. Any other number, and every `.npy`: as stored, after checking the
             count (a TIFF by tifffile, channels last or one a page).
         reduce: 2, 4 or 8 decodes a JPEG at that fraction of its size (rounded up), which is cheaper; other formats
@@ -124,6 +127,9 @@ def _checked_size(data: bytes, path: str) -> tuple[int, int]:
 
 
 def _decoded(data: bytes, path: str, channels: int, reduce: int) -> ImageArray:
+    if is_heif(data):
+        register(path)
+        return _from_pillow(data, path, channels, ("HEIF",))
     return _from_image(data, path, channels, reduce) if channels in (1, 3) else _as_stored(data, path, channels)
 
 
@@ -156,14 +162,18 @@ def _needs_pillow(data: bytes) -> bool:
     return data.startswith(b"GIF8") or (data[8:16] == b"WEBPVP8X" and bool(data[20] & 0x08))
 
 
-def _from_pillow(data: bytes, path: str, channels: int) -> ImageArray:
-    """Decodes the formats that never exceed 8 bits a second time; Pillow's message becomes the reason in ours."""
+EIGHT_BITS = ("JPEG", "GIF", "WEBP", "BMP")
+"""Formats that never exceed 8 bits."""
+
+
+def _from_pillow(data: bytes, path: str, channels: int, formats: Sequence[str] = EIGHT_BITS) -> ImageArray:
+    """Decodes one of these formats; Pillow's message becomes the reason in ours."""
     from PIL import ImageOps, UnidentifiedImageError
 
     from resnet_tl.data.images.pillow import ERRORS, open_image
 
     try:
-        with open_image(data, path, ("JPEG", "GIF", "WEBP", "BMP")) as image:
+        with open_image(data, path, formats) as image:
             upright = ImageOps.exif_transpose(image)
             return np.array(upright.convert("RGB" if channels == 3 else "L"))
     except UnidentifiedImageError:

@@ -168,7 +168,7 @@ def _layout(root: str) -> str:
 
 
 def _endings(files: list[str]) -> str:
-    """Returns the endings of files that are not images, as ` (.txt 3, .heic 1)`."""
+    """Returns the endings of files that are not images, as ` (.txt 3, .mov 1)`."""
     endings = Counter(os.path.splitext(path)[1].lower() or "no ending" for path in files if not is_image(path))
     return f" ({', '.join(f'{ending} {n}' for ending, n in endings.most_common(5))})" if endings else ""
 

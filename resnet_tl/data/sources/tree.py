@@ -13,7 +13,7 @@ from resnet_tl.errors import DataError, did_you_mean
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".jp2", ".ppm"),
-    *(".pgm", ".pbm", ".avif", ".npy"),
+    *(".pgm", ".pbm", ".avif", ".heic", ".heif", ".npy"),
 )
 SYSTEM_FILES = frozenset([
     "__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN", "#recycle", "System Volume Information",

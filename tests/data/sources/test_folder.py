@@ -76,11 +76,11 @@ class TestLayouts:
 
     def test_system_files_are_ignored_and_others_counted(self, tmp_path: Path, as_zip: bool) -> None:
         junk = [".DS_Store", "cat/.hidden.jpg", "cat/Thumbs.db", "__MACOSX/cat/._1.jpg", ".git/x/y.jpg"]
-        found = self.read(tmp_path, [*CLASSES, *junk, "cat/notes.txt", "dog/1.heic", "dog/2.heic", "cover.jpg"], as_zip)
+        found = self.read(tmp_path, [*CLASSES, *junk, "cat/notes.txt", "dog/1.cr2", "dog/2.cr2", "cover.jpg"], as_zip)
         assert layout(found) == {"train": WANT}
         root = str(tmp_path / ("set.zip" if as_zip else "set"))
         assert found.notes == [
-            f"{root}: skipped files that are not images (.heic 2, .txt 1)",
+            f"{root}: skipped files that are not images (.cr2 2, .txt 1)",
             f"{root}: skipped images outside of class folders (1, first cover.jpg)",
         ]
 

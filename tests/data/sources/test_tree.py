@@ -41,8 +41,8 @@ def test_the_home_folder_is_understood(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_endings_of_images_in_any_case() -> None:
-    assert all(map(is_image, ["a.jpg", "b.JPEG", "c.Tif", "d/e.webp", "f.npy"]))
-    assert not any(map(is_image, ["jpg", "a.txt", "b.jpg.part", "c.heic"]))
+    assert all(map(is_image, ["a.jpg", "b.JPEG", "c.Tif", "d/e.webp", "f.npy", "g.HEIC"]))
+    assert not any(map(is_image, ["jpg", "a.txt", "b.jpg.part", "c.cr2"]))
 
 
 def test_what_is_missing_is_named_with_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
