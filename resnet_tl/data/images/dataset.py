@@ -13,6 +13,7 @@ from resnet_tl.data.images.archive import hash64
 from resnet_tl.data.images.crops import Seed
 from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.data.images.limits import naming
+from resnet_tl.data.images.shared_bytes import SharedBytes
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Batch, Draw, Features, Sample
 
@@ -66,7 +67,7 @@ class ImageDataset(Dataset[Item], ABC, Generic[SamplesT]):
 
     def __init__(self, listing: SamplesT, *, channels: int = 3, seed: int = 0, on_error: OnError = "error") -> None:
         self.listing, self.channels, self.seed, self.on_error = listing, channels, seed, on_error
-        self._failed = torch.zeros(len(listing), dtype=torch.bool).share_memory_()  # workers write, `failures` reads
+        self._failed = SharedBytes(len(listing))  # workers write, `failures` reads
 
     @abstractmethod
     def _load(self, draw: Draw, index: int) -> Item:
@@ -96,7 +97,7 @@ class ImageDataset(Dataset[Item], ABC, Generic[SamplesT]):
 
     def failures(self) -> list[str]:
         """Returns one sentence for each image that could not be decoded so far, in this process or its workers."""
-        return [reason for index in self._failed.nonzero().flatten().tolist() if (reason := self.reason(index))]
+        return [reason for index in self._failed.tensor.nonzero().flatten().tolist() if (reason := self.reason(index))]
 
     def _augmentation_seed(self, draw: Draw, key: str) -> Seed:
         return self.seed, draw.epoch, hash64(key), draw.repeat
@@ -104,14 +105,14 @@ class ImageDataset(Dataset[Item], ABC, Generic[SamplesT]):
     def _first_usable(self, index: int, load: Callable[[int], T]) -> T | None:
         """Loads the sample, or the next one that can replace it; None: skip it."""
         for candidate in self._candidates(index):
-            if not self._failed[candidate]:
+            if not self._failed.tensor[candidate]:
                 try:
                     with naming(self.listing[candidate].path):
                         return load(candidate)
                 except DataError:
                     if self.on_error == "error":
                         raise
-                    self._failed[candidate] = True
+                    self._failed.tensor[candidate] = True
         if self.on_error == "skip":
             return None
         raise DataError(f"none of the {len(self)} images can be decoded; the first: {self.failures()[0]}")
@@ -128,7 +129,7 @@ class ImageDataset(Dataset[Item], ABC, Generic[SamplesT]):
         try:
             with naming(self.listing[index].path):
                 self._read(index)
-                if self._failed[index]:  # not for its file, then: for what is made of it
+                if self._failed.tensor[index]:  # not for its file, then: for what is made of it
                     self._load(Draw(0, index), index)
         except DataError as error:
             return str(error)

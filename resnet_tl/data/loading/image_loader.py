@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from torch.utils.data import DataLoader
 
 from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset
+from resnet_tl.data.loading.worker import worker_faults
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Batch
 
@@ -26,7 +27,8 @@ class ImageLoader(DataLoader[Batch]):
         features = self.cached_features()  # looked up with the first batch, when the epoch has begun
         if features is None:
             try:
-                yield from super().__iter__()
+                with worker_faults():
+                    yield from super().__iter__()
             except DataError as error:
                 raise self.all_of_its_kind(error) from error
             return

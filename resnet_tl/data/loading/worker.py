@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import re
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import cv2
 import torch
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+
+from resnet_tl.errors import RunError
+
+SHARED_MEMORY_FULL = (
+    "shared memory is full, which the loader's workers need; enlarge /dev/shm (docker run --shm-size 1g), or set "
+    "data.num_workers 0"
+)
+TOO_MANY_FILES = "too many open files for the loader's workers; allow more (ulimit -n 4096), or lower data.num_workers"
+
+_MultiProcessingDataLoaderIter._shutdown = True
+"""Of an iterator that could not start its workers: torch would print an AttributeError when it is deleted."""
 
 
 def init_worker(worker: int) -> None:
@@ -24,3 +40,30 @@ def init_worker(worker: int) -> None:
 def _ignore_once(number: int, frame: FrameType | None) -> None:
     # The second ends the worker: PyTorch and multiprocessing both terminate one that hangs.
     signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def worker_faults() -> Iterator[None]:
+    """Around what starts workers and receives their batches: what the machine has no room for becomes a RunError."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        sentence = _sentence(error)
+        if sentence is None:
+            raise
+        raise RunError(sentence) from error
+
+
+def _sentence(error: OSError | RuntimeError) -> str | None:
+    text = str(error)
+    if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in text:
+        return SHARED_MEMORY_FULL
+    if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE) or "Too many open files" in text:
+        return TOO_MANY_FILES
+    killed = re.search(r"DataLoader worker \(pid .*\) is killed by signal: (Killed|Bus error)", text)
+    if killed is None:
+        return None
+    return (
+        f"a worker of the loader was ended from outside ({killed[1]}), as when memory is full; lower data.batch_size "
+        "or data.num_workers"
+    )

@@ -104,3 +104,35 @@ def test_images_of_any_size_fit(sizes: list[int]) -> None:
         assert held is None or held.images.unique().tolist() == [index - 1]
         held = batch
     assert len(transport._segments) <= 2
+
+
+def test_batches_are_copied_where_no_memory_can_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(size: int) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("resnet_tl.data.loading.shared_memory.SharedBytes", full)
+    dataset = Plain(7, target=np.array([1, 0], np.float32))
+    from_workers = loader(dataset, batch_size=3, num_workers=2)
+    with pytest.warns(UserWarning, match="no memory can be shared with the loader's workers") as warned:
+        arrived = [list(from_workers), list(from_workers)]
+    assert len(warned) == 1
+    for batches in arrived:
+        assert_equal(batches, list(loader(dataset, batch_size=3, num_workers=0)))
+
+
+def test_memory_that_cannot_be_sent_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Does in this process what a worker does: its first message fails, a later one of a free segment does not."""
+    transport = SharedMemoryCollate(collate)
+    small, large = Plain(1, [4])[0], Plain(1, [40])[0]
+    rebuild, message = transport._to_segment(collate([small]), small.views).__reduce__()
+    del rebuild, message
+    transport._segments[0].tensor[-1] = False
+
+    def refuse(*_: object) -> bytes:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("resnet_tl.data.loading.shared_memory.ForkingPickler.dumps", refuse)
+    rebuild, copied = transport._to_segment(collate([large]), large.views).__reduce__()
+    assert_equal([rebuild(*copied)], [collate([large])])
+    assert len(transport._segments) == 1
+    assert len(transport._segments[0].tensor) == small.views.nbytes + 1

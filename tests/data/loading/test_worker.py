@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import re
 import signal
 from multiprocessing.context import SpawnContext
 from multiprocessing.synchronize import Event
 
 import pytest
 
-from resnet_tl.data.loading.worker import init_worker
+from resnet_tl.data.loading.worker import init_worker, worker_faults
+from resnet_tl.errors import RunError
 
 
 def work(ready: Event, done: Event) -> None:
@@ -31,3 +34,31 @@ def test_a_worker_outlives_one_termination_and_not_two() -> None:
     worker.terminate()
     worker.join(30)
     assert worker.exitcode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "shared memory is full, which the loader's workers need"),
+        (RuntimeError("unable to allocate shared memory(shm) for file </t>: No space left on device"), "shared memory"),
+        (OSError(errno.EMFILE, "Too many open files"), "too many open files for the loader's workers; allow more"),
+        (RuntimeError("Too many open files. Communication with the workers is no longer possible"), "too many open"),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "), "a worker of the loader was ended"),
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error. "),
+            "a worker of the loader was ended",
+        ),
+    ],
+)
+def test_what_the_machine_has_no_room_for_is_a_sentence(error: Exception, sentence: str) -> None:
+    with pytest.raises(RunError, match=f"^{sentence}"), worker_faults():
+        raise error
+
+
+def test_other_errors_stay_as_they_are() -> None:
+    for error in (
+        RuntimeError("DataLoader worker (pid 7) is killed by signal: Segmentation fault."),
+        OSError(5, "I/O"),
+    ):
+        with pytest.raises(type(error), match=re.escape(str(error))), worker_faults():
+            raise error
