@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import resource
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -55,10 +56,16 @@ def test_files_are_closed_and_nothing_is_named() -> None:
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="Linux")
 def test_too_few_files_are_an_error() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = max(map(int, os.listdir("/proc/self/fd")))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 4, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 4, hard))
+    opened = []
     try:
+        with suppress(OSError):
+            while True:
+                opened.append(os.open(os.devnull, os.O_RDONLY))
+        os.close(opened.pop())
         with pytest.raises(OSError, match="Too many open files"):
             SharedBytes(10)
     finally:
+        for file in opened:
+            os.close(file)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
