@@ -68,8 +68,8 @@ def openimages(root: Path) -> None:
     header = (
         "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside"
     )
-    line = "01,xclick,/m/01yrx,1,0.1,0.5,0.2,0.8,0,0,1,0,0"
-    (root / "train-annotations-bbox.csv").write_text(f"{header}\n{line}\n{line}\n")
+    line, group = (f"01,xclick,/m/01yrx,1,0.1,0.5,0.2,0.8,0,0,{flag},0,0" for flag in (0, 1))
+    (root / "train-annotations-bbox.csv").write_text(f"{header}\n{line}\n{line}\n{group}\n")
     (root / "class-descriptions-boxable.csv").write_text("/m/01yrx,Cat\n/m/0bt9lr,Dog\n")
 
 
@@ -160,13 +160,15 @@ def replaced(content: Any, draw: random.Random) -> Any:
 
 
 def use(images: Any) -> None:
-    """What training does with a set: every object, and the pixels of its mask."""
+    """What training does with a set: every object, and the pixels of its mask. Raises UserError for its faults."""
     for listing in images.splits.values() if isinstance(images, ImageSet) else ():
         for row in range(len(listing)):
             assert listing[row].path
             if isinstance(images, BoxSet):
                 for mask in listing.objects(row).masks or []:
                     assert to_pixels(mask, *listing.size(row)).shape == listing.size(row)
+    if isinstance(images, ImageSet):
+        images.usable()
 
 
 def outcomes(root: Path, form: str, count: int, seed: int) -> Counter[str]:
@@ -183,10 +185,7 @@ def outcomes(root: Path, form: str, count: int, seed: int) -> Counter[str]:
         whole = file.read_bytes()
         file.write_bytes(mutate(whole, draw, canary))
         try:
-            images = read(str(root))
-            use(images)
-            if isinstance(images, ImageSet):
-                images.usable()
+            use(read(str(root)))
             ends["loaded"] += 1
         except UserError:
             ends["refused"] += 1

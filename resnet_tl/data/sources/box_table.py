@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import TypeAlias
@@ -25,6 +26,8 @@ from resnet_tl.structures.records import Code
 
 Lines: TypeAlias = dict[str, dict[str, list[Line]]]
 """By split and key of the image."""
+CLASS_FILE = re.compile(r"(^|/)(classes|[^/]*class-descriptions[^/]*)\.csv$")
+"""OpenImages' names of classes, as published or stored by FiftyOne."""
 
 
 def read_box_table(
@@ -48,7 +51,7 @@ def read_box_table(
         table: path of that file, or of a folder with a CSV for each split, whose name or folder contains the split's.
         root: folder or zip that its paths are relative to; None: the folder of the CSV.
         classes: class names of a checkpoint, which must include the table's; None: the labels of the training images,
-            sorted. OpenImages' ids are named by a `*class-descriptions*.csv` next to the table.
+            sorted. OpenImages' ids are named by `class-descriptions-boxable.csv` or `classes.csv` near the table.
         channels: of the images.
         columns: of a CSV without a header, in their order.
         keep_empty: keep classes without an object in any split; see `box_set`.
@@ -171,14 +174,14 @@ def _name_classes(lines: Sequence[Line], folder: str, findings: Findings) -> Non
     """Replaces OpenImages' ids of classes (`/m/0cat`) by their names, where a file describes them."""
     if not any(line.cells["label"].startswith("/m/") for line in lines):
         return
-    files = sorted(file for file in os.listdir(folder) if "class-descriptions" in file and file.endswith(".csv"))
+    files = [file for file in walk(folder).files if CLASS_FILE.search(file)]
+    names: dict[str, str] = {}
+    for file in sorted(files):
+        names |= {number: name for _, (number, name) in read_lines(f"{folder}/{file}", ("id", "name"))[1]}
     if not files:
         findings.notes.append(
             f"{findings.name}: the classes are OpenImages' ids; class-descriptions-boxable.csv next to it gives names"
         )
-        return
-    _, rows = read_lines(os.path.join(folder, files[0]), ("id", "name"))
-    names: Mapping[str, str] = {number: name for _, (number, name) in rows}
     for line in lines:
         line.cells["label"] = names.get(line.cells["label"], line.cells["label"])
 

@@ -154,3 +154,22 @@ def test_an_image_in_the_folder_of_another_split_is_another_image(tmp_path: Path
     Image.new("RGB", (12, 10)).save(tmp_path / "val" / "a.png")
     with pytest.raises(DataError, match=r"train/_annotations\.csv: line 2 lists a\.png, which does not exist below"):
         read_box_table(str(tmp_path)).usable()
+
+
+def test_openimages_as_fiftyone_stores_it(tmp_path: Path) -> None:
+    """Folders of images, tables and names below each split."""
+    for split in ("train", "validation"):
+        for folder in ("data", "labels", "metadata"):
+            (tmp_path / split / folder).mkdir(parents=True)
+        Image.new("RGB", (20, 10)).save(tmp_path / split / "data" / f"{split}01.jpg")
+        (tmp_path / split / "labels" / "detections.csv").write_text(
+            f"ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax\n{split}01,xclick,/m/01yrx,1,0.1,0.5,0.2,0.8\n"
+        )
+        (tmp_path / split / "labels" / "classifications.csv").write_text("ImageID,Source,LabelName,Confidence\n")
+        (tmp_path / split / "metadata" / "classes.csv").write_text("/m/01yrx,Cat\n/m/0bt9lr,Dog\n")
+    found = read_box_table(str(tmp_path)).usable()
+    assert found.classes == ["Cat"]
+    assert [listing.keys() for listing in found.splits.values()] == [
+        ["train/data/train01.jpg"],
+        ["validation/data/validation01.jpg"],
+    ]
