@@ -21,7 +21,8 @@ Train by a recipe: a file, or a name that `resnet-tl recipes list` shows. Later 
 
 Any value of a recipe can be overridden. The most common:
 
-  --data.root PATH                  images: PATH/<class>/*.jpg, PATH/{train,val}/<class>/*.jpg, or a zip of that
+  --data.root PATH                  images: PATH/<class>/*.jpg, PATH/{train,val}/<class>/*.jpg, or a zip of that;
+                                    boxes and masks in any form of docs/reference/forms.md
   --data.image_size N               side of the network's input, in pixels
   --data.batch_size N               images per step and device
   --data.num_workers N              processes that load images

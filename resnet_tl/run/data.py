@@ -21,7 +21,7 @@ from resnet_tl.recipe.resolve import resolve
 from resnet_tl.recipe.schema import Section
 from resnet_tl.run.anchor_fit import anchor_fit
 from resnet_tl.run.build import Overrides, RecipeSource, tree_of
-from resnet_tl.run.data_class import names_class, with_detected_class
+from resnet_tl.run.data_class import names_class, with_detected_class, with_table
 from resnet_tl.run.sections import sections
 
 __all__ = ["Finding", "UnlistedColours", "check_data", "data_stats", "open_data", "stats_picture"]
@@ -48,7 +48,9 @@ def open_data(recipes: Sequence[RecipeSource], overrides: Overrides, root: str |
     if root is not None:
         given = [("data.csv" if root.lower().endswith(TABLES) else "data.root", root), *given]
     tree, notes = tree_of(recipes, given), []
-    if not names_class(tree):
+    if names_class(tree):
+        tree = with_table(tree)
+    else:
         tree, note = with_detected_class(tree)
         notes = [note]
     fields = {key: field for key, field in sections().fields.items() if key in KEYS}

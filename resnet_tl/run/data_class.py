@@ -14,7 +14,7 @@ from resnet_tl.data.sources.forms import Form, form_of
 from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.recipe.node import Node, overlay
 from resnet_tl.recipe.resolve import SPEC
-from resnet_tl.recipe.schema import can_be_named, fields_of, find_class, kinds_of
+from resnet_tl.recipe.schema import REQUIRED, can_be_named, fields_of, find_class, kinds_of
 from resnet_tl.tasks.base import Task
 from resnet_tl.tasks.classification import Classification
 from resnet_tl.tasks.detection import Detection
@@ -89,6 +89,18 @@ def with_detected_class(tree: Node) -> tuple[Node, str]:
     if key == "root" and form.table is not None:
         options = _as_table(options, form.table)
     return _with_class(tree, form.module, options), f"{place}: read by {form.module} ({form.why})"
+
+
+def with_table(tree: Node) -> Node:
+    """The recipe in which what lies at `data.root` is the table that the named class of the data needs."""
+    options, name = data_options(tree), _data(tree)["class_path"].value
+    try:
+        csv = fields_of(find_class(str(name), ImageData)).get("csv")
+    except RecipeError:  # a fault that is reported elsewhere
+        return tree
+    if csv is None or csv.default is not REQUIRED or "root" not in options:
+        return tree
+    return _with_class(tree, str(name), _as_table(options, str(options["root"].value)))
 
 
 def without_replaced_place(tree: Node) -> Node:

@@ -161,6 +161,13 @@ def test_another_class_does_not_inherit_where_the_old_ones_data_lay(tmp_path: Pa
     assert same["data"]["init_args"]["root"].endswith("classification")
 
 
+def test_the_path_of_a_check_is_the_table_of_a_class_that_needs_one(table: Path) -> None:
+    table.write_text("path,label,x1,y1,x2,y2\na.png,cat,0,0,4,4\nb.png,dog,0,0,4,4\n")
+    for root in (table, table.parent):
+        data = open_data([], [("data", "BoxTable"), ("data.val_fraction", "1")], str(root))
+        assert data.classes == ["cat", "dog"]
+
+
 def test_the_check_of_a_path_detects_in_the_same_way(table: Path, tmp_path: Path) -> None:
     for root in (table, table.parent):
         data = open_data([], [("data.val_fraction", "1")], str(root))
