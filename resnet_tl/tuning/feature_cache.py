@@ -46,6 +46,7 @@ class Computation:
         device: to compute on.
         autocast: returns the context of a forward pass.
         heartbeat: called after every batch, so that waiting ranks do not time out.
+        evaluated: for validation, which sees images without padding.
     """
 
     tuning: Tuning
@@ -54,6 +55,7 @@ class Computation:
     device: torch.device
     autocast: Callable[[], AbstractContextManager[Any]]
     heartbeat: Callable[[], object]
+    evaluated: bool
 
 
 def enable(trainer: Trainer, data: object, module: nn.Module, tuning: Tuning, epochs: int, report: Report) -> None:
@@ -79,7 +81,9 @@ def enable(trainer: Trainer, data: object, module: nn.Module, tuning: Tuning, ep
     strategy, autocast = trainer.strategy, trainer.precision_plugin.forward_context
     heartbeat = partial(strategy.reduce_boolean_decision, True, all=False)
     for split, count in views.items():
-        computation = Computation(tuning, count, trainer.precision, strategy.root_device, autocast, heartbeat)
+        computation = Computation(
+            tuning, count, trainer.precision, strategy.root_device, autocast, heartbeat, evaluated=split == "val"
+        )
         file = _cached_file(networks[0], caching.fixed_images(split), computation, trainer, report)
         if file is None:
             return
@@ -173,11 +177,21 @@ def _compute(network: Network, images: CacheableImages, computation: Computation
         for batch in images.batches(view):
             moved = batch.to(computation.device)
             assert isinstance(moved.images, Tensor)
+            pixels = _without_padding(moved, moved.images) if computation.evaluated else moved.images
             with torch.no_grad(), computation.autocast():
-                normalised = network.normalise(moved.images, _padded_sizes(moved, moved.images))
+                normalised = network.normalise(pixels, _padded_sizes(moved, pixels))
                 features = network.condense(network.prefix(normalised))
             yield features, batch
             computation.heartbeat()
+
+
+def _without_padding(batch: Batch, images: Tensor) -> Tensor:
+    """Returns `[N, C, h, w]`. Raises DataError if the images have several sizes."""
+    sizes = batch.sizes.unique(dim=0).tolist()
+    if len(sizes) > 1:
+        raise DataError(f"validation images of different sizes: {sizes[0]} and {sizes[1]} (height, width)")
+    height, width = sizes[0]
+    return images[..., :height, :width].contiguous(memory_format=torch.channels_last)
 
 
 def _padded_sizes(batch: Batch, images: Tensor) -> Tensor | None:
@@ -195,7 +209,16 @@ def _path(network: Network, images: CacheableImages, computation: Computation) -
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
     stage, half = network.prefix.stage, computation.tuning.cache_half
-    settings = [MAGIC.decode(), stage, network.condensed_after(stage), computation.precision, half, computation.views]
+    evaluated = ["without padding"] if computation.evaluated else []
+    settings = [
+        MAGIC.decode(),
+        *evaluated,
+        stage,
+        network.condensed_after(stage),
+        computation.precision,
+        half,
+        computation.views,
+    ]
     digest.update(json.dumps([*settings, images.key()]).encode())
     return images.folder / f"{images.name}-{stage}-{digest.hexdigest()[:DIGITS]}.features"
 

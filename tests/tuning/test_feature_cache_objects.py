@@ -12,13 +12,14 @@ import torch
 from watching import fit_watched
 
 from resnet_tl.data.detection import CocoDetection
-from resnet_tl.errors import RecipeError
+from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.models.heads.fcos import FCOS
 from resnet_tl.models.heads.two_stage import MaskRCNN
 from resnet_tl.models.network import Backbone
 from resnet_tl.models.pyramid import FPN
-from resnet_tl.structures.records import Features
+from resnet_tl.structures.records import Batch, Features
 from resnet_tl.tasks.detection import Detection
+from resnet_tl.tuning.feature_cache import _without_padding
 from resnet_tl.tuning.plan import Phase, Tuning
 from resnet_tl.tuning.rates import Optimizer
 
@@ -73,3 +74,13 @@ def test_nothing_is_cached_after_what_changes_or_composes_images(
 ) -> None:
     with pytest.raises(RecipeError, match=reason):
         fit(tmp_path, "on", views=views, **options)
+
+
+def test_validation_images_of_several_sizes_are_not_cached() -> None:
+    """Each would need padding, which evaluation does without."""
+    sizes = torch.tensor([[48, 60], [60, 48]])
+    batch = Batch(torch.zeros(2, 3, 64, 64), None, sizes, sizes, torch.arange(2))
+    with pytest.raises(DataError, match=r"^validation images of different sizes: \[48, 60\] and \[60, 48\]"):
+        _without_padding(batch, batch.images)  # type: ignore[arg-type]
+    batch.sizes = sizes[[0, 0]]
+    assert _without_padding(batch, batch.images).shape == (2, 3, 48, 60)  # type: ignore[arg-type]
