@@ -1,5 +1,5 @@
-"""Sets of images with boxes as annotation tools export them: `(root, split -> name -> shot)`, each shot with `said`
-(the annotated (w, h)), `objects` (label, x1, y1, x2, y2) and `write(path)`."""
+"""Sets of images with boxes as annotation tools export them: `(root, split -> name -> shot)`, each shot with
+`annotated_size` (w, h), `objects` (label, x1, y1, x2, y2) and `write(path)`."""
 
 from __future__ import annotations
 

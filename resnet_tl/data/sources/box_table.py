@@ -64,8 +64,8 @@ def read_box_table(
     tables = _tables(table)
     folder = table if os.path.isdir(table) else os.path.dirname(table) or "."
     root = os.path.expanduser(root) if root is not None else folder
-    findings = Findings(root, table)
     images = _Images(root)
+    findings = Findings(images.root, table)
     by_split: Lines = {}
     for split, file in tables.items():
         lines = read_box_lines(file, columns, group)
@@ -101,11 +101,10 @@ def _groups(by_split: Lines, column: str, findings: Findings) -> dict[str, str]:
 
 
 class _Images:
-    """Finds images below a root, which is listed only where one does not lie where its path says."""
+    """Finds images below a root, which is only listed where one is missing at its path."""
 
     def __init__(self, root: str) -> None:
-        self.root = root
-        self.tree_root, self.exists = open_root(root)
+        self.root, self.exists = open_root(root)
         self.finder: ImageFinder | None = None
 
     def find(self, path: str, base: str, split: str) -> str | None:
@@ -119,7 +118,7 @@ class _Images:
 
 
 def _tables(table: str) -> dict[str, str]:
-    """Returns the CSV of each split; a single file is `train`, where it has no column that says otherwise."""
+    """Returns the CSV of each split; of a single file, lines without a split are `train`."""
     if not os.path.isdir(table):
         return {"train": table}
     tree = walk(table)

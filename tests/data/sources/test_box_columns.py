@@ -52,6 +52,6 @@ def test_a_file_without_a_header_needs_its_columns(tmp_path: Path) -> None:
         (["   "], False),
     ],
 )
-def test_boxes_in_fractions_are_told_from_pixels_by_all_of_them(boxes: list[str], fractions: bool) -> None:
+def test_boxes_in_fractions_differ_from_pixels_by_all_of_them(boxes: list[str], fractions: bool) -> None:
     lines = [Line("line", dict(zip(("x1", "y1", "x2", "y2"), box.split(" "), strict=True))) for box in boxes]
     assert in_fractions(lines) == fractions

@@ -40,7 +40,7 @@ def test_a_score_after_a_box_is_counted_and_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("tracks", [("1", "17"), ("1", "1")])
-def test_a_score_and_a_track_are_told_from_three_corners_by_all_files(tmp_path: Path, tracks: tuple[str, str]) -> None:
+def test_a_score_and_a_track_differ_from_three_corners_by_all_files(tmp_path: Path, tracks: tuple[str, str]) -> None:
     both, notes = read(write(tmp_path, *(f"{BOX} 0.9 {track}" for track in tracks)))
     assert [objects.boxes.tolist() for objects in both] == [[[16, 6, 24, 14]]] * 2
     assert notes == ["lines that end in a score and the number of a track, read without them: 2"]

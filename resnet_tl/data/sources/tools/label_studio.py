@@ -25,7 +25,7 @@ def is_export(content: Any) -> bool:
     if not isinstance(content, list):
         return False
     tasks = [item for item in content[:20] if isinstance(item, dict)]
-    return any(("data" in task and "annotations" in task) or any(_results(task)) for task in tasks)
+    return any(("data" in task and "annotations" in task) or any(_regions(task)) for task in tasks)
 
 
 def read(reading: Reading) -> None:
@@ -44,7 +44,7 @@ def _read_task(reading: Reading, source: str, task: Any) -> None:
     if image is None:
         raise ValueError("has no image")
     document = Document(image, f"{source} ({image})", None)
-    results = list(_results(task))
+    results = _results(task)
     labelled = {result.get("id") for result in results if _label_key(result["value"])} - {None}
     for number, result in enumerate(results, 1):
         document.size = annotated_size(result.get("original_height"), result.get("original_width")) or document.size
@@ -53,24 +53,24 @@ def _read_task(reading: Reading, source: str, task: Any) -> None:
     reading.documents.append(document)
 
 
-def _results(task: Any) -> Iterator[dict[str, Any]]:
+def _results(task: dict[str, Any]) -> list[dict[str, Any]]:
     """The regions of a task, those of JSON-MIN in the form of JSON."""
-    if not isinstance(task, dict):
-        return
-    if isinstance(task.get("annotations"), list):
-        valid = [each for each in task["annotations"] if isinstance(each, dict) and not each.get("was_cancelled")]
-        newest = max(valid, key=lambda each: str(each.get("updated_at", "")), default={})
-        results = newest.get("result")
-        yield from (result for result in (results if isinstance(results, list) else []) if _is_region(result))
-        return
+    if not isinstance(task.get("annotations"), list):
+        return [{**region, "value": region} for region in _regions(task)]
+    valid = [each for each in task["annotations"] if isinstance(each, dict) and not each.get("was_cancelled")]
+    newest = max(valid, key=lambda each: str(each.get("updated_at", "")), default={})
+    results = newest.get("result") or []
+    if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):
+        raise ValueError("has a result that is not a list of regions")
+    return [result for result in results if "value" in result]
+
+
+def _regions(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The regions in JSON-MIN: lists in a task of what has a size."""
     for value in task.values():
         for region in value if isinstance(value, list) else []:
             if isinstance(region, dict) and "original_width" in region:
-                yield {**region, "value": region}
-
-
-def _is_region(result: Any) -> bool:
-    return isinstance(result, dict) and isinstance(result.get("value"), dict) and "original_width" in result
+                yield region
 
 
 def _label_key(value: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ def is_export(content: Any) -> bool:
 
 
 def read(reading: Reading) -> None:
-    """The data set's name says the split (`train`, `val`, `test`), or else a tag of the image of such a name."""
+    """The data set's name is the split (`train`, `val`, `test`), or else a tag of the image of such a name."""
     for file in json_files(reading.tree):
         folder, name = posixpath.split(file)
         if posixpath.basename(folder) != "ann":

@@ -380,3 +380,11 @@ def test_an_export_that_cannot_be_read_is_named(root: Path) -> None:
     (root / "a.json").write_text("[" * 100_000)
     with pytest.raises(DataError, match=r"has 2 faults:\n.*a\.json: is not valid JSON \("):
         read_tool_export(str(root))
+
+
+def test_regions_of_label_studio_without_a_size_are_faults(root: Path) -> None:
+    region = {"type": "rectanglelabels", "value": {"x": 1, "y": 1, "width": 5, "height": 5, "rectanglelabels": ["cat"]}}
+    task = {"id": 5, "data": {"image": "a.png"}, "annotations": [{"result": [region]}]}
+    (root / "export.json").write_text(json.dumps([task]))
+    with pytest.raises(DataError, match=r"task 5 \(a\.png\): region 1 has no original_width and original_height"):
+        read_tool_export(str(root)).usable()
