@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,6 +18,7 @@ from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.read import write
 from resnet_tl.run.build import Recipe, build_seeded
 from resnet_tl.run.data_record import check_unchanged, write_record
+from resnet_tl.run.drawings import draw
 from resnet_tl.run.trainer import build_trainer, global_batch, resolve_precision, translate_errors
 from resnet_tl.tasks.base import Task
 from resnet_tl.tracking.callbacks import callbacks
@@ -59,7 +61,7 @@ def train(
     try:
         accepted = [] if checkpoint is None else check_unchanged(run, data, accept_changed_data)
         with log_file(run.log):
-            trainer = _trainer(recipe, run, task, accepted)
+            trainer = _trainer(recipe, run, task, data, accepted)
             if checkpoint is None:
                 _write_inputs(run, recipe, data)
             else:
@@ -85,11 +87,12 @@ def train(
     return run
 
 
-def _trainer(recipe: Recipe, run: RunFolder, task: Task, changed_data: list[str]) -> Trainer:
+def _trainer(recipe: Recipe, run: RunFolder, task: Task, data: ImageData, changed_data: list[str]) -> Trainer:
     tracking = instantiate(Tracking, recipe["tracking"])
+    drawn = partial(draw, charts=tracking.charts, images=tracking.images, channels=data.channels)
     return build_trainer(
         recipe["trainer"],
-        callbacks=callbacks(run, f"val/{task.metrics.headline}", tracking.checkpoint_every, changed_data),
+        callbacks=callbacks(run, f"val/{task.metrics.headline}", tracking.checkpoint_every, changed_data, drawn),
         loggers=loggers(tracking, run, recipe),
     )
 

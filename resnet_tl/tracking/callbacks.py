@@ -11,6 +11,7 @@ from resnet_tl.tracking.checkpoints import Best
 from resnet_tl.tracking.finite import FiniteLoss
 from resnet_tl.tracking.last import Last
 from resnet_tl.tracking.loggers.box_images import BoxImages
+from resnet_tl.tracking.loggers.draw_best import Draw, DrawBest
 from resnet_tl.tracking.loggers.mask_images import MaskImages
 from resnet_tl.tracking.loggers.rewind import RewindLoggers
 from resnet_tl.tracking.pace import Pace
@@ -22,7 +23,11 @@ from resnet_tl.tracking.summary import Summary
 
 
 def callbacks(
-    run: RunFolder, monitor: str, checkpoint_every: int | None = None, changed_data: Sequence[str] = ()
+    run: RunFolder,
+    monitor: str,
+    checkpoint_every: int | None = None,
+    changed_data: Sequence[str] = (),
+    draw: Draw | None = None,
 ) -> list[Callback]:
     """Progress, loggers' images, summary.json, best.ckpt, predictions.npz, last.ckpt, and the stops on a signal or a
     NaN loss.
@@ -31,6 +36,7 @@ def callbacks(
         monitor: the metric whose highest value makes an epoch the best: `val/acc`, `val/map`, `val/miou`.
         checkpoint_every: optimizer steps between checkpoints, in addition to those after epochs.
         changed_data: see `Summary`.
+        draw: what loggers draw of the best validation so far; None: nothing.
     """
     pace, last, saved = Pace(), Last(run.checkpoints, checkpoint_every), Best(run.checkpoints, monitor)
     return [
@@ -40,6 +46,7 @@ def callbacks(
         RewindLoggers(),
         Summary(run, monitor, pace, changed_data),
         BestPredictions(run, saved),
+        *([] if draw is None else [DrawBest(draw, saved)]),
         saved,
         last,
         Preemption(last),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -42,3 +43,11 @@ class Best(ModelCheckpoint):
     def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
         """Whether to save; Lightning would save a first epoch whatever its score."""
         return (current is None or not bool(current.isnan())) and super().check_monitor_top_k(trainer, current)
+
+
+def improves(trainer: Trainer, best: ModelCheckpoint) -> bool:
+    """Whether `best` is about to save the weights of the validation that has just ended."""
+    score, highest = trainer.callback_metrics.get(str(best.monitor)), best.best_model_score
+    if trainer.sanity_checking or score is None:
+        return False
+    return bool(score > (-math.inf if highest is None else highest))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import fields
 from pathlib import Path
 from zipfile import BadZipFile
@@ -14,6 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from resnet_tl.errors import RunError
 from resnet_tl.files import atomic_write
 from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, PixelEvaluation
+from resnet_tl.tracking.checkpoints import improves
 from resnet_tl.tracking.run_folder import RunFolder
 
 
@@ -29,10 +29,7 @@ class BestPredictions(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         evaluation: Evaluation | None = getattr(pl_module, "evaluation", None)
-        if trainer.sanity_checking or evaluation is None or not trainer.is_global_zero:
-            return
-        score, best = trainer.callback_metrics.get(str(self.best.monitor)), self.best.best_model_score
-        if score is not None and score > (-math.inf if best is None else best):
+        if evaluation is not None and trainer.is_global_zero and improves(trainer, self.best):
             save_evaluation(evaluation, self.run.best_predictions)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from resnet_tl.ranges import PositiveInt, checked
+from resnet_tl.ranges import NonNegativeInt, PositiveInt, checked
 
 
 @checked("tracking")
@@ -16,6 +16,9 @@ class Tracking:
         checkpoint_every: optimizer steps between two saves of last.ckpt; null: only after epochs.
         wandb: log to Weights & Biases; without a key offline, for `wandb sync` to upload later.
         project, entity, name, tags: of the W&B run; the default name is the run folder's.
+        charts: draw the best validation so far in W&B: confusion matrix, table of classes, calibration curve.
+        images: of its images so many are drawn with labels and predictions, half of them those of the highest loss, the
+            others of a typical one; 0: none.
         report: write report.html at the end of the run (needs `pip install 'resnet-tl[report]'`).
         tensorboard: write event files to the run folder (needs `pip install tensorboard`).
     """
@@ -26,5 +29,7 @@ class Tracking:
     entity: str | None = None
     name: str | None = None
     tags: list[str] = field(default_factory=list)
+    charts: bool = True
+    images: NonNegativeInt = 8
     report: bool = True
     tensorboard: bool = False

@@ -1,4 +1,4 @@
-"""Weights & Biases. The only import of wandb."""
+"""The run at Weights & Biases."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from resnet_tl.errors import RunError
 from resnet_tl.tracking.log import log_info
+from resnet_tl.tracking.loggers.drawings import Drawing, Draws
+from resnet_tl.tracking.loggers.wandb_media import native
 from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.settings import Tracking
 
@@ -45,19 +47,27 @@ def wandb_logger(tracking: Tracking, run: RunFolder, recipe: dict[str, Any] | No
     )
 
 
-class Wandb(WandbLogger):
-    """Lightning's logger; W&B's errors become one sentence, and a resumed run sends nothing twice."""
+class Wandb(WandbLogger, Draws):
+    """Lightning's logger; W&B's errors become one sentence, and a resumed run sends nothing twice.
+
+    W&B's own step is the optimizer step too: it never runs backwards, not even in a resumed run that is offline.
+    """
 
     already_sent: Mapping[int, Collection[str]] = MappingProxyType({})
     """Step -> names that were sent after the checkpoint that the run resumed from."""
 
     @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         sent = self.already_sent.get(-1 if step is None else step, ())
         new = {name: value for name, value in metrics.items() if name not in sent}
         if new:
             epoch = {"epoch": metrics["epoch"]} if "epoch" in metrics else {}
-            super().log_metrics({**epoch, **new}, step)
+            self.experiment.log({**epoch, **new, **({} if step is None else {"trainer/global_step": step})}, step=step)
+
+    @rank_zero_only
+    def draw(self, drawings: Mapping[str, Drawing], step: int) -> None:
+        if "val/loss" not in self.already_sent.get(step, ()):
+            self.log_metrics({name: native(drawing) for name, drawing in drawings.items()}, step)
 
     def close(self) -> None:
         """Ends the W&B run, so that the next training in this process gets a run of its own."""

@@ -41,7 +41,7 @@ def sent(monkeypatch: pytest.MonkeyPatch, run: Path, outputs: Any) -> list[tuple
     run.mkdir()
     logger, calls = loggers(Tracking(wandb=True), RunFolder(run))[1], []
     monkeypatch.setattr(type(logger), "log_metrics", lambda self, metrics, step: calls.append((metrics, step)))
-    trainer: Any = SimpleNamespace(loggers=[logger], global_step=7, sanity_checking=False)
+    trainer: Any = SimpleNamespace(loggers=[logger], global_step=8, sanity_checking=False)
     module: Any = SimpleNamespace(classes=["cat", "dog"])
     for index in range(3):
         BoxImages().on_validation_batch_end(trainer, module, outputs, batch(index), index)

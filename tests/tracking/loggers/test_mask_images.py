@@ -31,7 +31,7 @@ def batch(channels: int, dtype: torch.dtype) -> Batch:
 @pytest.mark.parametrize(("channels", "dtype"), [(3, torch.uint8), (1, torch.uint8), (5, torch.uint16)])
 def test_the_first_images_are_sent_without_padding_with_both_masks(channels: int, dtype: torch.dtype) -> None:
     logger = Sent()
-    trainer: Any = SimpleNamespace(loggers=[logger], sanity_checking=False, global_step=40)
+    trainer: Any = SimpleNamespace(loggers=[logger], sanity_checking=False, global_step=41)
     task: Any = SimpleNamespace(classes=["sky", "road"])
     predicted = torch.ones(6, 8, 12, dtype=torch.uint8)
     callback = MaskImages()

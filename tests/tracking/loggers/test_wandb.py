@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from lightning.pytorch import Trainer
-from lightning.pytorch.loggers import WandbLogger
 
 from resnet_tl import fit
 from resnet_tl.errors import RunError
 from resnet_tl.recipe.shipped import shipped_root
 from resnet_tl.tracking.loggers.build import loggers
+from resnet_tl.tracking.loggers.drawings import Table
 from resnet_tl.tracking.loggers.wandb import Wandb, has_key
 from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.settings import Tracking
@@ -71,15 +72,33 @@ def test_a_wrong_key_is_one_sentence(run: RunFolder, monkeypatch: pytest.MonkeyP
 
 
 def test_a_resumed_run_sends_nothing_twice(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    sent = []
-    monkeypatch.setattr(WandbLogger, "log_metrics", lambda self, metrics, step=None: sent.append((step, metrics)))
-    logger = loggers(Tracking(wandb=True), run)[1]
-    assert isinstance(logger, Wandb)
+    sent, logger = _recorded(run, monkeypatch)
     logger.already_sent = {4: {"step", "epoch", "train/loss"}}
     logger.log_metrics({"epoch": 1, "train/loss": 0.5}, 4)
     logger.log_metrics({"epoch": 1, "val/loss": 0.25}, 4)
     logger.log_metrics({"epoch": 1, "train/loss": 0.125}, 5)
-    assert sent == [(4, {"epoch": 1, "val/loss": 0.25}), (5, {"epoch": 1, "train/loss": 0.125})]
+    assert sent == [
+        (4, {"epoch": 1, "val/loss": 0.25, "trainer/global_step": 4}),
+        (5, {"epoch": 1, "train/loss": 0.125, "trainer/global_step": 5}),
+    ]
+
+
+def test_a_resumed_run_draws_no_validation_twice(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent, logger = _recorded(run, monkeypatch)
+    logger.already_sent = {4: {"step", "epoch", "val/loss"}, 5: {"step", "epoch", "train/loss"}}
+    for step in (4, 5):
+        logger.draw({"val/classes": Table(["class"], [["ant"]])}, step)
+    assert [step for step, _ in sent] == [5]
+
+
+def _recorded(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> tuple[list[tuple[int | None, dict[str, Any]]], Wandb]:
+    """A logger, and what it sends: W&B's step and the values."""
+    sent: list[tuple[int | None, dict[str, Any]]] = []
+    experiment = SimpleNamespace(log=lambda values, step=None: sent.append((step, values)))
+    monkeypatch.setattr(Wandb, "experiment", experiment)
+    logger = loggers(Tracking(wandb=True), run)[1]
+    assert isinstance(logger, Wandb)
+    return sent, logger
 
 
 def test_each_training_of_a_process_has_a_run_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

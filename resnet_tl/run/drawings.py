@@ -1,0 +1,139 @@
+"""What loggers draw of a validation: confusions, classes, calibration, images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from resnet_tl.errors import DataError
+from resnet_tl.metrics.box_confusion import best_score, pairs
+from resnet_tl.metrics.box_matches import match
+from resnet_tl.metrics.calibration import confidence_bins
+from resnet_tl.prediction.thumbnails import read_small, small
+from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, PixelEvaluation
+from resnet_tl.tracking.loggers.drawings import (
+    Calibration,
+    Confusion,
+    Drawing,
+    LabelledBox,
+    Picture,
+    Pictures,
+    Table,
+)
+
+LARGEST = 100
+"""Classes at most of a confusion matrix: a logger stores a row for each of its cells."""
+MATCHED = 50_000
+"""Detections at most that are matched with objects for one: in about a second."""
+SCORE = 0.3
+"""Of the boxes that are drawn, at least."""
+
+
+def draw(
+    evaluation: Evaluation, tables: Mapping[str, Any], *, charts: bool, images: int, channels: int = 3
+) -> dict[str, Drawing]:
+    """Returns the drawings by name.
+
+    Args:
+        tables: by class, as the task's metrics return them.
+        charts, images: see `Tracking`.
+        channels: that image files are decoded to.
+    """
+    drawings: dict[str, Drawing] = {}
+    if charts:
+        drawings["val/classes"] = table_of(tables["per_class"])
+        if len(evaluation.classes) <= LARGEST and (confusion := _confusion(evaluation, tables)) is not None:
+            drawings["val/confusion"] = confusion
+        if isinstance(evaluation, ClassEvaluation):
+            drawings["val/calibration"] = _calibration(evaluation)
+    if images and not isinstance(evaluation, PixelEvaluation):
+        pictures = _pictures(evaluation, images, channels)
+        if pictures.pictures:
+            drawings["val/images"] = pictures
+    return drawings
+
+
+def table_of(rows: list[dict[str, Any]]) -> Table:
+    columns = list(rows[0])
+    return Table(columns, [[row[column] for column in columns] for row in rows])
+
+
+def _confusion(evaluation: Evaluation, tables: Mapping[str, Any]) -> Confusion | None:
+    """Of objects with a row and a column for nothing, at the score of the best F1; None for several labels, and for too
+    many detections."""
+    if isinstance(evaluation, BoxEvaluation):
+        if len(evaluation.labels) > MATCHED:
+            return None
+        names, matches = [*evaluation.classes, "nothing"], match(evaluation, [0.5])
+        found = pairs(evaluation, matches, best_score(evaluation, matches)).classes(evaluation)
+        counts = np.zeros((len(names), len(names)), np.int64)
+        np.add.at(counts, found, 1)
+        return Confusion(names, counts)
+    return Confusion(evaluation.classes, np.array(tables["confusion"])) if "confusion" in tables else None
+
+
+def _calibration(evaluation: ClassEvaluation) -> Calibration:
+    if evaluation.multi_label:
+        confidence, right = evaluation.probabilities.ravel(), evaluation.targets.ravel() > 0
+    else:
+        confidence, right = evaluation.probabilities.max(1), evaluation.probabilities.argmax(1) == evaluation.targets
+    bins = confidence_bins(confidence, right)
+    predictions, hits, summed = bins[bins[:, 0] > 0].T
+    return Calibration((summed / predictions).tolist(), (hits / predictions).tolist())
+
+
+def _pictures(evaluation: Evaluation, number: int, channels: int) -> Pictures:
+    """Half of them those of the highest loss, the others nearest to the median; without images that are unreadable."""
+    worst = np.argsort(-evaluation.losses, kind="stable")[: (number + 1) // 2].tolist()
+    near = np.argsort(abs(evaluation.losses - np.median(evaluation.losses)), kind="stable").tolist()
+    typical = [index for index in near if index not in worst][: number // 2]
+    pictures = []
+    for kind, indices in (("worst", worst), ("typical", typical)):
+        for index in indices:
+            try:
+                pixels = small(Image.fromarray(read_small(evaluation.path(index), channels)))
+            except DataError:
+                continue
+            parts = [*_labels(evaluation, index), f"loss {evaluation.losses[index]:.3g}", str(evaluation.keys[index])]
+            pictures.append(Picture(np.asarray(pixels), f"{kind}: {', '.join(parts)}", *_boxes(evaluation, index)))
+    return Pictures(pictures, evaluation.classes)
+
+
+def _labels(evaluation: Evaluation, index: int) -> list[str]:
+    """Returns `["bee 0.93", "is ant"]` of a classified image, `["bee 0.93"]` where that is right; of others nothing."""
+    if not isinstance(evaluation, ClassEvaluation):
+        return []
+    names, probabilities, truth = evaluation.classes, evaluation.probabilities[index], evaluation.targets[index]
+    if evaluation.multi_label:
+        guesses, true = np.flatnonzero(probabilities >= evaluation.thresholds), np.flatnonzero(truth)
+    else:
+        guesses, true = np.array([probabilities.argmax()]), np.array([truth])
+    guessed = " + ".join(f"{names[k]} {probabilities[k]:.2f}" for k in guesses) or "nothing"
+    return (
+        [guessed]
+        if guesses.tolist() == true.tolist()
+        else [guessed, f"is {' + '.join(names[k] for k in true) or 'nothing'}"]
+    )
+
+
+def _boxes(evaluation: Evaluation, index: int) -> tuple[list[LabelledBox], list[LabelledBox]]:
+    """The true and the predicted boxes of an image."""
+    if not isinstance(evaluation, BoxEvaluation):
+        return [], []
+    sides = np.tile(evaluation.sizes[index][::-1], 2)
+    (objects,) = np.nonzero(evaluation.target_image == index)
+    (detections,) = np.nonzero((evaluation.image == index) & (evaluation.scores >= SCORE))
+    true = [
+        LabelledBox(tuple((evaluation.target_boxes[k] / sides).tolist()), int(evaluation.target_labels[k]))
+        for k in objects
+    ]
+    predicted = [
+        LabelledBox(
+            tuple((evaluation.boxes[k] / sides).tolist()), int(evaluation.labels[k]), float(evaluation.scores[k])
+        )
+        for k in detections
+    ]
+    return true, predicted

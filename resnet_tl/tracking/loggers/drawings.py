@@ -1,0 +1,78 @@
+"""What loggers draw in addition to numbers, and how they are asked to."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Cell: TypeAlias = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """rows: of cells, one per column."""
+
+    columns: list[str]
+    rows: list[list[Cell]]
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """counts: `[K, K]`, rows are true classes, columns predictions."""
+
+    names: list[str]
+    counts: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """confidence, accuracy: of the bins that are not empty, 0...1, by rising confidence."""
+
+    confidence: list[float]
+    accuracy: list[float]
+
+
+@dataclass(frozen=True)
+class LabelledBox:
+    """corners: x1, y1, x2, y2 as shares of width and height. score: None for a true object."""
+
+    corners: tuple[float, float, float, float]
+    label: int
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image with a caption, and the boxes of `classes` on it, if there are any.
+
+    pixels: `[H, W, 3]` uint8.
+    """
+
+    pixels: NDArray[np.uint8]
+    caption: str
+    true: list[LabelledBox] = field(default_factory=list)
+    predicted: list[LabelledBox] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """classes: K names, those of the boxes."""
+
+    pictures: list[Picture]
+    classes: list[str]
+
+
+Drawing: TypeAlias = Table | Confusion | Calibration | Pictures
+
+
+class Draws(ABC):
+    """A logger that takes drawings."""
+
+    @abstractmethod
+    def draw(self, drawings: Mapping[str, Drawing], step: int) -> None:
+        """Draws them under their names, at the step of the validation that they belong to."""

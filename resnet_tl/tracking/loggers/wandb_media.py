@@ -1,0 +1,78 @@
+"""Drawings as objects of Weights & Biases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from resnet_tl.tracking.loggers.drawings import (
+    Calibration,
+    Confusion,
+    Drawing,
+    LabelledBox,
+    Picture,
+    Pictures,
+    Table,
+)
+
+
+def native(drawing: Drawing) -> Any:
+    """Returns what `run.log` takes."""
+    import wandb
+
+    if isinstance(drawing, Table):
+        return wandb.Table(columns=[*drawing.columns], data=drawing.rows)
+    if isinstance(drawing, Confusion):
+        return _confusion(drawing)
+    if isinstance(drawing, Calibration):
+        lines = [drawing.accuracy, drawing.confidence]
+        names = ["accuracy", "perfectly calibrated"]
+        return wandb.plot.line_series(drawing.confidence, lines, names, "Calibration", "confidence")
+    return _images(drawing)
+
+
+def _confusion(drawing: Confusion) -> Any:
+    """W&B's own chart, which counts predictions one by one, from counts."""
+    import wandb
+
+    columns: list[str | int] = ["Actual", "Predicted", "nPredictions"]
+    named = [(drawing.names[true], drawing.names[guess], int(n)) for (true, guess), n in np.ndenumerate(drawing.counts)]
+    fields = {name: name for name in ("Actual", "Predicted", "nPredictions")}
+    table = wandb.Table(columns=columns, data=named)
+    return wandb.plot_table("wandb/confusion_matrix/v1", table, fields, {"title": "Confusion matrix"})
+
+
+def _images(drawing: Pictures) -> list[Any]:
+    """All of one size, as W&B expects of a list: padded at the right and below."""
+    import wandb
+
+    names = dict(enumerate(drawing.classes))
+    height, width = np.max([picture.pixels.shape[:2] for picture in drawing.pictures], 0)
+    images = []
+    for picture in drawing.pictures:
+        h, w = picture.pixels.shape[:2]
+        padded = np.pad(picture.pixels, ((0, height - h), (0, width - w), (0, 0)))
+        overlays = _overlays(picture, names, (w / width, h / height))
+        images.append(wandb.Image(padded, caption=picture.caption, boxes=overlays, file_type="jpg"))
+    return images
+
+
+def _overlays(picture: Picture, names: dict[int, str], scale: tuple[float, float]) -> dict[str, Any] | None:
+    if not (picture.true or picture.predicted):
+        return None
+    groups = {"ground_truth": picture.true, "prediction": picture.predicted}
+    return {
+        name: {"box_data": [_box(box, names, scale) for box in boxes], "class_labels": names}
+        for name, boxes in groups.items()
+    }
+
+
+def _box(box: LabelledBox, names: dict[int, str], scale: tuple[float, float]) -> dict[str, Any]:
+    (x1, y1, x2, y2), (across, down) = box.corners, scale
+    return {
+        "position": {"minX": x1 * across, "minY": y1 * down, "maxX": x2 * across, "maxY": y2 * down},
+        "class_id": box.label,
+        "box_caption": names[box.label] if box.score is None else f"{names[box.label]} {box.score:.2f}",
+        "scores": {"score": 1.0 if box.score is None else box.score},
+    }
