@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resnet_tl.errors import RunError
+
 if TYPE_CHECKING:
     from resnet_tl.prediction.load import AnyPredictor
 
@@ -22,8 +24,15 @@ class Run:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The content of summary.json: `best`, `final`, `seconds`, `finished`, `versions`, ..."""
-        content: dict[str, Any] = json.loads((self.path / "summary.json").read_text())
+        """The content of summary.json: `best`, `final`, `seconds`, `finished`, `versions`, ...
+
+        Raises RunError: it is damaged.
+        """
+        file = self.path / "summary.json"
+        try:
+            content: dict[str, Any] = json.loads(file.read_text())
+        except ValueError as error:
+            raise RunError(f"{file}: damaged ({error})") from None
         return content
 
     @property

@@ -63,8 +63,11 @@ def _is_unfinished(run: RunFolder, recipe: Recipe) -> bool:
 
 
 def _has_finished(run: RunFolder) -> bool:
-    """Whether the plan has ended, which may be before `max_epochs`."""
-    return run.summary.is_file() and json.loads(run.summary.read_text())["finished"]
+    """Whether the plan has ended, which may be before `max_epochs`; the checkpoint decides if it is damaged."""
+    try:
+        return bool(json.loads(run.summary.read_text())["finished"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def _without_changeable(recipe: Recipe) -> Recipe:

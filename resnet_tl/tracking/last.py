@@ -8,6 +8,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from resnet_tl.errors import WeightsError
 from resnet_tl.tensor_file import load_safely
 
 
@@ -29,6 +30,11 @@ class Last(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._saved_step = trainer.global_step
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # A run that resumes in a validation counts the batch by which `normalize_counters` makes Lightning repeat it.
+        seen: Any = trainer.fit_loop.epoch_loop.val_loop.batch_progress.total
+        seen.ready = seen.started = seen.processed
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         step = trainer.global_step
@@ -52,10 +58,12 @@ class Last(Checkpoint):
 
 
 def epochs_done(checkpoint: Path) -> int:
-    """The number of epochs completed at this checkpoint. Raises WeightsError for a damaged file."""
-    done: int = load_safely(checkpoint, mmap=True, verify=False)["loops"]["fit_loop"]["epoch_progress"]["current"][
-        "processed"
-    ]
+    """The number of epochs completed at this checkpoint. Raises WeightsError for a damaged or another file."""
+    done: Any = load_safely(checkpoint, mmap=True, verify=False)
+    for key in ("loops", "fit_loop", "epoch_progress", "current", "processed"):
+        done = done.get(key) if isinstance(done, dict) else None
+    if not isinstance(done, int):
+        raise WeightsError(f"{checkpoint}: not the checkpoint of a run: it does not hold how many epochs are done")
     return done
 
 

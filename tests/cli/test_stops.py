@@ -134,7 +134,7 @@ def last(run: Path) -> dict[str, Any]:
 
 
 def assert_same_run(one: Path, other: Path) -> None:
-    keys = ("state_dict", "raw_state_dict", "optimizer_states", "lr_schedulers", "position", "global_step")
+    keys = ("state_dict", "raw_state_dict", "optimizer_states", "lr_schedulers", "position", "global_step", "loops")
     assert differences(*({key: last(run)[key] for key in keys} for run in (one, other))) == []
     assert (one / "metrics.csv").read_text() == (other / "metrics.csv").read_text()
 
@@ -207,7 +207,7 @@ def test_eight_kills_under_spawned_workers(process: Process, here: Path) -> None
     assert in_window == 1
 
 
-@pytest.mark.parametrize(("name", "place", "code"), [("SIGTERM", "batch:8", 143), ("SIGUSR1", "validation:1", 0)])
+@pytest.mark.parametrize(("name", "place", "code"), [("SIGTERM", "batch:8", 143), ("SIGUSR1", "validation:1", 0), ("SIGUSR1", "validation:9", 0)])
 def test_signalled_runs_save_within_the_step_and_auto_resumes_them(
     name: str, place: str, code: int, process: Process, here: Path
 ) -> None:

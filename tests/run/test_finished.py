@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_tl.errors import WeightsError
+from resnet_tl.errors import RunError, WeightsError
 from resnet_tl.run.finished import Run
 
 
@@ -17,6 +17,12 @@ def test_metrics_are_those_of_the_summary(tmp_path: Path) -> None:
     run = Run(str(tmp_path))
     assert run == Run(tmp_path)
     assert (run.best, run.final, run.summary) == (content["best"], content["final"], content)
+
+
+def test_a_damaged_summary_is_named(tmp_path: Path) -> None:
+    (tmp_path / "summary.json").write_text('{"best": ')
+    with pytest.raises(RunError, match=r"summary\.json: damaged \("):
+        _ = Run(tmp_path).best
 
 
 def test_without_a_checkpoint_there_is_no_predictor(tmp_path: Path) -> None:

@@ -71,6 +71,14 @@ def test_a_finished_run_is_resumed_for_more_epochs_alone(recipe: Recipe, images:
     assert find_unfinished(recipe_with(images, **{"trainer.max_epochs": 3}), "photos") == ended_early
 
 
+def test_a_damaged_summary_leaves_it_to_the_checkpoint(recipe: Recipe) -> None:
+    for name, epochs in (("2026-01-02", 2), ("2026-01-01", 1)):
+        run(name, recipe, epochs).summary.write_text("{")
+    found = find_unfinished(recipe, "photos")
+    assert found is not None
+    assert found.path.name == "2026-01-01"
+
+
 def test_a_given_folder_is_the_only_candidate(recipe: Recipe) -> None:
     older, _ = run("2026-01-01", recipe, 1), run("2026-01-02", recipe, 1)
     assert find_unfinished(recipe, "photos", older.path) == older

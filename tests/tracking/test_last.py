@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from lightning.pytorch import Trainer
 
+from resnet_tl.errors import WeightsError
+from resnet_tl.tensor_file import save_atomically
 from resnet_tl.tracking.checkpoints import SafeCheckpointIO
 from resnet_tl.tracking.last import Last, epochs_done, normalize_counters
 
@@ -25,6 +27,13 @@ def test_it_is_saved_every_so_many_steps_and_after_every_epoch(tiny: Any, batche
     )  # fmt: skip
     trainer.fit(tiny(), batches(), batches(8))
     assert saved == [(3, 0), (4, 1), (6, 1), (8, 2)]
+
+
+@pytest.mark.parametrize("content", [{}, {"loops": 7}, {"loops": {"fit_loop": {"epoch_progress": {}}}}, [1]])
+def test_a_file_that_does_not_count_epochs_is_named(content: Any, tmp_path: Path) -> None:
+    save_atomically(content, tmp_path / "last.ckpt")
+    with pytest.raises(WeightsError, match=r"last\.ckpt: not the checkpoint of a run: it does not hold"):
+        epochs_done(tmp_path / "last.ckpt")
 
 
 def counters(**ready: int) -> dict[str, int]:
