@@ -17,8 +17,8 @@ from resnet_tl.errors import UserError
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.read import write
 from resnet_tl.run.build import Recipe, build_seeded
-from resnet_tl.run.data_record import check_unchanged, write_record
 from resnet_tl.run.drawings import draw
+from resnet_tl.run.files_record import check_unchanged, write_record
 from resnet_tl.run.trainer import build_trainer, global_batch, resolve_precision, translate_errors
 from resnet_tl.tasks.base import Task
 from resnet_tl.tracking.callbacks import callbacks
@@ -99,9 +99,9 @@ def _trainer(recipe: Recipe, run: RunFolder, task: Task, data: ImageData, change
 
 @rank_zero_only
 def _write_inputs(run: RunFolder, recipe: Recipe, data: ImageData) -> None:
-    """Writes recipe.yaml, split.csv and data.json."""
+    """Writes recipe.yaml, split.csv and files.json."""
     if run.recipe.exists():  # of the same run, killed before its first checkpoint
-        for path in (run.recipe, run.split, run.data, run.metrics):
+        for path in (run.recipe, run.split, run.files, run.metrics):
             path.unlink(missing_ok=True)
     write(recipe, run.recipe)
     data.write_split(run.split)
@@ -126,7 +126,7 @@ def _resume_line(run: RunFolder, recipe: Recipe, checkpoint: Path) -> str:
 def _remove_unstarted(run: RunFolder) -> None:
     """Deletes the files of a run that never trained, and its folder if nothing else is in it."""
     if not run.checkpoints.exists():
-        for path in (run.recipe, run.split, run.data, run.log, run.metrics, run.best_predictions, run.path / ".lock"):
+        for path in (run.recipe, run.split, run.files, run.log, run.metrics, run.best_predictions, run.path / ".lock"):
             path.unlink(missing_ok=True)
         with suppress(OSError):
             run.path.rmdir()

@@ -34,8 +34,8 @@ class RunFolder:
         return self.path / "split.csv"
 
     @property
-    def data(self) -> Path:
-        return self.path / "data.json"
+    def files(self) -> Path:
+        return self.path / "files.json"
 
     @property
     def metrics(self) -> Path:

@@ -207,7 +207,10 @@ def test_eight_kills_under_spawned_workers(process: Process, here: Path) -> None
     assert in_window == 1
 
 
-@pytest.mark.parametrize(("name", "place", "code"), [("SIGTERM", "batch:8", 143), ("SIGUSR1", "validation:1", 0), ("SIGUSR1", "validation:9", 0)])
+@pytest.mark.parametrize(
+    ("name", "place", "code"),
+    [("SIGTERM", "batch:8", 143), ("SIGUSR1", "validation:1", 0), ("SIGUSR1", "validation:9", 0)],
+)
 def test_signalled_runs_save_within_the_step_and_auto_resumes_them(
     name: str, place: str, code: int, process: Process, here: Path
 ) -> None:

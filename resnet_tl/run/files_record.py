@@ -1,4 +1,4 @@
-"""data.json of a run folder: the files that the run is trained on, compared with those that are there on resume."""
+"""files.json of a run folder: the files that the run is trained on, compared with those that are there on resume."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Split(BaseModel):
 
 
 class _Content(BaseModel):
-    """The content of data.json. accepted: what has changed so far, with `--accept-changed-data`."""
+    """The content of files.json. accepted: what has changed so far, with `--accept-changed-data`."""
 
     splits: dict[str, _Split]
     accepted: list[str]
@@ -30,7 +30,7 @@ class _Content(BaseModel):
 @rank_zero_only
 def write_record(run: RunFolder, data: ImageData, accepted: Sequence[str] = ()) -> None:
     splits = {split: vars(each) for split, each in record(data.split_files()).items()}
-    with atomic_write(run.data) as file:
+    with atomic_write(run.files) as file:
         file.write(json.dumps({"splits": splits, "accepted": list(accepted)}).encode())
 
 
@@ -45,13 +45,13 @@ def check_unchanged(run: RunFolder, data: ImageData, accept: bool) -> list[str]:
     Raises:
         RunError: the data has changed.
     """
-    if not run.data.is_file():
+    if not run.files.is_file():
         write_record(run, data)
         return []
     try:
-        content = _Content.model_validate_json(run.data.read_bytes())
+        content = _Content.model_validate_json(run.files.read_bytes())
     except ValidationError:
-        raise RunError(f"{run.data}: damaged; delete it to resume without comparing the data") from None
+        raise RunError(f"{run.files}: damaged; delete it to resume without comparing the data") from None
     recorded = {split: RecordedSplit(each.labels, each.files) for split, each in content.splits.items()}
     changed = changes(recorded, data.split_files())
     if changed is None:

@@ -84,13 +84,13 @@ def test_a_copy_elsewhere_is_the_same_data(run: Run, here: Path) -> None:
 
 
 def test_a_run_of_before_is_compared_from_now_on(run: Run, here: Path) -> None:
-    (run.path / "data.json").unlink()
+    (run.path / "files.json").unlink()
     removed(here / "photos")
     resume()
-    assert "train/red/2.png" not in json.loads((run.path / "data.json").read_text())["splits"]["train"]["files"]
+    assert "train/red/2.png" not in json.loads((run.path / "files.json").read_text())["splits"]["train"]["files"]
 
 
 def test_a_damaged_record_is_named(run: Run) -> None:
-    (run.path / "data.json").write_text("{}")
-    with pytest.raises(RunError, match=r"^run/data\.json: damaged; delete it to resume without comparing the data$"):
+    (run.path / "files.json").write_text("{}")
+    with pytest.raises(RunError, match=r"^run/files\.json: damaged; delete it to resume without comparing the data$"):
         resume()
