@@ -125,8 +125,10 @@ def test_data_of_another_task_or_of_none_says_what_was_looked_for(tmp_path: Path
     ):
         compose([recipe(data={"root": str(SAMPLES / "detection")})])
     (tmp_path / "a.txt").write_text("")
-    with pytest.raises(DataError, match=r"has no known form: expected .*ImageFolder.*CocoDetection.*MaskFolder"):
+    with pytest.raises(DataError, match=r"has no known form: expected .*ImageFolder.* \(ImageTable\)$"):
         compose([recipe(data={"root": str(tmp_path)})])
+    with pytest.raises(DataError, match=r"has no known form: expected .*ImageFolder.*CocoDetection.*MaskFolder"):
+        open_data([], [], str(tmp_path))
 
 
 def two_forms(root: Path) -> Path:

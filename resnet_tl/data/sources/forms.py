@@ -48,23 +48,22 @@ class Form(NamedTuple):
     table: str | None = None
 
 
-def forms_of(root: str) -> list[Form]:
-    """Returns all forms that the data at `root` may have, the likeliest first.
+def forms_of(root: str, task: str | None = None) -> list[Form]:
+    """Returns all forms that the data at `root` may have, the likeliest first; `task` is what the error is about.
 
     Raises:
         DataError: there is nothing at `root`, or no form that a data module reads.
     """
     if os.path.isfile(root) and not root.endswith(".zip"):
         columns = "is a table without columns of boxes"
-        found = list(_table_forms(root)) or [Form("classification", "ImageTable", columns, root)]
-    else:
-        tree = walk(root)
-        if saved := saved_by_datasets(tree):
-            raise DataError(saved)
-        found = list(_forms(tree))
-    if not found:
-        raise DataError(f"{root} has no known form: expected {', '.join(EXPECTED.values())}; data.class_path names it")
-    return found
+        return list(_table_forms(root)) or [Form("classification", "ImageTable", columns, root)]
+    tree = walk(root)
+    if saved := saved_by_datasets(tree):
+        raise DataError(saved)
+    if found := list(_forms(tree)):
+        return found
+    expected = ", ".join(EXPECTED.values()) if task is None else EXPECTED[task]
+    raise DataError(f"{root} has no known form: expected {expected}{_deeper(tree, task)}")
 
 
 def form_of(root: str, task: str | None = None, suits: Callable[[str], bool] = lambda module: True) -> Form:
@@ -76,7 +75,7 @@ def form_of(root: str, task: str | None = None, suits: Callable[[str], bool] = l
     Raises:
         DataError: there is none, or several that suit.
     """
-    found = forms_of(root)
+    found = forms_of(root, task)
     task = task or found[0].task
     fitting = [form for form in found if form.task == task]
     if not fitting:
@@ -100,6 +99,17 @@ def other_reader(tree: Tree, current: str) -> str:
     for ending, module in ((".json", "CocoDetection"), (".xml", "VOCDetection"), (".txt", "YoloDetection")):
         if module != current and any(file.endswith(ending) for file in tree.files):
             return f"; --data {module} reads its {ending} files"
+    return ""
+
+
+def _deeper(tree: Tree, task: str | None) -> str:
+    """Returns the end of an error about a folder without a known form: the first folder in it that has one."""
+    for top in sorted(folder for folder in tree.folders if "/" not in folder)[:PROBED]:
+        files = [file.removeprefix(f"{top}/") for file in tree.files if file.startswith(f"{top}/")]
+        folders = {folder.removeprefix(f"{top}/") for folder in tree.folders if folder.startswith(f"{top}/")}
+        inside = Tree(f"{tree.root}/{top}", files, folders)
+        if form := next((form for form in _forms(inside) if task in (None, form.task)), None):
+            return f"; {inside.root} is one for {form.module} ({form.why}): is the root one level deeper?"
     return ""
 
 

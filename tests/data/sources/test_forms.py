@@ -90,6 +90,17 @@ def test_a_folder_of_images_without_labels_is_refused(tmp_path: Path) -> None:
         forms_of(str(write(tmp_path, "none")))
 
 
+def test_a_form_one_level_deeper_is_named(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        (tmp_path / "set" / "images" / label).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "set" / "images" / label / "a.jpg")
+    deeper = r"set/images is one for ImageFolder \(images in folders named cat, dog\): is the root one level deeper\?"
+    with pytest.raises(DataError, match=rf"no known form: expected folders of images named .*; .*{deeper}"):
+        form_of(str(tmp_path / "set"), "classification")
+    with pytest.raises(DataError, match=r"no known form: expected COCO [^;]*$"):
+        form_of(str(tmp_path / "set"), "detection")
+
+
 def test_a_tools_export_is_named_by_the_other_sources(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"; --data ToolDetection reads it: annotations\.xml is of CVAT"):
         read_yolo(str(write(tmp_path, "cvat")))
