@@ -1,4 +1,4 @@
-"""`resnet-tl report`: a run as one HTML file."""
+"""`resnet-tl report`: a run, or a comparison of several, as one HTML file."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from resnet_tl.cli.command import Command, Options
 from resnet_tl.errors import RecipeError, RunError
 
 HELP = """usage: resnet-tl report RUN [--out FILE.html] [--data.root PATH]
+       resnet-tl report RUN RUN ... [--out FILE.html] [--data.root PATH]
 
 Write what there is to know about a run into one HTML file that opens without a network: its scores with intervals, its
 training, mistakes with their images, confidence, data, and how to repeat it. `fit` writes it at its end, unless
-`tracking.report` is false.
+`tracking.report` is false. Of several runs: their scores, their differences on the same images with intervals, the keys
+in which their recipes differ, and the images that decide; each is compared with the first.
 
-  --out FILE.html                   the file; never overwritten (default: RUN/report.html, which is replaced)
+  --out FILE.html                   the file; never overwritten (default: RUN/report.html, which is replaced;
+                                    of several runs comparison.html)
   --data.root PATH                  where the run's images are now, if they have moved
   --trust-code                      let the run name classes outside resnet_tl
 
@@ -31,21 +34,26 @@ def run(verb: str, command: Command) -> int:
     if options.help:
         print(HELP)
         return 0
-    if len(options.runs) != 1 or command.configs:
+    if not options.runs or command.configs:
         raise RecipeError("report needs a run folder: resnet-tl report RUN")
-    if options.out is not None and options.out.exists():
-        raise RunError(f"--out {options.out}: exists already, and nothing is overwritten")
+    several = len(options.runs) > 1
+    out = options.out or (Path("comparison.html") if several else options.runs[0] / "report.html")
+    if out.exists() and (several or options.out is not None):
+        raise RunError(f"{out}: exists already, and nothing is overwritten; name another file: --out FILE.html")
     for key, _ in command.overrides:
         if not key.startswith("data."):
             raise RecipeError(f"--{key}: unknown option; a report takes --data.KEY alone, as --data.root")
     from resnet_tl.report.after_fit import require_packages
 
     require_packages()
+    from resnet_tl.report.compare import write_comparison
     from resnet_tl.report.page import write_report
     from resnet_tl.report.records import read_run
 
-    (path,) = options.runs
-    out = options.out or path / "report.html"
-    write_report(read_run(path, command.overrides, trust_code=options.trust_code), out)
+    runs = [read_run(path, command.overrides, trust_code=options.trust_code) for path in options.runs]
+    if several:
+        write_comparison(runs, out)
+    else:
+        write_report(runs[0], out)
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
     return 0

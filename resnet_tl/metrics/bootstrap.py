@@ -38,7 +38,7 @@ def mean_average_precision_interval(
     scores = []
     for start in range(0, RESAMPLES, chunk):
         counts = resample(rng, len(targets), min(chunk, RESAMPLES - start))
-        scores.append(_mean_average_precision(probabilities, targets, counts))
+        scores.append(mean_average_precisions(probabilities, targets, counts))
     return percentiles(np.concatenate(scores))
 
 
@@ -73,7 +73,7 @@ def resample(rng: np.random.Generator, images: int, resamples: int) -> Counts:
     return counts
 
 
-def _mean_average_precision(probabilities: NDArray[np.float32], targets: NDArray[np.bool_], counts: Counts) -> Floats:
+def mean_average_precisions(probabilities: NDArray[np.float32], targets: NDArray[np.bool_], counts: Counts) -> Floats:
     """Returns the mean over classes in each resample, `[R]`, without the resamples in which no class occurs."""
     classes = np.flatnonzero(targets.any(0))
     each = np.stack([weighted_average_precision(probabilities[:, k], targets[:, k], counts) for k in classes])

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_tl.metrics.bootstrap import RESAMPLES, SEED, Counts, percentiles, resample
-from resnet_tl.metrics.box_matches import RECALLS, class_counts, match
+from resnet_tl.metrics.box_matches import COCO_THRESHOLDS, RECALLS, class_counts, match
 from resnet_tl.structures.evaluation import BoxEvaluation
 
 WORK = 10**9
@@ -22,9 +22,13 @@ def mean_precision_interval(evaluation: BoxEvaluation) -> tuple[float, float]:
     objects."""
     if not class_counts(evaluation).any():
         return float("nan"), float("nan")
-    resamples = int(np.clip(WORK // (10 * max(len(evaluation.labels), 1)), LEAST, RESAMPLES))
-    counts = resample(np.random.default_rng(SEED), len(evaluation), resamples)
+    counts = resample(np.random.default_rng(SEED), len(evaluation), resamples_of(evaluation))
     return percentiles(mean_precisions(evaluation, counts))
+
+
+def resamples_of(evaluation: BoxEvaluation) -> int:
+    """Returns how often a set is resampled."""
+    return int(np.clip(WORK // (len(COCO_THRESHOLDS) * max(len(evaluation.labels), 1)), LEAST, RESAMPLES))
 
 
 def mean_precisions(evaluation: BoxEvaluation, counts: Counts) -> Floats:

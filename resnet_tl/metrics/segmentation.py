@@ -144,6 +144,11 @@ class PixelResults(NamedTuple):
         return class_ious(self.images, resample(np.random.default_rng(SEED), len(self.images), RESAMPLES))
 
 
+def summaries(confusions: Counts) -> Counts:
+    """Returns the `images` of `PixelResults`, `[N, 3, K]`, from confusion matrices `[N, K, K]`."""
+    return np.stack([np.diagonal(confusions, axis1=1, axis2=2), confusions.sum(2), confusions.sum(1)], 1)
+
+
 def class_ious(images: Counts, drawn: NDArray[np.int32]) -> Floats:
     """Computes the IoU of each class, `[R, K]`, where the images of `PixelResults` were drawn so often, `[N, R]`."""
     correct, targets, predicted = np.einsum("nr,ncx->crx", drawn.astype(np.float64), images.astype(np.float64))

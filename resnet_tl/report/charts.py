@@ -61,6 +61,27 @@ def curve(rows: Sequence[Row], name: str, title: str, best: float | None) -> Any
     return _sized(_phases(rows) + line + _best(best) + point)
 
 
+def runs(rows: Sequence[Sequence[Row]], names: Sequence[str], key: str) -> AnyChart:
+    """A value of several runs over epochs."""
+    values: Values = [
+        {"epoch": row["at"], "value": row[key], "run": name}
+        for name, each in zip(names, rows, strict=True)
+        for row in each
+        if key in row
+    ]
+    lines = (
+        _chart(values)
+        .mark_line(point={"size": 18})
+        .encode(
+            x=_epochs([row for each in rows for row in each]),
+            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),
+            color=_colours("run", names),
+            tooltip=[_number("epoch"), alt.Tooltip("run:N"), _number("value")],
+        )
+    )
+    return _sized(lines)
+
+
 def rates(rows: Sequence[Row]) -> AnyChart:
     """The learning rate of each stage over epochs, logarithmic; a frozen stage has none."""
     stages = [name for name in dict.fromkeys(name for row in rows for name in row) if name.startswith("lr/")]

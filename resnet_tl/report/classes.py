@@ -48,7 +48,7 @@ def _confusion(evaluation: ClassEvaluation, assets: Assets) -> Section:
     return confusion(
         evaluation.classes,
         cells_of(evaluation.targets.astype(np.int64), predicted(evaluation), order),
-        lambda indices: _pictures(evaluation, indices, assets),
+        lambda indices: pictures(evaluation, indices, assets),
         "Rows are true classes, columns predictions. A cell shows its images.",
         in_a_cell=IN_A_CELL,
         in_all=IN_ALL_CELLS,
@@ -120,9 +120,9 @@ def _images(evaluation: ClassEvaluation, assets: Assets) -> Section:
     if set(surest) != set(worst) and not evaluation.multi_label:
         chosen.append(("Most confident mistakes", "The wrong class had the highest probability.", surest))
     chosen.append(("Least sure hits", "Right, but only just.", unsure))
-    pictures = _pictures(evaluation, [index for _, _, indices in chosen for index in indices], assets)
+    shown = pictures(evaluation, [index for _, _, indices in chosen for index in indices], assets)
     galleries = [
-        Gallery(title, lead, [pictures[index] for index in indices if index in pictures])
+        Gallery(title, lead, [shown[index] for index in indices if index in shown])
         for title, lead, indices in chosen
         if indices
     ]
@@ -130,8 +130,8 @@ def _images(evaluation: ClassEvaluation, assets: Assets) -> Section:
     return Section("images", "Images", "galleries.html", {"galleries": galleries}, count)
 
 
-def _pictures(evaluation: ClassEvaluation, indices: Iterable[int], assets: Assets) -> dict[int, Picture]:
-    """Pictures of the images by their indices, without those whose files cannot be read."""
+def pictures(evaluation: ClassEvaluation, indices: Iterable[int], assets: Assets) -> dict[int, Picture]:
+    """Returns pictures of the images by their indices, without those whose files cannot be read."""
     indices = list(indices)
     ids = assets.images([evaluation.path(index) for index in indices])
     is_wrong = wrong(evaluation)

@@ -14,7 +14,7 @@ from resnet_tl.report import boxes, classes, pixels, training
 from resnet_tl.report.assets import Assets, vega_script
 from resnet_tl.report.records import RunRecord
 from resnet_tl.report.section import Section
-from resnet_tl.report.words import NAMES, metric_name, share
+from resnet_tl.report.words import NAMES, interval_text, metric_name, share
 from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, PixelEvaluation
 
 if TYPE_CHECKING:
@@ -62,11 +62,6 @@ def _about_predictions(run: RunRecord, assets: Assets) -> list[Section]:
 def _head(run: RunRecord) -> dict[str, Any]:
     """The headline metric with its interval, and the others."""
     model, scores, headline = run.recipe["model"]["init_args"], run.scores, run.metrics.headline
-    if isinstance(run.evaluation, BoxEvaluation):
-        interval = mean_precision_interval(run.evaluation)
-    else:
-        assert not isinstance(run.metrics, DetectionMetrics)
-        interval = run.metrics.interval()
     named = {metric_name(name): value for name, value in scores.items() if name in NAMES and name != headline}
     tiles = [(name, f"{value:.3f}") for name, value in named.items() if value >= 0]
     best = run.summary["best"]
@@ -78,10 +73,18 @@ def _head(run: RunRecord) -> dict[str, Any]:
         "images": len(run.evaluation),
         "headline": metric_name(headline),
         "value": share(scores[headline]),
-        "interval": f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} %",
+        "interval": interval_text(*headline_interval(run)),
         "tiles": [*tiles, ("loss", f"{best['val/loss']:.3f}")],
         "date": _date(run),
     }
+
+
+def headline_interval(run: RunRecord) -> tuple[float, float]:
+    """Returns the 95 % interval of the score that runs are compared by."""
+    if isinstance(run.evaluation, BoxEvaluation):
+        return mean_precision_interval(run.evaluation)
+    assert not isinstance(run.metrics, DetectionMetrics)
+    return run.metrics.interval()
 
 
 def _date(run: RunRecord) -> str:

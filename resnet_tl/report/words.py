@@ -39,6 +39,11 @@ def share(value: float) -> str:
     return f"{100 * value:.1f}\u00a0%"
 
 
+def interval_text(low: float, high: float) -> str:
+    """An interval of a share in percent, `68.6 to 82.4 %`."""
+    return f"{100 * low:.1f} to {100 * high:.1f}\u00a0%"
+
+
 def points(value: float) -> str:
     """A difference of shares in percentage points with its sign."""
     return f"{100 * value:+.1f}".replace("-", "−")

@@ -1,0 +1,210 @@
+"""Several runs next to each other: scores, differences on the same images, recipes, curves, the images that decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnet_tl.errors import RunError
+from resnet_tl.metrics.paired import Difference, common, difference, headline, spread
+from resnet_tl.report import charts, classes
+from resnet_tl.report.assets import Assets
+from resnet_tl.report.page import headline_interval, write_page
+from resnet_tl.report.records import RunRecord
+from resnet_tl.report.section import Gallery, Section, drawn
+from resnet_tl.report.words import NAMES, capitalised, interval_text, metric_name, points, share
+from resnet_tl.structures.evaluation import ClassEvaluation, Evaluation
+
+SHOWN = 12
+"""Pictures of a gallery."""
+
+
+def write_comparison(runs: Sequence[RunRecord], path: Path) -> None:
+    """Writes a page about two or more runs; each recipe is compared with that of the first.
+
+    Raises:
+        RunError: runs of different tasks or classes, or without common images.
+    """
+    _check(runs)
+    names = labels(runs)
+    channels = next((run.data.channels for run in runs if run.data is not None), 3)
+    assets = Assets(channels)
+    there = [
+        _scores(runs, names),
+        _curves(runs, names, assets),
+        _recipes(runs, names),
+        _by_class(runs, names),
+        *(_images(runs[0], run, (names[0], name), assets) for run, name in zip(runs[1:], names[1:], strict=True)),
+    ]
+    content = {
+        "title": " · ".join(names),
+        "task": capitalised(runs[0].evaluation.task),
+        "sentences": verdicts(runs, names),
+        "metric": metric_name(runs[0].metrics.headline),
+        "sections": [section for section in there if section is not None],
+        "notes": [note for run in runs for note in run.notes],
+    }
+    write_page("compare.html", content, assets, path)
+
+
+def verdicts(runs: Sequence[RunRecord], names: list[str]) -> list[dict[str, Any]]:
+    """Returns a sentence about each recipe against the first one's, and one about the seeds of each.
+
+    Runs whose recipes differ by the seed alone are one group: what differs between them is chance.
+    """
+    groups: dict[str, list[int]] = {}
+    for number, run in enumerate(runs):
+        groups.setdefault(_without_seed(run.recipe), []).append(number)
+    each = list(groups.values())
+    evaluations = [[runs[number].evaluation for number in group] for group in each]
+    chance = spread(evaluations)
+    titles = [" + ".join(names[number] for number in group) for group in each]
+    seeds = [_of_seeds(group, title) for group, title in zip(evaluations, titles, strict=True) if len(group) > 1]
+    others = zip(evaluations[1:], titles[1:], strict=True)
+    return [
+        *(_sentence(difference(evaluations[0], group, chance), titles[0], title) for group, title in others),
+        *seeds,
+    ]
+
+
+def _without_seed(recipe: dict[str, Any]) -> str:
+    values = dict(flattened(recipe))
+    return repr({key: value for key, value in values.items() if not key.startswith(("seed", "data.seed", "tracking."))})
+
+
+def _of_seeds(evaluations: Sequence[Evaluation], title: str) -> dict[str, Any]:
+    scores = [headline(each) for each in common(evaluations)]
+    text = (
+        f"{title}: one recipe with {len(scores)} seeds, {share(min(scores))} to {share(max(scores))}, "
+        f"standard deviation {100 * float(np.std(scores, ddof=1)):.1f} points. That is chance."
+    )
+    return {"text": text, "sure": False}
+
+
+def _check(runs: Sequence[RunRecord]) -> None:
+    first = runs[0].evaluation
+    for run in runs[1:]:
+        other = run.evaluation
+        for name in ("task", "classes"):
+            if getattr(other, name) != getattr(first, name):
+                raise RunError(f"{runs[0].folder.path} and {run.folder.path} cannot be compared: their {name} differ")
+        if not np.isin(other.keys, first.keys).any():
+            raise RunError(f"{runs[0].folder.path} and {run.folder.path} have no validation image in common")
+
+
+def labels(runs: Sequence[RunRecord]) -> list[str]:
+    """Returns a short name of each run: the parts of its folder by which they differ."""
+    parts = [run.folder.path.absolute().parts for run in runs]
+    shared = max((n for n in range(min(map(len, parts))) if len({each[:n] for each in parts}) == 1), default=0)
+    return ["/".join(each[shared:]) for each in parts]
+
+
+def _sentence(found: Difference, first: str, second: str) -> dict[str, Any]:
+    over = f"{found.images:,} images" + (", over seeds too" if found.seeds else "")
+    interval = f"95 % interval {points(found.low)} to {points(found.high)}, {over}"
+    if not found.sure:
+        text = f"{second} and {first} do not differ for certain: {points(found.value)} points ({interval})."
+    else:
+        better, worse = (second, first) if found.value > 0 else (first, second)
+        low, high = sorted(abs(100 * each) for each in (found.low, found.high))
+        text = (
+            f"{better} is better than {worse} by {abs(100 * found.value):.1f} points "
+            f"(95 % interval {low:.1f} to {high:.1f}, {over})."
+        )
+    return {"text": text, "sure": found.sure}
+
+
+def _scores(runs: Sequence[RunRecord], names: list[str]) -> Section:
+    main = runs[0].metrics.headline
+    rows = []
+    for run, name in zip(runs, names, strict=True):
+        others = {metric_name(key): value for key, value in run.scores.items() if key in NAMES and key != main}
+        interval = interval_text(*headline_interval(run))
+        seconds, epoch = run.summary["seconds"], run.summary["best"]["epoch"] + 1
+        rows.append(
+            {
+                "run": name,
+                metric_name(main): run.scores[main],
+                "95 % interval": interval,
+                **{key: value for key, value in others.items() if value >= 0},
+                "loss": run.summary["best"]["val/loss"],
+                "best epoch": epoch,
+                "seconds": round(seconds),
+            }
+        )
+    return Section("scores", "Scores", "rows.html", {"rows": rows}, "Of the best epoch of each run.")
+
+
+def _curves(runs: Sequence[RunRecord], names: list[str], assets: Assets) -> Section:
+    main = f"val/{runs[0].metrics.headline}"
+    curves = [
+        drawn(capitalised(metric_name(key)), assets.chart(charts.runs([run.rows for run in runs], names, key)))
+        for key in (main, "val/loss")
+    ]
+    return Section("curves", "Training", "charts.html", {"charts": curves}, "On the validation images of each run.")
+
+
+def _recipes(runs: Sequence[RunRecord], names: list[str]) -> Section:
+    """The keys whose values differ."""
+    flat = [dict(flattened(run.recipe)) for run in runs]
+    keys = list(dict.fromkeys(key for each in flat for key in each))
+    rows = [
+        {"key": key, **{name: _written(each.get(key)) for name, each in zip(names, flat, strict=True)}}
+        for key in keys
+        if len({_written(each.get(key)) for each in flat}) > 1
+    ]
+    lead = "The keys whose values differ." if rows else "The recipes are the same."
+    return Section("recipes", "Recipes", "rows.html", {"rows": rows}, lead)
+
+
+def flattened(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields the values of a recipe by their dotted keys; lists are values, `init_args` is left out of keys."""
+    if not isinstance(value, dict):
+        yield key, value
+        return
+    for name, child in value.items():
+        yield from flattened(child, key if name == "init_args" else f"{key}.{name}".lstrip("."))
+
+
+def _written(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
+def _by_class(runs: Sequence[RunRecord], names: list[str]) -> Section:
+    """The main score of each class in each run, with the difference between the last and the first."""
+    column = next(key for key in ("iou", "map", "ap", "f1") if key in runs[0].tables["per_class"][0])
+    tables = [run.tables["per_class"] for run in runs]
+    rows = []
+    for each in zip(*tables, strict=True):
+        values = [row[column] for row in each]
+        known = values[0] is not None and values[-1] is not None
+        change = values[-1] - values[0] if known else None
+        rows.append({"class": each[0]["class"], **dict(zip(names, values, strict=True)), "difference": change})
+    lead = f"The {metric_name(column)} of each class; the difference is the last run's from the first's."
+    return Section("classes", "Classes", "rows.html", {"rows": rows}, lead)
+
+
+def _images(first: RunRecord, second: RunRecord, names: tuple[str, str], assets: Assets) -> Section | None:
+    """The images that one run predicts rightly and the other wrongly."""
+    one, other = first.evaluation, second.evaluation
+    if not isinstance(one, ClassEvaluation) or not isinstance(other, ClassEvaluation):
+        return None
+    one, other = common([one, other])
+    wrong, galleries = (classes.wrong(one), classes.wrong(other)), []
+    for evaluation, better, worse, chosen in (
+        (one, names[1], names[0], wrong[0] & ~wrong[1]),
+        (other, names[0], names[1], wrong[1] & ~wrong[0]),
+    ):
+        order = np.argsort(-evaluation.losses, kind="stable")
+        indices = order[chosen[order]][:SHOWN].tolist()
+        pictures = classes.pictures(evaluation, indices, assets)
+        lead = f"{int(chosen.sum())} images, {share(chosen.mean())}; the surest mistakes of {worse} first."
+        shown = [pictures[index] for index in indices if index in pictures]
+        galleries.append(Gallery(f"{better} right, {worse} wrong", lead, shown))
+    anchor = f"images-{names[1]}"
+    return Section(anchor, f"Images: {names[1]}", "galleries.html", {"galleries": galleries})
