@@ -43,6 +43,19 @@ def memory_full(error: BaseException) -> RunError | None:
     return RunError(f"{where}: lower the batch size, the number of workers or the size of the images")
 
 
+def printable(text: str) -> str:
+    """Returns text that a terminal only shows: control characters, and bytes of file names that are not UTF-8, as
+    escapes (`\\x1b`). Line breaks stay."""
+    return "".join(each if each.isprintable() or each == "\n" else _escaped(each) for each in text)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte, as Python decodes file names
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Returns `"; did you mean 'x'?"` with the closest of `choices`, or `""` if none is close."""
     near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnet_tl.errors import DataError, RecipeError, RunError, UserError, WeightsError, did_you_mean, memory_full
+from resnet_tl.errors import (
+    DataError,
+    RecipeError,
+    RunError,
+    UserError,
+    WeightsError,
+    did_you_mean,
+    memory_full,
+    printable,
+)
 
 
 def test_every_kind_is_a_user_error() -> None:
@@ -55,3 +65,10 @@ def test_a_full_memory_is_a_sentence(error: Any, begins: str) -> None:
 def test_other_errors_are_not_a_full_memory() -> None:
     assert memory_full(RuntimeError("a bug")) is None
     assert memory_full(OSError(12, "Cannot allocate")) is None
+
+
+def test_a_terminal_only_shows_what_is_printed() -> None:
+    assert printable("a\x1b[31m\rb\a\x00\x9b \u202e.jpg") == r"a\x1b[31m\rb\x07\x00\x9b \u202e.jpg"
+    assert printable(os.fsdecode(b"caf\xe9.jpg")) == r"caf\xe9.jpg"
+    assert printable("\ud800") == r"\ud800"
+    assert printable("Größe, 猫: \n  'x'") == "Größe, 猫: \n  'x'"

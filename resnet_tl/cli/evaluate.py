@@ -51,7 +51,9 @@ def run(verb: str, command: Command) -> int:
     if is_rank_zero():
         print(_table(result))
         if options.out is not None:
-            with open(options.out, "x", encoding="utf-8") as file:
+            from resnet_tl.prediction.writers.output import new_file
+
+            with new_file(Path(options.out)) as file:
                 json.dump(result, file, indent=2)
     return 0
 

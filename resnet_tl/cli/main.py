@@ -9,7 +9,7 @@ import sys
 from importlib import import_module
 
 from resnet_tl.cli.command import Command, split
-from resnet_tl.errors import RecipeError, UserError, did_you_mean, memory_full
+from resnet_tl.errors import RecipeError, UserError, did_you_mean, memory_full, printable
 from resnet_tl.run.process import configure_process
 from resnet_tl.tracking.terminal import terminal_log
 
@@ -75,7 +75,7 @@ _SENTENCES = {
 
 
 def _refuse(text: str) -> int:
-    print(f"error: {text}", file=sys.stderr)
+    print(f"error: {printable(text)}", file=sys.stderr)
     return 2
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
+from argparse import BooleanOptionalAction, Namespace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_tl.cli.command import Command, Options
-from resnet_tl.errors import RecipeError, RunError
+from resnet_tl.errors import RecipeError, RunError, printable
 
 if TYPE_CHECKING:
     from resnet_tl.prediction.classification import ClassPrediction, ClassPredictor
-    from resnet_tl.prediction.detection import BoxPredictor
+    from resnet_tl.prediction.detection import BoxPrediction, BoxPredictor
     from resnet_tl.prediction.segmentation import MaskPredictor
 
 HELP = """usage: resnet-tl predict RUN_OR_CHECKPOINT IMAGES ... [--out FILE]
@@ -30,6 +31,7 @@ Predicts images (files, folders, zips, globs) with a run's best checkpoint, or w
   --batch-size N                    images at a time (32; segmentation and detection: 1, images of one size together)
   --device DEVICE                   cpu, cuda, cuda:1, mps
   --on-error error|skip             what an image that cannot be decoded does: stop everything, or be skipped and named
+  --no-csv-safe                     do not put ' before names in a CSV that spreadsheets take for formulas (=, +, -, @)
   --trust-code                      let the checkpoint name classes outside resnet_tl
 
 example: resnet-tl predict runs/folder_resnet50_finetune/2026-01-31_12-00-00 "new/**/*.jpg" --out predictions.csv"""
@@ -49,6 +51,7 @@ def run(verb: str, command: Command) -> int:
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--on-error", choices=["error", "skip"], default="error")
+    parser.add_argument("--csv-safe", action=BooleanOptionalAction, default=True)
     parser.add_argument("--trust-code", action="store_true")
     options = parser.read(command, recipe=False)
     if options.help:
@@ -92,7 +95,8 @@ def _classes(predictor: ClassPredictor, options: Namespace) -> int:
         for prediction in predictions:
             print(_line(prediction))
         return 0
-    return _report(out, write(predictions, [class_table(out) if out.suffix == ".csv" else class_list(out)]))
+    output = class_table(out, safe=options.csv_safe) if out.suffix == ".csv" else class_list(out)
+    return _report(out, write(predictions, [output]))
 
 
 def _masks(predictor: MaskPredictor, options: Namespace) -> int:
@@ -103,7 +107,8 @@ def _masks(predictor: MaskPredictor, options: Namespace) -> int:
     if folder.suffix in FILES:
         raise RecipeError(f"--out {folder}: masks need a folder; expected a name without {folder.suffix}")
     predictions = predictor.stream(options.images, on_error=options.on_error)
-    return _report(folder, write(predictions, [mask_folder(folder, predictor.classes, predictor.colours)]))
+    output = mask_folder(folder, predictor.classes, predictor.colours, safe=options.csv_safe)
+    return _report(folder, write(predictions, [output]))
 
 
 def _objects(predictor: BoxPredictor, options: Namespace) -> int:
@@ -118,24 +123,42 @@ def _objects(predictor: BoxPredictor, options: Namespace) -> int:
         for option in ("draw", "annotations"):
             if getattr(options, option):
                 raise RecipeError(f"--{option} needs a folder to write to: --out {out.with_suffix('')}")
-        output = box_table(out) if out.suffix == ".csv" else coco_file(out, predictor.classes, predictor.codes)
+        safe = options.csv_safe
+        output = (
+            box_table(out, safe=safe) if out.suffix == ".csv" else coco_file(out, predictor.classes, predictor.codes)
+        )
         return _report(out, write(predictions, [output]))
+    threshold: float = SCORE if options.score is None else options.score
     image_ids = None if options.annotations is None else read_image_ids(options.annotations)
     with new_folder(out) as folder:
         outputs: list[Any] = [coco_file(folder / "objects.json", predictor.classes, predictor.codes)]
         outputs.append(results_file(folder / "results.json", predictor.codes, image_ids))
-        outputs.append(box_table(folder / "objects.csv"))
+        outputs.append(box_table(folder / "objects.csv", safe=options.csv_safe))
         if options.draw:
-            outputs.append(drawing_folder(folder / "drawn", SCORE if options.score is None else options.score))
-        count = write(predictions, outputs)
+            outputs.append(drawing_folder(folder / "drawn", threshold))
+        scores: list[float] = []
+        count = write(_recording(predictions, scores), outputs)
+    if options.draw and max(scores, default=0.0) < threshold:
+        best = f"the best has {max(scores):.3f}" if scores else "none was found"
+        print(
+            f"nothing is drawn: no object has a score of {threshold:g} or more ({best}); --score lowers it",
+            file=sys.stderr,
+        )
     return _report(out, count)
 
 
+def _recording(predictions: Iterator[BoxPrediction], scores: list[float]) -> Iterator[BoxPrediction]:
+    """Yields the predictions, and appends the best score of each."""
+    for prediction in predictions:
+        scores.extend(prediction.scores[:1].tolist())
+        yield prediction
+
+
 def _report(out: Path, count: int) -> int:
-    print(f"{out}: {count} image{'' if count == 1 else 's'}", file=sys.stderr)
+    print(f"{printable(str(out))}: {count} image{'' if count == 1 else 's'}", file=sys.stderr)
     return 0
 
 
 def _line(prediction: ClassPrediction) -> str:
     scored = zip(prediction.classes, prediction.scores, strict=True)
-    return f"{prediction.path}  " + "  ".join(f"{name} {score:.3f}" for name, score in scored)
+    return f"{printable(str(prediction.path))}  " + "  ".join(f"{name} {score:.3f}" for name, score in scored)

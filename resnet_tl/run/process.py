@@ -9,7 +9,9 @@ import sys
 import warnings
 
 from resnet_tl.data.images.limits import PIXELS
+from resnet_tl.errors import printable
 
+_format_warning = warnings.formatwarning
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 1 << 30
 
@@ -55,9 +57,16 @@ def configure_process(*, local_code: bool = False) -> None:
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(PIXELS.value))  # a second check, of what it decodes
     if os.environ.get("RESNET_TL_MALLOPT", "1") != "0":
         keep_freed_memory()
+    warnings.formatwarning = _printable_warning
     for message in _HIDDEN_WARNINGS:
         warnings.filterwarnings("ignore", message)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_visible)
+
+
+def _printable_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    return printable(_format_warning(message, category, filename, lineno, line))
 
 
 def keep_freed_memory() -> None:

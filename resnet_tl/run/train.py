@@ -80,7 +80,7 @@ def train(
             log_info(f"the run: {run.path}")
             if finish is not None and recipe["tracking"]["report"]:
                 rank_zero_only(finish)(run, data)
-    except (UserError, KeyboardInterrupt):  # nothing is left to block the next attempt
+    except (UserError, OSError, KeyboardInterrupt):  # nothing is left to block the next attempt
         if checkpoint is None:
             _remove_unstarted(run)
         raise
@@ -124,9 +124,11 @@ def _resume_line(run: RunFolder, recipe: Recipe, checkpoint: Path) -> str:
 
 @rank_zero_only
 def _remove_unstarted(run: RunFolder) -> None:
-    """Deletes the files of a run that never trained, and its folder if nothing else is in it."""
-    if not run.checkpoints.exists():
-        for path in (run.recipe, run.split, run.files, run.log, run.metrics, run.best_predictions, run.path / ".lock"):
+    """Deletes the files of a run without a checkpoint, and its folder if nothing else is in it."""
+    if not any(run.checkpoints.glob("*.ckpt")):
+        inputs, results = (run.recipe, run.split, run.files), (run.metrics, run.best_predictions, run.summary)
+        for path in (*inputs, *results, run.log, run.path / ".lock"):
             path.unlink(missing_ok=True)
-        with suppress(OSError):
-            run.path.rmdir()
+        for folder in (run.checkpoints, run.path):
+            with suppress(OSError):
+                folder.rmdir()

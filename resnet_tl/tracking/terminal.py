@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from resnet_tl.errors import printable
+
 
 @contextmanager
 def terminal_log() -> Iterator[None]:
@@ -40,6 +42,9 @@ class _Stdout(logging.StreamHandler[TextIO]):
     @property
     def stream(self) -> TextIO:  # type: ignore[override]
         return sys.stdout
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Raises the error that logging is handling, as `print` would: a closed pipe ends the command quietly."""

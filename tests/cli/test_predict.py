@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,3 +122,21 @@ def test_wrong_ways_to_predict(resnet_tl: Callable[..., Any], checkpoint: Path, 
     assert done.code == 2
     assert done.err.startswith(f"error: {message}")
     assert len(done.err.splitlines()) == 1
+
+
+def test_nothing_to_draw_is_said_with_the_best_score(resnet_tl: Callable[..., Any], here: Path, images: Path) -> None:
+    done = resnet_tl("predict {} {} --out found --draw --score 1", SAVED / "detection.ckpt", images / "val" / "red")
+    assert done.code == 0
+    first, last = done.err.splitlines()
+    best = r"\((the best has 0\.\d{3}|none was found)\)"
+    assert re.fullmatch(f"nothing is drawn: no object has a score of 1 or more {best}; --score lowers it", first)
+    assert last == "found: 4 images"
+
+
+def test_names_like_formulas_are_text_unless_asked(
+    resnet_tl: Callable[..., Any], here: Path, images: Path, checkpoint: Path
+) -> None:
+    shutil.copy(images / "val" / "red" / "0.png", here / "=1+1.png")
+    for option, path in (("", "'=1+1.png"), (" --no-csv-safe", "=1+1.png")):
+        assert resnet_tl(f"predict some.ckpt =1+1.png --out a{len(option)}.csv{option}").code == 0
+        assert (here / f"a{len(option)}.csv").read_text().splitlines()[1].startswith(f"{path},")

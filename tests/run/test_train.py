@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,21 @@ def test_files_that_are_not_the_runs_stay(here: Path, images: Path) -> None:
     with pytest.raises(UserError):
         train(failing(images), lambda: RunFolder(Path("new")))
     assert [path.name for path in (here / "new").iterdir()] == ["notes.txt"]
+
+
+def test_a_full_disk_before_the_first_checkpoint_leaves_no_folder(
+    here: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    recipe = compose(["photos.yaml"], [("data.root", images)])
+    for place in ("torch.save", "resnet_tl.run.train.write"):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, full)
+            with pytest.raises((RunError, OSError), match="No space left"):
+                train(recipe, lambda: start_run("photos", "new"))
+        assert not (here / "new").exists()
 
 
 def test_no_folder_is_made_where_data_or_network_cannot_be_built(here: Path, images: Path) -> None:

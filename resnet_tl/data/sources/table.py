@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+from resnet_tl.csv_text import plain_text
 from resnet_tl.data.listings.faults import refuse_or_keep
 from resnet_tl.data.listings.listing import ClassSet, Listing
 from resnet_tl.data.sources import parquet
@@ -111,7 +112,11 @@ def read_lines(table: str, header: Sequence[str] | None = None) -> tuple[list[st
                 headings, skipped = list(header), 0
                 file.seek(0)
             reader = csv.reader(file, delimiter=delimiter)
-            lines = [(reader.line_num + skipped, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
+            lines = [
+                (reader.line_num + skipped, [plain_text(cell.strip()) for cell in cells])
+                for cells in reader
+                if any(cells)
+            ]
     except UnicodeDecodeError as error:
         raise DataError(f"{table} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
     except (IsADirectoryError, PermissionError, csv.Error) as error:

@@ -7,46 +7,57 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from resnet_tl.csv_text import text_cell
 from resnet_tl.prediction.classification import ClassPrediction
 from resnet_tl.prediction.detection import BoxPrediction
 from resnet_tl.prediction.writers.output import Add, image_name, new_file
 
 
 @contextmanager
-def class_table(path: Path) -> Iterator[Add[ClassPrediction]]:
-    """One line an image: `path,label,score,label_2,score_2,...`; multi-label `path,label,score` with `a|b`."""
+def class_table(path: Path, *, safe: bool = True) -> Iterator[Add[ClassPrediction]]:
+    """One line an image: `path,label,score,label_2,score_2,...`; multi-label `path,label,score` with `a|b`.
+
+    Args:
+        safe: see `resnet_tl.csv_text.text_cell`.
+    """
     with new_file(path) as file:
         table = csv.writer(file, lineterminator="\n")
         has_header = False
 
         def add(prediction: ClassPrediction) -> None:
             nonlocal has_header
-            cells = _cells(prediction)
+            cells = _cells(prediction, safe)
             if not has_header:
                 numbered = ((f"label_{n}", f"score_{n}") for n in range(2, len(cells) // 2 + 1))
                 table.writerow(["path", "label", "score", *(name for pair in numbered for name in pair)])
                 has_header = True
-            table.writerow([image_name(prediction), *cells])
+            table.writerow([text_cell(image_name(prediction), safe), *cells])
 
         yield add
 
 
 @contextmanager
-def box_table(path: Path) -> Iterator[Add[BoxPrediction]]:
-    """One line an object: `path,label,score,x1,y1,x2,y2`."""
+def box_table(path: Path, *, safe: bool = True) -> Iterator[Add[BoxPrediction]]:
+    """One line an object: `path,label,score,x1,y1,x2,y2`.
+
+    Args:
+        safe: see `resnet_tl.csv_text.text_cell`.
+    """
     with new_file(path) as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["path", "label", "score", "x1", "y1", "x2", "y2"])
 
         def add(prediction: BoxPrediction) -> None:
             for name, score, box in zip(prediction.classes, prediction.scores, prediction.boxes, strict=True):
-                table.writerow([image_name(prediction), name, f"{score:.6f}", *(f"{edge:.2f}" for edge in box)])
+                texts = (text_cell(text, safe) for text in (image_name(prediction), name))
+                table.writerow([*texts, f"{score:.6f}", *(f"{edge:.2f}" for edge in box)])
 
         yield add
 
 
-def _cells(prediction: ClassPrediction) -> list[str]:
+def _cells(prediction: ClassPrediction, safe: bool) -> list[str]:
     scores = [f"{score:.6f}" for score in prediction.scores]
     if prediction.multi_label:
-        return ["|".join(prediction.classes), "|".join(scores)]
-    return [cell for pair in zip(prediction.classes, scores, strict=True) for cell in pair]
+        return [text_cell("|".join(prediction.classes), safe), "|".join(scores)]
+    names = [text_cell(name, safe) for name in prediction.classes]
+    return [cell for pair in zip(names, scores, strict=True) for cell in pair]

@@ -44,8 +44,8 @@ def write(predictions: Iterable[P], outputs: Sequence[Output[P]]) -> int:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[IO[str]]:
-    """A text file to write, see `_appearing`."""
-    with _appearing(path) as part, open(part, "x", encoding="utf-8", newline="") as file:
+    """A text file to write, see `_appearing`. A byte of a file name that is not UTF-8 becomes `\\udce9`, as in JSON."""
+    with _appearing(path) as part, open(part, "x", encoding="utf-8", errors="backslashreplace", newline="") as file:
         yield file
 
 
