@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from resnet_tl import checkpoint
 from resnet_tl.data.base import ImageData
 from resnet_tl.errors import RunError, UserError
+from resnet_tl.recipe.build import foreign_paths
+from resnet_tl.run.resume import foreign_code_of
 from resnet_tl.tracking.log import log_info
 from resnet_tl.tracking.run_folder import RunFolder
 
@@ -19,7 +22,7 @@ def after_fit(run: RunFolder, data: ImageData) -> None:
         from resnet_tl.report.page import write_report
         from resnet_tl.report.records import read_run
 
-        write_report(read_run(run.path, data=data, trust_code=True), run.report)
+        write_report(read_run(run.path, data=data, trust_code=checkpoint_is_trusted(run)), run.report)
     except UserError as error:
         log_info(f"no report: {error}")
     except Exception as error:  # the run is trained and saved: a bug here must not look like a failed run
@@ -27,6 +30,13 @@ def after_fit(run: RunFolder, data: ImageData) -> None:
         log_info(f"no report, because of a bug ({reason}): `resnet-tl report {run.path}` shows where")
     else:
         log_info(f"the report: {run.report}")
+
+
+def checkpoint_is_trusted(run: RunFolder) -> bool:
+    """Whether the checkpoint names no code but that of the run's recipe, by which it was just trained: the folder of a
+    resumed run may be someone else's."""
+    saved = checkpoint.read(run.path)
+    return set(foreign_paths([saved.recipe, saved.eval_transforms])) <= set(foreign_code_of(run))
 
 
 def require_packages() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from resnet_tl.report import after_fit as module
-from resnet_tl.report.after_fit import after_fit
+from resnet_tl.report.after_fit import after_fit, checkpoint_is_trusted
+from resnet_tl.tracking.run_folder import RunFolder
 from tests.cli.conftest import resnet_tl
 
 __all__ = ["resnet_tl"]
@@ -60,3 +63,13 @@ def test_what_prevents_it_is_a_line(
     assert "no report" in done.out
     assert line in done.out
     assert (here / "run/checkpoints/best.ckpt").is_file()
+
+
+def test_code_that_only_the_checkpoint_names_is_not_trusted(tmp_path: Path) -> None:
+    saved = Path(__file__).resolve().parents[1] / "fixtures" / "saved_2026_11" / "half_run"
+    run = RunFolder(Path(shutil.copytree(saved, tmp_path / "run")))
+    assert checkpoint_is_trusted(run)
+    content = torch.load(run.checkpoints / "best.ckpt", weights_only=True)
+    content["resnet_tl"]["recipe"]["model"]["init_args"]["head"]["class_path"] = "evilmod.Head"
+    torch.save(content, run.checkpoints / "best.ckpt")
+    assert not checkpoint_is_trusted(run)
