@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-import numpy as np
-
 from resnet_tl.errors import DataError, RecipeError
 
 
@@ -64,6 +62,8 @@ def check_bytes(count: int, path: str) -> None:
 
 def check_memory(height: int, width: int, path: str) -> None:
     """Raises MemoryError if there is no memory to decode an image: for decoders, that is damage."""
+    import numpy as np  # here, since the command reads the limits before anything is imported
+
     try:
         np.empty((height, width, 8), np.uint8)
     except MemoryError:
