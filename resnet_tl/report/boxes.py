@@ -11,11 +11,11 @@ from resnet_tl.errors import DataError
 from resnet_tl.metrics.box_confusion import Pairs, best_score, pairs
 from resnet_tl.metrics.box_errors import KINDS, Errors, find_errors
 from resnet_tl.metrics.box_matches import match
-from resnet_tl.metrics.calibration import calibration_error, confidence_bins
 from resnet_tl.metrics.detection import DetectionMetrics
 from resnet_tl.prediction.drawing import to_rgb
 from resnet_tl.report import charts
 from resnet_tl.report.assets import Assets
+from resnet_tl.report.confidence import confidence
 from resnet_tl.report.confusion import cells_of, confusion
 from resnet_tl.report.drawn_boxes import HIT, MISSED, WRONG, Drawn, crop, whole
 from resnet_tl.report.records import RunRecord
@@ -34,13 +34,20 @@ def sections(run: RunRecord, evaluation: BoxEvaluation, assets: Assets) -> list[
     errors, matches = find_errors(evaluation), match(evaluation, [0.5])
     score = best_score(evaluation, matches)
     found = pairs(evaluation, matches, score)
-    images = _Images(evaluation, assets.channels)
+    images, counted = _Images(evaluation, assets.channels), ~matches.ignored[0]
     return [
         _precision(run, evaluation, assets),
         _classes(run),
         _errors(errors, assets),
         _confusion(evaluation, found, score, images, assets),
-        _scores(evaluation, matches.hits[0], ~matches.ignored[0], score, assets),
+        confidence(
+            evaluation.scores[counted],
+            matches.hits[0][counted],
+            assets,
+            word="score",
+            unit="detections",
+            note=f"F1 is best for detections of score {score:.2f} or more.",
+        ),
         _worst(evaluation, found, errors, score, images, assets),
     ]
 
@@ -141,25 +148,6 @@ def _object(evaluation: BoxEvaluation, found: Pairs, pair: int, images: _Images,
         boxes.append(Drawn(evaluation.target_boxes[target], MISSED, "", dashed=True))
         lines.append(f"is {evaluation.classes[evaluation.target_labels[target]]}")
     return Picture(assets.picture(crop(pixels, boxes)), str(evaluation.keys[index]), lines, not right)
-
-
-def _scores(
-    evaluation: BoxEvaluation, hits: NDArray[np.bool_], counted: NDArray[np.bool_], score: float, assets: Assets
-) -> Section:
-    scores, right = evaluation.scores[counted], hits[counted]
-    bins = confidence_bins(scores.astype(np.float32), right)
-    histogram = charts.right_and_wrong(scores, right, "score", "detections")
-    content = {
-        "charts": [
-            drawn("Calibration", assets.chart(charts.calibration(bins)), CALIBRATION),
-            drawn("Right and wrong by score", assets.chart(histogram)),
-        ]
-    }
-    lead = f"Calibration error {calibration_error(bins):.3f}. F1 is best for detections of score {score:.2f} or more."
-    return Section("confidence", "Scores", "charts.html", content, lead)
-
-
-CALIBRATION = "Bars: the share of detections that is right at each score. Dots: the mean score in a bar."
 
 
 def _worst(

@@ -182,7 +182,9 @@ def intervals(rows: Values, title: str) -> AnyChart:
     y = alt.Y("class:N", title=None, sort=[row["class"] for row in rows])
     tooltip = [alt.Tooltip("class:N"), _number("value", title), _number("low"), _number("high")]
     base = _chart(rows)
-    bars = base.mark_bar(color=BLUE, opacity=0.6).encode(y=y, x=alt.X("value:Q", title=title), tooltip=tooltip)
+    bars = base.mark_bar(color=BLUE, opacity=0.6).encode(
+        y=y, x=alt.X("value:Q", title=title, axis=alt.Axis(tickCount=6)), tooltip=tooltip
+    )
     lines = base.mark_rule(color=ORANGE, strokeWidth=2).encode(y=y, x="low:Q", x2="high:Q", tooltip=tooltip)
     return _sized(bars + lines, 24 * len(rows))
 

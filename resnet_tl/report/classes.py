@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_tl.metrics.calibration import calibration_error, confidence_bins, overconfidence
-from resnet_tl.report import charts
 from resnet_tl.report.assets import Assets
+from resnet_tl.report.confidence import confidence
 from resnet_tl.report.confusion import cells_of, confusion
 from resnet_tl.report.records import RunRecord
-from resnet_tl.report.section import Gallery, Picture, Section, drawn
+from resnet_tl.report.section import Gallery, Picture, Section, class_table
 from resnet_tl.report.words import share
 from resnet_tl.structures.evaluation import ClassEvaluation
 
@@ -24,9 +23,8 @@ IN_ALL_CELLS = 180
 
 
 def sections(run: RunRecord, evaluation: ClassEvaluation, assets: Assets) -> list[Section]:
-    if evaluation.multi_label:
-        return [_classes(run), _confidence(evaluation, assets), _images(evaluation, assets)]
-    return [_confusion(evaluation, assets), _classes(run), _confidence(evaluation, assets), _images(evaluation, assets)]
+    about = [class_table(run.tables["per_class"]), _confidence(evaluation, assets), _images(evaluation, assets)]
+    return about if evaluation.multi_label else [_confusion(evaluation, assets), *about]
 
 
 def predicted(evaluation: ClassEvaluation) -> NDArray[Any]:
@@ -55,66 +53,21 @@ def _confusion(evaluation: ClassEvaluation, assets: Assets) -> Section:
     )
 
 
-def _classes(run: RunRecord) -> Section:
-    return Section(
-        "classes",
-        "Classes",
-        "table.html",
-        {"rows": run.tables["per_class"], "shares": SHARES},
-        "A click on a column sorts by it.",
-    )
-
-
-SHARES = (
-    "precision",
-    "recall",
-    "f1",
-    "ap",
-    "map",
-    "map50",
-    "mask_map",
-    "mask_map50",
-    "iou",
-    "boundary_f1",
-    "threshold",
-)
-"""Columns of tables by class that are shares, 0...1."""
-
-
 def _confidence(evaluation: ClassEvaluation, assets: Assets) -> Section:
-    if evaluation.multi_label:
-        scores, truth = evaluation.probabilities.ravel(), evaluation.targets.ravel() > 0
-        bins = confidence_bins(scores, truth)
-        histogram = charts.right_and_wrong(scores, predicted(evaluation).ravel() == truth, "probability", "labels")
-    else:
-        scores, right = evaluation.probabilities.max(1), ~wrong(evaluation)
-        bins = confidence_bins(scores, right)
-        histogram = charts.right_and_wrong(scores, right, "confidence")
-    content = {
-        "charts": [
-            drawn("Calibration", assets.chart(charts.calibration(bins)), CALIBRATION),
-            drawn("Right and wrong by confidence", assets.chart(histogram)),
-        ]
-    }
-    lead = f"Expected calibration error {calibration_error(bins):.3f}. {_leaning(overconfidence(bins))}"
-    return Section("confidence", "Confidence", "charts.html", content, lead)
-
-
-CALIBRATION = "Bars: accuracy at each confidence. Dots: the mean confidence in a bar. Dashed: perfectly calibrated."
-
-
-def _leaning(excess: float) -> str:
-    if abs(excess) < 0.005:
-        return "On average, predictions are right as often as their confidence says."
-    return f"On average, confidence is {abs(100 * excess):.1f} points {'above' if excess > 0 else 'below'} accuracy."
+    if not evaluation.multi_label:
+        scores = evaluation.probabilities.max(1)
+        return confidence(scores, ~wrong(evaluation), assets, word="confidence", unit="images")
+    truth, scores = evaluation.targets.ravel() > 0, evaluation.probabilities.ravel()
+    right = predicted(evaluation).ravel() == truth
+    return confidence(scores, truth, assets, word="probability", unit="labels", right=right)
 
 
 def _images(evaluation: ClassEvaluation, assets: Assets) -> Section:
     losses, is_wrong = evaluation.losses, wrong(evaluation)
     mistakes, hits = np.flatnonzero(is_wrong), np.flatnonzero(~is_wrong)
-    confidence = evaluation.probabilities.max(1)
+    highest = evaluation.probabilities.max(1)
     worst = mistakes[np.argsort(-losses[mistakes], kind="stable")][:IN_A_GALLERY].tolist()
-    surest = mistakes[np.argsort(-confidence[mistakes], kind="stable")][:IN_A_GALLERY].tolist()
+    surest = mistakes[np.argsort(-highest[mistakes], kind="stable")][:IN_A_GALLERY].tolist()
     unsure = hits[np.argsort(-losses[hits], kind="stable")][:IN_A_GALLERY].tolist()
     chosen = [("Worst mistakes", "The true class had the lowest probability.", worst)]
     if set(surest) != set(worst) and not evaluation.multi_label:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from resnet_tl.cli.main import main
 
@@ -68,3 +69,14 @@ def resnet_tl(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
         return Done(code, *capfd.readouterr())
 
     return call
+
+
+def several_labels(images: Path, folder: Path, **head: object) -> dict[str, Any]:
+    """The recipe for these images with two labels each: their colour, and `dark`."""
+    rows = [f"{path.relative_to(images)},{path.parent.name}|dark,{path.parts[-3]}" for path in images.rglob("*.png")]
+    (folder / "labels.csv").write_text("\n".join(["path,label,split", *sorted(rows)]))
+    recipe: dict[str, Any] = yaml.safe_load(RECIPE)
+    recipe["data"]["class_path"] = "ImageTable"
+    recipe["data"]["init_args"] |= {"csv": str(folder / "labels.csv"), "root": str(images)}
+    recipe["model"]["init_args"]["head"] = {"class_path": "LinearHead", "init_args": {"multi_label": True, **head}}
+    return recipe

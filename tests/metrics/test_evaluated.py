@@ -15,7 +15,7 @@ from resnet_tl.recipe.shipped import shipped_root
 from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, PixelEvaluation
 from resnet_tl.tracking.predictions import load_evaluation
 from tests.cli.conftest import RECIPE as CLASSES
-from tests.cli.conftest import images
+from tests.cli.conftest import images, several_labels
 from tests.cli.test_detection import RECIPE as OBJECTS
 from tests.cli.test_segmentation import RECIPE as MASKS
 
@@ -56,15 +56,7 @@ def test_classes(images: Path, tmp_path: Path) -> None:
 
 
 def test_several_labels(images: Path, tmp_path: Path) -> None:
-    rows = [f"{path.relative_to(images)},{path.parent.name}|dark,{path.parts[-3]}" for path in images.rglob("*.png")]
-    (tmp_path / "labels.csv").write_text("\n".join(["path,label,split", *sorted(rows)]))
-    recipe = yaml.safe_load(CLASSES)
-    recipe["data"]["class_path"] = "ImageTable"
-    recipe["data"]["init_args"]["csv"] = str(tmp_path / "labels.csv")
-    recipe["model"]["init_args"]["head"] = {
-        "class_path": "LinearHead",
-        "init_args": {"multi_label": True, "thresholds": "auto"},
-    }
+    recipe = several_labels(images, tmp_path, thresholds="auto")
     evaluation, run = trained(yaml.safe_dump(recipe), images, tmp_path)
     assert isinstance(evaluation, ClassEvaluation)
     compare(evaluation, run)

@@ -12,6 +12,7 @@ import pytest
 import resnet_tl
 from resnet_tl.report.page import write_report
 from resnet_tl.report.records import read_run
+from tests.cli.conftest import several_labels
 from tests.report.conftest import Page
 
 
@@ -69,3 +70,14 @@ def test_a_browser_draws_it(path: Path) -> None:
     (path.parent / "drawn.html").write_text(drawn, encoding="utf-8")
     assert drawn.count('<svg xmlns="http://www.w3.org/2000/svg"') == len(Page(path).charts)
     assert len(re.findall(r'<img data-picture="\w+" alt="[^"]*" src="data:', drawn)) == 16
+
+
+def test_several_labels_have_a_page(images: Path, tmp_path: Path) -> None:
+    recipe = several_labels(images, tmp_path)
+    run = resnet_tl.fit(recipe, run=tmp_path / "run", **{"trainer.max_epochs": 1})
+    write_report(read_run(run.path), tmp_path / "report.html")
+    page = Page(tmp_path / "report.html")
+    assert set(page.attributes("data-picture")) == set(page.pictures)
+    assert "Confusions" not in page.text
+    assert f"{100 * run.best['val/map']:.1f}\u00a0%" in page.text
+    assert "true: " in page.text
