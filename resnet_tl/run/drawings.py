@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from resnet_tl.prediction.thumbnails import read_small, small
 from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, PixelEvaluation
 from resnet_tl.tracking.loggers.drawings import (
     Calibration,
+    Cell,
     Confusion,
     Drawing,
     LabelledBox,
@@ -32,28 +34,40 @@ SCORE = 0.3
 """Of the boxes that are drawn, at least."""
 
 
-def draw(
-    evaluation: Evaluation, tables: Mapping[str, Any], *, charts: bool, images: int, channels: int = 3
-) -> dict[str, Drawing]:
-    """Returns the drawings by name.
+@dataclass(frozen=True)
+class Drawings:
+    """Implements `Draw` for all tasks.
 
     Args:
-        tables: by class, as the task's metrics return them.
-        charts, images: see `Tracking`.
+        charts, images, table_rows: see `Tracking`.
         channels: that image files are decoded to.
     """
-    drawings: dict[str, Drawing] = {}
-    if charts:
-        drawings["val/classes"] = table_of(tables["per_class"])
-        if len(evaluation.classes) <= LARGEST and (confusion := _confusion(evaluation, tables)) is not None:
-            drawings["val/confusion"] = confusion
-        if isinstance(evaluation, ClassEvaluation):
-            drawings["val/calibration"] = _calibration(evaluation)
-    if images and not isinstance(evaluation, PixelEvaluation):
-        pictures = _pictures(evaluation, images, channels)
-        if pictures.pictures:
-            drawings["val/images"] = pictures
-    return drawings
+
+    charts: bool
+    images: int
+    table_rows: int
+    channels: int = 3
+
+    def validation(self, evaluation: Evaluation, tables: Mapping[str, Any]) -> dict[str, Drawing]:
+        """tables: by class, as the task's metrics return them."""
+        drawings: dict[str, Drawing] = {}
+        if self.charts:
+            drawings["val/classes"] = table_of(tables["per_class"])
+            if len(evaluation.classes) <= LARGEST and (confusion := _confusion(evaluation, tables)) is not None:
+                drawings["val/confusion"] = confusion
+            if isinstance(evaluation, ClassEvaluation):
+                drawings["val/calibration"] = _calibration(evaluation)
+        if self.images and not isinstance(evaluation, PixelEvaluation):
+            pictures = _pictures(evaluation, self.images, self.channels)
+            if pictures.pictures:
+                drawings["val/images"] = pictures
+        return drawings
+
+    def end(self, evaluation: Evaluation) -> dict[str, Drawing]:
+        if not self.table_rows or not len(evaluation):
+            return {}
+        worst = np.argsort(-evaluation.losses, kind="stable")[: self.table_rows].tolist()
+        return {"val/predictions": table_of([_row(evaluation, index) for index in worst])}
 
 
 def table_of(rows: list[dict[str, Any]]) -> Table:
@@ -106,17 +120,39 @@ def _labels(evaluation: Evaluation, index: int) -> list[str]:
     """Returns `["bee 0.93", "is ant"]` of a classified image, `["bee 0.93"]` where that is right; of others nothing."""
     if not isinstance(evaluation, ClassEvaluation):
         return []
-    names, probabilities, truth = evaluation.classes, evaluation.probabilities[index], evaluation.targets[index]
-    if evaluation.multi_label:
-        guesses, true = np.flatnonzero(probabilities >= evaluation.thresholds), np.flatnonzero(truth)
-    else:
-        guesses, true = np.array([probabilities.argmax()]), np.array([truth])
+    names, probabilities = evaluation.classes, evaluation.probabilities[index]
+    guesses, true = _classes(evaluation, index)
     guessed = " + ".join(f"{names[k]} {probabilities[k]:.2f}" for k in guesses) or "nothing"
-    return (
-        [guessed]
-        if guesses.tolist() == true.tolist()
-        else [guessed, f"is {' + '.join(names[k] for k in true) or 'nothing'}"]
-    )
+    return [guessed] if guesses == true else [guessed, f"is {_named(names, true)}"]
+
+
+def _classes(evaluation: ClassEvaluation, index: int) -> tuple[list[int], list[int]]:
+    """The predicted and the true classes of an image."""
+    probabilities, truth = evaluation.probabilities[index], evaluation.targets[index]
+    if evaluation.multi_label:
+        return np.flatnonzero(probabilities >= evaluation.thresholds).tolist(), np.flatnonzero(truth).tolist()
+    return [int(probabilities.argmax())], [int(truth)]
+
+
+def _named(names: list[str], classes: list[int]) -> str:
+    return " + ".join(names[k] for k in classes) or "nothing"
+
+
+def _row(evaluation: Evaluation, index: int) -> dict[str, Cell]:
+    """A row of the table of predictions."""
+    row: dict[str, Cell] = {"image": str(evaluation.keys[index]), "loss": float(evaluation.losses[index])}
+    if isinstance(evaluation, ClassEvaluation):
+        guesses, true = _classes(evaluation, index)
+        score = float(evaluation.probabilities[index][guesses or slice(None)].max())
+        names = evaluation.classes
+        row |= {"true": _named(names, true), "predicted": _named(names, guesses), "score": score}
+    elif isinstance(evaluation, BoxEvaluation):
+        row["objects"] = int((evaluation.target_image == index).sum())
+        row["detections"] = int(((evaluation.image == index) & (evaluation.scores >= SCORE)).sum())
+    elif isinstance(evaluation, PixelEvaluation):
+        _, true, predicted, pixels = evaluation.cells[evaluation.cells[:, 0] == index].T
+        row["wrong pixels"] = float(pixels[true != predicted].sum() / max(pixels.sum(), 1))
+    return row
 
 
 def _boxes(evaluation: Evaluation, index: int) -> tuple[list[LabelledBox], list[LabelledBox]]:

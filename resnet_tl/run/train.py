@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,7 +16,7 @@ from resnet_tl.errors import UserError
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.read import write
 from resnet_tl.run.build import Recipe, build_seeded
-from resnet_tl.run.drawings import draw
+from resnet_tl.run.drawings import Drawings
 from resnet_tl.run.files_record import check_unchanged, write_record
 from resnet_tl.run.trainer import build_trainer, global_batch, resolve_precision, translate_errors
 from resnet_tl.tasks.base import Task
@@ -89,10 +88,10 @@ def train(
 
 def _trainer(recipe: Recipe, run: RunFolder, task: Task, data: ImageData, changed_data: list[str]) -> Trainer:
     tracking = instantiate(Tracking, recipe["tracking"])
-    drawn = partial(draw, charts=tracking.charts, images=tracking.images, channels=data.channels)
+    drawings = Drawings(tracking.charts, tracking.images, tracking.table_rows, data.channels)
     return build_trainer(
         recipe["trainer"],
-        callbacks=callbacks(run, f"val/{task.metrics.headline}", tracking.checkpoint_every, changed_data, drawn),
+        callbacks=callbacks(run, f"val/{task.metrics.headline}", tracking, changed_data, drawings),
         loggers=loggers(tracking, run, recipe),
     )
 

@@ -12,47 +12,51 @@ from resnet_tl.tracking.finite import FiniteLoss
 from resnet_tl.tracking.last import Last
 from resnet_tl.tracking.loggers.box_images import BoxImages
 from resnet_tl.tracking.loggers.draw_best import Draw, DrawBest
+from resnet_tl.tracking.loggers.end import EndLoggers
 from resnet_tl.tracking.loggers.mask_images import MaskImages
+from resnet_tl.tracking.loggers.measure import Measure
 from resnet_tl.tracking.loggers.rewind import RewindLoggers
 from resnet_tl.tracking.pace import Pace
 from resnet_tl.tracking.predictions import BestPredictions
 from resnet_tl.tracking.preemption import Preemption
 from resnet_tl.tracking.progress import Progress
 from resnet_tl.tracking.run_folder import RunFolder
+from resnet_tl.tracking.settings import Tracking
 from resnet_tl.tracking.summary import Summary
 
 
 def callbacks(
     run: RunFolder,
     monitor: str,
-    checkpoint_every: int | None = None,
+    tracking: Tracking = Tracking(),
     changed_data: Sequence[str] = (),
     draw: Draw | None = None,
 ) -> list[Callback]:
-    """Progress, loggers' images, summary.json, best.ckpt, predictions.npz, last.ckpt, and the stops on a signal or a
+    """Progress, what loggers take, summary.json, best.ckpt, predictions.npz, last.ckpt, and the stops on a signal or a
     NaN loss.
 
     Args:
         monitor: the metric whose highest value makes an epoch the best: `val/acc`, `val/map`, `val/miou`.
-        checkpoint_every: optimizer steps between checkpoints, in addition to those after epochs.
         changed_data: see `Summary`.
         draw: what loggers draw of the best validation so far; None: nothing.
     """
-    pace, last, saved = Pace(), Last(run.checkpoints, checkpoint_every), Best(run.checkpoints, monitor)
+    pace, last, saved = Pace(), Last(run.checkpoints, tracking.checkpoint_every), Best(run.checkpoints, monitor)
+    summary = Summary(run, monitor, pace, changed_data)
     return [
         pace,
         LogEveryEpoch(),
         Progress(monitor, pace),
         RewindLoggers(),
-        Summary(run, monitor, pace, changed_data),
+        summary,
+        Measure(pace),
+        EndLoggers(run, summary, tracking.artifacts),
         BestPredictions(run, saved),
-        *([] if draw is None else [DrawBest(draw, saved)]),
+        *([] if draw is None else [DrawBest(draw, run, saved)]),
         saved,
         last,
         Preemption(last),
         FiniteLoss(),
-        MaskImages(),
-        BoxImages(),
+        *([MaskImages(), BoxImages()] if tracking.images else []),
     ]
 
 

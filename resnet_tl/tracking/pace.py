@@ -21,6 +21,7 @@ class Pace(Callback):
         self._images = 0
         self._seconds = 0.0
         self._batches = 0
+        self._waited = 0.0
         self._seconds_before = 0.0
         self._start: float | None = None
         self._last_batch_end: float | None = None
@@ -32,6 +33,11 @@ class Pace(Callback):
     def images_per_second(self) -> float | None:
         """None until a batch after the warm-up was timed."""
         return self._images / self._seconds if self._seconds else None
+
+    @property
+    def waiting(self) -> float:
+        """The share of the timed batches' time, 0...1, in which training waited for the next batch."""
+        return self._waited / self._seconds if self._seconds else 0.0
 
     @property
     def seconds(self) -> float:
@@ -57,6 +63,10 @@ class Pace(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._last_batch_end, self._epoch_start = None, time.monotonic()
 
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        if self._last_batch_end is not None and not self._warm_up_left:
+            self._waited += time.monotonic() - self._last_batch_end
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -77,11 +87,13 @@ class Pace(Callback):
             self._epoch_seconds = time.monotonic() - self._epoch_start
 
     def state_dict(self) -> dict[str, Any]:
-        return {"images": self._images, "seconds": self._seconds, "batches": self._batches, "run": self.seconds}
+        counts = {"images": self._images, "batches": self._batches}
+        return {**counts, "seconds": self._seconds, "waited": self._waited, "run": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._images, self._seconds = state_dict["images"], state_dict["seconds"]
         self._batches, self._seconds_before = state_dict["batches"], state_dict["run"]
+        self._waited = state_dict.get("waited", 0.0)  # absent in checkpoints of earlier versions
 
 
 def images_in(batch: Any) -> int:

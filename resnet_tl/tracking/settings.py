@@ -19,6 +19,8 @@ class Tracking:
         charts: draw the best validation so far in W&B: confusion matrix, table of classes, calibration curve.
         images: of its images so many are drawn with labels and predictions, half of them those of the highest loss, the
             others of a typical one; 0: none.
+        table_rows: of the table of validation predictions at the end, which has the highest losses first; 0: no table.
+        artifacts: send best.ckpt, last.ckpt, and a record of the data (its files by digest, no images) at the end.
         report: write report.html at the end of the run (needs `pip install 'resnet-tl[report]'`).
         tensorboard: write event files to the run folder (needs `pip install tensorboard`).
     """
@@ -31,5 +33,7 @@ class Tracking:
     tags: list[str] = field(default_factory=list)
     charts: bool = True
     images: NonNegativeInt = 8
+    table_rows: NonNegativeInt = 1000
+    artifacts: bool = False
     report: bool = True
     tensorboard: bool = False

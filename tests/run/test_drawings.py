@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from resnet_tl.metrics.evaluated import metric_options, metrics_of
-from resnet_tl.run.drawings import draw
-from resnet_tl.structures.evaluation import ClassEvaluation, Evaluation
+from resnet_tl.run.drawings import Drawings
+from resnet_tl.structures.evaluation import ClassEvaluation, Evaluation, PixelEvaluation
 from resnet_tl.tracking.loggers.drawings import Calibration, Confusion, Drawing, Pictures, Table
 from tests.metrics.box_sets import SIDE, box_set
 
@@ -33,7 +33,7 @@ def evaluation(tmp_path: Path) -> ClassEvaluation:
 
 def _drawn(evaluation: Evaluation, charts: bool = True, images: int = 4) -> dict[str, Drawing]:
     tables = metrics_of(evaluation).tables(**metric_options(evaluation))
-    return draw(evaluation, tables, charts=charts, images=images)
+    return Drawings(charts, images, table_rows=0).validation(evaluation, tables)
 
 
 def test_a_classifier_has_all_charts_and_the_worst_and_typical_images(evaluation: ClassEvaluation) -> None:
@@ -92,3 +92,27 @@ def test_objects_are_counted_with_nothing_and_drawn_with_their_boxes(tmp_path: P
     assert len(worst.true) == (found.target_image == 5).sum()
     assert all(corner >= 0 for box in worst.true for corner in box.corners)
     np.testing.assert_allclose(np.array(worst.true[0].corners) * SIDE, found.target_boxes[found.target_image == 5][0])
+
+
+def test_the_table_of_predictions_has_the_worst_first(evaluation: ClassEvaluation) -> None:
+    table = Drawings(True, 0, table_rows=2).end(evaluation)["val/predictions"]
+    assert isinstance(table, Table)
+    assert table.columns == ["image", "loss", "true", "predicted", "score"]
+    rows = [[row[0], *row[2:4]] for row in table.rows]
+    assert rows == [["00.png", "ant", "bee"], ["01.png", "bee", "ant"]]
+    assert table.rows[0][4] == pytest.approx(0.95)
+    assert Drawings(True, 0, table_rows=0).end(evaluation) == {}
+
+
+def test_tables_of_objects_and_pixels() -> None:
+    found = box_set(images=6)
+    table = Drawings(True, 0, 10).end(found)["val/predictions"]
+    assert isinstance(table, Table)
+    assert table.columns == ["image", "loss", "objects", "detections"]
+    assert sum(int(row[2] or 0) for row in table.rows) == len(found.target_labels)
+    cells = np.array([[0, 0, 0, 6], [0, 0, 1, 2], [1, 1, 1, 8]])
+    keys, losses, edges = np.array(["a", "b"]), np.array([2, 1], np.float32), np.zeros((2, 4), np.int64)
+    pixels = PixelEvaluation(["sky", "road"], "photos", "val", 1, [], keys, losses, cells, edges)
+    table = Drawings(True, 0, 10).end(pixels)["val/predictions"]
+    assert isinstance(table, Table)
+    assert table.rows == [["a", 2.0, 0.25], ["b", 1.0, 0.0]]

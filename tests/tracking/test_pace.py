@@ -35,6 +35,24 @@ def test_warm_up_first_batches_and_validation_do_not_count_as_speed(monkeypatch:
     assert pace.seconds == clock.now
 
 
+def test_waiting_is_the_time_between_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, pace = Clock(monkeypatch), Pace()
+    assert pace.waiting == 0
+    pace.on_train_start(clock, None)
+    pace.on_train_epoch_start(clock, None)
+    for number in range(10):
+        clock.now += 1.0
+        pace.on_train_batch_start(clock, None, None, number)
+        clock.now += 3.0
+        pace.on_train_batch_end(clock, None, None, torch.zeros(8), number)
+    assert pace.waiting == pytest.approx(0.25)
+    resumed = Pace()
+    resumed.load_state_dict(pace.state_dict())
+    assert resumed.waiting == pace.waiting
+    resumed.load_state_dict({"images": 8, "seconds": 2.0, "batches": 1, "run": 3.0})
+    assert resumed.waiting == 0, "a checkpoint of an earlier version"
+
+
 def test_time_left_is_this_epochs_rest_and_the_others_like_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, pace = Clock(monkeypatch), Pace()
     assert pace.seconds_left(clock, 0) is None

@@ -1,9 +1,7 @@
-"""What loggers draw in addition to numbers, and how they are asked to."""
+"""What loggers draw in addition to numbers."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -68,11 +66,3 @@ class Pictures:
 
 
 Drawing: TypeAlias = Table | Confusion | Calibration | Pictures
-
-
-class Draws(ABC):
-    """A logger that takes drawings."""
-
-    @abstractmethod
-    def draw(self, drawings: Mapping[str, Drawing], step: int) -> None:
-        """Draws them under their names, at the step of the validation that they belong to."""

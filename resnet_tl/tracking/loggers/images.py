@@ -42,7 +42,7 @@ class Images(Callback):
         sizes = batch.sizes[:IMAGES].tolist()
         images = [rgb(image[:, :height, :width]) for image, (height, width) in zip(batch.images, sizes, strict=False)]
         for logger in loggers:
-            logger.log_image(self.key, images, trainer.global_step - 1, **overlays)
+            logger.log_image(self.key, images, trainer.global_step - 1, file_type=["jpg"] * len(images), **overlays)
 
     @abstractmethod
     def can_overlay(self, outputs: Any) -> bool:

@@ -16,8 +16,10 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from resnet_tl.errors import RunError
 from resnet_tl.tracking.log import log_info
-from resnet_tl.tracking.loggers.drawings import Drawing, Draws
-from resnet_tl.tracking.loggers.wandb_media import native
+from resnet_tl.tracking.loggers.drawings import Drawing
+from resnet_tl.tracking.loggers.identity import recipe_digest
+from resnet_tl.tracking.loggers.run_logger import Outcome, RunLogger
+from resnet_tl.tracking.loggers.wandb_media import artifact, delete_superseded, native
 from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.settings import Tracking
 
@@ -25,7 +27,7 @@ from resnet_tl.tracking.settings import Tracking
 def wandb_logger(tracking: Tracking, run: RunFolder, recipe: dict[str, Any] | None = None) -> Wandb:
     """Builds a logger that never prompts for a key, uploads no checkpoints or code, and keeps the run's id on resume.
 
-    Without a key (and without WANDB_MODE) the run is logged offline.
+    Without a key (and without WANDB_MODE) the run is logged offline. Runs of one recipe, seeds apart, are a group.
     """
     import wandb
 
@@ -39,7 +41,8 @@ def wandb_logger(tracking: Tracking, run: RunFolder, recipe: dict[str, Any] | No
         project=tracking.project,
         entity=tracking.entity,
         name=tracking.name or run.path.name,
-        tags=tracking.tags,
+        group=None if recipe is None else f"{recipe['model']['init_args']['backbone']['name']}-{recipe_digest(recipe)}",
+        tags=[*tracking.tags, *([] if recipe is None else tags(recipe))],
         id=_run_id(run.path / "wandb_id.txt"),
         config=recipe,
         mode=mode,
@@ -47,7 +50,14 @@ def wandb_logger(tracking: Tracking, run: RunFolder, recipe: dict[str, Any] | No
     )
 
 
-class Wandb(WandbLogger, Draws):
+def tags(recipe: dict[str, Any]) -> list[str]:
+    """Returns the task and the folder of the images, as tags of W&B: at most 64 characters long."""
+    task = recipe["model"]["class_path"].rpartition(".")[2].lower()
+    root = recipe["data"]["init_args"].get("root")
+    return [task, *([] if root is None else [Path(root).resolve().name[:64]])]
+
+
+class Wandb(WandbLogger, RunLogger):
     """Lightning's logger; W&B's errors become one sentence, and a resumed run sends nothing twice.
 
     W&B's own step is the optimizer step too: it never runs backwards, not even in a resumed run that is offline.
@@ -65,9 +75,29 @@ class Wandb(WandbLogger, Draws):
             self.experiment.log({**epoch, **new, **({} if step is None else {"trainer/global_step": step})}, step=step)
 
     @rank_zero_only
+    def measure(self, values: Mapping[str, float], step: int, row: str) -> None:
+        if row not in self.already_sent.get(step, ()):
+            self.log_metrics(values, step)
+
+    @rank_zero_only
     def draw(self, drawings: Mapping[str, Drawing], step: int) -> None:
         if "val/loss" not in self.already_sent.get(step, ()):
             self.log_metrics({name: native(drawing) for name, drawing in drawings.items()}, step)
+
+    @rank_zero_only
+    def end(self, outcome: Outcome) -> None:
+        """Sends checkpoints as versions of one artifact, named after the run; those of an earlier end are deleted."""
+        run = self.experiment
+        run.summary.update(outcome.metrics)
+        if outcome.data:
+            run.log_artifact(artifact(f"data-{outcome.digests['data']}", "dataset", outcome.data, outcome.digests))
+        name, metadata = f"model-{run.id}", {**outcome.metrics, **outcome.digests}
+        for alias, path in outcome.checkpoints.items():
+            sent = run.log_artifact(artifact(name, "model", [path], metadata), aliases=[alias])
+            if not run.offline:
+                sent.wait()
+        if outcome.checkpoints and not run.offline:
+            delete_superseded(f"{run.entity}/{run.project}/{name}")
 
     def close(self) -> None:
         """Ends the W&B run, so that the next training in this process gets a run of its own."""

@@ -1,7 +1,8 @@
-"""Drawings as objects of Weights & Biases."""
+"""Drawings and files as objects of Weights & Biases."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,3 +77,26 @@ def _box(box: LabelledBox, names: dict[int, str], scale: tuple[float, float]) ->
         "box_caption": names[box.label] if box.score is None else f"{names[box.label]} {box.score:.2f}",
         "scores": {"score": 1.0 if box.score is None else box.score},
     }
+
+
+def artifact(name: str, kind: str, paths: list[Path], metadata: dict[str, Any]) -> Any:
+    """Returns an artifact of files, which are not copied before they are sent."""
+    import wandb
+
+    made = wandb.Artifact(name, kind, metadata=metadata)
+    for path in paths:
+        made.add_file(str(path), policy="immutable", skip_cache=True)
+    return made
+
+
+def delete_superseded(collection: str) -> None:
+    """Deletes the versions of a model that no alias names any more.
+
+    Args:
+        collection: `entity/project/name`.
+    """
+    import wandb
+
+    for version in wandb.Api().artifacts("model", collection):
+        if not version.aliases:
+            version.delete()

@@ -9,13 +9,24 @@ from typing import Any
 import pytest
 import torch
 
+from resnet_tl.structures.evaluation import Evaluation
 from resnet_tl.tracking.loggers.draw_best import DrawBest
-from resnet_tl.tracking.loggers.drawings import Drawing, Draws, Table
+from resnet_tl.tracking.loggers.drawings import Drawing, Table
+from resnet_tl.tracking.loggers.run_logger import Outcome, RunLogger
+from resnet_tl.tracking.predictions import save_evaluation
+from resnet_tl.tracking.run_folder import RunFolder
+from tests.tracking.test_predictions import evaluation
 
 
-class Paper(Draws):
+class Paper(RunLogger):
     def __init__(self) -> None:
         self.drawn: list[tuple[int, list[str]]] = []
+
+    def measure(self, values: Mapping[str, float], step: int, row: str) -> None:
+        raise AssertionError
+
+    def end(self, outcome: Outcome) -> None:
+        raise AssertionError
 
     def draw(self, drawings: Mapping[str, Drawing], step: int) -> None:
         self.drawn.append((step, list(drawings)))
@@ -28,10 +39,20 @@ def _validated(score: float, step: int, loggers: list[Any], sanity: bool = False
     )
 
 
-def test_each_better_validation_is_drawn_at_its_step() -> None:
+class Words:
+    """Draws a word for each kind of drawing."""
+
+    def validation(self, evaluation: Evaluation, tables: Mapping[str, Any]) -> dict[str, Drawing]:
+        return {"val/classes": Table([], [])}
+
+    def end(self, evaluation: Evaluation) -> dict[str, Drawing]:
+        return {f"val/predictions of step {evaluation.step}": Table([], [])}
+
+
+def test_each_better_validation_is_drawn_at_its_step(run: RunFolder) -> None:
     paper, best = Paper(), SimpleNamespace(monitor="val/acc", best_model_score=None)
-    callback = DrawBest(lambda evaluation, tables: {"val/classes": Table([], [])}, best)  # type: ignore[arg-type]
-    module: Any = SimpleNamespace(evaluation=object(), tables={})
+    callback = DrawBest(Words(), run, best)  # type: ignore[arg-type]
+    module: Any = SimpleNamespace(evaluation=evaluation(1), tables={})
     callback.on_validation_end(_validated(0.9, 0, [paper], sanity=True), module)
     for score, step in ((0.5, 10), (0.4, 20), (0.75, 30), (float("nan"), 40)):
         callback.on_validation_end(_validated(score, step, [paper]), module)
@@ -39,11 +60,18 @@ def test_each_better_validation_is_drawn_at_its_step() -> None:
     assert paper.drawn == [(9, ["val/classes"]), (29, ["val/classes"])]
 
 
-@pytest.mark.parametrize(("loggers", "evaluation"), [([object()], object()), ([Paper()], None)])
-def test_nothing_is_computed_that_nobody_draws(loggers: list[Any], evaluation: Any) -> None:
-    def never(*arguments: Any) -> dict[str, Drawing]:
-        raise AssertionError
+def test_the_recorded_predictions_are_drawn_at_the_end(run: RunFolder) -> None:
+    paper: Any = Paper()
+    best: Any = SimpleNamespace(monitor="val/acc", best_model_score=None)
+    DrawBest(Words(), run, best).on_fit_end(_validated(0.5, 40, [paper]), None)  # type: ignore[arg-type]
+    assert paper.drawn == []
+    save_evaluation(evaluation(30), run.best_predictions)
+    DrawBest(Words(), run, best).on_fit_end(_validated(0.5, 40, [paper]), None)  # type: ignore[arg-type]
+    assert paper.drawn == [(40, ["val/predictions of step 30"])]
 
+
+@pytest.mark.parametrize(("loggers", "evaluation"), [([object()], evaluation(1)), ([Paper()], None)])
+def test_nothing_is_computed_that_nobody_draws(loggers: list[Any], evaluation: Any, run: RunFolder) -> None:
     best: Any = SimpleNamespace(monitor="val/acc", best_model_score=None)
     module: Any = SimpleNamespace(evaluation=evaluation, tables={})
-    DrawBest(never, best).on_validation_end(_validated(0.5, 1, loggers), module)
+    DrawBest(None, run, best).on_validation_end(_validated(0.5, 1, loggers), module)  # type: ignore[arg-type]

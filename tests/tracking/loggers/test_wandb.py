@@ -12,10 +12,21 @@ from resnet_tl.errors import RunError
 from resnet_tl.recipe.shipped import shipped_root
 from resnet_tl.tracking.loggers.build import loggers
 from resnet_tl.tracking.loggers.drawings import Table
+from resnet_tl.tracking.loggers.identity import recipe_digest
+from resnet_tl.tracking.loggers.run_logger import Outcome
 from resnet_tl.tracking.loggers.wandb import Wandb, has_key
 from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.settings import Tracking
 from resnet_tl.tracking.terminal import terminal_log
+
+RECIPE = {
+    "seed_everything": 1,
+    "model": {
+        "class_path": "resnet_tl.tasks.classification.Classification",
+        "init_args": {"backbone": {"name": "resnet18"}},
+    },
+    "data": {"class_path": "resnet_tl.data.classification.ImageFolder", "init_args": {"root": "data/photos"}},
+}
 
 
 @pytest.fixture
@@ -47,14 +58,16 @@ def test_without_a_key_wandb_is_offline_reports_it_and_keeps_its_run(
     ids = []
     for _ in range(2):
         with terminal_log():
-            chosen = loggers(Tracking(wandb=True, tags=["probe"]), run, {"seed_everything": 1})
+            chosen = loggers(Tracking(wandb=True, tags=["probe"]), run, RECIPE)
         trainer = Trainer(
             max_epochs=1, accelerator="cpu", logger=chosen, log_every_n_steps=1, enable_checkpointing=False,
             enable_progress_bar=False, enable_model_summary=False,
         )  # fmt: skip
         trainer.fit(tiny(), batches(), batches(8))
         assert wandb.run.offline
-        assert dict(wandb.run.config) == {"seed_everything": 1}
+        assert dict(wandb.run.config) == RECIPE
+        assert wandb.run.tags == ("probe", "classification", "photos")
+        assert wandb.run.group == f"resnet18-{recipe_digest(RECIPE)}"
         ids.append(wandb.run.id)
         wandb.finish()
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("W&B: no key")]
@@ -89,6 +102,53 @@ def test_a_resumed_run_draws_no_validation_twice(run: RunFolder, monkeypatch: py
     for step in (4, 5):
         logger.draw({"val/classes": Table(["class"], [["ant"]])}, step)
     assert [step for step, _ in sent] == [5]
+
+
+def test_measurements_go_with_the_row_of_their_step(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent, logger = _recorded(run, monkeypatch)
+    logger.already_sent = {4: {"step", "epoch", "train/loss"}}
+    logger.measure({"train/grad_norm": 1.0}, 4, "train/loss")
+    logger.measure({"speed/waiting": 0.5}, 4, "val/loss")
+    logger.measure({"train/grad_norm": 2.0}, 5, "train/loss")
+    assert [values for _, values in sent] == [
+        {"speed/waiting": 0.5, "trainer/global_step": 4},
+        {"train/grad_norm": 2.0, "trainer/global_step": 5},
+    ]
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_checkpoints_are_versions_of_one_artifact(
+    offline: bool, run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Online, the versions of an earlier end lose their aliases, and are deleted."""
+    import wandb
+
+    logged, deleted, summary = [], [], {}
+    old, new = (SimpleNamespace(aliases=aliases, delete=lambda: deleted.append(1)) for aliases in ([], ["best"]))
+
+    def log_artifact(artifact: Any, aliases: list[str] | None = None) -> Any:
+        logged.append((artifact.type, artifact.name, list(artifact.manifest.entries), aliases))
+        return SimpleNamespace(wait=lambda: None)
+
+    experiment = SimpleNamespace(
+        id="abc", offline=offline, entity="lab", project="bees", log_artifact=log_artifact, summary=summary
+    )
+    versions = {("model", "lab/bees/model-abc"): [old, new]}
+    monkeypatch.setattr(Wandb, "experiment", experiment)
+    monkeypatch.setattr(wandb, "Api", lambda: SimpleNamespace(artifacts=lambda *name: versions[name]))
+    logger = loggers(Tracking(wandb=True), run)[1]
+    assert isinstance(logger, Wandb)
+    paths = {name: run.path / f"{name}.ckpt" for name in ("best", "last")}
+    for path in (*paths.values(), run.data):
+        path.write_text(path.name)
+    logger.end(Outcome({"best/val/acc": 0.5}, {"recipe": "1", "data": "2"}, paths, [run.data]))
+    assert logged == [
+        ("dataset", "data-2", ["data.json"], None),
+        ("model", "model-abc", ["best.ckpt"], ["best"]),
+        ("model", "model-abc", ["last.ckpt"], ["last"]),
+    ]
+    assert summary == {"best/val/acc": 0.5}
+    assert len(deleted) == (0 if offline else 1)
 
 
 def _recorded(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> tuple[list[tuple[int | None, dict[str, Any]]], Wandb]:

@@ -1,0 +1,24 @@
+"""By what runs of the same recipe, and of the same data, are recognised."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from resnet_tl.tracking.run_folder import RunFolder
+
+
+def recipe_digest(recipe: dict[str, Any]) -> str:
+    """Returns 8 hexadecimal digits of a resolved recipe without its seed and its `tracking` section."""
+    return _digest({key: value for key, value in recipe.items() if key not in ("seed_everything", "tracking")})
+
+
+def data_digest(run: RunFolder) -> str:
+    """Returns 8 hexadecimal digits of the images' keys, their targets and classes, from data.json."""
+    splits = json.loads(run.data.read_bytes())["splits"]
+    return _digest({split: each["labels"] for split, each in splits.items()})
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:8]

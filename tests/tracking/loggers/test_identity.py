@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import json
+
+from resnet_tl.tracking.loggers.identity import data_digest, recipe_digest
+from resnet_tl.tracking.run_folder import RunFolder
+
+
+def test_seeds_and_tracking_are_no_difference_between_recipes() -> None:
+    recipe = {"seed_everything": 1, "tracking": {"wandb": True}, "trainer": {"max_epochs": 3}}
+    assert recipe_digest(recipe) == recipe_digest({**recipe, "seed_everything": 2, "tracking": {}})
+    assert recipe_digest(recipe) != recipe_digest({**recipe, "trainer": {"max_epochs": 4}})
+
+
+def test_the_place_and_the_time_of_files_are_no_difference_between_data(run: RunFolder) -> None:
+    def digest(labels: str, modified: int) -> str:
+        split = {"labels": labels, "files": {"a.jpg": [10, modified, 7]}}
+        run.data.write_text(json.dumps({"splits": {"train": split}, "accepted": []}))
+        return data_digest(run)
+
+    assert digest("1", 5) == digest("1", 6)
+    assert digest("1", 5) != digest("2", 5)
