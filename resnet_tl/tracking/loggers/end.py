@@ -24,10 +24,10 @@ class EndLoggers(Callback):
         metrics = {f"{when}/{name}": float(value) for when, each in results.items() for name, value in each.items()}
         recipe = getattr(pl_module, "recipe", None)
         digests = {"recipe": recipe_digest(recipe)} if recipe else {}
-        if self.run.data.is_file():
+        if self.run.files.is_file():
             digests["data"] = data_digest(self.run)
         checkpoints = {path.stem: path for path in sorted(self.run.checkpoints.glob("*.ckpt"))}
-        data = [path for path in (self.run.data, self.run.split) if path.is_file()]
+        data = [path for path in (self.run.files, self.run.split) if path.is_file()]
         sent = (checkpoints, data) if self.artifacts else ({}, [])
         for logger in loggers:
             logger.end(Outcome(metrics, digests, *sent))

@@ -15,8 +15,8 @@ def recipe_digest(recipe: dict[str, Any]) -> str:
 
 
 def data_digest(run: RunFolder) -> str:
-    """Returns 8 hexadecimal digits of the images' keys, their targets and classes, from data.json."""
-    splits = json.loads(run.data.read_bytes())["splits"]
+    """Returns 8 hexadecimal digits of the images' keys, their targets and classes, from files.json."""
+    splits = json.loads(run.files.read_bytes())["splits"]
     return _digest({split: each["labels"] for split, each in splits.items()})
 
 

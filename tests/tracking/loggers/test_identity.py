@@ -15,7 +15,7 @@ def test_seeds_and_tracking_are_no_difference_between_recipes() -> None:
 def test_the_place_and_the_time_of_files_are_no_difference_between_data(run: RunFolder) -> None:
     def digest(labels: str, modified: int) -> str:
         split = {"labels": labels, "files": {"a.jpg": [10, modified, 7]}}
-        run.data.write_text(json.dumps({"splits": {"train": split}, "accepted": []}))
+        run.files.write_text(json.dumps({"splits": {"train": split}, "accepted": []}))
         return data_digest(run)
 
     assert digest("1", 5) == digest("1", 6)

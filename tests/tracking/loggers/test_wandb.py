@@ -139,11 +139,11 @@ def test_checkpoints_are_versions_of_one_artifact(
     logger = loggers(Tracking(wandb=True), run)[1]
     assert isinstance(logger, Wandb)
     paths = {name: run.path / f"{name}.ckpt" for name in ("best", "last")}
-    for path in (*paths.values(), run.data):
+    for path in (*paths.values(), run.files):
         path.write_text(path.name)
-    logger.end(Outcome({"best/val/acc": 0.5}, {"recipe": "1", "data": "2"}, paths, [run.data]))
+    logger.end(Outcome({"best/val/acc": 0.5}, {"recipe": "1", "data": "2"}, paths, [run.files]))
     assert logged == [
-        ("dataset", "data-2", ["data.json"], None),
+        ("dataset", "data-2", ["files.json"], None),
         ("model", "model-abc", ["best.ckpt"], ["best"]),
         ("model", "model-abc", ["last.ckpt"], ["last"]),
     ]
