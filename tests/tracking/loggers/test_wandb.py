@@ -169,7 +169,8 @@ def test_each_training_of_a_process_has_a_run_of_its_own(tmp_path: Path, monkeyp
         "model": {"class_path": "Classification", "init_args": {"backbone": {"name": "resnet_tiny"}}},
         "data": {"class_path": "ImageFolder", "init_args": {
             "root": str(shipped_root() / "data/samples/classification"), "image_size": 16, "num_workers": 0}},
-        "trainer": {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1, "accelerator": "cpu"},
+        "trainer": {
+            "max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1, "accelerator": "cpu", "precision": "32"},
         "tracking": {"wandb": True},
     }  # fmt: skip
     for name in ("first", "second"):
