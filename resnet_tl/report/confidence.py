@@ -47,6 +47,5 @@ NOTE = "Bars: the share that is right. Dots: the mean score in a bar. Dashed: pe
 def _leaning(excess: float, word: str) -> str:
     if abs(excess) < 0.005:
         return f"On average, predictions are right as often as their {word} says."
-    return (
-        f"On average, the {word} is {abs(100 * excess):.1f} points {'above' if excess > 0 else 'below'} what is right."
-    )
+    side = "above" if excess > 0 else "below"
+    return f"On average, the {word} is {abs(100 * excess):.1f} points {side} the share that is right."
