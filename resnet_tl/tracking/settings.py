@@ -16,7 +16,9 @@ class Tracking:
         checkpoint_every: optimizer steps between two saves of last.ckpt; null: only after epochs.
         wandb: log to Weights & Biases; without a key offline, for `wandb sync` to upload later.
         project, entity, name, tags: of the W&B run; the default name is the run folder's.
-        charts: draw the best validation so far in W&B: confusion matrix, table of classes, calibration curve.
+        mlflow: log to the MLflow server of MLFLOW_TRACKING_URI, without one to mlruns/ in the run folder (needs
+            `pip install 'resnet-tl[mlflow]'`).
+        charts: draw the best validation so far in the loggers: confusion matrix, table of classes, calibration curve.
         images: of its images so many are drawn with labels and predictions, half of them those of the highest loss, the
             others of a typical one; 0: none.
         table_rows: of the table of validation predictions at the end, which has the highest losses first; 0: no table.
@@ -37,3 +39,4 @@ class Tracking:
     artifacts: bool = False
     report: bool = True
     tensorboard: bool = False
+    mlflow: bool = False

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from resnet_tl.tracking.loggers.drawings import Drawing
@@ -28,16 +29,18 @@ class Outcome:
 
 
 class RunLogger(ABC):
-    """A logger next to metrics.csv. Steps count from 0: n - 1 after the n-th optimizer step."""
+    """A logger next to metrics.csv. Steps count from 0: n - 1 after the n-th optimizer step.
+
+    Attributes:
+        already_sent: step -> names of metrics.csv that were sent after the checkpoint that the run resumed from. They
+            are not sent again.
+    """
+
+    already_sent: Mapping[int, Collection[str]] = MappingProxyType({})
 
     @abstractmethod
-    def measure(self, values: Mapping[str, float], step: int, row: str) -> None:
-        """Logs numbers that metrics.csv does not hold.
-
-        Args:
-            row: the name of a value that metrics.csv holds at the same step; where a resumed run has sent that before,
-                these were sent too.
-        """
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Logs a row of metrics.csv, or numbers that it does not hold."""
 
     @abstractmethod
     def draw(self, drawings: Mapping[str, Drawing], step: int) -> None:
@@ -46,6 +49,19 @@ class RunLogger(ABC):
     @abstractmethod
     def end(self, outcome: Outcome) -> None:
         """Takes the results of the whole run."""
+
+    def measure(self, values: Mapping[str, float], step: int, row: str) -> None:
+        """Logs numbers that metrics.csv does not hold, unless the value `row` of the same step was sent already."""
+        if not self.was_sent(row, step):
+            self.log_metrics(values, step)
+
+    def was_sent(self, name: str, step: int | None) -> bool:
+        return step is not None and name in self.already_sent.get(step, ())
+
+    def not_sent(self, metrics: Mapping[str, Any], step: int | None) -> dict[str, Any]:
+        """Returns the values that were not sent yet, with their epoch."""
+        new = {name: value for name, value in metrics.items() if not self.was_sent(name, step)}
+        return {"epoch": metrics["epoch"], **new} if new and "epoch" in metrics else new
 
 
 def run_loggers(loggers: list[Any]) -> list[RunLogger]:

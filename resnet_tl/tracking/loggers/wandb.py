@@ -5,9 +5,8 @@ from __future__ import annotations
 import netrc
 import os
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -63,25 +62,14 @@ class Wandb(WandbLogger, RunLogger):
     W&B's own step is the optimizer step too: it never runs backwards, not even in a resumed run that is offline.
     """
 
-    already_sent: Mapping[int, Collection[str]] = MappingProxyType({})
-    """Step -> names that were sent after the checkpoint that the run resumed from."""
-
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        sent = self.already_sent.get(-1 if step is None else step, ())
-        new = {name: value for name, value in metrics.items() if name not in sent}
-        if new:
-            epoch = {"epoch": metrics["epoch"]} if "epoch" in metrics else {}
-            self.experiment.log({**epoch, **new, **({} if step is None else {"trainer/global_step": step})}, step=step)
-
-    @rank_zero_only
-    def measure(self, values: Mapping[str, float], step: int, row: str) -> None:
-        if row not in self.already_sent.get(step, ()):
-            self.log_metrics(values, step)
+        if new := self.not_sent(metrics, step):
+            self.experiment.log({**new, **({} if step is None else {"trainer/global_step": step})}, step=step)
 
     @rank_zero_only
     def draw(self, drawings: Mapping[str, Drawing], step: int) -> None:
-        if "val/loss" not in self.already_sent.get(step, ()):
+        if not self.was_sent("val/loss", step):
             self.log_metrics({name: native(drawing) for name, drawing in drawings.items()}, step)
 
     @rank_zero_only

@@ -1,0 +1,72 @@
+"""The run at an MLflow server, or in files of the run folder. The only import of mlflow."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch.loggers import MLFlowLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from resnet_tl.errors import RunError
+from resnet_tl.tracking.loggers.drawings import Drawing, Table
+from resnet_tl.tracking.loggers.painted import as_csv, painted
+from resnet_tl.tracking.loggers.run_logger import Outcome, RunLogger
+from resnet_tl.tracking.run_folder import RunFolder
+from resnet_tl.tracking.settings import Tracking
+
+
+def mlflow_logger(tracking: Tracking, run: RunFolder, recipe: dict[str, Any] | None = None) -> MLflow:
+    """Logs to the server that MLFLOW_TRACKING_URI names, without one to `mlruns/` in the run folder.
+
+    A resumed run is the same run of MLflow.
+
+    Raises:
+        RunError: mlflow is not installed.
+    """
+    if importlib.util.find_spec("mlflow") is None:
+        raise RunError("tracking.mlflow is true, but mlflow is not installed: pip install 'resnet-tl[mlflow]'")
+    server, id_file = os.environ.get("MLFLOW_TRACKING_URI"), run.path / "mlflow_id.txt"
+    if server is None:
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # newer versions refuse files otherwise
+    logger = MLflow(
+        experiment_name=tracking.project,
+        run_name=tracking.name or run.path.name,
+        tracking_uri=server or (run.path / "mlruns").absolute().as_uri(),
+        tags=dict.fromkeys(tracking.tags, "true"),
+        run_id=id_file.read_text() if id_file.exists() else None,
+    )
+    if rank_zero_only.rank == 0 and not id_file.exists():  # type: ignore[attr-defined]
+        if recipe is not None:
+            logger.log_hyperparams(recipe)
+        id_file.write_text(str(logger.run_id))
+    return logger
+
+
+class MLflow(MLFlowLogger, RunLogger):
+    """Lightning's logger; charts are images, tables are CSV files."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        super().log_metrics(self.not_sent(metrics, step), step)
+
+    @rank_zero_only
+    def draw(self, drawings: Mapping[str, Drawing], step: int) -> None:
+        """As artifacts under their names; a later drawing replaces the earlier one."""
+        if self.was_sent("val/loss", step):
+            return
+        for name, drawing in drawings.items():
+            if isinstance(drawing, Table):
+                self.experiment.log_text(self.run_id, as_csv(drawing), f"{name}.csv")
+            else:
+                self.experiment.log_image(self.run_id, painted(drawing), f"{name}.png")
+
+    @rank_zero_only
+    def end(self, outcome: Outcome) -> None:
+        self.log_metrics(outcome.metrics)
+        for name, digest in outcome.digests.items():
+            self.experiment.set_tag(self.run_id, f"{name}_digest", digest)
+        for path in (*outcome.checkpoints.values(), *outcome.data):
+            self.experiment.log_artifact(self.run_id, str(path), "checkpoints" if path.suffix == ".ckpt" else "data")
