@@ -135,8 +135,10 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
 
     def _absent_classes(self, images: ImageSet[ListingT]) -> list[int]:
         """Returns the indices of the classes that no split shows."""
-        counts = [listing.class_counts(len(images.classes)) for listing in images.splits.values()]
-        return np.flatnonzero(np.sum(counts, axis=0) == 0).tolist()
+        counts = np.zeros(len(images.classes), np.int64)
+        for listing in images.splits.values():
+            counts += listing.class_counts(len(images.classes))
+        return np.flatnonzero(counts == 0).tolist()
 
     def _weights(self, listing: ListingT) -> np.ndarray | None:
         """Returns the sampling weight of each training image, `[N]`; None: each is drawn once per epoch."""
@@ -289,6 +291,8 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
 
     def _split_notes(self, source_splits: Mapping[str, ListingT]) -> list[str]:
         """Returns notes about the size and origin of each split, absent splits and missing classes."""
+        if not self.listings:
+            return []
         sizes = ", ".join(f"{len(listing)} {split}" for split, listing in self.listings.items())
         split_here = " (split here)" if self.listings.get("val") is not source_splits.get("val") else ""
         fallback = {"val": "test", "test": "val"}

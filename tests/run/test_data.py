@@ -149,6 +149,14 @@ def test_a_set_of_faults_alone_has_findings(tmp_path: Path) -> None:
         check_data([], [], "nowhere")
 
 
+def test_a_set_whose_images_are_all_missing_has_findings_alone(tmp_path: Path) -> None:
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "Annotations/a.xml").write_text("<annotation><filename>a.jpg</filename></annotation>")
+    notes, findings = check_data([], [], str(tmp_path))
+    assert {finding.kind for finding in findings} == {"fault"}
+    assert not any("split" in note for note in notes)
+
+
 def bursts(root: Path, folder: Callable[[int, int], str]) -> Path:
     """40 bursts of 5 images a few pixels apart: `<folder>/<burst>_<shot>.jpg`."""
     for burst in range(40):

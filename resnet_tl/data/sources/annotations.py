@@ -15,8 +15,9 @@ from resnet_tl.data.images.limits import PIXELS
 from resnet_tl.data.listings.boxes import BoxListing, BoxSet
 from resnet_tl.data.listings.objects import PackedMasks, PackedObjects
 from resnet_tl.data.listings.rows import Rows, offsets_of
+from resnet_tl.data.sources.class_names import check_known
 from resnet_tl.data.sources.findings import Findings
-from resnet_tl.data.sources.folder import SPLITS, check_known
+from resnet_tl.data.sources.folder_names import SPLITS
 from resnet_tl.data.sources.image_finder import ImageFinder
 from resnet_tl.data.sources.orientation import Entry, measure
 from resnet_tl.errors import DataError

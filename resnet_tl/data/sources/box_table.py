@@ -14,7 +14,7 @@ from resnet_tl.data.listings.boxes import BoxSet
 from resnet_tl.data.sources.annotations import BoxListingBuilder, annotated_size, box_set, find_elsewhere
 from resnet_tl.data.sources.box_columns import GROUP, SIDES, Line, in_fractions, read_box_lines
 from resnet_tl.data.sources.findings import Findings
-from resnet_tl.data.sources.folder import SPLITS
+from resnet_tl.data.sources.folder_names import SPLITS
 from resnet_tl.data.sources.forms import box_tables
 from resnet_tl.data.sources.image_finder import ImageFinder
 from resnet_tl.data.sources.orientation import Entry

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
 from resnet_tl.data.listings.faults import refuse_or_keep
 from resnet_tl.data.listings.listing import ClassSet, Listing
+from resnet_tl.data.sources.class_names import check_known, composed, order_notes, some
+from resnet_tl.data.sources.folder_names import split_of
 from resnet_tl.data.sources.parquet import saved_by_datasets
 from resnet_tl.data.sources.tree import Tree, is_image, walk
 from resnet_tl.errors import DataError, did_you_mean
-
-SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
 def read_folder(root: str, classes: Sequence[str] | None = None) -> ClassSet:
@@ -60,7 +59,7 @@ def _unwrapped(tree: Tree) -> Tree:
     images = list(filter(is_image, tree.files))
     while len(firsts := {name[len(top) :].partition("/")[0] for name in images}) == 1:
         (first,) = firsts
-        if first.lower() in SPLITS or any("/" not in name[len(top + first) + 1 :] for name in images):
+        if split_of(first) or any("/" not in name[len(top + first) + 1 :] for name in images):
             break
         top += first + "/"
     files = [name[len(top) :] for name in tree.files if name.startswith(top)]
@@ -71,21 +70,21 @@ def _unwrapped(tree: Tree) -> Tree:
 def _split_prefixes(root: str, images: list[str], notes: list[str]) -> dict[str, str]:
     """`{"train": "train/", "val": "valid/"}`, or `{"train": ""}` when the classes lie directly under the root."""
     tops = {path.partition("/")[0] for path in images if "/" in path}
-    named = sorted(top for top in tops if top.lower() in SPLITS)
+    named = sorted(top for top in tops if split_of(top))
     others = sorted(tops - set(named))
     holding = {path.partition("/")[0] for path in images if path.count("/") == 1}
     if not named or (others and holding.issuperset(named)):  # a class may be called "train"
         return {"train": ""}
     if others and len(named) == 1:
         raise DataError(
-            f"{root} holds the split {named[0]!r} next to other folders of images ({_some(others)}); "
+            f"{root} holds the split {named[0]!r} next to other folders of images ({some(others)}); "
             f"expected {_layout(root)}"
         )
     if others:
-        notes.append(f"{root}: skipped the folders {_some(others)} next to the splits {_some(named)}")
-    prefixes = {SPLITS[top.lower()]: top + "/" for top in named}
+        notes.append(f"{root}: skipped the folders {some(others)} next to the splits {some(named)}")
+    prefixes = {split: top + "/" for top in named if (split := split_of(top))}
     if len(prefixes) < len(named):
-        raise DataError(f"{root} holds the same split twice ({_some(named)}); expected one folder each")
+        raise DataError(f"{root} holds the same split twice ({some(named)}); expected one folder each")
     return prefixes
 
 
@@ -135,32 +134,10 @@ def _common_classes(root: str, found: dict[str, dict[str, list[str]]], known: Se
     return names
 
 
-def composed(name: str) -> str:
-    """A name in Unicode's composed form: two spellings of one name look the same, and should be."""
-    return unicodedata.normalize("NFC", name)
-
-
-def order_notes(root: str, names: Sequence[str]) -> list[str]:
-    """A note where class names are numbers whose order is not that of their values."""
-    if not all(name.isdecimal() for name in names) or list(names) == sorted(names, key=int):
-        return []
-    few = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return [f"{root}: the class names are numbers, and sorted as text: {few}"]
-
-
-def check_known(root: str, found: set[str], known: Sequence[str]) -> None:
-    """Raises DataError if some of the classes `found` are not the checkpoint's, `known`."""
-    if unknown := sorted(found - set(known)):
-        raise DataError(
-            f"{root} has classes that the checkpoint does not know ({_some(unknown)}); its {len(known)} classes are "
-            f"{_some(known)}"
-        )
-
-
 def _deeper(keys: list[str]) -> str:
     """Returns a hint where the only class folder contains what look like class folders."""
     folders = sorted({key.rsplit("/", 1)[0] for key in keys})
-    return f" (with folders {_some(folders)}: is the root one level deeper?)" if len(folders) > 1 else ""
+    return f" (with folders {some(folders)}: is the root one level deeper?)" if len(folders) > 1 else ""
 
 
 def _layout(root: str) -> str:
@@ -171,8 +148,3 @@ def _endings(files: list[str]) -> str:
     """Returns the endings of files that are not images, as ` (.txt 3, .mov 1)`."""
     endings = Counter(os.path.splitext(path)[1].lower() or "no ending" for path in files if not is_image(path))
     return f" ({', '.join(f'{ending} {n}' for ending, n in endings.most_common(5))})" if endings else ""
-
-
-def _some(names: Sequence[str]) -> str:
-    """Returns the first few, quoted."""
-    return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.data.sources.findings import Findings
-from resnet_tl.data.sources.folder import SPLITS
+from resnet_tl.data.sources.folder_names import split_of
 from resnet_tl.data.sources.mask_layout import find_files
 from resnet_tl.data.sources.mask_pairing import pair_up
 from resnet_tl.data.sources.parquet import saved_by_datasets
@@ -241,7 +241,7 @@ def _class_folders(tree: Tree) -> list[str]:
     tops: set[str] = set()
     for folder in {posixpath.dirname(file) for file in tree.files if is_image(file)}:
         first, _, rest = folder.partition("/")
-        tops.add((rest if first.lower() in SPLITS else folder).partition("/")[0])
+        tops.add((rest if split_of(first) else folder).partition("/")[0])
     return sorted(tops - {""}) if len(tops - {""}) > 1 and not tops & NOT_CLASSES else []
 
 

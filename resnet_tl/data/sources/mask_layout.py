@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Literal, NamedTuple, TypeAlias
 
 from resnet_tl.data.sources.findings import Findings
+from resnet_tl.data.sources.folder_names import SPLITS
 from resnet_tl.data.sources.tree import Tree, is_image
 from resnet_tl.errors import DataError, RecipeError
 
@@ -23,12 +24,6 @@ MASKS = (
     *("groundtruth", "ground_truth", "gt"),
 )
 """The same for masks."""
-
-SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 
 Role: TypeAlias = Literal["image", "mask"]
 

@@ -12,8 +12,8 @@ from resnet_tl.data.images.class_masks import NO_CLASS, Coding, UnknownColour, u
 from resnet_tl.data.images.headers import Header
 from resnet_tl.data.listings.masks import MaskListing, MaskSet, SegmentationListing
 from resnet_tl.data.sources.class_list import ClassList, palette
+from resnet_tl.data.sources.class_names import check_known
 from resnet_tl.data.sources.findings import Findings
-from resnet_tl.data.sources.folder import check_known
 from resnet_tl.data.sources.mask_scan import Pair, Scanned, Scans
 from resnet_tl.data.sources.orientation import Entry, orient, read_headers
 from resnet_tl.errors import DataError

@@ -8,7 +8,7 @@ from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.data.listings.masks import MaskSet
 from resnet_tl.data.sources.class_list import ClassList, palette, read_classes
 from resnet_tl.data.sources.findings import Findings
-from resnet_tl.data.sources.mask_layout import SPLITS
+from resnet_tl.data.sources.folder_names import SPLITS
 from resnet_tl.data.sources.mask_scan import Pair, scan_masks
 from resnet_tl.data.sources.mask_set import checked_set, missing_files
 from resnet_tl.data.sources.tree import Tree, is_image, walk

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from resnet_tl.data.sources.folder import SPLITS
+from resnet_tl.data.sources.folder_names import SPLITS
 from resnet_tl.errors import DataError
 
 

@@ -14,7 +14,8 @@ from resnet_tl.csv_text import plain_text
 from resnet_tl.data.listings.faults import refuse_or_keep
 from resnet_tl.data.listings.listing import ClassSet, Listing
 from resnet_tl.data.sources import parquet
-from resnet_tl.data.sources.folder import SPLITS, check_known, composed, order_notes
+from resnet_tl.data.sources.class_names import check_known, composed, order_notes
+from resnet_tl.data.sources.folder_names import SPLITS
 from resnet_tl.data.sources.parquet import is_parquet
 from resnet_tl.data.sources.tree import missing, walk
 from resnet_tl.errors import DataError, did_you_mean

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from resnet_tl.data.sources.annotations import split_in
 from resnet_tl.data.sources.findings import Findings
-from resnet_tl.data.sources.folder import SPLITS
+from resnet_tl.data.sources.folder_names import SPLITS
 from resnet_tl.data.sources.forms import other_reader
 from resnet_tl.data.sources.text_files import read_text
 from resnet_tl.data.sources.tree import Tree, is_image

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from resnet_tl.data.listings.boxes import BoxSet
 from resnet_tl.data.sources.annotations import BoxListingBuilder, box_set, split_in
 from resnet_tl.data.sources.findings import Findings
-from resnet_tl.data.sources.folder import SPLITS
+from resnet_tl.data.sources.folder_names import SPLITS
 from resnet_tl.data.sources.forms import other_reader
 from resnet_tl.data.sources.orientation import Entry
 from resnet_tl.data.sources.text_files import read_text, read_yaml

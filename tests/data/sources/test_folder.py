@@ -65,7 +65,7 @@ class TestLayouts:
         root = str(tmp_path / ("set.zip" if as_zip else "set"))
         assert found.splits["train"][3].path == f"{root}/dog/old/2019/2.webp"
 
-    @pytest.mark.parametrize("val", ["val", "valid", "validation", "Val"])
+    @pytest.mark.parametrize("val", ["val", "valid", "validation", "Val", "validation_set", "ds_val"])
     def test_splits(self, tmp_path: Path, as_zip: bool, val: str) -> None:
         found = self.read(tmp_path, [*under("train/"), *under(val + "/"), "test/cat/9.jpg"], as_zip)
         assert layout(found) == {"train": want("train/"), "val": want(val + "/"), "test": [("test/cat/9.jpg", "cat")]}

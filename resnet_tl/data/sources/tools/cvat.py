@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from resnet_tl.data.sources.annotations import annotated_size
-from resnet_tl.data.sources.folder import SPLITS
+from resnet_tl.data.sources.folder_names import SPLITS
 from resnet_tl.data.sources.text_files import read_xml
 from resnet_tl.data.sources.tools.document import Document, Made, Reading, xml_files
 from resnet_tl.data.sources.tools.shapes import bitmap, ellipse, polygon, rotated_rectangle

@@ -8,7 +8,7 @@ import zlib
 from typing import Any
 
 from resnet_tl.data.sources.annotations import annotated_size
-from resnet_tl.data.sources.folder import SPLITS
+from resnet_tl.data.sources.folder_names import SPLITS
 from resnet_tl.data.sources.tools.document import Document, Made, Reading, json_files
 from resnet_tl.data.sources.tools.shapes import between, bitmap, png_bitmap, polygon
 
