@@ -43,6 +43,7 @@ class Shot:
             Image.new("RGB", self.size).save(path, exif=exif)
 
 
+SIDES = ("xmin", "ymin", "xmax", "ymax")
 Shots = dict[str, dict[str, Shot]]
 """Images by split and name."""
 
@@ -58,7 +59,7 @@ def plain() -> Shots:
     }
 
 
-def coco(root: Path, shots: Shots, as_id: Callable[[int], int | str] = int) -> None:
+def coco(root: Path, shots: Shots, as_id: Callable[[int], int | str] = int, fractions: bool = False) -> None:
     number = 100
     for split, shots_of_split in shots.items():
         images, annotations = [], []
@@ -69,7 +70,8 @@ def coco(root: Path, shots: Shots, as_id: Callable[[int], int | str] = int) -> N
             for label, x1, y1, x2, y2 in shot.objects:
                 number += 1
                 code = {"cat": 3, "dog": 90}.get(label, 55)
-                box = [x1, y1, x2 - x1, y2 - y1]
+                across, down = (width, height) if fractions else (1, 1)
+                box = [x1 / across, y1 / down, (x2 - x1) / across, (y2 - y1) / down]
                 owner = {"id": as_id(number), "image_id": as_id(7 * i), "category_id": as_id(code)}
                 annotations.append({**owner, "bbox": box, "iscrowd": 0})
         categories = [{"id": as_id(90), "name": "dog"}, {"id": as_id(3), "name": "cat"}]
@@ -77,11 +79,18 @@ def coco(root: Path, shots: Shots, as_id: Callable[[int], int | str] = int) -> N
         (root / f"instances_{split}.json").write_text(json.dumps(document))
 
 
-def xml(shot: Shot) -> str:
+def xml(shot: Shot, fractions: bool = False) -> str:
+    def box(x1: float, y1: float, x2: float, y2: float) -> tuple[object, ...]:
+        width, height = shot.annotated_size
+        if fractions:
+            return x1 / width, y1 / height, x2 / width, y2 / height
+        return whole(x1 + 1), whole(y1 + 1), whole(x2), whole(y2)
+
     objects = "".join(
-        f"<object><name>{label}</name><difficult>0</difficult><bndbox><xmin>{whole(x1 + 1)}</xmin>"
-        f"<ymin>{whole(y1 + 1)}</ymin><xmax>{whole(x2)}</xmax><ymax>{whole(y2)}</ymax></bndbox></object>"
-        for label, x1, y1, x2, y2 in shot.objects
+        f"<object><name>{label}</name><difficult>0</difficult><bndbox>"
+        + "".join(f"<{side}>{value}</{side}>" for side, value in zip(SIDES, box(*corners), strict=True))
+        + "</bndbox></object>"
+        for label, *corners in shot.objects
     )
     width, height = shot.annotated_size
     size = f"<size><width>{width}</width><height>{height}</height><depth>3</depth></size>"
@@ -102,6 +111,10 @@ def coco_text(root: Path, shots: Shots) -> None:
     coco(root, shots, as_id=str)
 
 
+def coco_fractions(root: Path, shots: Shots) -> None:
+    coco(root, shots, fractions=True)
+
+
 def voc_folders(root: Path, shots: Shots) -> None:
     """Without lists: the folders say the split."""
     for split, images in shots.items():
@@ -111,11 +124,15 @@ def voc_folders(root: Path, shots: Shots) -> None:
             (root / split / "Annotations" / f"{name}.xml").write_text(xml(shot))
 
 
-def voc_beside(root: Path, shots: Shots) -> None:
+def voc_beside(root: Path, shots: Shots, fractions: bool = False) -> None:
     for split, images in shots.items():
         for name, shot in images.items():
             shot.write(root / split / f"{name}.jpg")
-            (root / split / f"{name}.xml").write_text(xml(shot))
+            (root / split / f"{name}.xml").write_text(xml(shot, fractions))
+
+
+def voc_fractions(root: Path, shots: Shots) -> None:
+    voc_beside(root, shots, fractions=True)
 
 
 def yolo(root: Path, shots: Shots) -> None:
@@ -210,9 +227,11 @@ Write = Callable[[Path, Shots], None]
 SOURCES: dict[str, tuple[Write, Callable[..., BoxSet]]] = {
     "coco": (coco, lambda root, **how: read_coco(str(root), **how)),
     "coco text": (coco_text, lambda root, **how: read_coco(str(root), **how)),
+    "coco fractions": (coco_fractions, lambda root, **how: read_coco(str(root), **how)),
     "voc": (voc, lambda root, **how: read_voc_boxes(str(root), **how)),
     "voc folders": (voc_folders, lambda root, **how: read_voc_boxes(str(root), **how)),
     "voc beside": (voc_beside, lambda root, **how: read_voc_boxes(str(root), **how)),
+    "voc fractions": (voc_fractions, lambda root, **how: read_voc_boxes(str(root), **how)),
     **{
         write.__name__.replace("_", " "): (write, lambda root, **how: read_yolo(str(root), **how))
         for write in (yolo, yolo_splits, yolo_scores, yolo_pose, yolo_darknet)

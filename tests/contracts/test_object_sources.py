@@ -22,10 +22,12 @@ NAN = float("nan")
 
 
 SAYS_SIZES = [kind for kind in SOURCES if not kind.startswith(("yolo", "via"))]
-CODES: dict[str, list[Code]] = {"coco": [3, 90], "coco text": ["3", "90"]}
+CODES: dict[str, list[Code]] = {"coco": [3, 90], "coco text": ["3", "90"], "coco fractions": [3, 90]}
 OWN_NOTES = {
     "yolo scores": "lines that end in a score, read without it",
     "yolo pose": "objects with keypoints (kpt_shape), read as their boxes alone",
+    "coco fractions": "all boxes are between 0 and 1, read as fractions of their images",
+    "voc fractions": "all boxes are between 0 and 1, read as fractions of their images",
     "table fractions": "all boxes are between 0 and 1, read as fractions of their images",
 }
 """What is said of every set of a form."""

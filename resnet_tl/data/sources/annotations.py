@@ -49,6 +49,21 @@ def annotated_size(height: Any, width: Any) -> tuple[int, int] | None:
     return size if min(size) > 0 else None
 
 
+def in_fractions(numbers: Iterable[float], findings: Findings) -> bool:
+    """Returns whether a set's boxes are in fractions of their images, and notes it: as pixels, all lie in a corner.
+
+    numbers: of all boxes of the set.
+    """
+    some = False
+    for number in numbers:
+        some = True
+        if abs(number) > FAR:
+            return False
+    if some:
+        findings.notes.append(f"{findings.name}: all boxes are between 0 and 1, read as fractions of their images")
+    return some
+
+
 def split_in(key: str, otherwise: str = "train") -> str:
     """Returns the split that a folder in an image's path is named after, or `otherwise`."""
     folders = posixpath.dirname(key).lower().split("/")

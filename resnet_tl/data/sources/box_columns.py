@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from resnet_tl.data.sources.annotations import FAR
 from resnet_tl.data.sources.table import read_lines
 from resnet_tl.errors import DataError, did_you_mean
 
@@ -71,11 +70,10 @@ def read_box_lines(table: str, columns: Sequence[str] | None = None, group: str 
     ]
 
 
-def in_fractions(lines: Sequence[Line]) -> bool:
-    """Whether the boxes of a whole set are in fractions of the images: in pixels, all would be in the same corner."""
+def box_numbers(lines: Iterable[Line]) -> Iterator[float]:
+    """Yields the sides of all boxes that are numbers."""
     cells = (line.cells[side] for line in lines for side in SIDES)
-    numbers = [float(cell) for cell in cells if _is_number(cell)]
-    return bool(numbers) and not any(abs(number) > FAR for number in numbers)
+    return (float(cell) for cell in cells if _is_number(cell))
 
 
 def _is_number(cell: str) -> bool:

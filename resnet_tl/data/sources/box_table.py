@@ -11,8 +11,8 @@ from itertools import chain
 from typing import TypeAlias
 
 from resnet_tl.data.listings.boxes import BoxSet
-from resnet_tl.data.sources.annotations import BoxListingBuilder, annotated_size, box_set, find_elsewhere
-from resnet_tl.data.sources.box_columns import GROUP, SIDES, Line, in_fractions, read_box_lines
+from resnet_tl.data.sources.annotations import BoxListingBuilder, annotated_size, box_set, find_elsewhere, in_fractions
+from resnet_tl.data.sources.box_columns import GROUP, SIDES, Line, box_numbers, read_box_lines
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.folder_names import SPLITS
 from resnet_tl.data.sources.forms import box_tables
@@ -72,9 +72,7 @@ def read_box_table(
         base = os.path.relpath(os.path.dirname(file) or ".", root) if root == folder else ""
         _by_image(lines, split, "" if base == "." else base, images, by_split, findings)
     every = [line for found in by_split.values() for lines in found.values() for line in lines]
-    fractions = in_fractions(every)
-    if fractions:
-        findings.notes.append(f"{table}: all boxes are between 0 and 1, read as fractions of their images")
+    fractions = in_fractions(box_numbers(every), findings)
     _name_classes(every, folder, findings)
     names = list(classes) if classes is not None else _classes(by_split)
     builders = {}

@@ -5,21 +5,28 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
-
-import numpy as np
 
 from resnet_tl.data.listings.boxes import BoxSet
 from resnet_tl.data.listings.faults import raise_if_any
-from resnet_tl.data.sources.annotations import HUGE, BoxListingBuilder, annotated_size, box_set, find_elsewhere
+from resnet_tl.data.sources.annotations import (
+    HUGE,
+    BoxListingBuilder,
+    annotated_size,
+    box_set,
+    find_elsewhere,
+    in_fractions,
+)
 from resnet_tl.data.sources.coco_layout import annotation_files, image_folder, joined
+from resnet_tl.data.sources.coco_masks import polygons, run_lengths
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.image_finder import ImageFinder
 from resnet_tl.data.sources.orientation import Entry
 from resnet_tl.data.sources.text_files import read_json
 from resnet_tl.data.sources.tree import walk
 from resnet_tl.errors import DataError
-from resnet_tl.structures.masks import Mask, RunLengths, decompress
+from resnet_tl.structures.masks import Mask
 from resnet_tl.structures.records import Code
 
 T = TypeVar("T")
@@ -70,10 +77,12 @@ def read_coco(
         raise_if_any(tree.root, findings.faults)
     names = [found[number].name for number in ids]
     index = {number: i for i, number in enumerate(ids)}
+    boxes = (a.get("bbox") for document in documents.values() for a in document["annotations"])
+    fractions = in_fractions(chain.from_iterable(map(_numbers, boxes)), findings)
     there, finder, builders = set(tree.files), ImageFinder(tree), {}
     for split in list(documents):
         document = documents.pop(split)  # frees it afterwards: as Python objects it is large
-        reader = _Reader(files[split], split, document, finder, findings)
+        reader = _Reader(files[split], split, document, finder, findings, fractions)
         folder = images if images is not None else image_folder(tree, split, files[split], document["images"])
         builders[split] = reader.read(folder, there, names, index, channels)
     codes = [found[number].code for number in ids]
@@ -84,10 +93,16 @@ class _Reader:
     """Reads the images and annotations of one json file."""
 
     def __init__(
-        self, file: str, split: str, document: dict[str, Any], finder: ImageFinder, findings: Findings
+        self,
+        file: str,
+        split: str,
+        document: dict[str, Any],
+        finder: ImageFinder,
+        findings: Findings,
+        fractions: bool,
     ) -> None:
         self.path, self.split, self.document = posixpath.join(findings.root, file), split, document
-        self.finder, self.findings = finder, findings
+        self.finder, self.findings, self.fractions = finder, findings, fractions
         self.rows: dict[str | None, int | None] = {}
         """Image id -> index of its entry; None where its file does not exist."""
 
@@ -154,13 +169,16 @@ class _Reader:
         box = self._try(name, row, _corners, annotation.get("bbox"))
         if row is None or box is None:
             return
+        if self.fractions:
+            height, width = self.builder.file_size(row)
+            box = [box[0] * width, box[1] * height, box[2] * width, box[3] * height]
         self.builder.add(
             row,
             index.get(category or ""),
             box,
             name,
             crowd=annotation.get("iscrowd") in (1, "1"),
-            area=_number(annotation.get("area")),
+            area=float("nan") if self.fractions else _number(annotation.get("area")),
             mask=self._try(name, row, self._mask, annotation.get("segmentation"), row),
         )
 
@@ -175,10 +193,10 @@ class _Reader:
     def _mask(self, segmentation: Any, row: int) -> Mask | None:
         if isinstance(segmentation, dict):
             size = self.builder.entries[row].size or self.builder.file_size(row)
-            return _run_lengths(segmentation, size)
+            return run_lengths(segmentation, size)
         if segmentation and not isinstance(segmentation, list):
             raise ValueError("has a segmentation that is neither polygons nor run lengths")
-        return _polygons(segmentation) if segmentation else None
+        return polygons(segmentation, self.builder.file_size(row) if self.fractions else None) if segmentation else None
 
 
 def _load(file: str, findings: Findings) -> dict[str, Any] | None:
@@ -266,32 +284,13 @@ def _corners(box: Any) -> list[float]:
     return [x, y, x + width, y + height]
 
 
+def _numbers(box: Any) -> list[float]:
+    """Returns the numbers of a box; none of one that is malformed, which becomes a fault elsewhere."""
+    try:
+        return _corners(box)
+    except ValueError:
+        return []
+
+
 def _number(value: Any) -> float:
     return float(value) if isinstance(value, int | float) and abs(value) < HUGE else float("nan")
-
-
-def _polygons(segmentation: Any) -> Mask | None:
-    """Returns the polygons with three corners or more; None where there are none."""
-    polygons = segmentation if isinstance(segmentation[0], list) else [segmentation]
-    try:
-        points = [np.array(polygon, np.float64).reshape(-1, 2) for polygon in polygons]
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError("has a polygon that is not a list of x, y, x, y ...") from None
-    if not all((np.abs(polygon) < HUGE).all() for polygon in points):
-        raise ValueError("has a polygon with a corner that is not a finite number")
-    return [polygon.astype(np.float32) for polygon in points if len(polygon) > 2] or None
-
-
-def _run_lengths(segmentation: dict[str, Any], size: tuple[int, int]) -> RunLengths:
-    counts, annotated = segmentation.get("counts"), segmentation.get("size")
-    if annotated != list(size):
-        raise ValueError(f"has a mask of {annotated} (h, w), but its image is {list(size)}")
-    try:
-        mask = decompress(counts, size) if isinstance(counts, str) else RunLengths(np.array(counts, np.int64), size)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError("has a mask that is neither run lengths nor COCO's compressed text") from None
-    pixels, counts = size[0] * size[1], mask.counts
-    # Each one is compared too: the sum of huge ones may wrap around.
-    if counts.ndim != 1 or ((counts < 0) | (counts > pixels)).any() or counts.sum() != pixels:
-        raise ValueError(f"has a mask whose run lengths are not those of {size[0]} x {size[1]} (h, w) pixels")
-    return mask

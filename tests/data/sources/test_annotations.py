@@ -11,6 +11,7 @@ from resnet_tl.data.sources.annotations import (
     annotated_size,
     box_set,
     find_elsewhere,
+    in_fractions,
     in_order_of,
     split_in,
 )
@@ -130,3 +131,21 @@ def test_a_class_name_of_half_a_character_is_a_fault() -> None:
     builder.add(0, 1, [0, 0, 5, 5], "line 1")
     faults = box_set(findings, {"train": builder}, ["cat", "\ud83d"], [0, 1], keep_empty=True).faults
     assert list(faults) == ["nowhere: the class name '\\ud83d' is not valid text"]
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "fractions"),
+    [
+        ([0, 0, 1, 1, 0.1, 0.1, 1.02, 0.6], True),
+        ([0, 0, 1, 1, 30, 20], False),
+        ([NAN, 0, 1, 1], True),
+        ([], False),
+    ],
+)
+def test_boxes_in_fractions_differ_from_pixels_by_all_of_them(numbers: list[float], fractions: bool) -> None:
+    findings = Findings("set")
+    assert in_fractions(iter(numbers), findings) == fractions
+    assert len(findings.notes) == fractions

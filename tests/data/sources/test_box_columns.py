@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_tl.data.sources.box_columns import Line, in_fractions, read_box_lines
+from resnet_tl.data.sources.box_columns import Line, box_numbers, read_box_lines
 from resnet_tl.errors import DataError
 
 
@@ -42,16 +42,6 @@ def test_a_file_without_a_header_needs_its_columns(tmp_path: Path) -> None:
         read_box_lines(table, ["path", "label"])
 
 
-@pytest.mark.parametrize(
-    ("boxes", "fractions"),
-    [
-        (["0 0 1 1", "0.1 0.1 1.02 0.6"], True),
-        (["0 0 1 1", "0 0 30 20"], False),
-        (["nan 0 1 1"], True),
-        (["one 0 1 1", "   "], True),
-        (["   "], False),
-    ],
-)
-def test_boxes_in_fractions_differ_from_pixels_by_all_of_them(boxes: list[str], fractions: bool) -> None:
-    lines = [Line("line", dict(zip(("x1", "y1", "x2", "y2"), box.split(" "), strict=True))) for box in boxes]
-    assert in_fractions(lines) == fractions
+def test_the_numbers_of_boxes() -> None:
+    lines = [Line("line", dict(zip(("x1", "y1", "x2", "y2"), box, strict=True))) for box in (["0", "one", "", "2.5"],)]
+    assert list(box_numbers(lines)) == [0, 2.5]

@@ -52,6 +52,16 @@ def faults_of(root: Path) -> list[str]:
     return str(caught.value).splitlines()[1:]
 
 
+@pytest.mark.parametrize("polygon", [SQUARE, [0.1, 0.2, 13 / 30, 0.2, 13 / 30, 0.7, 0.1, 0.7]])
+def test_polygons_of_boxes_in_fractions_may_be_in_pixels(tmp_path: Path, polygon: list[float]) -> None:
+    write(tmp_path, [thing(1, bbox=[0.1, 0.2, 1 / 3, 0.5], segmentation=[polygon])])
+    objects = listing_of(tmp_path).objects(0)
+    assert objects.boxes[0].tolist() == pytest.approx([3, 4, 13, 14])
+    assert objects.area.tolist() == pytest.approx([100])
+    assert objects.masks is not None
+    assert to_pixels(objects.masks[0], 20, 30).sum() == 100
+
+
 def test_polygons_and_both_forms_of_run_lengths_are_the_pixels_that_coco_means(tmp_path: Path) -> None:
     inside = np.random.default_rng(0).random((20, 30)) < 0.4
     inside[:, :9] = False

@@ -39,6 +39,16 @@ def test_difficult_objects_are_as_crowds(folder: Path) -> None:
     assert listing.objects(0).boxes.tolist() == [[0, 1, 9, 8]] * 2
 
 
+def test_a_box_that_starts_at_0_shows_that_corners_count_from_0(folder: Path) -> None:
+    write(folder, CAT + CAT.replace("<xmin>1", "<xmin>0"))
+    images = read_voc_boxes(str(folder))
+    listing = images.splits["train"]
+    assert isinstance(listing, BoxListing)
+    assert listing.objects(0).boxes.tolist() == [[1, 2, 9, 8], [0, 2, 9, 8]]
+    (note,) = images.notes
+    assert "boxes start at pixel 0, so no 1 is subtracted" in note
+
+
 def test_a_size_that_nobody_wrote_is_the_files(folder: Path) -> None:
     write(folder, f"<size><width>0</width><height>0</height></size>{CAT}")
     listing = read_voc_boxes(str(folder)).splits["train"]
