@@ -47,8 +47,8 @@ def read_voc_boxes(
     Corners are pixels counted from 1, the last one included: boxes become x1 = xmin - 1 to x2 = xmax on pixel edges.
     They stay as they are in a set where a box starts at 0, which shows that its tool counts from 0. Where all corners
     of a set are between 0 and 1, they are fractions of the images. `difficult` objects are treated like crowds: they
-    are not targets, and missing them is not an error. Classes are those of the training images, sorted, unless `classes`
-    (a checkpoint's) are given. keep_empty: see `box_set`.
+    are not targets, and missing them is not an error. Classes are those of the training images, sorted, unless
+    `classes` (a checkpoint's) are given. keep_empty: see `box_set`.
 
     Raises:
         DataError: the set cannot be read at all; other faults are in its `faults`.
