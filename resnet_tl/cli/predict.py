@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 HELP = """usage: resnet-tl predict RUN_OR_CHECKPOINT IMAGES ... [--out FILE]
 
-Predicts images (files, folders, zips, globs) with a run's best checkpoint, or with a checkpoint.
+Predicts images (files, folders, zips, globs) and videos with a run's best checkpoint, or with a checkpoint.
 
   --out FILE.csv | FILE.json        a line per image (detectors: per object); never overwritten (default: the terminal)
   --out FOLDER                      segmentation: masks, overlays, areas.csv (default: predictions);
@@ -30,6 +30,8 @@ Predicts images (files, folders, zips, globs) with a run's best checkpoint, or w
   --top N                           classification: how many classes to name, best first (5)
   --batch-size N                    images at a time (32; segmentation and detection: 1, images of one size together)
   --device DEVICE                   cpu, cuda, cuda:1, mps
+  --every N                         every N-th frame of a video, or image of a folder, zip or glob, from the first (1);
+                                    frames are named by their number: film.mp4/000120
   --on-error error|skip             what an image that cannot be decoded does: stop everything, or be skipped and named
   --no-csv-safe                     do not put ' before names in a CSV that spreadsheets take for formulas (=, +, -, @)
   --trust-code                      let the checkpoint name classes outside resnet_tl
@@ -49,6 +51,7 @@ def run(verb: str, command: Command) -> int:
     parser.add_argument("--annotations", type=Path)
     parser.add_argument("--top", type=int)
     parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--every", type=int)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--on-error", choices=["error", "skip"], default="error")
     parser.add_argument("--csv-safe", action=BooleanOptionalAction, default=True)
@@ -59,8 +62,8 @@ def run(verb: str, command: Command) -> int:
         return 0
     if options.run is None or not options.images:
         raise RecipeError("predict needs a run folder or checkpoint, and images: resnet-tl predict RUN photos")
-    if any(value is not None and value < 1 for value in (options.top, options.batch_size)):
-        raise RecipeError("--top and --batch-size need a number of at least 1")
+    if any(value is not None and value < 1 for value in (options.top, options.batch_size, options.every)):
+        raise RecipeError("--top, --batch-size and --every need a number of at least 1")
     if options.out is not None and options.out.suffix in FILES and options.out.exists():
         raise RunError(f"--out {options.out}: exists already, and nothing is overwritten")
     from resnet_tl.prediction.base import wrong_task
@@ -90,7 +93,7 @@ def _classes(predictor: ClassPredictor, options: Namespace) -> int:
     out: Path | None = options.out
     if out is not None and out.suffix not in FILES:
         raise RecipeError(f"--out {out}: expected a name that ends in .csv or .json")
-    predictions = predictor.stream(options.images, on_error=options.on_error, top=options.top)
+    predictions = predictor.stream(options.images, every=options.every, on_error=options.on_error, top=options.top)
     if out is None:
         for prediction in predictions:
             print(_line(prediction))
@@ -106,7 +109,7 @@ def _masks(predictor: MaskPredictor, options: Namespace) -> int:
     folder: Path = options.out or FOLDER
     if folder.suffix in FILES:
         raise RecipeError(f"--out {folder}: masks need a folder; expected a name without {folder.suffix}")
-    predictions = predictor.stream(options.images, on_error=options.on_error)
+    predictions = predictor.stream(options.images, every=options.every, on_error=options.on_error)
     output = mask_folder(folder, predictor.classes, predictor.colours, safe=options.csv_safe)
     return _report(folder, write(predictions, [output]))
 
@@ -118,7 +121,7 @@ def _objects(predictor: BoxPredictor, options: Namespace) -> int:
     from resnet_tl.prediction.writers.output import new_folder, write
 
     out: Path = options.out or FOLDER
-    predictions = predictor.stream(options.images, on_error=options.on_error, score=options.score)
+    predictions = predictor.stream(options.images, every=options.every, on_error=options.on_error, score=options.score)
     if out.suffix in FILES:
         for option in ("draw", "annotations"):
             if getattr(options, option):

@@ -24,7 +24,7 @@ class Prediction:
     """The prediction for one image.
 
     index: position among the images predicted, those in folders and globs counted one by one.
-    path: of its file; None for an array.
+    path: of its file, or `film.mp4/000120` of a frame; None for an array.
     """
 
     index: int
@@ -73,17 +73,19 @@ class Predictor(ABC, Generic[P]):
         *,
         on_error: OnError = "error",
         batch_size: int | None = None,
+        every: int | None = None,
         top: int | None = None,
         score: float | None = None,
     ) -> list[P]:
         """Predicts images in the order given.
 
         Args:
-            inputs: one or many: files, folders, zips, globs, addresses, bytes of a file; arrays, tensors and Pillow
-                images as `resnet_tl.prediction.memory.as_array` takes them; four dimensions are N images.
+            inputs: one or many: files, folders, zips, globs, videos, addresses, bytes of a file; arrays, tensors
+                and Pillow images as `resnet_tl.prediction.memory.as_array` takes them; four dimensions are N images.
             on_error: what an image that cannot be used does: raise, or be skipped with a warning that names it.
             batch_size: images at a time, in place of the predictor's own. Images of one size go through the network
                 together; their predictions are the same up to rounding.
+            every: take every N-th frame of a video, and every N-th image of a folder, zip or glob, from the first on.
             top: classification: how many classes to name (5); multi-label names those that reach their threshold.
             score: detection: drop objects with lower scores (0).
 
@@ -92,7 +94,7 @@ class Predictor(ABC, Generic[P]):
                 range.
             RecipeError: an option out of range, or of another task.
         """
-        return list(self.stream(inputs, on_error=on_error, batch_size=batch_size, top=top, score=score))
+        return list(self.stream(inputs, on_error=on_error, batch_size=batch_size, every=every, top=top, score=score))
 
     def stream(
         self,
@@ -100,6 +102,7 @@ class Predictor(ABC, Generic[P]):
         *,
         on_error: OnError = "error",
         batch_size: int | None = None,
+        every: int | None = None,
         top: int | None = None,
         score: float | None = None,
     ) -> Iterator[P]:
@@ -113,12 +116,13 @@ class Predictor(ABC, Generic[P]):
             raise RecipeError(f"score: {score!r}; expected 0 to 1")
         size = self.batch_size if batch_size is None else _at_least_one("batch_size", batch_size)
         options = Options(5 if top is None else _at_least_one("top", top), 0.0 if score is None else score)
-        return self._stream(inputs, on_error, size, options)
+        step = None if every is None else _at_least_one("every", every)
+        return self._stream(inputs, step, on_error, size, options)
 
     def _stream(
-        self, inputs: Source | Iterable[Source], on_error: OnError, batch_size: int, options: Options
+        self, inputs: Source | Iterable[Source], every: int | None, on_error: OnError, batch_size: int, options: Options
     ) -> Iterator[P]:
-        for batch in self._loader.batches(list_images(inputs), batch_size, on_error):
+        for batch in self._loader.batches(list_images(inputs, every), batch_size, on_error):
             yield from self._predict(batch, options)
 
     @torch.inference_mode()

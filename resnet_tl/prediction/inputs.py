@@ -1,11 +1,12 @@
-"""What `predict` takes: files, folders, zips, globs, addresses, bytes and images in memory, listed one by one."""
+"""What `predict` takes: files, folders, zips, globs, videos, addresses, bytes and images in memory, one by one."""
 
 from __future__ import annotations
 
 import http.client
+import os
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -15,16 +16,21 @@ from resnet_tl.data.images.decode import ImageArray, decode_bytes
 from resnet_tl.data.images.limits import BYTES, check_bytes
 from resnet_tl.data.images.transforms import Transform
 from resnet_tl.data.sources.files import find_images
-from resnet_tl.errors import DataError
+from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.prediction.memory import as_array
+from resnet_tl.prediction.videos import Frame, Video, find_videos
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
 Source: TypeAlias = "str | Path | bytes | ImageArray | Tensor | Image"
-"""A file, folder, zip or glob; an address (`https://...`); an image file's bytes; or an image in memory, see
+"""A file, folder, zip, glob or video; an address (`https://...`); an image file's bytes; or an image in memory, see
 `resnet_tl.prediction.memory.as_array`."""
+Listed: TypeAlias = "Source | Video"
+"""One image, or a video with its frames to come."""
+Readable: TypeAlias = "Source | Frame | DataError"
+"""One image, or the error in place of one."""
 
 SEED: Seed = (0,)
 """For listed transforms that draw random numbers, so that every prediction is repeatable."""
@@ -32,28 +38,48 @@ TIMEOUT = 30
 """Seconds to wait for an address."""
 
 
-def list_images(inputs: Source | Iterable[Source]) -> list[Source]:
+def list_images(inputs: Source | Iterable[Source], every: int | None = None) -> list[Listed]:
     """Lists the images of `inputs`, in order: files by path, those in memory as they are; an array or tensor of four
-    dimensions is as many images as its first one says.
+    dimensions is as many images as its first one says. A video is one entry, see `read_frames`.
+
+    Args:
+        every: take every N-th frame of a video, and every N-th image of a folder, zip or glob, from the first on.
 
     Raises:
         DataError: nothing exists at a path, or no image is in it.
+        RecipeError: `every`, and single images alone.
     """
     if not _is_one(inputs) and not isinstance(inputs, Iterable):
         raise DataError(f"inputs is a {type(inputs).__name__}; expected paths, bytes, arrays, tensors or Pillow images")
-    images: list[Source] = []
+    images: list[Listed] = []
+    is_sequence = False
     for source in cast("Iterable[Source]", [inputs] if _is_one(inputs) else inputs):
         if isinstance(source, (str, Path)) and not is_address(source):
-            images.extend(find_images([source]))
+            path = os.path.expanduser(source)
+            videos = [Video(each, every or 1) for each in find_videos(path)]
+            found = [] if videos else find_images([path])
+            images.extend(videos or found[::every])
+            is_sequence |= found != [path]
         elif getattr(source, "ndim", 0) == 4:
             images.extend(source)  # type: ignore[arg-type]
         else:
             images.append(source)
+    if every is not None and not is_sequence:
+        raise RecipeError("every: the inputs are single images; expected a video, folder, zip or glob; remove it")
     return images
 
 
+def read_frames(listed: Iterable[Listed]) -> Iterator[Readable]:
+    """Yields the images listed, with the frames of videos in their places: each is read when it is asked for."""
+    for source in listed:
+        if isinstance(source, Video):
+            yield from source.frames()
+        else:
+            yield source
+
+
 def decode_input(
-    source: Source, index: int, transform: Transform, channels: int, reduce: bool = False
+    source: Readable, index: int, transform: Transform, channels: int, reduce: bool = False
 ) -> tuple[ImageArray, tuple[int, int]]:
     """Returns an image `[H, W, C]` and the (h, w) that its file has.
 
@@ -62,8 +88,10 @@ def decode_input(
         reduce: decode a JPEG at a fraction of its size, where `transform` needs no more.
 
     Raises:
-        DataError: a missing or damaged file, an image in memory of a wrong shape, type or range.
+        DataError: a missing or damaged file, an image in memory of a wrong shape, type or range; `source` itself.
     """
+    if isinstance(source, DataError):
+        raise source
     if isinstance(source, (str, Path)) and not is_address(source):
         return decode_for(transform, str(source), channels, SEED, reduce)
     if isinstance(source, str):
@@ -71,12 +99,14 @@ def decode_input(
     elif isinstance(source, (bytes, bytearray, memoryview)):
         image = decode_bytes(bytes(source), f"image {index}", channels)
     else:
-        image = as_array(source, index, channels)
+        image = as_array(source.image if isinstance(source, Frame) else source, index, channels)
     return image, (image.shape[0], image.shape[1])
 
 
-def path_of(source: Source) -> str | None:
-    """The path or address of an image; None for one in memory."""
+def path_of(source: Readable) -> str | None:
+    """The path or address of an image, or the name of a frame; None for one in memory."""
+    if isinstance(source, Frame):
+        return source.path
     return str(source) if isinstance(source, (str, Path)) else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -14,7 +14,7 @@ from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.data.images.limits import naming
 from resnet_tl.data.images.transforms import Transform
 from resnet_tl.errors import DataError
-from resnet_tl.prediction.inputs import SEED, Source, decode_input, path_of
+from resnet_tl.prediction.inputs import SEED, Listed, Readable, decode_input, path_of, read_frames
 
 OnError: TypeAlias = Literal["error", "skip"]
 
@@ -27,7 +27,7 @@ class Input:
     """A decoded image, ready for the network.
 
     index: position among the images predicted.
-    path: of its file; None for an array.
+    path: of its file or frame; None for an array.
     pixels: `[h, w, C]` uint8 or uint16, resized (and cropped) as in evaluation.
     image: `[H, W, C]` as decoded; None unless the loader keeps whole images.
     """
@@ -55,12 +55,12 @@ class Loader:
     reduce: bool = False
     threads: int | None = None
 
-    def batches(self, images: Sequence[Source], batch_size: int, on_error: OnError) -> Iterator[list[Input]]:
-        """Yields up to `batch_size` images at a time, in order.
+    def batches(self, images: Iterable[Listed], batch_size: int, on_error: OnError) -> Iterator[list[Input]]:
+        """Yields up to `batch_size` images at a time, in order. Frames of videos are read in order, as room comes free.
 
         on_error: what an image that cannot be used does: raise its DataError, or be skipped with a warning.
         """
-        numbered = enumerate(images)
+        numbered = enumerate(read_frames(images))
         waiting: deque[Future[Input]] = deque()
         pool = ThreadPoolExecutor(self.threads)
         try:
@@ -74,7 +74,7 @@ class Loader:
         finally:  # also where the caller stops half-way or an image ends it: nothing more is decoded
             pool.shutdown(cancel_futures=True)
 
-    def _load(self, source: Source, index: int) -> Input:
+    def _load(self, source: Readable, index: int) -> Input:
         image, original_size = decode_input(source, index, self.transform, self.channels, self.reduce)
         path = path_of(source)
         with naming(f"image {index}" if path is None else path):

@@ -54,6 +54,7 @@ def configure_process(*, local_code: bool = False) -> None:
         # sleep: idle cores lose nothing (steps of ResNet-20 and -50), on busy ones a run is several times faster.
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # our own errors name the image that cannot be decoded
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet, for the same reason
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(PIXELS.value))  # a second check, of what it decodes
     if os.environ.get("RESNET_TL_MALLOPT", "1") != "0":
         keep_freed_memory()

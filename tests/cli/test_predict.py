@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -108,7 +110,8 @@ def test_a_file_is_never_written_over(
         ("predict some.ckpt", "predict needs a run folder or checkpoint, and images: resnet-tl predict RUN photos"),
         ("predict nowhere x", "no run folder or checkpoint at 'nowhere'"),
         ("predict some.ckpt x --out a.txt", "--out a.txt: expected a name that ends in .csv or .json"),
-        ("predict some.ckpt x --top 0", "--top and --batch-size need a number of at least 1"),
+        ("predict some.ckpt x --top 0", "--top, --batch-size and --every need a number of at least 1"),
+        ("predict some.ckpt x --every 0", "--top, --batch-size and --every need a number of at least 1"),
         ("predict some.ckpt x --data.root y", "resnet-tl predict takes no recipe, so --data.root means nothing there"),
         (
             "predict some.ckpt x --on-eror skip",
@@ -140,3 +143,17 @@ def test_names_like_formulas_are_text_unless_asked(
     for option, path in (("", "'=1+1.png"), (" --no-csv-safe", "=1+1.png")):
         assert resnet_tl(f"predict some.ckpt =1+1.png --out a{len(option)}.csv{option}").code == 0
         assert (here / f"a{len(option)}.csv").read_text().splitlines()[1].startswith(f"{path},")
+
+
+def test_every_nth_frame_of_a_video_is_a_line(resnet_tl: Callable[..., Any], here: Path, checkpoint: Path) -> None:
+    writer = cv2.VideoWriter("film.avi", cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    for _ in range(12):
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    printed = resnet_tl("predict some.ckpt film.avi --every 5").out.splitlines()
+    assert [line.split()[0] for line in printed] == ["film.avi/000000", "film.avi/000005", "film.avi/000010"]
+    (here / "junk.mp4").write_bytes(b"no video")
+    result = resnet_tl("predict some.ckpt junk.mp4")
+    assert result.code == 2
+    expected = "error: junk.mp4: cannot be opened as a video; it is damaged, or in a format unknown to OpenCV"
+    assert result.err.splitlines()[-1] == expected  # FFmpeg is quiet in a process that begins with the command

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import yaml
 from doc_blocks import DOCS, ROOT, Block, adapted, blocks, pages, quick
@@ -40,7 +42,7 @@ def few_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(request: pytest.FixtureRequest, few_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A reader's folder: `photos`, `new_photos`, `named_photos`, and the repository's `data`."""
+    """A reader's folder: `photos`, `new_photos`, `named_photos`, `film.mp4`, and the repository's `data`."""
     name = request.node.callspec.params["name"].removeprefix("docs/")
     samples = SAMPLES / PHOTOS[name] if name in PHOTOS else few_photos
     (tmp_path / "photos").symlink_to(samples)
@@ -50,6 +52,10 @@ def here(request: pytest.FixtureRequest, few_photos: Path, tmp_path: Path, monke
         (tmp_path / folder).mkdir()
     for number, image in enumerate(images[:3]):
         shutil.copy(image, tmp_path / "new_photos" / f"{number}.png")
+    writer = cv2.VideoWriter(str(tmp_path / "film.mp4"), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"mp4v"), 10, (64, 48))
+    for shade in range(30):
+        writer.write(np.full((48, 64, 3), shade, np.uint8))
+    writer.release()
     if samples == few_photos:
         for image in samples.glob("train/*/*.png"):
             shutil.copy(image, tmp_path / "named_photos" / f"{image.parent.name}_{image.name}")

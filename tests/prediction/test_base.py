@@ -46,7 +46,7 @@ def test_all_have_one_signature_with_options_by_keyword() -> None:
     for method in (Predictor.predict, Predictor.stream):
         self, inputs, *options = inspect.signature(method).parameters.values()
         assert (self.name, inputs.name) == ("self", "inputs")
-        assert [each.name for each in options] == ["on_error", "batch_size", "top", "score"]
+        assert [each.name for each in options] == ["on_error", "batch_size", "every", "top", "score"]
         assert {each.kind for each in options} == {inspect.Parameter.KEYWORD_ONLY}
 
 

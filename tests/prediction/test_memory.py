@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -49,6 +51,16 @@ SAME: dict[str, Any] = {
 def test_equal_pixels_give_equal_predictions(predictor: Callable[..., Predictor], kind: str) -> None:
     predict = predictor("classification").predict
     (expected,), (found,) = predict(PIXELS), predict(SAME[kind])
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+
+
+def test_a_frame_of_a_video_is_predicted_as_its_pixels(predictor: Callable[..., Predictor], tmp_path: Path) -> None:
+    film = str(tmp_path / "film.avi")
+    writer = cv2.VideoWriter(film, cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"FFV1"), 10, (30, 20))  # lossless
+    writer.write(np.ascontiguousarray(PIXELS[..., ::-1]))
+    writer.release()
+    predict = predictor("classification").predict
+    (expected,), (found,) = predict(PIXELS), predict(film)
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)
 
 
