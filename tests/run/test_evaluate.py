@@ -55,6 +55,9 @@ def test_other_images_and_another_precision_are_named(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = {"data.root": images, "trainer.precision": "bf16-mixed", "trainer.max_epochs": 1}
+    # In bf16, torch 2.14.1's gradient of a 3x3 convolution of stride 2 on maps of 1x1, which images of 16 pixels end
+    # in, reads memory that nobody has written.
+    options["data.image_size"] = 32
     half = resnet_tl.fit(yaml.safe_load(RECIPE), run=tmp_path / "run", **options)
     capsys.readouterr()
     resnet_tl.evaluate(half, "test")
