@@ -16,6 +16,7 @@ from resnet_tl.errors import UserError
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.read import write
 from resnet_tl.run.build import Recipe, build_seeded
+from resnet_tl.run.closing import closing
 from resnet_tl.run.drawings import Drawings
 from resnet_tl.run.files_record import check_unchanged, write_record
 from resnet_tl.run.trainer import build_trainer, global_batch, resolve_precision, translate_errors
@@ -74,6 +75,8 @@ def train(
                     trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
             finally:
                 close(trainer.loggers)
+            for line in closing(run, trainer, data.num_workers) if trainer.is_global_zero else ():
+                log_info(line)
             for sentence in data.skipped():
                 log_info(f"skipped: {sentence}")
             log_info(f"the run: {run.path}")

@@ -22,6 +22,8 @@ class Pace(Callback):
         self._seconds = 0.0
         self._batches = 0
         self._waited = 0.0
+        self._spent = dict.fromkeys(("training", "waiting for data", "validation"), 0.0)
+        self._mark: float | None = None
         self._seconds_before = 0.0
         self._start: float | None = None
         self._last_batch_end: float | None = None
@@ -44,6 +46,15 @@ class Pace(Callback):
         """Since the run started, without the time in which it was stopped."""
         return self._seconds_before + (0.0 if self._start is None else time.monotonic() - self._start)
 
+    def shares(self, checkpoints: float) -> dict[str, float]:
+        """Returns the shares of `seconds`, 0...1, of what the run did.
+
+        Args:
+            checkpoints: seconds spent on them in this process.
+        """
+        spent = {**self._spent, "checkpoints": checkpoints}
+        return {name: seconds / self.seconds for name, seconds in spent.items()} if self.seconds else {}
+
     def seconds_left(self, trainer: Trainer, batches_done: int) -> float | None:
         """An estimate up to `max_epochs`; None without `max_epochs`, or before a batch was timed.
 
@@ -60,10 +71,19 @@ class Pace(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._start = time.monotonic()
 
+    def _spend(self, name: str | None) -> None:
+        """Adds the time since the last call to `name`; None: to nothing."""
+        now = time.monotonic()
+        if name is not None and self._mark is not None:
+            self._spent[name] += now - self._mark
+        self._mark = now
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._last_batch_end, self._epoch_start = None, time.monotonic()
+        self._spend(None)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self._spend("waiting for data")
         if self._last_batch_end is not None and not self._warm_up_left:
             self._waited += time.monotonic() - self._last_batch_end
 
@@ -71,6 +91,7 @@ class Pace(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         now = time.monotonic()
+        self._spend("training")
         if self._warm_up_left:
             self._warm_up_left -= 1
         elif self._last_batch_end is not None:
@@ -81,6 +102,10 @@ class Pace(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._last_batch_end = None
+        self._spend(None)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._spend(None if trainer.sanity_checking else "validation")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._epoch_start is not None:  # None if the run resumed within this epoch
@@ -88,12 +113,13 @@ class Pace(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         counts = {"images": self._images, "batches": self._batches}
-        return {**counts, "seconds": self._seconds, "waited": self._waited, "run": self.seconds}
+        return {**counts, "seconds": self._seconds, "waited": self._waited, "spent": self._spent, "run": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._images, self._seconds = state_dict["images"], state_dict["seconds"]
         self._batches, self._seconds_before = state_dict["batches"], state_dict["run"]
         self._waited = state_dict.get("waited", 0.0)  # absent in checkpoints of earlier versions
+        self._spent |= state_dict.get("spent", {})
 
 
 def images_in(batch: Any) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -21,7 +22,11 @@ EPOCH_LOSS = "train/loss_epoch"
 
 
 class Progress(ProgressBar):
-    """`epoch 3/15  train/loss_epoch 0.41  val/loss 0.38  val/acc 0.9  212 images/s  1.2 min left`, after each epoch.
+    """`epoch 3/15  train/loss_epoch 0.41  val/loss 0.38  val/acc 0.9  lr 0.02  phase 1  212 images/s  1.2 min left`,
+    after each epoch.
+
+    `val/acc 0.9 (best 0.92)` where an earlier epoch was better; `lr` is the highest rate of a stage; phases count from
+    0, as in metrics.csv.
 
     `train/loss_epoch`, which is logged too, is the mean over rank 0's batches of the epoch; `train/loss` is of one.
 
@@ -39,6 +44,7 @@ class Progress(ProgressBar):
         self._loss: Tensor | float = 0.0
         self._batches = 0
         self._logs = True
+        self._best = -math.inf
 
     def disable(self) -> None:
         """Lightning calls this on every rank but 0."""
@@ -59,15 +65,19 @@ class Progress(ProgressBar):
         if self._logs and self._batches:
             pl_module.log(EPOCH_LOSS, self._loss / self._batches)
         metrics = self._metrics(trainer, "val/loss", self.monitor)
+        if self.monitor in metrics:
+            self._best = max(self._best, float(metrics[self.monitor]))
         left = self.pace.seconds_left(trainer, int(trainer.num_training_batches))
-        log_info(f"{_epoch(trainer)}  {_line(metrics, self.pace, left)}")
+        line = _line(metrics, self.pace, left, [*_rate_and_phase(trainer.callback_metrics)], {self.monitor: self._best})
+        log_info(f"{_epoch(trainer)}  {line}")
         self._loss, self._batches = 0.0, 0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"loss": float(self._loss), "batches": self._batches, "logs": self._logs}
+        return {"loss": float(self._loss), "batches": self._batches, "logs": self._logs, "best": self._best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._loss, self._batches = state_dict["loss"], state_dict["batches"]
+        self._best = state_dict.get("best", -math.inf)  # absent in checkpoints of earlier versions
         self._logs = state_dict.get("logs", False)  # a run's metrics.csv keeps the columns that it began with
 
     def on_validation_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
@@ -147,10 +157,29 @@ def _epoch(trainer: Trainer) -> str:
     return f"epoch {trainer.current_epoch + 1}" + (f"/{trainer.max_epochs}" if known else "")
 
 
-def _line(metrics: Mapping[str, Tensor | float], pace: Pace, seconds_left: float | None) -> str:
-    parts = [f"{name} {float(value):.4g}" for name, value in metrics.items()]
+def _line(
+    metrics: Mapping[str, Tensor | float],
+    pace: Pace,
+    seconds_left: float | None,
+    more: Sequence[str] = (),
+    best: Mapping[str, float] = MappingProxyType({}),
+) -> str:
+    parts = []
+    for name, value in metrics.items():
+        is_worse = name in best and best[name] > float(value)
+        parts.append(f"{name} {float(value):.4g}" + (f" (best {best[name]:.4g})" if is_worse else ""))
+    parts += more
     if pace.images_per_second is not None:
         parts.append(f"{pace.images_per_second:.{0 if pace.images_per_second >= 10 else 1}f} images/s")
     if seconds_left is not None and seconds_left >= 0.5:
         parts.append(f"{duration(seconds_left)} left")
     return "  ".join(parts)
+
+
+def _rate_and_phase(logged: Mapping[str, Tensor]) -> Iterator[str]:
+    """`lr 0.02`, the highest rate of a stage, and `phase 1`, as far as they are logged."""
+    rates = [float(value) for name, value in logged.items() if name.startswith("lr/")]
+    if rates:
+        yield f"lr {max(rates):.3g}"
+    if "phase" in logged:
+        yield f"phase {int(logged['phase'])}"

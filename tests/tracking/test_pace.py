@@ -53,6 +53,35 @@ def test_waiting_is_the_time_between_batches(monkeypatch: pytest.MonkeyPatch) ->
     assert resumed.waiting == 0, "a checkpoint of an earlier version"
 
 
+def test_the_time_is_shared_out_also_after_a_resume(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, pace = Clock(monkeypatch), Pace()
+    assert pace.shares(0.0) == {}
+    pace.on_train_start(clock, None)
+    clock.sanity_checking = False
+    for epoch in range(2):
+        if epoch:
+            state = pace.state_dict()
+            pace = Pace()
+            pace.load_state_dict(state)
+            pace.on_train_start(clock, None)
+        pace.on_train_epoch_start(clock, None)
+        for number in range(10):
+            clock.now += 1.0
+            pace.on_train_batch_start(clock, None, None, number)
+            clock.now += 3.0
+            pace.on_train_batch_end(clock, None, None, torch.zeros(8), number)
+        clock.now += 2.0
+        pace.on_validation_start(clock, None)
+        clock.now += 8.0
+        pace.on_validation_end(clock, None)
+    assert pace.shares(5.0) == {
+        "training": pytest.approx(60 / 100),
+        "waiting for data": pytest.approx(20 / 100),
+        "validation": pytest.approx(16 / 100),
+        "checkpoints": pytest.approx(5 / 100),
+    }
+
+
 def test_time_left_is_this_epochs_rest_and_the_others_like_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, pace = Clock(monkeypatch), Pace()
     assert pace.seconds_left(clock, 0) is None

@@ -24,10 +24,22 @@ def test_a_line_an_epoch_where_there_is_no_terminal(train: Any, tiny: Any, capsy
     loss, speed = r"\d\.\d+", r"\d+ images/s|\d\.\d images/s"
     assert len(lines) == 3
     assert re.fullmatch(
-        rf"epoch 1/3  train/loss_epoch {loss}  val/loss {loss}  val/acc 0.5  ({speed})  \d+ s left", lines[0]
+        rf"epoch 1/3  train/loss_epoch {loss}  val/loss {loss}  val/acc 0.5  lr 0.025  ({speed})  \d+ s left", lines[0]
     )
-    assert re.fullmatch(rf"epoch 3/3  train/loss_epoch {loss}  val/loss {loss}  val/acc 0.875  ({speed})", lines[2])
+    assert re.fullmatch(
+        rf"epoch 3/3  train/loss_epoch {loss}  val/loss {loss}  val/acc 0.875  lr 0.00833  ({speed})", lines[2]
+    )
     assert f"val/loss {trainer.callback_metrics['val/loss']:.4g}" in lines[2]
+
+
+def test_an_epoch_that_is_not_the_best_names_the_best_also_after_a_resume(
+    train: Any, tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accuracies = [0.75, 0.5, 0.625, 0.875]
+    train(tiny(accuracies), epochs=2)
+    train(tiny(accuracies), epochs=4, resume=tmp_path / "run/checkpoints/last.ckpt")
+    shown = [line.split("  lr ")[0].split("  ")[-1] for line in capsys.readouterr().out.splitlines()]
+    assert shown == ["val/acc 0.75", "val/acc 0.5 (best 0.75)", "val/acc 0.625 (best 0.75)", "val/acc 0.875"]
 
 
 def test_the_epochs_mean_loss_is_reported_and_logged(

@@ -1,0 +1,68 @@
+"""What a run reports at its end: results, where the time went, and what limited its speed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lightning.pytorch import Trainer
+
+from resnet_tl.metrics.evaluated import metrics_of
+from resnet_tl.tracking.checkpoints import SafeCheckpointIO
+from resnet_tl.tracking.pace import Pace, duration
+from resnet_tl.tracking.predictions import load_evaluation
+from resnet_tl.tracking.run_folder import RunFolder
+from resnet_tl.tracking.summary import Summary
+
+RESAMPLED = 20_000
+"""Images at most of which the interval is computed: it takes a second."""
+SLOW = 0.2
+"""The share of waiting for data from which the loader is the limit."""
+
+
+def closing(run: RunFolder, trainer: Trainer, workers: int) -> Iterator[str]:
+    """Yields the lines.
+
+    Args:
+        workers: `data.num_workers`.
+    """
+    (summary,) = (each for each in trainer.callbacks if isinstance(each, Summary))  # type: ignore[attr-defined]
+    (pace,) = (each for each in trainer.callbacks if isinstance(each, Pace))  # type: ignore[attr-defined]
+    if summary.best:
+        yield from results(summary.monitor, summary.best, summary.final, _interval(run))
+    saving = trainer.strategy.checkpoint_io
+    shares = pace.shares(saving.seconds if isinstance(saving, SafeCheckpointIO) else 0.0)
+    if shares:
+        parts = [f"{name} {share:.0%}" for name, share in sorted(shares.items(), key=lambda each: -each[1])]
+        yield f"time: {duration(pace.seconds)}, of which {', '.join(parts)}"
+    if pace.waiting > SLOW:
+        yield slow_loader(pace.waiting, workers, os.cpu_count() or 1)
+
+
+def results(
+    headline: str, best: Mapping[str, Any], final: Mapping[str, Any], interval: tuple[float, float] | None
+) -> Iterator[str]:
+    """Yields a line for the best epoch and one for the last; epochs count from 1, as in the lines before."""
+    for title, each in (("best", best), ("final", final)):
+        of_best = f"  (95 % interval {interval[0]:.4g} to {interval[1]:.4g})" if interval and title == "best" else ""
+        loss = f"  val/loss {each['val/loss']:.4g}" if "val/loss" in each else ""
+        yield f"{title:<6} epoch {each['epoch'] + 1:<4} {headline} {each[headline]:.4g}{of_best}{loss}"
+
+
+def slow_loader(waiting: float, workers: int, cores: int) -> str:
+    """Returns what to change where training waits for data."""
+    change = f"raise data.num_workers ({workers}, of {cores} cores)" if workers < cores else "lower data.image_size"
+    return (
+        f"training waited for data in {waiting:.0%} of its time: {change}, or cache what frozen stages compute "
+        "(tuning.cache)"
+    )
+
+
+def _interval(run: RunFolder) -> tuple[float, float] | None:
+    """95 % interval of the headline of the best epoch; None for metrics without one, and for large sets."""
+    if not run.best_predictions.is_file():
+        return None
+    evaluation = load_evaluation(run.best_predictions)
+    metrics: Any = metrics_of(evaluation)
+    return metrics.interval() if hasattr(metrics, "interval") and 0 < len(evaluation) <= RESAMPLED else None
