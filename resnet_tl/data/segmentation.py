@@ -122,7 +122,7 @@ class MaskFolder(SegmentationData):
         masks: a glob of the masks with as many wildcards, `seg/*/*_mask.png`: an image and its mask match them with the
             same text.
         ignore: pixel values that are ignored; a line of the class file with such an id is not a class. None: 255,
-            unless the masks hold 0 and 255 alone.
+            unless the masks hold 0 and 255 alone, or the class file names it other than `void` or `ignore`.
         classes: class names of a checkpoint, which must include the set's; None: the set's own.
         options: of `SegmentationData`.
     """

@@ -95,6 +95,14 @@ def deep(path: Path, values: np.ndarray) -> None:
     save(path, values.astype(np.uint16))
 
 
+def array(path: Path, values: np.ndarray) -> None:
+    np.save(path, values)
+
+
+def far_apart(path: Path, values: np.ndarray) -> None:
+    save(path, by_class(values, np.array([0, 128, 255], np.uint8)))
+
+
 def white(path: Path, values: np.ndarray) -> None:
     save(path, np.uint8(values * 255))
 
@@ -226,6 +234,10 @@ FORMS = {
     "0 and 255 in BMP": Form(folders(white, mask="{split}/masks/{name}.bmp", **TWO), **BG_FG, note="the class 'fg'"),
     "0 and 255 in three channels": Form(folders(white_in_three_channels, **TWO), **BG_FG),
     "0 and 255 by ids": Form(folders(white, classes__csv="id,name\n0,bg\n255,fg\n"), **BG_FG),
+    "0, 128 and 255 by ids": Form(
+        folders(far_apart, classes__csv="id,name\n0,sky\n128,road\n255,car\n"), ignored=False
+    ),
+    "arrays": Form(folders(array, mask="{split}/masks/{name}.npy", **TXT)),
     "0 and 65535": Form(folders(deep_white, **TWO), **BG_FG, note="65535 is the class 'fg'"),
     "JPEG": Form(folders(jpeg, mask="{split}/masks/{name}.jpg", **TWO), **SMOOTH),
     "JPEG in three channels": Form(folders(jpeg_of_three_channels, mask="{split}/masks/{name}.jpg", **TWO), **SMOOTH),
@@ -242,6 +254,12 @@ FORMS = {
     "train_images and train_masks": Form(folders(grey, "{split}_images/{name}.jpg", "{split}_masks/{name}.png", **TXT)),
     "train and trainannot": Form(folders(grey, "{split}/{name}.png", "{split}annot/{name}.png", **TXT)),
     "folders below": Form(folders(grey, "{split}/images/a/{name}.jpg", "{split}/masks/a/{name}.png", **TXT)),
+    "MMSegmentation": Form(folders(grey, "img_dir/{split}/{name}.jpg", "ann_dir/{split}/{name}.png", **TXT)),
+    "nnU-Net": Form(
+        folders(grey, "imagesTr/{name}_0000.png", "labelsTr/{name}.png", **TXT), whole=True, note="* for *_0000"
+    ),
+    "input and target": Form(folders(grey, "input/{name}.jpg", "target/{name}.png", **TXT), whole=True),
+    "Oxford pets": Form(folders(grey, "images/{name}.jpg", "annotations/trimaps/{name}.png", **TXT), whole=True),
     "suffix": Form(folders(grey, mask="{split}/masks/{name}_mask.png", **TXT), note="*_mask for *"),
     "prefix": Form(folders(grey, mask="{split}/masks/mask_{name}.png", **TXT), note="mask_* for *"),
     "suffixes on both sides": Form(
@@ -287,7 +305,7 @@ def check(form: Form, masks: Masks, data: segmentation.SegmentationData) -> None
     assert data.classes == form.names
     found = {
         split: {
-            "".join(filter(str.isdigit, sample.key)): listing.mask(index)
+            "".join(filter(str.isdigit, sample.key.removesuffix("_0000.png"))): listing.mask(index)
             for index, sample in enumerate(listing)
         }
         for split, listing in data.listings.items()

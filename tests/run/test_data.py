@@ -143,7 +143,9 @@ def test_a_set_of_faults_alone_has_findings(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("ground\ncat\n")
     first, *_ = check_data([], [], str(tmp_path))[1]
     assert first == Finding(
-        "fault", "", f"{tmp_path}/masks/a.png", "is 60 x 45 pixels, but its image 120 x 90", "images/a.png"
+        *("fault", "", f"{tmp_path}/masks/a.png"),
+        "is 60 x 45 pixels, but its image 120 x 90; resize the mask to that without interpolation",
+        "images/a.png",
     )
     with pytest.raises(DataError, match="nowhere does not exist"):
         check_data([], [], "nowhere")

@@ -6,10 +6,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.data.images.limits import check_memory
+from resnet_tl.data.images.numpy_file import SIGNATURE, from_numpy
 from resnet_tl.data.images.pillow import ERRORS, open_image
 from resnet_tl.data.images.stored_size import stored_size
 from resnet_tl.errors import DataError
@@ -95,9 +96,13 @@ def read_pixels(path: str) -> Pixels:
         DataError: it is missing, not an image, or of a kind that cannot be a mask.
     """
     data = read_bytes(path)
+    if data.startswith(SIGNATURE):
+        return _pixels_of_array(from_numpy(data, path), path)
     try:
         with open_image(data, path) as image:
             return _pixels(image, path)
+    except UnidentifiedImageError:
+        raise DataError(f"{path}: not a readable mask (it starts with {data[:8]!r}); expected PNG") from None
     except ERRORS as error:
         check_memory(*(stored_size(data) or (0, 0)), path)
         raise DataError(f"{path}: not a readable mask ({error})") from None
@@ -111,16 +116,30 @@ def _pixels(image: Image.Image, path: str) -> Pixels:
         values = np.asarray(image).reshape(image.height, image.width, -1)[..., 0].astype(np.uint8)
         return Pixels(values, "grey") if image.mode == "LA" else Pixels(values, "palette", _palette(image))
     if image.mode.startswith("I"):
-        deep = np.asarray(image)
-        if deep.min() >= 0 and deep.max() < 1 << 16:
-            return Pixels(deep.astype(np.uint16), "grey")
-        raise DataError(f"{path}: has the value {deep.min() if deep.min() < 0 else deep.max()}; expected 0 to 65535")
+        return _deep(np.asarray(image), path)
     if image.mode not in ("RGB", "RGBA"):
         raise DataError(f"{path}: is a mask of mode {image.mode}; expected grey, palette or RGB")
     channels = np.asarray(image)[..., :3]
     if lossy and int(np.ptp(channels, axis=2).max()) <= NEARLY_GREY:
         return Pixels(channels[..., 1], "grey", lossy=True)
     return Pixels(_packed(channels), "colour", lossy=lossy)
+
+
+def _pixels_of_array(values: npt.NDArray[Any], path: str) -> Pixels:
+    """The pixels of a mask that is stored as an array `[H, W]` or `[H, W, 1]` of integers."""
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[..., 0]
+    if values.ndim != 2 or not values.size or values.dtype.kind not in "uib":
+        raise DataError(
+            f"{path}: is a mask of shape {values.shape} and {values.dtype}; expected integers, height x width"
+        )
+    return Pixels(values.astype(np.uint8), "grey") if values.max() < 256 and values.min() >= 0 else _deep(values, path)
+
+
+def _deep(values: npt.NDArray[Any], path: str) -> Pixels:
+    if values.min() >= 0 and values.max() < 1 << 16:
+        return Pixels(values.astype(np.uint16), "grey")
+    raise DataError(f"{path}: has the value {values.min() if values.min() < 0 else values.max()}; expected 0 to 65535")
 
 
 def _palette(image: Image.Image) -> npt.NDArray[np.uint32]:

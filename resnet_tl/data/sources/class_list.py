@@ -22,6 +22,13 @@ HEADERS = {"pixel value": "id", "class": "name", "color": "colour", "red": "r", 
 """Other headers of a CSV -> ours."""
 
 
+VOID = {
+    *("void", "ignore", "ignored", "unlabeled", "unlabelled", "unannotated", "unknown", "undefined", "none", "invalid"),
+    *("dontcare", "nodata", "border", "boundary"),
+}
+"""Names that people give to what is ignored, in small letters alone."""
+
+
 @dataclass(frozen=True)
 class ClassList:
     """The K classes of masks.
@@ -85,6 +92,11 @@ def of_values(values: Iterable[int], names: Sequence[str] | None = None) -> Clas
     return ClassList(list(names or map(str, ids)), ids, palette(len(ids)))
 
 
+def is_void(name: str) -> bool:
+    """Whether a name is that of pixels without a class."""
+    return "".join(filter(str.isalpha, name.lower())) in VOID
+
+
 def _csv_rows(text: str, path: str) -> list[dict[str, str]]:
     reader = csv.DictReader(text.splitlines(), restval="", skipinitialspace=True)
     try:
@@ -119,6 +131,11 @@ def _class_list(path: str, rows: Sequence[dict[str, str]], ignore: Sequence[int]
         raise DataError(f"{path}: expected the columns id, name, colour (#rrggbb), not {error}") from None
     by_colour = {colour: value for value, colour in colours.items()}
     classes = {value: name for value, name in names.items() if value not in ignore}
+    if len(classes) == 1 and len(names) == len(rows):
+        raise DataError(
+            f"{path}: names one class ({next(iter(classes.values()))!r}); expected two or more: the background is a "
+            "class too, with a name and a value of its own"
+        )
     if min(len(names), len(set(names.values()))) < len(rows) or len(classes) < 2:
         raise DataError(f"{path}: names {len(classes)} classes; expected two or more, each name and id once")
     if len(by_colour) < len(colours):

@@ -12,7 +12,7 @@ import numpy as np
 
 from resnet_tl.data.images.class_masks import NO_CLASS, Coding, is_grey
 from resnet_tl.data.listings.faults import raise_or_keep
-from resnet_tl.data.sources.class_list import ClassList, of_values, read_classes
+from resnet_tl.data.sources.class_list import ClassList, is_void, of_values, read_classes
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.mask_scan import DARK, LIGHT, MaskScan, Scanned, Scans
 from resnet_tl.errors import DataError
@@ -61,7 +61,8 @@ def decide(
     Args:
         scans: the masks.
         class_file: see `read_classes`; None: the classes are the values found.
-        ignore: values to ignore; None: 255 (and 65535 in 16 bits), unless the masks are black and white.
+        ignore: values to ignore; None: 255 (and 65535 in 16 bits), unless the masks are black and white or the class
+            file names it as a class.
         findings: receives notes; its faults are part of an error.
         known: a checkpoint's classes, for masks without a class file.
 
@@ -71,10 +72,10 @@ def decide(
     scanned = [each for of_split in scans.values() for each in of_split]
     if not scanned:
         _refuse(f"{findings.name}: has no image with a mask that can be read", findings)
-    ignored = (IGNORE, DEEP) if ignore is None else tuple(ignore)
     lines = None if class_file is None else read_classes(class_file, ())
+    ignored = _ignored_by_default(lines) if ignore is None else tuple(ignore)
     if lines is not None and lines.by_colour and (lines.palettes or _coloured(scanned) or _palettes_differ(scanned)):
-        listed = read_classes(str(class_file), ignored)
+        listed = _listed(str(class_file), lines, ignored, findings)
         return Reading(listed, listed.coding(ignored)._replace(palettes=lines.palettes or _palettes_differ(scanned)))
     _refuse_colours(scanned, findings)
     values = sorted({int(value) for each in scanned for value in _grey_values(each.scan)})
@@ -84,11 +85,29 @@ def decide(
     if two is not None and _has_blurred_edges(scanned):
         return _blurred(two, scanned, findings)
     _refuse_lossy(scanned, findings, two is not None)
-    if class_file is not None:
-        listed = read_classes(class_file, ignored)
+    if lines is not None:
+        listed = _listed(str(class_file), lines, ignored, findings)
+        _check_values(scanned, listed, values, ignored, str(class_file), findings)
     else:
-        listed = _named_by_values([value for value in values if value not in ignored], known, findings)
+        listed = _named_by_values(values, ignored, known, findings)
     return Reading(listed, listed.coding(ignored))
+
+
+def _ignored_by_default(lines: ClassList | None) -> tuple[int, ...]:
+    if lines is None or IGNORE not in lines.ids or is_void(lines.names[lines.ids.index(IGNORE)]):
+        return IGNORE, DEEP
+    return (DEEP,)
+
+
+def _listed(class_file: str, lines: ClassList, ignored: Sequence[int], findings: Findings) -> ClassList:
+    """Returns the classes of a class file's lines that are not ignored, and notes those that are."""
+    skipped = [f"{value} {name!r}" for value, name in zip(lines.ids, lines.names, strict=True) if value in ignored]
+    if skipped:
+        findings.notes.append(
+            f"{class_file}: {', '.join(skipped)} {'is' if len(skipped) == 1 else 'are'} ignored, not a class "
+            "(data.ignore: [] makes all its lines classes)"
+        )
+    return read_classes(class_file, ignored)
 
 
 def _two_classes(
@@ -128,25 +147,65 @@ def _blurred(two: ClassList, scanned: Sequence[Scanned], findings: Findings) -> 
     return Reading(two, Coding(table, {}))
 
 
-def _named_by_values(values: Sequence[int], known: Sequence[str] | None, findings: Findings) -> ClassList:
+def _named_by_values(
+    values: Sequence[int], ignored: Sequence[int], known: Sequence[str] | None, findings: Findings
+) -> ClassList:
     """Returns the classes of masks without a class file."""
     if known is not None and not all(name.isdecimal() for name in known):
         findings.notes.append(f"{findings.name}: no class file: values are the checkpoint's classes, in their order")
         return of_values(range(len(known)), known)
-    ids = values if known is None else sorted({*values, *map(int, known)})
+    shown = [value for value in values if value not in ignored]
+    skipped = [value for value in values if value in ignored]
+    ids = shown if known is None else sorted({*shown, *map(int, known)})
     if not 2 <= len(ids) < NO_CLASS:
+        held = f"{len(ids)} value{'' if len(ids) == 1 else 's'} besides those ignored, which cannot be the classes"
+        ignored_alone = f"{_few(skipped)} alone, which is ignored (colours are read, transparency is not)"
         _refuse(
-            f"{findings.name}: the masks hold {len(ids)} value{'' if len(ids) == 1 else 's'} besides those ignored, "
-            f"which cannot be the classes; expected 2 to {NO_CLASS - 1} values, or add classes.txt (a name per line) "
-            "or classes.csv (id,name,colour)",
+            f"{findings.name}: the masks hold {held if ids else ignored_alone}; expected 2 to {NO_CLASS - 1} values, "
+            "or add classes.txt (a name per line) or classes.csv (id,name,colour)",
             findings,
         )
     if known is None:
-        few = ", ".join(map(str, ids[:20])) + (", ..." if len(ids) > 20 else "")
+        also = f"; {_few(skipped)} is ignored (a line of classes.csv or data.ignore: [] makes it a class)"
         findings.notes.append(
-            f"{findings.name}: no class file (classes.txt, a name per line): the classes are the values {few}"
+            f"{findings.name}: no class file (classes.txt, a name per line): the classes are the values "
+            f"{_few(ids)}{also if skipped else ''}"
         )
     return of_values(ids)
+
+
+def _few(values: Sequence[int]) -> str:
+    return ", ".join(map(str, values[:20])) + (", ..." if len(values) > 20 else "")
+
+
+def _check_values(
+    scanned: Sequence[Scanned],
+    listed: ClassList,
+    values: Sequence[int],
+    ignored: Sequence[int],
+    class_file: str,
+    findings: Findings,
+) -> None:
+    """Reports that most masks hold values without a class: the class file numbers its classes differently.
+
+    Raises:
+        DataError: there are as many values as classes.
+    """
+    known = {*listed.ids, *ignored}
+    odd = sum(not known.issuperset(_grey_values(each.scan).tolist()) for each in scanned)
+    if 2 * odd <= len(scanned):
+        return
+    shown = [value for value in values if value not in ignored]
+    ids = next((ids for ids in (shown, values) if len(ids) == len(listed.names)), [])
+    lines = "; ".join(f"{value},{name}" for value, name in zip(ids, listed.names, strict=False))
+    fault = (
+        f"{findings.name}: {odd} of {len(scanned)} masks hold values of no class: they have {_few(values)}, but the "
+        f"classes of {class_file} are {_few(listed.ids)}; expected classes.csv with the masks' values as ids, one a "
+        f"line (id,name{f'; {lines}' if lines else ''})"
+    )
+    if lines:
+        _refuse(fault, findings)
+    findings.faults.append(fault)
 
 
 def _grey_values(scan: MaskScan) -> np.ndarray:

@@ -31,7 +31,7 @@ def read_mask_folder(
     Args:
         root: a folder or a zip.
         class_file: class names, see `read_classes`; None: a file of the usual names in `root`, or the values found.
-        ignore: pixel values that are ignored; None: 255, unless the masks are black and white.
+        ignore: pixel values that are ignored; None: 255, unless `decide` reads it as a class.
         channels: of the images.
         images, masks: globs below `root`.
         known: a checkpoint's classes, which the set may show in part.

@@ -15,15 +15,19 @@ from resnet_tl.data.sources.folder_names import SPLITS
 from resnet_tl.data.sources.tree import Tree, is_image
 from resnet_tl.errors import DataError, RecipeError
 
-IMAGES = ("images", "image", "imgs", "img", "jpegimages")
+IMAGES = ("images", "image", "imgs", "img", "img_dir", "jpegimages", "inputs", "input")
 """Words for folders of images, the first one that there is."""
 
 MASKS = (
-    *("masks", "mask", "labels", "label", "annotations", "annotation", "annots", "annot", "ann"),
+    *("masks", "mask", "labels", "label", "trimaps", "trimap"),
+    *("annotations", "annotation", "annots", "annot", "ann", "ann_dir"),
     *("segmentationclasspng", "segmentationclass", "segmentations", "segmentation", "seg"),
-    *("groundtruth", "ground_truth", "gt"),
+    *("groundtruth", "ground_truth", "gt", "targets", "target"),
 )
 """The same for masks."""
+
+SPLIT_WORDS = {**SPLITS, "tr": "train", "ts": "test"}
+"""Words for splits in the names of folders, nnU-Net's among them."""
 
 Role: TypeAlias = Literal["image", "mask"]
 
@@ -51,12 +55,12 @@ def _alternatives(words: Iterable[str]) -> str:
 
 
 FOLDER = re.compile(
-    rf"(?P<before>{_alternatives(SPLITS)})?[_\- ]?"
+    rf"(?P<before>{_alternatives(SPLIT_WORDS)})?[_\- ]?"
     rf"((?P<image>{_alternatives(IMAGES)})|(?P<mask>{_alternatives(MASKS)}))?"
-    rf"[_\- ]?(?P<after>{_alternatives(SPLITS)})?",
+    rf"[_\- ]?(?P<after>{_alternatives(SPLIT_WORDS)})?",
     re.IGNORECASE,
 )
-"""`images`, `train`, `train_masks`, `labels-val`, `trainannot`."""
+"""`images`, `train`, `train_masks`, `labels-val`, `trainannot`, `imagesTr`."""
 
 MASK_FILE = re.compile(rf".*[_\-. ]({_alternatives(MASKS)})|({_alternatives(MASKS)})[_\-. ].*", re.IGNORECASE)
 """`7_mask`, `label-7`."""
@@ -112,7 +116,7 @@ def _words_of(path: str) -> tuple[Role | None, str, str, str]:
     rest = []
     for folder in filter(None, path.split("/")):
         if match := FOLDER.fullmatch(folder):
-            split = SPLITS.get((match["before"] or match["after"] or "").lower(), split)
+            split = SPLIT_WORDS.get((match["before"] or match["after"] or "").lower(), split)
             if match["image"] or match["mask"]:
                 role, word = "image" if match["image"] else "mask", (match["image"] or match["mask"]).lower()
         else:

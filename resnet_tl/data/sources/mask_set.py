@@ -51,7 +51,7 @@ def checked_set(
     shown = sum(pixels.values(), np.zeros(256, np.int64))[:count] > 0
     complete = all(len(scans[split]) == len(pairs) for split, pairs in splits.items())
     if "train" in splits and complete:
-        _note_missing(classes.names, pixels["train"][:count], findings, fault=all_shown)
+        _note_missing(classes.names, pixels["train"], coding, findings, fault=all_shown)
     for pair in chain.from_iterable(splits.values()):
         findings.images.update({f"{findings.root}/{path}": pair[0] for path in pair})
     faults = findings.faults_by_image()
@@ -133,21 +133,29 @@ def _count(split: str, scanned: Sequence[Scanned], coding: Coding, background: s
     nothing = f"nothing but {background!r} and ignored pixels"
     findings.note(f"masks of {split} that show {nothing}", empty, "mask without objects", f"shows {nothing}")
     if (share := total[IGNORE] / max(1, total.sum())) >= NOTABLE:
-        values = np.flatnonzero(coding.codes == IGNORE)
-        which = f" (value {', '.join(map(str, values))})" if len(values) < 4 else ""
-        findings.notes.append(f"{findings.name}: {share:.0%} of the pixels of {split} are ignored{which}")
+        findings.notes.append(
+            f"{findings.name}: {share:.0%} of the pixels of {split} are ignored{_ignored_values(coding)}"
+        )
     return total
 
 
-def _note_missing(names: Sequence[str], pixels: np.ndarray, findings: Findings, *, fault: bool) -> None:
-    """Reports the classes that no training mask shows."""
-    missing = [name for name, count in zip(names, pixels, strict=True) if not count]
-    if fault:
-        findings.faults += [
-            f"{findings.root}: no training mask shows the class {name!r}; remove it or add images" for name in missing
-        ]
-    else:
+def _note_missing(names: Sequence[str], pixels: np.ndarray, coding: Coding, findings: Findings, *, fault: bool) -> None:
+    """Reports the classes that no training mask shows. pixels `[256]`: of the classes and of `IGNORE`."""
+    missing = [name for name, count in zip(names, pixels, strict=False) if not count]
+    if not fault:
         findings.note("classes that no training mask shows", missing)
+        return
+    ignored = f", or give it its value in classes.csv if it is one of those ignored{_ignored_values(coding)}"
+    findings.faults += [
+        f"{findings.root}: no training mask shows the class {name!r}; remove it or add images"
+        f"{ignored if pixels[IGNORE] else ''}"
+        for name in missing
+    ]
+
+
+def _ignored_values(coding: Coding) -> str:
+    values = np.flatnonzero(coding.codes == IGNORE)
+    return f" (value {', '.join(map(str, values))})" if len(values) < 4 else ""
 
 
 def _orientations(pairs: Sequence[Pair], scanned: Sequence[Scanned], findings: Findings, channels: int) -> np.ndarray:
@@ -168,7 +176,8 @@ def _orientations(pairs: Sequence[Pair], scanned: Sequence[Scanned], findings: F
         header, (height, width) = headers[index], list(sizes.values())[index]
         if header:
             findings.faults.append(
-                f"{entries[index].name}: is {width} x {height} pixels, but its image {header.width} x {header.height}"
+                f"{entries[index].name}: is {width} x {height} pixels, but its image {header.width} x {header.height}; "
+                "resize the mask to that without interpolation"
             )
     needed = dict(zip(sizes, orientations, strict=True))
     return np.array([needed.get(pair, 1) for pair in pairs], np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from resnet_tl.data.images.class_masks import NO_CLASS, Coding, read_mask, read_values, runs, unknown_values
+from resnet_tl.data.images.class_masks import (
+    NO_CLASS,
+    Coding,
+    read_mask,
+    read_pixels,
+    read_values,
+    runs,
+    unknown_values,
+)
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import IGNORE
 
@@ -105,5 +114,29 @@ def test_a_value_without_a_class_is_named(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_an_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"<html>")
-    with pytest.raises(DataError, match=r"a\.png: not a readable mask"):
+    with pytest.raises(DataError, match=r"a\.png: not a readable mask \(it starts with b'<html>'\); expected PNG$"):
         read_mask(str(tmp_path / "a.png"), coding())
+
+
+@pytest.mark.parametrize(
+    ("stored", "kind"), [(np.uint8, np.uint8), (bool, np.uint8), (np.int64, np.uint8), (np.uint16, np.uint16)]
+)
+def test_an_array_is_a_mask(tmp_path: Path, stored: type, kind: type) -> None:
+    values = np.array([[0, 1, 1], [1, 0, 0]], stored) * (300 if stored is np.uint16 else 1)
+    np.save(tmp_path / "a.npy", values.astype(stored))
+    pixels = read_pixels(str(tmp_path / "a.npy"))
+    assert (pixels.values.dtype, pixels.kind, pixels.values.tolist()) == (kind, "grey", values.astype(int).tolist())
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (np.zeros((2, 3, 3), np.uint8), r"is a mask of shape \(2, 3, 3\) and uint8; expected integers, height x width"),
+        (np.zeros((2, 3)), r"is a mask of shape \(2, 3\) and float64"),
+        (np.full((2, 3), -1), "has the value -1; expected 0 to 65535"),
+    ],
+)
+def test_an_array_that_is_not_a_mask_is_named(tmp_path: Path, values: npt.NDArray[Any], reason: str) -> None:
+    np.save(tmp_path / "a.npy", values)
+    with pytest.raises(DataError, match=rf"a\.npy: {reason}"):
+        read_pixels(str(tmp_path / "a.npy"))

@@ -17,6 +17,7 @@ from resnet_tl.structures.records import IGNORE
     ("content", "complaint"),
     [
         ("name\ncar\ncar\n", "names 2 classes; expected two or more, each name and id once"),
+        ("name\ncar\n", "names one class \\('car'\\); expected two or more: the background is a class too"),
         ("name,id\ncar,0\nsky,254\n", "has the id 254; expected 0 to 253"),
         ("title\ncar\nsky\n", "expected the columns id, name, colour"),
         ("name,colour\ncar,#000001\nsky,#000001\n", "has a colour twice"),

@@ -95,7 +95,10 @@ def test_classes_without_a_file_are_the_values_or_the_checkpoints(decided: Decid
     masks = [squares(0, 4, 255), squares(2, 2)]
     reading, notes = decided(masks)
     assert (reading.classes.names, codes(reading, 0, 2, 4, 255)) == (["0", "2", "4"], [0, 1, 2, IGNORE])
-    assert notes == ["set: no class file (classes.txt, a name per line): the classes are the values 0, 2, 4"]
+    assert notes == [
+        "set: no class file (classes.txt, a name per line): the classes are the values 0, 2, 4; 255 is ignored (a line "
+        "of classes.csv or data.ignore: [] makes it a class)"
+    ]
     reading, notes = decided(masks, known=["0", "2", "4", "7"])
     assert (reading.classes.names, codes(reading, 4, 7)) == (["0", "2", "4", "7"], [2, 3])
     reading, notes = decided(masks, known=list("abcde"))
@@ -103,6 +106,35 @@ def test_classes_without_a_file_are_the_values_or_the_checkpoints(decided: Decid
     assert notes == ["set: no class file: values are the checkpoint's classes, in their order"]
     with pytest.raises(DataError, match="the masks hold 1 value besides those ignored, which cannot be the classes"):
         decided([squares(3, 255)])
+    with pytest.raises(DataError, match=r"the masks hold 255 alone, which is ignored \(colours are read, transparency"):
+        decided([squares(255, 255)])
+
+
+@pytest.mark.parametrize(
+    ("last", "ignore", "names", "note"),
+    [
+        ("dog", None, ["bg", "cat", "dog"], ""),
+        ("dog", [255], ["bg", "cat"], "255 'dog' is ignored, not a class (data.ignore: [] makes"),
+        ("Void", None, ["bg", "cat"], "255 'Void' is ignored, not a class (data.ignore: [] makes"),
+        ("void", [], ["bg", "cat", "void"], ""),
+    ],
+)
+def test_a_class_files_255_is_a_class_unless_it_is_named_or_set_to_be_ignored(
+    decided: Decide, last: str, ignore: list[int] | None, names: list[str], note: str
+) -> None:
+    lines = f"id,name\n0,bg\n128,cat\n255,{last}\n"
+    reading, notes = decided([squares(0, 128, 255)], lines, ignore=ignore, csv=True)
+    assert reading.classes.names == names
+    assert codes(reading, 0, 128, 255) == [0, 1, 2 if last in names else IGNORE]
+    assert (note in notes[0]) if note else not notes
+
+
+def test_masks_whose_values_are_not_the_class_files_are_reported_as_a_set(decided: Decide) -> None:
+    three = "bg\ncat\ndog\n"
+    for values, lines in (((0, 128, 255), "0,bg; 128,cat; 255,dog"), ((1, 2, 3, 255), "1,bg; 2,cat; 3,dog")):
+        with pytest.raises(DataError, match=rf"1 of 1 masks hold values of no class: .*\(id,name; {lines}\)$"):
+            decided([squares(*values)], three)
+    decided([squares(0, 1, 2), squares(0, 1, 7)], three)
 
 
 def test_a_jpeg_of_black_and_white_is_cut_in_the_middle(decided: Decide) -> None:

@@ -67,6 +67,14 @@ def test_files_that_do_not_exist_are_faults(root: Path) -> None:
     ]
 
 
+def test_a_class_that_no_mask_shows_may_be_an_ignored_value(root: Path, save_mask: Save) -> None:
+    save_mask(root / "0.png", [0, IGNORE])
+    with pytest.raises(
+        DataError, match=r"give it its value in classes.csv if it is one of those ignored \(value 255\)"
+    ):
+        read(root, {"train": PAIRS[:1]}, CLASSES.coding([IGNORE])).usable()
+
+
 def test_a_mask_of_another_size_is_a_fault(root: Path, save_mask: Save) -> None:
     save_mask(root / "0.png", [0], (10, 8))
     with pytest.raises(DataError, match=r"0\.png: is 10 x 8 pixels, but its image 12 x 8"):
