@@ -147,6 +147,12 @@ def yolo_splits(root: Path, shots: Shots) -> None:
     _labels(root, shots, "{split}/{folder}/{name}")
 
 
+def yolo_roboflow_darknet(root: Path, shots: Shots) -> None:
+    _labels(root, shots, "{split}/{name}")
+    for split in shots:
+        (root / split / "_darknet.labels").write_text("cat\ndog\n")
+
+
 def yolo_scores(root: Path, shots: Shots) -> None:
     """As a detector saves what it found; paths as on Windows."""
     (root / "data.yaml").write_text("path: .\\\ntrain: images\\train\nval: images\\val\nnames: {0: cat, 1: dog}\n")
@@ -234,7 +240,7 @@ SOURCES: dict[str, tuple[Write, Callable[..., BoxSet]]] = {
     "voc fractions": (voc_fractions, lambda root, **how: read_voc_boxes(str(root), **how)),
     **{
         write.__name__.replace("_", " "): (write, lambda root, **how: read_yolo(str(root), **how))
-        for write in (yolo, yolo_splits, yolo_scores, yolo_pose, yolo_darknet)
+        for write in (yolo, yolo_splits, yolo_scores, yolo_pose, yolo_darknet, yolo_roboflow_darknet)
     },
     **{
         tool: (getattr(tool_exports, tool), lambda root, **how: read_tool_export(str(root), **how))

@@ -246,7 +246,8 @@ def box_set(
             f"images both in {one} and in {other}", both, "image in two splits", f"is in {one} and in {other}"
         )
     first = next((split for split in ("train", *splits) if split in splits), None)
-    if first and not any(splits[first].class_counts(len(classes))):
+    missing = first is not None and not len(splits[first]) and bool(findings.faults)  # which are about these images
+    if first and not missing and not any(splits[first].class_counts(len(classes))):
         findings.faults.append(f"{findings.name}: {first} has no boxes at all")
     # JSON can escape half a character; nothing that the name is later written to could hold it.
     broken = [name for name in classes if name.encode(errors="replace").decode() != name]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from resnet_tl.data.sources.forms import other_reader
+from resnet_tl.data.sources.image_finder import canonical
 from resnet_tl.data.sources.split_files import files_by_split, split_named
 from resnet_tl.data.sources.tree import Tree
 from resnet_tl.errors import DataError
@@ -34,10 +35,10 @@ def annotation_files(tree: Tree) -> dict[str, str]:
 def image_folder(tree: Tree, split: str, file: str, images: Sequence[dict[str, Any]]) -> str:
     """Returns the folder in which most of the file names exist; of several, the json's own or the split's."""
     names = [name for image in images[:PROBED] if isinstance(name := image.get("file_name"), str)]
-    there = set(tree.files)
+    there = set(map(canonical, tree.files))
 
     def rank(folder: str) -> tuple[int, bool, bool, int]:
-        found = sum(joined(folder, name) in there for name in names)
+        found = sum(canonical(joined(folder, name)) in there for name in names)
         return found, folder == posixpath.dirname(file), split_named(folder) == split, -folder.count("/")
 
     return max(["", *sorted(tree.folders)], key=rank)

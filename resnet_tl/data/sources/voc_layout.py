@@ -11,6 +11,7 @@ from resnet_tl.data.sources.annotations import split_in
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.folder_names import SPLITS
 from resnet_tl.data.sources.forms import other_reader
+from resnet_tl.data.sources.image_finder import canonical
 from resnet_tl.data.sources.text_files import read_text
 from resnet_tl.data.sources.tree import Tree, is_image
 from resnet_tl.errors import DataError
@@ -78,7 +79,7 @@ def found_pairs(tree: Tree, findings: Findings) -> Pairs:
     used: set[str] = set()
     ranked: dict[str, list[list[str]]] = {}
     for xml in xmls:
-        folder, stem = posixpath.split(posixpath.splitext(xml)[0])
+        folder, stem = posixpath.dirname(xml), _stem(xml)
         if folder not in ranked:
             ranked[folder] = _by_distance(images, folder)
         found_in = ([file for each in folders for file in images[each].get(stem, [])] for folders in ranked[folder])
@@ -133,4 +134,4 @@ def _distance(images: str, xmls: str) -> tuple[bool, int]:
 
 
 def _stem(file: str) -> str:
-    return posixpath.splitext(posixpath.basename(file))[0]
+    return posixpath.splitext(posixpath.basename(canonical(file)))[0]

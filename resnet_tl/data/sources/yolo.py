@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import reprlib
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 from resnet_tl.data.listings.boxes import BoxSet
@@ -12,6 +13,7 @@ from resnet_tl.data.sources.annotations import BoxListingBuilder, box_set, split
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.folder_names import SPLITS
 from resnet_tl.data.sources.forms import other_reader
+from resnet_tl.data.sources.image_finder import canonical
 from resnet_tl.data.sources.orientation import Entry
 from resnet_tl.data.sources.text_files import read_text, read_yaml
 from resnet_tl.data.sources.tree import Tree, is_image, walk
@@ -20,16 +22,20 @@ from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Code
 
 NAME_FILES = ("classes.txt", "obj.names", "labels/classes.txt")
+ROBOFLOW_NAMES = "_darknet.labels"
+"""The file of class names next to the images of each split, as Roboflow exports for darknet."""
 
 
 class Description(NamedTuple):
     """What a set's YAML, or darknet's `obj.data`, gives.
 
-    folders: paths of the images of each split. keypoints: numbers of each object's keypoints, which follow its box.
+    folders: paths of the images of each split, which `file` gives. keypoints: numbers of each object's keypoints, which
+    follow its box.
     """
 
     names: list[str]
     folders: dict[str, list[str]]
+    file: str = ""
     keypoints: int = 0
 
 
@@ -62,7 +68,7 @@ def read_yolo(
     description = _read_description(tree, data)
     names, builders = description.names, {}
     paths: dict[str, list[str | None]] = {}
-    for split, images in _images(tree, description.folders, findings).items():
+    for split, images in _images(tree, description, findings).items():
         entries = [Entry(key, None, f"{tree.root}/{key}") for key in images]
         builders[split] = BoxListingBuilder(entries, names, channels, findings)
         paths[split] = _label_files(tree, images, findings)
@@ -83,10 +89,11 @@ def read_yolo(
 
 def _label_files(tree: Tree, images: Sequence[str], findings: Findings) -> list[str | None]:
     """Returns the label file of each image, below the root; None where it has none."""
-    existing, files = set(tree.files), []
+    files: list[str | None] = []
+    existing = {canonical(file): file for file in tree.files} | {file: file for file in tree.files}
     owners: dict[str, str] = {}
     for key in images:
-        file = next((path for path in _candidates(key) if path in existing), None)
+        file = _label_file(key, existing)
         if file is not None and owners.setdefault(file, key) != key:
             findings.faults.append(f"{tree.root}/{file}: is the label file of two images, one of them {key}")
         files.append(file)
@@ -95,6 +102,11 @@ def _label_files(tree: Tree, images: Sequence[str], findings: Findings) -> list[
         "images without a label file, taken to have no objects", unlabelled, "missing partner", "has no label file"
     )
     return files
+
+
+def _label_file(key: str, existing: dict[str, str]) -> str | None:
+    found = (existing.get(path) or existing.get(canonical(path)) for path in _candidates(key))
+    return next(filter(None, found), None)
 
 
 def _candidates(key: str) -> Iterable[str]:
@@ -120,13 +132,14 @@ def _read_description(tree: Tree, data: str | None) -> Description:
         content = read_yaml(path)
         if "names" in content:
             names = _names(path, content["names"])
-            return Description(names, _folders(path, file, content), _keypoints(path, content.get("kpt_shape")))
+            return Description(names, _folders(path, file, content), file, _keypoints(path, content.get("kpt_shape")))
         if data is not None:
             raise DataError(f"{path}: has no names; expected the class names")
-    for file in NAME_FILES:
+    exported = sorted(file for file in tree.files if posixpath.basename(file) == ROBOFLOW_NAMES)
+    for file in (*NAME_FILES, *exported):
         if file in tree.files:
             lines = read_text(f"{tree.root}/{file}").splitlines()
-            return Description([line.strip() for line in lines if line.strip()], _darknet_folders(tree))
+            return Description([line.strip() for line in lines if line.strip()], _darknet_folders(tree), "obj.data")
     raise DataError(
         f"{tree.root} has neither a data.yaml with names nor classes.txt; expected the class names in one of them"
         f"{other_reader(tree, 'YoloDetection')}"
@@ -177,39 +190,64 @@ def _folders(path: str, file: str, description: dict[str, Any]) -> dict[str, lis
     return folders
 
 
-def _images(tree: Tree, folders: dict[str, list[str]], findings: Findings) -> dict[str, list[str]]:
-    """Returns the images of each split, below the root."""
+def _images(tree: Tree, description: Description, findings: Findings) -> dict[str, list[str]]:
+    """Returns the images of each split, below the root. A test split that does not exist is only noted."""
     images = sorted(filter(is_image, tree.files))
-    if not folders:
+    if not description.folders:
         return _by_folder(tree, images)
     found: dict[str, list[str]] = {}
-    for split, paths in folders.items():
+    for split, paths in description.folders.items():
         chosen: set[str] = set()
         for path in paths:
-            local = _locate(tree, path)
+            local = _locate(tree, path, posixpath.dirname(description.file))
             if local is None:
-                findings.faults.append(f"{tree.root}: the {split} images are in {path}, which does not exist")
+                sentences = findings.notes if split == "test" else findings.faults
+                sentences.append(f"{tree.root}: the {split} images are in {path}, which does not exist")
             elif local in tree.folders or not local:
                 prefix = f"{local}/" if local else ""
                 chosen.update(file for file in images if file.startswith(prefix))
             else:
                 chosen.update(_from_list(tree, local, findings))
-        found[split] = sorted(chosen)
+        if chosen or split != "test":
+            found[split] = sorted(chosen)
+    return found | _unnamed(tree, images, found, description.file, findings)
+
+
+def _unnamed(
+    tree: Tree, images: list[str], named: dict[str, list[str]], file: str, findings: Findings
+) -> dict[str, list[str]]:
+    """Returns the images of splits that only their folders name, where they have labels."""
+    existing = {canonical(file): file for file in tree.files}
+    used = set(chain.from_iterable(named.values()))
+    found: dict[str, list[str]] = {}
+    for image in images:
+        split = split_in(image, otherwise="")
+        if split and split not in named and image not in used:
+            found.setdefault(split, []).append(image)
+    found = {split: keys for split, keys in found.items() if any(_label_file(key, existing) for key in keys)}
+    findings.notes += [
+        f"{tree.root}/{file}: names no {split} images; those in {posixpath.dirname(keys[0])} are used ({len(keys)})"
+        for split, keys in found.items()
+    ]
     return found
 
 
-def _locate(tree: Tree, path: str) -> str | None:
-    """Returns where a path of the YAML, perhaps from another machine, is below the root: its longest existing end."""
+def _locate(tree: Tree, path: str, folder: str) -> str | None:
+    """Returns where a path in a file in `folder`, perhaps from another machine, is below the root.
+
+    It is the longest existing end of the path, below the root or below that folder.
+    """
     parts = [part for part in posixpath.normpath(path).split("/") if part not in ("", ".", "..")]
     ends = ("/".join(parts[start:]) for start in range(max(1, len(parts))))
-    return next((end for end in ends if not end or end in tree.folders or end in tree.files), None)
+    places = (place for end in ends for place in (end, posixpath.join(folder, end)))
+    return next((place for place in places if not place or place in tree.folders or place in tree.files), None)
 
 
 def _from_list(tree: Tree, file: str, findings: Findings) -> list[str]:
     """Returns the images that a text file lists, one per line."""
     images = []
     for line in read_lines_of(f"{tree.root}/{file}", findings):
-        local = _locate(tree, line.strip().replace("\\", "/"))
+        local = _locate(tree, line.strip().replace("\\", "/"), posixpath.dirname(file))
         if local is None:
             findings.faults.append(f"{tree.root}/{file}: lists {line.strip()}, which does not exist")
         else:

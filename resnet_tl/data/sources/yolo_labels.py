@@ -17,10 +17,12 @@ from resnet_tl.structures.masks import Polygon, area
 
 
 class Extras(NamedTuple):
-    """What follows the boxes and polygons of a set. tracks: a score and a track's number. scores: of polygons."""
+    """What follows the boxes and polygons of a set. tracks: a score and a track's number. scores: of polygons.
+    keypoints: x, y and visibility of each, though no kpt_shape says so."""
 
     tracks: bool
     scores: bool
+    keypoints: bool
 
 
 class LabelReader:
@@ -40,6 +42,8 @@ class LabelReader:
     def __init__(self, root: str, files: Sequence[str], classes: int, keypoints: int, findings: Findings) -> None:
         self.root, self.files, self.classes, self.keypoints, self.findings = root, files, classes, keypoints, findings
         self.counts: Counter[str] = Counter()
+        self.lengths: set[int] = set()
+        """How many corners polygons have; 0 for closed ones, whose last corner is the first."""
 
     def read(self, builder: BoxListingBuilder, row: int, file: str) -> None:
         """Adds the objects in a file to the image at `row`; faulty lines become faults."""
@@ -69,12 +73,21 @@ class LabelReader:
             "score": "lines that end in a score, read without it",
             "track": "lines that end in a score and the number of a track, read without them",
             "keypoints": "objects with keypoints (kpt_shape), read as their boxes alone",
+            "unnamed keypoints": "objects with what looks like keypoints (x, y, visibility), though the YAML has no "
+            "kpt_shape, read as their boxes alone",
         }
         self.findings.notes += [f"{name}: {text}: {counts[key]}" for key, text in sentences.items() if counts[key]]
         if counts["quad"] and counts["quad"] == counts.total():
             self.findings.notes.append(
                 f"{name}: all lines have four corners ({counts['quad']}), as oriented boxes (OBB) have; read as "
                 "polygons, whose boxes are upright"
+            )
+
+        (length,) = self.lengths if len(self.lengths) == 1 else (0,)
+        if length > 4 and counts["other"] > 1:
+            self.findings.notes.append(
+                f"{name}: all polygons have {length} corners; boxes with keypoints, which look alike, need kpt_shape "
+                f"in the YAML, as [{length - 2}, 2]"
             )
 
     def _shape(self, values: list[float], size: tuple[int, int]) -> tuple[list[float], Polygon | None]:
@@ -106,18 +119,25 @@ class LabelReader:
         if count == 6 and self._extras.tracks:
             self.counts["track"] += 1
             return values[:4]
+        if count > 6 and _end_in_flags(values) and self._extras.keypoints:
+            self.counts["unnamed keypoints"] += 1
+            return values[:4]
         if count > 6 and count % 2 and self._extras.scores:
             self.counts["score"] += 1
             return values[:-1]
         if count != 4 and (count < 6 or count % 2):
-            raise ValueError(f"has {count} numbers after the class; expected 4, or x and y of 3 corners or more")
+            pose = " (keypoints after a box need kpt_shape in the YAML)" if count > 6 else ""
+            raise ValueError(f"has {count} numbers after the class; expected 4, or x and y of 3 corners or more{pose}")
+        if count > 4:
+            self.lengths.add(0 if values[:2] == values[-2:] else count // 2)
         self.counts["quad" if count == 8 else "other"] += 1
         return values
 
     @cached_property
     def _extras(self) -> Extras:
         """What all files have: only for sets with lines that can be read in two ways, as it reads them once more."""
-        tracks, scores, flags = True, True, True
+        tracks, scores, flags, keypoints, highest = True, True, True, True, 0.0
+        counts: set[int] = set()
         for file in self.files:
             for line in read_lines_of(f"{self.root}/{file}", Findings("")):
                 count, last = len(line.split()) - 1, line.split()[-1]
@@ -126,7 +146,24 @@ class LabelReader:
                 elif count > 6:
                     scores &= count % 2 == 1
                     flags &= last in ("0", "1", "2")  # as keypoints end, whose kpt_shape nobody has written
-        return Extras(tracks, scores and not flags)
+                    values = _numbers(line)
+                    counts.add(count)
+                    keypoints &= _end_in_flags(values)
+                    highest = max((highest, *values[6::3]))
+        # A corner of a polygon may be at 0 or 1, but not at 2.
+        return Extras(tracks, scores and not flags, keypoints and highest == 2 and len(counts) == 1)
+
+
+def _end_in_flags(values: Sequence[float]) -> bool:
+    """Whether every third number after those of a box is the visibility of a keypoint."""
+    return (len(values) - 4) % 3 == 0 and all(value in (0, 1, 2) for value in values[6::3])
+
+
+def _numbers(line: str) -> list[float]:
+    try:
+        return _parsed(line)[1]
+    except ValueError:
+        return []
 
 
 def read_lines_of(path: str, findings: Findings) -> list[str]:

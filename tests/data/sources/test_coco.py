@@ -360,3 +360,15 @@ def test_file_names_of_another_machine_are_searched_in_folders_of_the_same_split
         Image.new("RGB", (30, 20)).save(tmp_path / folder / "x.png")
     (tmp_path / "val" / "x.png").unlink()
     assert "x.png, which may be a/x.png or b/x.png" in faults_of(tmp_path)[0]
+
+
+def test_missing_images_alone_are_the_fault_of_a_set_without_any(tmp_path: Path) -> None:
+    write(tmp_path, [thing(1)])
+    (tmp_path / "1.png").unlink()
+    assert faults_of(tmp_path) == [f"  {tmp_path}/a.json: image 1 is 1.png, which does not exist in {tmp_path}"]
+
+
+def test_names_of_images_may_differ_in_the_case_of_their_ending(tmp_path: Path) -> None:
+    write(tmp_path, [thing(1)])
+    (tmp_path / "1.png").rename(tmp_path / "1.PNG")
+    assert listing_of(tmp_path).key(0) == "1.PNG"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 
 from resnet_tl.data.sources.image_finder import ImageFinder
@@ -33,3 +35,12 @@ def test_several_images_of_one_name() -> None:
     with pytest.raises(ValueError, match=r"^may be train/b\.jpg or val/b\.jpg"):
         FINDER.find("b", "")
     assert FINDER.unused({"a.jpg", "val/b.jpg"}) == ["train/b.jpg", "val/c.d.png"]
+
+
+def test_composed_letters_and_endings_in_capitals_are_the_same_name() -> None:
+    decomposed = unicodedata.normalize("NFD", "é")
+    finder = ImageFinder(Tree("set", [f"{decomposed}.JPG", "x/a.JPG", "x/a.jpg"], {"x"}))
+    assert finder.find("é.jpg", "") == f"{decomposed}.JPG"
+    assert finder.find("x/a.jpg", "") == "x/a.jpg"
+    with pytest.raises(ValueError, match=r"^may be x/a\.JPG or x/a\.jpg"):
+        finder.find("x/a.Jpg", "")

@@ -105,3 +105,9 @@ def test_a_folder_in_another_format_names_its_reader(tmp_path: Path) -> None:
     (tmp_path / "a.json").rename(tmp_path / "a.xml")
     with pytest.raises(DataError, match=r"as instances_train\.json; --data VOCDetection reads its \.xml files$"):
         read_coco(str(tmp_path)).usable()
+
+
+def test_an_xml_file_is_of_the_image_of_the_same_name_with_decomposed_letters(tmp_path: Path) -> None:
+    Image.new("RGB", (12, 10)).save(tmp_path / "e\N{COMBINING ACUTE ACCENT}.JPG")
+    (tmp_path / "\N{LATIN SMALL LETTER E WITH ACUTE}.xml").write_text(f"<annotation>{CAT}</annotation>")
+    assert len(read_voc_boxes(str(tmp_path)).usable().splits["train"]) == 1

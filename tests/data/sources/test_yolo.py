@@ -139,3 +139,48 @@ def test_faulty_descriptions(folder: Path, name: str, text: str, complaint: str)
     (folder / name).write_text(text)
     with pytest.raises(DataError, match=complaint):
         read_yolo(str(folder)).usable()
+
+
+def exported(root: Path, yaml: str, *splits: str) -> None:
+    """As Roboflow exports: a folder of images and labels for each split, and a YAML in `root`."""
+    for split in splits:
+        image(root / split / "images" / f"{split}.png")
+        (root / split / "labels").mkdir()
+        (root / split / "labels" / f"{split}.txt").write_text("0 0.5 0.5 0.2 0.4\n")
+    (root / "data.yaml").write_text(yaml + "names: [cat]\n")
+
+
+def test_a_test_split_that_does_not_exist_is_noted_and_another_is_a_fault(tmp_path: Path) -> None:
+    exported(tmp_path, "train: ../train/images\nval: ../valid/images\ntest: ../test/images\n", "train", "valid")
+    found = read_yolo(str(tmp_path)).usable()
+    assert list(found.splits) == ["train", "val"]
+    assert found.notes == [f"{tmp_path}: the test images are in ../test/images, which does not exist"]
+    (tmp_path / "data.yaml").write_text("train: ../train/images\nval: ../eval/images\nnames: [cat]\n")
+    with pytest.raises(DataError, match=r"the val images are in ../eval/images, which does not exist"):
+        read_yolo(str(tmp_path)).usable()
+
+
+def test_paths_of_a_yaml_in_a_folder_are_found_in_it(tmp_path: Path) -> None:
+    exported(tmp_path / "Pets.v1", "train: ../train/images\nval: ../valid/images\n", "train", "valid")
+    found = read_yolo(str(tmp_path)).usable()
+    assert [listing.key(0) for listing in found.splits.values()] == [
+        "Pets.v1/train/images/train.png",
+        "Pets.v1/valid/images/valid.png",
+    ]
+    assert found.notes == []
+
+
+def test_splits_that_only_their_folders_name_are_used_where_they_have_labels(tmp_path: Path) -> None:
+    exported(tmp_path, "train: train/images\n", "train", "valid")
+    image(tmp_path / "test" / "images" / "1.png")
+    found = read_yolo(str(tmp_path)).usable()
+    assert list(found.splits) == ["train", "val"]
+    assert found.notes == [f"{tmp_path}/data.yaml: names no val images; those in valid/images are used (1)"]
+
+
+def test_label_files_are_those_of_the_same_name_with_decomposed_letters(folder: Path) -> None:
+    image(folder / "images" / "e\N{COMBINING ACUTE ACCENT}.png")
+    (folder / "labels" / "\N{LATIN SMALL LETTER E WITH ACUTE}.txt").write_text("0 0.5 0.5 0.2 0.4\n")
+    found = read_yolo(str(folder)).usable()
+    assert found.notes == []
+    assert found.splits["train"].class_counts(2).tolist() == [1, 1]

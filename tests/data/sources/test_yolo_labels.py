@@ -85,6 +85,30 @@ def test_keypoints_are_ignored_with_a_note(tmp_path: Path) -> None:
         read(write(tmp_path, BOX, yaml="names: [cat]\nkpt_shape: many\n"))
 
 
-def test_keypoints_whose_shape_nobody_wrote_are_not_read_as_polygons(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="line 1 has 13 numbers after the class"):
-        read(write(tmp_path, f"{BOX} 0.5 0.5 2 0.6 0.5 2 0.1 0.1 1\n{BOX} 0.5 0.5 2 0.6 0.5 2 0.1 0.1 2\n"))
+def test_keypoints_without_kpt_shape_show_by_their_visibility(tmp_path: Path) -> None:
+    for even in ("", " 0.1 0.1 1"):
+        both, notes = read(write(tmp_path, f"{BOX} 0.5 0.5 2 0 0 0{even}", f"{BOX} 0.5 0.5 1 0.6 0.6 1{even}"))
+        assert [objects.boxes.tolist() for objects in both] == [[[16, 6, 24, 14]]] * 2
+        assert [objects.masks for objects in both] == [None, None]
+        assert notes == [
+            "objects with what looks like keypoints (x, y, visibility), though the YAML has no kpt_shape, read as "
+            "their boxes alone: 2"
+        ]
+
+
+def test_a_polygon_over_all_of_an_image_has_no_keypoints(tmp_path: Path) -> None:
+    (objects,), notes = read(write(tmp_path, "0 0 0 1 0 1 1 0 1 0 0\n" * 2))
+    assert objects.boxes.tolist() == [[0, 0, 40, 20]] * 2
+    assert notes == []
+
+
+def test_polygons_of_one_length_may_be_keypoints(tmp_path: Path) -> None:
+    _, notes = read(write(tmp_path, f"{BOX} 0.3 0.3 0.4 0.41 0.5 0.6\n" * 2))
+    assert notes == [
+        "all polygons have 5 corners; boxes with keypoints, which look alike, need kpt_shape in the YAML, as [3, 2]"
+    ]
+
+
+def test_an_odd_count_of_numbers_names_kpt_shape(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"has 7 numbers after the class; .* \(keypoints after a box need kpt_shape"):
+        read(write(tmp_path, f"{BOX} 0.3 0.3 2\n{BOX} 0.3 0.3 2 0.3 0.3 2 0.3 0.3 2"))

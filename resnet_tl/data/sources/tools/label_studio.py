@@ -44,6 +44,8 @@ def _read_task(reading: Reading, source: str, task: Any) -> None:
     if image is None:
         raise ValueError("has no image")
     document = Document(image, f"{source} ({image})", None)
+    if (original := _uploaded(image)) != image and reading.key_of(document) is None:
+        document.image = original
     results = _results(task)
     labelled = {result.get("id") for result in results if _label_key(result["value"])} - {None}
     for number, result in enumerate(results, 1):
@@ -79,7 +81,7 @@ def _label_key(value: dict[str, Any]) -> str:
 
 
 def _image(task: Any) -> str | None:
-    """The file's name: of an upload without its prefix, of local files what the address asks for."""
+    """The file's path: of local files what the address asks for."""
     if not isinstance(task, dict):
         return None
     data = task["data"] if isinstance(task.get("data"), dict) else task
@@ -87,7 +89,11 @@ def _image(task: Any) -> str | None:
     if not addresses:
         return None
     parts = urlsplit(addresses[0])
-    path = parse_qs(parts.query).get("d", [unquote(parts.path)])[0]
+    return parse_qs(parts.query).get("d", [unquote(parts.path)])[0]
+
+
+def _uploaded(path: str) -> str:
+    """The name that an uploaded file had before; another path as it is."""
     folder, _, name = path.rpartition("/")
     return UPLOADED.sub("", name) if "upload" in folder else path
 

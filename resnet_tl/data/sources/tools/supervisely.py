@@ -9,6 +9,7 @@ from typing import Any
 
 from resnet_tl.data.sources.annotations import annotated_size
 from resnet_tl.data.sources.folder_names import SPLITS
+from resnet_tl.data.sources.split_files import split_named
 from resnet_tl.data.sources.tools.document import Document, Made, Reading, json_files
 from resnet_tl.data.sources.tools.shapes import between, bitmap, png_bitmap, polygon
 
@@ -20,7 +21,7 @@ def is_export(content: Any) -> bool:
 
 
 def read(reading: Reading) -> None:
-    """The data set's name is the split (`train`, `val`, `test`), or else a tag of the image of such a name."""
+    """The split (`train`, `val`, `test`) is in the data set's name, as in `ds_train`, or is a tag of the image."""
     for file in json_files(reading.tree):
         folder, name = posixpath.split(file)
         if posixpath.basename(folder) != "ann":
@@ -31,12 +32,14 @@ def read(reading: Reading) -> None:
             if content is not None:
                 reading.findings.faults.append(f"{source}: holds no size and objects, as Supervisely writes them")
             continue
-        reading.parse(source, _read_document, source, posixpath.join("..", "img", name.removesuffix(".json")), content)
+        image = posixpath.join("..", "img", name.removesuffix(".json"))
+        split = split_named(posixpath.basename(posixpath.dirname(folder)))
+        reading.parse(source, _read_document, source, image, split, content)
 
 
-def _read_document(reading: Reading, source: str, image: str, content: dict[str, Any]) -> None:
+def _read_document(reading: Reading, source: str, image: str, split: str | None, content: dict[str, Any]) -> None:
     size = annotated_size(content["size"].get("height"), content["size"].get("width"))
-    document = Document(image, source, size, split=_split(content))
+    document = Document(image, source, size, split=split or _split(content))
     for number, item in enumerate(content["objects"], 1):
         reading.draw(document, f"object {number}", _shape, item)
     reading.documents.append(document)

@@ -388,3 +388,20 @@ def test_regions_of_label_studio_without_a_size_are_faults(root: Path) -> None:
     (root / "export.json").write_text(json.dumps([task]))
     with pytest.raises(DataError, match=r"task 5 \(a\.png\): region 1 has no original_width and original_height"):
         read_tool_export(str(root)).usable()
+
+
+def test_uploads_of_label_studio_may_keep_the_prefix_that_it_gave_them(root: Path) -> None:
+    square = {"x": 25, "y": 20, "width": 25, "height": 50, "rectanglelabels": ["cat"]}
+    studio(root, "rectanglelabels", square)
+    text = (root / "export.json").read_text()
+    (root / "export.json").write_text(text.replace("https://host/files/a.png", "/data/upload/3/0a1b2c3d-a.png"))
+    assert read_tool_export(str(root)).usable().splits["train"].key(0) == "a.png"
+    (root / "a.png").rename(root / "0a1b2c3d-a.png")
+    assert read_tool_export(str(root)).usable().splits["train"].key(0) == "0a1b2c3d-a.png"
+
+
+def test_the_split_is_in_the_name_of_supervisely_s_data_set(root: Path) -> None:
+    points = {"exterior": [[10, 5], [19, 14]], "interior": []}
+    supervisely(root, {"classTitle": "cat", "geometryType": "rectangle", "points": points})
+    (root / "first").rename(root / "ds_val")
+    assert list(read_tool_export(str(root)).splits) == ["val"]
