@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from resnet_tl.data.sources.table import read_lines
+from resnet_tl.data.sources.tree import is_image
 from resnet_tl.errors import DataError, did_you_mean
 
 HEADINGS = {
@@ -55,7 +56,7 @@ def read_box_lines(table: str, columns: Sequence[str] | None = None, group: str 
         if heading is None and column not in OPTIONAL:
             if columns is None and sum(map(_is_number, header)) >= len(SIDES):
                 raise DataError(
-                    f"{table} has no header; list its columns in data.columns, as [path, x1, y1, x2, y2, label] "
+                    f"{table} has no header; list its columns in data.columns, as [{', '.join(_columns_of(header))}] "
                     f"(its first line: {', '.join(header)})"
                 )
             raise DataError(
@@ -68,6 +69,16 @@ def read_box_lines(table: str, columns: Sequence[str] | None = None, group: str 
         Line(f"{table}: line {number}", {column: "" if at is None else cells[at] for column, at in places.items()})
         for number, cells in lines
     ]
+
+
+def _columns_of(cells: Sequence[str]) -> list[str]:
+    """Returns the columns of a line without a header as its cells look: an image, four numbers, and a class."""
+    path = next((at for at, cell in enumerate(cells) if is_image(cell)), 0)
+    label = next((at for at, cell in enumerate(cells) if at != path and not _is_number(cell)), len(cells) - 1)
+    if len(cells) != len(SIDES) + 2:
+        return ["path", *SIDES, "label"]
+    sides = iter(SIDES)
+    return ["path" if at == path else "label" if at == label else next(sides) for at in range(len(cells))]
 
 
 def box_numbers(lines: Iterable[Line]) -> Iterator[float]:

@@ -42,6 +42,20 @@ def test_a_file_without_a_header_needs_its_columns(tmp_path: Path) -> None:
         read_box_lines(table, ["path", "label"])
 
 
+@pytest.mark.parametrize(
+    ("line", "columns"),
+    [
+        ("a.png,dog,1,2,3,4", "path, label, x1, y1, x2, y2"),
+        ("1,2,3,4,dog,a.png", "x1, y1, x2, y2, label, path"),
+        ("a.png,1,2,3,4,7", "path, x1, y1, x2, y2, label"),
+        ("a.png,40,20,dog,1,2,3,4", "path, x1, y1, x2, y2, label"),
+    ],
+)
+def test_the_columns_that_an_error_suggests_are_those_of_the_line(tmp_path: Path, line: str, columns: str) -> None:
+    with pytest.raises(DataError, match=rf"in data\.columns, as \[{columns}\]"):
+        read_box_lines(write(tmp_path, f"{line}\n{line}\n"))
+
+
 def test_the_numbers_of_boxes() -> None:
     lines = [Line("line", dict(zip(("x1", "y1", "x2", "y2"), box, strict=True))) for box in (["0", "one", "", "2.5"],)]
     assert list(box_numbers(lines)) == [0, 2.5]
