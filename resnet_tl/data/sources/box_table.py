@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,15 +10,15 @@ from itertools import chain
 from typing import TypeAlias
 
 from resnet_tl.data.listings.boxes import BoxSet
-from resnet_tl.data.sources.annotations import BoxListingBuilder, annotated_size, box_set, find_elsewhere, in_fractions
+from resnet_tl.data.sources.annotations import BoxListingBuilder, annotated_size, box_set, in_fractions
 from resnet_tl.data.sources.box_columns import GROUP, SIDES, Line, box_numbers, read_box_lines
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.folder_names import SPLITS
 from resnet_tl.data.sources.forms import box_tables
-from resnet_tl.data.sources.image_finder import ImageFinder
+from resnet_tl.data.sources.listed_images import ListedImages
 from resnet_tl.data.sources.orientation import Entry
 from resnet_tl.data.sources.split_files import files_by_split
-from resnet_tl.data.sources.table import key_of, open_root, read_lines
+from resnet_tl.data.sources.table import read_lines
 from resnet_tl.data.sources.tree import walk
 from resnet_tl.errors import DataError, did_you_mean
 from resnet_tl.structures.records import Code
@@ -64,7 +63,7 @@ def read_box_table(
     tables = _tables(table)
     folder = table if os.path.isdir(table) else os.path.dirname(table) or "."
     root = os.path.expanduser(root) if root is not None else folder
-    images = _Images(root)
+    images = ListedImages(root)
     findings = Findings(images.root, table)
     by_split: Lines = {}
     for split, file in tables.items():
@@ -98,23 +97,6 @@ def _groups(by_split: Lines, column: str, findings: Findings) -> dict[str, str]:
     return groups
 
 
-class _Images:
-    """Finds images below a root, which is only listed where one is missing at its path."""
-
-    def __init__(self, root: str) -> None:
-        self.root, self.exists = open_root(root)
-        self.finder: ImageFinder | None = None
-
-    def find(self, path: str, base: str, split: str) -> str | None:
-        """Returns the key of an image in a table in the folder `base`. Raises ValueError where several fit."""
-        for key in (key_of(self.root, path), posixpath.join(base, path)):
-            if self.exists(key):
-                return key
-        if self.finder is None:
-            self.finder = ImageFinder(walk(self.root))
-        return find_elsewhere(self.finder, path, base, split)
-
-
 def _tables(table: str) -> dict[str, str]:
     """Returns the CSV of each split; of a single file, lines without a split are `train`."""
     if not os.path.isdir(table):
@@ -127,7 +109,7 @@ def _tables(table: str) -> dict[str, str]:
 
 
 def _by_image(
-    lines: Sequence[Line], split: str, base: str, images: _Images, by_split: Lines, findings: Findings
+    lines: Sequence[Line], split: str, base: str, images: ListedImages, by_split: Lines, findings: Findings
 ) -> None:
     """Adds lines to those of their split and image; `split` is that of lines that have none."""
     keys: dict[str, str | None] = {}

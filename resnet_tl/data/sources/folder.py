@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from resnet_tl.data.listings.faults import refuse_or_keep
 from resnet_tl.data.listings.listing import ClassSet, Listing
 from resnet_tl.data.sources.class_names import check_known, composed, order_notes, some
-from resnet_tl.data.sources.folder_names import split_of
+from resnet_tl.data.sources.folder_names import kinds_of_file, split_of
+from resnet_tl.data.sources.forms import other_form
 from resnet_tl.data.sources.parquet import saved_by_datasets
 from resnet_tl.data.sources.tree import Tree, is_image, walk
 from resnet_tl.errors import DataError, did_you_mean
@@ -31,12 +32,20 @@ def read_folder(root: str, classes: Sequence[str] | None = None) -> ClassSet:
     if not images and (saved := saved_by_datasets(tree)):
         raise DataError(saved)
     if not images:
-        raise DataError(f"{tree.root} holds no images{_endings(tree.files)}; expected {_layout(tree.root)}")
+        raise DataError(
+            f"{tree.root} holds no images{_endings(tree.files)}; expected {_layout(tree.root)}"
+            + other_form(tree, "classification")
+        )
     notes = []
     if len(images) < len(tree.files):
         notes.append(f"{tree.root}: skipped files that are not images{_endings(tree.files)}")
-    prefixes = _split_prefixes(tree.root, images, notes)
+    prefixes = _labelled_splits(tree.root, images, _split_prefixes(tree.root, images, notes), notes)
     found = {split: _by_class(tree, images, prefix, notes) for split, prefix in prefixes.items()}
+    if kinds := kinds_of_file({name for by_class in found.values() for name in by_class}):
+        raise DataError(
+            f"{tree.root} has folders that are named after kinds of files ({some(kinds)}), not after classes; expected "
+            f"{_layout(tree.root)}{other_form(tree, 'classification')}"
+        )
     names = _common_classes(tree.root, found, classes)
     notes += [] if classes else order_notes(tree.root, names)
     index = {composed(name): i for i, name in enumerate(names)}
@@ -88,6 +97,15 @@ def _split_prefixes(root: str, images: list[str], notes: list[str]) -> dict[str,
     return prefixes
 
 
+def _labelled_splits(root: str, images: list[str], prefixes: dict[str, str], notes: list[str]) -> dict[str, str]:
+    """Returns the splits without a `test` of images alone, as competitions publish it."""
+    test = [key for key in images if key.startswith(prefixes.get("test", "/"))]
+    if len(prefixes) == 1 or not test or any(key.count("/") > 1 for key in test):
+        return prefixes
+    notes.append(f"{root}: skipped {prefixes['test']}, which has images ({len(test)}) but no class folders")
+    return {split: prefix for split, prefix in prefixes.items() if split != "test"}
+
+
 def _by_class(tree: Tree, images: list[str], prefix: str, notes: list[str]) -> dict[str, list[str]]:
     """Returns the keys of the images of each class, for the part of the tree under `prefix`."""
     start = len(prefix)
@@ -103,7 +121,10 @@ def _by_class(tree: Tree, images: list[str], prefix: str, notes: list[str]) -> d
             strays.append(key)
     if not classes:
         where = f"{tree.root}/{prefix}".rstrip("/")
-        raise DataError(f"{where} holds images ({len(strays)}) but no class folders; expected {where}/<class>/*.jpg")
+        raise DataError(
+            f"{where} holds images ({len(strays)}) but no class folders; expected {where}/<class>/*.jpg"
+            + other_form(tree, "classification")
+        )
     if strays:
         notes.append(f"{tree.root}: skipped images outside of class folders ({len(strays)}, first {strays[0]})")
     folders = {path[start:] for path in tree.folders if path.startswith(prefix) and "/" not in path[start:]}

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.data.sources.findings import Findings
-from resnet_tl.data.sources.folder_names import split_of
+from resnet_tl.data.sources.folder_names import kinds_of_file, split_of
 from resnet_tl.data.sources.mask_layout import find_files
 from resnet_tl.data.sources.mask_pairing import pair_up
 from resnet_tl.data.sources.parquet import saved_by_datasets
@@ -30,8 +30,6 @@ EXPECTED = {
     "or an annotation tool's export (ToolSegmentation)",
 }
 """What is looked for, by task."""
-NOT_CLASSES = {"images", "masks", "labels", "JPEGImages", "SegmentationClass", "img"}
-"""Folder names that describe the kind of file, not a class."""
 PROBED = 40
 """The most files of one ending that are read."""
 
@@ -100,6 +98,16 @@ def other_reader(tree: Tree, current: str) -> str:
         if module != current and any(file.endswith(ending) for file in tree.files):
             return f"; --data {module} reads its {ending} files"
     return ""
+
+
+def other_form(tree: Tree, task: str) -> str:
+    """Returns the end of an error about a folder that ImageFolder cannot read: what reads it, or a folder in it."""
+    forms = [form for form in _forms(tree) if form.module != "ImageFolder"]
+    if form := next((form for form in forms if form.task == task), None):
+        return f"; --data {form.module} reads it: {form.why}"
+    if deeper := _deeper(tree, task):
+        return deeper
+    return f"; it holds data for {forms[0].task} ({forms[0].why}), read by {forms[0].module}" if forms else ""
 
 
 def _deeper(tree: Tree, task: str | None) -> str:
@@ -242,7 +250,7 @@ def _class_folders(tree: Tree) -> list[str]:
     for folder in {posixpath.dirname(file) for file in tree.files if is_image(file)}:
         first, _, rest = folder.partition("/")
         tops.add((rest if split_of(first) else folder).partition("/")[0])
-    return sorted(tops - {""}) if len(tops - {""}) > 1 and not tops & NOT_CLASSES else []
+    return sorted(tops - {""}) if len(tops - {""}) > 1 and not kinds_of_file(tops) else []
 
 
 def _jsons(tree: Tree) -> Iterator[tuple[str, Any]]:

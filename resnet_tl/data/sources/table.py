@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-import unicodedata
-from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +14,9 @@ from resnet_tl.data.listings.listing import ClassSet, Listing
 from resnet_tl.data.sources import parquet
 from resnet_tl.data.sources.class_names import check_known, composed, order_notes
 from resnet_tl.data.sources.folder_names import SPLITS
+from resnet_tl.data.sources.listed_images import ListedImages
 from resnet_tl.data.sources.parquet import is_parquet
-from resnet_tl.data.sources.tree import missing, walk
+from resnet_tl.data.sources.tree import is_image, missing
 from resnet_tl.errors import DataError, did_you_mean
 
 
@@ -45,9 +44,12 @@ def read_table(
 ) -> ClassSet:
     """Lists the images of a CSV (UTF-8, separated by comma, semicolon or tab, with a header) or of Parquet files.
 
+    Labels are separated by `separator`, or by commas where each of them is also the only label of another image.
+
     Args:
         table: path of the CSV, of the Parquet file or of a folder of Parquet files.
-        root: folder or zip that its paths are relative to; None: the folder of the table.
+        root: folder or zip that its paths are relative to; None: the folder of the table. An image that does not lie at
+            its path is searched by the path's end, or by its name without ending.
         columns: headings of path, label and split (`train`, `val`, `test`).
         multi_label: whether a cell has any number of classes, separated by `separator`, and an empty one none; None: if
             any cell contains the separator.
@@ -65,6 +67,9 @@ def read_table(
     else:
         headings, lines = read_lines(table)
     rows = _rows(table, headings, lines, columns)
+    notes: list[str] = []
+    if multi_label is not False:
+        separator = _separator(table, rows, separator, classes or (), notes)
     if multi_label is None:
         multi_label = any(separator in row.label for row in rows)
     if not multi_label:
@@ -82,7 +87,7 @@ def read_table(
         for split, members in sorted(by_split.items())
     }
     groups = {key: row.group for key, row in keys.items() if row.group is not None}
-    return ClassSet(table, known, splits, order_notes(table, known), groups=groups, multi_label=multi_label)
+    return ClassSet(table, known, splits, notes + order_notes(table, known), groups=groups, multi_label=multi_label)
 
 
 class _Row(NamedTuple):
@@ -135,7 +140,7 @@ def read_lines(table: str, header: Sequence[str] | None = None) -> tuple[list[st
 
 def _rows(table: str, headings: list[str], lines: Sequence[tuple[int, list[str]]], columns: Columns) -> list[_Row]:
     expected = {"path_column": columns.path, "label_column": columns.label}
-    if columns.split != Columns().split or columns.split in headings:
+    if columns.split != Columns().split or columns.split in map(str.lower, headings):
         expected["split_column"] = columns.split
     path, label, *splits = _positions(table, headings, expected)
     split_column = splits[0] if splits else None
@@ -166,15 +171,34 @@ def _labelled(table: str, rows: list[_Row], column: str) -> list[_Row]:
     return [row for row in rows if row.label]
 
 
+def _separator(table: str, rows: list[_Row], usual: str, known: Sequence[str], notes: list[str]) -> str:
+    """Returns what separates labels: `usual`, or a comma where each of the labels between commas is one elsewhere."""
+    labels = {row.label for row in rows}
+    lists = sorted(label for label in labels - set(map(composed, known)) if "," in label)
+    if not lists or any(usual in label for label in labels):
+        return usual
+    if all(labels >= set(_labels(label, ",")) for label in lists):
+        notes.append(f"{table}: labels with a comma are several classes each (first {lists[0]!r})")
+        return ","
+    notes.append(f"{table}: labels with a comma are one class each (first {lists[0]!r}); several are written a{usual}b")
+    return usual
+
+
 def _positions(table: str, headings: list[str], expected: Mapping[str, str]) -> list[int]:
     """Returns the position of each expected column; `expected` names them by the option that renames them."""
-    missing = {option: name for option, name in expected.items() if name not in headings}
+    lowered = [heading.lower() for heading in headings]
+    missing = {option: name for option, name in expected.items() if name.lower() not in lowered}
+    if missing and any(map(is_image, headings)):
+        raise DataError(
+            f"{table} has no header; expected a first line {','.join(expected.values())} "
+            f"(its first line: {', '.join(headings)})"
+        )
     if missing:
         names = " and ".join(f"no column {name!r}{did_you_mean(name, headings)}" for name in missing.values())
         options = " and ".join(f"data.{option}" for option in missing)
         another = "names another" if len(missing) == 1 else "name others"
         raise DataError(f"{table} has {names} (columns: {', '.join(headings)}; {options} {another})")
-    return [headings.index(name) for name in expected.values()]
+    return [headings.index(name) if name in headings else lowered.index(name.lower()) for name in expected.values()]
 
 
 def _labels(cell: str, separator: str) -> tuple[str, ...]:
@@ -204,8 +228,8 @@ def _classes(
 
 def _keys(table: str, rows: list[_Row], root: str) -> tuple[str, dict[str, _Row]]:
     """Returns the root and the rows by their path below it, after checking that all exist and none is listed twice."""
-    tree_root, exists = open_root(root)
-    found = [_spelled(key_of(root, row.path), exists) for row in rows]
+    images = ListedImages(root)
+    found = [_find(table, row, images) for row in rows]
     if addresses := [row.path for row, key in zip(rows, found, strict=True) if key is None and "://" in row.path]:
         raise DataError(
             f"{table} lists addresses ({len(addresses)}, first {addresses[0]}); expected paths of files: download the "
@@ -224,30 +248,15 @@ def _keys(table: str, rows: list[_Row], root: str) -> tuple[str, dict[str, _Row]
                 f"{table} line {row.line} lists {row.path} again (first in line {keys[key].line}); expected one line "
                 f"per image, several classes as a|b"
             )
-    return tree_root, keys
+    return images.root, keys
 
 
-def _spelled(key: str, exists: Callable[[str], bool]) -> str | None:
-    """The key as the file is called: a table and a disk may spell accents differently (NFC and NFD)."""
-    forms = (unicodedata.normalize(form, key) for form in ("NFC", "NFD"))
-    return next((form for form in chain([key], forms) if exists(form)), None)
-
-
-def key_of(root: str, path: str) -> str:
-    """Returns the path of a cell as a key: with `/`, and relative to the root if it is below it."""
-    path = path.replace("\\", "/")
-    if os.path.isabs(path):
-        inside = os.path.relpath(path, os.path.abspath(root))
-        return path if inside.startswith("..") else inside
-    return os.path.normpath(path)
-
-
-def open_root(root: str) -> tuple[str, Callable[[str], bool]]:
-    """Returns the root (a folder, or the path of a zip) and a function that tells whether a key is a file below it."""
-    if os.path.isdir(root):
-        return root, lambda key: os.path.isfile(os.path.join(root, key))
-    tree = walk(root)
-    return tree.root, set(tree.files).__contains__
+def _find(table: str, row: _Row, images: ListedImages) -> str | None:
+    try:
+        return images.at(row.path) if "://" in row.path else images.find(row.path, "", row.split)
+    except ValueError as error:
+        refuse_or_keep(f"{table} line {row.line} lists {row.path}, which {error}")
+        return None
 
 
 def _listing(

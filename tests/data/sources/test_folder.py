@@ -117,6 +117,11 @@ class TestLayouts:
     def test_numbers_in_order_need_no_note(self, tmp_path: Path, as_zip: bool) -> None:
         assert self.read(tmp_path, ["01/a.jpg", "02/a.jpg", "10/a.jpg"], as_zip).notes == []
 
+    def test_a_test_without_labels_is_skipped_with_a_note(self, tmp_path: Path, as_zip: bool) -> None:
+        found = self.read(tmp_path, [*under("train/"), "test/1.jpg", "test/2.jpg"], as_zip)
+        assert layout(found) == {"train": want("train/")}
+        assert found.notes == [f"{found.root}: skipped test/, which has images (2) but no class folders"]
+
     def test_a_class_may_be_called_train(self, tmp_path: Path, as_zip: bool) -> None:
         assert self.read(tmp_path, ["bus/1.jpg", "train/1.jpg"], as_zip).classes == ["bus", "train"]
 
@@ -204,8 +209,21 @@ class TestErrors:
         self.refused(root, f"{root} holds images (2) but no class folders; expected {root}/<class>/*.jpg")
         root = plant(tmp_path / "splits", ["train/1.jpg", "val/2.jpg"])
         self.refused(root, f"{root}/train holds images (1) but no class folders; expected {root}/train/<class>/*.jpg")
-        root = plant(tmp_path / "half", [*under("train/"), "test/2.jpg"])
-        self.refused(root, f"{root}/test holds images (1) but no class folders")
+        root = plant(tmp_path / "half", [*under("train/"), "val/2.jpg"])
+        self.refused(root, f"{root}/val holds images (1) but no class folders")
+
+    def test_kinds_of_files_are_not_classes(self, tmp_path: Path) -> None:
+        root = plant(tmp_path / "pets", ["images/a_1.jpg", "annotations/trimaps/a_1.png"])
+        self.refused(root, "named after kinds of files ('annotations', 'images'), not after classes; expected")
+        root = plant(tmp_path / "split", ["train/images/1.jpg", "train/labels/1.jpg"])
+        self.refused(root, "it holds data for segmentation (train/labels/1.jpg is the mask of train/images/1.jpg)")
+        root = plant(tmp_path / "deep", ["images/cat/1.jpg", "images/dog/2.jpg", "masks/cat/1.png"])
+        self.refused(root, "named after kinds of files ('images', 'masks')")
+
+    def test_another_reader_is_named(self, tmp_path: Path) -> None:
+        root = plant(tmp_path / "table", ["train/1.jpg"])
+        (tmp_path / "table" / "labels.csv").write_text("path,label\ntrain/1.jpg,cat\n")
+        self.refused(root, "; --data ImageTable reads it: labels.csv has the columns path and label")
 
     def test_a_split_next_to_classes(self, tmp_path: Path) -> None:
         root = plant(tmp_path / "set", [*under("train/"), *under("more/")])

@@ -56,6 +56,29 @@ def test_several_labels(photos: Path) -> None:
     assert [sample.target for sample in found.splits["train"]] == [(0, 1), (0,), ()]
 
 
+def test_commas_separate_labels_that_are_classes_elsewhere(photos: Path) -> None:
+    found = read_table(write(photos, 'path,label\na.jpg,cat\nb.jpg,"cat, dog"\nc.jpg,dog\n'))
+    assert (found.multi_label, found.classes) == (True, ["cat", "dog"])
+    assert found.notes == [f"{photos}/set.csv: labels with a comma are several classes each (first 'cat, dog')"]
+    names = write(photos, 'path,label\na.jpg,cat\nb.jpg,"cat,dog"\n')
+    found = read_table(names)
+    assert (found.multi_label, found.classes) == (False, ["cat", "cat,dog"])
+    assert found.notes[0].endswith("labels with a comma are one class each (first 'cat,dog'); several are written a|b")
+    assert read_table(names, classes=["cat", "cat,dog"]).notes == []
+
+
+def test_an_image_is_found_by_its_name_with_or_without_ending(photos: Path) -> None:
+    (photos / "in" / "d.png").write_bytes(b"")
+    found = read_table(write(photos, "id,label\na,cat\nb.jpg,dog\nd.png,cat\n"), columns=Columns(path="id"))
+    assert found.splits["train"].keys() == ["a.jpg", "b.jpg", "in/d.png"]
+    refused("line 3 lists d, which may be in/d.jpg or in/d.png", write(photos, "path,label\na,cat\nd,dog\n"))
+
+
+def test_headings_are_of_any_case(photos: Path) -> None:
+    found = read_table(write(photos, "Path,Label,Split\na.jpg,cat,train\nb.jpg,dog,train\nc.jpg,dog,val\n"))
+    assert set(found.splits) == {"train", "val"}
+
+
 def test_multi_label_can_be_set(photos: Path) -> None:
     table = write(photos, "path,label\na.jpg,dog\nb.jpg,cat\n")
     assert [sample.target for sample in read_table(table, multi_label=True).splits["train"]] == [(1,), (0,)]
@@ -105,6 +128,7 @@ def test_classes_of_a_checkpoint(photos: Path) -> None:
         ("filename,label\na.jpg,cat\n", "no column 'path' (columns: filename, label; data.path_column names another"),
         ("path,lable\na.jpg,cat\n", "did you mean 'lable'? (columns: path, lable; data.label_column names another"),
         ("file,klass\na.jpg,cat\n", "has no column 'path' and no column 'label' (columns: file, klass; data"),
+        ("a.jpg,cat\nb.jpg,dog\n", "has no header; expected a first line path,label (its first line: a.jpg, cat)"),
         ("path,label\n", "lists no images"),
         ("", "has no column 'path'"),
         ("path,label\na.jpg,cat\nb.jpg\n", "line 3 has 1 cells; expected 2 (path, label)"),
