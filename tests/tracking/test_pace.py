@@ -25,6 +25,15 @@ class Clock:
         self.now += validation
         pace.on_train_epoch_end(self, None)
 
+    def steps(self, pace: Pace) -> None:
+        """An epoch of ten steps, each of which waits for a second and takes three."""
+        pace.on_train_epoch_start(self, None)
+        for number in range(10):
+            self.now += 1.0
+            pace.on_train_batch_start(self, None, None, number)
+            self.now += 3.0
+            pace.on_train_batch_end(self, None, None, torch.zeros(8), number)
+
 
 def test_warm_up_first_batches_and_validation_do_not_count_as_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, pace = Clock(monkeypatch), Pace()
@@ -39,12 +48,7 @@ def test_waiting_is_the_time_between_batches(monkeypatch: pytest.MonkeyPatch) ->
     clock, pace = Clock(monkeypatch), Pace()
     assert pace.waiting == 0
     pace.on_train_start(clock, None)
-    pace.on_train_epoch_start(clock, None)
-    for number in range(10):
-        clock.now += 1.0
-        pace.on_train_batch_start(clock, None, None, number)
-        clock.now += 3.0
-        pace.on_train_batch_end(clock, None, None, torch.zeros(8), number)
+    clock.steps(pace)
     assert pace.waiting == pytest.approx(0.25)
     resumed = Pace()
     resumed.load_state_dict(pace.state_dict())
@@ -64,12 +68,7 @@ def test_the_time_is_shared_out_also_after_a_resume(monkeypatch: pytest.MonkeyPa
             pace = Pace()
             pace.load_state_dict(state)
             pace.on_train_start(clock, None)
-        pace.on_train_epoch_start(clock, None)
-        for number in range(10):
-            clock.now += 1.0
-            pace.on_train_batch_start(clock, None, None, number)
-            clock.now += 3.0
-            pace.on_train_batch_end(clock, None, None, torch.zeros(8), number)
+        clock.steps(pace)
         clock.now += 2.0
         pace.on_validation_start(clock, None)
         clock.now += 8.0

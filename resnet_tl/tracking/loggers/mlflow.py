@@ -53,15 +53,12 @@ class MLflow(MLFlowLogger, RunLogger):
         super().log_metrics(self.not_sent(metrics, step), step)
 
     @rank_zero_only
-    def draw(self, drawings: Mapping[str, Drawing], step: int) -> None:
-        """As artifacts under their names; a later drawing replaces the earlier one."""
-        if self.was_sent("val/loss", step):
-            return
-        for name, drawing in drawings.items():
-            if isinstance(drawing, Table):
-                self.experiment.log_text(self.run_id, as_csv(drawing), f"{name}.csv")
-            else:
-                self.experiment.log_image(self.run_id, painted(drawing), f"{name}.png")
+    def show(self, name: str, drawing: Drawing, step: int) -> None:
+        """As an artifact under its name; a later one replaces it."""
+        if isinstance(drawing, Table):
+            self.experiment.log_text(self.run_id, as_csv(drawing), f"{name}.csv")
+        else:
+            self.experiment.log_image(self.run_id, painted(drawing), f"{name}.png")
 
     @rank_zero_only
     def end(self, outcome: Outcome) -> None:

@@ -43,12 +43,18 @@ class RunLogger(ABC):
         """Logs a row of metrics.csv, or numbers that it does not hold."""
 
     @abstractmethod
-    def draw(self, drawings: Mapping[str, Drawing], step: int) -> None:
-        """Draws them under their names, at the step of the validation that they belong to."""
+    def show(self, name: str, drawing: Drawing, step: int) -> None:
+        """Draws one."""
 
     @abstractmethod
     def end(self, outcome: Outcome) -> None:
         """Takes the results of the whole run."""
+
+    def draw(self, drawings: Mapping[str, Drawing], step: int) -> None:
+        """Draws them under their names, at the step of the validation that they belong to, unless that was sent."""
+        if not self.was_sent("val/loss", step):
+            for name, drawing in drawings.items():
+                self.show(name, drawing, step)
 
     def measure(self, values: Mapping[str, float], step: int, row: str) -> None:
         """Logs numbers that metrics.csv does not hold, unless the value `row` of the same step was sent already."""

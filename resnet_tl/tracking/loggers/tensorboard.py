@@ -34,14 +34,11 @@ class TensorBoard(TensorBoardLogger, RunLogger):
         super().log_metrics(self.not_sent(metrics, step), step)
 
     @rank_zero_only
-    def draw(self, drawings: Mapping[str, Drawing], step: int) -> None:
-        if self.was_sent("val/loss", step):
-            return
-        for name, drawing in drawings.items():
-            if isinstance(drawing, Table):
-                self.experiment.add_text(name, as_markdown(drawing), step)
-            else:
-                self.experiment.add_image(name, painted(drawing), step, dataformats="HWC")
+    def show(self, name: str, drawing: Drawing, step: int) -> None:
+        if isinstance(drawing, Table):
+            self.experiment.add_text(name, as_markdown(drawing), step)
+        else:
+            self.experiment.add_image(name, painted(drawing), step, dataformats="HWC")
 
     @rank_zero_only
     def end(self, outcome: Outcome) -> None:

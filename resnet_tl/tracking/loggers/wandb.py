@@ -68,9 +68,8 @@ class Wandb(WandbLogger, RunLogger):
             self.experiment.log({**new, **({} if step is None else {"trainer/global_step": step})}, step=step)
 
     @rank_zero_only
-    def draw(self, drawings: Mapping[str, Drawing], step: int) -> None:
-        if not self.was_sent("val/loss", step):
-            self.log_metrics({name: native(drawing) for name, drawing in drawings.items()}, step)
+    def show(self, name: str, drawing: Drawing, step: int) -> None:
+        self.log_metrics({name: native(drawing)}, step)
 
     @rank_zero_only
     def end(self, outcome: Outcome) -> None:

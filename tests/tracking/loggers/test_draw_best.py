@@ -28,8 +28,8 @@ class Paper(RunLogger):
     def end(self, outcome: Outcome) -> None:
         raise AssertionError
 
-    def draw(self, drawings: Mapping[str, Drawing], step: int) -> None:
-        self.drawn.append((step, list(drawings)))
+    def show(self, name: str, drawing: Drawing, step: int) -> None:
+        self.drawn.append((step, [name]))
 
 
 def _validated(score: float, step: int, loggers: list[Any], sanity: bool = False) -> Any:

@@ -25,7 +25,7 @@ class Meter(CSVLogger, RunLogger):
     def measure(self, values: Mapping[str, float], step: int, row: str) -> None:
         self.measured.append((step, dict(values), row))
 
-    def draw(self, drawings: Mapping[str, Drawing], step: int) -> None:
+    def show(self, name: str, drawing: Drawing, step: int) -> None:
         raise AssertionError
 
     def end(self, outcome: Outcome) -> None:
