@@ -80,12 +80,15 @@ def with_detected_class(tree: Node) -> tuple[Node, str]:
     needed = options.keys() - {"root"}
     place = str(options[key].value)
     takers = [kind.__name__ for kind in _kinds(tree) if needed <= fields_of(kind).keys()]
+    only = Form("", takers[0], "the only one that takes these options") if len(takers) == 1 else None
     try:
         form = form_of(place, task, takers.__contains__)
     except DataError:
-        if len(takers) != 1:
+        if only is None:
             raise
-        form = Form("", takers[0], "the only one that takes these options")
+        form = only
+    if task is None and only is not None and form.module != only.module:
+        form = only
     if key == "root" and form.table is not None:
         options = _as_table(options, form.table)
     return _with_class(tree, form.module, options), f"{place}: read by {form.module} ({form.why})"

@@ -41,7 +41,8 @@ class Tile(NamedTuple):
 def preview(data: ImageData, count: int, epochs: int) -> Image.Image:
     """Draws the first `count` images of the first epoch; each also as later epochs show it.
 
-    What mixup and cutmix do is not shown: they mix whole batches, on the device.
+    What mixup and cutmix do is not shown: they mix whole batches, on the device. Images with masks are without their
+    padding, of which the caption gives the size: `80 x 64 of 512 x 512`.
 
     Raises:
         DataError: an image that cannot be decoded.
@@ -61,7 +62,7 @@ def preview(data: ImageData, count: int, epochs: int) -> Image.Image:
 def _tile(data: ImageData, dataset: ImageDataset, drawn: Drawn, epochs: int) -> Tile:
     item = dataset[drawn]
     name = PurePosixPath(data.listings["train"].key(item.row)).name
-    words = [_label(data, item), name, f"epoch {drawn.epoch}" if epochs > 1 else ""]
+    words = [_label(data, item), name, f"epoch {drawn.epoch}" if epochs > 1 else "", _padding(data, item)]
     return Tile(_with_targets(data, item), " · ".join(filter(None, words)))
 
 
@@ -71,6 +72,14 @@ def _label(data: ImageData, item: Item) -> str:
         return data.classes[item.target]
     multi_hot = isinstance(item.target, np.ndarray) and item.target.ndim == 1
     return ", ".join(data.classes[i] for i in np.flatnonzero(item.target)) or "no class" if multi_hot else ""
+
+
+def _padding(data: ImageData, item: Item) -> str:
+    """Returns how much of a padded crop is the image, "" for all of it."""
+    height, width = item.views.shape[1:3]
+    if not isinstance(data, SegmentationData) or item.size in (None, (height, width)):
+        return ""
+    return f"{item.size[1]} x {item.size[0]} of {width} x {height}"
 
 
 def _with_targets(data: ImageData, item: Item) -> Image.Image:
@@ -85,7 +94,8 @@ def _with_targets(data: ImageData, item: Item) -> Image.Image:
         ]
         return draw(pixels, boxes, labels, captions, masks)
     if isinstance(data, SegmentationData):
-        return overlay(pixels, item.target, _colours(data))
+        height, width = item.size or item.target.shape
+        return overlay(pixels[:height, :width], item.target[:height, :width], _colours(data))
     return Image.fromarray(pixels)
 
 

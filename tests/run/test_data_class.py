@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
@@ -148,6 +149,17 @@ def test_where_several_classes_fit_their_options_choose_or_both_are_named(tmp_pa
         compose([recipe("Detection", {"root": root})])
     chosen = compose([recipe("Detection", {"root": root, "annotations": {"train": "x.json"}})])
     assert class_of(chosen) == "CocoDetection"
+
+
+def test_an_option_of_one_class_chooses_it_over_those_of_other_tasks(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for name in ("img", "seg"):
+        Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / "a" / f"{name}.png")
+    (tmp_path / "a/img.xml").write_text("<annotation/>")
+    globs = [("data.images", "*/img.png"), ("data.masks", "*/seg.png"), ("data.val_fraction", "1")]
+    data = open_data([], globs, str(tmp_path))
+    assert data.classes == ["0", "1"]
+    assert data.notes[0] == f"{tmp_path}: read by MaskFolder (the only one that takes these options)"
 
 
 def test_another_class_does_not_inherit_where_the_old_ones_data_lay(tmp_path: Path) -> None:

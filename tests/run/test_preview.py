@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from resnet_tl.data.classification import ImageFolder
@@ -10,7 +11,8 @@ from resnet_tl.data.detection import CocoDetection
 from resnet_tl.data.segmentation import MaskFolder
 from resnet_tl.prediction.drawing import colour_of
 from resnet_tl.recipe.shipped import shipped_root
-from resnet_tl.run.preview import GAP, LINE, preview
+from resnet_tl.run import preview as module
+from resnet_tl.run.preview import GAP, LINE, Tile, preview
 
 SAMPLES = shipped_root() / "data" / "samples"
 SIZE = 32
@@ -50,6 +52,17 @@ def test_masks_are_drawn_over_their_images() -> None:
         assert (tile(sheet, 0, column, 4) == (image * 0.5 + colours[mask] * 0.5).astype(np.uint8)).all()
     legend = np.asarray(sheet)[-LINE - GAP :].reshape(-1, 3)
     assert {tuple(colour) for colour in data.colours.tolist()} <= {tuple(pixel) for pixel in legend.tolist()}
+
+
+def test_small_images_with_masks_fill_their_tiles_without_their_padding(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiles: list[Tile] = []
+    monkeypatch.setattr(module, "_sheet", lambda found, *_: tiles.extend(found))
+    data = MaskFolder(
+        str(SAMPLES / "segmentation"), image_size=(128, 512), scale=(0.5, 0.5), batch_size=4, num_workers=0
+    )
+    preview(data, 2, 1)
+    assert [tile.image.size for tile in tiles] == [(48, 48)] * 2
+    assert all(tile.caption.endswith(".png · 48 x 48 of 512 x 128") for tile in tiles)
 
 
 def test_boxes_are_drawn_in_the_colours_of_their_classes() -> None:

@@ -65,7 +65,8 @@ def forms_of(root: str, task: str | None = None) -> list[Form]:
 
 
 def form_of(root: str, task: str | None = None, suits: Callable[[str], bool] = lambda module: True) -> Form:
-    """Returns the form for a task (`classification`, `detection`, `segmentation`; None: that of the likeliest form).
+    """Returns the form for a task (`classification`, `detection`, `segmentation`; None: that of the likeliest form
+    that suits).
 
     Args:
         suits: whether a data module takes the options that are given; asked where several read the data.
@@ -74,7 +75,7 @@ def form_of(root: str, task: str | None = None, suits: Callable[[str], bool] = l
         DataError: there is none, or several that suit.
     """
     found = forms_of(root, task)
-    task = task or found[0].task
+    task = task or next((form.task for form in found if suits(form.module)), found[0].task)
     fitting = [form for form in found if form.task == task]
     if not fitting:
         raise DataError(
