@@ -296,7 +296,11 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         sizes = ", ".join(f"{len(listing)} {split}" for split, listing in self.listings.items())
         split_here = " (split here)" if self.listings.get("val") is not source_splits.get("val") else ""
         fallback = {"val": "test", "test": "val"}
-        absent = [f"; no {name} split: {fallback[name]} is used" for name in fallback if name not in self.listings]
+        absent = [
+            f"; no {name} split: {other} is used"
+            for name, other in fallback.items()
+            if name not in self.listings and other in self.listings
+        ]
         none = _some([self.classes[index] for index in self.absent])
         never = f"{self.root}: no image shows {none} ({len(self.absent)} of {len(self.classes)} classes); means exclude"
         unseen = [f"{never} {'it' if len(self.absent) == 1 else 'them'}"] if self.absent else []

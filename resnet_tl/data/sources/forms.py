@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from resnet_tl.data.images.decode import read_bytes
+from resnet_tl.data.sources.class_names import composed
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.folder_names import kinds_of_file, split_of
 from resnet_tl.data.sources.mask_layout import find_files
@@ -61,7 +62,7 @@ def forms_of(root: str, task: str | None = None) -> list[Form]:
     if found := list(_forms(tree)):
         return found
     expected = ", ".join(EXPECTED.values()) if task is None else EXPECTED[task]
-    raise DataError(f"{root} has no known form: expected {expected}{_deeper(tree, task)}")
+    raise DataError(f"{root}{_content(tree)} has no known form: expected {expected}{_deeper(tree, task)}")
 
 
 def form_of(root: str, task: str | None = None, suits: Callable[[str], bool] = lambda module: True) -> Form:
@@ -99,6 +100,14 @@ def other_reader(tree: Tree, current: str) -> str:
         if module != current and any(file.endswith(ending) for file in tree.files):
             return f"; --data {module} reads its {ending} files"
     return ""
+
+
+def _content(tree: Tree) -> str:
+    """Returns what lies in a folder without a known form, as ` (12 images; train.csv with the columns id, breed)`."""
+    images = sum(map(is_image, tree.files))
+    tables = [file for file in sorted(tree.files) if file.lower().endswith(".csv")][:3]
+    columns = [f"{table} with the columns {', '.join(_first_line(f'{tree.root}/{table}')[:8])}" for table in tables]
+    return f" ({'; '.join([f'{images} images', *columns])})"
 
 
 def other_form(tree: Tree, task: str) -> str:
@@ -250,7 +259,7 @@ def _class_folders(tree: Tree) -> list[str]:
     tops: set[str] = set()
     for folder in {posixpath.dirname(file) for file in tree.files if is_image(file)}:
         first, _, rest = folder.partition("/")
-        tops.add((rest if split_of(first) else folder).partition("/")[0])
+        tops.add(composed((rest if split_of(first) else folder).partition("/")[0]))
     return sorted(tops - {""}) if len(tops - {""}) > 1 and not kinds_of_file(tops) else []
 
 

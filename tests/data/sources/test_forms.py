@@ -90,6 +90,19 @@ def test_a_folder_of_images_without_labels_is_refused(tmp_path: Path) -> None:
         forms_of(str(write(tmp_path, "none")))
 
 
+def test_what_lies_in_a_folder_of_no_known_form_is_named(tmp_path: Path) -> None:
+    (write(tmp_path, "none") / "train.csv").write_text("id,breed\na,pug\n")
+    with pytest.raises(DataError, match=r" \(1 images; train\.csv with the columns id, breed\) has no known form"):
+        forms_of(str(tmp_path))
+
+
+def test_a_class_spelled_with_composed_and_decomposed_accents_is_named_once(tmp_path: Path) -> None:
+    for folder in ("train/caf\u00e9", "train/tea", "val/cafe\u0301"):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / folder / "a.jpg")
+    assert form_of(str(tmp_path)).why == "images in folders named caf\u00e9, tea"
+
+
 def test_a_form_one_level_deeper_is_named(tmp_path: Path) -> None:
     for label in ("cat", "dog"):
         (tmp_path / "set" / "images" / label).mkdir(parents=True)
