@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-"""The split that a word names, in lower case."""
+SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+"""The split that a word names, in lower case, in tables and names of files."""
+FOLDER_SPLITS = {**SPLITS, "training": "train", "testing": "test"}
+"""The same for folders."""
 
 _SET = "ds|set|data|dataset|split"
-_SPLIT_FOLDER = re.compile(rf"(?:(?:{_SET})[_\- ]?)?({'|'.join(SPLITS)})(?:[_\- ]?(?:{_SET}))?", re.IGNORECASE)
+_SPLIT_FOLDER = re.compile(rf"(?:(?:{_SET})[_\- ]?)?({'|'.join(FOLDER_SPLITS)})(?:[_\- ]?(?:{_SET}))?", re.IGNORECASE)
 
 KINDS = frozenset([
     "images", "imgs", "img", "jpegimages", "img_dir", "imagestr", "imagests", "leftimg8bit",
@@ -31,7 +29,7 @@ KINDS_IN_PAIRS = frozenset([
 def split_of(folder: str) -> str | None:
     """Returns the split that a folder is named after, as in `train`, `Valid`, `training_set` or `ds_val`."""
     match = _SPLIT_FOLDER.fullmatch(folder)
-    return SPLITS[match[1].lower()] if match else None
+    return FOLDER_SPLITS[match[1].lower()] if match else None
 
 
 def kinds_of_file(folders: Iterable[str]) -> list[str]:

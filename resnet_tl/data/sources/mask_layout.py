@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Literal, NamedTuple, TypeAlias
 
 from resnet_tl.data.sources.findings import Findings
-from resnet_tl.data.sources.folder_names import SPLITS
+from resnet_tl.data.sources.folder_names import FOLDER_SPLITS
 from resnet_tl.data.sources.tree import Tree, is_image
 from resnet_tl.errors import DataError, RecipeError
 
@@ -26,7 +26,7 @@ MASKS = (
 )
 """The same for masks."""
 
-SPLIT_WORDS = {**SPLITS, "tr": "train", "ts": "test"}
+SPLIT_WORDS = {**FOLDER_SPLITS, "tr": "train", "ts": "test"}
 """Words for splits in the names of folders, nnU-Net's among them."""
 
 Role: TypeAlias = Literal["image", "mask"]

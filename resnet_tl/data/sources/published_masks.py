@@ -8,7 +8,7 @@ from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.data.listings.masks import MaskSet
 from resnet_tl.data.sources.class_list import ClassList, palette, read_classes
 from resnet_tl.data.sources.findings import Findings
-from resnet_tl.data.sources.folder_names import SPLITS
+from resnet_tl.data.sources.folder_names import FOLDER_SPLITS
 from resnet_tl.data.sources.mask_scan import Pair, scan_masks
 from resnet_tl.data.sources.mask_set import checked_set, missing_files
 from resnet_tl.data.sources.tree import Tree, is_image, walk
@@ -80,7 +80,7 @@ def _lists(tree: Tree) -> dict[str, str]:
     names = sorted(
         file.removeprefix(folder) for file in tree.files if file.startswith(folder) and file.endswith(".txt")
     )
-    by_split = {SPLITS[stem]: name for name in names if (stem := name[:-4].lower()) in SPLITS}
+    by_split = {FOLDER_SPLITS[stem]: name for name in names if (stem := name[:-4].lower()) in FOLDER_SPLITS}
     if by_split:
         return by_split
     whole = next((name for name in ("trainval.txt", "default.txt", *names) if name in names), None)
