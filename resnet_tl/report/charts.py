@@ -272,7 +272,7 @@ def _phases(rows: Sequence[Row]) -> AnyChart:
         {
             "start": starts[phase],
             "end": end,
-            "phase": f"phase {phase + 1}" if len(ends) > 1 and end - starts[phase] > widest else "",
+            "phase": f"phase {phase}" if len(ends) > 1 and end - starts[phase] > widest else "",
             "odd": phase % 2 == 1,
         }
         for phase, end in ends.items()
