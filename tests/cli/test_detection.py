@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -143,10 +144,13 @@ def test_a_fine_tune_starts_from_torchvisions_published_detectors(
     weights = torchvision.models.get_model_weights(name)["COCO_V1"]
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     monkeypatch.setenv("TORCH_HOME", str(here))
-    file = here / "hub" / "checkpoints" / weights.url.rpartition("/")[2]
-    file.parent.mkdir(parents=True)
+    new = here / "hub" / "checkpoints" / "new"
+    new.parent.mkdir(parents=True)
     theirs = torchvision.models.get_model(name, weights=None, weights_backbone=None)
-    torch.save(theirs.state_dict(), file)
+    torch.save(theirs.state_dict(), new)
+    digest = hashlib.sha256(new.read_bytes()).hexdigest()[:8]  # which torchvision's names of files end with
+    file = new.rename(new.with_name(f"{name}_coco-{digest}.pth"))
+    monkeypatch.setattr(weights.value, "url", f"https://download.pytorch.org/models/{file.name}")
     few = "--data.image_size 64 --data.max_size 96 --data.batch_size 2 --data.num_workers 0 --trainer.max_epochs 2"
     one = "--trainer.limit_train_batches 1 --trainer.limit_val_batches 1 --trainer.precision 32 --run run"
     words = ["--model.backbone.weights", f"torchvision/{name}.COCO_V1", *more]

@@ -42,7 +42,7 @@ def test_tiles_are_the_first_batch_of_each_epoch() -> None:
 
 
 def test_masks_are_drawn_over_their_images() -> None:
-    data = MaskFolder(str(SAMPLES / "segmentation"), image_size=SIZE, num_workers=0)
+    data = MaskFolder(str(SAMPLES / "segmentation"), image_size=SIZE, scale=(1.0, 1.0), num_workers=0)
     sheet = preview(data, 4, 1)
     batch = next(iter(data.train_dataloader()))
     colours = np.full((256, 3), 255, np.uint8)

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resnet_tl.data.images import limits
 from resnet_tl.data.images.cache import CacheFormat, open_cache
 from resnet_tl.data.images.class_masks import Coding, read_mask
 from resnet_tl.data.images.classification_dataset import ClassificationDataset
@@ -138,7 +137,7 @@ def test_a_full_memory_is_not_damage(
     good = encoded(smooth(), "PNG")
     with pytest.raises(DataError, match="damaged"):
         decode_bytes(good, "a.png")
-    monkeypatch.setattr(limits.np, "empty", _no_memory)
+    monkeypatch.setattr(np, "empty", _no_memory)
     with pytest.raises(MemoryError, match=r"^a\.png: no memory for its 80 x 60 pixels$"):
         decode_bytes(good, "a.png")
 
