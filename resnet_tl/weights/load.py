@@ -77,16 +77,21 @@ def load_weights(
         chosen |= add_classifier(head, layout.tensors, record, classes, keep_classifier, report)
     chosen |= _norms_with_eps(record, module, keys, chosen, report)
     report.notes += _notes(record, layout)
-    if sparse := next((key for key, tensor in chosen.items() if not is_dense(tensor)), None):
-        raise WeightsError(f"{record.source}: {sparse} is not a dense tensor")
-    if broken := first_broken(chosen):
-        raise WeightsError(
-            f"{record.source}: {broken} holds NaN, infinite or absurdly large values: the file is damaged, or its "
-            "training diverged"
-        )
+    _check_values(chosen, record.source)
 
     module.load_state_dict({key: chosen[public] for key, public in keys.items() if public in chosen}, strict=False)
     return _for_module(record, module, trunk), report
+
+
+def _check_values(chosen: Mapping[str, Tensor], source: str) -> None:
+    """Raises WeightsError for a sparse tensor, and for values that no network can compute with."""
+    if sparse := next((key for key, tensor in chosen.items() if not is_dense(tensor)), None):
+        raise WeightsError(f"{source}: {sparse} is not a dense tensor")
+    if broken := first_broken(chosen):
+        raise WeightsError(
+            f"{source}: {broken} holds NaN, infinite or absurdly large values: the file is damaged, or its "
+            "training diverged"
+        )
 
 
 def _fill(trunk: Mapping[str, Shape], layout: Layout, report: Report) -> dict[str, Tensor]:
