@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from resnet_tl.data.images.decode import read_bytes
-from resnet_tl.data.images.limits import check_memory
+from resnet_tl.data.images.decode import check_memory, read_bytes
 from resnet_tl.data.images.numpy_file import SIGNATURE, from_numpy
 from resnet_tl.data.images.pillow import ERRORS, open_image
 from resnet_tl.data.images.stored_size import stored_size

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from resnet_tl.data.images import jpeg, png
 from resnet_tl.data.images.archive import open_archive, split_path
 from resnet_tl.data.images.heif import is_heif, register
-from resnet_tl.data.images.limits import check_bytes, check_memory, check_size
+from resnet_tl.data.images.limits import check_bytes, check_size
 from resnet_tl.data.images.numpy_file import SIGNATURE, from_numpy
 from resnet_tl.data.images.stored_size import stored_size
 from resnet_tl.data.images.tiff import SIGNATURES as TIFF
@@ -50,6 +50,14 @@ def decode(path: str, channels: int = 3, reduce: int = 1) -> ImageArray:
         MemoryError: there is no memory for its pixels.
     """
     return decode_bytes(read_bytes(path), path, channels, reduce)
+
+
+def check_memory(height: int, width: int, path: str) -> None:
+    """Raises MemoryError if there is no memory to decode an image: for decoders, that is damage."""
+    try:
+        np.empty((height, width, 8), np.uint8)
+    except MemoryError:
+        raise MemoryError(f"{path}: no memory for its {width:,} x {height:,} pixels") from None
 
 
 def read_bytes(path: str, first: int = -1, *, allow_empty: bool = False) -> bytes:

@@ -60,16 +60,6 @@ def check_bytes(count: int, path: str) -> None:
         raise TooLarge(f"{path}: has more than {limit:,} bytes, too large ({BYTES.variable} sets the limit)")
 
 
-def check_memory(height: int, width: int, path: str) -> None:
-    """Raises MemoryError if there is no memory to decode an image: for decoders, that is damage."""
-    import numpy as np  # here, since the command reads the limits before anything is imported
-
-    try:
-        np.empty((height, width, 8), np.uint8)
-    except MemoryError:
-        raise MemoryError(f"{path}: no memory for its {width:,} x {height:,} pixels") from None
-
-
 def check_resized(height: int, width: int, resized: tuple[int, int]) -> None:
     """Raises TooElongated for an image whose resized (h, w) has more pixels than are decoded."""
     if resized[0] * resized[1] > (limit := PIXELS.value):
