@@ -36,16 +36,6 @@ def read_header(path: str, channels: int = 3) -> Header:
     return header
 
 
-def read_size(path: str, channels: int = 3) -> tuple[int, int]:
-    """Returns (h, w) of an image after its EXIF rotation.
-
-    Raises:
-        DataError: missing, or not an image.
-    """
-    header = read_header(path, channels)
-    return header.height, header.width
-
-
 def _parsed(data: bytes, path: str) -> Header | None:
     """Parses the first bytes of a file; None for an unknown format, or where they are too few."""
     if data.startswith(b"\xff\xd8"):
