@@ -18,8 +18,9 @@ from torch import Tensor
 from resnet_tl.errors import WeightsError
 from resnet_tl.files import did_you_mean_path
 from resnet_tl.ranges import NonNegativeInt, Pixels, PositiveFloat, PositiveInt
+from resnet_tl.structures.decisions import Decisions
 from resnet_tl.structures.records import Code, Interpolation, Preprocessing
-from resnet_tl.tensor_file import first_broken, is_dense, load_safely, to_plain
+from resnet_tl.tensor_file import first_broken, is_dense, load_safely, save_atomically, to_plain
 
 KEY = "resnet_tl"
 VERSION = 1
@@ -36,6 +37,7 @@ class Bundle:
     eval_transforms: the custom pipeline that replaced its resizing, as a recipe lists it; else None.
     colours: of the classes in masks, `[K][3]` RGB 0...255; None if they have none.
     codes: the training set's ids of the classes (COCO's category ids); None if it has none.
+    decisions: what validation decided for prediction; neutral in checkpoints without.
     epoch, step: epochs started (counted from 0), optimizer steps taken.
     """
 
@@ -47,6 +49,7 @@ class Bundle:
     eval_transforms: list[dict[str, Any]] | None
     colours: list[list[int]] | None
     codes: list[Code] | None
+    decisions: Decisions
     epoch: int
     step: int
 
@@ -105,9 +108,21 @@ def read(path: str | Path) -> Bundle:
         eval_transforms=ours.eval_transforms,
         colours=ours.colours,
         codes=ours.codes,
+        decisions=ours.decisions,
         epoch=rest.epoch,
         step=rest.global_step,
     )
+
+
+def store_decisions(path: Path, decisions: Decisions) -> None:
+    """Rewrites a checkpoint with what validation decided; all else in it stays.
+
+    Raises:
+        WeightsError: it is damaged. RunError: it cannot be written.
+    """
+    content = load_safely(path)
+    content[KEY]["decisions"] = asdict(decisions)
+    save_atomically(content, path)
 
 
 class StoredPreprocessing(BaseModel):
@@ -149,6 +164,7 @@ class Stored(BaseModel):
     eval_transforms: list[dict[str, JsonValue]] | None = None
     colours: list[Annotated[list[Byte], MinLen(3), MaxLen(3)]] | None = None
     codes: list[Code] | None = None
+    decisions: Decisions = Decisions()
 
 
 class Weights(BaseModel):
@@ -187,12 +203,13 @@ def parse_stored(value: Any, path: Path) -> tuple[Stored, dict[str, Any]]:
             "upgrade with `pip install -U resnet-tl`"
         )
     stored = parse_json(Stored, text, path)
-    for name in ("colours", "codes"):
-        values = getattr(stored, name)
-        if values is not None and len(values) != len(stored.classes):
-            raise WeightsError(
-                f"{path}: not valid: {KEY}.{name} has {len(values)} entries for {len(stored.classes)} classes"
-            )
+    classes = len(stored.classes)
+    lists = {"colours": stored.colours, "codes": stored.codes, "decisions.box_scores": stored.decisions.box_scores}
+    if stored.decisions.temperature is not None and len(stored.decisions.temperature) > 1:
+        lists["decisions.temperature"] = stored.decisions.temperature
+    for name, values in lists.items():
+        if values is not None and len(values) != classes:
+            raise WeightsError(f"{path}: not valid: {KEY}.{name} has {len(values)} entries for {classes} classes")
     return stored, json.loads(text)["recipe"]
 
 

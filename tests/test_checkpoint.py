@@ -3,14 +3,16 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from resnet_tl.checkpoint import bundle, locate, read
+from resnet_tl.checkpoint import bundle, locate, read, store_decisions
 from resnet_tl.errors import WeightsError
+from resnet_tl.structures.decisions import Decisions
 from resnet_tl.structures.records import Preprocessing
 from resnet_tl.tensor_file import save_atomically
 
@@ -43,6 +45,35 @@ def test_read_returns_what_was_saved(tmp_path: Path) -> None:
     assert ours.preprocessing == Preprocessing(size=64)
     assert ours.recipe == {"seed_everything": 1, "model": MODEL}
     assert list(ours.state_dict) == ["trunk.conv1.weight"]
+
+
+def test_decisions_are_stored_without_changing_the_rest(tmp_path: Path) -> None:
+    path, decisions = tmp_path / "x.ckpt", Decisions(temperature=[1.5])
+    save_atomically(checkpoint(), path)
+    assert read(path).decisions == Decisions()
+    store_decisions(path, decisions)
+    assert read(path).decisions == decisions
+    content, before = torch.load(path, weights_only=True), checkpoint()
+    assert content.keys() == before.keys()
+    assert {key: value for key, value in content["resnet_tl"].items() if key != "decisions"} == before["resnet_tl"]
+
+
+@pytest.mark.parametrize(
+    ("decisions", "words"),
+    [
+        ({"temperature": [-1.0]}, "decisions.temperature.0: input should be greater than or equal to 0.1, got -1.0"),
+        ({"temperature": [float("nan")]}, "decisions.temperature.0: "),
+        ({"temperature": [1.0, 1.0, 1.0]}, "decisions.temperature has 3 entries for 2 classes"),
+        ({"box_scores": [0.5]}, "decisions.box_scores has 1 entries for 2 classes"),
+        ("x", "decisions: "),
+    ],
+)
+def test_decisions_out_of_range_are_refused(tmp_path: Path, decisions: Any, words: str) -> None:
+    content = copy.deepcopy(checkpoint())
+    content["resnet_tl"]["decisions"] = decisions
+    save_atomically(content, tmp_path / "x.ckpt")
+    with pytest.raises(WeightsError, match=re.escape(words)):
+        read(tmp_path / "x.ckpt")
 
 
 def test_images_of_masks_may_keep_their_size(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from resnet_tl.data.images.listed_transforms import ListedTransforms
@@ -17,7 +16,7 @@ from resnet_tl.data.images.transforms import evaluation_transform
 from resnet_tl.models.network import Network
 from resnet_tl.prediction.base import Options, Prediction, Predictor
 from resnet_tl.prediction.loader import Input, Loader
-from resnet_tl.structures.records import Features
+from resnet_tl.structures.decisions import Decisions
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,8 @@ class ClassPrediction(Prediction):
 
     classes, scores: best first: the likeliest ones, or (multi-label) all that reach their threshold, maybe none.
     probabilities: of every class, `[K]` float32, in the order of the predictor's `classes`.
+
+    Scores and probabilities are calibrated where the checkpoint holds a temperature.
     """
 
     classes: list[str]
@@ -39,6 +40,7 @@ class ClassPredictor(Predictor[ClassPrediction]):
 
     Args:
         eval_transforms: the transforms of validation, as a recipe lists them; None for resizing and a centre crop.
+        decisions: what validation decided.
         reduced_decoding: decode JPEGs at a fraction of their size, where that is enough, as validation did.
     """
 
@@ -50,6 +52,7 @@ class ClassPredictor(Predictor[ClassPrediction]):
         classes: Sequence[str],
         *,
         eval_transforms: list[dict[str, Any]] | None = None,
+        decisions: Decisions = Decisions(),
         reduced_decoding: bool = False,
         device: str = "cpu",
         batch_size: int = 32,
@@ -62,20 +65,18 @@ class ClassPredictor(Predictor[ClassPrediction]):
         else:  # in one thread, because albumentations keeps state in its transforms
             loader = Loader(ListedTransforms(eval_transforms), channels, reduce=reduced_decoding, threads=1)
         super().__init__(network, classes, loader, device=device, batch_size=batch_size)
-
-    @torch.inference_mode()
-    def probabilities(self, images: Tensor | Features) -> Tensor:
-        """`[N, K]` of preprocessed images `[N, C, H, W]`, uint8 or uint16; or of features that the network computed
-        from them."""
-        return self.network.head.predict(self.network(images.to(self.network.mean.device)))
+        self.decisions = decisions
 
     def _predict_images(self, images: Tensor, inputs: Sequence[Input], options: Options) -> Iterator[ClassPrediction]:
         thresholds = getattr(self.network.head, "thresholds", None)
         limits = None if thresholds is None else thresholds.cpu().numpy()
-        probabilities = self.probabilities(images)
-        self._check_finite(probabilities, inputs)
-        for each, row in zip(inputs, probabilities.cpu().numpy(), strict=True):
-            order = np.argsort(-row, kind="stable")
-            order = order[: options.top] if limits is None else order[row[order] >= limits[order]]
+        outputs = self.network.head.predict(self.network(images))
+        self._check_finite(outputs, inputs)
+        raw = outputs.cpu().numpy()
+        calibrated = self.decisions.calibrated(raw, multi_label=limits is not None)
+        # The network's own probabilities decide: equal to them in order, calibrated ones may be rounded to ties.
+        for each, own, row in zip(inputs, raw, calibrated, strict=True):
+            order = np.argsort(-own, kind="stable")
+            order = order[: options.top] if limits is None else order[own[order] >= limits[order]]
             names, scores = [self.classes[k] for k in order], row[order].tolist()
             yield ClassPrediction(each.index, each.path, names, scores, row, multi_label=limits is not None)

@@ -49,7 +49,8 @@ def load(
         return BoxPredictor(network, bundle.classes, bundle.codes, **options)
     data = bundle.recipe.get("data") or {"init_args": {}}
     reduced = data["init_args"].get("reduced_decoding", False)
-    return ClassPredictor(network, bundle.classes, eval_transforms=transforms, reduced_decoding=reduced, **options)
+    options |= {"eval_transforms": transforms, "decisions": bundle.decisions}
+    return ClassPredictor(network, bundle.classes, reduced_decoding=reduced, **options)
 
 
 def build_network(bundle: Bundle, trust_code: bool) -> Network:

@@ -13,7 +13,8 @@ from resnet_tl.report.confidence import confidence
 from resnet_tl.report.confusion import cells_of, confusion
 from resnet_tl.report.records import RunRecord
 from resnet_tl.report.section import Gallery, Picture, Section, class_table
-from resnet_tl.report.words import share
+from resnet_tl.report.words import capitalised, share
+from resnet_tl.run.closing import calibration
 from resnet_tl.structures.evaluation import ClassEvaluation
 
 IN_A_GALLERY = 12
@@ -23,7 +24,7 @@ IN_ALL_CELLS = 180
 
 
 def sections(run: RunRecord, evaluation: ClassEvaluation, assets: Assets) -> list[Section]:
-    about = [class_table(run.tables["per_class"]), _confidence(evaluation, assets), _images(evaluation, assets)]
+    about = [class_table(run.tables["per_class"]), _confidence(run, evaluation, assets), _images(evaluation, assets)]
     return about if evaluation.multi_label else [_confusion(evaluation, assets), *about]
 
 
@@ -53,13 +54,15 @@ def _confusion(evaluation: ClassEvaluation, assets: Assets) -> Section:
     )
 
 
-def _confidence(evaluation: ClassEvaluation, assets: Assets) -> Section:
+def _confidence(run: RunRecord, evaluation: ClassEvaluation, assets: Assets) -> Section:
+    decisions = run.summary.get("decisions", {})
+    note = f"{capitalised(calibration(decisions))}." if "temperature" in decisions else ""
     if not evaluation.multi_label:
         scores = evaluation.probabilities.max(1)
-        return confidence(scores, ~wrong(evaluation), assets, word="confidence", unit="images")
+        return confidence(scores, ~wrong(evaluation), assets, word="confidence", unit="images", note=note)
     truth, scores = evaluation.targets.ravel() > 0, evaluation.probabilities.ravel()
     right = predicted(evaluation).ravel() == truth
-    return confidence(scores, truth, assets, word="probability", unit="labels", right=right)
+    return confidence(scores, truth, assets, word="probability", unit="labels", right=right, note=note)
 
 
 def _images(evaluation: ClassEvaluation, assets: Assets) -> Section:

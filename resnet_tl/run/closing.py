@@ -31,6 +31,8 @@ def closing(run: RunFolder, trainer: Trainer, workers: int) -> Iterator[str]:
     (pace,) = (each for each in trainer.callbacks if isinstance(each, Pace))  # type: ignore[attr-defined]
     if summary.best:
         yield from results(summary.monitor, summary.best, summary.final, _interval(run))
+    if "temperature" in summary.decisions:
+        yield calibration(summary.decisions)
     saving = trainer.strategy.checkpoint_io
     shares = pace.shares(saving.seconds if isinstance(saving, SafeCheckpointIO) else 0.0)
     if shares:
@@ -48,6 +50,16 @@ def results(
         of_best = f"  (95 % interval {interval[0]:.4g} to {interval[1]:.4g})" if interval and title == "best" else ""
         loss = f"  val/loss {each['val/loss']:.4g}" if "val/loss" in each else ""
         yield f"{title:<6} epoch {each['epoch'] + 1:<4} {headline} {each[headline]:.4g}{of_best}{loss}"
+
+
+def calibration(decisions: Mapping[str, Any]) -> str:
+    """Returns what the temperature changes; of one for each class, their range."""
+    low, high = min(decisions["temperature"]), max(decisions["temperature"])
+    temperature = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f} by class"
+    return (
+        f"calibrated for predict: temperature {temperature}, expected calibration error {decisions['ece']:.3f} before, "
+        f"{decisions['calibrated_ece']:.3f} after"
+    )
 
 
 def slow_loader(waiting: float, workers: int, cores: int) -> str:

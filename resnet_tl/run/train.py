@@ -17,6 +17,7 @@ from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.read import write
 from resnet_tl.run.build import Recipe, build_seeded
 from resnet_tl.run.closing import closing
+from resnet_tl.run.decide import Decide
 from resnet_tl.run.drawings import Drawings
 from resnet_tl.run.files_record import check_unchanged, write_record
 from resnet_tl.run.trainer import build_trainer, global_batch, resolve_precision, translate_errors
@@ -91,10 +92,11 @@ def train(
 
 def _trainer(recipe: Recipe, run: RunFolder, task: Task, data: ImageData, changed_data: list[str]) -> Trainer:
     tracking = instantiate(Tracking, recipe["tracking"])
+    decide = [Decide(run)] if tracking.decisions else []
     drawings = Drawings(tracking.charts, tracking.images, tracking.table_rows, data.channels)
     return build_trainer(
         recipe["trainer"],
-        callbacks=callbacks(run, f"val/{task.metrics.headline}", tracking, changed_data, drawings),
+        callbacks=decide + callbacks(run, f"val/{task.metrics.headline}", tracking, changed_data, drawings),
         loggers=loggers(tracking, run, recipe),
     )
 

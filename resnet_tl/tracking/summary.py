@@ -26,6 +26,7 @@ class Summary(Callback):
     and of the last one; epochs count from 0, steps are optimizer steps taken.
     finished: whether the run reached its planned end.
     changed_data: what had changed in the data when the run was resumed, a sentence for each time; absent if nothing.
+    decisions: what was fitted on the validation images after training, in numbers; absent before, and if nothing.
     """
 
     def __init__(self, run: RunFolder, monitor: str, pace: Pace, changed_data: Sequence[str] = ()) -> None:
@@ -33,6 +34,7 @@ class Summary(Callback):
         self.changed_data = list(changed_data)
         self.best: dict[str, Any] = {}
         self.final: dict[str, Any] = {}
+        self.decisions: dict[str, Any] = {}
         self._environment: dict[str, Any] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -69,6 +71,7 @@ class Summary(Callback):
             "images_per_s": self.pace.images_per_second,
             "finished": finished,
             **({"changed_data": self.changed_data} if self.changed_data else {}),
+            **({"decisions": self.decisions} if self.decisions else {}),
             **self._environment,
         }
         with atomic_write(self.run.summary) as file:
