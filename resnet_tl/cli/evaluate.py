@@ -7,17 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from resnet_tl.cli.command import Command, Options, names_recipe
+from resnet_tl.cli.table_text import texts
 from resnet_tl.errors import RecipeError, RunError
 
-HELP = """usage: resnet-tl {verb} RUN_OR_CHECKPOINT [--data.root PATH] [--out FILE.json] [--KEY VALUE ...]
-       resnet-tl {verb} -c RECIPE [--out FILE.json] [--KEY VALUE ...]
+HELP = """usage: resnet-tl {verb} RUN_OR_CHECKPOINT [--tables DIR] [--out FILE.json] [--KEY VALUE ...]
+       resnet-tl {verb} -c RECIPE [--tables DIR] [--out FILE.json] [--KEY VALUE ...]
 
 Evaluate on the {split} images: a run (its best checkpoint), a checkpoint, or the weights that a recipe names.
 
   --data.root PATH                  images other than the run's; the classes must be the same
   --data.crops 10                   ten crops per image: corners and centre, and their mirror images
   --data.scales "[224, 256, 288]"   average over several sizes of each image
-  --out FILE.json                   metrics, interval, per-class metrics, confusion matrix; never overwritten
+  --tables DIR                      the printed tables as CSVs, in full: summary.csv (scores with 95 % intervals),
+                                    per_class.csv, confusion.csv; never overwritten
+  --out FILE.json                   all of it in one file; never overwritten
   --trust-code                      let a checkpoint name classes outside resnet_tl
 
 example, published weights with their own classifier:
@@ -29,6 +32,7 @@ def run(verb: str, command: Command) -> int:
     parser = Options(verb)
     parser.add_argument("run", nargs="?", metavar="RUN_OR_CHECKPOINT")
     parser.add_argument("--out", metavar="FILE.json")
+    parser.add_argument("--tables", metavar="DIR")
     parser.add_argument("--trust-code", action="store_true")
     options = parser.read(command)
     if options.help:
@@ -38,8 +42,9 @@ def run(verb: str, command: Command) -> int:
         raise RecipeError(f"{verb} needs a run folder or a checkpoint, or a recipe: -c RECIPE")
     if options.run is not None and names_recipe(options.run):
         raise RecipeError(f"{verb} {options.run}: a recipe is named by -c: resnet-tl {verb} -c {options.run}")
-    if options.out is not None and Path(options.out).exists():
-        raise RunError(f"--out {options.out}: exists already, and nothing is overwritten")
+    for name, path in (("out", options.out), ("tables", options.tables)):
+        if path is not None and Path(path).exists():
+            raise RunError(f"--{name} {path}: exists already, and nothing is overwritten")
     from resnet_tl.run.evaluate import evaluate_recipe, evaluate_run
     from resnet_tl.tracking.log import is_rank_zero
 
@@ -49,7 +54,13 @@ def run(verb: str, command: Command) -> int:
     else:
         result = evaluate_run(split, options.run, recipes, command.overrides, trust_code=options.trust_code)
     if is_rank_zero():
-        print(_table(result))
+        print(_metrics(result))
+        for line in (*texts(result["tables"]), *result["notes"]):
+            print(line)
+        if options.tables is not None:
+            from resnet_tl.run.table_files import write_tables
+
+            write_tables(result["tables"], Path(options.tables))
         if options.out is not None:
             from resnet_tl.prediction.writers.output import new_file
 
@@ -58,7 +69,7 @@ def run(verb: str, command: Command) -> int:
     return 0
 
 
-def _table(result: dict[str, Any]) -> str:
+def _metrics(result: dict[str, Any]) -> str:
     """One line per metric; the headline has its interval."""
     width = max(map(len, result["metrics"]))
     lines = [f"{name:<{width}}  {value:.4f}" for name, value in result["metrics"].items()]

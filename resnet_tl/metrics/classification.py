@@ -66,9 +66,10 @@ class ClassificationMetrics(nn.Module):
         classes, columns predictions."""
         results = self.results()
         if isinstance(results, MultiClassResults):
-            small = len(self.classes) <= CONFUSION
-            confusion = {"confusion": results.confusion().tolist()} if small else {}
-            return {"per_class": results.per_class(self.classes), **confusion}
+            tables: Tables = {"per_class": results.per_class(self.classes)}
+            if len(self.classes) <= CONFUSION:
+                tables["confusion"] = results.confusion().tolist()
+            return tables
         return {"per_class": results.per_class(self.classes, thresholds)}
 
     def interval(self) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,12 @@ Counts = NDArray[np.int64]
 Row: TypeAlias = "dict[str, str | int | float | None]"
 """A row of a table by class."""
 
-Tables: TypeAlias = "dict[str, list[Row] | list[list[int]]]"
-"""Tables by name: `per_class`, `confusion`."""
+
+class Tables(TypedDict, total=False):
+    """per_class: a row for each class. confusion: counts `[K][K]` of true (rows) and predicted (columns) classes."""
+
+    per_class: list[Row]
+    confusion: list[list[int]]
 
 
 class Ratios(NamedTuple):

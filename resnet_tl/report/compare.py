@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from resnet_tl.errors import RunError
+from resnet_tl.metrics.names import NAMES, metric_name
 from resnet_tl.metrics.paired import Difference, common, difference, headline, spread
 from resnet_tl.report import charts, classes
 from resnet_tl.report.assets import Assets
-from resnet_tl.report.page import headline_interval, write_page
+from resnet_tl.report.page import write_page
 from resnet_tl.report.records import RunRecord
 from resnet_tl.report.section import Gallery, Section, drawn
-from resnet_tl.report.words import NAMES, capitalised, interval_text, metric_name, points, share
+from resnet_tl.report.words import capitalised, interval_text, points, share
 from resnet_tl.structures.evaluation import ClassEvaluation, Evaluation
 
 SHOWN = 12
@@ -122,7 +123,7 @@ def _scores(runs: Sequence[RunRecord], names: list[str]) -> Section:
     rows = []
     for run, name in zip(runs, names, strict=True):
         others = {metric_name(key): value for key, value in run.scores.items() if key in NAMES and key != main}
-        interval = interval_text(*headline_interval(run))
+        interval = interval_text(run.score_tables.interval)
         seconds, epoch = run.summary["seconds"], run.summary["best"]["epoch"] + 1
         rows.append(
             {

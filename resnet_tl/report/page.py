@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_tl.files import atomic_write
-from resnet_tl.metrics.box_interval import mean_precision_interval
-from resnet_tl.metrics.detection import DetectionMetrics
+from resnet_tl.metrics.names import NAMES, metric_name
 from resnet_tl.report import boxes, classes, pixels, training
 from resnet_tl.report.assets import Assets, vega_script
 from resnet_tl.report.records import RunRecord
 from resnet_tl.report.section import Section
-from resnet_tl.report.words import NAMES, interval_text, metric_name, share
+from resnet_tl.report.words import interval_text, share
 from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, PixelEvaluation
 
 if TYPE_CHECKING:
@@ -73,18 +72,10 @@ def _head(run: RunRecord) -> dict[str, Any]:
         "images": len(run.evaluation),
         "headline": metric_name(headline),
         "value": share(scores[headline]),
-        "interval": interval_text(*headline_interval(run)),
+        "interval": interval_text(run.score_tables.interval),
         "tiles": [*tiles, ("loss", f"{best['val/loss']:.3f}")],
         "date": _date(run),
     }
-
-
-def headline_interval(run: RunRecord) -> tuple[float, float]:
-    """Returns the 95 % interval of the score that runs are compared by."""
-    if isinstance(run.evaluation, BoxEvaluation):
-        return mean_precision_interval(run.evaluation)
-    assert not isinstance(run.metrics, DetectionMetrics)
-    return run.metrics.interval()
 
 
 def _date(run: RunRecord) -> str:

@@ -14,6 +14,9 @@ from resnet_tl.data.base import ImageData
 from resnet_tl.errors import RunError, UserError
 from resnet_tl.files import did_you_mean_path
 from resnet_tl.metrics.evaluated import Metrics, metric_options, metrics_of
+from resnet_tl.metrics.per_class import Row as TableRow
+from resnet_tl.metrics.score_tables import ScoreTables
+from resnet_tl.metrics.tables import tables_of
 from resnet_tl.recipe.build import foreign_code
 from resnet_tl.recipe.node import plain
 from resnet_tl.recipe.read import read
@@ -61,8 +64,12 @@ class RunRecord:
         return self.metrics.compute(**metric_options(self.evaluation))
 
     @cached_property
-    def tables(self) -> dict[str, Any]:
-        return self.metrics.tables(**metric_options(self.evaluation))
+    def score_tables(self) -> ScoreTables:
+        return tables_of(self.evaluation, self.metrics)
+
+    @property
+    def tables(self) -> dict[str, list[TableRow]]:
+        return self.score_tables.tables
 
     @property
     def best_at(self) -> float | None:

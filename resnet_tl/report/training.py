@@ -8,11 +8,12 @@ from typing import Any
 import yaml
 
 from resnet_tl.data.checks.stats import stats
+from resnet_tl.metrics.names import metric_name
 from resnet_tl.report import charts
 from resnet_tl.report.assets import Assets
 from resnet_tl.report.records import RunRecord
 from resnet_tl.report.section import Section, drawn
-from resnet_tl.report.words import capitalised, metric_name
+from resnet_tl.report.words import capitalised
 from resnet_tl.tracking.pace import duration
 
 DECODED = 60

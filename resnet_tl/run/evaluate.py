@@ -11,6 +11,8 @@ from typing import Any
 from resnet_tl import checkpoint
 from resnet_tl.data.base import ImageData
 from resnet_tl.errors import RecipeError, WeightsError
+from resnet_tl.metrics.score_tables import ScoreTables, assembled, score
+from resnet_tl.metrics.tables import tables_of
 from resnet_tl.recipe import shipped
 from resnet_tl.recipe.build import foreign_code
 from resnet_tl.recipe.node import overlay
@@ -33,7 +35,8 @@ from resnet_tl.tracking.log import log_info
 from resnet_tl.tracking.terminal import terminal_log
 
 Result = dict[str, Any]
-"""`{metrics, headline, interval, images, classes, per_class, ...}`, plain Python."""
+"""`{metrics, headline, interval, images, classes, per_class, ..., tables, notes}`, plain Python; `tables` and `notes`
+are those of `metrics.score_tables`."""
 
 VERBS = {"val": "validate", "test": "test"}
 
@@ -174,14 +177,29 @@ def _evaluate(split: str, recipe: Recipe, task: Task, data: ImageData, run_preci
         log_info(f"skipped: {sentence}")
     if not results:
         raise RecipeError("no batch is left to evaluate; raise trainer.limit_val_batches or limit_test_batches")
+    tables = _tables(split, task, results[0])
     return {
         "metrics": results[0],
         "headline": task.metrics.headline,
-        "interval": task.interval and list(task.interval),
+        "interval": tables.interval and list(tables.interval),
         "images": len(loader.dataset) - len(skipped),
         "classes": task.classes,
         **task.tables,
+        **tables._asdict(),
     }
+
+
+def _tables(split: str, task: Task, logged: Mapping[str, float]) -> ScoreTables:
+    """The tables of the predictions; what the pass has counted, where they are too many to be recorded."""
+    if task.evaluation is not None:
+        return tables_of(task.evaluation)
+    headline = f"{split}/{task.metrics.headline}"
+    others = (name for name in logged if name not in (headline, f"{split}/loss"))
+    summary = [
+        score(task.metrics.headline, logged[headline], task.interval),
+        *(score(name.removeprefix(f"{split}/"), logged[name]) for name in others),
+    ]
+    return ScoreTables(assembled(summary, task.tables, task.classes), [])
 
 
 def _other_split(split: str, data: ImageData) -> list[str]:

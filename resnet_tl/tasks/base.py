@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.metrics.mean import Mean
+from resnet_tl.metrics.per_class import Tables
 from resnet_tl.metrics.record import Record
 from resnet_tl.models.macs import stage_macs
 from resnet_tl.models.network import Backbone, HeadFactory, NeckFactory, Network, build, public_keys
@@ -55,7 +56,7 @@ class Task(LightningModule):
 
     metrics: Any
     evaluation: Evaluation | None = None
-    tables: dict[str, Any]
+    tables: Tables
     interval: tuple[float, float] | None = None
 
     def __init__(

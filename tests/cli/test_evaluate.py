@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import subprocess
@@ -43,6 +44,25 @@ def test_a_run_evaluates_as_it_did_in_training(resnet_tl: Callable[..., Any], he
     assert sum(map(sum, scores["confusion"])) == 8
     assert f"val/acc   {best['val/acc']:.4f}  (95 % interval " in done.out
     assert ", 8 images)" in done.out
+
+
+def test_the_tables_are_printed_and_written(resnet_tl: Callable[..., Any], here: Path, run: Path) -> None:
+    done = resnet_tl("validate {} --tables tables --out scores.json", run)
+    assert done.code == 0, done.err
+    scores = json.loads((here / "scores.json").read_text())
+    assert list(scores["tables"]) == ["summary", "per_class", "confusion"]
+    for name, rows in scores["tables"].items():
+        with (here / "tables" / f"{name}.csv").open(newline="") as file:
+            written = list(csv.DictReader(file))
+        assert written == [{key: "" if value is None else str(value) for key, value in row.items()} for row in rows]
+    (first, *_), low, high = scores["tables"]["summary"], *scores["interval"]
+    accuracy = scores["metrics"]["val/acc"]
+    assert first == {"metric": "acc", "name": "accuracy", "value": accuracy, "low": low, "high": high}
+    assert [[row["blue"], row["red"]] for row in scores["tables"]["confusion"]] == scores["confusion"]
+    assert "\nscore " in done.out
+    assert f"\naccuracy           {accuracy:.3f}  {low:.3f} to {high:.3f}\n" in done.out
+    again = resnet_tl("validate {} --tables tables", run)
+    assert (again.code, again.err) == (2, "error: --tables tables: exists already, and nothing is overwritten\n")
 
 
 @pytest.mark.slow
