@@ -50,6 +50,7 @@ def fit(
     resume: str | Path | None = None,
     trust_code: bool = False,
     accept_changed_data: bool = False,
+    folds: int | None = None,
     **overrides: Any,
 ) -> Run:
     """Trains by a recipe, as `resnet-tl fit` does, and returns the run: its folder, metrics and predictor.
@@ -65,6 +66,8 @@ def fit(
             run, or a new one; None: a new run.
         trust_code: let the recipe of a run folder to resume name classes outside `resnet_tl`.
         accept_changed_data: resume although images or labels are not what they were.
+        folds: train so many networks, each validated on images of its own; returns a `Folds`, a run whose metrics are
+            means and whose predictor is an ensemble.
         overrides: values by their keys, as Python values or as text that is read as on the command line.
 
     Lines about the run go to the logger `resnet_tl`; without a handler of its own they are printed.
@@ -87,6 +90,7 @@ def fit(
         finish=after_fit,
         trust_code=trust_code,
         accept_changed_data=accept_changed_data,
+        folds=folds,
     )
 
 

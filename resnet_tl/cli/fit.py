@@ -13,8 +13,11 @@ Train by a recipe: a file, or a name that `resnet-tl recipes list` shows. Later 
 
   -c RECIPE                         the recipe, then any overlays
   --run DIR                         the run's folder (default: runs/<recipe>/<date-time>)
-  --resume DIR                      resume an unfinished run, by its own recipe
+  --resume DIR                      resume an unfinished run or its folds, by its own recipe
   --resume auto                     resume this recipe's newest unfinished run (or --run DIR), else start a new one
+  --folds K                         train K networks, each on all images but a K-th that it is validated on, below one
+                                    folder (default: runs/<recipe>/<date-time>-folds); their mean, deviation and
+                                    predictions of all images are written there
   --trust-code                      with --resume DIR: let its recipe name classes outside resnet_tl
   --accept-changed-data             resume although images or labels are not what they were
   --help-all                        list every key of the recipe, with its value and type
@@ -45,6 +48,7 @@ def run(verb: str, command: Command) -> int:
     parser = Options(verb)
     parser.add_argument("--run", metavar="DIR")
     parser.add_argument("--resume", metavar="DIR|auto")
+    parser.add_argument("--folds", metavar="K", type=int)
     parser.add_argument("--trust-code", action="store_true")
     parser.add_argument("--accept-changed-data", action="store_true")
     parser.add_argument("--help-all", action="store_true")
@@ -76,6 +80,7 @@ def _fit(command: Command, options: Namespace) -> int:
             finish=after_fit,
             trust_code=options.trust_code,
             accept_changed_data=options.accept_changed_data,
+            folds=options.folds,
         )
     except Preempted as stopped:
         return stopped.exit_code

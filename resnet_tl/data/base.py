@@ -102,7 +102,9 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
             included.splits, fraction=val_fraction, folds=folds, fold=fold, seed=self.seed, group=rule
         )
         """The images to train on, validate on and test on: those of `train`, `val` and `test` that exist."""
-        self.notes, self.remarks = [*included.notes, *self._split_notes(included.splits)], list(included.remarks)
+        pooled = ", of train and val together" if "val" in included.splits else ""
+        origin = " (split here)" if folds is None else f" (fold {fold + 1} of {folds}{pooled})"
+        self.notes, self.remarks = [*included.notes, *self._split_notes(included.splits, origin)], [*included.remarks]
         """Sentences about what was skipped or assumed, and what they count one by one."""
         self._features: dict[str, CachedFeatures] = {}
         self._datasets: list[ImageDataset] = []
@@ -289,12 +291,15 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         datasets = [self._dataset(listing, False, "error") for listing in self.listings.values()]
         return all_unreadable(self.root, datasets, first)
 
-    def _split_notes(self, source_splits: Mapping[str, ListingT]) -> list[str]:
-        """Returns notes about the size and origin of each split, absent splits and missing classes."""
+    def _split_notes(self, source_splits: Mapping[str, ListingT], origin: str) -> list[str]:
+        """Returns notes about the size and origin of each split, absent splits and missing classes.
+
+        origin: what a `val` split is that is not the source's own.
+        """
         if not self.listings:
             return []
         sizes = ", ".join(f"{len(listing)} {split}" for split, listing in self.listings.items())
-        split_here = " (split here)" if self.listings.get("val") is not source_splits.get("val") else ""
+        split_here = origin if self.listings.get("val") is not source_splits.get("val") else ""
         fallback = {"val": "test", "test": "val"}
         absent = [
             f"; no {name} split: {other} is used"

@@ -1,4 +1,4 @@
-"""Finds the run that `resume="auto"` resumes."""
+"""Finds the run, or the folder of folds, that `resume="auto"` resumes."""
 
 from __future__ import annotations
 
@@ -22,19 +22,23 @@ _RESUMED_RUN = "RESNET_TL_RESUMED_RUN"
 """The environment variable by which rank 0 passes its choice to the ranks that Lightning starts from it."""
 
 
-def find_unfinished(recipe: Recipe, name: str, folder: Path | None = None, root: str = "runs") -> RunFolder | None:
+def find_unfinished(
+    recipe: Recipe, name: str, folder: Path | None = None, root: str = "runs", *, folds: bool = False
+) -> RunFolder | None:
     """Returns the newest unfinished run of a recipe, or None; a run killed before its first checkpoint counts too.
 
     Args:
         recipe: resolved; the keys in `CHANGEABLE_ON_RESUME` may differ from the run's own.
         name: of the recipe as typed; its last part names the folder of its runs.
         folder: `--run DIR`: look at this one alone.
+        folds: look at folders of folds instead of single runs.
     """
     if not is_rank_zero() and _RESUMED_RUN in os.environ:
         chosen = os.environ[_RESUMED_RUN]
         return RunFolder(Path(chosen)) if chosen else None
     folders = [folder] if folder is not None else sorted(Path(root, Path(name).stem).glob("*"), reverse=True)
-    run = next((run for run in map(RunFolder, folders) if _is_unfinished(run, recipe)), None)
+    candidates = (run for run in map(RunFolder, folders) if run.is_folds == folds)
+    run = next((run for run in candidates if _is_unfinished(run, recipe)), None)
     os.environ[_RESUMED_RUN] = str(run.path) if run is not None else ""
     return run
 
@@ -56,16 +60,19 @@ def _is_unfinished(run: RunFolder, recipe: Recipe) -> bool:
         return False
     if _without_changeable(saved) != _without_changeable(recipe):
         return False
-    epochs = recipe["trainer"]["max_epochs"]
-    if _has_finished(run) and epochs == saved["trainer"]["max_epochs"]:
+    epochs, planned = recipe["trainer"]["max_epochs"], saved["trainer"]["max_epochs"]
+    if run.is_folds:  # they keep their length: finished ones are not trained again
+        return epochs == planned and not has_finished(run)
+    if has_finished(run) and epochs == planned:
         return False
     return not (run.last.is_file() and epochs is not None and epochs_done(run.last) >= epochs)
 
 
-def _has_finished(run: RunFolder) -> bool:
-    """Whether the plan has ended, which may be before `max_epochs`; the checkpoint decides if it is damaged."""
+def has_finished(run: RunFolder) -> bool:
+    """Whether the plan of a run, or of all folds, has ended, which may be before `max_epochs`; False if the file that
+    shows it is damaged."""
     try:
-        return bool(json.loads(run.summary.read_text())["finished"])
+        return bool(json.loads((run.folds if run.is_folds else run.summary).read_text())["finished"])
     except (OSError, ValueError, LookupError, TypeError):
         return False
 

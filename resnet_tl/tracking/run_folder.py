@@ -62,6 +62,25 @@ class RunFolder:
         return self.path / "predictions.npz"
 
     @property
+    def folds(self) -> Path:
+        """What there is in a folder of folds, `fold1`, `fold2`, ..., each an ordinary run."""
+        return self.path / "folds.json"
+
+    @property
+    def is_folds(self) -> bool:
+        return self.folds.is_file()
+
+    @property
+    def name(self) -> str:
+        """What loggers call the run: the folder's name, of a fold with that of the folder of folds."""
+        parent = RunFolder(self.path.parent)
+        return f"{self.path.parent.name}/{self.path.name}" if parent.is_folds else self.path.name
+
+    def fold(self, number: int) -> RunFolder:
+        """Returns the run of a fold; they count from 1."""
+        return RunFolder(self.path / f"fold{number}")
+
+    @property
     def report(self) -> Path:
         return self.path / "report.html"
 
@@ -93,25 +112,25 @@ class RunFolder:
         self.path = Path(strategy.broadcast(str(self.path)))
 
 
-def start_run(recipe: str, given: str | Path | None = None, root: str = "runs") -> RunFolder:
+def start_run(recipe: str, given: str | Path | None = None, root: str = "runs", suffix: str = "") -> RunFolder:
     """Creates a new, empty folder for a run.
 
     Args:
         recipe: its name or path as typed; the last part without `.yaml` names the parent folder.
-        given: `--run DIR`: this folder instead of `root/<recipe>/<date-time>`.
+        given: `--run DIR`: this folder instead of `root/<recipe>/<date-time><suffix>`.
 
     Raises:
         RunError: `given` is not empty, or the folder cannot be created or written to.
     """
     if not is_rank_zero():
         return RunFolder(Path(given or os.environ.get(_RUN_FOLDER, root)))
-    path = _new_folder(Path(root) / Path(recipe).stem) if given is None else _empty_folder(Path(given))
+    path = _new_folder(Path(root) / Path(recipe).stem, suffix) if given is None else _empty_folder(Path(given))
     os.environ[_RUN_FOLDER] = str(path)
     return RunFolder(path)
 
 
-def _new_folder(parent: Path) -> Path:
-    name = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+def _new_folder(parent: Path, suffix: str) -> Path:
+    name = datetime.now().strftime("%Y-%m-%d_%H-%M-%S") + suffix
     number = 1
     while True:
         path = parent / (name if number == 1 else f"{name}_{number}")

@@ -75,7 +75,7 @@ class Summary(Callback):
             **self._environment,
         }
         with atomic_write(self.run.summary) as file:
-            file.write(json.dumps(_finite(content), indent=2).encode() + b"\n")
+            file.write(json.dumps(finite(content), indent=2).encode() + b"\n")
 
 
 def versions() -> dict[str, str]:
@@ -95,8 +95,8 @@ def _git(*arguments: str) -> str:
     return subprocess.run(("git", *arguments), check=True, capture_output=True, text=True).stdout.strip()
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """Replaces NaN and infinity, which JSON does not have, by None."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,7 +10,7 @@ import pytest
 from lightning.pytorch.utilities import rank_zero_only
 
 from resnet_tl.errors import RunError
-from resnet_tl.tracking.run_folder import start_run
+from resnet_tl.tracking.run_folder import RunFolder, start_run
 
 
 def test_a_run_has_a_new_folder_named_after_recipe_and_time(tmp_path: Path) -> None:
@@ -124,3 +124,13 @@ def test_two_ranks_started_independently_share_one_folder(tmp_path: Path, free_p
     ]
     assert "epoch 1/1" in outputs[0]
     assert "epoch 1/1" not in outputs[1]
+
+
+def test_a_fold_is_called_by_its_folder_of_folds(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "today-folds")
+    assert run.fold(2).path.parent == run.path
+    assert run.fold(2).name == "fold2"
+    run.path.mkdir()
+    run.folds.write_text("{}")
+    assert run.fold(2).name == "today-folds/fold2"
+    assert run.name == "today-folds"

@@ -58,7 +58,7 @@ def _split(
     if folds is None:
         in_val = holdout(pool, fraction, seed, group)
     elif 2 <= folds <= len(pool) and 0 <= fold < folds:
-        in_val = assign_folds(pool, folds, seed, group) == fold
+        in_val = _assigned(pool, folds, seed, group) == fold
     else:
         raise RecipeError(
             f"data.folds is {folds} and data.fold {fold}; expected 2 to {len(pool)} folds (as many as images), "
@@ -72,6 +72,16 @@ def _split(
     # A listing's join and select return listings of its own class.
     train, val = (cast(ListingT, pool.select(np.flatnonzero(chosen))) for chosen in (~in_val, in_val))
     return {"train": train, "val": val}
+
+
+def _assigned(pool: Listing, folds: int, seed: int, group: Rule | None) -> np.ndarray:
+    """Returns the fold that validates on each sample. Raises RecipeError where one has none to validate on."""
+    assigned = assign_folds(pool, folds, seed, group)
+    filled = len(np.unique(assigned[assigned != TRAIN]))
+    if filled < folds:
+        why = "it has no more groups" if group is not None else "a class's only image is never validated on"
+        raise RecipeError(f"data.folds is {folds}, but {pool.root} has images for {filled} folds only: {why}")
+    return assigned
 
 
 def holdout(listing: Listing, fraction: float, seed: int, group: Rule | None = None) -> np.ndarray:

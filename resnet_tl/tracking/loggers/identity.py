@@ -10,8 +10,17 @@ from resnet_tl.tracking.run_folder import RunFolder
 
 
 def recipe_digest(recipe: dict[str, Any]) -> str:
-    """Returns 8 hexadecimal digits of a resolved recipe without its seed and its `tracking` section."""
-    return _digest({key: value for key, value in recipe.items() if key not in ("seed_everything", "tracking")})
+    """Returns 8 hexadecimal digits of a resolved recipe without its seed, its fold and its `tracking` section."""
+    content = {key: value for key, value in recipe.items() if key not in ("seed_everything", "tracking")}
+    options = recipe.get("data", {}).get("init_args", {})
+    if options.get("folds") is not None:
+        content["data"] = {**recipe["data"], "init_args": {**options, "fold": None}}
+    return _digest(content)
+
+
+def group_of(recipe: dict[str, Any]) -> str:
+    """Returns the name of the group of the runs that differ in seed or fold alone."""
+    return f"{recipe['model']['init_args']['backbone']['name']}-{recipe_digest(recipe)}"
 
 
 def data_digest(run: RunFolder) -> str:

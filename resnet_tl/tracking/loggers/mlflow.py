@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from resnet_tl.errors import RunError
 from resnet_tl.tracking.loggers.drawings import Drawing, Table
+from resnet_tl.tracking.loggers.identity import group_of
 from resnet_tl.tracking.loggers.painted import as_csv, painted
 from resnet_tl.tracking.loggers.run_logger import Outcome, RunLogger
 from resnet_tl.tracking.run_folder import RunFolder
@@ -21,7 +22,7 @@ from resnet_tl.tracking.settings import Tracking
 def mlflow_logger(tracking: Tracking, run: RunFolder, recipe: dict[str, Any] | None = None) -> MLflow:
     """Logs to the server that MLFLOW_TRACKING_URI names, without one to `mlruns/` in the run folder.
 
-    A resumed run is the same run of MLflow.
+    A resumed run is the same run of MLflow. The tag `group` is that of W&B.
 
     Raises:
         RunError: mlflow is not installed.
@@ -33,9 +34,9 @@ def mlflow_logger(tracking: Tracking, run: RunFolder, recipe: dict[str, Any] | N
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # newer versions refuse files otherwise
     logger = MLflow(
         experiment_name=tracking.project,
-        run_name=tracking.name or run.path.name,
+        run_name=tracking.name or run.name,
         tracking_uri=server or (run.path / "mlruns").absolute().as_uri(),
-        tags=dict.fromkeys(tracking.tags, "true"),
+        tags={**dict.fromkeys(tracking.tags, "true"), **({} if recipe is None else {"group": group_of(recipe)})},
         run_id=id_file.read_text() if id_file.exists() else None,
     )
     if rank_zero_only.rank == 0 and not id_file.exists():  # type: ignore[attr-defined]

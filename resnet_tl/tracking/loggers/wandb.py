@@ -16,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from resnet_tl.errors import RunError
 from resnet_tl.tracking.log import log_info
 from resnet_tl.tracking.loggers.drawings import Drawing
-from resnet_tl.tracking.loggers.identity import recipe_digest
+from resnet_tl.tracking.loggers.identity import group_of
 from resnet_tl.tracking.loggers.run_logger import Outcome, RunLogger
 from resnet_tl.tracking.loggers.wandb_media import artifact, delete_superseded, native
 from resnet_tl.tracking.run_folder import RunFolder
@@ -26,7 +26,8 @@ from resnet_tl.tracking.settings import Tracking
 def wandb_logger(tracking: Tracking, run: RunFolder, recipe: dict[str, Any] | None = None) -> Wandb:
     """Builds a logger that never prompts for a key, uploads no checkpoints or code, and keeps the run's id on resume.
 
-    Without a key (and without WANDB_MODE) the run is logged offline. Runs of one recipe, seeds apart, are a group.
+    Without a key (and without WANDB_MODE) the run is logged offline. Runs of one recipe, seeds and folds apart, are a
+    group.
     """
     import wandb
 
@@ -39,8 +40,8 @@ def wandb_logger(tracking: Tracking, run: RunFolder, recipe: dict[str, Any] | No
         save_dir=run.path,
         project=tracking.project,
         entity=tracking.entity,
-        name=tracking.name or run.path.name,
-        group=None if recipe is None else f"{recipe['model']['init_args']['backbone']['name']}-{recipe_digest(recipe)}",
+        name=tracking.name or run.name,
+        group=None if recipe is None else group_of(recipe),
         tags=[*tracking.tags, *([] if recipe is None else tags(recipe))],
         id=_run_id(run.path / "wandb_id.txt"),
         config=recipe,
