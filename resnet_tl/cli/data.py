@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import sys
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from resnet_tl.cli import suspects
 from resnet_tl.cli.command import Command, Options
-from resnet_tl.errors import RecipeError, RunError, did_you_mean
-from resnet_tl.files import atomic_write
+from resnet_tl.cli.new_files import check_new, show_progress, write_excluded, write_text
+from resnet_tl.errors import RecipeError, did_you_mean
 
 if TYPE_CHECKING:
     from resnet_tl.run.data import Finding
 
-HELP = """usage: resnet-tl data check PATH | -c RECIPE [--json FILE] [--write FILE.csv] [--KEY VALUE ...]
+HELP = f"""usage: resnet-tl data check PATH | -c RECIPE [--json FILE] [--write FILE.csv] [--KEY VALUE ...]
        resnet-tl data stats PATH | -c RECIPE [--json FILE] [--draw FILE.png] [--KEY VALUE ...]
        resnet-tl data preview PATH | -c RECIPE [--out FILE.png] [--count N] [--epochs N] [--KEY VALUE ...]
 
@@ -45,7 +43,9 @@ PATH is a folder, zip or CSV in any form that is read; its form is detected.
 
 Nothing is overwritten. Exit code of check: 0 if nothing is found, 1 if something is, 2 if the data cannot be read.
 
-example: resnet-tl data check photos --json findings.json"""
+example: resnet-tl data check photos --json findings.json
+
+{suspects.HELP}"""
 
 FIRST = 5
 """Findings of a kind that are listed without `--all`."""
@@ -56,24 +56,23 @@ def run(verb: str, command: Command) -> int:
     if action in ("", "-h", "--help"):
         print(HELP)
         return 0
-    if action not in ACTIONS:
-        raise RecipeError(f"data has no {action!r}: expected {', '.join(ACTIONS)}{did_you_mean(action, ACTIONS)}")
+    actions = [*ACTIONS, "suspects"]
+    if action not in actions:
+        raise RecipeError(f"data has no {action!r}: expected {', '.join(actions)}{did_you_mean(action, actions)}")
+    command.rest = words
+    if action == "suspects":
+        return suspects.run(f"{verb} {action}", command)
     parser = Options(f"{verb} {action}")
     parser.add_argument("paths", nargs="*")
     for name, settings in ACTIONS[action].options.items():
         parser.add_argument(f"--{name}", **settings)
-    command.rest = words
     options = parser.read(command)
     if options.help:
         print(HELP)
         return 0
     if len(options.paths) + bool(command.configs) != 1:
         raise RecipeError(f"data {action} needs a folder, zip or CSV, or a recipe: resnet-tl data {action} photos")
-    for name, value in vars(options).items():
-        if isinstance(value, Path) and value.exists():
-            raise RunError(f"{value}: exists already, and nothing is overwritten")
-        if isinstance(value, Path) and name in PICTURES and value.suffix.lower() not in ENDINGS:
-            raise RecipeError(f"--{name} {value}: expected a file that ends in {' or '.join(ENDINGS)}")
+    check_new(options, PICTURES)
     return ACTIONS[action].run(Source(command.configs, command.overrides, next(iter(options.paths), None)), options)
 
 
@@ -105,7 +104,7 @@ def _stats(source: Source, options: Namespace) -> int:
     notes, numbers = data_stats(*source)
     print("\n".join([*notes, *_table(numbers)]))
     if options.json is not None:
-        _write(options.json, json.dumps(numbers, indent=1, ensure_ascii=False))
+        write_text(options.json, json.dumps(numbers, indent=1, ensure_ascii=False))
     if options.draw is not None:
         from resnet_tl.run.data import stats_picture
         from resnet_tl.run.preview import save
@@ -144,18 +143,19 @@ def _check(source: Source, options: Namespace) -> int:
     from resnet_tl.run.data import UnlistedColours, check_data
 
     try:
-        notes, findings = check_data(*source, _progress if sys.stderr.isatty() else lambda done, total: None)
+        notes, findings = check_data(*source, show_progress())
     except UnlistedColours as error:
         if options.write is None:
             raise
-        _write(options.write, error.class_file)
+        write_text(options.write, error.class_file)
         print(f"{options.write}: the colours of the masks, to be named; then: --data.class_file {options.write}")
         return 1
     print("\n".join([*notes, _report(findings, None if options.all else FIRST)]))
     if options.json is not None:
-        _write(options.json, json.dumps([finding._asdict() for finding in findings], indent=1, ensure_ascii=False))
+        write_text(options.json, json.dumps([finding._asdict() for finding in findings], indent=1, ensure_ascii=False))
     if options.write is not None:
-        _write_excluded(findings, options.write)
+        excluded = [finding for finding in reversed(findings) if finding.exclude]
+        write_excluded({finding.exclude: finding.kind for finding in excluded}, options.write)
     return 1 if findings else 0
 
 
@@ -175,25 +175,6 @@ def _report(findings: list[Finding], first: int | None) -> str:
     return "\n".join([*lines, "", *(f"{kind:<{width}}  {count:>6}" for kind, count in counts.items())]).lstrip("\n")
 
 
-def _write_excluded(findings: list[Finding], path: Path) -> None:
-    reasons = {finding.exclude: finding for finding in reversed(findings) if finding.exclude}
-    text = io.StringIO()
-    rows = [(key, finding.kind) for key, finding in sorted(reasons.items())]
-    csv.writer(text, lineterminator="\n").writerows([("key", "reason"), *rows])
-    _write(path, text.getvalue())
-    print(f"{path}: {len(reasons)} images to exclude: --data.exclude {path}")
-
-
-def _progress(done: int, total: int) -> None:
-    if done % 20 == 0 or done == total:
-        print(f"\r{done}/{total} images", end="\n" if done == total else "", file=sys.stderr, flush=True)
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_write(path) as file:
-        file.write(text.encode())
-
-
 class Action(NamedTuple):
     """run: does it and returns the exit code. options: name -> argparse's settings."""
 
@@ -201,7 +182,7 @@ class Action(NamedTuple):
     options: dict[str, dict[str, Any]]
 
 
-PICTURES, ENDINGS = ("draw", "out"), (".png", ".jpg")
+PICTURES = ("draw", "out")
 FILE = {"type": Path, "metavar": "FILE"}
 ACTIONS = {
     "check": Action(_check, {"json": FILE, "write": FILE, "all": {"action": "store_true"}}),

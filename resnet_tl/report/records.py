@@ -22,9 +22,8 @@ from resnet_tl.recipe.node import plain
 from resnet_tl.recipe.read import read
 from resnet_tl.run.build import Overrides
 from resnet_tl.run.data import open_data
-from resnet_tl.run.evaluate import record_run
+from resnet_tl.run.evaluate import recorded_predictions
 from resnet_tl.structures.evaluation import Evaluation
-from resnet_tl.tracking.predictions import load_evaluation, save_evaluation
 from resnet_tl.tracking.run_folder import RunFolder
 
 Row = dict[str, float]
@@ -101,12 +100,7 @@ def read_run(
     notes: list[str] = []
     if data is None:
         data = _open_data(folder, recipe, overrides, trust_code, notes)
-    if folder.best_predictions.is_file():
-        evaluation = load_evaluation(folder.best_predictions)
-    else:
-        evaluation = record_run(path, overrides, trust_code=trust_code)
-        if not overrides:
-            save_evaluation(evaluation, folder.best_predictions)
+    evaluation = recorded_predictions(folder, overrides, trust_code=trust_code)
     if data is not None:
         evaluation = replace(evaluation, root=str(data.evaluated("val").root))
     return RunRecord(folder, recipe, summary, rows, evaluation, data, notes, trust_code)

@@ -32,6 +32,8 @@ from resnet_tl.run.trainer import build_trainer, resolve_precision, translate_er
 from resnet_tl.structures.evaluation import Evaluation
 from resnet_tl.tasks.base import Task
 from resnet_tl.tracking.log import log_info
+from resnet_tl.tracking.predictions import load_evaluation, save_evaluation
+from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.terminal import terminal_log
 
 Result = dict[str, Any]
@@ -103,6 +105,17 @@ def record_run(path: str | Path, overrides: Overrides, *, trust_code: bool = Fal
     evaluation, _ = _evaluate_run("val", path, [], overrides, trust_code)
     if evaluation is None:
         raise RecipeError(f"{path}: images times classes are too many for a record of all probabilities")
+    return evaluation
+
+
+def recorded_predictions(run: RunFolder, overrides: Overrides = (), *, trust_code: bool = False) -> Evaluation:
+    """Returns what the best epoch of a run predicted for its validation images; a run without predictions.npz is
+    evaluated as by `record_run`, and has one afterwards unless there are overrides."""
+    if run.best_predictions.is_file():
+        return load_evaluation(run.best_predictions)
+    evaluation = record_run(run.path, overrides, trust_code=trust_code)
+    if not overrides:
+        save_evaluation(evaluation, run.best_predictions)
     return evaluation
 
 

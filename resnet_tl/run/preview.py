@@ -56,7 +56,7 @@ def preview(data: ImageData, count: int, epochs: int) -> Image.Image:
     ]
     across = epochs * max(1, min(ACROSS // epochs, count))
     legend = _legend(data) if isinstance(data, SegmentationData) else []
-    return _sheet(tiles, across, legend)
+    return sheet(tiles, across, legend)
 
 
 def _tile(data: ImageData, dataset: ImageDataset, drawn: Drawn, epochs: int) -> Tile:
@@ -111,8 +111,11 @@ def _legend(data: SegmentationData) -> list[tuple[str, tuple[int, ...]]]:
     return [*((name, tuple(colour)) for name, colour in named), ("ignored", IGNORED)]
 
 
-def _sheet(tiles: Sequence[Tile], across: int, legend: Sequence[tuple[str, tuple[int, ...]]]) -> Image.Image:
-    """Places tiles row by row, each scaled to the width of its column, with its caption below."""
+def sheet(tiles: Sequence[Tile], across: int, legend: Sequence[tuple[str, tuple[int, ...]]] = ()) -> Image.Image:
+    """Places tiles row by row, each scaled to the width of its column, with its caption below, and a legend at the end.
+
+    legend: names with their RGB colours.
+    """
     side = (WIDTH - GAP) // across - GAP
     scaled = [Tile(_fitted(image, side), caption) for image, caption in tiles]
     rows = [scaled[start : start + across] for start in range(0, len(scaled), across)]
@@ -120,18 +123,18 @@ def _sheet(tiles: Sequence[Tile], across: int, legend: Sequence[tuple[str, tuple
     font = ImageFont.load_default(FONT)
     key = list(_placed(legend, font))
     bottom = key[-1][1] + LINE + GAP if key else 0
-    sheet = Image.new("RGB", (GAP + min(across, len(tiles)) * (side + GAP), GAP + sum(heights) + bottom), "white")
-    canvas, top = ImageDraw.Draw(sheet), GAP
+    drawn = Image.new("RGB", (GAP + min(across, len(tiles)) * (side + GAP), GAP + sum(heights) + bottom), "white")
+    canvas, top = ImageDraw.Draw(drawn), GAP
     for row, height in zip(rows, heights, strict=True):
         for column, (image, caption) in enumerate(row):
             left = GAP + column * (side + GAP)
-            sheet.paste(image, (left, top + height - LINE - GAP - image.height))
+            drawn.paste(image, (left, top + height - LINE - GAP - image.height))
             canvas.text((left, top + height - LINE - GAP + 3), _cut(caption, font, side), fill="black", font=font)
         top += height
     for (left, down), (name, colour) in zip(key, legend, strict=True):
         canvas.rectangle((left, top + down + 2, left + FONT, top + down + 2 + FONT), fill=colour, outline="grey")
         canvas.text((left + FONT + 5, top + down), name, fill="black", font=font)
-    return sheet
+    return drawn
 
 
 def _placed(legend: Sequence[tuple[str, object]], font: Font) -> Iterator[tuple[int, int]]:

@@ -56,7 +56,7 @@ def test_masks_are_drawn_over_their_images() -> None:
 
 def test_small_images_with_masks_fill_their_tiles_without_their_padding(monkeypatch: pytest.MonkeyPatch) -> None:
     tiles: list[Tile] = []
-    monkeypatch.setattr(module, "_sheet", lambda found, *_: tiles.extend(found))
+    monkeypatch.setattr(module, "sheet", lambda found, *_: tiles.extend(found))
     data = MaskFolder(
         str(SAMPLES / "segmentation"), image_size=(128, 512), scale=(0.5, 0.5), batch_size=4, num_workers=0
     )

@@ -15,8 +15,8 @@ from resnet_tl.errors import DataError
 def exclude_images(images: SetT, file: str) -> SetT:
     """Returns the set without the images that a CSV names in its column `key`, their faults and remarks.
 
-    A key is an image's path below the root; `resnet-tl data check --write` writes such files. A note tells how many
-    there are.
+    A key is an image's path below the root; `resnet-tl data check --write` and `data suspects --write` write such
+    files. A note tells how many there are.
 
     Raises:
         DataError: the file cannot be read, or has no column `key`.
