@@ -68,6 +68,8 @@ def find_suspects(
     if find_spec("cleanlab") is None:
         raise RunError("data suspects needs cleanlab: pip install 'resnet-tl[suspects]'")
     folder = RunFolder(path)
+    if folder.is_folds and not folder.best_predictions.is_file():
+        raise RunError(f"{path}: no predictions.npz; folds that are not finished are trained by: fit --resume {path}")
     evaluation = recorded_predictions(folder, overrides, trust_code=trust_code)
     if overrides:
         root = str(_data(folder, overrides, trust_code).evaluated("val").root)
@@ -102,7 +104,7 @@ def _ordered(found: list[Suspect]) -> list[Suspect]:
 
 def _examined(folder: RunFolder, evaluation: Evaluation) -> str:
     """Returns which images were examined."""
-    if _is_folds(folder):
+    if folder.is_folds:
         return f"{folder.path}: all {len(evaluation)} images, each predicted by the fold that did not learn from it"
     return (
         f"{folder.path}: the {len(evaluation)} validation images alone, from which the network did not learn; "
@@ -137,11 +139,7 @@ def _predicted_masks(
 
 def _runs(folder: RunFolder) -> list[RunFolder]:
     """Returns the runs of a folder of folds, or the run itself."""
-    return [RunFolder(path) for path in sorted(folder.path.glob("fold[0-9]*"))] if _is_folds(folder) else [folder]
-
-
-def _is_folds(folder: RunFolder) -> bool:
-    return (folder.path / "folds.json").is_file()
+    return [RunFolder(path) for path in sorted(folder.path.glob("fold[0-9]*"))] if folder.is_folds else [folder]
 
 
 def _data(folder: RunFolder, overrides: Overrides, trust_code: bool) -> ImageData:

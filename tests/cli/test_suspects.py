@@ -89,6 +89,14 @@ def test_folds_cover_all_images(resnet_tl: Callable[..., Any], flipped: Path) ->
     assert done.out.splitlines()[0] == "run: all 20 images, each predicted by the fold that did not learn from it"
 
 
+def test_unfinished_folds_are_a_sentence(resnet_tl: Callable[..., Any], flipped: Path) -> None:
+    (flipped / "folds.json").write_text(json.dumps({"folds": 2, "finished": False}))
+    (flipped / "predictions.npz").unlink()
+    done = resnet_tl("data suspects run")
+    assert done.code == 2
+    assert done.err.startswith("error: run: no predictions.npz; folds that are not finished are trained by")
+
+
 def test_images_that_have_moved_are_named_or_found(resnet_tl: Callable[..., Any], flipped: Path, here: Path) -> None:
     (here / "photos").rename(here / "moved")
     done = resnet_tl("data suspects run --sheet sheet.jpg")
