@@ -57,8 +57,8 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         group: keeps what belongs together (a patient, a video, a burst) in one split: `parent` for images of one
             folder, the heading of a table's column, or a regular expression over the path below the root, whose part
             in parentheses names the group.
-        exclude: a CSV with a column `key`: paths below the root of images to skip, as `data check --write` and `data suspects
-            --write` write it.
+        exclude: a CSV with a column `key`: paths below the root of images to skip, as `data check --write` and
+            `data suspects --write` write it.
         on_error: what to do with an image that cannot be decoded: end the run, or skip it and list it in `skipped()`
             (in training the next image replaces it).
         seed: of split, order and augmentation; None: the run's (`seed_everything`), or 0.
