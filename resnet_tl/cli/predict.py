@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import sys
 from argparse import BooleanOptionalAction, Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from resnet_tl.cli.command import Command, Options
 from resnet_tl.errors import RecipeError, RunError, printable
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from resnet_tl.prediction.classification import ClassPrediction, ClassPredictor
     from resnet_tl.prediction.detection import BoxPrediction, BoxPredictor
     from resnet_tl.prediction.segmentation import MaskPredictor
+    from resnet_tl.prediction.writers.output import Output
 
 HELP = """usage: resnet-tl predict RUN_OR_CHECKPOINT IMAGES ... [--out FILE]
 
@@ -25,7 +30,8 @@ Predicts images (files, folders, zips, globs) and videos with a run's best check
                                     detection: objects.json and results.json in COCO's formats (a data set; a list
                                     that COCO's tools score), objects.csv (default: predictions)
   --draw                            detection: also images with boxes, names, scores and masks, in FOLDER/drawn
-  --score S                         detection: drop objects with lower scores (0.05; drawn: 0.4)
+  --score S                         detection: drop objects with lower scores; without it, each class has the score of
+                                    its best F1 in validation, and results.json has all objects, for mAP
   --annotations FILE.json           detection: results.json has the image ids of this COCO file
   --top N                           classification: how many classes to name, best first (5)
   --batch-size N                    images at a time (32; segmentation and detection: 1, images of one size together)
@@ -115,45 +121,78 @@ def _masks(predictor: MaskPredictor, options: Namespace) -> int:
 
 
 def _objects(predictor: BoxPredictor, options: Namespace) -> int:
-    from resnet_tl.prediction.writers.coco import coco_file, read_image_ids, results_file
+    from resnet_tl.prediction.score_text import described
+    from resnet_tl.prediction.writers.coco import coco_file
     from resnet_tl.prediction.writers.csv_tables import box_table
-    from resnet_tl.prediction.writers.drawings import SCORE, drawing_folder
-    from resnet_tl.prediction.writers.output import new_folder, write
+    from resnet_tl.prediction.writers.limited import limited
+    from resnet_tl.prediction.writers.output import write
 
     out: Path = options.out or FOLDER
-    predictions = predictor.stream(options.images, every=options.every, on_error=options.on_error, score=options.score)
     if out.suffix in FILES:
         for option in ("draw", "annotations"):
             if getattr(options, option):
                 raise RecipeError(f"--{option} needs a folder to write to: --out {out.with_suffix('')}")
-        safe = options.csv_safe
-        output = (
-            box_table(out, safe=safe) if out.suffix == ".csv" else coco_file(out, predictor.classes, predictor.codes)
-        )
-        return _report(out, write(predictions, [output]))
-    threshold: float = SCORE if options.score is None else options.score
+    # results.json has the unsure objects too, unless --score drops them: mAP counts them.
+    score = 0.0 if options.score is None else options.score
+    predictions = predictor.stream(options.images, every=options.every, on_error=options.on_error, score=score)
+    limits = predictor.limits(options.score)
+    if options.score is None and predictor.decisions.box_scores is not None:
+        scores = described(limits, predictor.classes)
+        print(f"scores from {scores}: the best F1 of each class in validation; --score sets another", file=sys.stderr)
+    data_set = partial(coco_file, classes=predictor.classes, codes=predictor.codes, scores=limits.tolist())
+    table = partial(box_table, safe=options.csv_safe)
+    if out.suffix not in FILES:
+        return _object_folder(predictor, options, predictions, data_set, table)
+    output = table(out) if out.suffix == ".csv" else data_set(out)
+    return _report(out, write(predictions, [limited(output, limits)]))
+
+
+def _object_folder(
+    predictor: BoxPredictor,
+    options: Namespace,
+    predictions: Iterator[BoxPrediction],
+    data_set: Callable[[Path], Output[BoxPrediction]],
+    table: Callable[[Path], Output[BoxPrediction]],
+) -> int:
+    import numpy as np
+
+    from resnet_tl.prediction.score_text import described
+    from resnet_tl.prediction.writers.coco import read_image_ids, results_file
+    from resnet_tl.prediction.writers.drawings import SCORE, drawing_folder
+    from resnet_tl.prediction.writers.limited import limited
+    from resnet_tl.prediction.writers.output import new_folder, write
+
+    out: Path = options.out or FOLDER
+    limits = drawn = predictor.limits(options.score)
+    if options.score is None and predictor.decisions.box_scores is None:
+        drawn = np.full_like(limits, SCORE)
     image_ids = None if options.annotations is None else read_image_ids(options.annotations)
+    found: list[tuple[float, bool]] = []
     with new_folder(out) as folder:
-        outputs: list[Any] = [coco_file(folder / "objects.json", predictor.classes, predictor.codes)]
+        outputs = [limited(data_set(folder / "objects.json"), limits)]
         outputs.append(results_file(folder / "results.json", predictor.codes, image_ids))
-        outputs.append(box_table(folder / "objects.csv", safe=options.csv_safe))
+        outputs.append(limited(table(folder / "objects.csv"), limits))
         if options.draw:
-            outputs.append(drawing_folder(folder / "drawn", threshold))
-        scores: list[float] = []
-        count = write(_recording(predictions, scores), outputs)
-    if options.draw and max(scores, default=0.0) < threshold:
-        best = f"the best has {max(scores):.3f}" if scores else "none was found"
+            outputs.append(limited(drawing_folder(folder / "drawn"), drawn))
+        count = write(_recording(predictions, drawn, found), outputs)
+    if options.draw and not any(is_drawn for _, is_drawn in found):
+        limit = described(drawn, predictor.classes) if options.score is None else f"{options.score:g}"
+        best = f"the best has {max(found)[0]:.3f}" if found else "none was found"
         print(
-            f"nothing is drawn: no object has a score of {threshold:g} or more ({best}); --score lowers it",
-            file=sys.stderr,
+            f"nothing is drawn: no object has a score of {limit} or more ({best}); --score lowers it", file=sys.stderr
         )
     return _report(out, count)
 
 
-def _recording(predictions: Iterator[BoxPrediction], scores: list[float]) -> Iterator[BoxPrediction]:
-    """Yields the predictions, and appends the best score of each."""
+def _recording(
+    predictions: Iterator[BoxPrediction], limits: NDArray[np.float32], found: list[tuple[float, bool]]
+) -> Iterator[BoxPrediction]:
+    """Yields the predictions, and appends of each the best score, and whether an object reaches the limit of its
+    class."""
     for prediction in predictions:
-        scores.extend(prediction.scores[:1].tolist())
+        if len(prediction.scores):
+            reached = (prediction.scores >= limits[prediction.labels]).any()
+            found.append((float(prediction.scores[0]), bool(reached)))
         yield prediction
 
 

@@ -1,33 +1,22 @@
-"""Detections against objects at one score: what was taken for what, what was missed, what is not there."""
+"""Detections against objects from a score on: what was taken for what, what was missed, what is not there."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from resnet_tl.metrics.box_errors import FOREGROUND
 from resnet_tl.metrics.box_matches import Matches, by_image, iou
+from resnet_tl.metrics.box_scores import from_scores
 from resnet_tl.structures.evaluation import BoxEvaluation
 
 Integers = NDArray[np.int64]
 
 
-def best_score(evaluation: BoxEvaluation, matches: Matches) -> float:
-    """Returns the score from which on detections have the highest F1, over all classes, at the first threshold of
-    `matches`; 0 without hits."""
-    counted = ~matches.ignored[0]
-    scores, hits = evaluation.scores[counted], matches.hits[0][counted]
-    order = np.argsort(-scores, kind="stable")
-    objects = int((~evaluation.target_crowd).sum())
-    f1 = 2 * np.cumsum(hits[order]) / (np.arange(1, len(order) + 1) + objects)
-    f1[:-1][np.diff(scores[order]) == 0] = 0  # equal scores stand or fall together
-    return float(scores[order[f1.argmax()]]) if f1.any() else 0.0
-
-
 class Pairs(NamedTuple):
-    """Detections of at least a score, and objects.
+    """Detections that count, and objects.
 
     detections: `[P]`, their indices, -1 for an object that was missed. objects: `[P]`, -1 for a false alarm.
     """
@@ -47,10 +36,14 @@ class Pairs(NamedTuple):
         return np.where(self.objects >= 0, of_object, np.append(evaluation.image, -1)[self.detections])
 
 
-def pairs(evaluation: BoxEvaluation, matches: Matches, score: float) -> Pairs:
+def pairs(evaluation: BoxEvaluation, matches: Matches, scores: ArrayLike) -> Pairs:
     """Pairs each detection with the object that it hits; then, the best first, the others with the free object of
-    another class that they overlap most, by an IoU of 0.5 or more. Crowds and what is in them are left out."""
-    chosen = (evaluation.scores >= score) & ~matches.ignored[0]
+    another class that they overlap most, by an IoU of 0.5 or more. Crowds and what is in them are left out.
+
+    Args:
+        scores: from which on detections count; one, or `[K]` by class.
+    """
+    chosen = from_scores(evaluation, scores) & ~matches.ignored[0]
     hit = chosen & matches.hits[0]
     partner = np.where(hit, matches.targets[0], -1)
     free = ~evaluation.target_crowd

@@ -60,8 +60,8 @@ class DetectionMetrics(nn.Module):
         return {**scores.boxes.numbers, **masks}
 
     def tables(self) -> Tables:
-        """Returns `per_class`, one dict per class with its name, number of objects, map and map50, and mask_map and
-        mask_map50 if masks were predicted; None without objects."""
+        """Returns `per_class`, one dict per class with its name, number of objects, map, map50 and those by size
+        (map_small, ...), and mask_map, mask_map50, ... if masks were predicted; None without objects."""
         scores = self.metric.compute()
         columns = {"objects": scores.objects, **_by_class("", scores.boxes)}
         if scores.masks is not None:
@@ -227,6 +227,7 @@ def _with_masks(
 
 
 def _by_class(prefix: str, scores: CocoScores) -> dict[str, NDArray[np.float64]]:
-    """Returns map and map50 by class, `[K]`; NaN for classes without objects."""
-    precision = np.where(scores.precision > -1, scores.precision, np.nan)
-    return {f"{prefix}map": precision.mean((0, 1)), f"{prefix}map50": precision[0].mean(0)}
+    """Returns map, map50 and map by size of objects by class, `[K]`; NaN for classes without such objects."""
+    precision, by_size = (np.where(each > -1, each, np.nan) for each in (scores.precision, scores.by_size))
+    sizes = {f"{prefix}map_{size}": row for size, row in zip(("small", "medium", "large"), by_size, strict=True)}
+    return {f"{prefix}map": precision.mean((0, 1)), f"{prefix}map50": precision[0].mean(0), **sizes}

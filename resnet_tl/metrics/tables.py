@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from resnet_tl.metrics.box_tables import box_tables
 from resnet_tl.metrics.class_tables import class_tables
 from resnet_tl.metrics.classification import ClassificationMetrics
@@ -13,11 +15,14 @@ from resnet_tl.metrics.segmentation import SegmentationMetrics
 from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, PixelEvaluation
 
 
-def tables_of(evaluation: Evaluation, metrics: Metrics | None = None) -> ScoreTables:
+def tables_of(
+    evaluation: Evaluation, metrics: Metrics | None = None, box_scores: Sequence[float] | None = None
+) -> ScoreTables:
     """Computes the tables.
 
     Args:
         metrics: of `evaluation`, where they exist already.
+        box_scores: K, from which on detections count, see `Decisions`; None: where the F1 of each class is best.
     """
     metrics = metrics_of(evaluation) if metrics is None else metrics
     if isinstance(evaluation, ClassEvaluation):
@@ -28,4 +33,4 @@ def tables_of(evaluation: Evaluation, metrics: Metrics | None = None) -> ScoreTa
         return pixel_tables(evaluation, metrics)
     assert isinstance(evaluation, BoxEvaluation)
     assert isinstance(metrics, DetectionMetrics)
-    return box_tables(evaluation, metrics)
+    return box_tables(evaluation, metrics, box_scores)

@@ -35,10 +35,11 @@ P = TypeVar("P", bound=Prediction)
 
 
 class Options(NamedTuple):
-    """Options of single tasks. top: how many classes to name. score: objects with lower scores are dropped."""
+    """Options of single tasks. top: how many classes to name. score: objects with lower scores are dropped; None: those
+    below `Decisions.box_scores`."""
 
     top: int
-    score: float
+    score: float | None
 
 
 TASK_OF_OPTION = {"top": "classification", "score": "detection"}
@@ -87,7 +88,8 @@ class Predictor(ABC, Generic[P]):
                 together; their predictions are the same up to rounding.
             every: take every N-th frame of a video, and every N-th image of a folder, zip or glob, from the first on.
             top: classification: how many classes to name (5); multi-label names those that reach their threshold.
-            score: detection: drop objects with lower scores (0).
+            score: detection: drop objects with lower scores; 0 keeps all. None: each class has its own, from which on
+                its F1 on the validation images was best.
 
         Raises:
             DataError: nothing exists at a path, a damaged image, an image in memory of a wrong shape, type or
@@ -115,7 +117,7 @@ class Predictor(ABC, Generic[P]):
         if score is not None and not (isinstance(score, (int, float)) and 0 <= score <= 1):
             raise RecipeError(f"score: {score!r}; expected 0 to 1")
         size = self.batch_size if batch_size is None else _at_least_one("batch_size", batch_size)
-        options = Options(5 if top is None else _at_least_one("top", top), 0.0 if score is None else score)
+        options = Options(5 if top is None else _at_least_one("top", top), score)
         step = None if every is None else _at_least_one("every", every)
         return self._stream(inputs, step, on_error, size, options)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from resnet_tl.prediction.base import Options, Prediction, Predictor
 from resnet_tl.prediction.loader import Input, Loader
 from resnet_tl.prediction.whole_image import WholeImage
 from resnet_tl.structures.boxes import rescale
+from resnet_tl.structures.decisions import Decisions
 from resnet_tl.structures.records import Code, Detections
 
 
@@ -40,11 +41,21 @@ class BoxPrediction(Prediction):
     classes: list[str]
     masks: list[Cutout] | None
 
+    def at_least(self, scores: npt.NDArray[np.float32]) -> BoxPrediction:
+        """Returns the prediction without objects that have lower scores than that of their class, `[K]`."""
+        kept = np.flatnonzero(self.scores >= scores[self.labels])
+        arrays = {name: getattr(self, name)[kept] for name in ("boxes", "scores", "labels")}
+        masks = None if self.masks is None else [self.masks[k] for k in kept]
+        return replace(self, **arrays, classes=[self.classes[k] for k in kept], masks=masks)
+
 
 class BoxPredictor(Predictor[BoxPrediction]):
     """A network that detects objects. Images are resized as in validation, and boxes and masks back.
 
-    Attributes: those of `Predictor`, and `codes`: the category id of each class in the training set.
+    Attributes: those of `Predictor`, and
+        codes: the category id of each class in the training set.
+        decisions: what validation decided: the score from which on objects of each class are predicted, unless
+            `predict` sets another.
     """
 
     task: ClassVar[str] = "detection"
@@ -55,12 +66,19 @@ class BoxPredictor(Predictor[BoxPrediction]):
         classes: Sequence[str],
         codes: Sequence[Code] | None = None,
         *,
+        decisions: Decisions = Decisions(),
         device: str = "cpu",
         batch_size: int = 1,
     ) -> None:
         loader = Loader(WholeImage(network.preprocessing), len(network.mean), keep_images=True)
         super().__init__(network, classes, loader, device=device, batch_size=batch_size)
         self.codes: list[Code] = [*range(1, len(classes) + 1)] if codes is None else list(codes)
+        self.decisions = decisions
+
+    def limits(self, score: float | None = None) -> npt.NDArray[np.float32]:
+        """Returns the lowest scores of objects that are predicted, `[K]`, where `predict` is given `score`."""
+        scores = self.decisions.box_scores if score is None else None
+        return np.full(len(self.classes), score or 0.0, np.float32) if scores is None else np.array(scores, np.float32)
 
     def _predict_images(self, images: Tensor, inputs: Sequence[Input], options: Options) -> Iterator[BoxPrediction]:
         outputs = self.network(images)
@@ -77,13 +95,15 @@ class BoxPredictor(Predictor[BoxPrediction]):
         image = each.image
         assert image is not None
         original = (image.shape[0], image.shape[1])
-        chosen = (detections.labels >= 0) & (detections.scores >= options.score)
+        scores, labels = detections.scores.cpu(), detections.labels.cpu()
+        limits = torch.from_numpy(self.limits(options.score))
+        chosen = (labels >= 0) & (scores >= limits[labels])
         sizes = torch.tensor([size]), torch.tensor([original])
-        boxes = rescale(detections.boxes.cpu()[None], *sizes)[0, chosen.cpu()]
+        boxes = rescale(detections.boxes.cpu()[None], *sizes)[0, chosen]
         masks = None
         if detections.masks is not None:
-            pairs = zip(detections.masks[chosen].cpu(), boxes, strict=True)
+            pairs = zip(detections.masks[chosen.to(detections.masks.device)].cpu(), boxes, strict=True)
             masks = [paste(mask, box, original) for mask, box in pairs]
-        scores, labels = detections.scores[chosen].cpu().numpy(), detections.labels[chosen].cpu().numpy()
-        names = [self.classes[label] for label in labels]
-        return BoxPrediction(each.index, each.path, image, boxes.numpy(), scores, labels, names, masks)
+        names = [self.classes[label] for label in labels[chosen].tolist()]
+        arrays = boxes.numpy(), scores[chosen].numpy(), labels[chosen].numpy()
+        return BoxPrediction(each.index, each.path, image, *arrays, names, masks)

@@ -46,7 +46,7 @@ def load(
         options |= {"colours": bundle.colours, "eval_transforms": transforms}
         return MaskPredictor(network, bundle.classes, inference, **options)
     if isinstance(network.head, DetectionHead):
-        return BoxPredictor(network, bundle.classes, bundle.codes, **options)
+        return BoxPredictor(network, bundle.classes, bundle.codes, decisions=bundle.decisions, **options)
     data = bundle.recipe.get("data") or {"init_args": {}}
     reduced = data["init_args"].get("reduced_decoding", False)
     options |= {"eval_transforms": transforms, "decisions": bundle.decisions}

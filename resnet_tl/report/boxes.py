@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_tl.data.checks.stats import SIZES
 from resnet_tl.data.images.decode import decode
 from resnet_tl.errors import DataError
-from resnet_tl.metrics.box_confusion import Pairs, best_score, pairs
-from resnet_tl.metrics.box_errors import KINDS, Errors, find_errors
-from resnet_tl.metrics.box_matches import match
+from resnet_tl.metrics.box_confusion import Pairs
+from resnet_tl.metrics.box_errors import KINDS, Errors
+from resnet_tl.metrics.box_outcomes import BoxOutcomes
+from resnet_tl.metrics.box_scores import LEAST
 from resnet_tl.metrics.detection import DetectionMetrics
+from resnet_tl.metrics.per_class import Row
 from resnet_tl.prediction.drawing import to_rgb
+from resnet_tl.prediction.score_text import described
 from resnet_tl.report import charts
 from resnet_tl.report.assets import Assets
 from resnet_tl.report.confidence import confidence
@@ -31,25 +33,22 @@ Pixels = NDArray[np.uint8]
 
 
 def sections(run: RunRecord, evaluation: BoxEvaluation, assets: Assets) -> list[Section]:
-    errors, matches = find_errors(evaluation), match(evaluation, [0.5])
-    score = best_score(evaluation, matches)
-    found = pairs(evaluation, matches, score)
-    images, counted = _Images(evaluation, assets.channels), ~matches.ignored[0]
+    outcomes, images = BoxOutcomes.of(evaluation, run.box_scores), _Images(evaluation, assets.channels)
+    counted, hits = ~outcomes.matches.ignored[0], outcomes.matches.hits[0]
     return [
         _precision(run, evaluation, assets),
-        _classes(run),
-        _errors(errors, assets),
-        _confusion(evaluation, found, score, images, assets),
-        confidence(
-            evaluation.scores[counted],
-            matches.hits[0][counted],
-            assets,
-            word="score",
-            unit="detections",
-            note=f"F1 is best for detections of score {score:.2f} or more.",
-        ),
-        _worst(evaluation, found, errors, score, images, assets),
+        class_table(run.tables["per_class"], CLASSES),
+        _errors(run.tables["errors"], assets),
+        _confusion(outcomes, images, assets),
+        confidence(evaluation.scores[counted], hits[counted], assets, word="score", unit="detections"),
+        _worst(outcomes, images, assets),
     ]
+
+
+CLASSES = (
+    "Precision, recall and F1 count the detections from a score on, at an IoU of 0.5: that of the best F1 of the "
+    f"class, or of all classes for one with fewer than {LEAST} objects."
+)
 
 
 class _Images:
@@ -81,27 +80,10 @@ def _precision(run: RunRecord, evaluation: BoxEvaluation, assets: Assets) -> Sec
     return Section("precision", "Precision and recall", "charts.html", {"charts": curves}, lead)
 
 
-def _classes(run: RunRecord) -> Section:
-    """The table by class, with the AP by size of objects."""
-    assert isinstance(run.metrics, DetectionMetrics)
-    by_size = run.metrics.scores().boxes.by_size
-    rows = [
-        {**row, **{f"map {size}": None if ap < 0 else float(ap) for size, ap in zip(SIZES, by_size[:, k], strict=True)}}
-        for k, row in enumerate(run.tables["per_class"])
-    ]
-    return class_table(rows)
-
-
-def _errors(errors: Errors, assets: Assets) -> Section:
-    counts = {kind: int((errors.kinds == number).sum()) for number, kind in enumerate(KINDS)}
-    counts["missed"] = int(errors.missed.sum())
-    rows = [
-        {"error": kind, "number": counts[kind], "mAP at IoU 0.5": errors.costs[kind], "what it is": MEANINGS[kind]}
-        for kind in counts
-    ]
-    chart = assets.chart(charts.error_costs(rows))
+def _errors(rows: list[Row], assets: Assets) -> Section:
+    content = {"charts": [drawn("", assets.chart(charts.error_costs(rows)))], "rows": rows, "meanings": MEANINGS}
     lead = "How much mAP at IoU 0.5 would rise without the errors of one kind (TIDE, arXiv:2008.08115)."
-    return Section("errors", "Errors", "errors.html", {"charts": [drawn("", chart)], "rows": rows}, lead)
+    return Section("errors", "Errors", "errors.html", content, lead)
 
 
 MEANINGS = {
@@ -114,19 +96,20 @@ MEANINGS = {
 }
 
 
-def _confusion(evaluation: BoxEvaluation, found: Pairs, score: float, images: _Images, assets: Assets) -> Section:
+def _confusion(outcomes: BoxOutcomes, images: _Images, assets: Assets) -> Section:
     """Objects and detections, with a row and a column for nothing; a cell shows the objects in it, best first."""
+    evaluation, found = outcomes.evaluation, outcomes.found
 
     def pictures(chosen: list[int]) -> dict[int, Picture]:
         return {pair: each for pair in chosen if (each := _object(evaluation, found, pair, images, assets))}
 
     order = np.argsort(-np.append(evaluation.scores, -1.0)[found.detections], kind="stable")
     return confusion(
-        [*evaluation.classes, "nothing"],
+        outcomes.names,
         cells_of(*found.classes(evaluation), order),
         pictures,
-        f"Detections of score {score:.2f} or more, where F1 is best. Rows are true classes, columns predictions; the "
-        "last column holds missed objects, the last row false alarms. A cell shows its objects.",
+        f"Detections of score {described(outcomes.scores, evaluation.classes)} or more. Rows are true classes, columns "
+        "predictions; the last column holds missed objects, the last row false alarms. A cell shows its objects.",
         in_a_cell=IN_A_CELL,
         in_all=CROPS,
     )
@@ -150,10 +133,9 @@ def _object(evaluation: BoxEvaluation, found: Pairs, pair: int, images: _Images,
     return Picture(assets.picture(crop(pixels, boxes)), str(evaluation.keys[index]), lines, not right)
 
 
-def _worst(
-    evaluation: BoxEvaluation, found: Pairs, errors: Errors, score: float, images: _Images, assets: Assets
-) -> Section:
+def _worst(outcomes: BoxOutcomes, images: _Images, assets: Assets) -> Section:
     """The images with the most missed objects and false alarms."""
+    evaluation, found = outcomes.evaluation, outcomes.found
     true, predicted = found.classes(evaluation)
     wrong, of_image = true != predicted, found.images(evaluation)
     mistakes = np.bincount(of_image[wrong], minlength=len(evaluation))
@@ -163,7 +145,7 @@ def _worst(
         pixels = images(index)
         if pixels is not None:
             inside = np.flatnonzero(of_image == index)
-            boxes = [_box(evaluation, found, errors, pair) for pair in inside.tolist()]
+            boxes = [_box(evaluation, found, outcomes.errors, pair) for pair in inside.tolist()]
             missed = int((wrong[inside] & (found.objects[inside] >= 0)).sum())
             alarms = int((wrong[inside] & (found.detections[inside] >= 0)).sum())
             line = f"{missed} missed or of another class, {alarms} wrong detections"
@@ -171,7 +153,7 @@ def _worst(
             pictures.append(Picture(picture, str(evaluation.keys[index]), [line], wrong=True))
     lead = "Green: right. Red: wrong, with the kind of error. Orange, dashed: missed."
     content = {"galleries": [Gallery("Most misses and false alarms", lead, pictures)], "wide": True}
-    clean = f"{int((mistakes == 0).sum())} of {len(evaluation)} images are without an error at score {score:.2f}."
+    clean = f"{int((mistakes == 0).sum())} of {len(evaluation)} images are without an error at these scores."
     return Section("images", "Images", "galleries.html", content, clean)
 
 

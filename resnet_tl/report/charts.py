@@ -192,7 +192,7 @@ def intervals(rows: Values, title: str) -> AnyChart:
 def error_costs(rows: Values) -> AnyChart:
     """What each kind of error costs, in points of mAP at IoU 0.5."""
     order = [row["error"] for row in rows]
-    values = [{"error": row["error"], "points": 100 * row["mAP at IoU 0.5"], "number": row["number"]} for row in rows]
+    values = [{"error": row["error"], "points": 100 * row["map50_cost"], "number": row["number"]} for row in rows]
     bars = (
         _chart(values)
         .mark_bar(color=RED, opacity=0.75)

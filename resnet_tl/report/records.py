@@ -64,7 +64,13 @@ class RunRecord:
 
     @cached_property
     def score_tables(self) -> ScoreTables:
-        return tables_of(self.evaluation, self.metrics)
+        return tables_of(self.evaluation, self.metrics, self.box_scores)
+
+    @property
+    def box_scores(self) -> list[float] | None:
+        """The scores by class that the run's validation decided on; None: it has not."""
+        scores = self.summary.get("decisions", {}).get("box_scores")
+        return None if scores is None else [scores[name] for name in self.evaluation.classes]
 
     @property
     def tables(self) -> dict[str, list[TableRow]]:

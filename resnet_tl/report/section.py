@@ -46,14 +46,14 @@ def drawn(title: str, chart: str, note: str = "") -> dict[str, str]:
     return {"title": title, "id": chart, "note": note}
 
 
-def class_table(rows: list[Row]) -> Section:
+def class_table(rows: list[Row], lead: str = "") -> Section:
     """A table by class that a click sorts."""
-    lead = "A click on a column sorts by it."
+    lead = f"{lead} A click on a column sorts by it.".lstrip()
     return Section("classes", "Classes", "table.html", {"rows": rows, "shares": SHARES}, lead)
 
 
 SHARES = (
-    "precision", "recall", "f1", "ap", "threshold", "map", "map50", "mask_map", "mask_map50", "map small", "map medium",
-    "map large", "mAP at IoU 0.5", "iou", "boundary_f1",
+    "precision", "recall", "f1", "ap", "threshold", "map", "map50", "map_small", "map_medium", "map_large",
+    "mask_map", "mask_map50", "mask_map_small", "mask_map_medium", "mask_map_large", "score", "iou", "boundary_f1",
 )  # fmt: skip
 """Columns of tables by class that are shares, 0...1."""

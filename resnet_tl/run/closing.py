@@ -6,9 +6,11 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from lightning.pytorch import Trainer
 
 from resnet_tl.metrics.evaluated import metrics_of
+from resnet_tl.prediction.score_text import described
 from resnet_tl.tracking.checkpoints import SafeCheckpointIO
 from resnet_tl.tracking.pace import Pace, duration
 from resnet_tl.tracking.predictions import load_evaluation
@@ -33,6 +35,8 @@ def closing(run: RunFolder, trainer: Trainer, workers: int) -> Iterator[str]:
         yield from results(summary.monitor, summary.best, summary.final, _interval(run))
     if "temperature" in summary.decisions:
         yield calibration(summary.decisions)
+    if "box_scores" in summary.decisions:
+        yield box_scores(summary.decisions)
     saving = trainer.strategy.checkpoint_io
     shares = pace.shares(saving.seconds if isinstance(saving, SafeCheckpointIO) else 0.0)
     if shares:
@@ -60,6 +64,12 @@ def calibration(decisions: Mapping[str, Any]) -> str:
         f"calibrated for predict: temperature {temperature}, expected calibration error {decisions['ece']:.3f} before, "
         f"{decisions['calibrated_ece']:.3f} after"
     )
+
+
+def box_scores(decisions: Mapping[str, Any]) -> str:
+    """Returns from which scores on objects are predicted."""
+    scores = decisions["box_scores"]
+    return f"objects for predict: scores from {described(np.array([*scores.values()]), [*scores])}, the best F1s"
 
 
 def slow_loader(waiting: float, workers: int, cores: int) -> str:

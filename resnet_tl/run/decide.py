@@ -7,9 +7,11 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from resnet_tl.checkpoint import store_decisions
+from resnet_tl.metrics.box_matches import match
+from resnet_tl.metrics.box_scores import best_scores
 from resnet_tl.metrics.temperature import calibration_of, fit_temperature
 from resnet_tl.structures.decisions import Decisions
-from resnet_tl.structures.evaluation import ClassEvaluation, Evaluation
+from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation
 from resnet_tl.tracking.predictions import load_evaluation
 from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.summary import Summary
@@ -44,4 +46,9 @@ def decide(evaluation: Evaluation) -> tuple[Decisions, dict[str, Any]]:
         calibrated = decisions.calibrated(evaluation.probabilities, multi_label=evaluation.multi_label)
         before, after = (calibration_of(evaluation, each) for each in (evaluation.probabilities, calibrated))
         return decisions, {"temperature": decisions.temperature, "ece": before, "calibrated_ece": after}
+    if isinstance(evaluation, BoxEvaluation):
+        matches = match(evaluation, [0.5])
+        if matches.hits.any():
+            scores = best_scores(evaluation, matches).tolist()
+            return Decisions(box_scores=scores), {"box_scores": dict(zip(evaluation.classes, scores, strict=True))}
     return Decisions(), {}

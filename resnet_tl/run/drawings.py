@@ -10,8 +10,7 @@ import numpy as np
 from PIL import Image
 
 from resnet_tl.errors import DataError
-from resnet_tl.metrics.box_confusion import best_score, pairs
-from resnet_tl.metrics.box_matches import match
+from resnet_tl.metrics.box_outcomes import BoxOutcomes
 from resnet_tl.metrics.calibration import confidence_bins
 from resnet_tl.prediction.thumbnails import read_small, small
 from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, PixelEvaluation
@@ -76,16 +75,13 @@ def table_of(rows: list[dict[str, Any]]) -> Table:
 
 
 def _confusion(evaluation: Evaluation, tables: Mapping[str, Any]) -> Confusion | None:
-    """Of objects with a row and a column for nothing, at the score of the best F1; None for several labels, and for too
-    many detections."""
+    """Of objects with a row and a column for nothing, at the scores of the best F1; None for several labels, and for
+    too many detections."""
     if isinstance(evaluation, BoxEvaluation):
         if len(evaluation.labels) > MATCHED:
             return None
-        names, matches = [*evaluation.classes, "nothing"], match(evaluation, [0.5])
-        found = pairs(evaluation, matches, best_score(evaluation, matches)).classes(evaluation)
-        counts = np.zeros((len(names), len(names)), np.int64)
-        np.add.at(counts, found, 1)
-        return Confusion(names, counts)
+        outcomes = BoxOutcomes.of(evaluation)
+        return Confusion(outcomes.names, outcomes.confusion())
     return Confusion(evaluation.classes, np.array(tables["confusion"])) if "confusion" in tables else None
 
 

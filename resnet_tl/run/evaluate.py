@@ -29,6 +29,7 @@ from resnet_tl.run.build import (
 from resnet_tl.run.data_class import without_replaced_place
 from resnet_tl.run.finished import Run
 from resnet_tl.run.trainer import build_trainer, resolve_precision, translate_errors
+from resnet_tl.structures.decisions import Decisions
 from resnet_tl.structures.evaluation import Evaluation
 from resnet_tl.tasks.base import Task
 from resnet_tl.tracking.log import log_info
@@ -140,7 +141,8 @@ def _evaluate_run(
                 f"{bundle.path}: its weights do not fit this network; do not change model.* here"
             ) from error
         log_info(f"{bundle.path}: epoch {bundle.epoch}, step {bundle.step}")
-        result = _evaluate(split, recipe, task, data, bundle.recipe.get("trainer", {}).get("precision"))
+        precision = bundle.recipe.get("trainer", {}).get("precision")
+        result = _evaluate(split, recipe, task, data, precision, bundle.decisions)
         evaluation = task.evaluation and replace(task.evaluation, step=bundle.step)
         return evaluation, result
 
@@ -170,8 +172,15 @@ def _default_data(bundle: checkpoint.Bundle) -> dict[str, Any]:
     return {"class_path": "ImageFolder", "init_args": init_args}
 
 
-def _evaluate(split: str, recipe: Recipe, task: Task, data: ImageData, run_precision: str | None = None) -> Result:
-    """run_precision: `trainer.precision` of the run that is evaluated."""
+def _evaluate(
+    split: str,
+    recipe: Recipe,
+    task: Task,
+    data: ImageData,
+    run_precision: str | None = None,
+    decisions: Decisions = Decisions(),
+) -> Result:
+    """run_precision, decisions: `trainer.precision` of the run that is evaluated, and what its validation decided."""
     options = recipe["trainer"]
     differs = ""
     if options["precision"] == "auto":  # the same score on every device, equal to that of `predict`
@@ -190,7 +199,7 @@ def _evaluate(split: str, recipe: Recipe, task: Task, data: ImageData, run_preci
         log_info(f"skipped: {sentence}")
     if not results:
         raise RecipeError("no batch is left to evaluate; raise trainer.limit_val_batches or limit_test_batches")
-    tables = _tables(split, task, results[0])
+    tables = _tables(split, task, results[0], decisions)
     return {
         "metrics": results[0],
         "headline": task.metrics.headline,
@@ -202,10 +211,10 @@ def _evaluate(split: str, recipe: Recipe, task: Task, data: ImageData, run_preci
     }
 
 
-def _tables(split: str, task: Task, logged: Mapping[str, float]) -> ScoreTables:
+def _tables(split: str, task: Task, logged: Mapping[str, float], decisions: Decisions) -> ScoreTables:
     """The tables of the predictions; what the pass has counted, where they are too many to be recorded."""
     if task.evaluation is not None:
-        return tables_of(task.evaluation)
+        return tables_of(task.evaluation, box_scores=decisions.box_scores)
     headline = f"{split}/{task.metrics.headline}"
     others = (name for name in logged if name not in (headline, f"{split}/loss"))
     summary = [

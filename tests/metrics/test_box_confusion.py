@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from resnet_tl.metrics.box_confusion import best_score, pairs
+from resnet_tl.metrics.box_confusion import pairs
 from resnet_tl.metrics.box_matches import iou, match
 from resnet_tl.structures.evaluation import BoxEvaluation
 from tests.metrics.box_sets import box_set
 
 
-def by_loops(e: BoxEvaluation, score: float) -> np.ndarray:
+def by_loops(e: BoxEvaluation, scores: list[float]) -> np.ndarray:
     """Counts (true, predicted), K for none; first those of the right class, best first, then the rest."""
     table = np.zeros((len(e.classes) + 1, len(e.classes) + 1), np.int64)
     for image in range(len(e)):
         free = set(np.flatnonzero(e.target_image == image).tolist())
-        detections = [d for d in np.flatnonzero(e.image == image).tolist() if e.scores[d] >= score]
+        detections = [d for d in np.flatnonzero(e.image == image).tolist() if e.scores[d] >= scores[e.labels[d]]]
         detections.sort(key=lambda d: -e.scores[d])
         for right in (True, False):
             for d in list(detections):
@@ -37,29 +37,18 @@ def by_loops(e: BoxEvaluation, score: float) -> np.ndarray:
     return table
 
 
-@pytest.mark.parametrize("score", [0.0, 0.5])
-def test_the_confusions_are_those_of_loops(score: float) -> None:
+@pytest.mark.parametrize("scores", [0.0, 0.5, [0.2, 0.9, 0.0, 0.5]])
+def test_the_confusions_are_those_of_loops(scores: float | list[float]) -> None:
     evaluation = box_set(images=500)
-    found = pairs(evaluation, match(evaluation, [0.5]), score)
+    found = pairs(evaluation, match(evaluation, [0.5]), scores)
+    each = np.broadcast_to(scores, 4)
     true, predicted = found.classes(evaluation)
     table = np.zeros((5, 5), np.int64)
     np.add.at(table, (true, predicted), 1)
-    assert table.tolist() == by_loops(evaluation, score).tolist()
+    assert table.tolist() == by_loops(evaluation, each.tolist()).tolist()
     assert table[:4].sum() == len(evaluation.target_labels)
-    assert table[:, :4].sum() == (evaluation.scores >= score).sum()
+    assert table[:, :4].sum() == (evaluation.scores >= each[evaluation.labels]).sum()
     images = found.images(evaluation)
     alone = found.objects < 0
     assert (images[alone] == evaluation.image[found.detections[alone]]).all()
     assert (images[~alone] == evaluation.target_image[found.objects[~alone]]).all()
-
-
-def test_no_other_score_has_a_better_f1() -> None:
-    evaluation = box_set(images=60)
-    matches = match(evaluation, [0.5])
-
-    def f1(score: float) -> float:
-        chosen = evaluation.scores >= score
-        return 2 * matches.hits[0][chosen].sum() / (chosen.sum() + len(evaluation.target_labels))
-
-    best = best_score(evaluation, matches)
-    assert f1(best) == max(f1(score) for score in evaluation.scores)

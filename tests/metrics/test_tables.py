@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from resnet_tl.metrics.box_outcomes import BoxOutcomes
 from resnet_tl.metrics.evaluated import metrics_of
 from resnet_tl.metrics.tables import tables_of
 from tests.metrics.box_sets import box_set
@@ -14,4 +15,9 @@ def test_of_boxes() -> None:
     tables, metrics = tables_of(evaluation), metrics_of(evaluation)
     values = {str(row["metric"]): row["value"] for row in tables.tables["summary"]}
     assert values == pytest.approx({name: value if value >= 0 else None for name, value in metrics.compute().items()})
-    assert tables.tables["per_class"] == metrics.tables()["per_class"]
+    more = BoxOutcomes.of(evaluation)
+    rows = zip(metrics.tables()["per_class"], more.class_rows(), strict=True)
+    assert tables.tables["per_class"] == [{**counted, **chosen} for counted, chosen in rows]
+    assert tables.tables["errors"] == more.error_rows()
+    confusion = [[row[name] for name in more.names] for row in tables.tables["confusion"]]
+    assert confusion == more.confusion().tolist()

@@ -14,6 +14,7 @@ from resnet_tl.data.images.resize import resize
 from resnet_tl.models.network import Network
 from resnet_tl.models.pasting import paste
 from resnet_tl.prediction.detection import BoxPredictor
+from resnet_tl.structures.decisions import Decisions
 
 CLASSES = ["ant", "bee", "cat"]
 Build = Callable[..., Network]
@@ -81,3 +82,21 @@ def test_category_ids_are_given_or_counted_from_1(network: Build) -> None:
     made = network("detection")
     assert BoxPredictor(made, CLASSES).codes == [1, 2, 3]
     assert BoxPredictor(made, CLASSES, [7, 18, 90]).codes == [7, 18, 90]
+
+
+def test_each_class_has_its_own_score_unless_one_is_given(network: Build) -> None:
+    made = network("detection", size=64)
+    (everything,) = BoxPredictor(made, CLASSES).predict(noise(64, 80))
+    limits = np.array([0.25, 0.75, 0.5])
+    limits[everything.labels[0]] = np.median(everything.scores)
+    predictor = BoxPredictor(made, CLASSES, decisions=Decisions(box_scores=limits.tolist()))
+    (chosen,) = predictor.predict(noise(64, 80))
+    kept = everything.scores >= limits[everything.labels]
+    assert 0 < kept.sum() < len(kept)
+    for name in ("boxes", "scores", "labels"):
+        assert (getattr(chosen, name) == getattr(everything, name)[kept]).all()
+    assert len(chosen.masks or []) == len(chosen.classes) == kept.sum()
+    (every,) = predictor.predict(noise(64, 80), score=0)
+    assert len(every.scores) == len(everything.scores)
+    assert predictor.limits().tolist() == limits.astype(np.float32).tolist()
+    assert predictor.limits(0.5).tolist() == [0.5] * 3

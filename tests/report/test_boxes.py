@@ -11,11 +11,9 @@ import pytest
 import yaml
 
 import resnet_tl
-from resnet_tl.metrics.box_confusion import pairs
-from resnet_tl.metrics.box_errors import find_errors
-from resnet_tl.metrics.box_matches import match
+from resnet_tl.metrics.box_outcomes import BoxOutcomes
 from resnet_tl.report.assets import Assets
-from resnet_tl.report.boxes import CROPS, IN_A_CELL, WORST, _confusion, _errors, _Images, _worst
+from resnet_tl.report.boxes import CROPS, IN_A_CELL, WORST, _confusion, _Images, _worst
 from resnet_tl.report.page import write_report
 from resnet_tl.report.records import read_run
 from resnet_tl.structures.evaluation import BoxEvaluation
@@ -33,8 +31,9 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> BoxEvaluation:
 
 
 def test_a_cell_counts_its_pairs_and_shows_some(evaluation: BoxEvaluation) -> None:
-    found, assets = pairs(evaluation, match(evaluation, [0.5]), 0.3), Assets()
-    content = _confusion(evaluation, found, 0.3, _Images(evaluation, 3), assets).content
+    outcomes, assets = BoxOutcomes.of(evaluation, np.full(4, 0.3)), Assets()
+    found = outcomes.found
+    content = _confusion(outcomes, _Images(evaluation, 3), assets).content
     assert content["names"] == [*evaluation.classes, "nothing"]
     assert sum(content["counts"].values()) == len(found.objects)
     assert len(assets.pictures) <= CROPS
@@ -44,22 +43,15 @@ def test_a_cell_counts_its_pairs_and_shows_some(evaluation: BoxEvaluation) -> No
 
 
 def test_the_worst_images_have_the_most_mistakes(evaluation: BoxEvaluation) -> None:
-    found = pairs(evaluation, match(evaluation, [0.5]), 0.3)
+    outcomes = BoxOutcomes.of(evaluation, np.full(4, 0.3))
+    found = outcomes.found
     true, predicted = found.classes(evaluation)
     mistakes = np.bincount(found.images(evaluation)[true != predicted], minlength=30)
-    section = _worst(evaluation, found, find_errors(evaluation), 0.3, _Images(evaluation, 3), Assets())
+    section = _worst(outcomes, _Images(evaluation, 3), Assets())
     (gallery,) = section.content["galleries"]
     shown = [int(Path(picture.title).stem) for picture in gallery.pictures]
     assert mistakes[shown].tolist() == sorted(mistakes, reverse=True)[:WORST]
     assert section.lead.startswith(f"{(mistakes == 0).sum()} of 30 images are without an error")
-
-
-def test_every_kind_of_error_has_its_row(evaluation: BoxEvaluation) -> None:
-    errors = find_errors(evaluation)
-    rows = {row["error"]: row for row in _errors(errors, Assets()).content["rows"]}
-    assert sum(row["number"] for kind, row in rows.items() if kind != "missed") == (errors.kinds >= 0).sum()
-    assert rows["missed"]["number"] == errors.missed.sum()
-    assert {kind: row["mAP at IoU 0.5"] for kind, row in rows.items()} == errors.costs
 
 
 def test_the_page_of_a_run(tmp_path: Path) -> None:

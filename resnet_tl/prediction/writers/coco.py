@@ -20,7 +20,9 @@ from resnet_tl.structures.records import Code
 
 
 @contextmanager
-def coco_file(path: Path, classes: Sequence[str], codes: Sequence[Code]) -> Iterator[Add[BoxPrediction]]:
+def coco_file(
+    path: Path, classes: Sequence[str], codes: Sequence[Code], scores: Sequence[float] | None = None
+) -> Iterator[Add[BoxPrediction]]:
     """A data set: `images`, `annotations` (with `score`, and masks as compressed run lengths) and `categories`.
 
     An image's id is the number that its file is named by, as in COCO, if all files are named by different numbers;
@@ -28,6 +30,7 @@ def coco_file(path: Path, classes: Sequence[str], codes: Sequence[Code]) -> Iter
 
     Args:
         codes: the category id of each class.
+        scores: from which on objects of each class were predicted, `info.scores` of the file; None: no `info`.
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -47,7 +50,11 @@ def coco_file(path: Path, classes: Sequence[str], codes: Sequence[Code]) -> Iter
         for entry in annotations:
             entry["image_id"] = ids[entry["image_id"]]
         categories = [{"id": code, "name": name} for code, name in zip(codes, classes, strict=True)]
-        json.dump({"images": images, "annotations": annotations, "categories": categories}, file, ensure_ascii=False)
+        content: dict[str, Any] = {"images": images, "annotations": annotations, "categories": categories}
+        if scores is not None:
+            limits = {name: round(score, 6) for name, score in zip(classes, scores, strict=True)}
+            content = {"info": {"scores": limits}, **content}
+        json.dump(content, file, ensure_ascii=False)
 
 
 @contextmanager

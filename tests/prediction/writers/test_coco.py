@@ -41,6 +41,13 @@ def test_the_format_is_cocos_with_the_data_sets_ids(tmp_path: Path, detected: De
     assert [entry["image_id"] for entry in content["annotations"]] == [1, 1, 3]
 
 
+def test_the_file_names_the_scores_from_which_on_objects_were_predicted(tmp_path: Path, detected: Detected) -> None:
+    path = tmp_path / "a.json"
+    write([detected(0, "a.jpg")], [coco_file(path, ["cell", "dust"], [7, 90], [0.25, 0.4000000059604645])])
+    assert json.loads(path.read_text())["info"] == {"scores": {"cell": 0.25, "dust": 0.4}}
+    assert "info" not in coco(tmp_path / "b.json", detected(0, "a.jpg"))
+
+
 def test_ids_that_are_text_come_back_as_they_are(tmp_path: Path, detected: Detected) -> None:
     (tmp_path / "a.json").write_text(json.dumps({"images": [{"id": "first", "file_name": "a.jpg"}]}))
     ids = read_image_ids(tmp_path / "a.json")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from resnet_tl.prediction.detection import BoxPrediction
-from resnet_tl.prediction.writers.drawings import drawing, drawing_folder
+from resnet_tl.prediction.writers.drawings import drawing_folder
 from resnet_tl.prediction.writers.output import write
 
 Detected = Callable[..., BoxPrediction]
@@ -23,10 +22,3 @@ def test_drawings_of_equal_names_are_numbered(channels: int, tmp_path: Path, det
     assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["000002.jpg", "a.jpg", "a_1.jpg"]
     with Image.open(tmp_path / "drawn/a.jpg") as image:
         assert image.mode == "RGB"
-
-
-def test_objects_below_the_score_are_not_drawn(detected: Detected) -> None:
-    one, both, none = (np.asarray(drawing(detected(0, "a.jpg"), score)) for score in (0.4, 0.3, 0.95))
-    assert (np.asarray(drawing(detected(0, "a.jpg", 1))) == one).all()
-    assert (one != both).any()
-    assert not none.any()
