@@ -13,11 +13,8 @@ from resnet_tl.cli.command import Command, Options
 from resnet_tl.errors import RecipeError, RunError, printable
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from resnet_tl.prediction.classification import ClassPrediction, ClassPredictor
-    from resnet_tl.prediction.detection import BoxPrediction, BoxPredictor
+    from resnet_tl.prediction.detection import BoxPrediction, BoxPredictor, Limits
     from resnet_tl.prediction.segmentation import MaskPredictor
     from resnet_tl.prediction.writers.output import Output
 
@@ -154,8 +151,6 @@ def _object_folder(
     data_set: Callable[[Path], Output[BoxPrediction]],
     table: Callable[[Path], Output[BoxPrediction]],
 ) -> int:
-    import numpy as np
-
     from resnet_tl.prediction.score_text import described
     from resnet_tl.prediction.writers.coco import read_image_ids, results_file
     from resnet_tl.prediction.writers.drawings import SCORE, drawing_folder
@@ -163,9 +158,7 @@ def _object_folder(
     from resnet_tl.prediction.writers.output import new_folder, write
 
     out: Path = options.out or FOLDER
-    limits = drawn = predictor.limits(options.score)
-    if options.score is None and predictor.decisions.box_scores is None:
-        drawn = np.full_like(limits, SCORE)
+    limits, drawn = predictor.limits(options.score), predictor.limits(options.score, default=SCORE)
     image_ids = None if options.annotations is None else read_image_ids(options.annotations)
     found: list[tuple[float, bool]] = []
     with new_folder(out) as folder:
@@ -185,14 +178,13 @@ def _object_folder(
 
 
 def _recording(
-    predictions: Iterator[BoxPrediction], limits: NDArray[np.float32], found: list[tuple[float, bool]]
+    predictions: Iterator[BoxPrediction], limits: Limits, found: list[tuple[float, bool]]
 ) -> Iterator[BoxPrediction]:
     """Yields the predictions, and appends of each the best score, and whether an object reaches the limit of its
     class."""
     for prediction in predictions:
         if len(prediction.scores):
-            reached = (prediction.scores >= limits[prediction.labels]).any()
-            found.append((float(prediction.scores[0]), bool(reached)))
+            found.append((float(prediction.scores[0]), len(prediction.at_least(limits).scores) > 0))
         yield prediction
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ from resnet_tl.prediction.whole_image import WholeImage
 from resnet_tl.structures.boxes import rescale
 from resnet_tl.structures.decisions import Decisions
 from resnet_tl.structures.records import Code, Detections
+
+Limits: TypeAlias = npt.NDArray[np.float32]
+"""The lowest score of the objects of each class, `[K]`."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,9 @@ class BoxPrediction(Prediction):
     classes: list[str]
     masks: list[Cutout] | None
 
-    def at_least(self, scores: npt.NDArray[np.float32]) -> BoxPrediction:
-        """Returns the prediction without objects that have lower scores than that of their class, `[K]`."""
-        kept = np.flatnonzero(self.scores >= scores[self.labels])
+    def at_least(self, limits: Limits) -> BoxPrediction:
+        """Returns the prediction without objects of lower scores."""
+        kept = np.flatnonzero(self.scores >= limits[self.labels])
         arrays = {name: getattr(self, name)[kept] for name in ("boxes", "scores", "labels")}
         masks = None if self.masks is None else [self.masks[k] for k in kept]
         return replace(self, **arrays, classes=[self.classes[k] for k in kept], masks=masks)
@@ -75,10 +78,12 @@ class BoxPredictor(Predictor[BoxPrediction]):
         self.codes: list[Code] = [*range(1, len(classes) + 1)] if codes is None else list(codes)
         self.decisions = decisions
 
-    def limits(self, score: float | None = None) -> npt.NDArray[np.float32]:
-        """Returns the lowest scores of objects that are predicted, `[K]`, where `predict` is given `score`."""
-        scores = self.decisions.box_scores if score is None else None
-        return np.full(len(self.classes), score or 0.0, np.float32) if scores is None else np.array(scores, np.float32)
+    def limits(self, score: float | None = None, default: float = 0.0) -> Limits:
+        """Returns the lowest scores of objects, where `predict` is given `score`; `default` where it is not, and
+        validation has not decided."""
+        if score is None and self.decisions.box_scores is not None:
+            return np.array(self.decisions.box_scores, np.float32)
+        return np.full(len(self.classes), default if score is None else score, np.float32)
 
     def _predict_images(self, images: Tensor, inputs: Sequence[Input], options: Options) -> Iterator[BoxPrediction]:
         outputs = self.network(images)

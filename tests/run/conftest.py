@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.cli.conftest import here, images
+from tests.cli.conftest import here, images, resnet_tl
 
-__all__ = ["here", "images"]
+__all__ = ["here", "images", "resnet_tl"]

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-from numpy.typing import NDArray
-
-from resnet_tl.prediction.detection import BoxPrediction
+from resnet_tl.prediction.detection import BoxPrediction, Limits
 from resnet_tl.prediction.writers.output import Add, Output
 
 
 @contextmanager
-def limited(output: Output[BoxPrediction], scores: NDArray[np.float32]) -> Iterator[Add[BoxPrediction]]:
-    """Writes to `output` the objects that have at least the score of their class, `[K]`."""
+def limited(output: Output[BoxPrediction], limits: Limits) -> Iterator[Add[BoxPrediction]]:
+    """Writes to `output` the objects that reach the limit of their class."""
     with output as add:
-        yield lambda prediction: add(prediction.at_least(scores))
+        yield lambda prediction: add(prediction.at_least(limits))
