@@ -19,7 +19,7 @@ Evaluate on the {split} images: a run (its best checkpoint), a checkpoint, or th
   --data.crops 10                   ten crops per image: corners and centre, and their mirror images
   --data.scales "[224, 256, 288]"   average over several sizes of each image
   --tables DIR                      the printed tables as CSVs, in full: summary.csv (scores with 95 % intervals),
-                                    per_class.csv, confusion.csv; never overwritten
+                                    per_class.csv, confusion.csv, of detectors errors.csv; never overwritten
   --out FILE.json                   all of it in one file; never overwritten
   --trust-code                      let a checkpoint name classes outside resnet_tl
 
