@@ -1,4 +1,4 @@
-"""Every private attribute of Lightning's Trainer that is read or set, each behind a function that says why.
+"""Every private attribute of Lightning that is read or set, each behind a function that says why.
 
 `make test-lightning` runs what depends on them with the oldest and the newest Lightning that pyproject.toml allows.
 """
@@ -15,6 +15,7 @@ from resnet_tl.errors import RunError
 
 if TYPE_CHECKING:
     from lightning import Trainer
+    from lightning.pytorch.loggers import WandbLogger
     from lightning.pytorch.strategies import DDPStrategy
     from torch import Tensor
 
@@ -50,6 +51,11 @@ def restart_iterators(trainer: Trainer) -> None:
     """
     assert trainer.fit_loop._data_fetcher is not None
     iter(trainer.fit_loop._data_fetcher)
+
+
+def drop_anonymous(logger: WandbLogger) -> None:
+    """Removes an argument of `wandb.init` that Lightning always gives and W&B warns of."""
+    logger._wandb_init.pop("anonymous", None)
 
 
 def set_logged_step(trainer: Trainer, step: int) -> None:

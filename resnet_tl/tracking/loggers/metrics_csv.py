@@ -72,6 +72,12 @@ class MetricsCsv(Logger):
         dropped = (row for row in rows if int(row["step"]) >= step)
         return {int(row["step"]): {name for name, value in row.items() if value} for row in dropped}
 
+    def rows(self, start: int) -> Iterator[tuple[int, dict[str, float]]]:
+        """Yields the rows from step `start` on: step, values by name."""
+        for row in self._rows():
+            if (step := int(row.pop("step"))) >= start:
+                yield step, {name: _number(name, text) for name, text in row.items() if text}
+
     def _open(self) -> list[str]:
         """Returns the columns, read from the file if it exists already."""
         if self._columns is None:
@@ -103,6 +109,10 @@ class MetricsCsv(Logger):
 def _text(name: str, value: float) -> str:
     """Floats in full precision, so that logs can be compared bit for bit."""
     return str(int(value)) if name in WHOLE_NUMBERS else repr(float(value))
+
+
+def _number(name: str, text: str) -> float:
+    return int(text) if name in WHOLE_NUMBERS else float(text)
 
 
 def _line(columns: list[str], row: dict[str, str]) -> bytes:

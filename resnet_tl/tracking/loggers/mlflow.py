@@ -46,12 +46,11 @@ def mlflow_logger(tracking: Tracking, run: RunFolder, recipe: dict[str, Any] | N
     return logger
 
 
-class MLflow(MLFlowLogger, RunLogger):
+class MLflow(RunLogger, MLFlowLogger):
     """Lightning's logger; charts are images, tables are CSV files."""
 
-    @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        super().log_metrics(self.not_sent(metrics, step), step)
+    def send(self, metrics: Mapping[str, float], step: int | None) -> None:
+        MLFlowLogger.log_metrics(self, metrics, step)
 
     @rank_zero_only
     def show(self, name: str, drawing: Drawing, step: int) -> None:

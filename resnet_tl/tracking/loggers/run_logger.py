@@ -9,7 +9,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from lightning.pytorch.utilities import rank_zero_only
+
 from resnet_tl.tracking.loggers.drawings import Drawing
+from resnet_tl.tracking.loggers.metrics_csv import MetricsCsv
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Outcome:
 
 
 class RunLogger(ABC):
-    """A logger next to metrics.csv. Steps count from 0: n - 1 after the n-th optimizer step.
+    """A logger next to metrics.csv, a base before Lightning's. Steps count from 0: n - 1 after the n-th optimizer step.
 
     Attributes:
         already_sent: step -> names of metrics.csv that were sent after the checkpoint that the run resumed from. They
@@ -39,8 +42,8 @@ class RunLogger(ABC):
     already_sent: Mapping[int, Collection[str]] = MappingProxyType({})
 
     @abstractmethod
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Logs a row of metrics.csv, or numbers that it does not hold."""
+    def send(self, metrics: Mapping[str, float], step: int | None) -> None:
+        """Logs numbers."""
 
     @abstractmethod
     def show(self, name: str, drawing: Drawing, step: int) -> None:
@@ -49,6 +52,21 @@ class RunLogger(ABC):
     @abstractmethod
     def end(self, outcome: Outcome) -> None:
         """Takes the results of the whole run."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Logs what was not sent yet of a row of metrics.csv, or numbers that it does not hold."""
+        if new := self._not_sent(metrics, step):
+            self.send(new, step)
+
+    def resume(self, csv: MetricsCsv, dropped: Mapping[int, Collection[str]]) -> None:
+        """Prepares for a run that resumes.
+
+        Args:
+            csv: with the rows before the checkpoint.
+            dropped: step -> names of the later rows, which the run logs again.
+        """
+        self.already_sent = dropped
 
     def draw(self, drawings: Mapping[str, Drawing], step: int) -> None:
         """Draws them under their names, at the step of the validation that they belong to, unless that was sent."""
@@ -64,7 +82,7 @@ class RunLogger(ABC):
     def was_sent(self, name: str, step: int | None) -> bool:
         return step is not None and name in self.already_sent.get(step, ())
 
-    def not_sent(self, metrics: Mapping[str, Any], step: int | None) -> dict[str, Any]:
+    def _not_sent(self, metrics: Mapping[str, Any], step: int | None) -> dict[str, Any]:
         """Returns the values that were not sent yet, with their epoch."""
         new = {name: value for name, value in metrics.items() if not self.was_sent(name, step)}
         return {"epoch": metrics["epoch"], **new} if new and "epoch" in metrics else new

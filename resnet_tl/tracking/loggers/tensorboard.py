@@ -26,12 +26,11 @@ def tensorboard_logger(run: RunFolder) -> TensorBoard:
     return TensorBoard(run.path, name="", version="tensorboard")
 
 
-class TensorBoard(TensorBoardLogger, RunLogger):
+class TensorBoard(RunLogger, TensorBoardLogger):
     """Lightning's logger; charts are images, tables are text."""
 
-    @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        super().log_metrics(self.not_sent(metrics, step), step)
+    def send(self, metrics: Mapping[str, float], step: int | None) -> None:
+        TensorBoardLogger.log_metrics(self, dict(metrics), step)
 
     @rank_zero_only
     def show(self, name: str, drawing: Drawing, step: int) -> None:

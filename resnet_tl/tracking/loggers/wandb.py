@@ -5,7 +5,7 @@ from __future__ import annotations
 import netrc
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,13 +14,19 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from resnet_tl.errors import RunError
+from resnet_tl.lightning_internals import drop_anonymous
 from resnet_tl.tracking.log import log_info
 from resnet_tl.tracking.loggers.drawings import Drawing
 from resnet_tl.tracking.loggers.identity import group_of
+from resnet_tl.tracking.loggers.metrics_csv import MetricsCsv
 from resnet_tl.tracking.loggers.run_logger import Outcome, RunLogger
+from resnet_tl.tracking.loggers.wandb_file import next_step
 from resnet_tl.tracking.loggers.wandb_media import artifact, delete_superseded, native
 from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.settings import Tracking
+
+WRITE_EVERY = "x_transaction_log_flush_interval"
+"""W&B's setting of the seconds between two writes to its file, 15 by default."""
 
 
 def wandb_logger(tracking: Tracking, run: RunFolder, recipe: dict[str, Any] | None = None) -> Wandb:
@@ -36,7 +42,10 @@ def wandb_logger(tracking: Tracking, run: RunFolder, recipe: dict[str, Any] | No
         mode = "online" if has_key() else "offline"
         if mode == "offline":
             log_info(f"W&B: no key, so the run is offline; after `wandb login`: wandb sync {run.path}/wandb/offline-*")
-    return Wandb(
+    settings = wandb.Settings(save_code=False, quiet=True)
+    if hasattr(settings, WRITE_EVERY):  # not in earlier versions
+        setattr(settings, WRITE_EVERY, 1.0)  # rows that are not written are lost when the process is killed
+    logger = Wandb(
         save_dir=run.path,
         project=tracking.project,
         entity=tracking.entity,
@@ -46,8 +55,10 @@ def wandb_logger(tracking: Tracking, run: RunFolder, recipe: dict[str, Any] | No
         id=_run_id(run.path / "wandb_id.txt"),
         config=recipe,
         mode=mode,
-        settings=wandb.Settings(save_code=False, quiet=True),
+        settings=settings,
     )
+    drop_anonymous(logger)
+    return logger
 
 
 def tags(recipe: dict[str, Any]) -> list[str]:
@@ -57,16 +68,36 @@ def tags(recipe: dict[str, Any]) -> list[str]:
     return [task, *([] if root is None else [Path(root).resolve().name[:64]])]
 
 
-class Wandb(WandbLogger, RunLogger):
+class Wandb(RunLogger, WandbLogger):
     """Lightning's logger; W&B's errors become one sentence, and a resumed run sends nothing twice.
 
     W&B's own step is the optimizer step too: it never runs backwards, not even in a resumed run that is offline.
     """
 
+    _open_row: int | None = None
+    """The step of the row that W&B keeps in memory, for more to be added."""
+
+    def send(self, metrics: Mapping[str, Any], step: int | None) -> None:
+        self.experiment.log({**metrics, **({} if step is None else {"trainer/global_step": step})}, step=step)
+        self._open_row = step
+
     @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        if new := self.not_sent(metrics, step):
-            self.experiment.log({**new, **({} if step is None else {"trainer/global_step": step})}, step=step)
+    def resume(self, csv: MetricsCsv, dropped: Mapping[int, Collection[str]]) -> None:
+        """Also sends the rows that a killed run had not written to its offline file."""
+        super().resume(csv, dropped)
+        next_missing = next_step(Path(self.save_dir or ".").glob(f"wandb/*run-*-{self.version}/*.wandb"))
+        if not self.experiment.offline or next_missing is None:
+            return
+        self.already_sent = {step: names for step, names in dropped.items() if step < next_missing}
+        for step, row in csv.rows(next_missing):
+            self.log_metrics(row, step)
+
+    @rank_zero_only
+    def end_rows(self, step: int) -> None:
+        """Hands the rows before `step`, to which nothing will be added, over to be written."""
+        if self._open_row is not None and self._open_row < step:
+            self.experiment.log({}, step=self._open_row, commit=True)
+            self._open_row = None
 
     @rank_zero_only
     def show(self, name: str, drawing: Drawing, step: int) -> None:

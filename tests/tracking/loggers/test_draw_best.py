@@ -22,7 +22,7 @@ class Paper(RunLogger):
     def __init__(self) -> None:
         self.drawn: list[tuple[int, list[str]]] = []
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def send(self, metrics: Mapping[str, float], step: int | None) -> None:
         raise AssertionError
 
     def end(self, outcome: Outcome) -> None:

@@ -17,13 +17,16 @@ from resnet_tl.tracking.loggers.run_logger import Outcome, RunLogger
 from resnet_tl.tracking.pace import Pace
 
 
-class Meter(CSVLogger, RunLogger):
+class Meter(RunLogger, CSVLogger):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.measured: list[tuple[int, dict[str, float], str]] = []
 
     def measure(self, values: Mapping[str, float], step: int, row: str) -> None:
         self.measured.append((step, dict(values), row))
+
+    def send(self, metrics: Mapping[str, float], step: int | None) -> None:
+        pass
 
     def show(self, name: str, drawing: Drawing, step: int) -> None:
         raise AssertionError
