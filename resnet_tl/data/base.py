@@ -206,6 +206,14 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         """Returns the images that validation or test uses: the other split where this one does not exist."""
         return self._listing(*(("val", "test") if split == "val" else ("test", "val")))
 
+    def evaluation_batch(self, split: Literal["val", "test"], index: int) -> Batch:
+        """Returns the image at `index` of `evaluated(split)` as evaluation sees it.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        return self.collate([self._dataset(self.evaluated(split), False, "error")[Draw(0, index)]])
+
     def val_dataloader(self) -> DataLoader[Batch]:
         return self._evaluation_loader(self.evaluated("val"), "val")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from resnet_tl.errors import DataError
 from resnet_tl.metrics.box_outcomes import BoxOutcomes
 from resnet_tl.metrics.calibration import confidence_bins
 from resnet_tl.prediction.thumbnails import read_small, small
+from resnet_tl.run.predicted_masks import MaskedImage
 from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, PixelEvaluation
 from resnet_tl.tracking.loggers.drawings import (
     Calibration,
@@ -25,6 +27,7 @@ from resnet_tl.tracking.loggers.drawings import (
     Table,
 )
 
+NEAREST = Image.Resampling.NEAREST
 LARGEST = 100
 """Classes at most of a confusion matrix: a logger stores a row for each of its cells."""
 MATCHED = 50_000
@@ -40,12 +43,14 @@ class Drawings:
     Args:
         charts, images, table_rows: see `Tracking`.
         channels: that image files are decoded to.
+        masks: returns an image with its masks by its key, within a validation of masks.
     """
 
     charts: bool
     images: int
     table_rows: int
     channels: int = 3
+    masks: Callable[[str], MaskedImage] | None = None
 
     def validation(self, evaluation: Evaluation, tables: Mapping[str, Any]) -> dict[str, Drawing]:
         """tables: by class, as the task's metrics return them."""
@@ -56,10 +61,9 @@ class Drawings:
                 drawings["val/confusion"] = confusion
             if isinstance(evaluation, ClassEvaluation):
                 drawings["val/calibration"] = _calibration(evaluation)
-        if self.images and not isinstance(evaluation, PixelEvaluation):
-            pictures = _pictures(evaluation, self.images, self.channels)
-            if pictures.pictures:
-                drawings["val/images"] = pictures
+        drawable = self.masks is not None or not isinstance(evaluation, PixelEvaluation)
+        if drawable and (pictures := self._pictures(evaluation)):
+            drawings["val/images"] = Pictures(pictures, evaluation.classes)
         return drawings
 
     def end(self, evaluation: Evaluation) -> dict[str, Drawing]:
@@ -67,6 +71,33 @@ class Drawings:
             return {}
         worst = np.argsort(-evaluation.losses, kind="stable")[: self.table_rows].tolist()
         return {"val/predictions": table_of([_row(evaluation, index) for index in worst])}
+
+    def _pictures(self, evaluation: Evaluation) -> list[Picture]:
+        """Half of them those of the highest loss, the others nearest to the median; without images that are
+        unreadable."""
+        worst = np.argsort(-evaluation.losses, kind="stable")[: (self.images + 1) // 2].tolist()
+        near = np.argsort(abs(evaluation.losses - np.median(evaluation.losses)), kind="stable").tolist()
+        typical = [index for index in near if index not in worst][: self.images // 2]
+        pictures = []
+        for kind, indices in (("worst", worst), ("typical", typical)):
+            for index in indices:
+                with suppress(DataError):
+                    pictures.append(self._picture(evaluation, index, kind))
+        return pictures
+
+    def _picture(self, evaluation: Evaluation, index: int, kind: str) -> Picture:
+        """Raises DataError where the image cannot be read."""
+        key, loss = str(evaluation.keys[index]), f"loss {evaluation.losses[index]:.3g}"
+        if isinstance(evaluation, PixelEvaluation):
+            assert self.masks is not None
+            image = self.masks(key)
+            pixels = small(Image.fromarray(image.pixels))
+            true, predicted = (np.asarray(Image.fromarray(mask).resize(pixels.size, NEAREST)) for mask in image[1:])
+            caption = f"{kind}: {_wrong_pixels(evaluation, index):.0%} wrong, {loss}, {key}"
+            return Picture(np.asarray(pixels), caption, true_mask=true, predicted_mask=predicted)
+        pixels = small(Image.fromarray(read_small(evaluation.path(index), self.channels)))
+        caption = f"{kind}: {', '.join([*_labels(evaluation, index), loss, key])}"
+        return Picture(np.asarray(pixels), caption, *_boxes(evaluation, index))
 
 
 def table_of(rows: list[dict[str, Any]]) -> Table:
@@ -93,23 +124,6 @@ def _calibration(evaluation: ClassEvaluation) -> Calibration:
     bins = confidence_bins(confidence, right)
     predictions, hits, summed = bins[bins[:, 0] > 0].T
     return Calibration((summed / predictions).tolist(), (hits / predictions).tolist())
-
-
-def _pictures(evaluation: Evaluation, number: int, channels: int) -> Pictures:
-    """Half of them those of the highest loss, the others nearest to the median; without images that are unreadable."""
-    worst = np.argsort(-evaluation.losses, kind="stable")[: (number + 1) // 2].tolist()
-    near = np.argsort(abs(evaluation.losses - np.median(evaluation.losses)), kind="stable").tolist()
-    typical = [index for index in near if index not in worst][: number // 2]
-    pictures = []
-    for kind, indices in (("worst", worst), ("typical", typical)):
-        for index in indices:
-            try:
-                pixels = small(Image.fromarray(read_small(evaluation.path(index), channels)))
-            except DataError:
-                continue
-            parts = [*_labels(evaluation, index), f"loss {evaluation.losses[index]:.3g}", str(evaluation.keys[index])]
-            pictures.append(Picture(np.asarray(pixels), f"{kind}: {', '.join(parts)}", *_boxes(evaluation, index)))
-    return Pictures(pictures, evaluation.classes)
 
 
 def _labels(evaluation: Evaluation, index: int) -> list[str]:
@@ -146,9 +160,14 @@ def _row(evaluation: Evaluation, index: int) -> dict[str, Cell]:
         row["objects"] = int((evaluation.target_image == index).sum())
         row["detections"] = int(((evaluation.image == index) & (evaluation.scores >= SCORE)).sum())
     elif isinstance(evaluation, PixelEvaluation):
-        _, true, predicted, pixels = evaluation.cells[evaluation.cells[:, 0] == index].T
-        row["wrong pixels"] = float(pixels[true != predicted].sum() / max(pixels.sum(), 1))
+        row["wrong pixels"] = _wrong_pixels(evaluation, index)
     return row
+
+
+def _wrong_pixels(evaluation: PixelEvaluation, index: int) -> float:
+    """Returns the share of an image's pixels, 0...1."""
+    _, true, predicted, pixels = evaluation.cells[evaluation.cells[:, 0] == index].T
+    return float(pixels[true != predicted].sum() / max(pixels.sum(), 1))
 
 
 def _boxes(evaluation: Evaluation, index: int) -> tuple[list[LabelledBox], list[LabelledBox]]:

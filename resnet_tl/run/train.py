@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from resnet_tl.checkpoint import read as read_checkpoint
 from resnet_tl.data.base import ImageData
+from resnet_tl.data.segmentation import SegmentationData
 from resnet_tl.errors import UserError
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.read import write
@@ -20,8 +21,10 @@ from resnet_tl.run.closing import closing
 from resnet_tl.run.decide import Decide
 from resnet_tl.run.drawings import Drawings
 from resnet_tl.run.files_record import check_unchanged, write_record
+from resnet_tl.run.predicted_masks import PredictedMasks
 from resnet_tl.run.trainer import build_trainer, global_batch, resolve_precision, translate_errors
 from resnet_tl.tasks.base import Task
+from resnet_tl.tasks.segmentation import Segmentation
 from resnet_tl.tracking.callbacks import callbacks
 from resnet_tl.tracking.last import epochs_done
 from resnet_tl.tracking.log import log_file, log_info
@@ -93,7 +96,10 @@ def train(
 def _trainer(recipe: Recipe, run: RunFolder, task: Task, data: ImageData, changed_data: list[str]) -> Trainer:
     tracking = instantiate(Tracking, recipe["tracking"])
     decide = [Decide(run)] if tracking.decisions else []
-    drawings = Drawings(tracking.charts, tracking.images, tracking.table_rows, data.channels)
+    masks = None
+    if isinstance(data, SegmentationData) and isinstance(task, Segmentation):
+        masks = PredictedMasks(data, task)
+    drawings = Drawings(tracking.charts, tracking.images, tracking.table_rows, data.channels, masks)
     return build_trainer(
         recipe["trainer"],
         callbacks=decide + callbacks(run, f"val/{task.metrics.headline}", tracking, changed_data, drawings),

@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
+from resnet_tl.errors import DataError
 from resnet_tl.metrics.evaluated import metric_options, metrics_of
 from resnet_tl.run.drawings import Drawings
+from resnet_tl.run.predicted_masks import MaskedImage
 from resnet_tl.structures.evaluation import ClassEvaluation, Evaluation, PixelEvaluation
 from resnet_tl.tracking.loggers.drawings import Calibration, Confusion, Drawing, Pictures, Table
 from tests.metrics.box_sets import SIDE, box_set
@@ -92,6 +94,29 @@ def test_objects_are_counted_with_nothing_and_drawn_with_their_boxes(tmp_path: P
     assert len(worst.true) == (found.target_image == 5).sum()
     assert all(corner >= 0 for box in worst.true for corner in box.corners)
     np.testing.assert_allclose(np.array(worst.true[0].corners) * SIDE, found.target_boxes[found.target_image == 5][0])
+
+
+def test_masks_are_drawn_with_their_errors_counted() -> None:
+    cells = np.array([[0, 0, 0, 6], [0, 0, 1, 2], [1, 1, 1, 8]])
+    keys, losses, edges = np.array(["a", "b"]), np.array([2, 1], np.float32), np.zeros((2, 4), np.int64)
+    evaluation = PixelEvaluation(["sky", "road"], "photos", "val", 1, [], keys, losses, cells, edges)
+    mask = np.array([[0, 1], [1, 255]], np.uint8)
+
+    def masks(key: str) -> MaskedImage:
+        if key == "b":
+            raise DataError("b: is gone")
+        return MaskedImage(np.full((2, 2, 3), 7, np.uint8), mask, 1 - mask)
+
+    tables = metrics_of(evaluation).tables(**metric_options(evaluation))
+    images = Drawings(False, 4, 0, masks=masks).validation(evaluation, tables)["val/images"]
+    assert isinstance(images, Pictures)
+    (picture,) = images.pictures
+    assert picture.caption == "worst: 25% wrong, loss 2, a"
+    assert picture.true_mask is not None
+    assert picture.predicted_mask is not None
+    assert picture.true_mask.shape == picture.predicted_mask.shape == picture.pixels.shape[:2]
+    np.testing.assert_array_equal(np.unique(picture.true_mask), [0, 1, 255])
+    assert Drawings(False, 4, 0).validation(evaluation, tables) == {}, "nothing predicts masks of another task"
 
 
 def test_the_table_of_predictions_has_the_worst_first(evaluation: ClassEvaluation) -> None:

@@ -46,20 +46,23 @@ class LabelledBox:
 
 @dataclass(frozen=True)
 class Picture:
-    """An image with a caption, and the boxes of `classes` on it, if there are any.
+    """An image with a caption, and the boxes of `classes` or masks on it, if there are any.
 
     pixels: `[H, W, 3]` uint8.
+    true_mask, predicted_mask: `[H, W]` uint8, class indices; 255 is ignored.
     """
 
     pixels: NDArray[np.uint8]
     caption: str
     true: list[LabelledBox] = field(default_factory=list)
     predicted: list[LabelledBox] = field(default_factory=list)
+    true_mask: NDArray[np.uint8] | None = None
+    predicted_mask: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """classes: K names, those of the boxes."""
+    """classes: K names, those of the boxes and masks."""
 
     pictures: list[Picture]
     classes: list[str]

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from resnet_tl.structures.records import IGNORE
 from resnet_tl.tracking.loggers.drawings import Calibration, Cell, Confusion, LabelledBox, Picture, Pictures, Table
 
 Pixels = NDArray[np.uint8]
 
-INK, TRUE, PREDICTED = "black", "#f59e0b", "#10b981"
+INK, TRUE, PREDICTED, WRONG = "black", "#f59e0b", "#10b981", (230, 50, 50)
 SIDE, TEXT, COLUMNS = 240, 34, 4
 """Of a sheet of pictures: pixels of a picture's longer side and of the caption below it, pictures in a row."""
 
@@ -95,7 +96,7 @@ def _calibration(drawing: Calibration) -> Image.Image:
 
 
 def _sheet(drawing: Pictures) -> Image.Image:
-    """Pictures side by side with their captions; true boxes are orange, predicted ones green."""
+    """Pictures side by side with their captions; true boxes are orange, predicted ones green, wrong pixels red."""
     pictures, step = drawing.pictures, SIDE + TEXT
     columns = min(COLUMNS, len(pictures))
     sheet = Image.new("RGB", (columns * (SIDE + 4), -(-len(pictures) // columns) * step), "white")
@@ -109,7 +110,7 @@ def _sheet(drawing: Pictures) -> Image.Image:
 
 
 def _with_boxes(picture: Picture, classes: list[str]) -> Image.Image:
-    image = Image.fromarray(picture.pixels)
+    image = Image.fromarray(_errors(picture))
     factor = SIDE / max(image.size)
     image = image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))))
     canvas, font = ImageDraw.Draw(image), ImageFont.load_default(10)
@@ -120,6 +121,17 @@ def _with_boxes(picture: Picture, classes: list[str]) -> Image.Image:
             if box.score is not None:
                 canvas.text((x1 + 2, y1), f"{classes[box.label]} {box.score:.2f}", colour, font)
     return image
+
+
+def _errors(picture: Picture) -> Pixels:
+    """The image; with masks in grey, its wrong pixels red and those that are ignored dark."""
+    if picture.true_mask is None or picture.predicted_mask is None:
+        return picture.pixels
+    grey = np.repeat((130 + 0.45 * picture.pixels.mean(2, keepdims=True)).astype(np.uint8), 3, 2)
+    ignored = picture.true_mask == IGNORE
+    grey[ignored] //= 3
+    grey[~ignored & (picture.true_mask != picture.predicted_mask)] = WRONG
+    return grey
 
 
 def _pixels(box: LabelledBox, size: tuple[int, int]) -> tuple[float, float, float, float]:

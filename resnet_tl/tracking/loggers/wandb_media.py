@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from resnet_tl.structures.records import IGNORE
 from resnet_tl.tracking.loggers.drawings import (
     Calibration,
     Confusion,
@@ -53,13 +54,24 @@ def _images(drawing: Pictures) -> list[Any]:
     images = []
     for picture in drawing.pictures:
         h, w = picture.pixels.shape[:2]
-        padded = np.pad(picture.pixels, ((0, height - h), (0, width - w), (0, 0)))
-        overlays = _overlays(picture, names, (w / width, h / height))
-        images.append(wandb.Image(padded, caption=picture.caption, boxes=overlays, file_type="jpg"))
+        missing = ((0, height - h), (0, width - w))
+        boxes, masks = _boxes(picture, names, (w / width, h / height)), _masks(picture, names, missing)
+        pixels = np.pad(picture.pixels, (*missing, (0, 0)))
+        images.append(wandb.Image(pixels, caption=picture.caption, boxes=boxes, masks=masks, file_type="jpg"))
     return images
 
 
-def _overlays(picture: Picture, names: dict[int, str], scale: tuple[float, float]) -> dict[str, Any] | None:
+def _masks(picture: Picture, names: dict[int, str], missing: tuple[tuple[int, int], ...]) -> dict[str, Any] | None:
+    masks = {"ground_truth": picture.true_mask, "prediction": picture.predicted_mask}
+    labels = {**names, IGNORE: "ignored"}
+    return {
+        name: {"mask_data": np.pad(mask, missing, constant_values=IGNORE), "class_labels": labels}
+        for name, mask in masks.items()
+        if mask is not None
+    } or None
+
+
+def _boxes(picture: Picture, names: dict[int, str], scale: tuple[float, float]) -> dict[str, Any] | None:
     if not (picture.true or picture.predicted):
         return None
     groups = {"ground_truth": picture.true, "prediction": picture.predicted}

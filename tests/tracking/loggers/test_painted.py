@@ -31,6 +31,14 @@ def test_calibration_and_pictures_are_images() -> None:
     assert (sheet == (16, 185, 129)).all(2).any(), "the colour of predicted boxes"
 
 
+def test_wrong_pixels_are_red_and_ignored_ones_dark() -> None:
+    true, predicted = np.zeros((SIDE, SIDE), np.uint8), np.zeros((SIDE, SIDE), np.uint8)
+    true[:, :80], predicted[:, 160:] = 255, 1
+    grey = np.full((SIDE, SIDE, 3), 100, np.uint8)
+    sheet = painted(Pictures([Picture(grey, "", true_mask=true, predicted_mask=predicted)], ["sky", "road"]))
+    assert sheet[120, [40, 120, 200]].tolist() == [[58] * 3, [175] * 3, [230, 50, 50]]
+
+
 def test_tables_are_text() -> None:
     table = Table(["class", "f1"], [["a|b", 0.123456], ["c,d", None]])
     assert as_csv(table) == 'class,f1\na|b,0.123456\n"c,d",\n'

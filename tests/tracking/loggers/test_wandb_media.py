@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import wandb
+from PIL import Image
 
 from resnet_tl.tracking.loggers.drawings import Calibration, Confusion, LabelledBox, Picture, Pictures, Table
 from resnet_tl.tracking.loggers.wandb_media import native
@@ -39,3 +40,18 @@ def test_images_have_one_size_and_their_boxes_stay_in_place() -> None:
     assert drawn["position"] == {"minX": 0.25, "minY": 0.0, "maxX": 0.5, "maxY": 0.5}
     assert drawn["box_caption"] == "bee 0.75"
     assert large._boxes is None or not large._boxes
+
+
+def test_masks_of_padded_images_are_ignored_there() -> None:
+    mask = np.array([[0, 1, 255]], np.uint8)
+    pictures = [
+        Picture(np.zeros((1, 3, 3), np.uint8), "small", true_mask=mask, predicted_mask=mask),
+        Picture(np.zeros((2, 4, 3), np.uint8), "large"),
+    ]
+    small, large = native(Pictures(pictures, ["sky", "road"]))
+    assert large._masks is None or not large._masks
+    assert set(small._masks) == {"ground_truth", "prediction"}
+    drawn = small._masks["ground_truth"]
+    pixels = np.asarray(Image.open(drawn._path))
+    assert pixels.tolist() == [[0, 1, 255, 255], [255] * 4]
+    assert drawn._val["class_labels"] == {0: "sky", 1: "road", 255: "ignored"}
