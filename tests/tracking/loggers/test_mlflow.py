@@ -23,8 +23,15 @@ def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
 
 
+RECIPE = {
+    "seed_everything": 3,
+    "model": {"init_args": {"backbone": {"name": "resnet18"}}},
+    "data": {"init_args": {"root": "photos"}},
+}
+
+
 def _logger(run: RunFolder) -> MLflow:
-    logger = loggers(Tracking(mlflow=True), run, {"seed_everything": 3, "data": {"init_args": {"root": "photos"}}})[1]
+    logger = loggers(Tracking(mlflow=True), run, RECIPE)[1]
     assert isinstance(logger, MLflow)
     return logger
 
