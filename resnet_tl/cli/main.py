@@ -21,6 +21,7 @@ VERBS = {
     "test": "the same on the test images",
     "report": "write what there is to know about a run into one HTML file",
     "predict": "predict images with a run or checkpoint: CSV, JSON, masks, drawn boxes",
+    "explain": "show which parts of images the predictions come from",
     "data": "check a data set before training on it",
     "recipes": "list, show and copy the recipes that come with the project",
 }
@@ -82,8 +83,8 @@ def _refuse(text: str) -> int:
 def _run(arguments: list[str]) -> int:
     command = split(arguments)
     verb = next((word for word in command.rest if word in VERBS), None)
-    # predict runs on folders of anybody's files: only code that is trusted is taken from there.
-    configure_process(local_code=verb != "predict" or "--trust-code" in command.rest)
+    # These run on folders of anybody's files: only code that is trusted is taken from there.
+    configure_process(local_code=verb not in ("predict", "explain") or "--trust-code" in command.rest)
     if verb is None:
         return _without_verb(command)
     command.rest.remove(verb)

@@ -52,6 +52,7 @@ class Predictor(ABC, Generic[P]):
         task: `classification`, `segmentation` or `detection`.
         network, classes (K names), preprocessing.
         batch_size: images predicted at a time, unless `predict` sets another.
+        loader: what decodes images and preprocesses them as in validation.
     """
 
     task: ClassVar[str]
@@ -62,7 +63,7 @@ class Predictor(ABC, Generic[P]):
         self.network = network.to(find_device(device)).eval()
         self.classes = list(classes)
         self.batch_size = _at_least_one("batch_size", batch_size)
-        self._loader = loader
+        self.loader = loader
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -124,11 +125,11 @@ class Predictor(ABC, Generic[P]):
     def _stream(
         self, inputs: Source | Iterable[Source], every: int | None, on_error: OnError, batch_size: int, options: Options
     ) -> Iterator[P]:
-        for batch in self._loader.batches(list_images(inputs, every), batch_size, on_error):
-            yield from self._predict(batch, options)
+        for batch in self.loader.batches(list_images(inputs, every), batch_size, on_error):
+            yield from self.predict_batch(batch, options)
 
     @torch.inference_mode()
-    def _predict(self, batch: Sequence[Input], options: Options) -> list[P]:
+    def predict_batch(self, batch: Sequence[Input], options: Options) -> list[P]:
         """Returns the predictions of a batch, in order; images of one size go through the network together.
 
         Images are never padded to a common size, nor 8 bits spread to 16: no prediction depends on the others.
@@ -138,10 +139,14 @@ class Predictor(ABC, Generic[P]):
             groups.setdefault((each.pixels.shape, each.pixels.dtype), []).append(each)
         predictions: list[P] = []
         for group in groups.values():
-            # Memory in the order N, h, w, C is what torch sees as channels-last.
-            images = torch.from_numpy(np.stack([each.pixels for each in group])).permute(0, 3, 1, 2)
-            predictions.extend(self._predict_images(images.to(self.network.mean.device), group, options))
+            predictions.extend(self._predict_images(self.stack(group), group, options))
         return sorted(predictions, key=lambda prediction: prediction.index)
+
+    def stack(self, inputs: Sequence[Input]) -> Tensor:
+        """Returns images of one size as the network takes them, `[N, C, h, w]`, on its device."""
+        # Memory in the order N, h, w, C is what torch sees as channels-last.
+        images = torch.from_numpy(np.stack([each.pixels for each in inputs])).permute(0, 3, 1, 2)
+        return images.to(self.network.mean.device)
 
     def _check_finite(self, outputs: object, inputs: Sequence[Input]) -> None:
         """Raises WeightsError if the network's outputs for these images hold NaN or infinite values."""

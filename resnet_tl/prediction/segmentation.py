@@ -75,7 +75,7 @@ class MaskPredictor(Predictor[MaskPrediction]):
     def logits(self, image: ImageArray) -> Tensor:
         """`[K, H, W]` fp32 of an image `[H, W, C]`, at its own size."""
         original = (image.shape[0], image.shape[1])
-        pixels = np.ascontiguousarray(self._loader.transform(image, original, SEED))
+        pixels = np.ascontiguousarray(self.loader.transform(image, original, SEED))
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.network.mean.device)
         return _at_size(segment(self.network, images, None, self.inference), original)[0]
 

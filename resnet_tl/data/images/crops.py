@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from resnet_tl.data.images.decode import ImageArray
-from resnet_tl.data.images.resize import Interpolation, resize_short
+from resnet_tl.data.images.resize import Interpolation, resize_short, short_size
 
 Seed = tuple[int, ...]
 """(seed, epoch, hash64(key), repeat), which decides an image's augmentation."""
@@ -29,9 +29,18 @@ class Views:
     def reduction(self, original: tuple[int, int], seed: Seed) -> int:
         return reduction(min(original), max(self.shorts))
 
+    def centre(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """Returns x1, y1, x2, y2 of the centre crop, at the first short side, in pixels of an image of this size."""
+        resized = short_size(height, width, self.shorts[0])
+        top, left = self._middle(*resized)
+        down, right = height / resized[0], width / resized[1]
+        return left * right, top * down, (left + self.size) * right, (top + self.size) * down
+
     def _centre(self, image: ImageArray) -> list[ImageArray]:
-        height, width = image.shape[:2]
-        return [self._at(image, round((height - self.size) / 2), round((width - self.size) / 2))]
+        return [self._at(image, *self._middle(image.shape[0], image.shape[1]))]
+
+    def _middle(self, height: int, width: int) -> tuple[int, int]:
+        return round((height - self.size) / 2), round((width - self.size) / 2)
 
     def _ten(self, image: ImageArray) -> list[ImageArray]:
         bottom, right = image.shape[0] - self.size, image.shape[1] - self.size

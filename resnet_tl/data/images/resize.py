@@ -45,10 +45,12 @@ def resize_fast(image: ImageArray, height: int, width: int, interpolation: Inter
 
 def resize_short(image: ImageArray, short: int, interpolation: Interpolation = "bilinear") -> ImageArray:
     """Resizes to a short side of `short` pixels; the long side is rounded down, as by torchvision's Resize."""
-    height, width = image.shape[:2]
-    if height <= width:
-        return resize(image, short, int(short * width / height), interpolation)
-    return resize(image, int(short * height / width), short, interpolation)
+    return resize(image, *short_size(image.shape[0], image.shape[1], short), interpolation)
+
+
+def short_size(height: int, width: int, short: int) -> tuple[int, int]:
+    """Returns (h, w) with a short side of `short` pixels and the long side rounded down."""
+    return (short, int(short * width / height)) if height <= width else (int(short * height / width), short)
 
 
 def resized_size(height: int, width: int, short: int, longest: int | None = None) -> tuple[int, int]:

@@ -1,0 +1,92 @@
+"""`resnet-tl explain`: which parts of images the predictions of a run or checkpoint come from, as pictures."""
+
+from __future__ import annotations
+
+import sys
+from argparse import BooleanOptionalAction
+from pathlib import Path
+
+from resnet_tl.cli.command import Command, Options
+from resnet_tl.errors import RecipeError, printable
+
+HELP = """usage: resnet-tl explain RUN_OR_CHECKPOINT IMAGES ... [--out FOLDER]
+
+Shows which parts of images (files, folders, zips, globs, videos) a run's predictions come from: a heat map over each
+image, at its own size, with its scale; and explanations.csv.
+
+  --out FOLDER                      where the pictures are written; never overwritten (default: explanations)
+  --class NAME                      classification: this class (default: the predicted one); detection: its objects;
+                                    segmentation: its pixels (default: the class with most pixels)
+  --top N                           the N best of an image: classes (1), objects (3), classes of pixels (1)
+  --box X1,Y1,X2,Y2                 segmentation: the pixels of the class within these pixels of the image
+  --stage STAGE                     of the network, after which Grad-CAM reads its maps: stem, layer1 ... layer4, neck
+                                    (default: the last before the head)
+  --method gradcam|occlusion        occlusion covers the image window by window, as a check; about 200 times slower
+  --maps                            also write each map as FILE.npz: `map`, height x width, float32
+  --device DEVICE                   cpu, cuda, cuda:1, mps
+  --every N                         every N-th frame of a video, or image of a folder, zip or glob, from the first (1)
+  --on-error error|skip             what an image that cannot be decoded does: stop everything, or be skipped and named
+  --no-csv-safe                     do not put ' before names in a CSV that spreadsheets take for formulas (=, +, -, @)
+  --trust-code                      let the checkpoint name classes outside resnet_tl
+
+example: resnet-tl explain runs/folder_resnet50_finetune/2026-01-31_12-00-00 "new/**/*.jpg" --class bees"""
+
+FOLDER = Path("explanations")
+
+
+def run(verb: str, command: Command) -> int:
+    parser = Options(verb)
+    parser.add_argument("run", nargs="?")
+    parser.add_argument("images", nargs="*")
+    parser.add_argument("--out", type=Path, default=FOLDER)
+    parser.add_argument("--class", dest="label")
+    parser.add_argument("--top", type=int)
+    parser.add_argument("--box")
+    parser.add_argument("--stage")
+    parser.add_argument("--method", default="gradcam")
+    parser.add_argument("--maps", action="store_true")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--every", type=int)
+    parser.add_argument("--on-error", choices=["error", "skip"], default="error")
+    parser.add_argument("--csv-safe", action=BooleanOptionalAction, default=True)
+    parser.add_argument("--trust-code", action="store_true")
+    options = parser.read(command, recipe=False)
+    if options.help:
+        print(HELP)
+        return 0
+    if options.run is None or not options.images:
+        raise RecipeError("explain needs a run folder or checkpoint, and images: resnet-tl explain RUN photos")
+    if options.every is not None and options.every < 1:
+        raise RecipeError("--every needs a number of at least 1")
+    from resnet_tl.explain.attribution import require_captum
+    from resnet_tl.explain.explain import explain
+    from resnet_tl.explain.folder import explanation_folder
+    from resnet_tl.prediction.load import load
+    from resnet_tl.prediction.writers.output import write
+
+    require_captum()
+    predictor = load(options.run, device=options.device, trust_code=options.trust_code)
+    explanations = explain(
+        predictor,
+        options.images,
+        label=options.label,
+        stage=options.stage,
+        method=options.method,
+        top=options.top,
+        box=None if options.box is None else _box(options.box),
+        on_error=options.on_error,
+        every=options.every,
+    )
+    numbered = predictor.task == "detection" or (options.top or 1) > 1
+    output = explanation_folder(options.out, numbered=numbered, maps=options.maps, safe=options.csv_safe)
+    count = write(explanations, [output])
+    print(f"{printable(str(options.out))}: {count} picture{'' if count == 1 else 's'}", file=sys.stderr)
+    return 0
+
+
+def _box(text: str) -> tuple[float, float, float, float]:
+    try:
+        x1, y1, x2, y2 = (float(edge) for edge in text.split(","))
+    except ValueError:
+        raise RecipeError(f"--box {text}: expected four numbers in pixels: --box X1,Y1,X2,Y2") from None
+    return x1, y1, x2, y2

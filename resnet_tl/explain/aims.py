@@ -1,0 +1,100 @@
+"""What of a prediction is explained: classes of an image, objects, the pixels of a class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from resnet_tl.errors import RecipeError
+from resnet_tl.explain.scores import ClassScore, ObjectScore, RegionScore, Score
+from resnet_tl.explain.view import Box
+from resnet_tl.models.heads.base import DetectionHead
+from resnet_tl.prediction.base import Prediction
+from resnet_tl.prediction.classification import ClassPrediction
+from resnet_tl.prediction.detection import BoxPrediction
+from resnet_tl.prediction.segmentation import MaskPrediction
+from resnet_tl.structures.boxes import rescale
+
+
+@dataclass(frozen=True)
+class Aim:
+    """label: a class index. predicted, box: see `Explanation`. score: what is explained. words: the prediction."""
+
+    label: int
+    predicted: float
+    box: Box | None
+    score: Score
+    words: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the user wants to have explained.
+
+    label: a class index; None: the predicted one. top: at most so many of an image, the best first. box: a region.
+    """
+
+    label: int | None
+    top: int
+    box: Box | None
+
+
+def aims(prediction: Prediction, head: torch.nn.Module, size: tuple[int, int], choice: Choice) -> Iterator[Aim]:
+    """Yields what is explained of a prediction; nothing if no object or pixel of the class was predicted.
+
+    size: (h, w) of the network's input.
+    """
+    if isinstance(prediction, ClassPrediction):
+        return _classes(prediction, choice)
+    if isinstance(prediction, BoxPrediction):
+        assert isinstance(head, DetectionHead)
+        return _objects(prediction, head, size, choice)
+    assert isinstance(prediction, MaskPrediction)
+    return _regions(prediction, size, choice)
+
+
+def _classes(prediction: ClassPrediction, choice: Choice) -> Iterator[Aim]:
+    best = np.argsort(-prediction.probabilities, kind="stable")[: choice.top].tolist()
+    for label in best if choice.label is None else [choice.label]:
+        probability = float(prediction.probabilities[label])
+        yield Aim(label, probability, None, ClassScore(torch.tensor([label])), f"{probability:.2f}")
+
+
+def _objects(prediction: BoxPrediction, head: DetectionHead, size: tuple[int, int], choice: Choice) -> Iterator[Aim]:
+    original = prediction.image.shape[:2]
+    boxes = rescale(torch.from_numpy(prediction.boxes)[None], torch.tensor([original]), torch.tensor([size]))[0]
+    labels = prediction.labels
+    chosen = np.arange(len(labels)) if choice.label is None else np.flatnonzero(labels == choice.label)
+    for number in chosen[: choice.top].tolist():
+        label, (x1, y1, x2, y2) = int(labels[number]), prediction.boxes[number].tolist()
+        score = float(prediction.scores[number])
+        yield Aim(label, score, (x1, y1, x2, y2), ObjectScore(head, boxes[number], label), f"{score:.2f}")
+
+
+def _regions(prediction: MaskPrediction, size: tuple[int, int], choice: Choice) -> Iterator[Aim]:
+    height, width = prediction.mask.shape
+    x1, y1, x2, y2 = (round(edge) for edge in choice.box or (0, 0, width, height))
+    if not (0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height):
+        raise RecipeError(
+            f"box: {x1},{y1},{x2},{y2} does not lie in {prediction.path or f'image {prediction.index}'}; "
+            f"expected 0 <= x1 < x2 <= {width} and 0 <= y1 < y2 <= {height}"
+        )
+    region = prediction.mask[y1:y2, x1:x2]
+    counts = np.bincount(region.ravel())
+    largest = [label for label in np.argsort(-counts, kind="stable").tolist() if counts[label]][: choice.top]
+    for label in largest if choice.label is None else [choice.label]:
+        inside = np.zeros(prediction.mask.shape, bool)
+        inside[y1:y2, x1:x2] = region == label
+        share = float((region == label).mean())
+        if share == 0 and choice.box is None:
+            continue
+        if share == 0:  # why the class was not predicted there
+            inside[y1:y2, x1:x2] = True
+        # Small regions do not vanish where the image is reduced.
+        pixels = F.adaptive_max_pool2d(torch.from_numpy(inside)[None].float(), size)[0] > 0
+        words = f"{100 * share:.1f} % of the {'image' if choice.box is None else 'box'}"
+        yield Aim(label, share, choice.box, RegionScore(label, pixels), words)
