@@ -123,7 +123,8 @@ def evaluate(
 
 
 def load(path: str, **options: Any) -> AnyPredictor:
-    """A ready predictor from a run folder or checkpoint: `load(path).predict(files_or_arrays)`."""
+    """A ready predictor from a run folder, a folder of folds (an ensemble) or a checkpoint:
+    `load(path).predict(files_or_arrays)`."""
     from resnet_tl.prediction.load import load
 
     return load(path, **options)

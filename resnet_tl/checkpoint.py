@@ -24,6 +24,8 @@ from resnet_tl.tensor_file import first_broken, is_dense, load_safely, save_atom
 
 KEY = "resnet_tl"
 VERSION = 1
+FOLDS = "folds.json"
+"""What a folder of folds holds next to their runs, `fold1`, `fold2`, ..."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,13 @@ class Stored(BaseModel):
     decisions: Decisions = Decisions()
 
 
+class _Folds(BaseModel):
+    """The schema of what is read here of folds.json."""
+
+    folds: Annotated[int, Ge(2), Le(10_000)]
+    finished: bool
+
+
 class Weights(BaseModel):
     """The schema of a checkpoint's weights."""
 
@@ -202,7 +211,7 @@ def parse_stored(value: Any, path: Path) -> tuple[Stored, dict[str, Any]]:
             f"{path}: written by a newer resnet_tl (format {version}, this one reads up to {VERSION}); "
             "upgrade with `pip install -U resnet-tl`"
         )
-    stored = parse_json(Stored, text, path)
+    stored = parse_json(Stored, text, path, KEY)
     classes = len(stored.classes)
     lists = {"colours": stored.colours, "codes": stored.codes, "decisions.box_scores": stored.decisions.box_scores}
     if stored.decisions.temperature is not None and len(stored.decisions.temperature) > 1:
@@ -213,12 +222,12 @@ def parse_stored(value: Any, path: Path) -> tuple[Stored, dict[str, Any]]:
     return stored, json.loads(text)["recipe"]
 
 
-def parse_json(schema: type[Model], text: str, path: Path) -> Model:
-    """Returns what a file holds under `KEY`, checked. Raises WeightsError: it does not follow the schema."""
+def parse_json(schema: type[Model], text: str | bytes, path: Path, *at: str) -> Model:
+    """Returns what a file holds at a key, checked. Raises WeightsError: it does not follow the schema."""
     try:
         return schema.model_validate_json(text, strict=True)
     except ValidationError as error:
-        raise _invalid(path, error, KEY) from None
+        raise _invalid(path, error, *at) from None
 
 
 def parse(schema: type[Model], content: Mapping[str, Any], path: Path) -> Model:
@@ -259,12 +268,29 @@ def locate(path: str | Path) -> Path:
         return path
     if not path.exists():
         raise WeightsError(f"no run folder or checkpoint at {str(path)!r}{did_you_mean_path(path)}")
+    if (path / FOLDS).is_file():
+        raise WeightsError(f"{path}: a folder of folds; expected one of its runs, as {path / 'fold1'}")
     for name in ("best.ckpt", "last.ckpt"):
         if (path / "checkpoints" / name).is_file():
             return path / "checkpoints" / name
     raise WeightsError(
         f"{path}: no run in this folder: expected checkpoints/best.ckpt or checkpoints/last.ckpt{_runs_inside(path)}"
     )
+
+
+def members(path: str | Path) -> list[Path]:
+    """Returns the runs in a folder of folds, which predict together; `[path]` for any other path.
+
+    Raises:
+        WeightsError: not all folds are trained.
+    """
+    path = Path(path)
+    if not (path / FOLDS).is_file():
+        return [path]
+    content = parse_json(_Folds, (path / FOLDS).read_bytes(), path / FOLDS)
+    if not content.finished:
+        raise WeightsError(f"{path}: its {content.folds} folds are not all trained: resnet-tl fit --resume {path}")
+    return [path / f"fold{number + 1}" for number in range(content.folds)]
 
 
 def _kind(content: Any) -> str:

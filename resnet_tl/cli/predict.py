@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 HELP = """usage: resnet-tl predict RUN_OR_CHECKPOINT IMAGES ... [--out FILE]
 
-Predicts images (files, folders, zips, globs) and videos with a run's best checkpoint, or with a checkpoint.
+Predicts images (files, folders, zips, globs) and videos with a run's best checkpoint, with a checkpoint, or with all
+folds of a folder together: probabilities of classes and pixels are means, boxes are fused.
 
   --out FILE.csv | FILE.json        a line per image (detectors: per object); never overwritten (default: the terminal)
   --out FOLDER                      segmentation: masks, overlays, areas.csv (default: predictions);

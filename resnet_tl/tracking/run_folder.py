@@ -12,6 +12,7 @@ from pathlib import Path
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities import rank_zero_only
 
+from resnet_tl.checkpoint import FOLDS
 from resnet_tl.errors import RunError
 from resnet_tl.tracking.log import is_rank_zero
 
@@ -64,7 +65,7 @@ class RunFolder:
     @property
     def folds(self) -> Path:
         """What there is in a folder of folds, `fold1`, `fold2`, ..., each an ordinary run."""
-        return self.path / "folds.json"
+        return self.path / FOLDS
 
     @property
     def is_folds(self) -> bool:

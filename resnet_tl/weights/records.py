@@ -72,7 +72,7 @@ def from_metadata(metadata: Mapping[str, str], source: str) -> WeightRecord:
     """
     if KEY not in metadata:
         return WeightRecord(source)
-    facts = parse_json(_Facts, metadata[KEY], Path(source))
+    facts = parse_json(_Facts, metadata[KEY], Path(source), KEY)
     return WeightRecord(
         source,
         preprocessing=Preprocessing(**dict(facts.preprocessing)),
