@@ -34,7 +34,7 @@ def draw(
         array: `[H, W, 3]` RGB.
         boxes: `[D, 4]` x1, y1, x2, y2 in its pixels.
         labels: D class indices; objects of one class have one colour.
-        captions: D texts.
+        captions: D texts; "": no caption.
         masks: D masks, or None.
     """
     pixels = array.copy()
@@ -49,6 +49,8 @@ def draw(
         canvas.rectangle(_inside(box, image.size), outline=colour_of(label), width=round(2 * unit))
     taken: list[Box] = []
     for box, label, text in zip(boxes * scale, labels, captions, strict=True):
+        if not text:
+            continue
         left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
         plate = _place(box, (right - left + 4 * unit, bottom - top + 4 * unit), image.size, taken)
         taken.append(plate)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from resnet_tl.errors import DataError, RunError
 from resnet_tl.metrics.suspects.boxes import box_suspects
 from resnet_tl.metrics.suspects.labels import label_suspects
 from resnet_tl.metrics.suspects.regions import RegionSuspects
-from resnet_tl.metrics.suspects.suspect import Suspect
+from resnet_tl.metrics.suspects.suspect import Box, Suspect
 from resnet_tl.prediction.drawing import draw, save, to_rgb
 from resnet_tl.prediction.load import load
 from resnet_tl.prediction.segmentation import MaskPredictor
@@ -170,17 +171,40 @@ def _tile(suspects: Suspects, suspect: Suspect) -> Tile:
     caption = f"{caption} · {PurePosixPath(suspect.key).name}"
     if suspect.box is None:
         return Tile(Image.fromarray(pixels), caption)
-    boxes = [suspect.box] if suspect.suggested_box is None else [suspect.box, suspect.suggested_box]
-    words = [suspect.kind, "suggested"]
-    return Tile(_surroundings(pixels, np.array(boxes, np.float32), words[: len(boxes)]), caption)
+    boxes = [_Marked(suspect.box, 0, suspect.kind)]
+    if suspect.suggested_box is not None:
+        boxes.append(_Marked(suspect.suggested_box, 1, "suggested"))
+    if isinstance(evaluation, BoxEvaluation):
+        boxes += [_Marked(box, 2, "") for box in _others(evaluation, suspect)]
+    return Tile(_surroundings(pixels, boxes), caption)
 
 
-def _surroundings(pixels: np.ndarray, boxes: np.ndarray, captions: list[str]) -> Image.Image:
-    """Draws boxes `[B, 4]` on the part of the image `[H, W, 3]` around the first."""
-    height, width = pixels.shape[:2]
-    x1, y1, x2, y2 = boxes[0].tolist()
+class _Marked(NamedTuple):
+    """colour: see `prediction.drawing.colour_of`."""
+
+    box: Box
+    colour: int
+    caption: str
+
+
+def _others(evaluation: BoxEvaluation, suspect: Suspect) -> list[Box]:
+    """Returns the other objects of the suspect's image."""
+    index = int(np.flatnonzero(evaluation.keys == suspect.key)[0])
+    boxes = evaluation.target_boxes[evaluation.target_image == index].tolist()
+    return [box for each in boxes if (box := (each[0], each[1], each[2], each[3])) != suspect.box]
+
+
+def _surroundings(pixels: np.ndarray, boxes: list[_Marked]) -> Image.Image:
+    """Draws boxes on the part of the image `[H, W, 3]` around the first."""
+    (x1, y1, x2, y2), (height, width) = boxes[0].box, pixels.shape[:2]
     around = SURROUNDINGS * max(x2 - x1, y2 - y1, 16)
     left, top = int(max(x1 - around, 0)), int(max(y1 - around, 0))
     right, bottom = int(min(x2 + around, width)), int(min(y2 + around, height))
+    inside = [each for each in boxes if _touches(each.box, (left, top, right, bottom))]
+    corners, colours, captions = zip(*inside, strict=True)
     part = np.ascontiguousarray(pixels[top:bottom, left:right])
-    return draw(part, boxes - np.array([left, top, left, top], np.float32), list(range(len(boxes))), captions)
+    return draw(part, np.array(corners, np.float32) - np.array([left, top] * 2, np.float32), colours, captions)
+
+
+def _touches(box: Box, part: Box) -> bool:
+    return box[0] < part[2] and part[0] < box[2] and box[1] < part[3] and part[1] < box[3]
