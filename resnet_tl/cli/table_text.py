@@ -20,7 +20,7 @@ def texts(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
         if len(rows) > (WIDEST if name == "confusion" else LONGEST):
             left_out.append(f"{name} ({len(rows)} rows)")
             continue
-        shown = rows if name == "confusion" else map(_score if name == "summary" else _with_intervals, rows)
+        shown = rows if name == "confusion" else map(_score if name == "summary" else _of_class, rows)
         yield from ("", *_lines(list(shown)))
     if left_out:
         yield from ("", f"not shown, but written by --tables DIR: {', '.join(left_out)}")
@@ -36,22 +36,14 @@ def _lines(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _score(row: Row) -> Row:
-    return {"score": row["name"], "value": row["value"], "95 % interval": _interval(row["low"], row["high"])}
+    interval = "" if row["low"] is None else f"{_text(row['low'])} to {_text(row['high'])}"
+    return {"score": row["name"], "value": row["value"], "95 % interval": interval}
 
 
-def _with_intervals(row: Row) -> Row:
-    """Scores share a cell with their intervals."""
-    scores = {name for name in row if f"{name}_low" in row}
-    ends = {f"{name}_{end}" for name in scores for end in ("low", "high")}
-    cells = {name: value for name, value in row.items() if name not in ends}
-    for name in scores:
-        interval = _interval(row[f"{name}_low"], row[f"{name}_high"])
-        cells[name] = f"{_text(row[name])} ({interval})" if interval else row[name]
-    return {name.replace("_", " "): value for name, value in cells.items()}
-
-
-def _interval(low: float | None, high: float | None) -> str:
-    return "" if low is None else f"{_text(low)} to {_text(high)}"
+def _of_class(row: Row) -> Row:
+    """The scores of a class without their intervals, for which a terminal is too narrow."""
+    ends = {f"{name}_{end}" for name in row for end in ("low", "high")}
+    return {name.replace("_", " "): value for name, value in row.items() if name not in ends}
 
 
 def _text(value: Any) -> str:

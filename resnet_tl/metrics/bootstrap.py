@@ -7,8 +7,13 @@ the variation between training runs.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+
+from resnet_tl.metrics.ranking import Ranking
 
 RESAMPLES = 1000
 SEED = 0
@@ -34,34 +39,21 @@ def mean_average_precision_interval(
     """
     if not targets.any():
         return float("nan"), float("nan")
-    rng, chunk = np.random.default_rng(SEED), max(CHUNK // len(targets), 1)
-    scores = []
-    for start in range(0, RESAMPLES, chunk):
-        counts = resample(rng, len(targets), min(chunk, RESAMPLES - start))
-        scores.append(mean_average_precisions(probabilities, targets, counts))
-    return percentiles(np.concatenate(scores))
+    scores = resampled(len(targets), lambda drawn: {"map": mean_average_precisions(probabilities, targets, drawn)})
+    return percentiles(scores["map"])
 
 
-def weighted_average_precision(scores: NDArray[np.float32], targets: NDArray[np.bool_], counts: Counts) -> Floats:
-    """Computes the average precision `[R]` of one class in each of R resamples; NaN where the class was not drawn.
+def resampled(
+    images: int, scores: Callable[[Counts], Mapping[str, NDArray[Any]]], resamples: int = RESAMPLES
+) -> dict[str, NDArray[Any]]:
+    """Computes scores by name, `[..., R]`, in R seeded resamples of the images.
 
     Args:
-        scores: `[N]`.
-        targets: `[N]`; the class must occur.
-        counts: `[N, R]`, how often each image was drawn.
+        scores: computes them in some resamples, from how often each image was drawn `[images, r]`.
     """
-    # Lower the threshold from score to score; images of equal score form one step. The area grows only at steps that
-    # add a positive image, so cumulative sums are formed at those steps alone.
-    order = np.argsort(-scores, kind="stable")
-    drawn, step_of = counts[order], np.cumsum(np.diff(scores[order], prepend=np.inf) != 0)
-    positives = np.flatnonzero(targets[order])
-    steps, first = np.unique(step_of[positives], return_index=True)
-    ends = np.searchsorted(step_of, steps, side="right")
-    predicted = np.add.reduceat(drawn[: ends[-1]], np.concatenate([[0], ends[:-1]]), axis=0).cumsum(0)
-    gained = np.add.reduceat(drawn[positives], first, axis=0)
-    correct = gained.cumsum(0)
-    area = (gained * (correct / np.maximum(predicted, 1))).sum(0)
-    return np.divide(area, correct[-1], out=np.full(len(area), np.nan), where=correct[-1] > 0)
+    rng, chunk = np.random.default_rng(SEED), max(CHUNK // images, 1)
+    parts = [scores(resample(rng, images, min(chunk, resamples - start))) for start in range(0, resamples, chunk)]
+    return {name: np.concatenate([part[name] for part in parts], -1) for name in parts[0]}
 
 
 def resample(rng: np.random.Generator, images: int, resamples: int) -> Counts:
@@ -76,11 +68,12 @@ def resample(rng: np.random.Generator, images: int, resamples: int) -> Counts:
 def mean_average_precisions(probabilities: NDArray[np.float32], targets: NDArray[np.bool_], counts: Counts) -> Floats:
     """Returns the mean over classes in each resample, `[R]`, without the resamples in which no class occurs."""
     classes = np.flatnonzero(targets.any(0))
-    each = np.stack([weighted_average_precision(probabilities[:, k], targets[:, k], counts) for k in classes])
+    each = np.stack([Ranking.of(probabilities[:, k], targets[:, k], counts).average_precision() for k in classes])
     return np.nanmean(each[:, ~np.isnan(each).all(0)], axis=0)
 
 
 def percentiles(scores: Floats) -> tuple[float, float]:
-    """Returns (low, high), between which the middle 95 % of `scores` lie."""
-    low, high = np.percentile(scores, [2.5, 97.5])
+    """Returns (low, high), between which the middle 95 % of `scores` lie, without those that are NaN."""
+    known = scores[~np.isnan(scores)]
+    low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
     return float(low), float(high)

@@ -2,17 +2,102 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from functools import partial
+
+import numpy as np
+
+from resnet_tl.metrics.bootstrap import RESAMPLES, Floats, accuracy_interval, percentiles, resampled
+from resnet_tl.metrics.calibration import calibration_error, confidence_bins
+from resnet_tl.metrics.class_scores import ClassCounts, Marks, ranks
 from resnet_tl.metrics.classification import ClassificationMetrics
 from resnet_tl.metrics.evaluated import metric_options
-from resnet_tl.metrics.score_tables import ScoreTables, assembled, score
+from resnet_tl.metrics.per_class import column_means
+from resnet_tl.metrics.score_tables import ScoreTables, assembled, score, with_columns, with_intervals
 from resnet_tl.structures.evaluation import ClassEvaluation
 
+WORK = 3 * 10**8
+"""Images times resamples at most, and times classes where probabilities are ranked: some seconds."""
+LEAST = 100
+"""Resamples at least; probabilities that are too many to be ranked so often have no intervals."""
+LISTED = 5
+"""Classes that a note names."""
 
-def class_tables(evaluation: ClassEvaluation, metrics: ClassificationMetrics) -> ScoreTables:
+
+def class_tables(
+    evaluation: ClassEvaluation, metrics: ClassificationMetrics, specificity: float | None = None
+) -> ScoreTables:
+    """Computes the tables.
+
+    Args:
+        specificity: at which the sensitivity is computed; None: not at all.
+    """
     options = metric_options(evaluation)
-    scores, headline = metrics.compute(**options), metrics.headline
-    summary = [
-        score(headline, scores[headline], metrics.interval()),
-        *(score(name, value) for name, value in scores.items() if name != headline),
-    ]
-    return ScoreTables(assembled(summary, metrics.tables(**options), evaluation.classes), [])
+    logged, counted = metrics.compute(**options), metrics.tables(**options)
+    if not np.isfinite(evaluation.probabilities).all():
+        unknown = [score(name, np.nan) for name in logged]
+        return ScoreTables(assembled(unknown, counted, evaluation.classes), ["some outputs are NaN or infinite"])
+
+    images, classes = evaluation.probabilities.shape
+    marks, ranked = Marks(evaluation), partial(ranks, evaluation, specificity=specificity)
+    once, small = np.ones((images, 1), np.int32), images * classes * LEAST <= WORK
+    counts, of_ranks = ClassCounts(**marks.counts(once)), ranked(once)
+    drawn = ClassCounts(**resampled(images, marks.counts, _resamples(max(images, 100 * classes))))
+    drawn_ranks = resampled(images, ranked, _resamples(images * classes)) if small else {}
+
+    values = {name: float(each[0]) for name, each in _means(evaluation, counts, of_ranks).items()} | logged
+    if evaluation.multi_label:
+        values["ece"] = _label_calibration(evaluation)
+    means = _means(evaluation, drawn, drawn_ranks)
+    intervals = {name: percentiles(each) for name, each in means.items()} | {metrics.headline: metrics.interval()}
+    if "top5" in logged:
+        intervals["top5"] = accuracy_interval(round(logged["top5"] * images), images)
+    first = [name for name in (metrics.headline, "top5") if name in logged]
+    summary = [score(name, values[name], intervals.get(name)) for name in dict.fromkeys([*first, *values])]
+
+    table = with_columns(counted["per_class"], {name: each[:, 0] for name, each in of_ranks.items()})
+    counted["per_class"] = with_intervals(table, {**drawn.by_class(), **drawn_ranks})
+    notes = [*_notes(evaluation, counts), *([] if small else [TOO_LARGE])]
+    return ScoreTables(assembled(summary, counted, evaluation.classes), notes)
+
+
+TOO_LARGE = "the set is too large for intervals of mAP and AUROC"
+
+
+def _means(evaluation: ClassEvaluation, counts: ClassCounts, of_ranks: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Returns scores `[R]` in the order of the summary."""
+    means = counts.means(evaluation.absent)
+    if evaluation.multi_label:
+        means |= counts.micro()
+    else:
+        means = {"balanced_acc": means["recall_macro"], **means, "kappa": counts.kappa()}
+    return means | {"map" if name == "ap" else name: column_means(each) for name, each in of_ranks.items()}
+
+
+def _label_calibration(evaluation: ClassEvaluation) -> float:
+    """Returns the expected calibration error over all labels of all images."""
+    return calibration_error(confidence_bins(evaluation.probabilities.ravel(), evaluation.targets.ravel() > 0))
+
+
+def _resamples(work: int) -> int:
+    """Returns how often a set is resampled."""
+    return int(np.clip(WORK // work, LEAST, RESAMPLES))
+
+
+def _notes(evaluation: ClassEvaluation, counts: ClassCounts) -> Iterator[str]:
+    """Yields what the means over classes exclude."""
+    images, predictions = counts.targets[:, 0], counts.predicted[:, 0]
+    missing = [k for k in range(len(images)) if not images[k]]
+    if missing:
+        yield f"no image shows {_named(evaluation, missing)}: means over classes are over the others"
+    wrong = [k for k in missing if predictions[k] and k not in evaluation.absent]
+    if wrong:
+        yield f"{_named(evaluation, wrong)}: predicted without an image, so 0 in the means of precision and F1"
+    every = np.flatnonzero(images == len(evaluation)).tolist()
+    if every:
+        yield f"all images show {_named(evaluation, every)}: no AUROC, which needs others"
+
+
+def _named(evaluation: ClassEvaluation, classes: list[int]) -> str:
+    names = [evaluation.classes[k] for k in classes]
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")

@@ -45,8 +45,13 @@ def nanmean(values: Floats) -> float:
     return float(known.mean()) if len(known) else float("nan")
 
 
+def column_means(values: Floats) -> Floats:
+    """Returns the means `[R]` of `[K, R]` over the first dimension without NaNs, NaN if there is nothing else."""
+    return quotient(np.nansum(values, 0), (~np.isnan(values)).sum(0))
+
+
 def without(values: Floats, absent: Sequence[int]) -> Floats:
-    """Returns values by class `[K]` with NaN for the classes in `absent`."""
+    """Returns values by class, `[K]` or `[K, R]`, with NaN for the classes in `absent`."""
     values = values.copy()
     values[list(absent)] = np.nan
     return values
@@ -55,15 +60,16 @@ def without(values: Floats, absent: Sequence[int]) -> Floats:
 def rows(classes: list[str], **columns: NDArray[Any]) -> list[Row]:
     """Builds one dict per class from columns `[K]`, of plain Python values, None for NaN."""
     return [
-        {"class": name, **{column: _plain(values[k]) for column, values in columns.items()}}
+        {"class": name, **{column: plain(values[k]) for column, values in columns.items()}}
         for k, name in enumerate(classes)
     ]
 
 
 def quotient(above: NDArray[Any], below: NDArray[Any]) -> Floats:
-    """Divides `[K]` by `[K]`; NaN where it would be 0/0."""
-    return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+    """Divides arrays of one shape; NaN where it would be 0/0."""
+    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
 
 
-def _plain(value: np.generic) -> int | float | None:
+def plain(value: np.generic) -> int | float | None:
+    """Returns a plain number, None for NaN."""
     return None if np.isnan(value) else value.item()

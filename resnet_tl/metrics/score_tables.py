@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
+from numpy.typing import NDArray
+
+from resnet_tl.metrics.bootstrap import Floats, percentiles
 from resnet_tl.metrics.names import metric_name
-from resnet_tl.metrics.per_class import Row, Tables
+from resnet_tl.metrics.per_class import Row, Tables, plain
 
 Interval: TypeAlias = tuple[float, float]
 """(low, high), between which the middle 95 % of the resampled scores lie; NaN: unknown."""
@@ -35,16 +38,39 @@ class ScoreTables(NamedTuple):
 
 def score(metric: str, value: float, interval: Interval | None = None) -> Row:
     """Returns a row of `summary`: the score's key, its name, value and 95 % interval."""
-    low, high = interval or (math.nan, math.nan)
-    numbers = {"value": value, "low": low, "high": high}
-    known = {key: None if math.isnan(number) else float(number) for key, number in numbers.items()}
-    return {"metric": metric, "name": metric_name(metric), **known}
+    low, high = map(_known, interval or (math.nan, math.nan))
+    return {"metric": metric, "name": metric_name(metric), "value": _known(value), "low": low, "high": high}
 
 
 def assembled(summary: list[Row], counted: Tables, classes: Sequence[str]) -> dict[str, list[Row]]:
     """Returns `summary` with the tables that metrics have counted."""
     matrix = {"confusion": confusion(classes, counted["confusion"])} if "confusion" in counted else {}
     return {"summary": summary, "per_class": counted["per_class"], **matrix}
+
+
+def with_columns(table: list[Row], columns: Mapping[str, NDArray[Any]]) -> list[Row]:
+    """Returns a table by class with those of the columns `[K]` that it lacks."""
+    return [
+        {**row, **{name: plain(values[k]) for name, values in columns.items() if name not in row}}
+        for k, row in enumerate(table)
+    ]
+
+
+def with_intervals(table: list[Row], resampled: Mapping[str, Floats]) -> list[Row]:
+    """Returns a table by class in which `x_low` and `x_high` follow each column `x` whose scores in resamples of the
+    images, `[K, R]`, are given."""
+    return [
+        _with_intervals(row, {name: values[k] for name, values in resampled.items()}) for k, row in enumerate(table)
+    ]
+
+
+def _with_intervals(row: Row, resampled: Mapping[str, Floats]) -> Row:
+    cells: Row = {}
+    for name, value in row.items():
+        cells[name] = value
+        if name in resampled:
+            cells[f"{name}_low"], cells[f"{name}_high"] = map(_known, percentiles(resampled[name]))
+    return cells
 
 
 def confusion(names: Sequence[str], counts: Sequence[Sequence[int]]) -> list[Row]:
@@ -54,3 +80,7 @@ def confusion(names: Sequence[str], counts: Sequence[Sequence[int]]) -> list[Row
 
 CORNER = "true / predicted"
 """The heading above the true classes; no folder can be called so."""
+
+
+def _known(number: float) -> float | None:
+    return None if math.isnan(number) else float(number)

@@ -16,18 +16,23 @@ from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Eval
 
 
 def tables_of(
-    evaluation: Evaluation, metrics: Metrics | None = None, box_scores: Sequence[float] | None = None
+    evaluation: Evaluation,
+    metrics: Metrics | None = None,
+    *,
+    box_scores: Sequence[float] | None = None,
+    specificity: float | None = None,
 ) -> ScoreTables:
     """Computes the tables.
 
     Args:
         metrics: of `evaluation`, where they exist already.
         box_scores: K, from which on detections count, see `Decisions`; None: where the F1 of each class is best.
+        specificity: of a classifier, at which the sensitivity of each class is computed; None: not at all.
     """
     metrics = metrics_of(evaluation) if metrics is None else metrics
     if isinstance(evaluation, ClassEvaluation):
         assert isinstance(metrics, ClassificationMetrics)
-        return class_tables(evaluation, metrics)
+        return class_tables(evaluation, metrics, specificity)
     if isinstance(evaluation, PixelEvaluation):
         assert isinstance(metrics, SegmentationMetrics)
         return pixel_tables(evaluation, metrics)

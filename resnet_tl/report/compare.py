@@ -178,7 +178,9 @@ def _written(value: Any) -> str:
 
 def _by_class(runs: Sequence[RunRecord], names: list[str]) -> Section:
     """The main score of each class in each run, with the difference between the last and the first."""
-    column = next(key for key in ("iou", "map", "ap", "f1") if key in runs[0].tables["per_class"][0])
+    first = runs[0].evaluation
+    one_label = isinstance(first, ClassEvaluation) and not first.multi_label
+    column = "f1" if one_label else next(key for key in ("iou", "map", "ap") if key in runs[0].tables["per_class"][0])
     tables = [run.tables["per_class"] for run in runs]
     rows = []
     for each in zip(*tables, strict=True):

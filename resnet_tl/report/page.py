@@ -12,7 +12,7 @@ from resnet_tl.metrics.names import NAMES, metric_name
 from resnet_tl.report import boxes, classes, pixels, training
 from resnet_tl.report.assets import Assets, vega_script
 from resnet_tl.report.records import RunRecord
-from resnet_tl.report.section import Section
+from resnet_tl.report.section import Section, score_table
 from resnet_tl.report.words import interval_text, share
 from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, PixelEvaluation
 
@@ -31,6 +31,7 @@ def write_report(run: RunRecord, path: Path) -> None:
     assets = Assets(run.data.channels if run.data is not None else 3)
     sections = [
         training.training(run, assets),
+        score_table(run.score_tables),
         *_about_predictions(run, assets),
         training.data(run, assets),
         training.repeat(run),

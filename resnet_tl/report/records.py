@@ -64,7 +64,7 @@ class RunRecord:
 
     @cached_property
     def score_tables(self) -> ScoreTables:
-        return tables_of(self.evaluation, self.metrics, self.box_scores)
+        return tables_of(self.evaluation, self.metrics, box_scores=self.box_scores)
 
     @property
     def box_scores(self) -> list[float] | None:

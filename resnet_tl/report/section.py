@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from resnet_tl.metrics.per_class import Row
+from resnet_tl.metrics.score_tables import ScoreTables
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,29 @@ def drawn(title: str, chart: str, note: str = "") -> dict[str, str]:
 
 
 def class_table(rows: list[Row], lead: str = "") -> Section:
-    """A table by class that a click sorts."""
+    """A table by class that a click sorts, without the intervals, for which a page is too narrow."""
     lead = f"{lead} A click on a column sorts by it.".lstrip()
-    return Section("classes", "Classes", "table.html", {"rows": rows, "shares": SHARES}, lead)
+    ends = {f"{name}_{end}" for name in rows[0] for end in ("low", "high")}
+    narrow = [{name: value for name, value in row.items() if name not in ends} for row in rows]
+    return Section("classes", "Classes", "table.html", {"rows": narrow, "shares": SHARES}, lead)
+
+
+def score_table(tables: ScoreTables) -> Section:
+    """All scores with their intervals."""
+    rows = [
+        {
+            "score": row["name"],
+            "value": row["value"],
+            "95 % interval": "–" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}",
+        }
+        for row in tables.tables["summary"]
+    ]
+    lead = " ".join(f"{note[:1].upper()}{note[1:]}." for note in tables.notes)
+    return Section("scores", "Scores", "rows.html", {"rows": rows}, lead)
 
 
 SHARES = (
-    "precision", "recall", "f1", "ap", "threshold", "map", "map50", "map_small", "map_medium", "map_large",
+    "precision", "recall", "f1", "ap", "auroc", "threshold", "map", "map50", "map_small", "map_medium", "map_large",
     "mask_map", "mask_map50", "mask_map_small", "mask_map_medium", "mask_map_large", "score", "iou", "boundary_f1",
 )  # fmt: skip
 """Columns of tables by class that are shares, 0...1."""

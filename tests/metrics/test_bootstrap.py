@@ -10,7 +10,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from resnet_tl.metrics.bootstrap import weighted_average_precision
+from resnet_tl.metrics.ranking import Ranking
 from tests.metrics.by_hand import Drawn, average_precision_by_hand, measure, multi_label
 
 
@@ -21,7 +21,7 @@ def test_resampled_average_precision_equals_that_of_repeated_images(drawn: Drawn
     assume(targets.any())
     images = len(targets)
     counts = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), 3).T.astype(np.int32)
-    values = weighted_average_precision(scores, targets, counts)
+    values = Ranking.of(scores, targets, counts).average_precision()
     for value, count in zip(values, counts.T, strict=True):
         expected = average_precision_by_hand(scores.repeat(count).tolist(), targets.repeat(count).tolist())
         assert value == pytest.approx(math.nan if expected is None else expected, nan_ok=True)
