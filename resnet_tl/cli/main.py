@@ -20,6 +20,8 @@ VERBS = {
     "validate": "evaluate a run, a checkpoint, or a recipe's weights on the validation images",
     "test": "the same on the test images",
     "report": "write what there is to know about a run into one HTML file",
+    "sweep": "search the values of a recipe that score best, trial by trial",
+    "sweep-file": "write such a search as a file, for Weights & Biases or to change it",
     "predict": "predict images with a run or checkpoint: CSV, JSON, masks, drawn boxes",
     "explain": "show which parts of images the predictions come from",
     "data": "check a data set before training on it",
@@ -30,7 +32,7 @@ ELSEWHERE = {
     "infer": "predict", "inference": "predict", "detect": "predict", "segment": "predict", "classify": "predict",
 }  # fmt: skip
 """What other tools call these verbs."""
-_MODULES = {"validate": "evaluate", "test": "evaluate"}
+_MODULES = {"validate": "evaluate", "test": "evaluate", "sweep-file": "sweep_file"}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -34,8 +34,11 @@ class Node:
 def overlay(under: Node, over: Node) -> Node:
     """`over` on top of `under`: mappings are merged key by key, anything else is replaced.
 
-    Where `over` names another class, the options of the old one stay as far as the new one takes them.
+    Where `over` names another class, the options of the old one stay as far as the new one takes them. An option may
+    name an item of a list by its number: `--model.tuning.phases.0.epochs 2`.
     """
+    if isinstance(under.value, list) and over.from_command and isinstance(over.value, dict):
+        return _with_items(under, over)
     if (
         isinstance(under.value, str)
         and isinstance(over.value, dict)
@@ -66,6 +69,14 @@ def plain(node: Node) -> Any:
     if isinstance(node.value, list):
         return [plain(child) for child in node.value]
     return node.value
+
+
+def _with_items(under: Node, over: Node) -> Node:
+    """The list with the items that an option changes; the option itself, a fault, where there is no such item."""
+    items = {int(key): node for key, node in over.value.items() if key.isdecimal() and int(key) < len(under.value)}
+    if len(items) < len(over.value):
+        return over
+    return Node([overlay(item, items[n]) if n in items else item for n, item in enumerate(under.value)], under.where)
 
 
 def _left_over(init_args: Node, kind: str) -> Node:

@@ -59,9 +59,10 @@ def override(key: str, text: str) -> Node:
     return node
 
 
-def write(resolved: dict[str, Any], path: Path) -> None:
+def write(resolved: dict[str, Any], path: Path, header: str = "") -> None:
     """Write a resolved recipe to a new file, so that `read` gives the same values back."""
     with open(path, "x", encoding="utf-8") as file:
+        file.write(header)
         yaml.dump(resolved, file, _Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from resnet_tl.checkpoint import read as read_checkpoint
@@ -25,7 +25,7 @@ from resnet_tl.run.predicted_masks import PredictedMasks
 from resnet_tl.run.trainer import build_trainer, global_batch, resolve_precision, translate_errors
 from resnet_tl.tasks.base import Task
 from resnet_tl.tasks.segmentation import Segmentation
-from resnet_tl.tracking.callbacks import callbacks
+from resnet_tl.tracking.callbacks import callbacks as run_callbacks
 from resnet_tl.tracking.last import epochs_done
 from resnet_tl.tracking.log import log_file, log_info
 from resnet_tl.tracking.loggers.build import close, loggers
@@ -43,6 +43,7 @@ def train(
     finish: Finish | None = None,
     *,
     accept_changed_data: bool = False,
+    callbacks: Sequence[Callback] = (),
 ) -> RunFolder:
     """Fits, and returns the run's folder.
 
@@ -51,6 +52,7 @@ def train(
         folder: makes or finds the run's folder; called once data and network are built.
         checkpoint: where to resume; None starts from the beginning.
         accept_changed_data: resume although the data is not what it was.
+        callbacks: run after those that every run has.
         finish: called on rank 0 when the run is complete, unless `tracking.report` is false: writes the report.
 
     Raises:
@@ -65,7 +67,7 @@ def train(
     try:
         accepted = [] if checkpoint is None else check_unchanged(run, data, accept_changed_data)
         with log_file(run.log):
-            trainer = _trainer(recipe, run, task, data, accepted)
+            trainer = _trainer(recipe, run, task, data, accepted, callbacks)
             if checkpoint is None:
                 _write_inputs(run, recipe, data)
             else:
@@ -93,7 +95,14 @@ def train(
     return run
 
 
-def _trainer(recipe: Recipe, run: RunFolder, task: Task, data: ImageData, changed_data: list[str]) -> Trainer:
+def _trainer(
+    recipe: Recipe,
+    run: RunFolder,
+    task: Task,
+    data: ImageData,
+    changed_data: list[str],
+    more: Sequence[Callback],
+) -> Trainer:
     tracking = instantiate(Tracking, recipe["tracking"])
     decide = [Decide(run)] if tracking.decisions else []
     masks = None
@@ -102,7 +111,11 @@ def _trainer(recipe: Recipe, run: RunFolder, task: Task, data: ImageData, change
     drawings = Drawings(tracking.charts, tracking.images, tracking.table_rows, data.channels, masks)
     return build_trainer(
         recipe["trainer"],
-        callbacks=decide + callbacks(run, f"val/{task.metrics.headline}", tracking, changed_data, drawings),
+        callbacks=[
+            *decide,
+            *run_callbacks(run, f"val/{task.metrics.headline}", tracking, changed_data, drawings),
+            *more,
+        ],
         loggers=loggers(tracking, run, recipe),
     )
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TextIO
 
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities import rank_zero_only
@@ -96,21 +97,30 @@ class RunFolder:
         Raises:
             RunError: another process has locked it.
         """
-        with suppress(ImportError):  # not on Windows
-            import fcntl
-
-            self._lock = open(self.path / ".lock", "w")  # noqa: SIM115
-            try:
-                fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno in (errno.EACCES, errno.EAGAIN):  # other errors: the file system has no locks
-                    raise RunError(
-                        f"{self.path}: another process is training in this folder; name another: --run DIR"
-                    ) from None
+        lock = claim(self.path / ".lock")
+        if lock is None:
+            raise RunError(f"{self.path}: another process is training in this folder; name another: --run DIR")
+        self._lock = lock
 
     def agree(self, strategy: Strategy) -> None:
         """Takes rank 0's path, which ranks that a cluster launches independently only learn once they are connected."""
         self.path = Path(strategy.broadcast(str(self.path)))
+
+
+def claim(path: Path) -> TextIO | None:
+    """Opens a file and locks it for as long as it is open. Returns None if another process has locked it; where there
+    are no locks (Windows, some network file systems), every process gets it."""
+    file = open(path, "w")  # noqa: SIM115
+    with suppress(ImportError):
+        import fcntl
+
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                file.close()
+                return None
+    return file
 
 
 def start_run(recipe: str, given: str | Path | None = None, root: str = "runs", suffix: str = "") -> RunFolder:

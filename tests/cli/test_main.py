@@ -18,7 +18,7 @@ from resnet_tl import __version__
 from resnet_tl.cli import main as command
 from resnet_tl.errors import DataError, UserError
 
-VERBS = ["fit", "check", "plan", "validate", "test", "predict", "recipes"]
+VERBS = ["fit", "check", "plan", "validate", "test", "sweep", "sweep-file", "predict", "recipes"]
 
 
 class Broken:
@@ -56,19 +56,19 @@ def test_version(resnet_tl: Callable[..., Any]) -> None:
     [
         (
             "fitt -c x",
-            "no verb 'fitt': expected fit, check, plan, validate, test, report, predict, data, recipes; did you mean 'fit'?",
+            "no verb 'fitt': expected fit, check, plan, validate, test, report, sweep, sweep-file, predict, data, recipes; did you mean 'fit'?",
         ),
         (
             "train -c x",
-            "no verb 'train': expected fit, check, plan, validate, test, report, predict, data, recipes; did you mean 'fit'?",
+            "no verb 'train': expected fit, check, plan, validate, test, report, sweep, sweep-file, predict, data, recipes; did you mean 'fit'?",
         ),
         (
             "-c x",
-            "which verb? expected one of fit, check, plan, validate, test, report, predict, data, recipes: resnet-tl fit -c RECIPE",
+            "which verb? expected one of fit, check, plan, validate, test, report, sweep, sweep-file, predict, data, recipes: resnet-tl fit -c RECIPE",
         ),
         (
             "--data.root x",
-            "which verb? expected one of fit, check, plan, validate, test, report, predict, data, recipes: resnet-tl fit -c RECIPE",
+            "which verb? expected one of fit, check, plan, validate, test, report, sweep, sweep-file, predict, data, recipes: resnet-tl fit -c RECIPE",
         ),
     ],
 )

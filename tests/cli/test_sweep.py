@@ -1,0 +1,110 @@
+"""`resnet-tl sweep`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resnet_tl.run.build import compose
+
+FILE = """\
+method: random
+metric: {{name: val/loss, goal: minimize}}
+run_cap: 2
+parameters:
+  model.optimizer.lr: {{distribution: log_uniform_values, min: 0.001, max: 0.1}}
+command: ["${{env}}", resnet-tl, fit, -c, photos.yaml, "--data.root={root}", --trainer.max_epochs=1, "${{args}}"]
+"""
+
+
+@pytest.fixture
+def file(here: Path, images: Path) -> Path:
+    (here / "sweep.yaml").write_text(FILE.format(root=images))
+    return here / "sweep.yaml"
+
+
+def test_trials_are_runs_and_the_best_values_an_overlay(resnet_tl: Callable[..., Any], file: Path) -> None:
+    done = resnet_tl("sweep sweep.yaml --study study")
+    assert done.code == 0, done.err
+    study = file.parent / "study"
+    assert all((study / f"trial{number}" / "checkpoints" / "best.ckpt").is_file() for number in (1, 2))
+    best = done.out.partition("best: ")[2].partition(";")[0]
+    options = [("trainer.devices", 1), ("trainer.max_epochs", 1)]
+    overlaid = compose(["photos.yaml", study / "best.yaml"], options)
+    trained = compose([Path(best) / "recipe.yaml"])
+    assert overlaid["model"] == trained["model"]
+    assert "  resnet-tl fit -c photos.yaml -c study/best.yaml --data.root=" in done.out
+    head, first, *_ = (study / "trials.csv").read_text().splitlines()
+    assert head == "trial,state,epochs,val/loss,model.optimizer.lr,error"
+    assert first.split(",")[:3] == [best[-1], "complete", "1"]
+    assert not (study / "trial1" / "wandb").exists()
+
+    files = {path: path.stat().st_mtime_ns for path in study.rglob("*.ckpt")}
+    more = resnet_tl("sweep --study study --trials 3")
+    assert more.code == 0, more.err
+    assert {path: path.stat().st_mtime_ns for path in files} == files
+    assert (study / "trial3").is_dir()
+
+
+def test_another_search_does_not_go_on_in_a_folder(resnet_tl: Callable[..., Any], file: Path, here: Path) -> None:
+    (here / "study").mkdir()
+    (here / "study" / "sweep.yaml").write_text(file.read_text().replace("0.1}", "0.5}"))
+    done = resnet_tl("sweep sweep.yaml --study study")
+    assert done.code == 2
+    assert "--study study: searches by study/sweep.yaml, which differs from what is asked for now" in done.err
+    (here / "study" / "sweep.yaml").rename(here / "study" / "notes.yaml")
+    assert "the folder is not empty and holds no study" in resnet_tl("sweep sweep.yaml --study study").err
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("sweep", "sweep needs a recipe or a file: resnet-tl sweep -c RECIPE, resnet-tl sweep SWEEP.yaml"),
+        ("sweep sweep.yaml -c photos.yaml", "sweep.yaml names its recipe, so -c photos.yaml cannot be given with it"),
+        ("sweep sweeps.yaml", "sweeps.yaml: no such file"),
+        ("sweep -c photos.yaml --trials 0", "--trials must be int >= 1, got 0"),
+        ("sweep --study nowhere", "nowhere/sweep.yaml: no such file"),
+        ("sweep sweep.yaml --data.root nowhere", "nowhere"),
+    ],
+)
+def test_mistakes_leave_nothing(resnet_tl: Callable[..., Any], file: Path, here: Path, line: str, message: str) -> None:
+    done = resnet_tl(line)
+    assert done.code == 2
+    assert message in done.err
+    assert sorted(path.name for path in here.iterdir()) == ["photos.yaml", "sweep.yaml"]
+
+
+def test_it_says_how_to_install_what_it_needs(
+    resnet_tl: Callable[..., Any], file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resnet_tl.cli.sweep.find_spec", lambda name: None)
+    assert resnet_tl("sweep sweep.yaml").err == "error: a sweep needs optuna: pip install 'resnet-tl[sweep]'\n"
+
+
+@pytest.mark.slow
+def test_a_killed_search_resumes_as_if_it_had_not_been(
+    resnet_tl: Callable[..., Any], process: Callable[..., BaseProcess], file: Path, here: Path
+) -> None:
+    """SIGKILL in the second trial: trials, values and scores are those of an unbroken search."""
+    options = "--data.batch_size 1 --trainer.max_epochs 4 --trials 3"
+    assert resnet_tl(f"sweep sweep.yaml --study unbroken {options}").code == 0
+    killed = process(f"sweep sweep.yaml --study study {options}", here)
+    second = here / "study" / "trial2" / "checkpoints" / "last.ckpt"
+    while not second.is_file():
+        assert killed.is_alive()
+        time.sleep(0.01)
+    assert killed.pid is not None
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.join()
+    first = (here / "study" / "trial1" / "checkpoints" / "last.ckpt").stat().st_mtime_ns
+    assert resnet_tl("sweep --study study --trials 3").code == 0
+    assert (here / "study" / "trials.csv").read_text() == (here / "unbroken" / "trials.csv").read_text()
+    assert (here / "study" / "trial1" / "checkpoints" / "last.ckpt").stat().st_mtime_ns == first
+    assert "resumes at step" in (here / "study" / "trial2" / "log.txt").read_text()
