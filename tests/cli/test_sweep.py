@@ -30,13 +30,15 @@ def file(here: Path, images: Path) -> Path:
     return here / "sweep.yaml"
 
 
-def test_trials_are_runs_and_the_best_values_an_overlay(resnet_tl: Callable[..., Any], file: Path) -> None:
+def test_trials_are_runs_and_the_best_values_an_overlay(
+    resnet_tl: Callable[..., Any], file: Path, images: Path
+) -> None:
     done = resnet_tl("sweep sweep.yaml --study study")
     assert done.code == 0, done.err
     study = file.parent / "study"
     assert all((study / f"trial{number}" / "checkpoints" / "best.ckpt").is_file() for number in (1, 2))
     best = done.out.partition("best: ")[2].partition(";")[0]
-    options = [("trainer.devices", 1), ("trainer.max_epochs", 1)]
+    options = [("data.root", images), ("trainer.devices", 1), ("trainer.max_epochs", 1)]
     overlaid = compose(["photos.yaml", study / "best.yaml"], options)
     trained = compose([Path(best) / "recipe.yaml"])
     assert overlaid["model"] == trained["model"]

@@ -20,7 +20,7 @@ def test_it_writes_a_sweep_whose_command_names_recipe_and_values(
     ]  # fmt: skip
     assert content["metric"] == {"name": "val/acc", "goal": "maximize"}
     assert content["parameters"]["model.optimizer.lr"] == {"distribution": "log_uniform_values", "min": 0.01, "max": 1}
-    again = resnet_tl("sweep-file -c photos.yaml")
+    again = resnet_tl("sweep-file -c photos.yaml --data.root {}", images)
     assert (again.code, again.err) == (
         2, "error: sweep.yaml: exists already, and nothing is overwritten; name another file: --out FILE\n"
     )  # fmt: skip
