@@ -26,8 +26,8 @@ stands in SWEEP.yaml, which `resnet-tl sweep-file` writes; of a recipe, it is wh
   --trials N                        trials of the study in all (default: the file's run_cap, 20)
   --study DIR                       the study's folder (default: runs/<recipe>/<date-time>-sweep); one that exists is
                                     resumed: its trials count, and the one that was running is resumed too
-  --no-prune                        train every trial to its end; by default, one whose metric is below the median of
-                                    others at the same epoch is stopped
+  --no-prune                        train every trial to its end; by default, one whose metric is worse than the
+                                    median of others at the same epoch is stopped
 
 A trial trains on one device. To use several GPUs, start the command again for each, with the same --study and
 CUDA_VISIBLE_DEVICES. The folder holds trial1, trial2, ..., trials.csv, sweep.yaml, study.db, and best.yaml: the best

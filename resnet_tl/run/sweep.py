@@ -51,7 +51,7 @@ class Search:
         sweep: what is drawn and what it is scored by.
         recipes, overrides: what all trials share.
         folder: of the study.
-        prune: stop trials whose metric is below the median of the others at the same epoch.
+        prune: stop trials whose metric is worse than the median of the others at the same epoch.
     """
 
     sweep: Sweep
@@ -206,7 +206,9 @@ class Report(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if self.pruned:  # last.ckpt has just been saved
-            log_info(f"pruned after {trainer.current_epoch} epochs: {self.metric} is below the median of other trials")
+            log_info(
+                f"pruned after {trainer.current_epoch} epochs: {self.metric} is worse than the median of other trials"
+            )
             raise Pruned(0)
 
 

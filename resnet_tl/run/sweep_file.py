@@ -20,7 +20,7 @@ from resnet_tl.run.sweep_space import Parameter, headline_of, space_of
 Goal: TypeAlias = Literal["maximize", "minimize"]
 METHODS = ("bayes", "random")
 DISTRIBUTIONS = ("uniform", "log_uniform_values", "int_uniform")
-IGNORED = ("name", "description", "project", "entity", "program", "early_terminate")
+IGNORED = ("name", "description", "entity", "program", "early_terminate")
 """Keys of W&B's sweeps that mean nothing without it."""
 BEFORE, AFTER = ["${env}", "${program}", "fit"], "${args}"
 """The words around those of `fit` in a file's `command`; W&B's agent puts the drawn values in place of `${args}`, as
@@ -36,6 +36,7 @@ class Sweep:
     method: `bayes` or `random`.
     parameters: how each key is drawn, in the words of W&B.
     trials: how many.
+    project: of W&B.
     """
 
     words: list[str]
@@ -44,6 +45,7 @@ class Sweep:
     goal: Goal = "maximize"
     method: str = "bayes"
     trials: int = 20
+    project: str | None = None
 
 
 def sweep_of(recipes: Sequence[str], overrides: Sequence[tuple[str, str]]) -> Sweep:
@@ -55,7 +57,8 @@ def sweep_of(recipes: Sequence[str], overrides: Sequence[tuple[str, str]]) -> Sw
     """
     recipe = compose(recipes, overrides, training=True)
     parameters = space_of(recipe)
-    return Sweep(words_of(recipes, overrides, parameters), headline_of(recipe), parameters)
+    words, project = words_of(recipes, overrides, parameters), recipe["tracking"]["project"]
+    return Sweep(words, headline_of(recipe), parameters, project=project)
 
 
 def words_of(
@@ -73,6 +76,7 @@ def write_sweep(sweep: Sweep, path: Path) -> None:
     """
     content = {
         "program": "resnet-tl",
+        **({} if sweep.project is None else {"project": sweep.project}),
         "method": sweep.method,
         "metric": {"name": sweep.metric, "goal": sweep.goal},
         "run_cap": sweep.trials,
@@ -106,7 +110,7 @@ def read_sweep(path: Path) -> Sweep:
         hint = did_you_mean_path(path) or "; a recipe is named by -c"
         raise RecipeError(f"{path}: no such file; `resnet-tl sweep-file -c RECIPE` writes one{hint}")
     keys: dict[str, Node] = read(path).value
-    known = ("method", "metric", "run_cap", "parameters", "command")
+    known = ("method", "metric", "run_cap", "parameters", "command", "project")
     for key, node in keys.items():
         if key not in (*known, *IGNORED):
             raise RecipeError(f"{node.where}: unknown key {key!r} of a sweep{did_you_mean(key, known)}")
@@ -125,6 +129,7 @@ def read_sweep(path: Path) -> Sweep:
         goal,
         _choice(keys.get("method", Node(None, str(path))), "method", METHODS),
         trials.value,
+        plain(keys["project"]) if "project" in keys else None,
     )
 
 

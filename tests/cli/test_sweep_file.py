@@ -7,6 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
+
+from resnet_tl.cli.command import split
+from resnet_tl.run.build import compose
+from resnet_tl.run.sweep_space import value_at
 
 
 def test_it_writes_a_sweep_whose_command_names_recipe_and_values(
@@ -24,6 +29,23 @@ def test_it_writes_a_sweep_whose_command_names_recipe_and_values(
     assert (again.code, again.err) == (
         2, "error: sweep.yaml: exists already, and nothing is overwritten; name another file: --out FILE\n"
     )  # fmt: skip
+
+
+def test_a_trial_of_wandbs_agent_trains_by_the_values_that_are_drawn(
+    resnet_tl: Callable[..., Any], here: Path, images: Path
+) -> None:
+    """The agent's own code puts them into the command."""
+    assert resnet_tl("sweep-file -c quickstart --data.root {}", images).code == 0
+    content = yaml.safe_load((here / "sweep.yaml").read_text())
+    values = ({key: each.get("max", "strong") for key, each in content["parameters"].items()}, {"data.augment": "none"})
+    for drawn in values:
+        args = create_sweep_command_args({"args": {key: {"value": value} for key, value in drawn.items()}})["args"]
+        words = [*content["command"][2:-1], *args]
+        command = split(words)
+        assert command.rest == ["fit"]
+        recipe = compose(command.configs, command.overrides, training=True)
+        assert {key: value_at(recipe, key) for key in drawn} == drawn
+        assert recipe["tracking"]["wandb"]
 
 
 def test_it_needs_a_recipe(resnet_tl: Callable[..., Any], here: Path) -> None:

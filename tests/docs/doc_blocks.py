@@ -106,8 +106,10 @@ def pages() -> list[Path]:
 
 def adapted(words: list[str]) -> list[str]:
     """A command of the project with stand-ins for what its recipe would take too long for."""
+    if words[1] == "sweep":
+        words = [*words, "--trials", "2"]
     recipe = next((words[n + 1] for n, word in enumerate(words) if word == "-c"), None)
-    if recipe is None or words[1] not in ("fit", "plan", "validate"):
+    if recipe is None or words[1] not in ("fit", "plan", "validate", "sweep", "sweep-file"):
         return words
     given = {word.removeprefix("--").partition("=")[0] for word in words if word.startswith("--")}
     more = {key: value for key, value in stand_ins(recipe).items() if key not in given}

@@ -148,7 +148,7 @@ def has_key() -> bool:
 
 @rank_zero_only
 def _run_id(path: Path) -> str | None:
-    """The W&B id, stored in the run folder: a resumed run is the same run."""
+    """The W&B id, stored in the run folder: a resumed run is the same run. That of a sweep's trial is its agent's."""
     if not path.exists():
-        path.write_text(secrets.token_hex(4))
+        path.write_text((os.environ.get("WANDB_SWEEP_ID") and os.environ.get("WANDB_RUN_ID")) or secrets.token_hex(4))
     return path.read_text()

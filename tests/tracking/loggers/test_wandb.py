@@ -84,6 +84,13 @@ def test_a_wrong_key_is_one_sentence(run: RunFolder, monkeypatch: pytest.MonkeyP
         _ = loggers(Tracking(wandb=True), run)[1].experiment
 
 
+def test_a_trial_of_a_sweep_keeps_the_id_that_its_agent_gives(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"WANDB_SWEEP_ID": "sweep", "WANDB_RUN_ID": "agents"}.items():
+        monkeypatch.setenv(name, value)
+    loggers(Tracking(wandb=True), run)
+    assert (run.path / "wandb_id.txt").read_text() == "agents"
+
+
 def test_a_resumed_run_sends_nothing_twice(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     sent, logger = _recorded(run, monkeypatch)
     logger.already_sent = {4: {"step", "epoch", "train/loss"}}
