@@ -205,6 +205,21 @@ def error_costs(rows: Values) -> AnyChart:
     return _sized(bars, 26 * len(rows))
 
 
+def shares(values: dict[str, float]) -> AnyChart:
+    """Bars of shares, the largest first."""
+    order = sorted(values, key=lambda name: -values[name])
+    bars = (
+        _chart([{"what": name, "share": values[name]} for name in order])
+        .mark_bar(color=BLUE, opacity=0.75)
+        .encode(
+            y=alt.Y("what:N", title=None, sort=order),
+            x=alt.X("share:Q", title="share of the time", axis=alt.Axis(format=".0%", tickCount=6)),
+            tooltip=[alt.Tooltip("what:N"), _percent("share")],
+        )
+    )
+    return _sized(bars, 26 * len(order))
+
+
 def classes_by_split(classes: dict[str, dict[str, int]], counted: str) -> AnyChart:
     """How much there is of each class in each split."""
     splits = list(dict.fromkeys(split for counts in classes.values() for split in counts))

@@ -34,6 +34,7 @@ def write_report(run: RunRecord, path: Path) -> None:
         score_table(run.score_tables),
         *_about_predictions(run, assets),
         training.data(run, assets),
+        training.speed(run, assets),
         training.repeat(run),
     ]
     there = [section for section in sections if section is not None]

@@ -1,4 +1,4 @@
-"""The sections about a segmentation network: classes, confusions, the worst images with maps of their errors."""
+"""The sections about a segmentation network: classes, confusions, worst and typical images with their errors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from PIL import Image
 from resnet_tl.data.images.decode import decode
 from resnet_tl.data.sources.class_list import palette
 from resnet_tl.errors import DataError, UserError
+from resnet_tl.metrics.extremes import worst_and_typical
 from resnet_tl.metrics.segmentation import SegmentationMetrics
 from resnet_tl.prediction.drawing import to_rgb
 from resnet_tl.prediction.load import load
@@ -22,7 +23,7 @@ from resnet_tl.report.words import share
 from resnet_tl.structures.evaluation import PixelEvaluation
 from resnet_tl.structures.records import IGNORE
 
-WORST = 6
+WORST, TYPICAL = 6, 2
 """Images whose errors are drawn."""
 IN_A_CELL, IN_ALL_CELLS = 6, 90
 LONG = 480
@@ -36,7 +37,7 @@ def sections(run: RunRecord, evaluation: PixelEvaluation, assets: Assets) -> lis
     return [
         _classes(run, assets),
         _confusion(evaluation, confusions, assets),
-        _worst(run, evaluation, confusions, assets),
+        _images(run, evaluation, confusions, assets),
     ]
 
 
@@ -82,12 +83,10 @@ def _wrong(confusion: NDArray[np.int64]) -> float:
     return float(1 - np.trace(confusion) / max(confusion.sum(), 1))
 
 
-def _worst(run: RunRecord, evaluation: PixelEvaluation, confusions: NDArray[np.int64], assets: Assets) -> Section:
-    """The images with the largest share of wrong pixels, predicted again for a map of them."""
-    wrong = np.array([_wrong(each) for each in confusions])
-    order = np.argsort(-wrong, kind="stable")[:WORST].tolist()
+def _images(run: RunRecord, evaluation: PixelEvaluation, confusions: NDArray[np.int64], assets: Assets) -> Section:
+    """The images with the largest share of wrong pixels, and typical ones, predicted again for a map of them."""
     galleries: list[Gallery] = []
-    lead = "The images with the largest share of wrong pixels."
+    lead = "The images with the largest share of wrong pixels, and those next to the median."
     colours = palette(len(evaluation.classes))
     if run.data is None:
         return Section("images", "Images", "galleries.html", {"galleries": galleries}, lead)
@@ -95,9 +94,11 @@ def _worst(run: RunRecord, evaluation: PixelEvaluation, confusions: NDArray[np.i
         predictor = load(run.folder.path, trust_code=run.trust_code)
         assert isinstance(predictor, MaskPredictor)
         colours = predictor.colours
-        for index in order:
+        worst, typical = worst_and_typical(np.array([_wrong(each) for each in confusions]), WORST, TYPICAL)
+        for kind, index in [*(("Worst", each) for each in worst), *(("Typical", each) for each in typical)]:
             pictures = _maps(run, evaluation, index, predictor, colours, assets)
-            galleries.append(Gallery(str(evaluation.keys[index]), _described(evaluation, confusions[index]), pictures))
+            title = f"{kind}: {evaluation.keys[index]}"
+            galleries.append(Gallery(title, _described(evaluation, confusions[index]), pictures))
     except UserError as error:
         lead = f"{lead} They are not shown: {error}."
     each = zip(evaluation.classes, colours.tolist(), strict=True)

@@ -13,7 +13,7 @@ from resnet_tl.report import charts
 from resnet_tl.report.assets import Assets
 from resnet_tl.report.records import RunRecord
 from resnet_tl.report.section import Section, drawn
-from resnet_tl.report.words import capitalised
+from resnet_tl.report.words import capitalised, share
 from resnet_tl.tracking.pace import duration
 
 DECODED = 60
@@ -39,6 +39,24 @@ def training(run: RunRecord, assets: Assets) -> Section:
     ]
     unfinished = "" if summary["finished"] else " The run is not finished."
     return Section("training", "Training", "charts.html", content, " · ".join(parts) + "." + unfinished)
+
+
+def speed(run: RunRecord, assets: Assets) -> Section | None:
+    """What the run's time and memory went into; None for a run of an earlier version."""
+    summary, options = run.summary, run.recipe["data"]["init_args"]
+    if not (shares := summary.get("shares")):
+        return None
+    facts = [("time", duration(summary["seconds"]))]
+    if summary["images_per_s"]:
+        waiting = f", of which {share(summary['waiting'])} waiting for data" if summary["waiting"] >= 0.01 else ""
+        facts.append(("training", f"{summary['images_per_s']:.3g} images/s{waiting}"))
+    facts += [(f"memory, {name}", f"{gigabytes:.2f} GB") for name, gigabytes in summary["memory_gb"].items()]
+    facts.append(("precision", str(run.recipe["trainer"]["precision"])))
+    facts += [(key.replace("_", " "), str(options[key])) for key in ("batch_size", "num_workers") if key in options]
+    chart = assets.chart(charts.shares({**shares, "other": max(1 - sum(shares.values()), 0.0)}))
+    lead = "Time since the start, without the breaks before a resume; memory at its most."
+    content = {"facts": facts, "charts": [drawn("Where the time went", chart)], "rows": [], "notes": []}
+    return Section("speed", "Speed and memory", "data.html", content, lead)
 
 
 def data(run: RunRecord, assets: Assets) -> Section | None:

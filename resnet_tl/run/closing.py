@@ -11,7 +11,6 @@ from lightning.pytorch import Trainer
 
 from resnet_tl.metrics.evaluated import metrics_of
 from resnet_tl.prediction.score_text import described
-from resnet_tl.tracking.checkpoints import SafeCheckpointIO
 from resnet_tl.tracking.pace import Pace, duration
 from resnet_tl.tracking.predictions import load_evaluation
 from resnet_tl.tracking.run_folder import RunFolder
@@ -37,9 +36,7 @@ def closing(run: RunFolder, trainer: Trainer, workers: int) -> Iterator[str]:
         yield calibration(summary.decisions)
     if "box_scores" in summary.decisions:
         yield box_scores(summary.decisions)
-    saving = trainer.strategy.checkpoint_io
-    shares = pace.shares(saving.seconds if isinstance(saving, SafeCheckpointIO) else 0.0)
-    if shares:
+    if shares := summary.shares(trainer):
         parts = [f"{name} {share:.0%}" for name, share in sorted(shares.items(), key=lambda each: -each[1])]
         yield f"time: {duration(pace.seconds)}, of which {', '.join(parts)}"
     if pace.waiting > SLOW:

@@ -13,6 +13,7 @@ from PIL import Image
 from resnet_tl.errors import DataError
 from resnet_tl.metrics.box_outcomes import BoxOutcomes
 from resnet_tl.metrics.calibration import confidence_bins
+from resnet_tl.metrics.extremes import worst_and_typical
 from resnet_tl.prediction.thumbnails import read_small, small
 from resnet_tl.run.predicted_masks import MaskedImage
 from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, PixelEvaluation
@@ -75,9 +76,7 @@ class Drawings:
     def _pictures(self, evaluation: Evaluation) -> list[Picture]:
         """Half of them those of the highest loss, the others nearest to the median; without images that are
         unreadable."""
-        worst = np.argsort(-evaluation.losses, kind="stable")[: (self.images + 1) // 2].tolist()
-        near = np.argsort(abs(evaluation.losses - np.median(evaluation.losses)), kind="stable").tolist()
-        typical = [index for index in near if index not in worst][: self.images // 2]
+        worst, typical = worst_and_typical(evaluation.losses, (self.images + 1) // 2, self.images // 2)
         pictures = []
         for kind, indices in (("worst", worst), ("typical", typical)):
             for index in indices:

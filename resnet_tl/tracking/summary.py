@@ -13,6 +13,8 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from resnet_tl.files import atomic_write
+from resnet_tl.tracking.checkpoints import SafeCheckpointIO
+from resnet_tl.tracking.memory import peak_memory
 from resnet_tl.tracking.pace import Pace
 from resnet_tl.tracking.run_folder import RunFolder
 
@@ -20,10 +22,11 @@ PACKAGES = ("resnet-tl", "torch", "torchvision", "lightning", "timm", "albumenta
 
 
 class Summary(Callback):
-    """Writes `{best, final, epoch, step, seconds, images_per_s, finished, versions, git}`.
+    """Writes `{best, final, epoch, step, seconds, images_per_s, waiting, shares, memory_gb, finished, versions, git}`.
 
     best, final: `epoch`, `step` and all `val/...` metrics of the epoch with the highest `monitor` (the first of equals)
     and of the last one; epochs count from 0, steps are optimizer steps taken.
+    waiting, shares: see `Pace`. memory_gb: see `peak_memory`.
     finished: whether the run reached its planned end.
     changed_data: what had changed in the data when the run was resumed, a sentence for each time; absent if nothing.
     decisions: what was fitted on the validation images after training, in numbers; absent before, and if nothing.
@@ -59,6 +62,11 @@ class Summary(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.final = state_dict["best"], state_dict["final"]
 
+    def shares(self, trainer: Trainer) -> dict[str, float]:
+        """Returns what the run spent its time on, see `Pace.shares`."""
+        saving = trainer.strategy.checkpoint_io
+        return self.pace.shares(saving.seconds if isinstance(saving, SafeCheckpointIO) else 0.0)
+
     def _write(self, trainer: Trainer, finished: bool) -> None:
         if not trainer.is_global_zero:
             return
@@ -69,6 +77,9 @@ class Summary(Callback):
             "step": trainer.global_step,
             "seconds": round(self.pace.seconds, 1),
             "images_per_s": self.pace.images_per_second,
+            "waiting": self.pace.waiting,
+            "shares": self.shares(trainer),
+            "memory_gb": peak_memory(trainer.strategy.root_device),
             "finished": finished,
             **({"changed_data": self.changed_data} if self.changed_data else {}),
             **({"decisions": self.decisions} if self.decisions else {}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 import resnet_tl
 from resnet_tl.report.page import write_report
 from resnet_tl.report.records import read_run
+from resnet_tl.run.finished import Run
 from tests.cli.conftest import several_labels
 from tests.report.conftest import Page
 
@@ -48,7 +50,17 @@ def test_its_numbers_are_those_of_validate(path: Path, run: Path) -> None:
     assert f"{100 * result['metrics']['val/acc']:.1f} %" in text
     assert f"95 % interval {low:.1f} to {high:.1f} %" in text
     assert f"Expected calibration error {result['metrics']['val/ece']:.3f}." in text
-    for section in ("Training", "Confusions", "Classes", "Confidence", "Images", "Data", "Repeat this run"):
+    sections = (
+        "Training",
+        "Confusions",
+        "Classes",
+        "Confidence",
+        "Images",
+        "Data",
+        "Speed and memory",
+        "Repeat this run",
+    )
+    for section in sections:
         assert section in text
     assert f"resnet-tl fit -c {run / 'recipe.yaml'}" in text
 
@@ -81,3 +93,19 @@ def test_several_labels_have_a_page(images: Path, tmp_path: Path) -> None:
     assert "Confusions" not in page.text
     assert f"{100 * run.best['val/map']:.1f}\u00a0%" in page.text
     assert "true: " in page.text
+
+
+def test_the_time_is_shared_out(path: Path, run: Path) -> None:
+    summary, page = Run(run).summary, Page(path)
+    (values,) = (chart["data"]["values"] for chart in page.charts.values() if "what" in str(chart.get("encoding")))
+    shares = {each["what"]: each["share"] for each in values}
+    assert shares == pytest.approx({**summary["shares"], "other": 1 - sum(summary["shares"].values())})
+    assert f"{summary['memory_gb']['process']:.2f} GB" in page.text
+
+
+def test_a_run_of_an_earlier_version_has_no_section_about_speed(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    summary = {key: value for key, value in Run(run).summary.items() if key not in ("shares", "memory_gb")}
+    (tmp_path / "run" / "summary.json").write_text(json.dumps(summary))
+    write_report(read_run(tmp_path / "run"), tmp_path / "report.html")
+    assert "Speed and memory" not in Page(tmp_path / "report.html").text

@@ -30,7 +30,8 @@ def test_the_page_of_a_run(record: RunRecord, tmp_path: Path) -> None:
     page = Page(tmp_path / "report.html")
     assert set(page.attributes("data-picture")) == set(page.pictures)
     assert f"{100 * record.scores['miou']:.1f}\u00a0%" in page.text
-    assert page.text.count("of the pixels are wrong") == 6
+    assert page.text.count("of the pixels are wrong") == 6 + 2
+    assert (page.text.count("Worst: "), page.text.count("Typical: ")) == (6, 2)
     low, high = (100 * value for value in record.metrics.interval())  # type: ignore[union-attr]
     assert f"{low:.1f} to {high:.1f}" in page.text
 

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from resnet_tl.run.closing import results, slow_loader
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import resnet_tl
+from resnet_tl.run import train
+from resnet_tl.run.closing import closing, results, slow_loader
+from resnet_tl.tracking.pace import Pace
+from tests.cli.conftest import RECIPE
 
 
 def test_the_best_and_the_last_epoch_have_a_line_each() -> None:
@@ -19,3 +32,43 @@ def test_a_slow_loader_is_a_sentence_with_the_change() -> None:
         "training waited for data in 45% of its time: raise data.num_workers (2, of 16 cores)"
     )
     assert "lower data.image_size" in slow_loader(0.45, 16, 16)
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The arguments of `closing` at the end of a run."""
+    arguments: list[Any] = []
+
+    def closing(*given: Any) -> Iterator[str]:
+        arguments[:] = given
+        return original(*given)
+
+    original = train.closing
+    monkeypatch.setattr(train, "closing", closing)
+    return arguments
+
+
+def test_a_run_ends_with_its_results_and_where_its_time_went(closed: list[Any], here: Path, images: Path) -> None:
+    run = resnet_tl.fit(yaml.safe_load(RECIPE), run="run", **{"data.root": images, "tracking.report": False})
+    lines = [line.partition("  ")[2].strip() for line in (here / "run" / "log.txt").read_text().splitlines()]
+    low, high = resnet_tl.evaluate(run)["interval"]
+    for title, each in (("best", run.best), ("final", run.final)):
+        (line,) = (line for line in lines if line.startswith(f"{title:<6} epoch {each['epoch'] + 1}"))
+        assert f"val/acc {each['val/acc']:.4g}" in line
+        assert f"val/loss {each['val/loss']:.4g}" in line
+        assert (f"95 % interval {low:.4g} to {high:.4g}" in line) == (title == "best")
+    (line,) = (line for line in lines if line.startswith("time: "))
+    shares = {name: int(share) for name, share in re.findall(r"([a-z ]+) (\d+)%", line.partition("which ")[2])}
+    assert {name.strip() for name in shares} == set(run.summary["shares"])
+    assert [*shares.values()] == sorted(shares.values(), reverse=True)
+
+    folder, trainer, _ = closed
+    (pace,) = (each for each in trainer.callbacks if isinstance(each, Pace))
+    quick = list(closing(folder, trainer, 0))
+    pace._waited = 0.5 * pace._seconds
+    slow = list(closing(folder, trainer, 0))
+    assert [line for line in slow if line not in quick if not line.startswith("time")] == [
+        slow_loader(0.5, 0, os.cpu_count() or 1)
+    ]
+    folder.best_predictions.unlink()
+    assert "interval" not in "".join(closing(folder, trainer, 0))

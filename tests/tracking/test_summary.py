@@ -19,7 +19,11 @@ def summary(tmp_path: Path) -> dict[str, Any]:
 def test_best_final_and_the_rest(train: Any, tiny: Any, tmp_path: Path) -> None:
     train(tiny([0.5, 0.75, 0.75, 0.25]), epochs=4)
     content = summary(tmp_path)
-    assert " ".join(content) == "best final epoch step seconds images_per_s finished versions git"
+    speed = "seconds images_per_s waiting shares memory_gb"
+    assert " ".join(content) == f"best final epoch step {speed} finished versions git"
+    assert set(content["shares"]) == {"training", "waiting for data", "validation", "checkpoints"}
+    assert 0.2 < sum(content["shares"].values()) <= 1
+    assert 0.05 < content["memory_gb"]["process"] < 100
     assert content["best"].items() >= {"epoch": 1, "step": 8, "val/acc": 0.75}.items()
     assert content["final"].items() >= {"epoch": 3, "step": 16, "val/acc": 0.25}.items()
     assert (content["epoch"], content["step"], content["finished"]) == (4, 16, True)
