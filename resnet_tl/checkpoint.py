@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from annotated_types import Ge, Le, MaxLen, MinLen
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from torch import Tensor
 
 from resnet_tl.errors import WeightsError
 from resnet_tl.files import did_you_mean_path
 from resnet_tl.ranges import NonNegativeInt, Pixels, PositiveFloat, PositiveInt
-from resnet_tl.structures.decisions import Decisions
+from resnet_tl.structures.decisions import ClassSpace, Decisions
 from resnet_tl.structures.records import Code, Interpolation, Preprocessing
 from resnet_tl.tensor_file import first_broken, is_dense, load_safely, save_atomically, to_plain
 
 KEY = "resnet_tl"
+SPACE_KEY = "resnet_tl_class_space"
 VERSION = 1
 FOLDS = "folds.json"
 """What a folder of folds holds next to their runs, `fold1`, `fold2`, ..."""
@@ -40,6 +41,7 @@ class Bundle:
     colours: of the classes in masks, `[K][3]` RGB 0...255; None if they have none.
     codes: the training set's ids of the classes (COCO's category ids); None if it has none.
     decisions: what validation decided for prediction; neutral in checkpoints without.
+    class_space: of the training images' features, for classifiers with `decisions.outliers`.
     epoch, step: epochs started (counted from 0), optimizer steps taken.
     """
 
@@ -52,6 +54,7 @@ class Bundle:
     colours: list[list[int]] | None
     codes: list[Code] | None
     decisions: Decisions
+    class_space: ClassSpace | None
     epoch: int
     step: int
 
@@ -111,12 +114,13 @@ def read(path: str | Path) -> Bundle:
         colours=ours.colours,
         codes=ours.codes,
         decisions=ours.decisions,
+        class_space=None if rest.class_space is None else _parse_space(rest.class_space, path),
         epoch=rest.epoch,
         step=rest.global_step,
     )
 
 
-def store_decisions(path: Path, decisions: Decisions) -> None:
+def store_decisions(path: Path, decisions: Decisions, space: ClassSpace | None = None) -> None:
     """Rewrites a checkpoint with what validation decided; all else in it stays.
 
     Raises:
@@ -124,6 +128,9 @@ def store_decisions(path: Path, decisions: Decisions) -> None:
     """
     content = load_safely(path)
     content[KEY]["decisions"] = asdict(decisions)
+    content.pop(SPACE_KEY, None)
+    if space is not None:
+        content[SPACE_KEY] = to_plain(asdict(space))
     save_atomically(content, path)
 
 
@@ -189,6 +196,7 @@ class _Training(Weights):
 
     epoch: NonNegativeInt
     global_step: NonNegativeInt
+    class_space: Annotated[dict[str, Tensor] | None, Field(alias=SPACE_KEY)] = None
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -245,13 +253,23 @@ def _invalid(path: Path, error: ValidationError, *at: str) -> WeightsError:
     return WeightsError(f"{path}: not valid: {key}: {first['msg'][0].lower()}{first['msg'][1:]}{given}")
 
 
-def _check_weights(state: Mapping[str, Tensor], path: Path) -> None:
+def _parse_space(tensors: Mapping[str, Tensor], path: Path) -> ClassSpace:
+    """Raises WeightsError for arrays of other names, shapes or values than those of a `ClassSpace`."""
+    _check_weights(tensors, path, SPACE_KEY)
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    sizes = (*found.get("means", ()), *found.get("origin", ()))
+    if len(sizes) != 3 or found != ClassSpace.shapes(*sizes):
+        raise WeightsError(f"{path}: not valid: {SPACE_KEY} has arrays of the shapes {found}")
+    return ClassSpace(**{name: tensor.float().numpy() for name, tensor in tensors.items()})
+
+
+def _check_weights(state: Mapping[str, Tensor], path: Path, at: str = "state_dict") -> None:
     """Raises WeightsError for tensors that are not weights: sparse ones, views that repeat their values beyond the size
     of the file, NaN."""
     size = path.stat().st_size
     for key, tensor in state.items():
         if not is_dense(tensor) or tensor.nbytes > size:
-            raise WeightsError(f"{path}: not valid: state_dict.{key} is not a dense tensor")
+            raise WeightsError(f"{path}: not valid: {at}.{key} is not a dense tensor")
     if broken := first_broken(state):
         raise WeightsError(f"{path}: {broken} holds NaN or infinite values: its training diverged")
 

@@ -12,7 +12,7 @@ import torch
 
 from resnet_tl.checkpoint import bundle, locate, read, store_decisions
 from resnet_tl.errors import WeightsError
-from resnet_tl.structures.decisions import Decisions
+from resnet_tl.structures.decisions import ClassSpace, Decisions
 from resnet_tl.structures.records import Preprocessing
 from resnet_tl.tensor_file import save_atomically
 
@@ -73,6 +73,37 @@ def test_decisions_out_of_range_are_refused(tmp_path: Path, decisions: Any, word
     content["resnet_tl"]["decisions"] = decisions
     save_atomically(content, tmp_path / "x.ckpt")
     with pytest.raises(WeightsError, match=re.escape(words)):
+        read(tmp_path / "x.ckpt")
+
+
+def space(**changes: Any) -> dict[str, Any]:
+    shapes = ClassSpace.shapes(2, 4, 1)
+    return {name: torch.ones(shape) for name, shape in shapes.items()} | changes
+
+
+def test_the_space_of_classes_is_stored_as_tensors(tmp_path: Path) -> None:
+    path = tmp_path / "x.ckpt"
+    save_atomically(checkpoint(), path)
+    assert read(path).class_space is None
+    store_decisions(path, Decisions(possible=0.5), ClassSpace(**{key: each.numpy() for key, each in space().items()}))
+    stored = read(path).class_space
+    assert stored is not None
+    assert {name: getattr(stored, name).shape for name in space()} == ClassSpace.shapes(2, 4, 1)
+    store_decisions(path, Decisions())
+    assert read(path).class_space is None
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {}, space(means=torch.ones(2)), space(origin=torch.ones(2)), space(centres=torch.ones(3, 1)),
+        space(origin=torch.tensor(1.0)), space(more=torch.ones(1)), space(spread=torch.tensor([float("nan")])),
+        space(means=torch.ones(2, 4).to_sparse()), {"means": torch.ones(2, 4)}, "x", {"means": 1},
+    ],
+)  # fmt: skip
+def test_a_broken_space_of_classes_is_a_sentence(tmp_path: Path, broken: Any) -> None:
+    save_atomically(checkpoint(resnet_tl_class_space=broken), tmp_path / "x.ckpt")
+    with pytest.raises(WeightsError, match=r"resnet_tl_class_space|holds NaN"):
         read(tmp_path / "x.ckpt")
 
 

@@ -27,11 +27,17 @@ folds of a folder together: probabilities of classes and pixels are means, boxes
   --out FOLDER                      segmentation: masks, overlays, areas.csv (default: predictions);
                                     detection: objects.json and results.json in COCO's formats (a data set; a list
                                     that COCO's tools score), objects.csv (default: predictions)
-  --draw                            detection: also images with boxes, names, scores and masks, in FOLDER/drawn
+  --draw                            detection: also images with boxes, names, scores and masks, in FOLDER/drawn;
+                                    classification: with class and score; then --out is a FOLDER with classes.csv, too
   --score S                         detection: drop objects with lower scores; without it, each class has the score of
                                     its best F1 in validation, and results.json has all objects, for mAP
   --annotations FILE.json           detection: results.json has the image ids of this COCO file
   --top N                           classification: how many classes to name, best first (5)
+  --unsure                          classification: also the classes that are possible (for 90 % of images like those of
+                                    validation, the true one is among them), or "none of these" for images unlike all
+                                    training images
+  --unsure-by SCORE                 --unsure by cosine (of features and class means), relative (Mahalanobis distance of
+                                    features from class means) or energy (of logits) (cosine)
   --batch-size N                    images at a time (32; segmentation and detection: 1, images of one size together)
   --device DEVICE                   cpu, cuda, cuda:1, mps
   --every N                         every N-th frame of a video, or image of a folder, zip or glob, from the first (1);
@@ -54,6 +60,8 @@ def run(verb: str, command: Command) -> int:
     parser.add_argument("--score", type=float)
     parser.add_argument("--annotations", type=Path)
     parser.add_argument("--top", type=int)
+    parser.add_argument("--unsure", action="store_true", default=None)
+    parser.add_argument("--unsure-by", choices=["cosine", "energy", "relative"])
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--every", type=int)
     parser.add_argument("--device", default="cpu")
@@ -79,11 +87,13 @@ def run(verb: str, command: Command) -> int:
     for option, task in (
         ("top", "classification"),
         ("score", "detection"),
-        ("draw", "detection"),
+        ("unsure", "classification"),
+        ("unsure_by", "classification"),
+        ("draw", "detection and classification"),
         ("annotations", "detection"),
     ):
-        if getattr(options, option) is not None and predictor.task != task:
-            raise wrong_task(f"--{option}", task, predictor.task)
+        if getattr(options, option) is not None and predictor.task not in task:
+            raise wrong_task(f"--{option.replace('_', '-')}", task, predictor.task)
     if isinstance(predictor, BoxPredictor):
         return _objects(predictor, options)
     return _masks(predictor, options) if isinstance(predictor, MaskPredictor) else _classes(predictor, options)
@@ -91,13 +101,31 @@ def run(verb: str, command: Command) -> int:
 
 def _classes(predictor: ClassPredictor, options: Namespace) -> int:
     from resnet_tl.prediction.writers.csv_tables import class_table
+    from resnet_tl.prediction.writers.drawings import class_drawing_folder
     from resnet_tl.prediction.writers.json_list import class_list
-    from resnet_tl.prediction.writers.output import write
+    from resnet_tl.prediction.writers.output import new_folder, write
 
     out: Path | None = options.out
-    if out is not None and out.suffix not in FILES:
+    if options.draw and out is not None and out.suffix in FILES:
+        raise RecipeError(f"--draw needs a folder to write to: --out {out.with_suffix('')}")
+    if not options.draw and out is not None and out.suffix not in FILES:
         raise RecipeError(f"--out {out}: expected a name that ends in .csv or .json")
-    predictions = predictor.stream(options.images, every=options.every, on_error=options.on_error, top=options.top)
+    predictor.keep_pixels = bool(options.draw)
+    predictions = predictor.stream(
+        options.images,
+        every=options.every,
+        on_error=options.on_error,
+        top=options.top,
+        unsure=options.unsure_by or options.unsure,
+    )
+    if options.draw:
+        with new_folder(out or FOLDER) as folder:
+            outputs = [
+                class_table(folder / "classes.csv", safe=options.csv_safe),
+                class_drawing_folder(folder / "drawn"),
+            ]
+            count = write(predictions, outputs)
+        return _report(out or FOLDER, count)
     if out is None:
         for prediction in predictions:
             print(_line(prediction))
@@ -195,5 +223,10 @@ def _report(out: Path, count: int) -> int:
 
 
 def _line(prediction: ClassPrediction) -> str:
-    scored = zip(prediction.classes, prediction.scores, strict=True)
-    return f"{printable(str(prediction.path))}  " + "  ".join(f"{name} {score:.3f}" for name, score in scored)
+    scored = "  ".join(f"{name} {score:.3f}" for name, score in zip(prediction.classes, prediction.scores, strict=True))
+    line = f"{printable(str(prediction.path))}  {scored}"
+    if prediction.possible is None:
+        return line
+    return (
+        f"{line}  possible: {'none of these' if prediction.none_of_these else ', '.join(prediction.possible) or 'none'}"
+    )

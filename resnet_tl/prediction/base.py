@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -34,15 +34,19 @@ class Prediction:
 P = TypeVar("P", bound=Prediction)
 
 
+Unsure: TypeAlias = bool | Literal["cosine", "energy", "relative"]
+
+
 class Options(NamedTuple):
     """Options of single tasks. top: how many classes to name. score: objects with lower scores are dropped; None: those
-    below `Decisions.box_scores`."""
+    below `Decisions.box_scores`. unsure: whether, and by which score, to recognise images unlike those of training."""
 
     top: int
     score: float | None
+    unsure: Unsure = False
 
 
-TASK_OF_OPTION = {"top": "classification", "score": "detection"}
+TASK_OF_OPTION = {"top": "classification", "score": "detection", "unsure": "classification"}
 
 
 class Predictor(ABC, Generic[P]):
@@ -78,6 +82,7 @@ class Predictor(ABC, Generic[P]):
         every: int | None = None,
         top: int | None = None,
         score: float | None = None,
+        unsure: Unsure | None = None,
     ) -> list[P]:
         """Predicts images in the order given.
 
@@ -91,13 +96,17 @@ class Predictor(ABC, Generic[P]):
             top: classification: how many classes to name (5); multi-label names those that reach their threshold.
             score: detection: drop objects with lower scores; 0 keeps all. None: each class has its own, from which on
                 its F1 on the validation images was best.
+            unsure: classification: also give the classes that are possible, and recognise images that show none of
+                them; True or `cosine` by their features' angle to those of the nearest class, `relative` by their
+                distance from it, `energy` by their logits. See `ClassPrediction`.
 
         Raises:
             DataError: nothing exists at a path, a damaged image, an image in memory of a wrong shape, type or
                 range.
             RecipeError: an option out of range, or of another task.
         """
-        return list(self.stream(inputs, on_error=on_error, batch_size=batch_size, every=every, top=top, score=score))
+        options: dict[str, Any] = {"batch_size": batch_size, "every": every, "top": top, "score": score}
+        return list(self.stream(inputs, on_error=on_error, unsure=unsure, **options))
 
     def stream(
         self,
@@ -108,17 +117,20 @@ class Predictor(ABC, Generic[P]):
         every: int | None = None,
         top: int | None = None,
         score: float | None = None,
+        unsure: Unsure | None = None,
     ) -> Iterator[P]:
         """Like `predict`, but yields one prediction after another, for more images than fit into memory."""
         if on_error not in ("error", "skip"):
             raise RecipeError(f"on_error: {on_error!r}; expected 'error' or 'skip'")
-        for option, value in (("top", top), ("score", score)):
+        for option, value in (("top", top), ("score", score), ("unsure", unsure or None)):
             if value is not None and TASK_OF_OPTION[option] != self.task:
                 raise wrong_task(option, TASK_OF_OPTION[option], self.task)
         if score is not None and not (isinstance(score, (int, float)) and 0 <= score <= 1):
             raise RecipeError(f"score: {score!r}; expected 0 to 1")
         size = self.batch_size if batch_size is None else _at_least_one("batch_size", batch_size)
-        options = Options(5 if top is None else _at_least_one("top", top), score)
+        named = 5 if top is None else _at_least_one("top", top)
+        options = Options(named, score, unsure or False)
+        self._check(options)
         step = None if every is None else _at_least_one("every", every)
         return self._stream(inputs, step, on_error, size, options)
 
@@ -128,19 +140,26 @@ class Predictor(ABC, Generic[P]):
         for batch in self.loader.batches(list_images(inputs, every), batch_size, on_error):
             yield from self.predict_batch(batch, options)
 
+    def _check(self, options: Options) -> None:
+        """Raises UserError for options that this network lacks something for."""
+
     @torch.inference_mode()
     def predict_batch(self, batch: Sequence[Input], options: Options) -> list[P]:
-        """Returns the predictions of a batch, in order; images of one size go through the network together.
+        """Returns the predictions of a batch, in order."""
+        predictions: list[P] = []
+        for inputs in self.groups(batch):
+            predictions.extend(self._predict_images(self.stack(inputs), inputs, options))
+        return sorted(predictions, key=lambda prediction: prediction.index)
+
+    def groups(self, batch: Sequence[Input]) -> Iterable[list[Input]]:
+        """Returns the images of a batch that go through the network together: those of one size.
 
         Images are never padded to a common size, nor 8 bits spread to 16: no prediction depends on the others.
         """
         groups: dict[tuple[tuple[int, ...], np.dtype], list[Input]] = {}
         for each in batch:
             groups.setdefault((each.pixels.shape, each.pixels.dtype), []).append(each)
-        predictions: list[P] = []
-        for group in groups.values():
-            predictions.extend(self._predict_images(self.stack(group), group, options))
-        return sorted(predictions, key=lambda prediction: prediction.index)
+        return groups.values()
 
     def stack(self, inputs: Sequence[Input]) -> Tensor:
         """Returns images of one size as the network takes them, `[N, C, h, w]`, on its device."""

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
+from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.data.images.listed_transforms import ListedTransforms
 from resnet_tl.data.images.resize import Interpolation
 from resnet_tl.data.images.transforms import evaluation_transform
+from resnet_tl.errors import RecipeError, WeightsError
+from resnet_tl.metrics.outliers import SCORES
+from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Network
 from resnet_tl.prediction.base import Options, Prediction, Predictor
+from resnet_tl.prediction.inputs import Source
 from resnet_tl.prediction.loader import Input, Loader
-from resnet_tl.structures.decisions import Decisions
+from resnet_tl.structures.decisions import ClassSpace, Decisions, Limit
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+NONE_OF_THESE = "none of these"
 
 
 @dataclass(frozen=True)
@@ -27,12 +37,27 @@ class ClassPrediction(Prediction):
     probabilities: of every class, `[K]` float32, in the order of the predictor's `classes`.
 
     Scores and probabilities are calibrated where the checkpoint holds a temperature.
+
+    With `unsure`, else None:
+    possible: the classes that are possible, best first: of images like those of validation, 90 % have their true class
+        among these. There may be none.
+    outlier_score: how unlike the training images this one is: 0 is the median of the validation images, 1 the limit
+        that 95 % of them keep.
+    pixels: `[h, w, C]` as the network sees the image; None unless the predictor's `keep_pixels` is set.
     """
 
     classes: list[str]
     scores: list[float]
-    probabilities: npt.NDArray[np.float32]
+    probabilities: Floats
     multi_label: bool = False
+    possible: list[str] | None = None
+    outlier_score: float | None = None
+    pixels: ImageArray | None = None
+
+    @property
+    def none_of_these(self) -> bool:
+        """Whether the image is unlike those of training, so that it probably shows none of the classes."""
+        return self.outlier_score is not None and self.outlier_score > 1
 
 
 class ClassPredictor(Predictor[ClassPrediction]):
@@ -40,7 +65,7 @@ class ClassPredictor(Predictor[ClassPrediction]):
 
     Args:
         eval_transforms: the transforms of validation, as a recipe lists them; None for resizing and a centre crop.
-        decisions: what validation decided.
+        decisions, space: what validation decided, and what it recognises unfamiliar images by.
         reduced_decoding: decode JPEGs at a fraction of their size, where that is enough, as validation did.
     """
 
@@ -53,6 +78,7 @@ class ClassPredictor(Predictor[ClassPrediction]):
         *,
         eval_transforms: list[dict[str, Any]] | None = None,
         decisions: Decisions = Decisions(),
+        space: ClassSpace | None = None,
         reduced_decoding: bool = False,
         device: str = "cpu",
         batch_size: int = 32,
@@ -65,18 +91,68 @@ class ClassPredictor(Predictor[ClassPrediction]):
         else:  # in one thread, because albumentations keeps state in its transforms
             loader = Loader(ListedTransforms(eval_transforms), channels, reduce=reduced_decoding, threads=1)
         super().__init__(network, classes, loader, device=device, batch_size=batch_size)
-        self.decisions = decisions
+        self.decisions, self.space = decisions, space
+        self.keep_pixels = False
+
+    @torch.inference_mode()
+    def observe(self, sources: Iterable[Source]) -> Iterator[tuple[int, Floats, Floats]]:
+        """Yields the position of each image, its features `[C]`, which the last layer takes, and its logits `[K]`,
+        without those that cannot be read."""
+        for batch in self.loader.batches(sources, self.batch_size, "skip"):
+            for inputs in self.groups(batch):
+                features, logits = (values.cpu().numpy() for values in self._features_and_logits(self.stack(inputs)))
+                yield from zip((each.index for each in inputs), features, logits, strict=True)
+
+    def _features_and_logits(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        network, head = self.network, cast(LinearHead, self.network.head)
+        features = head.features(network.maps_after(network.cuts()[-1], network.normalise(images)))
+        return features, head.fc(features)
+
+    def _check(self, options: Options) -> None:
+        if options.unsure not in (True, False, *SCORES):
+            raise RecipeError(f"unsure: {options.unsure!r}; expected True, {', '.join(map(repr, SCORES))}")
+        if options.unsure and getattr(self.network.head, "thresholds", None) is not None:
+            raise RecipeError(
+                "unsure applies to networks of one class per image, but this one predicts any number of labels, each "
+                "from its own threshold on, or none; remove it"
+            )
+        if options.unsure and (self.decisions.outliers is None or self.space is None):
+            raise WeightsError(
+                "unsure: the checkpoint lacks what validation decides at the end of `fit`; expected best.ckpt of a "
+                "finished run with tracking.decisions: true"
+            )
 
     def _predict_images(self, images: Tensor, inputs: Sequence[Input], options: Options) -> Iterator[ClassPrediction]:
+        if not options.unsure:
+            yield from self._classes(self.network(images), inputs, options)
+            return
+        features, logits = self._features_and_logits(images)
+        predictions = list(self._classes(logits, inputs, options))
+        unlike = self._outlier_scores(features, logits, "cosine" if options.unsure is True else options.unsure)
+        for prediction, score in zip(predictions, unlike, strict=True):
+            yield replace(prediction, possible=self._possible(prediction.probabilities), outlier_score=score)
+
+    def _classes(self, outputs: Any, inputs: Sequence[Input], options: Options) -> Iterator[ClassPrediction]:
         thresholds = getattr(self.network.head, "thresholds", None)
         limits = None if thresholds is None else thresholds.cpu().numpy()
-        outputs = self.network.head.predict(self.network(images))
-        self._check_finite(outputs, inputs)
-        raw = outputs.cpu().numpy()
+        probabilities = self.network.head.predict(outputs)
+        self._check_finite(probabilities, inputs)
+        raw = probabilities.cpu().numpy()
         calibrated = self.decisions.calibrated(raw, multi_label=limits is not None)
         # The network's own probabilities decide: equal to them in order, calibrated ones may be rounded to ties.
         for each, own, row in zip(inputs, raw, calibrated, strict=True):
             order = np.argsort(-own, kind="stable")
             order = order[: options.top] if limits is None else order[own[order] >= limits[order]]
             names, scores = [self.classes[k] for k in order], row[order].tolist()
-            yield ClassPrediction(each.index, each.path, names, scores, row, multi_label=limits is not None)
+            pixels = each.pixels if self.keep_pixels else None
+            yield ClassPrediction(each.index, each.path, names, scores, row, limits is not None, pixels=pixels)
+
+    def _possible(self, probabilities: Floats) -> list[str]:
+        order = np.argsort(-probabilities, kind="stable")
+        return [self.classes[k] for k in order if probabilities[k] >= (self.decisions.possible or 0)]
+
+    def _outlier_scores(self, features: Tensor, logits: Tensor, name: str) -> list[float]:
+        assert self.space is not None
+        scores = SCORES[name](self.space, features.cpu().numpy(), logits.cpu().numpy())
+        limit: Limit = getattr(self.decisions.outliers, name)
+        return limit.relative(scores).tolist()

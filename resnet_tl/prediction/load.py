@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from resnet_tl.errors import WeightsError
 from resnet_tl.models.ensemble import FusedBoxes, MeanPixels
 from resnet_tl.models.heads.base import DetectionHead
+from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.heads.segmentation.base import SegmentationHead
 from resnet_tl.models.inference import Inference
 from resnet_tl.prediction.classification import ClassPredictor
@@ -46,5 +48,8 @@ def load(
         return BoxPredictor(network, bundle.classes, bundle.codes, decisions=bundle.decisions, **options)
     data = bundle.recipe.get("data") or {"init_args": {}}
     reduced = data["init_args"].get("reduced_decoding", False)
-    options |= {"eval_transforms": transforms, "decisions": bundle.decisions}
+    space, head = bundle.class_space, network.head
+    if space is not None and not (isinstance(head, LinearHead) and space.means.shape[1] == head.fc.in_features):
+        raise WeightsError(f"{bundle.path}: not valid: its class means are not of the features of its network")
+    options |= {"eval_transforms": transforms, "decisions": bundle.decisions, "space": space}
     return ClassPredictor(network, bundle.classes, reduced_decoding=reduced, **options)

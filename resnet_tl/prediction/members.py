@@ -38,7 +38,7 @@ def read_network(path: str | Path, trust_code: bool) -> tuple[Bundle, Network]:
         return bundles[0], networks[0]
     _check_alike(bundles)
     temperatures = [bundle.decisions.temperature or [1.0] for bundle in bundles]
-    return replace(bundles[0], decisions=_joint(bundles)), ensemble(networks, temperatures)
+    return replace(bundles[0], decisions=_joint(bundles), class_space=None), ensemble(networks, temperatures)
 
 
 def _joint(bundles: Sequence[Bundle]) -> Decisions:

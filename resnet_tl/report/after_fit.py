@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from resnet_tl import checkpoint
 from resnet_tl.data.base import ImageData
 from resnet_tl.errors import RunError, UserError
-from resnet_tl.recipe.build import foreign_paths
-from resnet_tl.run.resume import foreign_code_of
+from resnet_tl.run.resume import checkpoint_is_trusted
 from resnet_tl.tracking.log import log_info
 from resnet_tl.tracking.run_folder import RunFolder
 
@@ -30,13 +28,6 @@ def after_fit(run: RunFolder, data: ImageData) -> None:
         log_info(f"no report, because of a bug ({reason}): `resnet-tl report {run.path}` shows where")
     else:
         log_info(f"the report: {run.report}")
-
-
-def checkpoint_is_trusted(run: RunFolder) -> bool:
-    """Whether the checkpoint names no code but that of the run's recipe, by which it was just trained: the folder of a
-    resumed run may be someone else's."""
-    saved = checkpoint.read(run.path)
-    return set(foreign_paths([saved.recipe, saved.eval_transforms])) <= set(foreign_code_of(run))
 
 
 def require_packages() -> None:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from resnet_tl import checkpoint
 from resnet_tl.errors import RecipeError
 from resnet_tl.recipe.build import foreign_paths
 from resnet_tl.recipe.node import plain
@@ -49,6 +50,13 @@ def foreign_code_of(run: RunFolder) -> list[str]:
     Raises RecipeError: there is no recipe, or it is not YAML.
     """
     return list(foreign_paths(plain(read(run.recipe))))
+
+
+def checkpoint_is_trusted(run: RunFolder) -> bool:
+    """Whether the checkpoint names no code but that of the run's recipe, by which it was just trained: the folder of a
+    resumed run may be someone else's."""
+    saved = checkpoint.read(run.path)
+    return set(foreign_paths([saved.recipe, saved.eval_transforms])) <= set(foreign_code_of(run))
 
 
 def _is_unfinished(run: RunFolder, recipe: Recipe) -> bool:

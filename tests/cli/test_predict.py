@@ -61,11 +61,22 @@ SAVED = Path(__file__).resolve().parents[1] / "fixtures" / "saved_2026_11"
     [
         ("segmentation.ckpt", "--top 3", "--top applies to classification, but this network does segmentation"),
         ("segmentation.ckpt", "--score 0", "--score applies to detection, but this network does segmentation"),
-        ("segmentation.ckpt", "--draw", "--draw applies to detection, but this network does segmentation"),
+        (
+            "segmentation.ckpt",
+            "--draw",
+            "--draw applies to detection and classification, but this network does segmentation",
+        ),
         ("segmentation.ckpt", "--out a.csv", "--out a.csv: masks need a folder; expected a name without .csv"),
         ("detection.ckpt", "--top 3", "--top applies to classification, but this network does detection"),
         ("detection.ckpt", "--score 2", "score: 2.0; expected 0 to 1"),
-        ("half_run", "--draw", "--draw applies to detection, but this network does classification"),
+        ("half_run", "--draw --out a.csv", "--draw needs a folder to write to: --out a"),
+        ("detection.ckpt", "--unsure", "--unsure applies to classification, but this network does detection"),
+        (
+            "half_run",
+            "--unsure",
+            "unsure: the checkpoint lacks what validation decides at the end of `fit`; expected best.ckpt of a "
+            "finished run with tracking.decisions: true",
+        ),
     ],
 )
 def test_options_of_other_tasks_are_refused(
@@ -157,3 +168,29 @@ def test_every_nth_frame_of_a_video_is_a_line(resnet_tl: Callable[..., Any], her
     assert result.code == 2
     expected = "error: junk.mp4: cannot be opened as a video; it is damaged, or in a format unknown to OpenCV"
     assert result.err.splitlines()[-1] == expected  # FFmpeg is quiet in a process that begins with the command
+
+
+def test_unsure_names_what_is_possible_and_what_is_none_of_these(
+    resnet_tl: Callable[..., Any], here: Path, images: Path
+) -> None:
+    assert resnet_tl("fit -c photos.yaml --data.root {} --run run --tracking.report false", images).code == 0
+    (here / "green").mkdir()
+    green = np.zeros((20, 20, 3), np.uint8)
+    green[..., 1] = 210
+    cv2.imwrite(str(here / "green" / "x.png"), green)
+    line = "predict run {} green --unsure --out {}"
+    for name in ("a.csv", "a.json"):
+        assert resnet_tl(line, images / "val" / "red", name).code == 0
+    rows = list(csv.DictReader((here / "a.csv").read_text().splitlines()))
+    assert list(rows[0]) == ["path", "label", "score", "label_2", "score_2", "possible", "outlier_score"]
+    # 8 validation images are too few to exclude a class
+    assert [row["possible"] for row in rows] == [*["red|blue"] * 4, "none of these"]
+    entries = json.loads((here / "a.json").read_text())
+    assert [entry["none_of_these"] for entry in entries] == [*[False] * 4, True]
+    assert all(float(row["outlier_score"]) == pytest.approx(entry["outlier_score"], abs=1e-4)
+               for row, entry in zip(rows, entries, strict=True))  # fmt: skip
+    printed = resnet_tl("predict run green --unsure-by cosine").out
+    assert printed.endswith("possible: none of these\n")
+    assert resnet_tl("predict run green --unsure --draw --out drawn").code == 0
+    assert (here / "drawn/classes.csv").is_file()
+    assert cv2.imread(str(here / "drawn/drawn/x.jpg")) is not None

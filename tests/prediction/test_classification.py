@@ -17,9 +17,10 @@ from lightning.pytorch import Trainer
 
 import resnet_tl
 from resnet_tl.data.classification import ImageFolder
-from resnet_tl.errors import DataError
+from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.models.heads.classification import LinearHead
-from resnet_tl.models.network import Backbone
+from resnet_tl.models.network import Backbone, build
+from resnet_tl.prediction.classification import ClassPredictor
 from resnet_tl.prediction.load import AnyPredictor, load
 from resnet_tl.tasks.classification import Classification
 from resnet_tl.tracking.callbacks import callbacks
@@ -171,3 +172,21 @@ def test_prediction_imports_no_training(run: tuple[Path, Classification], photos
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert loaded == "[]\n"
+
+
+def test_several_labels_have_no_unsure(network: Callable[..., Any]) -> None:
+    several = build(Backbone(name="resnet_tiny"), None, partial(LinearHead, multi_label=True), CLASSES)
+    with pytest.raises(RecipeError, match="unsure applies to networks of one class per image"):
+        ClassPredictor(several, CLASSES).predict(np.zeros((9, 9, 3), np.uint8), unsure=True)
+
+
+def test_predictions_keep_pixels_if_asked(network: Callable[..., Any]) -> None:
+    predictor, image = ClassPredictor(network("classification"), CLASSES), np.zeros((40, 50, 3), np.uint8)
+    (plain,) = predictor.predict(image)
+    predictor.keep_pixels = True
+    (kept,) = predictor.predict(image)
+    assert plain.pixels is None
+    assert kept.pixels is not None
+    assert kept.pixels.shape == (32, 32, 3)
+    assert plain.possible is None
+    assert not plain.none_of_these

@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from resnet_tl.csv_text import text_cell
-from resnet_tl.prediction.classification import ClassPrediction
+from resnet_tl.prediction.classification import NONE_OF_THESE, ClassPrediction
 from resnet_tl.prediction.detection import BoxPrediction
 from resnet_tl.prediction.writers.output import Add, image_name, new_file
 
 
 @contextmanager
 def class_table(path: Path, *, safe: bool = True) -> Iterator[Add[ClassPrediction]]:
-    """One line an image: `path,label,score,label_2,score_2,...`; multi-label `path,label,score` with `a|b`.
+    """One line an image: `path,label,score,label_2,score_2,...`; multi-label `path,label,score` with `a|b`. With
+    `unsure` also `possible,outlier_score`: `a|b`, or `none of these`.
 
     Args:
         safe: see `resnet_tl.csv_text.text_cell`.
@@ -26,12 +27,12 @@ def class_table(path: Path, *, safe: bool = True) -> Iterator[Add[ClassPredictio
 
         def add(prediction: ClassPrediction) -> None:
             nonlocal has_header
-            cells = _cells(prediction, safe)
+            cells, doubts = _cells(prediction, safe), _doubts(prediction, safe)
             if not has_header:
                 numbered = ((f"label_{n}", f"score_{n}") for n in range(2, len(cells) // 2 + 1))
-                table.writerow(["path", "label", "score", *(name for pair in numbered for name in pair)])
+                table.writerow(["path", "label", "score", *(name for pair in numbered for name in pair), *doubts])
                 has_header = True
-            table.writerow([text_cell(image_name(prediction), safe), *cells])
+            table.writerow([text_cell(image_name(prediction), safe), *cells, *doubts.values()])
 
         yield add
 
@@ -61,3 +62,10 @@ def _cells(prediction: ClassPrediction, safe: bool) -> list[str]:
         return [text_cell("|".join(prediction.classes), safe), "|".join(scores)]
     names = [text_cell(name, safe) for name in prediction.classes]
     return [cell for pair in zip(names, scores, strict=True) for cell in pair]
+
+
+def _doubts(prediction: ClassPrediction, safe: bool) -> dict[str, str]:
+    if prediction.possible is None:
+        return {}
+    possible = NONE_OF_THESE if prediction.none_of_these else text_cell("|".join(prediction.possible), safe)
+    return {"possible": possible, "outlier_score": f"{prediction.outlier_score:.4f}"}

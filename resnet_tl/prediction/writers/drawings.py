@@ -1,4 +1,4 @@
-"""Images with the objects predicted on them."""
+"""Images with what was predicted on them: objects, or the class."""
 
 from __future__ import annotations
 
@@ -6,14 +6,41 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
+from resnet_tl.prediction.classification import NONE_OF_THESE, ClassPrediction
 from resnet_tl.prediction.detection import BoxPrediction
 from resnet_tl.prediction.drawing import draw, to_rgb
 from resnet_tl.prediction.writers.output import Add, FileNames, new_folder
 
 SCORE = 0.4
 """The score from which on objects are drawn where nothing else says one: a head's own threshold is made for mAP."""
+
+
+@contextmanager
+def class_drawing_folder(path: Path) -> Iterator[Add[ClassPrediction]]:
+    """A folder of `<name>.jpg`, the images as the network sees them, with the class and its score, or `none of these`;
+    the predictor's `keep_pixels` is set."""
+    names = FileNames()
+    with new_folder(path) as folder:
+
+        def add(prediction: ClassPrediction) -> None:
+            class_drawing(prediction).save(folder / f"{names(prediction)}.jpg", quality=92)
+
+        yield add
+
+
+def class_drawing(prediction: ClassPrediction) -> Image.Image:
+    assert prediction.pixels is not None
+    if prediction.none_of_these:
+        names, captions = [], [NONE_OF_THESE]
+    else:
+        names = prediction.classes if prediction.multi_label else prediction.classes[:1]
+        captions = [f"{name} {100 * score:.0f} %" for name, score in zip(names, prediction.scores, strict=False)]
+    height, width = prediction.pixels.shape[:2]
+    boxes = np.tile(np.array([0, 0, width, height], np.float32), (len(captions), 1))
+    return draw(to_rgb(prediction.pixels), boxes, range(len(captions)), captions)
 
 
 @contextmanager

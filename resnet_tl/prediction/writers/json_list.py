@@ -14,11 +14,15 @@ from resnet_tl.prediction.writers.output import Add, image_name, new_file
 
 @contextmanager
 def class_list(path: Path) -> Iterator[Add[ClassPrediction]]:
-    """`[{"path": ..., "labels": [...], "scores": [...]}, ...]`, one entry an image."""
+    """`[{"path": ..., "labels": [...], "scores": [...]}, ...]`, one entry an image; with `unsure` also `possible`,
+    `none_of_these` and `outlier_score`."""
     entries: list[dict[str, Any]] = []
 
     def add(prediction: ClassPrediction) -> None:
-        entries.append({"path": image_name(prediction), "labels": prediction.classes, "scores": prediction.scores})
+        entry = {"path": image_name(prediction), "labels": prediction.classes, "scores": prediction.scores}
+        if prediction.possible is not None:
+            entry |= {name: getattr(prediction, name) for name in ("possible", "none_of_these", "outlier_score")}
+        entries.append(entry)
 
     with new_file(path) as file:
         yield add

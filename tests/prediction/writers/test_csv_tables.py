@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,17 @@ def test_csv_has_a_line_an_image(tmp_path: Path) -> None:
     ]
     write(MULTI_LABEL, [class_table(tmp_path / "several.csv")])
     assert (tmp_path / "several.csv").read_text() == "path,label,score\na.jpg,ant|bee,0.750000|0.500000\nb.jpg,,\n"
+
+
+def test_doubts_are_columns_at_the_end(tmp_path: Path) -> None:
+    doubted = [replace(PREDICTIONS[0], possible=["ant", "bee"], outlier_score=-0.25)]
+    doubted += [replace(PREDICTIONS[1], possible=["bee"], outlier_score=1.5)]
+    write(doubted, [class_table(tmp_path / "one.csv")])
+    assert list(csv.reader((tmp_path / "one.csv").read_text().splitlines())) == [
+        ["path", "label", "score", "label_2", "score_2", "possible", "outlier_score"],
+        ["a,b.jpg", "ant", "0.750000", "bee", "0.250000", "ant|bee", "-0.2500"],
+        ["1", "bee", "0.500000", "ant", "0.500000", "none of these", "1.5000"],
+    ]
 
 
 def test_a_table_of_no_images_is_empty(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""What recognises images unlike those of training: fitted on training images, with limits from validation images."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_tl.data.listings.listing import Listing
+from resnet_tl.errors import UserError
+from resnet_tl.metrics.class_space import fit_space
+from resnet_tl.metrics.outliers import fit_limits
+from resnet_tl.models.heads.classification import LinearHead
+from resnet_tl.prediction.classification import ClassPredictor
+from resnet_tl.structures.decisions import ClassSpace, Limits
+
+IMAGES = 2000
+"""Of training, and of validation, at most."""
+
+
+def fit_outliers(predictor: ClassPredictor, train: Listing, val: Listing) -> tuple[ClassSpace, Limits]:
+    """Fits the space of classes on training images, and the limits on validation images, both as `predict` sees them.
+
+    Raises:
+        UserError: the images of one class alone can be read, or the network has no features.
+    """
+    if not isinstance(predictor.network.head, LinearHead):
+        raise UserError("its head is not a LinearHead")
+    train_indices, features, _ = _observed(predictor, train)
+    _, val_features, val_logits = _observed(predictor, val)
+    targets = np.array([train[index].target for index in train_indices])
+    if len(set(targets.tolist())) < 2 or not len(val_features):
+        raise UserError("it needs training images of two classes, and validation images")
+    space = fit_space(features, targets)
+    return space, fit_limits(space, val_features, val_logits)
+
+
+def spread(listing: Listing, images: int = IMAGES) -> Listing:
+    """Returns at most so many images, evenly spread over a listing."""
+    return listing.select(_spread(np.arange(len(listing)), images))
+
+
+def spread_over_classes(listing: Listing, images: int = IMAGES) -> Listing:
+    """Returns at most so many images of a listing with one class per image, as evenly from each as there are."""
+    targets = np.asarray(listing.targets)
+    classes = np.unique(targets)
+    each = max(images // max(len(classes), 1), 2)
+    return listing.select(np.concatenate([_spread(np.flatnonzero(targets == k), each) for k in classes]))
+
+
+def _spread(indices: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    return indices[np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(np.int64)]
+
+
+def _observed(predictor: ClassPredictor, listing: Listing) -> tuple[list[int], NDArray, NDArray]:
+    """Returns the positions, features `[N, C]` and logits `[N, K]` of the images that can be read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those that cannot be read are reported by the run
+        rows = list(predictor.observe(sample.path for sample in listing))
+    indices, features, logits = zip(*rows, strict=True) if rows else ((), (), ())
+    return list(indices), np.array(features), np.array(logits)
