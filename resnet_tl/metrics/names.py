@@ -36,7 +36,19 @@ NAMES = {
 }
 
 
+DETAILS = {
+    "mar1": "recall, 1 per image",
+    "mar10": "recall, 10 per image",
+    "mar_small": "recall, small",
+    "mar_medium": "recall, medium",
+    "mar_large": "recall, large",
+}
+"""Scores that the head of a page leaves out."""
+
+
 def metric_name(name: str) -> str:
     """`val/acc` -> `accuracy`; a metric without a name of its own keeps its key."""
     key = name.rpartition("/")[2]
-    return NAMES.get(key, key)
+    if key.startswith("mask_"):
+        return f"mask {metric_name(key.removeprefix('mask_'))}"
+    return NAMES.get(key) or DETAILS.get(key, key)

@@ -61,7 +61,7 @@ def score_table(tables: ScoreTables) -> Section:
         {
             "score": row["name"],
             "value": row["value"],
-            "95 % interval": "–" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}",
+            "95 % interval": "–" if row["low"] is None else f"{row['low']:.3f}\u00a0to\u00a0{row['high']:.3f}",
         }
         for row in tables.tables["summary"]
     ]

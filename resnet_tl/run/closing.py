@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 from lightning.pytorch import Trainer
 
+from resnet_tl.metrics.box_interval import mean_precision_interval
 from resnet_tl.metrics.evaluated import metrics_of
 from resnet_tl.prediction.score_text import described
+from resnet_tl.structures.evaluation import BoxEvaluation
 from resnet_tl.tracking.pace import Pace, duration
 from resnet_tl.tracking.predictions import load_evaluation
 from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.summary import Summary
 
 RESAMPLED = 20_000
-"""Images at most of which the interval is computed: it takes a second."""
+"""Images, or detections, at most for which the interval is computed: it takes seconds."""
 SLOW = 0.2
 """The share of waiting for data from which the loader is the limit."""
 
@@ -66,7 +68,8 @@ def calibration(decisions: Mapping[str, Any]) -> str:
 def box_scores(decisions: Mapping[str, Any]) -> str:
     """Returns from which scores on objects are predicted."""
     scores = decisions["box_scores"]
-    return f"objects for predict: scores from {described(np.array([*scores.values()]), [*scores])}, the best F1s"
+    each = described(np.array([*scores.values()]), [*scores])
+    return f"objects for predict: scores from {each}, where the F1 of each class is best"
 
 
 def slow_loader(waiting: float, workers: int, cores: int) -> str:
@@ -83,5 +86,7 @@ def _interval(run: RunFolder) -> tuple[float, float] | None:
     if not run.best_predictions.is_file():
         return None
     evaluation = load_evaluation(run.best_predictions)
+    if isinstance(evaluation, BoxEvaluation):
+        return mean_precision_interval(evaluation) if 0 < len(evaluation.labels) <= RESAMPLED else None
     metrics: Any = metrics_of(evaluation)
     return metrics.interval() if hasattr(metrics, "interval") and 0 < len(evaluation) <= RESAMPLED else None

@@ -12,10 +12,15 @@ import pytest
 import yaml
 
 import resnet_tl
+from resnet_tl.metrics.box_interval import mean_precision_interval
 from resnet_tl.run import train
-from resnet_tl.run.closing import closing, results, slow_loader
+from resnet_tl.run.closing import _interval, box_scores, closing, results, slow_loader
+from resnet_tl.run.decide import decide
 from resnet_tl.tracking.pace import Pace
+from resnet_tl.tracking.predictions import save_evaluation
+from resnet_tl.tracking.run_folder import RunFolder
 from tests.cli.conftest import RECIPE
+from tests.metrics.box_sets import box_set
 
 
 def test_the_best_and_the_last_epoch_have_a_line_each() -> None:
@@ -72,3 +77,12 @@ def test_a_run_ends_with_its_results_and_where_its_time_went(closed: list[Any], 
     ]
     folder.best_predictions.unlink()
     assert "interval" not in "".join(closing(folder, trainer, 0))
+
+
+def test_a_detector_has_the_interval_of_its_map_and_the_scores_of_predict(tmp_path: Path) -> None:
+    run, evaluation = RunFolder(tmp_path), box_set(images=20)
+    save_evaluation(evaluation, run.best_predictions)
+    assert _interval(run) == mean_precision_interval(evaluation)
+    _, numbers = decide(evaluation)
+    line = box_scores(numbers)
+    assert line.startswith(f"objects for predict: scores from {numbers['box_scores']['class 0']:.2f} (class 0), ")
