@@ -99,6 +99,8 @@ def evaluate(
     split: str = "val",
     *,
     overlays: str | Path | Mapping[str, Any] | Sequence[str | Path | Mapping[str, Any]] = (),
+    specificity: float | None = None,
+    spacing: float | None = None,
     trust_code: bool = False,
     **overrides: Any,
 ) -> dict[str, Any]:
@@ -111,15 +113,20 @@ def evaluate(
             evaluated as they are.
         split: `"val"` or `"test"`.
         overlays: a recipe, or several in order, that override it or the run's own recipe.
+        specificity: of classifiers, 0...1: adds the sensitivity of each class at it.
+        spacing: of segmentation, the side of a pixel of the image files: adds the distances between true and predicted
+            surfaces, in its unit.
         trust_code: let a checkpoint name classes outside `resnet_tl`.
         overrides: as of `fit`.
 
-    Returns `{metrics, headline, interval, images, classes, per_class, ...}`.
+    Returns `{metrics, headline, interval, images, classes, per_class, ..., tables, notes}`; `tables` are those that the
+    command prints, `{summary: [{metric, name, value, low, high}, ...], per_class: [...], ...}`.
     """
     from resnet_tl.run.build import with_overlays
-    from resnet_tl.run.evaluate import evaluate
+    from resnet_tl.run.evaluate import Asked, evaluate
 
-    return evaluate(recipe_or_run, split, with_overlays(None, overlays), list(overrides.items()), trust_code=trust_code)
+    asked, recipes = Asked(specificity, spacing), with_overlays(None, overlays)
+    return evaluate(recipe_or_run, split, recipes, list(overrides.items()), asked, trust_code=trust_code)
 
 
 def load(path: str, **options: Any) -> AnyPredictor:

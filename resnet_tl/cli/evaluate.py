@@ -20,6 +20,9 @@ Evaluate on the {split} images: a run (its best checkpoint), a checkpoint, or th
   --data.scales "[224, 256, 288]"   average over several sizes of each image
   --tables DIR                      the printed tables as CSVs, in full: summary.csv (scores with 95 % intervals),
                                     per_class.csv, confusion.csv, of detectors errors.csv; never overwritten
+  --specificity 0.95                of classifiers: the sensitivity of each class at that specificity
+  --spacing 0.5                     of segmentation: distances between true and predicted surfaces; the side of a pixel
+                                    of the image files, in mm or any unit
   --out FILE.json                   all of it in one file; never overwritten
   --trust-code                      let a checkpoint name classes outside resnet_tl
 
@@ -33,6 +36,8 @@ def run(verb: str, command: Command) -> int:
     parser.add_argument("run", nargs="?", metavar="RUN_OR_CHECKPOINT")
     parser.add_argument("--out", metavar="FILE.json")
     parser.add_argument("--tables", metavar="DIR")
+    parser.add_argument("--specificity", type=float)
+    parser.add_argument("--spacing", type=float)
     parser.add_argument("--trust-code", action="store_true")
     options = parser.read(command)
     if options.help:
@@ -45,14 +50,15 @@ def run(verb: str, command: Command) -> int:
     for name, path in (("out", options.out), ("tables", options.tables)):
         if path is not None and Path(path).exists():
             raise RunError(f"--{name} {path}: exists already, and nothing is overwritten")
-    from resnet_tl.run.evaluate import evaluate_recipe, evaluate_run
+    from resnet_tl.run.evaluate import Asked, evaluate_recipe, evaluate_run
     from resnet_tl.tracking.log import is_rank_zero
 
+    asked = Asked(options.specificity, options.spacing)
     split, recipes = "test" if verb == "test" else "val", command.configs
     if options.run is None:
-        result = evaluate_recipe(split, recipes, command.overrides)
+        result = evaluate_recipe(split, recipes, command.overrides, asked)
     else:
-        result = evaluate_run(split, options.run, recipes, command.overrides, trust_code=options.trust_code)
+        result = evaluate_run(split, options.run, recipes, command.overrides, asked, trust_code=options.trust_code)
     if is_rank_zero():
         print(_metrics(result))
         for line in (*texts(result["tables"]), *result["notes"]):

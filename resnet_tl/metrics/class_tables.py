@@ -13,15 +13,21 @@ from resnet_tl.metrics.class_scores import ClassCounts, Marks, ranks
 from resnet_tl.metrics.classification import ClassificationMetrics
 from resnet_tl.metrics.evaluated import metric_options
 from resnet_tl.metrics.per_class import column_means
-from resnet_tl.metrics.score_tables import ScoreTables, assembled, score, with_columns, with_intervals
+from resnet_tl.metrics.score_tables import (
+    NOT_FINITE,
+    ScoreTables,
+    assembled,
+    named,
+    score,
+    with_columns,
+    with_intervals,
+)
 from resnet_tl.structures.evaluation import ClassEvaluation
 
 WORK = 3 * 10**8
 """Images times resamples at most, and times classes where probabilities are ranked: some seconds."""
 LEAST = 100
 """Resamples at least; probabilities that are too many to be ranked so often have no intervals."""
-LISTED = 5
-"""Classes that a note names."""
 
 
 def class_tables(
@@ -36,7 +42,7 @@ def class_tables(
     logged, counted = metrics.compute(**options), metrics.tables(**options)
     if not np.isfinite(evaluation.probabilities).all():
         unknown = [score(name, np.nan) for name in logged]
-        return ScoreTables(assembled(unknown, counted, evaluation.classes), ["some outputs are NaN or infinite"])
+        return ScoreTables(assembled(unknown, counted, evaluation.classes), [NOT_FINITE])
 
     images, classes = evaluation.probabilities.shape
     marks, ranked = Marks(evaluation), partial(ranks, evaluation, specificity=specificity)
@@ -89,15 +95,10 @@ def _notes(evaluation: ClassEvaluation, counts: ClassCounts) -> Iterator[str]:
     images, predictions = counts.targets[:, 0], counts.predicted[:, 0]
     missing = [k for k in range(len(images)) if not images[k]]
     if missing:
-        yield f"no image shows {_named(evaluation, missing)}: means over classes are over the others"
+        yield f"no image shows {named(evaluation.classes, missing)}: means over classes are over the others"
     wrong = [k for k in missing if predictions[k] and k not in evaluation.absent]
     if wrong:
-        yield f"{_named(evaluation, wrong)}: predicted without an image, so 0 in the means of precision and F1"
+        yield f"{named(evaluation.classes, wrong)}: predicted without an image, so 0 in the means of precision and F1"
     every = np.flatnonzero(images == len(evaluation)).tolist()
     if every:
-        yield f"all images show {_named(evaluation, every)}: no AUROC, which needs others"
-
-
-def _named(evaluation: ClassEvaluation, classes: list[int]) -> str:
-    names = [evaluation.classes[k] for k in classes]
-    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
+        yield f"all images show {named(evaluation.classes, every)}: no AUROC, which needs others"

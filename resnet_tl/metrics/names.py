@@ -32,6 +32,8 @@ NAMES = {
     "pixel_acc": "pixel accuracy",
     "mean_acc": "mean class accuracy",
     "boundary_f1": "boundary F1",
+    "assd": "average surface distance",
+    "hd95": "95 % Hausdorff distance",
     "loss": "loss",
 }
 

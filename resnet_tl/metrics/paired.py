@@ -132,7 +132,7 @@ def select(evaluation: EvaluationT, images: NDArray[np.int64]) -> EvaluationT:
     if isinstance(evaluation, PixelEvaluation):
         cells = evaluation.cells[number[evaluation.cells[:, 0]] >= 0]
         cells = np.concatenate([number[cells[:, :1]], cells[:, 1:]], 1)
-        return replace(evaluation, **shared, cells=cells)
+        return replace(evaluation, **shared, cells=cells, surfaces=None)
     if isinstance(evaluation, BoxEvaluation):
         return replace(evaluation, **shared, **_objects(evaluation, images, number))
     assert isinstance(evaluation, ClassEvaluation)

@@ -82,5 +82,17 @@ CORNER = "true / predicted"
 """The heading above the true classes; no folder can be called so."""
 
 
+def named(classes: Sequence[str], indices: Sequence[int]) -> str:
+    """Returns the names of some classes for a note, the first of many."""
+    names = [classes[k] for k in indices]
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
+
+
+NOT_FINITE = "some outputs are NaN or infinite"
+
+LISTED = 5
+"""Classes that a note names."""
+
+
 def _known(number: float) -> float | None:
     return None if math.isnan(number) else float(number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -75,14 +74,15 @@ class SegmentationMetrics(nn.Module):
         return scores
 
     def tables(self) -> Tables:
-        """Returns `per_class`, one dict per class with its name, true pixels, iou, recall (the accuracy of the class),
-        precision, and boundary_f1 if it was asked for; `confusion`, `[K][K]` pixels, rows are true classes. None where
-        it would be 0/0."""
+        """Returns `per_class`, one dict per class with its name, true pixels, iou, dice, recall (the accuracy of the
+        class), precision, and boundary_f1 if it was asked for; `confusion`, `[K][K]` pixels, rows are true classes.
+        None where it would be 0/0."""
         results = self.results()
         correct, targets, predicted = np.diag(results.confusion), results.confusion.sum(1), results.confusion.sum(0)
         columns: dict[str, NDArray[Any]] = {
             "pixels": targets,
             "iou": results.iou(),
+            "dice": quotient(2 * correct, targets + predicted),
             "recall": quotient(correct, targets),
             "precision": quotient(correct, predicted),
         }
@@ -130,18 +130,9 @@ class PixelResults(NamedTuple):
         return np.where(predictions + targets > 0, f1, np.nan)
 
     def interval(self, absent: Sequence[int] = ()) -> tuple[float, float]:
-        ious = self._resampled()
+        ious = class_ious(self.images, resample(np.random.default_rng(SEED), len(self.images), RESAMPLES))
         ious[:, list(absent)] = np.nan
         return percentiles(np.nanmean(ious, axis=1))
-
-    def class_intervals(self) -> list[tuple[float, float]]:
-        """Returns the 95 % interval (low, high) of the IoU of each class; NaN for classes that do not occur."""
-        columns = [column[~np.isnan(column)] for column in self._resampled().T]
-        return [percentiles(column) if len(column) else (math.nan, math.nan) for column in columns]
-
-    def _resampled(self) -> Floats:
-        """Returns the IoU of each class in seeded resamples of the images, `[R, K]`."""
-        return class_ious(self.images, resample(np.random.default_rng(SEED), len(self.images), RESAMPLES))
 
 
 def summaries(confusions: Counts) -> Counts:
@@ -149,11 +140,17 @@ def summaries(confusions: Counts) -> Counts:
     return np.stack([np.diagonal(confusions, axis1=1, axis2=2), confusions.sum(2), confusions.sum(1)], 1)
 
 
+def class_pixels(images: Counts, drawn: NDArray[np.int32]) -> tuple[Floats, Floats, Floats]:
+    """Counts the pixels of each class that are correct, true and predicted, `[K, R]` each, where the images of
+    `PixelResults` were drawn so often, `[N, R]`."""
+    correct, targets, predicted = np.tensordot(images.astype(np.float64), drawn.astype(np.float64), ((0,), (0,)))
+    return correct, targets, predicted
+
+
 def class_ious(images: Counts, drawn: NDArray[np.int32]) -> Floats:
-    """Computes the IoU of each class, `[R, K]`, where the images of `PixelResults` were drawn so often, `[N, R]`."""
-    correct, targets, predicted = np.einsum("nr,ncx->crx", drawn.astype(np.float64), images.astype(np.float64))
-    union = targets + predicted - correct
-    return np.divide(correct, union, out=np.full_like(correct, np.nan), where=union > 0)
+    """Computes the IoU of each class, `[R, K]`, see `class_pixels`."""
+    correct, targets, predicted = class_pixels(images, drawn)
+    return quotient(correct, targets + predicted - correct).T
 
 
 class PixelCounts(Metric):
@@ -200,13 +197,13 @@ def boundary_counts(predicted: Tensor, target: Tensor, classes: int) -> Tensor:
     `target` may hold IGNORE."""
     counted = target != IGNORE
     reach = max(1, round(TOLERANCE * float(target.shape[0] ** 2 + target.shape[1] ** 2) ** 0.5))
-    edges = [_boundaries(mask.where(counted, IGNORE), classes) & counted for mask in (predicted, target)]
+    edges = [boundaries(mask.where(counted, IGNORE), classes) & counted for mask in (predicted, target)]
     near = [_dilate(edge, reach) for edge in edges]
     parts = [edges[0] & near[1], edges[0], edges[1] & near[0], edges[1]]
     return torch.stack([part.sum((1, 2)) for part in parts], dim=1)
 
 
-def _boundaries(mask: Tensor, classes: int) -> Tensor:
+def boundaries(mask: Tensor, classes: int) -> Tensor:
     """Returns the pixels `[K, H, W]` of each class that have a pixel of another class left, right, above or below.
     IGNORE does not count as another class."""
     inside = mask[None] == torch.arange(classes, device=mask.device)[:, None, None]

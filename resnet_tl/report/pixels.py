@@ -10,7 +10,6 @@ from resnet_tl.data.images.decode import decode
 from resnet_tl.data.sources.class_list import palette
 from resnet_tl.errors import DataError, UserError
 from resnet_tl.metrics.extremes import worst_and_typical
-from resnet_tl.metrics.segmentation import SegmentationMetrics
 from resnet_tl.prediction.drawing import to_rgb
 from resnet_tl.prediction.load import load
 from resnet_tl.prediction.segmentation import MaskPredictor
@@ -42,11 +41,9 @@ def sections(run: RunRecord, evaluation: PixelEvaluation, assets: Assets) -> lis
 
 
 def _classes(run: RunRecord, assets: Assets) -> Section:
-    assert isinstance(run.metrics, SegmentationMetrics)
-    each = zip(run.tables["per_class"], run.metrics.results().class_intervals(), strict=True)
     values = [
-        {"class": row["class"], "value": row["iou"], "low": low, "high": high}
-        for row, (low, high) in each
+        {"class": row["class"], "value": row["iou"], "low": row["iou_low"], "high": row["iou_high"]}
+        for row in run.tables["per_class"]
         if row["iou"] is not None
     ]
     section = class_table(run.tables["per_class"])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from resnet_tl import checkpoint
 from resnet_tl.data.base import ImageData
@@ -32,6 +33,8 @@ from resnet_tl.run.trainer import build_trainer, resolve_precision, translate_er
 from resnet_tl.structures.decisions import Decisions
 from resnet_tl.structures.evaluation import Evaluation
 from resnet_tl.tasks.base import Task
+from resnet_tl.tasks.classification import Classification
+from resnet_tl.tasks.segmentation import Segmentation
 from resnet_tl.tracking.log import log_info
 from resnet_tl.tracking.predictions import load_evaluation, save_evaluation
 from resnet_tl.tracking.run_folder import RunFolder
@@ -41,6 +44,18 @@ Result = dict[str, Any]
 """`{metrics, headline, interval, images, classes, per_class, ..., tables, notes}`, plain Python; `tables` and `notes`
 are those of `metrics.score_tables`."""
 
+
+class Asked(NamedTuple):
+    """What is measured only where someone asks for it.
+
+    specificity: 0...1, at which the sensitivity of each class is reported (`Classification`).
+    spacing: side of a pixel of the image files, for distances between surfaces in its unit (`Segmentation`).
+    """
+
+    specificity: float | None = None
+    spacing: float | None = None
+
+
 VERBS = {"val": "validate", "test": "test"}
 
 
@@ -49,6 +64,7 @@ def evaluate(
     split: str,
     overlays: Sequence[RecipeSource],
     overrides: Overrides,
+    asked: Asked,
     *,
     trust_code: bool = False,
 ) -> Result:
@@ -58,11 +74,13 @@ def evaluate(
     if isinstance(recipe_or_run, Run):
         recipe_or_run = recipe_or_run.path
     if isinstance(recipe_or_run, Mapping) or _is_recipe(str(recipe_or_run)):
-        return evaluate_recipe(split, [recipe_or_run, *overlays], overrides)
-    return evaluate_run(split, recipe_or_run, overlays, overrides, trust_code=trust_code)
+        return evaluate_recipe(split, [recipe_or_run, *overlays], overrides, asked)
+    return evaluate_run(split, recipe_or_run, overlays, overrides, asked, trust_code=trust_code)
 
 
-def evaluate_recipe(split: str, recipes: Sequence[RecipeSource], overrides: Overrides) -> Result:
+def evaluate_recipe(
+    split: str, recipes: Sequence[RecipeSource], overrides: Overrides, asked: Asked = Asked()
+) -> Result:
     """Evaluates the weights that a recipe names, as they are.
 
     Raises:
@@ -77,11 +95,17 @@ def evaluate_recipe(split: str, recipes: Sequence[RecipeSource], overrides: Over
                 "checkpoint, or weights with a classifier of these classes and "
                 "--model.backbone.keep_classifier true"
             )
-        return _evaluate(split, recipe, task, data)
+        return _evaluate(split, recipe, task, data, asked)
 
 
 def evaluate_run(
-    split: str, path: str | Path, recipes: Sequence[RecipeSource], overrides: Overrides, *, trust_code: bool = False
+    split: str,
+    path: str | Path,
+    recipes: Sequence[RecipeSource],
+    overrides: Overrides,
+    asked: Asked = Asked(),
+    *,
+    trust_code: bool = False,
 ) -> Result:
     """Evaluates a run folder's best checkpoint, or a checkpoint, by the recipe inside it.
 
@@ -93,7 +117,7 @@ def evaluate_run(
         WeightsError: no checkpoint, a damaged one, or one that names code that is not trusted.
         DataError: the images' classes are not the checkpoint's.
     """
-    return _evaluate_run(split, path, recipes, overrides, trust_code)[1]
+    return _evaluate_run(split, path, recipes, overrides, asked, trust_code)[1]
 
 
 def record_run(path: str | Path, overrides: Overrides, *, trust_code: bool = False) -> Evaluation:
@@ -103,7 +127,7 @@ def record_run(path: str | Path, overrides: Overrides, *, trust_code: bool = Fal
     Raises:
         RecipeError: the set is too large for them.
     """
-    evaluation, _ = _evaluate_run("val", path, [], overrides, trust_code)
+    evaluation, _ = _evaluate_run("val", path, [], overrides, Asked(), trust_code)
     if evaluation is None:
         raise RecipeError(f"{path}: images times classes are too many for a record of all probabilities")
     return evaluation
@@ -121,7 +145,12 @@ def recorded_predictions(run: RunFolder, overrides: Overrides = (), *, trust_cod
 
 
 def _evaluate_run(
-    split: str, path: str | Path, recipes: Sequence[RecipeSource], overrides: Overrides, trust_code: bool
+    split: str,
+    path: str | Path,
+    recipes: Sequence[RecipeSource],
+    overrides: Overrides,
+    asked: Asked,
+    trust_code: bool,
 ) -> tuple[Evaluation | None, Result]:
     with terminal_log():
         bundle = checkpoint.read(path)
@@ -142,7 +171,7 @@ def _evaluate_run(
             ) from error
         log_info(f"{bundle.path}: epoch {bundle.epoch}, step {bundle.step}")
         precision = bundle.recipe.get("trainer", {}).get("precision")
-        result = _evaluate(split, recipe, task, data, precision, bundle.decisions)
+        result = _evaluate(split, recipe, task, data, asked, precision, bundle.decisions)
         evaluation = task.evaluation and replace(task.evaluation, step=bundle.step)
         return evaluation, result
 
@@ -177,10 +206,12 @@ def _evaluate(
     recipe: Recipe,
     task: Task,
     data: ImageData,
+    asked: Asked,
     run_precision: str | None = None,
     decisions: Decisions = Decisions(),
 ) -> Result:
     """run_precision, decisions: `trainer.precision` of the run that is evaluated, and what its validation decided."""
+    _prepare(task, data, asked)
     options = recipe["trainer"]
     differs = ""
     if options["precision"] == "auto":  # the same score on every device, equal to that of `predict`
@@ -199,7 +230,7 @@ def _evaluate(
         log_info(f"skipped: {sentence}")
     if not results:
         raise RecipeError("no batch is left to evaluate; raise trainer.limit_val_batches or limit_test_batches")
-    tables = _tables(split, task, results[0], decisions)
+    tables = _tables(split, task, results[0], decisions, asked)
     return {
         "metrics": results[0],
         "headline": task.metrics.headline,
@@ -211,10 +242,33 @@ def _evaluate(
     }
 
 
-def _tables(split: str, task: Task, logged: Mapping[str, float], decisions: Decisions) -> ScoreTables:
+def _prepare(task: Task, data: ImageData, asked: Asked) -> None:
+    """Has the task measure what is asked for.
+
+    Raises RecipeError where that is not possible.
+    """
+    for name, kind in (("specificity", Classification), ("spacing", Segmentation)):
+        if getattr(asked, name) is not None and not isinstance(task, kind):
+            raise RecipeError(
+                f"{name} is an option for {kind.__name__}, and this is {type(task).__name__}; leave it out"
+            )
+    if asked.specificity is not None and not 0 < asked.specificity < 1:
+        raise RecipeError(f"specificity is {asked.specificity:g}; expected a share between 0 and 1, as 0.95")
+    if asked.spacing is not None:
+        assert isinstance(task, Segmentation)
+        if not 0 < asked.spacing < math.inf:
+            raise RecipeError(f"spacing is {asked.spacing:g}; expected the side of a pixel, as 0.5 (mm)")
+        if data.eval_transforms is not None:
+            raise RecipeError(
+                "spacing needs images of a known scale, and data.eval_transforms may change it; set it to null"
+            )
+        task.measure_surfaces(asked.spacing)
+
+
+def _tables(split: str, task: Task, logged: Mapping[str, float], decisions: Decisions, asked: Asked) -> ScoreTables:
     """The tables of the predictions; what the pass has counted, where they are too many to be recorded."""
     if task.evaluation is not None:
-        return tables_of(task.evaluation, box_scores=decisions.box_scores)
+        return tables_of(task.evaluation, box_scores=decisions.box_scores, specificity=asked.specificity)
     headline = f"{split}/{task.metrics.headline}"
     others = (name for name in logged if name not in (headline, f"{split}/loss"))
     summary = [

@@ -107,12 +107,14 @@ class PixelEvaluation(Evaluation):
 
     cells: `[C, 4]` int64 (image, target, predicted, pixels): the cells of each image's confusion matrix that are not 0.
     edges: `[K, 4]` int64, boundary pixels as in `PixelResults`; all 0 where they were not counted.
+    surfaces: `[N, K, 2]` float64, see `surface_distances`; None where they were not measured. It is not stored.
     """
 
     task = "segmentation"
 
     cells: Integers
     edges: Integers
+    surfaces: NDArray[np.float64] | None = None
 
     def confusions(self) -> Integers:
         """Returns the confusion matrix of each image, `[N, K, K]` pixels: (image, target, predicted)."""

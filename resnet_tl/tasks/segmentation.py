@@ -12,6 +12,7 @@ from torch import Tensor
 
 from resnet_tl.metrics.record import Record
 from resnet_tl.metrics.segmentation import SegmentationMetrics
+from resnet_tl.metrics.surfaces import surface_distances
 from resnet_tl.models.heads.segmentation.base import PixelLogits, SegmentationHead
 from resnet_tl.models.heads.segmentation.deeplab import DeepLabV3Head, DeepLabV3PlusHead  # noqa: F401  known by name
 from resnet_tl.models.heads.segmentation.fcn import FCNHead  # noqa: F401
@@ -59,6 +60,15 @@ class Segmentation(Task):
         self.metrics = SegmentationMetrics(self.classes)
         self.record = Record("losses")
         self.cells = Record("counts")
+        self.spacing: float | None = None
+
+    def measure_surfaces(self, spacing: float) -> None:
+        """Makes evaluations outside of training measure how far predicted and true surfaces are apart.
+
+        spacing: side of a pixel of the image files, in the unit of the distances.
+        """
+        self.spacing = spacing
+        self.record = Record("losses", "surfaces")
 
     @property
     def segmenter(self) -> SegmentationHead:
@@ -116,15 +126,33 @@ class Segmentation(Task):
                 losses[number] = loss = total(self.segmenter.loss(outputs, batch.targets[number, None]))
                 self.mean_loss.update(loss)
         if self.data is not None:
-            self.record.update(indices=batch.indices, losses=losses)
+            self.record.update(indices=batch.indices, losses=losses, **self._surfaces(predicted, batch))
             image, target, prediction = confusions.nonzero(as_tuple=True)
             counts = torch.stack([target, prediction, confusions[image, target, prediction]], 1)
             self.cells.update(indices=batch.indices[image], counts=counts)
         return predicted.to(torch.uint8)
+
+    def _surfaces(self, predicted: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Returns the distances `[N, K, 2]` of each image, if they are measured."""
+        if self.spacing is None:
+            return {}
+        pixels = self.spacing * batch.original_sizes / batch.sizes
+        each = zip(predicted, batch.targets, pixels.tolist(), strict=True)
+        distances = [
+            surface_distances(of_image, target, len(self.classes), (height, width))
+            for of_image, target, (height, width) in each
+        ]
+        return {"surfaces": torch.from_numpy(np.stack(distances)).to(predicted.device)}
 
     def _evaluation(self, shared: dict[str, Any], rows: dict[str, NDArray]) -> PixelEvaluation:
         cells = self.cells.compute()
         self.cells.reset()
         image = np.searchsorted(rows["indices"], cells["indices"])
         counts = np.concatenate([image[:, None], cells["counts"]], 1)
-        return PixelEvaluation(**shared, losses=rows["losses"], cells=counts, edges=self.metrics.results().edges)
+        return PixelEvaluation(
+            **shared,
+            losses=rows["losses"],
+            cells=counts,
+            edges=self.metrics.results().edges,
+            surfaces=rows.get("surfaces"),
+        )

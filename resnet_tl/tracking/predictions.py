@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -39,7 +39,7 @@ def save_evaluation(evaluation: Evaluation, path: Path) -> None:
     Raises:
         RunError: the file cannot be written.
     """
-    arrays = {field.name: np.asarray(getattr(evaluation, field.name)) for field in fields(evaluation)}
+    arrays = {name: np.asarray(getattr(evaluation, name)) for name in _stored(type(evaluation))}
     with atomic_write(path) as file:
         np.savez(file, allow_pickle=False, task=np.asarray(evaluation.task), **arrays)
 
@@ -56,9 +56,14 @@ def load_evaluation(path: Path) -> Evaluation:
         kind = KINDS[str(arrays.pop("task"))]
         plain = {name: arrays[name].tolist() for name in ("classes", "step", "absent")}
         texts = {name: str(arrays[name]) for name in ("root", "split")}
-        return kind(**{**{field.name: arrays[field.name] for field in fields(kind)}, **plain, **texts})
+        return kind(**{**{name: arrays[name] for name in _stored(kind)}, **plain, **texts})
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise RunError(f"{path}: not readable as predictions ({error}); delete it to predict again") from error
+
+
+def _stored(kind: type[Evaluation]) -> list[str]:
+    """The fields of a record, without those that only some evaluations have."""
+    return [field.name for field in fields(kind) if field.default is MISSING]
 
 
 KINDS: dict[str, type[Evaluation]] = {kind.task: kind for kind in (ClassEvaluation, BoxEvaluation, PixelEvaluation)}

@@ -65,6 +65,28 @@ def test_the_tables_are_printed_and_written(resnet_tl: Callable[..., Any], here:
     assert (again.code, again.err) == (2, "error: --tables tables: exists already, and nothing is overwritten\n")
 
 
+def test_the_sensitivity_at_a_specificity_is_added(resnet_tl: Callable[..., Any], here: Path, run: Path) -> None:
+    done = resnet_tl("validate {} --specificity 0.9 --tables tables", run)
+    assert done.code == 0, done.err
+    with (here / "tables" / "per_class.csv").open(newline="") as file:
+        assert list(csv.DictReader(file).fieldnames or [])[-3:] == [
+            f"sensitivity_at_specificity_0.9{end}" for end in ("", "_low", "_high")
+        ]
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--specificity 95", "specificity is 95; expected a share between 0 and 1, as 0.95"),
+        ("--specificity x", "resnet-tl validate: argument --specificity: invalid float value: 'x'"),
+        ("--spacing 0.5", "spacing is an option for Segmentation, and this is Classification; leave it out"),
+    ],
+)
+def test_wrong_measures(resnet_tl: Callable[..., Any], run: Path, option: str, message: str) -> None:
+    done = resnet_tl(f"validate {{}} {option}", run)
+    assert (done.code, done.err) == (2, f"error: {message}\n")
+
+
 @pytest.mark.slow
 def test_two_ranks_evaluate_as_one_and_print_once(
     resnet_tl: Callable[..., Any], here: Path, run: Path, monkeypatch: pytest.MonkeyPatch

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from cv2 import imread
 
 import resnet_tl
 from resnet_tl.metrics.evaluated import metric_options, metrics_of
@@ -79,3 +80,13 @@ def test_masks(tmp_path: Path) -> None:
     assert isinstance(evaluation, PixelEvaluation)
     compare(evaluation, run)
     assert evaluation.confusions().sum(0).tolist() == resnet_tl.evaluate(run)["confusion"]
+    half, whole = (surface_distances(run, spacing=spacing) for spacing in (0.5, 1.0))
+    assert whole == pytest.approx([2 * each for each in half])
+    # Images of twice the size have the same distances in their files' pixels, but for their finer steps.
+    height = min(imread(evaluation.path(0)).shape[:2])
+    assert surface_distances(run, spacing=1.0, **{"data.short": 2 * height}) == pytest.approx(whole, rel=0.5)
+
+
+def surface_distances(run: resnet_tl.Run, **options: Any) -> list[float]:
+    rows = resnet_tl.evaluate(run, **options)["tables"]["summary"]
+    return [row["value"] for row in rows if row["metric"] in ("assd", "hd95")]
