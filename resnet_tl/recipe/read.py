@@ -59,11 +59,18 @@ def override(key: str, text: str) -> Node:
     return node
 
 
-def write(resolved: dict[str, Any], path: Path, header: str = "") -> None:
+def write(resolved: dict[str, Any], path: Path) -> None:
     """Write a resolved recipe to a new file, so that `read` gives the same values back."""
     with open(path, "x", encoding="utf-8") as file:
-        file.write(header)
-        yaml.dump(resolved, file, _Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
+        file.write(as_text(resolved))
+
+
+def as_text(resolved: dict[str, Any]) -> str:
+    """A resolved recipe, or a part of one, as a file holds it."""
+    text: str = yaml.dump(
+        resolved, None, _Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120
+    )
+    return text
 
 
 class _Dumper(yaml.SafeDumper):

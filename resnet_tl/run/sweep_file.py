@@ -64,8 +64,8 @@ def sweep_of(recipes: Sequence[str], overrides: Sequence[tuple[str, str]]) -> Sw
 def words_of(
     recipes: Sequence[str], overrides: Sequence[tuple[str, str]], drawn: Sequence[str] | dict[str, Any]
 ) -> list[str]:
-    """Returns the words of a command line; overrides of keys that are drawn are left out."""
-    options = [f"--{key}={value}" for key, value in overrides if key not in drawn]
+    """Returns the words of a command line, without overrides of keys that are drawn; of each key the last counts."""
+    options = [f"--{key}={value}" for key, value in dict(overrides).items() if key not in drawn]
     return [*(word for recipe in recipes for word in ("-c", recipe)), *options]
 
 

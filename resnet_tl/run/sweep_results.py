@@ -12,9 +12,9 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from resnet_tl.files import atomic_write
+from resnet_tl.files import atomic_create
 from resnet_tl.recipe.node import plain
-from resnet_tl.recipe.read import read, write
+from resnet_tl.recipe.read import as_text, read
 from resnet_tl.run.sweep_file import Sweep, words_of
 from resnet_tl.run.sweep_space import overlay_of
 from resnet_tl.tracking.run_folder import RunFolder
@@ -28,7 +28,7 @@ def run_of(folder: Path, number: int) -> RunFolder:
 
 
 def write_results(study: optuna.Study, sweep: Sweep, folder: Path) -> None:
-    """Writes trials.csv, and best.yaml as soon as a trial is complete."""
+    """Writes trials.csv, and best.yaml as soon as a trial is complete; other processes may write them too."""
     keys = list(sweep.parameters)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -36,14 +36,14 @@ def write_results(study: optuna.Study, sweep: Sweep, folder: Path) -> None:
     for each in by_score(study):
         values = [_params(each, sweep).get(key, "") for key in keys]
         table.writerow([each.number + 1, STATES[each.state], _epochs(each), _score(each), *values, _error(each)])
-    with atomic_write(folder / "trials.csv") as file:
+    with atomic_create(folder / "trials.csv") as file:
         file.write(text.getvalue().encode())
     best = best_of(study)
     if best is not None:
         recipe: Any = plain(read(run_of(folder, best.number).recipe))
         header = f"# {sweep.metric} {best.value:.4g}: trial {best.number + 1} of {folder}\n"
-        (folder / "best.yaml").unlink(missing_ok=True)
-        write(overlay_of(recipe, [key.split(".") for key in keys]), folder / "best.yaml", header)
+        with atomic_create(folder / "best.yaml") as file:
+            file.write((header + as_text(overlay_of(recipe, [key.split(".") for key in keys]))).encode())
 
 
 def results_text(

@@ -95,7 +95,7 @@ def test_a_killed_search_resumes_as_if_it_had_not_been(
     resnet_tl: Callable[..., Any], process: Callable[..., BaseProcess], file: Path, here: Path
 ) -> None:
     """SIGKILL in the second trial: trials, values and scores are those of an unbroken search."""
-    options = "--data.batch_size 1 --trainer.max_epochs 4 --trials 3"
+    options = "--data.batch_size 2 --trainer.max_epochs 4 --trials 3"
     assert resnet_tl(f"sweep sweep.yaml --study unbroken {options}").code == 0
     killed = process(f"sweep sweep.yaml --study study {options}", here)
     second = here / "study" / "trial2" / "checkpoints" / "last.ckpt"

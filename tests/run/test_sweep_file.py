@@ -35,7 +35,7 @@ def test_numbers_are_numbers_to_the_yaml_of_wandb_too(tmp_path: Path) -> None:
 
 
 def test_the_ranges_are_around_values_given_and_these_are_no_words(tmp_path: Path) -> None:
-    sweep = sweep_of(["quickstart"], [("model.optimizer.lr", "0.1"), ("trainer.max_epochs", "3")])
+    sweep = sweep_of(["quickstart"], [("model.optimizer.lr", "0.1"), *(("trainer.max_epochs", n) for n in "23")])
     assert sweep.words == ["-c", "quickstart", "--trainer.max_epochs=3"]
     assert sweep.parameters["model.optimizer.lr"] == {"distribution": "log_uniform_values", "min": 0.01, "max": 1.0}
 
