@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import nn
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.explain.scores import ClassScore, ObjectScore, RegionScore, Score
@@ -43,7 +45,7 @@ class Choice:
     box: Box | None
 
 
-def aims(prediction: Prediction, head: torch.nn.Module, size: tuple[int, int], choice: Choice) -> Iterator[Aim]:
+def aims(prediction: Prediction, head: nn.Module, size: tuple[int, int], choice: Choice) -> Iterator[Aim]:
     """Yields what is explained of a prediction; nothing if no object or pixel of the class was predicted.
 
     size: (h, w) of the network's input.
@@ -51,7 +53,6 @@ def aims(prediction: Prediction, head: torch.nn.Module, size: tuple[int, int], c
     if isinstance(prediction, ClassPrediction):
         return _classes(prediction, choice)
     if isinstance(prediction, BoxPrediction):
-        assert isinstance(head, DetectionHead)
         return _objects(prediction, head, size, choice)
     assert isinstance(prediction, MaskPrediction)
     return _regions(prediction, size, choice)
@@ -64,15 +65,13 @@ def _classes(prediction: ClassPrediction, choice: Choice) -> Iterator[Aim]:
         yield Aim(label, probability, None, ClassScore(torch.tensor([label])), f"{probability:.2f}")
 
 
-def _objects(prediction: BoxPrediction, head: DetectionHead, size: tuple[int, int], choice: Choice) -> Iterator[Aim]:
-    original = prediction.image.shape[:2]
-    boxes = rescale(torch.from_numpy(prediction.boxes)[None], torch.tensor([original]), torch.tensor([size]))[0]
-    labels = prediction.labels
+def _objects(prediction: BoxPrediction, head: nn.Module, size: tuple[int, int], choice: Choice) -> Iterator[Aim]:
+    labels, original = prediction.labels, (prediction.image.shape[0], prediction.image.shape[1])
     chosen = np.arange(len(labels)) if choice.label is None else np.flatnonzero(labels == choice.label)
     for number in chosen[: choice.top].tolist():
-        label, (x1, y1, x2, y2) = int(labels[number]), prediction.boxes[number].tolist()
-        score = float(prediction.scores[number])
-        yield Aim(label, score, (x1, y1, x2, y2), ObjectScore(head, boxes[number], label), f"{score:.2f}")
+        label, score, box = int(labels[number]), float(prediction.scores[number]), prediction.boxes[number]
+        x1, y1, x2, y2 = box.tolist()
+        yield Aim(label, score, (x1, y1, x2, y2), object_score(head, box, label, original, size), f"{score:.2f}")
 
 
 def _regions(prediction: MaskPrediction, size: tuple[int, int], choice: Choice) -> Iterator[Aim]:
@@ -94,7 +93,20 @@ def _regions(prediction: MaskPrediction, size: tuple[int, int], choice: Choice) 
             continue
         if share == 0:  # why the class was not predicted there
             inside[y1:y2, x1:x2] = True
-        # Small regions do not vanish where the image is reduced.
-        pixels = F.adaptive_max_pool2d(torch.from_numpy(inside)[None].float(), size)[0] > 0
         words = f"{100 * share:.1f} % of the {'image' if choice.box is None else 'box'}"
-        yield Aim(label, share, choice.box, RegionScore(label, pixels), words)
+        yield Aim(label, share, choice.box, region_score(label, inside, size), words)
+
+
+def region_score(label: int, inside: NDArray[np.bool_], size: tuple[int, int]) -> RegionScore:
+    """Returns the score of a class over pixels of the image, `[H, W]`; size: (h, w) of the network's input."""
+    # Small regions do not vanish where the image is reduced.
+    return RegionScore(label, F.adaptive_max_pool2d(torch.from_numpy(inside)[None].float(), size)[0] > 0)
+
+
+def object_score(
+    head: nn.Module, box: NDArray[np.floating], label: int, original: tuple[int, int], size: tuple[int, int]
+) -> ObjectScore:
+    """Returns the score of an object with a box `[4]` in pixels of an image of `original` (H, W)."""
+    assert isinstance(head, DetectionHead)
+    moved = rescale(torch.from_numpy(box).float()[None, None], torch.tensor([original]), torch.tensor([size]))
+    return ObjectScore(head, moved[0, 0], label)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
 from resnet_tl.data.images.decode import decode
 from resnet_tl.errors import DataError
+from resnet_tl.explain.aims import object_score
 from resnet_tl.metrics.box_confusion import Pairs
 from resnet_tl.metrics.box_errors import KINDS, Errors
 from resnet_tl.metrics.box_outcomes import BoxOutcomes
@@ -20,12 +24,16 @@ from resnet_tl.report.assets import Assets
 from resnet_tl.report.confidence import confidence
 from resnet_tl.report.confusion import cells_of, confusion
 from resnet_tl.report.drawn_boxes import HIT, MISSED, WRONG, Drawn, crop, whole
+from resnet_tl.report.explained import Explained, explained
 from resnet_tl.report.records import RunRecord
 from resnet_tl.report.section import Gallery, Picture, Section, class_table, drawn
 from resnet_tl.structures.evaluation import BoxEvaluation
 
 WORST = 8
 """Images that are shown whole."""
+SUREST = 4
+"""Mistakes whose maps are drawn: each is predicted again."""
+LOOKED = "Right: where the network looked for the detection in the solid box (Grad-CAM)."
 CROPS, IN_A_CELL = 120, 8
 """Pictures of single objects at most: of all cells, of one."""
 
@@ -42,6 +50,7 @@ def sections(run: RunRecord, evaluation: BoxEvaluation, assets: Assets) -> list[
         _confusion(outcomes, images, assets),
         confidence(evaluation.scores[counted], hits[counted], assets, word="score", unit="detections"),
         _worst(outcomes, images, assets),
+        _surest(outcomes, images, assets, explained(run, LOOKED)),
     ]
 
 
@@ -115,8 +124,18 @@ def _confusion(outcomes: BoxOutcomes, images: _Images, assets: Assets) -> Sectio
     )
 
 
-def _object(evaluation: BoxEvaluation, found: Pairs, pair: int, images: _Images, assets: Assets) -> Picture | None:
-    """The surroundings of a detection, an object, or both."""
+def _object(
+    evaluation: BoxEvaluation,
+    found: Pairs,
+    pair: int,
+    images: _Images,
+    assets: Assets,
+    looked: Callable[[int, int], Pixels | None] = lambda index, detection: None,
+) -> Picture | None:
+    """The surroundings of a detection, an object, or both.
+
+    looked: an image under the map of a detection in it, by their indices; or None.
+    """
     index, lines = int(found.images(evaluation)[pair]), []
     detection, target = int(found.detections[pair]), int(found.objects[pair])
     pixels = images(index)
@@ -130,7 +149,37 @@ def _object(evaluation: BoxEvaluation, found: Pairs, pair: int, images: _Images,
     if target >= 0 and not right:
         boxes.append(Drawn(evaluation.target_boxes[target], MISSED, "", dashed=True))
         lines.append(f"is {evaluation.classes[evaluation.target_labels[target]]}")
-    return Picture(assets.picture(crop(pixels, boxes)), str(evaluation.keys[index]), lines, not right)
+    under_map = looked(index, detection)
+    return Picture(
+        assets.picture(crop(pixels, boxes)),
+        str(evaluation.keys[index]),
+        lines,
+        not right,
+        None if under_map is None else assets.picture(crop(under_map, boxes)),
+    )
+
+
+def _surest(outcomes: BoxOutcomes, images: _Images, assets: Assets, network: Explained) -> Section:
+    """The wrong detections with the highest scores, and where the network looked."""
+    evaluation, found = outcomes.evaluation, outcomes.found
+    true, predicted = found.classes(evaluation)
+    mistakes = np.flatnonzero((true != predicted) & (found.detections >= 0))
+    order = np.argsort(-evaluation.scores[found.detections[mistakes]], kind="stable")[:SUREST]
+
+    def looked(index: int, detection: int) -> Pixels | None:
+        if network.predictor is None:
+            return None
+        height, width = evaluation.sizes[index].tolist()
+        box, label = evaluation.boxes[detection], int(evaluation.labels[detection])
+        score = partial(object_score, network.predictor.network.head, box, label, (height, width))
+        return network.of_part(evaluation.path(index), score)
+
+    each = (_object(evaluation, found, pair, images, assets, looked) for pair in mistakes[order].tolist())
+    shown = [picture for picture in each if picture is not None]
+    lead = "Wrong detections with the highest scores: of another class, badly placed, twice, or of nothing."
+    return Section(
+        "surest", "Most confident mistakes", "galleries.html", {"galleries": [Gallery("", lead, shown)]}, network.note
+    )
 
 
 def _worst(outcomes: BoxOutcomes, images: _Images, assets: Assets) -> Section:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from resnet_tl.report.assets import Assets
 from resnet_tl.report.confidence import confidence
 from resnet_tl.report.confusion import cells_of, confusion
+from resnet_tl.report.explained import Explained, explained
 from resnet_tl.report.records import RunRecord
 from resnet_tl.report.section import Gallery, Picture, Section, class_table
 from resnet_tl.report.words import capitalised, share
@@ -21,10 +23,19 @@ IN_A_GALLERY = 12
 IN_A_CELL = 12
 IN_ALL_CELLS = 180
 """Pictures at most."""
+WITH_MAP = 6
+"""Pictures of a gallery, the first ones, that have a map at their side."""
+LOOKED = "Maps: where the network looked for the class that it predicted (Grad-CAM)."
+LOOKED_SEVERAL = "Maps: where the network looked for the class that is farthest from the truth (Grad-CAM)."
 
 
 def sections(run: RunRecord, evaluation: ClassEvaluation, assets: Assets) -> list[Section]:
-    about = [class_table(run.tables["per_class"]), _confidence(run, evaluation, assets), _images(evaluation, assets)]
+    network = explained(run, LOOKED_SEVERAL if evaluation.multi_label else LOOKED)
+    about = [
+        class_table(run.tables["per_class"]),
+        _confidence(run, evaluation, assets),
+        _images(evaluation, assets, network),
+    ]
     return about if evaluation.multi_label else [_confusion(evaluation, assets), *about]
 
 
@@ -65,7 +76,7 @@ def _confidence(run: RunRecord, evaluation: ClassEvaluation, assets: Assets) -> 
     return confidence(scores, truth, assets, word="probability", unit="labels", right=right, note=note)
 
 
-def _images(evaluation: ClassEvaluation, assets: Assets) -> Section:
+def _images(evaluation: ClassEvaluation, assets: Assets, network: Explained) -> Section:
     losses, is_wrong = evaluation.losses, wrong(evaluation)
     mistakes, hits = np.flatnonzero(is_wrong), np.flatnonzero(~is_wrong)
     highest = evaluation.probabilities.max(1)
@@ -77,13 +88,27 @@ def _images(evaluation: ClassEvaluation, assets: Assets) -> Section:
         chosen.append(("Most confident mistakes", "The wrong class had the highest probability.", surest))
     chosen.append(("Least sure hits", "Right, but only just.", unsure))
     shown = pictures(evaluation, [index for _, _, indices in chosen for index in indices], assets)
+    first = dict.fromkeys(index for _, _, indices in chosen for index in indices[:WITH_MAP] if index in shown)
+    drawn = network.of_classes(
+        {evaluation.path(index): _explained(evaluation, index) for index in first}, assets.channels
+    )
+    for index in first:
+        if (picture := drawn.get(evaluation.path(index))) is not None:
+            shown[index] = replace(shown[index], map=assets.picture(picture))
     galleries = [
         Gallery(title, lead, [shown[index] for index in indices if index in shown])
         for title, lead, indices in chosen
         if indices
     ]
     count = f"{len(mistakes)} of {len(evaluation)} validation images were predicted wrongly."
-    return Section("images", "Images", "galleries.html", {"galleries": galleries}, count)
+    return Section("images", "Images", "galleries.html", {"galleries": galleries}, f"{count} {network.note}")
+
+
+def _explained(evaluation: ClassEvaluation, index: int) -> int:
+    """Returns the class whose map is drawn."""
+    probabilities = evaluation.probabilities[index]
+    errors = abs(probabilities - evaluation.targets[index]) if evaluation.multi_label else probabilities
+    return int(errors.argmax())
 
 
 def pictures(evaluation: ClassEvaluation, indices: Iterable[int], assets: Assets) -> dict[int, Picture]:

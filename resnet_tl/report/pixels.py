@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -9,6 +11,7 @@ from PIL import Image
 from resnet_tl.data.images.decode import decode
 from resnet_tl.data.sources.class_list import palette
 from resnet_tl.errors import DataError, UserError
+from resnet_tl.explain.aims import region_score
 from resnet_tl.metrics.extremes import worst_and_typical
 from resnet_tl.prediction.drawing import to_rgb
 from resnet_tl.prediction.load import load
@@ -16,6 +19,7 @@ from resnet_tl.prediction.segmentation import MaskPredictor
 from resnet_tl.report import charts
 from resnet_tl.report.assets import Assets
 from resnet_tl.report.confusion import Cell, confusion
+from resnet_tl.report.explained import Explained, explained
 from resnet_tl.report.records import RunRecord
 from resnet_tl.report.section import Gallery, Picture, Section, class_table, drawn
 from resnet_tl.report.words import share
@@ -25,6 +29,7 @@ from resnet_tl.structures.records import IGNORE
 WORST, TYPICAL = 6, 2
 """Images whose errors are drawn."""
 IN_A_CELL, IN_ALL_CELLS = 6, 90
+LOOKED = "Last of each: where the network looked for the class that it predicted on most of them (Grad-CAM)."
 LONG = 480
 """Pixels of the long side of a map."""
 
@@ -91,9 +96,11 @@ def _images(run: RunRecord, evaluation: PixelEvaluation, confusions: NDArray[np.
         predictor = load(run.folder.path, trust_code=run.trust_code)
         assert isinstance(predictor, MaskPredictor)
         colours = predictor.colours
+        network = explained(run, LOOKED, predictor)
+        lead = f"{lead} {network.note}"
         worst, typical = worst_and_typical(np.array([_wrong(each) for each in confusions]), WORST, TYPICAL)
         for kind, index in [*(("Worst", each) for each in worst), *(("Typical", each) for each in typical)]:
-            pictures = _maps(run, evaluation, index, predictor, colours, assets)
+            pictures = _maps(run, evaluation, index, predictor, network, assets)
             title = f"{kind}: {evaluation.keys[index]}"
             galleries.append(Gallery(title, _described(evaluation, confusions[index]), pictures))
     except UserError as error:
@@ -104,9 +111,15 @@ def _images(run: RunRecord, evaluation: PixelEvaluation, confusions: NDArray[np.
 
 
 def _maps(
-    run: RunRecord, evaluation: PixelEvaluation, index: int, predictor: MaskPredictor, colours: Pixels, assets: Assets
+    run: RunRecord,
+    evaluation: PixelEvaluation,
+    index: int,
+    predictor: MaskPredictor,
+    network: Explained,
+    assets: Assets,
 ) -> list[Picture]:
-    """The image, its true and predicted classes, and what is wrong; nothing if the image cannot be read."""
+    """The image, its true and predicted classes, what is wrong, and where the network looked for the class that most
+    wrong pixels were predicted as; nothing if the image cannot be read."""
     assert run.data is not None
     path, key = evaluation.path(index), str(evaluation.keys[index])
     listing = run.data.evaluated("val")
@@ -116,13 +129,19 @@ def _maps(
     except (DataError, ValueError):
         return []
     (prediction,) = predictor.predict([path])
-    guess = prediction.mask
+    guess, colours = prediction.mask, predictor.colours
     maps = {
         "image": pixels,
         "true": _painted(pixels, truth, colours),
         "predicted": _painted(pixels, guess, colours),
         "errors": _error_map(pixels, truth, guess),
     }
+    wrong = (truth != guess) & (truth != IGNORE)
+    if wrong.any():
+        label = int(np.bincount(guess[wrong]).argmax())
+        under_map = network.of_part(path, partial(region_score, label, wrong & (guess == label)))
+        if under_map is not None:
+            maps[f"looked at for {evaluation.classes[label]}"] = under_map
     return [Picture(assets.picture(_reduced(drawing)), key, [name]) for name, drawing in maps.items()]
 
 

@@ -27,12 +27,16 @@ class Section:
 
 @dataclass(frozen=True)
 class Picture:
-    """An image in a gallery: the id of its picture, its file, and lines below it; wrong ones are marked."""
+    """An image in a gallery: the id of its picture, its file, and lines below it; wrong ones are marked.
+
+    map: the id of a picture of where the network looked, which is shown on its right.
+    """
 
     id: str
     title: str
     lines: list[str]
     wrong: bool = False
+    map: str | None = None
 
 
 @dataclass(frozen=True)

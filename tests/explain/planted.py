@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -67,14 +67,17 @@ def share(maps: Tensor, places: Tensor) -> Tensor:
     return (positive * places).sum((1, 2)) / positive.sum((1, 2)).clamp(min=1e-12)
 
 
+@cache
 def classifier() -> Network:
     return _trained(lambda levels: LinearHead(levels, CLASSES[:2]), lambda cues: cues.labels, neck=False)
 
 
+@cache
 def detector() -> Network:
     return _trained(lambda levels: FCOS(levels, CLASSES[:2], convs=1, norm="group"), Cues.objects)
 
 
+@cache
 def segmenter() -> Network:
     loss = partial(CrossEntropy, class_weights=[4.0, 4.0, 1.0])
     return _trained(lambda levels: FCNHead(levels, CLASSES, losses=[loss]), lambda cues: cues.masks, neck=False)

@@ -13,7 +13,8 @@ import yaml
 import resnet_tl
 from resnet_tl.metrics.box_outcomes import BoxOutcomes
 from resnet_tl.report.assets import Assets
-from resnet_tl.report.boxes import CROPS, IN_A_CELL, WORST, _confusion, _Images, _worst
+from resnet_tl.report.boxes import CROPS, IN_A_CELL, SUREST, WORST, _confusion, _Images, _surest, _worst
+from resnet_tl.report.explained import Explained
 from resnet_tl.report.page import write_report
 from resnet_tl.report.records import read_run
 from resnet_tl.structures.evaluation import BoxEvaluation
@@ -52,6 +53,20 @@ def test_the_worst_images_have_the_most_mistakes(evaluation: BoxEvaluation) -> N
     shown = [int(Path(picture.title).stem) for picture in gallery.pictures]
     assert mistakes[shown].tolist() == sorted(mistakes, reverse=True)[:WORST]
     assert section.lead.startswith(f"{(mistakes == 0).sum()} of 30 images are without an error")
+
+
+def test_the_most_confident_mistakes_are_shown_without_maps_too(evaluation: BoxEvaluation) -> None:
+    outcomes = BoxOutcomes.of(evaluation, np.full(4, 0.3))
+    section = _surest(outcomes, _Images(evaluation, 3), Assets(), Explained(None, "Why there are none."))
+    (gallery,) = section.content["galleries"]
+    scores = [float(picture.lines[0].split()[-1]) for picture in gallery.pictures]
+    assert scores == sorted(scores, reverse=True)
+    assert len(scores) == SUREST
+    true, predicted = outcomes.found.classes(evaluation)
+    wrong = (true != predicted) & (outcomes.found.detections >= 0)
+    assert scores[0] == pytest.approx(evaluation.scores[outcomes.found.detections[wrong]].max(), abs=0.006)
+    assert all(picture.wrong and picture.map is None for picture in gallery.pictures)
+    assert section.lead == "Why there are none."
 
 
 def test_the_page_of_a_run(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from resnet_tl.report.assets import Assets
 from resnet_tl.report.classes import IN_A_CELL, _confusion, _images, wrong
+from resnet_tl.report.explained import Explained
 from resnet_tl.structures.evaluation import ClassEvaluation
 
 
@@ -60,7 +61,7 @@ def test_many_classes_have_their_worst_pairs(tmp_path: Path) -> None:
 
 def test_galleries_are_in_order(tmp_path: Path) -> None:
     given = evaluation(tmp_path, 4, 80)
-    galleries = _images(given, Assets()).content["galleries"]
+    galleries = _images(given, Assets(), Explained(None, "")).content["galleries"]
     place = {str(key): index for index, key in enumerate(given.keys)}
     order = {gallery.title: [place[picture.title] for picture in gallery.pictures] for gallery in galleries}
     losses, confidence, is_wrong = given.losses, given.probabilities.max(1), wrong(given)
@@ -75,5 +76,5 @@ def test_an_image_is_wrong_in_any_label(multi_label: bool, tmp_path: Path) -> No
     guesses = given.probabilities >= 0.5 if multi_label else np.eye(3)[given.probabilities.argmax(1)] > 0
     truth = given.targets if multi_label else np.eye(3)[given.targets] > 0
     assert wrong(given).tolist() == (guesses != truth).any(1).tolist()
-    titles = [gallery.title for gallery in _images(given, Assets()).content["galleries"]]
+    titles = [gallery.title for gallery in _images(given, Assets(), Explained(None, "")).content["galleries"]]
     assert titles[0] == "Worst mistakes"

@@ -32,6 +32,7 @@ def test_the_page_of_a_run(record: RunRecord, tmp_path: Path) -> None:
     assert f"{100 * record.scores['miou']:.1f}\u00a0%" in page.text
     assert page.text.count("of the pixels are wrong") == 6 + 2
     assert (page.text.count("Worst: "), page.text.count("Typical: ")) == (6, 2)
+    assert page.text.count("looked at for") == 6 + 2
     low, high = (100 * value for value in record.metrics.interval())  # type: ignore[union-attr]
     assert f"{low:.1f} to {high:.1f}" in page.text
 

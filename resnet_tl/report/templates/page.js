@@ -50,8 +50,8 @@ if (first) show(first);
 
 const large = document.getElementById("large");
 for (const button of all(".picture button")) {
-  button.addEventListener("click", () => {
-    large.querySelector("img").src = button.querySelector("img").src;
+  button.addEventListener("click", (event) => {
+    large.querySelector("img").src = (event.target.closest("img") ?? button.querySelector("img")).src;
     const lines = all("figcaption span", button.parentElement).map((line) => line.textContent);
     large.querySelector("p").textContent = [button.dataset.title, ...lines].join(" · ");
     large.showModal();
