@@ -116,6 +116,10 @@ class ClassPredictor(Predictor[ClassPrediction]):
                 "unsure applies to networks of one class per image, but this one predicts any number of labels, each "
                 "from its own threshold on, or none; remove it"
             )
+        if options.unsure and not isinstance(self.network.head, LinearHead):
+            raise RecipeError(
+                "unsure applies to one network that ends in a LinearHead, not to folds together; name one of them"
+            )
         if options.unsure and (self.decisions.outliers is None or self.space is None):
             raise WeightsError(
                 "unsure: the checkpoint lacks what validation decides at the end of `fit`; expected best.ckpt of a "

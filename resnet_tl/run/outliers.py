@@ -16,7 +16,8 @@ from resnet_tl.prediction.classification import ClassPredictor
 from resnet_tl.structures.decisions import ClassSpace, Limits
 
 IMAGES = 2000
-"""Of training, and of validation, at most."""
+"""Of training, and of validation, at most; but for each class there are `PER_CLASS` of training."""
+PER_CLASS = 20
 
 
 def fit_outliers(predictor: ClassPredictor, train: Listing, val: Listing) -> tuple[ClassSpace, Limits]:
@@ -42,10 +43,10 @@ def spread(listing: Listing, images: int = IMAGES) -> Listing:
 
 
 def spread_over_classes(listing: Listing, images: int = IMAGES) -> Listing:
-    """Returns at most so many images of a listing with one class per image, as evenly from each as there are."""
+    """Returns about so many images of a listing with one class per image, as evenly from each as there are."""
     targets = np.asarray(listing.targets)
     classes = np.unique(targets)
-    each = max(images // max(len(classes), 1), 2)
+    each = max(images // max(len(classes), 1), PER_CLASS)
     return listing.select(np.concatenate([_spread(np.flatnonzero(targets == k), each) for k in classes]))
 
 

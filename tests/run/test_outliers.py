@@ -50,9 +50,10 @@ def test_a_third_colour_is_none_of_two(here: Path, seed: int) -> None:
 
 def test_images_are_spread_evenly() -> None:
     listing = Listing.of("", [str(n) for n in range(100)], [0] * 90 + [1] * 10)
-    chosen = spread_over_classes(listing, 40)
-    assert chosen.class_counts(2).tolist() == [20, 10]
+    chosen = spread_over_classes(listing, 60)
+    assert chosen.class_counts(2).tolist() == [30, 10]
     assert chosen.keys()[0] == "0"
-    assert chosen.keys()[19] == "89"
+    assert chosen.keys()[29] == "89"
+    assert spread_over_classes(listing, 2).class_counts(2).tolist() == [20, 10]
     assert spread(listing, 3).keys() == ["0", "50", "99"]
     assert spread(listing, 500).keys() == listing.keys()

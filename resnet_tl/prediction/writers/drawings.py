@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,23 +12,21 @@ from PIL import Image
 from resnet_tl.prediction.classification import NONE_OF_THESE, ClassPrediction
 from resnet_tl.prediction.detection import BoxPrediction
 from resnet_tl.prediction.drawing import draw, to_rgb
-from resnet_tl.prediction.writers.output import Add, FileNames, new_folder
+from resnet_tl.prediction.writers.output import Add, FileNames, Output, P, new_folder
 
 SCORE = 0.4
 """The score from which on objects are drawn where nothing else says one: a head's own threshold is made for mAP."""
 
 
-@contextmanager
-def class_drawing_folder(path: Path) -> Iterator[Add[ClassPrediction]]:
+def drawing_folder(path: Path) -> Output[BoxPrediction]:
+    """A folder of `<name>.jpg` with the boxes, names, scores and masks of all objects."""
+    return _folder(path, drawing)
+
+
+def class_drawing_folder(path: Path) -> Output[ClassPrediction]:
     """A folder of `<name>.jpg`, the images as the network sees them, with the class and its score, or `none of these`;
     the predictor's `keep_pixels` is set."""
-    names = FileNames()
-    with new_folder(path) as folder:
-
-        def add(prediction: ClassPrediction) -> None:
-            class_drawing(prediction).save(folder / f"{names(prediction)}.jpg", quality=92)
-
-        yield add
+    return _folder(path, class_drawing)
 
 
 def class_drawing(prediction: ClassPrediction) -> Image.Image:
@@ -43,21 +41,20 @@ def class_drawing(prediction: ClassPrediction) -> Image.Image:
     return draw(to_rgb(prediction.pixels), boxes, range(len(captions)), captions)
 
 
-@contextmanager
-def drawing_folder(path: Path) -> Iterator[Add[BoxPrediction]]:
-    """A folder of `<name>.jpg` with the boxes, names, scores and masks of all objects."""
-    names = FileNames()
-    with new_folder(path) as folder:
-
-        def add(prediction: BoxPrediction) -> None:
-            drawing(prediction).save(folder / f"{names(prediction)}.jpg", quality=92)
-
-        yield add
-
-
 def drawing(prediction: BoxPrediction) -> Image.Image:
     """The image with its objects."""
     scored = zip(prediction.classes, prediction.scores, strict=True)
     captions = [f"{name} {100 * value:.0f} %" for name, value in scored]
     pixels, labels = to_rgb(prediction.image), prediction.labels.tolist()
     return draw(pixels, prediction.boxes, labels, captions, prediction.masks)
+
+
+@contextmanager
+def _folder(path: Path, drawing: Callable[[P], Image.Image]) -> Iterator[Add[P]]:
+    names = FileNames()
+    with new_folder(path) as folder:
+
+        def add(prediction: P) -> None:
+            drawing(prediction).save(folder / f"{names(prediction)}.jpg", quality=92)
+
+        yield add
