@@ -13,8 +13,8 @@ from resnet_tl.tracking.run_folder import RunFolder
 PACKAGES = ("altair", "vl_convert", "jinja2")
 
 
-def after_fit(run: RunFolder, data: ImageData) -> None:
-    """Writes report.html into a run's folder; what prevents it becomes a line of the log."""
+def after_fit(run: RunFolder, data: ImageData | None) -> None:
+    """Writes report.html into the folder of a run, or of folds; what prevents it becomes a line of the log."""
     try:
         require_packages()
         from resnet_tl.report.page import write_report

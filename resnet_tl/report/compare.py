@@ -139,7 +139,9 @@ def _scores(runs: Sequence[RunRecord], names: list[str]) -> Section:
     return Section("scores", "Scores", "rows.html", {"rows": rows}, "Of the best epoch of each run.")
 
 
-def _curves(runs: Sequence[RunRecord], names: list[str], assets: Assets) -> Section:
+def _curves(runs: Sequence[RunRecord], names: list[str], assets: Assets) -> Section | None:
+    if not any(run.rows for run in runs):  # of folds
+        return None
     main = f"val/{runs[0].metrics.headline}"
     curves = [
         drawn(capitalised(metric_name(key)), assets.chart(charts.runs([run.rows for run in runs], names, key)))

@@ -30,7 +30,7 @@ def write_report(run: RunRecord, path: Path) -> None:
     """
     assets = Assets(run.data.channels if run.data is not None else 3)
     sections = [
-        training.training(run, assets),
+        training.folds(run) if run.folder.is_folds else training.training(run, assets),
         score_table(run.score_tables),
         *_about_predictions(run, assets),
         training.data(run, assets),
@@ -83,7 +83,7 @@ def _head(run: RunRecord) -> dict[str, Any]:
 def _date(run: RunRecord) -> str:
     from datetime import datetime
 
-    return datetime.fromtimestamp(run.folder.summary.stat().st_mtime).strftime("%d %B %Y, %H:%M")
+    return datetime.fromtimestamp(run.folder.results.stat().st_mtime).strftime("%d %B %Y, %H:%M")
 
 
 @lru_cache(maxsize=1)

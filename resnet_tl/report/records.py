@@ -8,8 +8,10 @@ import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+from resnet_tl.checkpoint import members
 from resnet_tl.data.base import ImageData
 from resnet_tl.errors import RunError, UserError
 from resnet_tl.files import did_you_mean_path
@@ -23,7 +25,9 @@ from resnet_tl.recipe.read import read
 from resnet_tl.run.build import Overrides
 from resnet_tl.run.data import open_data
 from resnet_tl.run.evaluate import recorded_predictions
+from resnet_tl.run.finished import Folds, Run
 from resnet_tl.structures.evaluation import Evaluation
+from resnet_tl.tracking.predictions import load_evaluation
 from resnet_tl.tracking.run_folder import RunFolder
 
 Row = dict[str, float]
@@ -34,7 +38,7 @@ Row = dict[str, float]
 class RunRecord:
     """A run, as its folder holds it.
 
-    data: the data module of its recipe; None where the images are no longer there.
+    data: the data module of its recipe; None where the images are no longer there, and of folds.
     notes: sentences about what could not be read.
     trust_code: whether its checkpoint may name classes outside `resnet_tl`.
     """
@@ -85,8 +89,8 @@ class RunRecord:
 def read_run(
     path: Path, overrides: Overrides = (), *, data: ImageData | None = None, trust_code: bool = False
 ) -> RunRecord:
-    """Reads a run's folder; a run without predictions.npz is evaluated, and has one afterwards unless there are
-    overrides.
+    """Reads the folder of a run, or of folds; a run without predictions.npz is evaluated, and has one afterwards unless
+    there are overrides.
 
     Args:
         overrides: of the recipe's `data` section, as `data.root` where the images have moved.
@@ -94,9 +98,11 @@ def read_run(
         trust_code: let the run name classes outside `resnet_tl`.
 
     Raises:
-        RunError: no run is there, or it has no validation yet.
+        RunError: no run is there, or it has no validation yet; or not all folds are trained.
     """
     folder = RunFolder(path)
+    if folder.is_folds:
+        return _read_folds(folder, overrides, trust_code)
     if not folder.summary.is_file():
         raise RunError(f"{path}: no run; expected a folder with summary.json{did_you_mean_path(path)}")
     recipe = plain(read(folder.recipe))
@@ -110,6 +116,29 @@ def read_run(
     if data is not None:
         evaluation = replace(evaluation, root=str(data.evaluated("val").root))
     return RunRecord(folder, recipe, summary, rows, evaluation, data, notes, trust_code)
+
+
+def _read_folds(folder: RunFolder, overrides: Overrides, trust_code: bool) -> RunRecord:
+    """A run whose predictions are those of each fold for the images that it was not trained on.
+
+    There is no data module of all these images; each fold's own has those that it predicted.
+    """
+    runs = [Run(run) for run in members(folder.path)]
+    content = Folds(folder.path).summary
+    if content["pooled"] is None:
+        raise RunError(f"{folder.path}: the set is too large for a record of predictions; report its folds one by one")
+    recipe, notes = plain(read(folder.recipe)), list[str]()
+    data, evaluation = (
+        _open_data(folder, recipe, overrides, trust_code, notes),
+        load_evaluation(folder.best_predictions),
+    )
+    if data is not None:
+        evaluation = replace(evaluation, root=str(data.evaluated("val").root))
+    epoch = round(fmean(run.best["epoch"] for run in runs))
+    means = {name: each["mean"] for name, each in content["metrics"].items()}
+    machine = {key: runs[0].summary[key] for key in ("versions", "git")}
+    summary = {**machine, **content, "best": {**means, "epoch": epoch}}
+    return RunRecord(folder, recipe, summary, [], evaluation, None, notes, trust_code)
 
 
 def _open_data(

@@ -59,6 +59,21 @@ def speed(run: RunRecord, assets: Assets) -> Section | None:
     return Section("speed", "Speed and memory", "data.html", content, lead)
 
 
+def folds(run: RunRecord) -> Section:
+    """The table of all folds, in place of curves: these are in the report of each."""
+    metrics, count = run.summary["metrics"], run.summary["folds"]
+    columns = {metric_name(key): [*each["folds"], each["mean"], each["sd"]] for key, each in metrics.items()}
+    names = [*map(str, range(1, count + 1)), "mean", "standard deviation"]
+    rows = [
+        {"fold": name, **{key: float(column[i]) for key, column in columns.items()}} for i, name in enumerate(names)
+    ]
+    lead = (
+        f"The best epoch of each of {count} networks, on the images that it was not trained on. The rest of this page is "
+        "about these images of all folds together. Each fold has a report in its own folder."
+    )
+    return Section("folds", "Folds", "rows.html", {"rows": rows}, lead)
+
+
 def data(run: RunRecord, assets: Assets) -> Section | None:
     if run.data is None:
         return None
@@ -88,8 +103,9 @@ def repeat(run: RunRecord) -> Section:
     state = "outside of git" if git is None else git["commit"] + (" with uncommitted changes" if git["changed"] else "")
     versions = ", ".join(f"{name} {version}" for name, version in summary["versions"].items())
     recipe = yaml.safe_dump(run.recipe, sort_keys=False, default_flow_style=None, allow_unicode=True, width=100)
+    every = f" --folds {summary['folds']}" if run.folder.is_folds else ""
     content = {
-        "command": f"resnet-tl fit -c {shlex.quote(str(run.folder.recipe))}",
+        "command": f"resnet-tl fit -c {shlex.quote(str(run.folder.recipe))}{every}",
         "facts": [("commit", state), ("versions", versions), ("folder", str(run.folder.path.absolute()))],
         "recipe": recipe,
     }

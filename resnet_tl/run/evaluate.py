@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 from resnet_tl import checkpoint
 from resnet_tl.data.base import ImageData
-from resnet_tl.errors import RecipeError, WeightsError
+from resnet_tl.errors import DataError, RecipeError, WeightsError
 from resnet_tl.metrics.score_tables import ScoreTables, assembled, score
 from resnet_tl.metrics.tables import tables_of
+from resnet_tl.prediction.members import read_network
 from resnet_tl.recipe import shipped
 from resnet_tl.recipe.build import foreign_code
 from resnet_tl.recipe.node import overlay
@@ -28,6 +29,7 @@ from resnet_tl.run.build import (
     tree_of,
 )
 from resnet_tl.run.data_class import without_replaced_place
+from resnet_tl.run.files_record import same_files
 from resnet_tl.run.finished import Run
 from resnet_tl.run.trainer import build_trainer, resolve_precision, translate_errors
 from resnet_tl.structures.decisions import Decisions
@@ -107,7 +109,7 @@ def evaluate_run(
     *,
     trust_code: bool = False,
 ) -> Result:
-    """Evaluates a run folder's best checkpoint, or a checkpoint, by the recipe inside it.
+    """Evaluates a run folder's best checkpoint, a checkpoint, or all folds of a folder together, by the recipe inside.
 
     Args:
         recipes, overrides: overlaid on the checkpoint's recipe.
@@ -115,7 +117,7 @@ def evaluate_run(
 
     Raises:
         WeightsError: no checkpoint, a damaged one, or one that names code that is not trusted.
-        DataError: the images' classes are not the checkpoint's.
+        DataError: the images' classes are not the checkpoint's; or folds were trained on the images.
     """
     return _evaluate_run(split, path, recipes, overrides, asked, trust_code)[1]
 
@@ -153,7 +155,8 @@ def _evaluate_run(
     trust_code: bool,
 ) -> tuple[Evaluation | None, Result]:
     with terminal_log():
-        bundle = checkpoint.read(path)
+        runs = checkpoint.members(path)
+        bundle = checkpoint.read(runs[0])
         foreign = None if trust_code else foreign_code({key: bundle.recipe.get(key) for key in ("model", "data")})
         if foreign is not None:
             raise WeightsError(
@@ -161,19 +164,41 @@ def _evaluate_run(
                 "add --trust-code if you trust that code"
             )
         recipe = _recipe_of(bundle, recipes, overrides)
+        if len(runs) > 1:
+            recipe["data"]["init_args"]["folds"] = None
         data, task = build_seeded(recipe)
-        task.network.set_preprocessing(bundle.preprocessing)
-        try:
-            task.network.load_state_dict(bundle.state_dict)
-        except RuntimeError as error:
-            raise RecipeError(
-                f"{bundle.path}: its weights do not fit this network; do not change model.* here"
-            ) from error
-        log_info(f"{bundle.path}: epoch {bundle.epoch}, step {bundle.step}")
+        if len(runs) > 1:
+            _check_new(RunFolder(Path(path)), data, split)
+            bundle, task.network = read_network(path, trust_code)
+            log_info(f"{path}: {len(runs)} folds together")
+        else:
+            _load(task, bundle)
+            log_info(f"{bundle.path}: epoch {bundle.epoch}, step {bundle.step}")
         precision = bundle.recipe.get("trainer", {}).get("precision")
         result = _evaluate(split, recipe, task, data, asked, precision, bundle.decisions)
         evaluation = task.evaluation and replace(task.evaluation, step=bundle.step)
         return evaluation, result
+
+
+def _load(task: Task, bundle: checkpoint.Bundle) -> None:
+    task.network.set_preprocessing(bundle.preprocessing)
+    try:
+        task.network.load_state_dict(bundle.state_dict)
+    except RuntimeError as error:
+        raise RecipeError(f"{bundle.path}: its weights do not fit this network; do not change model.* here") from error
+
+
+def _check_new(run: RunFolder, data: ImageData, split: str) -> None:
+    """Raises DataError if the networks of folds were trained on images that they are to be evaluated on."""
+    used = split if split in data.listings else next(iter(VERBS.keys() - {split}))
+    files = data.split_files()
+    known = [] if used not in files else same_files(run.fold(1), files[used], ("train", "val"))
+    if known:
+        raise DataError(
+            f"{run.path}: its networks were trained on {len(known)} of these {len(data.listings[used])} images, as "
+            f"{known[0]}; {run.folds} has the scores of the images that each was not trained on: expected other images, "
+            "by --data.root, or a set with a test split, by `test`"
+        )
 
 
 def _is_recipe(name: str) -> bool:

@@ -9,7 +9,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from pydantic import BaseModel, ValidationError
 
 from resnet_tl.data.base import ImageData
-from resnet_tl.data.listings.recorded import File, RecordedSplit, changes, record
+from resnet_tl.data.listings.recorded import File, RecordedSplit, SplitFiles, changes, record
 from resnet_tl.errors import RunError
 from resnet_tl.files import atomic_write
 from resnet_tl.tracking.run_folder import RunFolder
@@ -48,10 +48,7 @@ def check_unchanged(run: RunFolder, data: ImageData, accept: bool) -> list[str]:
     if not run.files.is_file():
         write_record(run, data)
         return []
-    try:
-        content = _Content.model_validate_json(run.files.read_bytes())
-    except ValidationError:
-        raise RunError(f"{run.files}: damaged; delete it to resume without comparing the data") from None
+    content = _read(run)
     recorded = {split: RecordedSplit(each.labels, each.files) for split, each in content.splits.items()}
     changed = changes(recorded, data.split_files())
     if changed is None:
@@ -64,3 +61,25 @@ def check_unchanged(run: RunFolder, data: ImageData, accept: bool) -> list[str]:
     accepted = [*content.accepted, changed]
     write_record(run, data, accepted)
     return accepted
+
+
+def same_files(run: RunFolder, files: SplitFiles, splits: Sequence[str]) -> list[str]:
+    """Returns the keys of files that are also in these splits of a run, with the same size and, where both were read,
+    the same content."""
+    content = _read(run)
+    before = {
+        key: file for split in splits if split in content.splits for key, file in content.splits[split].files.items()
+    }
+    now = record({"": files})[""].files
+    return sorted(key for key in before.keys() & now.keys() if _are_same(before[key], now[key]))
+
+
+def _are_same(one: File, other: File) -> bool:
+    return one.size == other.size and (one.crc is None or other.crc is None or one.crc == other.crc)
+
+
+def _read(run: RunFolder) -> _Content:
+    try:
+        return _Content.model_validate_json(run.files.read_bytes())
+    except ValidationError:
+        raise RunError(f"{run.files}: damaged; delete it to resume without comparing the data") from None

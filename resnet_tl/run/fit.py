@@ -44,13 +44,13 @@ def fit(
             folder, looks = None if run is None else Path(run), resume == "auto"
             if folds is None:
                 return Run(_start(recipes, overrides, folder, start, look_for_one=looks).path)
-            return Folds(_start_folds(folds, recipes, overrides, folder, start, look_for_one=looks).path)
+            return Folds(_start_folds(folds, recipes, overrides, folder, start, finish, look_for_one=looks).path)
         if run is not None:
             raise RecipeError(f"--resume {resume} trains in its own folder, so --run {run} cannot be given with it")
         if folds is not None:
             raise RecipeError(f"--resume {resume} uses its own recipe, so --folds {folds} cannot be given with it")
         if RunFolder(Path(resume)).is_folds:
-            return Folds(_resume_folds(RunFolder(Path(resume)), recipes, overrides, start, trust_code).path)
+            return Folds(_resume_folds(RunFolder(Path(resume)), recipes, overrides, start, finish, trust_code).path)
         return Run(_resume(Path(resume), recipes, overrides, start, trust_code).path)
 
 
@@ -81,6 +81,7 @@ def _start_folds(
     overrides: Sequence[Override],
     folder: Path | None,
     start: Start,
+    finish: Finish | None,
     *,
     look_for_one: bool,
 ) -> RunFolder:
@@ -92,17 +93,22 @@ def _start_folds(
     if run is None and look_for_one and folder is not None and RunFolder(folder).is_folds:
         raise RunError(f"--resume auto: the folds in {folder} are all trained, or of another recipe; name a new folder")
     run = start_run(name, folder, suffix="-folds") if run is None else run
-    train_folds(recipe, run, start)
+    train_folds(recipe, run, start, finish)
     return run
 
 
 def _resume_folds(
-    run: RunFolder, recipes: Sequence[RecipeSource], overrides: Sequence[Override], start: Start, trust_code: bool
+    run: RunFolder,
+    recipes: Sequence[RecipeSource],
+    overrides: Sequence[Override],
+    start: Start,
+    finish: Finish | None,
+    trust_code: bool,
 ) -> RunFolder:
     recipe = _own_recipe(run, recipes, overrides, trust_code, fixed=("trainer.max_epochs",))
     if has_finished(run):
         raise RunError(f"--resume {run.path}: its {recipe['data']['init_args']['folds']} folds are trained")
-    train_folds(recipe, run, start)
+    train_folds(recipe, run, start, finish)
     return run
 
 

@@ -21,6 +21,7 @@ from resnet_tl.run.build import Overrides, Recipe, RecipeSource, tree_of
 from resnet_tl.run.data_class import data_options
 from resnet_tl.run.fold_results import write_results
 from resnet_tl.run.resume import has_finished
+from resnet_tl.run.train import Finish
 from resnet_tl.tracking.log import log_info
 from resnet_tl.tracking.preemption import Preempted
 from resnet_tl.tracking.run_folder import RunFolder
@@ -42,13 +43,14 @@ def check_folds(folds: int, recipes: Sequence[RecipeSource], overrides: Override
         raise RecipeError(f"{name} chooses one fold, but --folds {folds} trains all of them: leave out one of the two")
 
 
-def train_folds(recipe: Recipe, run: RunFolder, start: Start) -> None:
+def train_folds(recipe: Recipe, run: RunFolder, start: Start, finish: Finish | None = None) -> None:
     """Trains the folds that are not finished, and writes folds.json and predictions.npz.
 
     Args:
         recipe: resolved, with `data.folds`; that of each fold but for `data.fold`.
         run: the folder of folds, empty or that of a call that was stopped.
         start: trains a fold.
+        finish: called on rank 0 at the end, unless `tracking.report` is false: writes the report.
 
     Raises:
         Preempted: a signal stopped a fold, which is saved.
@@ -77,6 +79,8 @@ def train_folds(recipe: Recipe, run: RunFolder, start: Start) -> None:
         _remove_unstarted(run, folds)
         raise
     write_results(run, folds)
+    if finish is not None and recipe["tracking"]["report"]:
+        rank_zero_only(finish)(run, None)
 
 
 def _of_fold(recipe: Recipe, number: int) -> Recipe:

@@ -53,10 +53,11 @@ def foreign_code_of(run: RunFolder) -> list[str]:
 
 
 def checkpoint_is_trusted(run: RunFolder) -> bool:
-    """Whether the checkpoint names no code but that of the run's recipe, by which it was just trained: the folder of a
-    resumed run may be someone else's."""
-    saved = checkpoint.read(run.path)
-    return set(foreign_paths([saved.recipe, saved.eval_transforms])) <= set(foreign_code_of(run))
+    """Whether the checkpoint, or those of all folds, name no code but that of the run's recipe, by which they were just
+    trained: the folder of a resumed run may be someone else's."""
+    known = set(foreign_code_of(run))
+    saved = (checkpoint.read(path) for path in checkpoint.members(run.path))
+    return all(set(foreign_paths([each.recipe, each.eval_transforms])) <= known for each in saved)
 
 
 def _is_unfinished(run: RunFolder, recipe: Recipe) -> bool:
@@ -80,7 +81,7 @@ def has_finished(run: RunFolder) -> bool:
     """Whether the plan of a run, or of all folds, has ended, which may be before `max_epochs`; False if the file that
     shows it is damaged."""
     try:
-        return bool(json.loads((run.folds if run.is_folds else run.summary).read_text())["finished"])
+        return bool(json.loads(run.results.read_text())["finished"])
     except (OSError, ValueError, LookupError, TypeError):
         return False
 

@@ -32,8 +32,8 @@ from resnet_tl.tracking.loggers.build import close, loggers
 from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.settings import Tracking
 
-Finish: TypeAlias = Callable[[RunFolder, ImageData], None]
-"""What is done with a trained run, before its log ends."""
+Finish: TypeAlias = Callable[[RunFolder, ImageData | None], None]
+"""What is done with a trained run, before its log ends; or with all folds, without a data module."""
 
 
 def train(

@@ -73,6 +73,11 @@ class RunFolder:
         return self.folds.is_file()
 
     @property
+    def results(self) -> Path:
+        """summary.json, or of a folder of folds folds.json."""
+        return self.folds if self.is_folds else self.summary
+
+    @property
     def name(self) -> str:
         """What loggers call the run: the folder's name, of a fold with that of the folder of folds."""
         parent = RunFolder(self.path.parent)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from resnet_tl.errors import RunError
+import resnet_tl
+from resnet_tl.errors import RunError, WeightsError
+from resnet_tl.report.compare import write_comparison
 from resnet_tl.report.page import write_report
 from resnet_tl.report.records import read_run
 from tests.report.conftest import Page
@@ -58,3 +61,30 @@ def test_a_report_without_images_has_the_rest(run: Path, images: Path, tmp_path:
 def test_other_folders_are_errors_of_one_sentence(tmp_path: Path, run: Path) -> None:
     with pytest.raises(RunError, match=r"no run; expected a folder with summary\.json; did you mean"):
         read_run(run.with_name("rum"))
+
+
+def test_folds_are_reported_by_what_each_predicted_of_images_that_it_did_not_know(
+    here: Path, images: Path, tmp_path: Path
+) -> None:
+    values: dict[str, Any] = {"data.root": images, "trainer.max_epochs": 1}
+    first, second = (
+        resnet_tl.fit("photos.yaml", folds=2, run=name, **values, **{"model.optimizer.lr": rate})
+        for name, rate in (("first", 0.02), ("second", 0.03))
+    )
+    records = [read_run(folds.path) for folds in (first, second)]
+    assert len(records[0].evaluation) == 20
+    assert records[0].scores["acc"] == pytest.approx(first.summary["pooled"]["metrics"]["val/acc"])
+    write_report(records[0], tmp_path / "report.html")
+    page = Page(tmp_path / "report.html")
+    assert "The best epoch of each of 2 networks, on the images that it was not trained on." in page.text
+    assert "standard deviation" in page.text
+    assert "of 20 validation images were predicted wrongly" in page.text
+    assert "recipe.yaml --folds 2" in page.text
+    write_comparison(records, tmp_path / "comparison.html")
+    assert "model.optimizer.lr" in Page(tmp_path / "comparison.html").text
+
+
+def test_folds_that_are_not_all_trained_are_not_reported(tmp_path: Path) -> None:
+    (tmp_path / "folds.json").write_text('{"folds": 3, "finished": false}')
+    with pytest.raises(WeightsError, match="its 3 folds are not all trained: resnet-tl fit --resume"):
+        read_run(tmp_path)

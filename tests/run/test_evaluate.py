@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 import resnet_tl
 from resnet_tl.cli.main import main
-from resnet_tl.errors import RecipeError, WeightsError
+from resnet_tl.errors import DataError, RecipeError, WeightsError
 from resnet_tl.run.finished import Run
 from tests.cli.conftest import RECIPE
 
@@ -69,3 +72,29 @@ def test_other_images_and_another_precision_are_named(
     lines = capsys.readouterr().out
     assert "precision: bf16-mixed\n" in lines
     assert "split; these are" not in lines
+
+
+def test_folds_are_evaluated_together_on_images_that_are_new_to_them(
+    here: Path, images: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (here / "set/test").parent.mkdir()
+    for split, target in (("train", "train"), ("val", "test")):
+        shutil.copytree(images / split, here / "set" / target)
+    for number, path in enumerate((here / "set/test").glob("*/*.png")):
+        path.rename(path.with_name(f"new_{number}.png"))
+    values: dict[str, Any] = {"data.root": "set", "trainer.max_epochs": 1}
+    folds = resnet_tl.fit("photos.yaml", folds=2, run="folds", **values)
+    result = resnet_tl.evaluate(folds, "test")
+    predicted = {str(each.path): each for each in resnet_tl.load("folds").predict("set/test")}  # type: ignore[arg-type]
+    right = [each.classes[0] == Path(path).parent.name for path, each in predicted.items()]  # type: ignore[union-attr]
+    assert result["images"] == len(right) == 8
+    assert result["metrics"]["test/acc"] == pytest.approx(np.mean(right))
+    assert "folds: 2 folds together" in capfd.readouterr().out
+    sentence = (
+        r"^folds: its networks were trained on 2 of these 2 images, as train/.*; folds/folds\.json has the scores"
+    )
+    with pytest.raises(DataError, match=sentence):
+        resnet_tl.evaluate(folds, "val")
+    shutil.move("set", "moved")
+    with pytest.raises(DataError, match=sentence):
+        resnet_tl.evaluate(folds, "val", **{"data.root": "moved"})
