@@ -13,7 +13,8 @@ from resnet_tl.errors import RecipeError, RunError
 HELP = """usage: resnet-tl {verb} RUN_OR_CHECKPOINT [--tables DIR] [--out FILE.json] [--KEY VALUE ...]
        resnet-tl {verb} -c RECIPE [--tables DIR] [--out FILE.json] [--KEY VALUE ...]
 
-Evaluate on the {split} images: a run (its best checkpoint), a checkpoint, or the weights that a recipe names.
+Evaluate on the {split} images: a run (its best checkpoint), a checkpoint, the weights that a recipe names, or
+all folds of a folder together, on images that none of them was trained on.
 
   --data.root PATH                  images other than the run's; the classes must be the same
   --data.crops 10                   ten crops per image: corners and centre, and their mirror images

@@ -13,7 +13,8 @@ HELP = """usage: resnet-tl report RUN [--out FILE.html] [--data.root PATH]
 Write what there is to know about a run into one HTML file that opens without a network: its scores with intervals, its
 training, mistakes with their images, confidence, data, and how to repeat it. `fit` writes it at its end, unless
 `tracking.report` is false. Of several runs: their scores, their differences on the same images with intervals, the keys
-in which their recipes differ, and the images that decide; each is compared with the first.
+in which their recipes differ, and the images that decide; each is compared with the first. A folder of folds is a run
+whose images were each predicted by the fold that was not trained on it.
 
   --out FILE.html                   the file; never overwritten (default: RUN/report.html, which is replaced;
                                     of several runs comparison.html)

@@ -68,8 +68,8 @@ def folds(run: RunRecord) -> Section:
         {"fold": name, **{key: float(column[i]) for key, column in columns.items()}} for i, name in enumerate(names)
     ]
     lead = (
-        f"The best epoch of each of {count} networks, on the images that it was not trained on. The rest of this page is "
-        "about these images of all folds together. Each fold has a report in its own folder."
+        f"The best epoch of each of {count} networks, on the images that it was not trained on. The rest of the page "
+        "is about these images of all folds together. Each fold has a report in its own folder."
     )
     return Section("folds", "Folds", "rows.html", {"rows": rows}, lead)
 

@@ -196,8 +196,8 @@ def _check_new(run: RunFolder, data: ImageData, split: str) -> None:
     if known:
         raise DataError(
             f"{run.path}: its networks were trained on {len(known)} of these {len(data.listings[used])} images, as "
-            f"{known[0]}; {run.folds} has the scores of the images that each was not trained on: expected other images, "
-            "by --data.root, or a set with a test split, by `test`"
+            f"{known[0]}; {run.folds} has the scores of the images that each was not trained on; expected others, "
+            "by --data.root, or `test` with a test split"
         )
 
 
