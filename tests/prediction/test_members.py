@@ -14,7 +14,7 @@ import torch
 import resnet_tl
 from resnet_tl import checkpoint
 from resnet_tl.cli.main import main
-from resnet_tl.errors import WeightsError
+from resnet_tl.errors import RecipeError, WeightsError
 from resnet_tl.prediction.classification import ClassPredictor
 from resnet_tl.prediction.members import read_network
 from tests.cli.conftest import RECIPE, images
@@ -50,6 +50,11 @@ def test_probabilities_are_the_mean_of_the_calibrated_folds(folds: Path, images:
         np.testing.assert_allclose(both.probabilities, mean, atol=1e-6)  # type: ignore[union-attr]
         assert both.scores[0] == pytest.approx(mean.max(), abs=1e-6)  # type: ignore[union-attr]
     assert np.ptp([each.scores[0] for each in every[0]]) > 0  # type: ignore[union-attr]
+
+
+def test_what_is_unfamiliar_is_a_question_to_one_network(folds: Path, images: Path) -> None:
+    with pytest.raises(RecipeError, match="^unsure applies to one network, but these are several: name one fold"):
+        resnet_tl.load(str(folds)).predict(images / "val", unsure=True)
 
 
 def test_the_command_predicts_with_all(folds: Path, images: Path, tmp_path: Path) -> None:
