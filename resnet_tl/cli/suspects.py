@@ -105,7 +105,7 @@ def _csv(found: list[Suspect]) -> str:
     for each in found:
         names = [text_cell(name, True) for name in (each.key, each.kind, each.given, each.suggested)]
         boxes = ["" if box is None else _corners(box) for box in (each.box, each.suggested_box)]
-        table.writerow([*names, f"{each.score:.4f}", *boxes, each.pixels if each.kind == "region" else ""])
+        table.writerow([*names, f"{each.score:.4f}", *boxes, each.pixels or ""])
     return text.getvalue()
 
 

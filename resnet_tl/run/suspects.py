@@ -95,10 +95,10 @@ def suspects_sheet(suspects: Suspects, count: int) -> Image.Image:
 
 
 def _ordered(found: list[Suspect]) -> list[Suspect]:
-    """Orders the suspects of each kind by weight, and takes the kinds in turn: a missed object cannot be as certain as
+    """Orders the suspects of each kind by score, and takes the kinds in turn: a missed object cannot be as certain as
     one that no detection is near, but is as much worth a look."""
     kinds: dict[str, list[Suspect]] = {}
-    for suspect in sorted(found, key=lambda suspect: (-suspect.weight, suspect.key)):
+    for suspect in sorted(found, key=lambda suspect: (-suspect.score, -suspect.pixels, suspect.key)):
         kinds.setdefault(suspect.kind, []).append(suspect)
     return [each for turn in zip_longest(*kinds.values()) for each in turn if each is not None]
 

@@ -33,7 +33,7 @@ def test_boxes_are_drawn_with_their_surroundings(tmp_path: Path) -> None:
     assert green not in colours(sheet)
 
 
-def test_kinds_are_taken_in_turn_each_by_its_weight() -> None:
+def test_kinds_are_taken_in_turn_each_by_its_score() -> None:
     found = [
         Suspect("spurious", "a", "", "", 0.9),
         Suspect("spurious", "b", "", "", 1.0),
@@ -44,6 +44,6 @@ def test_kinds_are_taken_in_turn_each_by_its_weight() -> None:
     assert [each.key for each in ordered(found)] == ["b", "e", "a", "d", "c"]
 
 
-def test_larger_regions_come_first() -> None:
-    found = [Suspect("region", "a", "", "", 0.9, pixels=100), Suspect("region", "b", "", "", 0.7, pixels=200)]
+def test_of_regions_of_one_score_the_largest_comes_first() -> None:
+    found = [Suspect("region", "a", "", "", 1.0, pixels=100), Suspect("region", "b", "", "", 1.0, pixels=200)]
     assert [each.key for each in ordered(found)] == ["b", "a"]

@@ -1,8 +1,8 @@
 """Regions of masks that are probably of another class.
 
-Confident learning by pixels: a pixel is suspicious where another class is at least as probable as it is on the average
-over the pixels that are labelled with it. cleanlab holds all probabilities of all images at once for it (7 MB an image
-of 480 x 360 with 11 classes); here images pass one by one, and what is counted are regions.
+By the rule of confident learning: a region is suspicious where the given class is unlikely, and another at least as
+probable as it is on the average over the pixels that are labelled with it. cleanlab holds all probabilities of all
+images at once for it (7 MB an image of 480 x 360 with 11 classes); here images pass one by one.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 from resnet_tl.metrics.suspects.suspect import Suspect
 from resnet_tl.structures.records import IGNORE
 
-THICKNESS = 0.01
+THICKNESS = 1 / 60
 """How far a region's middle is from its edge at least, as a share of the image's shorter side: thinner ones are the
 uncertain edges of objects."""
+UNLIKELY = 0.05
+"""The mean probability of the given class in a region at most: networks of pixels are too unsure of small objects for
+cleanlab's estimate of how many labels are wrong."""
 
 
 class RegionSuspects:
@@ -44,7 +47,7 @@ class RegionSuspects:
                     self._add_regions(key, labelled & (guesses == guess), given, guess, probabilities)
 
     def found(self) -> list[Suspect]:
-        """Returns the regions whose other class is as probable as where it is the label."""
+        """Returns the regions that are unlikely, and whose other class is as probable as where it is the label."""
         usual = self._sums / np.maximum(self._counts, 1)
         return [suspect for guess, probability, suspect in self._regions if probability >= usual[guess] > 0]
 
@@ -60,8 +63,10 @@ class RegionSuspects:
             inside = regions[part] == number
             if depth[part][inside].max() < least:
                 continue
-            score = 1 - float(probabilities[given][part][inside].mean())
+            own = float(probabilities[given][part][inside].mean())
+            if own > UNLIKELY:
+                continue
             box = (float(left), float(top), float(left + width), float(top + height))
             names = self.classes[given], self.classes[guess]
-            suspect = Suspect("region", key, *names, score, box, pixels=pixels)
+            suspect = Suspect("region", key, *names, 1 - own, box, pixels=pixels)
             self._regions.append((guess, float(probabilities[guess][part][inside].mean()), suspect))

@@ -30,9 +30,4 @@ class Suspect(NamedTuple):
     score: float
     box: Box | None = None
     suggested_box: Box | None = None
-    pixels: int = 1
-
-    @property
-    def weight(self) -> float:
-        """What suspects are ordered by: the score, times its pixels for a region."""
-        return self.score * self.pixels
+    pixels: int = 0

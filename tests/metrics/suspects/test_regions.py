@@ -11,7 +11,7 @@ from resnet_tl.structures.records import IGNORE
 SIDE = 100
 
 
-def probabilities(mask: np.ndarray, sure: float = 0.9) -> np.ndarray:
+def probabilities(mask: np.ndarray, sure: float = 0.96) -> np.ndarray:
     """`[3, H, W]`: the mask's class has `sure`, and noise."""
     draw = np.random.default_rng(0)
     logits = np.log((1 - sure) / 2) * np.ones((3, *mask.shape)) + draw.normal(0, 0.1, (3, *mask.shape))
@@ -37,8 +37,7 @@ def test_a_mislabelled_region_is_found_where_it_is(true: np.ndarray) -> None:
     assert (found.kind, found.key, found.given, found.suggested) == ("region", "wrong.png", "b", "c")
     assert found.box == (10, 60, 30, 80)
     assert found.pixels == 400
-    assert found.score == pytest.approx(0.95, abs=0.02)
-    assert found.weight == pytest.approx(400 * found.score)
+    assert found.score == pytest.approx(0.98, abs=0.01)
 
 
 def test_edges_that_are_a_little_off_are_no_regions(true: np.ndarray) -> None:
@@ -48,12 +47,21 @@ def test_edges_that_are_a_little_off_are_no_regions(true: np.ndarray) -> None:
     assert regions.found() == []
 
 
+def test_a_class_that_is_given_with_some_reason_is_no_suspect(true: np.ndarray) -> None:
+    given = true.copy()
+    given[60:80, 10:30] = 1
+    regions = RegionSuspects(["a", "b", "c"])
+    regions.add("right.png", probabilities(true, sure=0.8), true)
+    regions.add("likely.png", probabilities(true, sure=0.8), given)
+    assert regions.found() == []
+
+
 def test_what_is_less_sure_than_the_class_usually_is_is_no_suspect(true: np.ndarray) -> None:
     given = true.copy()
     given[60:80, 10:30] = 1
     regions = RegionSuspects(["a", "b", "c"])
     regions.add("right.png", probabilities(true), true)
-    regions.add("unsure.png", probabilities(true, sure=0.5), given)
+    regions.add("unsure.png", probabilities(true, sure=0.92), given)
     assert regions.found() == []
 
 
