@@ -36,7 +36,7 @@ def pool(evaluations: Sequence[EvaluationT]) -> EvaluationT:
     joined = {
         field.name: np.concatenate([getattr(each, field.name) for each in evaluations])
         for field in fields(first)
-        if field.name not in SHARED
+        if field.name not in SHARED and getattr(first, field.name) is not None
     }
     return replace(first, step=max(each.step for each in evaluations), **joined | _special(evaluations))
 
