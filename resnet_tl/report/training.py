@@ -32,7 +32,7 @@ def training(run: RunRecord, assets: Assets) -> Section:
     summary = run.summary
     speed = summary["images_per_s"]
     parts = [
-        f"{_count(summary['epoch'], 'epoch')}, {_count(summary['step'], 'step')}",
+        f"{_count(summary['final']['epoch'] + 1, 'epoch')}, {_count(summary['step'], 'step')}",
         duration(summary["seconds"]),
         *([f"{speed:.0f} images/s in training"] if speed else []),
         f"best after epoch {summary['best']['epoch'] + 1}",

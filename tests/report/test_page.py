@@ -110,3 +110,11 @@ def test_a_run_of_an_earlier_version_has_no_section_about_speed(run: Path, tmp_p
     (tmp_path / "run" / "summary.json").write_text(json.dumps(summary))
     write_report(read_run(tmp_path / "run"), tmp_path / "report.html")
     assert "Speed and memory" not in Page(tmp_path / "report.html").text
+
+
+def test_an_unfinished_run_counts_the_epochs_that_ended(run: Path, tmp_path: Path) -> None:
+    """After its second epoch: Lightning's counter still has the place of that epoch, 1."""
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "summary.json").write_text(json.dumps({**Run(run).summary, "epoch": 1, "finished": False}))
+    write_report(read_run(tmp_path / "run"), tmp_path / "report.html")
+    assert "2 epochs, 6 steps" in Page(tmp_path / "report.html").text
