@@ -9,12 +9,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import nn
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.explain.scores import ClassScore, ObjectScore, RegionScore, Score
 from resnet_tl.explain.view import Box
-from resnet_tl.models.heads.base import DetectionHead
+from resnet_tl.models.heads.base import Head
 from resnet_tl.prediction.base import Prediction
 from resnet_tl.prediction.classification import ClassPrediction
 from resnet_tl.prediction.detection import BoxPrediction
@@ -45,7 +44,7 @@ class Choice:
     box: Box | None
 
 
-def aims(prediction: Prediction, head: nn.Module, size: tuple[int, int], choice: Choice) -> Iterator[Aim]:
+def aims(prediction: Prediction, head: Head, size: tuple[int, int], choice: Choice) -> Iterator[Aim]:
     """Yields what is explained of a prediction; nothing if no object or pixel of the class was predicted.
 
     size: (h, w) of the network's input.
@@ -65,7 +64,7 @@ def _classes(prediction: ClassPrediction, choice: Choice) -> Iterator[Aim]:
         yield Aim(label, probability, None, ClassScore(torch.tensor([label])), f"{probability:.2f}")
 
 
-def _objects(prediction: BoxPrediction, head: nn.Module, size: tuple[int, int], choice: Choice) -> Iterator[Aim]:
+def _objects(prediction: BoxPrediction, head: Head, size: tuple[int, int], choice: Choice) -> Iterator[Aim]:
     labels, original = prediction.labels, (prediction.image.shape[0], prediction.image.shape[1])
     chosen = np.arange(len(labels)) if choice.label is None else np.flatnonzero(labels == choice.label)
     for number in chosen[: choice.top].tolist():
@@ -104,9 +103,8 @@ def region_score(label: int, inside: NDArray[np.bool_], size: tuple[int, int]) -
 
 
 def object_score(
-    head: nn.Module, box: NDArray[np.floating], label: int, original: tuple[int, int], size: tuple[int, int]
+    head: Head, box: NDArray[np.floating], label: int, original: tuple[int, int], size: tuple[int, int]
 ) -> ObjectScore:
     """Returns the score of an object with a box `[4]` in pixels of an image of `original` (H, W)."""
-    assert isinstance(head, DetectionHead)
     moved = rescale(torch.from_numpy(box).float()[None, None], torch.tensor([original]), torch.tensor([size]))
     return ObjectScore(head, moved[0, 0], label)

@@ -46,7 +46,7 @@ def gradcam(network: Network, images: Tensor, score: Score, stage: str) -> Tenso
     The value of a place is the sum over channels of map times gradient, without what is negative. For the score of a
     whole image, the gradient is averaged over the map (Grad-CAM, arXiv:1610.02391). For an object or a region it is
     taken cell by cell (HiResCAM, arXiv:2011.08891): an average would mark every other place with the same features.
-    The maps of a pyramid are added, each cell's value spread over the area of the cell.
+    Several maps, as of a pyramid or an ensemble, are added, each cell's value spread over the area of the cell.
 
     Args:
         images: bytes `[N, C, H, W]`.
@@ -76,9 +76,10 @@ def gradcam(network: Network, images: Tensor, score: Score, stage: str) -> Tenso
     else:
         attributions = LayerGradientXActivation(forward, gate).attribute(inputs, **options)
     values = [each.detach().sum(1).relu() for each in _tuple(attributions)]
-    most, total = max(value[0].numel() for value in values), images.new_zeros((), dtype=torch.float32)
+    most = max((value[0].numel() for value in values if value.any()), default=1)
+    total = torch.zeros(len(images), *size, device=images.device)
     for value, level in zip(values, levels, strict=True):
-        total = total + enlarge(value * (value[0].numel() / most), level.stride, size)
+        total += enlarge(value * (value[0].numel() / most), level.stride, size)
     return total
 
 
@@ -125,13 +126,12 @@ class _Gate(nn.Module):
 
 
 def _levels(network: Network, stage: str) -> list[Level]:
-    """Returns the maps that a stage outputs."""
+    """Returns the maps that a stage outputs; of a trunk that is not divided into stages, all."""
     if stage == "neck":
         levels: list[Level] = network.neck.feature_info  # type: ignore[assignment, union-attr]
         return levels
-    infos = network.trunk.feature_info
-    output = getattr(network.trunk, "level_after", {}).get(stage, infos[-1].name)
-    return [level for level in infos if level.name == output]
+    outputs: dict[str, str] = getattr(network.trunk, "level_after", {})
+    return [level for level in network.trunk.feature_info if stage not in outputs or level.name == outputs[stage]]
 
 
 def _tuple(values: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from resnet_tl.models.heads.base import DetectionHead, at_least_fp32
+from resnet_tl.models.heads.base import Head, at_least_fp32
 from resnet_tl.models.heads.segmentation.base import PixelLogits
 from resnet_tl.structures.boxes import pairwise_iou
 
@@ -44,7 +44,7 @@ class ObjectScore:
     box: `[4]` x1, y1, x2, y2 in pixels of the network's input. label: the object's class.
     """
 
-    head: DetectionHead
+    head: Head
     box: Tensor
     label: int
     whole: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from resnet_tl.errors import RecipeError, RunError
 from resnet_tl.explain.attribution import checked_stage, enlarge, gradcam, occlusion, require_captum
 from resnet_tl.explain.scores import ClassScore, ObjectScore, RegionScore
+from resnet_tl.models.ensemble import ensemble
 from resnet_tl.models.heads.base import DetectionHead, Head
 from resnet_tl.models.heads.classification import LinearHead, MLPHead
 from resnet_tl.models.heads.retinanet import RetinaNet
@@ -71,6 +73,21 @@ def test_grad_cam_of_a_region_lies_in_it(segmenter: Network, stage: str) -> None
         values = gradcam(segmenter, CUES.images[one], score, stage)
         assert share(values, CUES.inside()[one]) > 0.6  # of a tenth of the image
         assert share(values, CUES.quadrants()[one]) > 0.85
+
+
+def test_an_ensemble_is_explained_by_the_maps_of_all(classifier: Network, detector: Network) -> None:
+    for network, least in ((classifier, 0.6), (detector, 0.5)):
+        both = ensemble([network, copy.deepcopy(network)])
+        assert checked_stage(both, None) == "members"
+        for number in range(3):
+            one = slice(number, number + 1)
+            score: Any = ClassScore(CUES.labels[one])
+            if network is detector:
+                with torch.no_grad():
+                    found = both.head.predict(both(CUES.images[one]))
+                score = ObjectScore(both.head, found.boxes[0, 0], int(found.labels[0, 0]))
+            values = gradcam(both, CUES.images[one], score, "members")
+            assert share(values, CUES.quadrants()[one]) > least
 
 
 @pytest.mark.parametrize("stage", ["layer1", "layer2", "layer3"])

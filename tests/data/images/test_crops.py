@@ -71,3 +71,16 @@ def test_random_areas_are_spread_over_the_image() -> None:
 )
 def test_a_reduction_never_goes_below_what_is_needed(have: int, need: int, factor: int) -> None:
     assert reduction(have, need) == factor
+
+
+@pytest.mark.parametrize("size", [(60, 90), (91, 64), (48, 48)])
+def test_the_centre_crop_is_where_it_says(size: tuple[int, int]) -> None:
+    views = Views(32, (40,))
+    rows, columns = (each / max(size) * 60000 for each in np.mgrid[: size[0], : size[1]])
+    image = np.stack([rows, columns, columns], 2).astype(np.uint16)  # planes: resizing keeps their values
+    x1, y1, x2, y2 = views.centre(*size)
+    view = views(image, size, (0,))[0] / 60000 * max(size)
+    cell = (x2 - x1) / 32
+    assert view[0, 0, 1] == pytest.approx(x1 + cell / 2 - 0.5, abs=0.1)
+    assert view[-1, -1, 1] == pytest.approx(x2 - cell / 2 - 0.5, abs=0.1)
+    assert view[0, 0, 0] == pytest.approx(y1 + (y2 - y1) / 64 - 0.5, abs=0.1)
