@@ -7,8 +7,8 @@ from pathlib import Path
 from resnet_tl.cli.command import Command, Options
 from resnet_tl.errors import RecipeError, RunError
 
-HELP = """usage: resnet-tl report RUN [--out FILE.html] [--data.root PATH]
-       resnet-tl report RUN RUN ... [--out FILE.html] [--data.root PATH]
+HELP = """usage: resnet-tl report RUN [--split test] [--out FILE.html] [--data.root PATH]
+       resnet-tl report RUN RUN ... [--split test] [--out FILE.html] [--data.root PATH]
 
 Write what there is to know about a run into one HTML file that opens without a network: its scores with intervals, its
 training, mistakes with their images, confidence, data, and how to repeat it. `fit` writes it at its end, unless
@@ -18,6 +18,8 @@ whose images were each predicted by the fold that was not trained on it.
 
   --out FILE.html                   the file; never overwritten (default: RUN/report.html, which is replaced;
                                     of several runs comparison.html)
+  --split test                      the test images, on which nothing was chosen, in place of the validation images;
+                                    they are evaluated (default file: RUN/report_test.html)
   --data.root PATH                  where the run's images are now, if they have moved
   --trust-code                      let the run name classes outside resnet_tl
 
@@ -30,6 +32,7 @@ def run(verb: str, command: Command) -> int:
     parser = Options(verb)
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN")
     parser.add_argument("--out", type=Path, metavar="FILE.html")
+    parser.add_argument("--split", choices=("val", "test"), default="val")
     parser.add_argument("--trust-code", action="store_true")
     options = parser.read(command)
     if options.help:
@@ -38,7 +41,8 @@ def run(verb: str, command: Command) -> int:
     if not options.runs or command.configs:
         raise RecipeError("report needs a run folder: resnet-tl report RUN")
     several = len(options.runs) > 1
-    out = options.out or (Path("comparison.html") if several else options.runs[0] / "report.html")
+    own = "report.html" if options.split == "val" else "report_test.html"
+    out = options.out or (Path("comparison.html") if several else options.runs[0] / own)
     if out.exists() and (several or options.out is not None):
         raise RunError(f"{out}: exists already, and nothing is overwritten; name another file: --out FILE.html")
     for key, _ in command.overrides:
@@ -51,7 +55,9 @@ def run(verb: str, command: Command) -> int:
     from resnet_tl.report.page import write_report
     from resnet_tl.report.records import read_run
 
-    runs = [read_run(path, command.overrides, trust_code=options.trust_code) for path in options.runs]
+    runs = [
+        read_run(path, command.overrides, split=options.split, trust_code=options.trust_code) for path in options.runs
+    ]
     if several:
         write_comparison(runs, out)
     else:

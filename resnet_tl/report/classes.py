@@ -15,7 +15,7 @@ from resnet_tl.report.confusion import cells_of, confusion
 from resnet_tl.report.explained import Explained, explained
 from resnet_tl.report.records import RunRecord
 from resnet_tl.report.section import Gallery, Picture, Section, class_table
-from resnet_tl.report.words import capitalised, share
+from resnet_tl.report.words import SPLITS, capitalised, share
 from resnet_tl.run.closing import calibration
 from resnet_tl.structures.evaluation import ClassEvaluation
 
@@ -100,7 +100,7 @@ def _images(evaluation: ClassEvaluation, assets: Assets, network: Explained) -> 
         for title, lead, indices in chosen
         if indices
     ]
-    count = f"{len(mistakes)} of {len(evaluation)} validation images were predicted wrongly."
+    count = f"{len(mistakes)} of {len(evaluation)} {SPLITS[evaluation.split]} images were predicted wrongly."
     return Section("images", "Images", "galleries.html", {"galleries": galleries}, f"{count} {network.note}")
 
 

@@ -16,7 +16,7 @@ from resnet_tl.report.assets import Assets
 from resnet_tl.report.page import write_page
 from resnet_tl.report.records import RunRecord
 from resnet_tl.report.section import Gallery, Section, drawn
-from resnet_tl.report.words import capitalised, interval_text, points, share
+from resnet_tl.report.words import SPLITS, capitalised, interval_text, points, share
 from resnet_tl.structures.evaluation import ClassEvaluation, Evaluation
 
 SHOWN = 12
@@ -93,7 +93,7 @@ def _check(runs: Sequence[RunRecord]) -> None:
             if getattr(other, name) != getattr(first, name):
                 raise RunError(f"{runs[0].folder.path} and {run.folder.path} cannot be compared: their {name} differ")
         if not np.isin(other.keys, first.keys).any():
-            raise RunError(f"{runs[0].folder.path} and {run.folder.path} have no validation image in common")
+            raise RunError(f"{runs[0].folder.path} and {run.folder.path} have no {SPLITS[first.split]} image in common")
 
 
 def labels(runs: Sequence[RunRecord]) -> list[str]:
@@ -131,12 +131,13 @@ def _scores(runs: Sequence[RunRecord], names: list[str]) -> Section:
                 metric_name(main): run.scores[main],
                 "95 % interval": interval,
                 **{key: value for key, value in others.items() if value >= 0},
-                "loss": run.summary["best"]["val/loss"],
+                "loss": run.loss,
                 "best epoch": epoch,
                 "seconds": round(seconds),
             }
         )
-    return Section("scores", "Scores", "rows.html", {"rows": rows}, "Of the best epoch of each run.")
+    lead = f"Of the best epoch of each run, on the {SPLITS[runs[0].evaluation.split]} images."
+    return Section("scores", "Scores", "rows.html", {"rows": rows}, lead)
 
 
 def _curves(runs: Sequence[RunRecord], names: list[str], assets: Assets) -> Section | None:

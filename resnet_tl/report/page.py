@@ -13,7 +13,7 @@ from resnet_tl.report import boxes, classes, pixels, training
 from resnet_tl.report.assets import Assets, vega_script
 from resnet_tl.report.records import RunRecord
 from resnet_tl.report.section import Section, score_table
-from resnet_tl.report.words import interval_text, share
+from resnet_tl.report.words import SPLITS, interval_text, share
 from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, PixelEvaluation
 
 if TYPE_CHECKING:
@@ -65,17 +65,17 @@ def _head(run: RunRecord) -> dict[str, Any]:
     model, scores, headline = run.recipe["model"]["init_args"], run.scores, run.metrics.headline
     named = {metric_name(name): value for name, value in scores.items() if name in NAMES and name != headline}
     tiles = [(name, f"{value:.3f}") for name, value in named.items() if value >= 0]
-    best = run.summary["best"]
     return {
         "task": run.evaluation.task.capitalize(),
         "backbone": model["backbone"]["name"],
         "weights": model["backbone"]["weights"] or "random weights",
         "classes": len(run.evaluation.classes),
         "images": len(run.evaluation),
+        "split": SPLITS[run.evaluation.split],
         "headline": metric_name(headline),
         "value": share(scores[headline]),
         "interval": interval_text(run.score_tables.interval),
-        "tiles": [*tiles, ("loss", f"{best['val/loss']:.3f}")],
+        "tiles": [*tiles, ("loss", f"{run.loss:.3f}")],
         "date": _date(run),
     }
 

@@ -122,7 +122,7 @@ def _maps(
     wrong pixels were predicted as; nothing if the image cannot be read."""
     assert run.data is not None
     path, key = evaluation.path(index), str(evaluation.keys[index])
-    listing = run.data.evaluated("val")
+    listing = run.data.evaluated("test" if evaluation.split == "test" else "val")
     try:
         pixels = to_rgb(decode(path, assets.channels))
         truth = listing.mask(listing.keys().index(key))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
 from resnet_tl.checkpoint import members
 from resnet_tl.data.base import ImageData
@@ -24,7 +24,7 @@ from resnet_tl.recipe.node import plain
 from resnet_tl.recipe.read import read
 from resnet_tl.run.build import Overrides
 from resnet_tl.run.data import open_data
-from resnet_tl.run.evaluate import recorded_predictions
+from resnet_tl.run.evaluate import record_run, recorded_predictions
 from resnet_tl.run.finished import Folds, Run
 from resnet_tl.structures.evaluation import Evaluation
 from resnet_tl.tracking.predictions import load_evaluation
@@ -66,6 +66,13 @@ class RunRecord:
     def scores(self) -> dict[str, float]:
         return self.metrics.compute(**metric_options(self.evaluation))
 
+    @property
+    def loss(self) -> float:
+        """The mean loss; of validation, as the best epoch has logged it."""
+        if self.evaluation.split == "val":
+            return float(self.summary["best"]["val/loss"])
+        return float(self.evaluation.losses.mean())
+
     @cached_property
     def score_tables(self) -> ScoreTables:
         return tables_of(self.evaluation, self.metrics, box_scores=self.box_scores)
@@ -87,21 +94,32 @@ class RunRecord:
 
 
 def read_run(
-    path: Path, overrides: Overrides = (), *, data: ImageData | None = None, trust_code: bool = False
+    path: Path,
+    overrides: Overrides = (),
+    *,
+    split: Literal["val", "test"] = "val",
+    data: ImageData | None = None,
+    trust_code: bool = False,
 ) -> RunRecord:
     """Reads the folder of a run, or of folds; a run without predictions.npz is evaluated, and has one afterwards unless
-    there are overrides.
+    there are overrides. Test images are evaluated each time.
 
     Args:
+        split: whose images the report is about.
         overrides: of the recipe's `data` section, as `data.root` where the images have moved.
         data: of the run, where it is built already.
         trust_code: let the run name classes outside `resnet_tl`.
 
     Raises:
-        RunError: no run is there, or it has no validation yet; or not all folds are trained.
+        RunError: no run is there, it has no validation yet, or no images of the split; or not all folds are trained.
     """
     folder = RunFolder(path)
     if folder.is_folds:
+        if split != "val":
+            raise RunError(
+                f"--split {split}: {path} holds folds, of which only the validation images are reported together; "
+                f"report one of them: resnet-tl report {members(path)[0]} --split {split}"
+            )
         return _read_folds(folder, overrides, trust_code)
     if not folder.summary.is_file():
         raise RunError(f"{path}: no run; expected a folder with summary.json{did_you_mean_path(path)}")
@@ -112,9 +130,17 @@ def read_run(
     notes: list[str] = []
     if data is None:
         data = _open_data(folder, recipe, overrides, trust_code, notes)
-    evaluation = recorded_predictions(folder, overrides, trust_code=trust_code)
+    if split == "val":
+        evaluation = recorded_predictions(folder, overrides, trust_code=trust_code)
+    else:
+        if data is not None and split not in data.listings:
+            raise RunError(
+                f"--split {split}: {data.root} has no {split} images, but {' and '.join(data.listings)}; "
+                "name a folder that has some: --data.root PATH"
+            )
+        evaluation = record_run(path, overrides, split, trust_code=trust_code)
     if data is not None:
-        evaluation = replace(evaluation, root=str(data.evaluated("val").root))
+        evaluation = replace(evaluation, root=str(data.evaluated(split).root))
     return RunRecord(folder, recipe, summary, rows, evaluation, data, notes, trust_code)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+SPLITS = {"val": "validation", "test": "test"}
+
 
 def capitalised(text: str) -> str:
     """Its first letter alone, unlike `str.capitalize`, and not that of mAP."""

@@ -122,14 +122,14 @@ def evaluate_run(
     return _evaluate_run(split, path, recipes, overrides, asked, trust_code)[1]
 
 
-def record_run(path: str | Path, overrides: Overrides, *, trust_code: bool = False) -> Evaluation:
-    """Evaluates a run folder's best checkpoint on its validation images, as `evaluate_run` does, and returns the
+def record_run(path: str | Path, overrides: Overrides, split: str = "val", *, trust_code: bool = False) -> Evaluation:
+    """Evaluates a run folder's best checkpoint on the images of a split, as `evaluate_run` does, and returns the
     predictions.
 
     Raises:
         RecipeError: the set is too large for them.
     """
-    evaluation, _ = _evaluate_run("val", path, [], overrides, Asked(), trust_code)
+    evaluation, _ = _evaluate_run(split, path, [], overrides, Asked(), trust_code)
     if evaluation is None:
         raise RecipeError(f"{path}: images times classes are too many for a record of all probabilities")
     return evaluation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,24 @@ def test_a_run_has_its_report_and_another_file_on_request(
     assert done.err.startswith("error: other.html: exists already, and nothing is overwritten")
 
 
+def test_the_test_images_have_a_file_of_their_own(here: Path, images: Path, resnet_tl: Callable[..., Any]) -> None:
+    root = here / "photos"
+    shutil.copytree(images, root)
+    shutil.copytree(images / "val", root / "test")
+    assert resnet_tl("fit -c photos.yaml --data.root {} --run run --trainer.max_epochs 1", root).code == 0
+    (here / "run" / "report.html").write_text("that of validation")
+    done = resnet_tl("report run --split test")
+    assert done.code == 0, done.err
+    assert "run/report_test.html: " in done.out
+    assert (here / "run" / "report.html").read_text() == "that of validation"
+    assert "8 test images" in (here / "run" / "report_test.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
         ("report", "report needs a run folder: resnet-tl report RUN"),
+        ("report run --split train", "resnet-tl report: argument --split: invalid choice: 'train'"),
         ("report nowhere", "nowhere: no run; expected a folder with summary.json"),
         ("report run --trainer.max_epochs 3", "--trainer.max_epochs: unknown option; a report takes --data.KEY alone"),
     ],

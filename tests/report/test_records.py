@@ -58,6 +58,23 @@ def test_a_report_without_images_has_the_rest(run: Path, images: Path, tmp_path:
     assert len(page.charts) >= 5
 
 
+def test_the_test_images_are_reported_next_to_those_of_validation(run: Path, images: Path, tmp_path: Path) -> None:
+    root = tmp_path / "images"
+    shutil.copytree(images, root)
+    shutil.copytree(images / "val" / "red", root / "test" / "red")
+    record = read_run(run, [("data.root", str(root))], split="test")
+    assert record.evaluation.split == "test"
+    assert {key.split("/")[0] for key in record.evaluation.keys} == {"test"}
+    assert record.loss == pytest.approx(resnet_tl.evaluate(run, "test", **{"data.root": root})["metrics"]["test/loss"])
+    write_report(record, tmp_path / "report.html")
+    text = Page(tmp_path / "report.html").text
+    assert "4 test images" in text
+    assert "No image shows blue: means over classes are over the others." in text
+    assert read_run(run).evaluation.split == "val"
+    with pytest.raises(RunError, match=r"^--split test: .* has no test images, but train and val; name a folder"):
+        read_run(run, split="test")
+
+
 def test_other_folders_are_errors_of_one_sentence(tmp_path: Path, run: Path) -> None:
     with pytest.raises(RunError, match=r"no run; expected a folder with summary\.json; did you mean"):
         read_run(run.with_name("rum"))
