@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 WARM_UP = 3
+
+
+class Timed(NamedTuple):
+    """Training images over all ranks, the seconds that they took, and those in which training waited for data."""
+
+    images: int
+    seconds: float
+    waited: float
 
 
 class Pace(Callback):
@@ -35,6 +43,11 @@ class Pace(Callback):
     def images_per_second(self) -> float | None:
         """None until a batch after the warm-up was timed."""
         return self._images / self._seconds if self._seconds else None
+
+    @property
+    def timed(self) -> Timed:
+        """Of the timed batches since the run started."""
+        return Timed(self._images, self._seconds, self._waited)
 
     @property
     def waiting(self) -> float:

@@ -13,6 +13,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as RichProgress
+from rich.table import Column
 from torch import Tensor
 
 from resnet_tl.tracking.log import log_info
@@ -123,8 +124,13 @@ class Bar:
         if self._rich is not None:
             self._rich.update(self._rich.task_ids[0], description=title, completed=done, total=known, text=text)
             return
-        left, right = TextColumn("{task.description}"), TextColumn("{task.fields[text]}")
-        self._rich = RichProgress(left, BarColumn(), MofNCompleteColumn(), right, transient=True)
+        self._rich = RichProgress(  # where the terminal is narrow, the text is cut
+            TextColumn("{task.description}", table_column=Column(min_width=len(title))),
+            BarColumn(20, table_column=Column(min_width=10)),
+            MofNCompleteColumn(table_column=Column(min_width=2 * len(str(known)) + 1)),
+            TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True)),
+            transient=True,
+        )
         self._rich.add_task(title, completed=done, total=known, text=text)
         self._rich.start()
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from resnet_tl.tracking.pace import Pace
 from resnet_tl.tracking.progress import Bar, Lines, Progress
@@ -109,3 +111,18 @@ def test_other_ranks_display_nothing() -> None:
     progress = Progress("val/acc", Pace(), terminal=True)
     progress.disable()
     assert not progress._display.due()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_bar_and_the_count_fit_on_a_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    console = Console(file=terminal, width=width, force_terminal=True, legacy_windows=False)
+    monkeypatch.setattr("rich.progress.get_console", lambda: console)
+    bar = Bar()
+    text = "train/loss_epoch 0.4112  val/acc 0.912  212 images/s  1.2 min left"
+    bar.at("epoch 12/30", 22, 100, text)
+    bar.end()
+    line = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()).partition("\r")[0].strip()
+    assert re.match(r"epoch 12/30 [━╸╺]{10,20} +22/100 train/loss_epoch 0.4112  val/acc 0.912 ", line)
+    assert "\n" not in line
+    assert line.endswith(text) is (width == 120)

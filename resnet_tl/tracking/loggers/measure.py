@@ -19,13 +19,17 @@ class Measure(Callback):
 
     train/grad_norm: of all gradients of the step, before they are clipped.
     weights/<stage>: the norm of the trained weights of a stage.
-    speed/images_per_s, speed/waiting: as `Pace` measures them.
+    speed/images_per_s, speed/waiting: of the epoch's batches, as `Pace` measures them.
     memory/gb: the most that was allocated on the GPU so far, in 10^9 bytes; not logged without a GPU.
     """
 
     def __init__(self, pace: Pace) -> None:
         self.pace = pace
         self._grad_norm: Tensor | None = None
+        self._before = pace.timed
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._before = self.pace.timed  # of a run that resumes, too
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
         if run_loggers(trainer.loggers) and (trainer.global_step + 1) % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
@@ -45,8 +49,10 @@ class Measure(Callback):
         values = weight_norms(pl_module)
         if pl_module.device.type == "cuda":
             values["memory/gb"] = torch.cuda.max_memory_allocated(pl_module.device) / 1e9
-        if self.pace.images_per_second is not None:
-            values |= {"speed/images_per_s": self.pace.images_per_second, "speed/waiting": self.pace.waiting}
+        images, seconds, waited = (now - before for now, before in zip(self.pace.timed, self._before, strict=True))
+        self._before = self.pace.timed
+        if seconds:
+            values |= {"speed/images_per_s": images / seconds, "speed/waiting": waited / seconds}
         for logger in loggers:
             logger.measure({"epoch": trainer.current_epoch, **values}, trainer.global_step - 1, "val/loss")
 

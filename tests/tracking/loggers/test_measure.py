@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -63,3 +64,20 @@ def test_gradients_of_logged_steps_and_trained_weights_of_epochs(tiny: Any, batc
     head = torch.cat([weight.detach().flatten() for weight in module.net[3].parameters()])
     assert second["weights/head"] == pytest.approx(float(head.norm()))
     assert 0 < second["speed/waiting"] < 1
+
+
+def test_speed_is_that_of_each_epoch(tmp_path: Path) -> None:
+    meter, pace = Meter(tmp_path), Pace()
+    measure, module = Measure(pace), torch.nn.Linear(1, 1)
+    trainer: Any = SimpleNamespace(loggers=[meter], current_epoch=0, global_step=1)
+    task: Any = SimpleNamespace(parameters=module.parameters, device=torch.device("cpu"))
+    pace.load_state_dict({"images": 90, "batches": 9, "seconds": 9.0, "waited": 1.0, "run": 10.0})
+    measure.on_train_start(trainer, task)
+    for images, seconds, waited in ((100, 10.0, 1.5), (300, 12.0, 1.5), (300, 12.0, 1.5)):
+        pace.load_state_dict({"images": images, "batches": 9, "seconds": seconds, "waited": waited, "run": 10.0})
+        measure.on_train_epoch_end(trainer, task)
+    assert [values for _, values, _ in meter.measured] == [
+        {"epoch": 0, "speed/images_per_s": 10.0, "speed/waiting": 0.5},
+        {"epoch": 0, "speed/images_per_s": 100.0, "speed/waiting": 0.0},
+        {"epoch": 0},
+    ]
