@@ -95,6 +95,8 @@ def test_folds_are_reported_by_what_each_predicted_of_images_that_it_did_not_kno
     page = Page(tmp_path / "report.html")
     assert "The best epoch of each of 2 networks, on the images that it was not trained on." in page.text
     assert "standard deviation" in page.text
+    with pytest.raises(RunError, match=r"resnet-tl report first/fold1 --split test$"):
+        read_run(first.path, split="test")
     assert "of 20 validation images were predicted wrongly" in page.text
     assert "recipe.yaml --folds 2" in page.text
     write_comparison(records, tmp_path / "comparison.html")
