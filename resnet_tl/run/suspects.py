@@ -20,7 +20,7 @@ from resnet_tl.errors import DataError, RunError
 from resnet_tl.metrics.suspects.boxes import box_suspects
 from resnet_tl.metrics.suspects.labels import label_suspects
 from resnet_tl.metrics.suspects.regions import RegionSuspects
-from resnet_tl.metrics.suspects.suspect import Box, Suspect
+from resnet_tl.metrics.suspects.suspect import NOTHING, Box, Suspect
 from resnet_tl.prediction.drawing import draw, save, to_rgb
 from resnet_tl.prediction.load import load
 from resnet_tl.prediction.segmentation import MaskPredictor
@@ -40,6 +40,8 @@ Progress = Callable[[int, int], None]
 
 ACROSS, SURROUNDINGS = 4, 1.0
 """Tiles in a row of a sheet; how much of a box's longer side is drawn around it."""
+BELIEVABLE = 0.3
+"""The share of annotations up to which suspects are believed."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ def find_suspects(
         found = box_suspects(evaluation)
     else:
         found = _region_suspects(folder, evaluation, overrides, progress, trust_code)
-    return Suspects(evaluation, _ordered(found), [_examined(folder, evaluation)], _channels(folder))
+    notes = [_examined(folder, evaluation), *_doubts(evaluation, found)]
+    return Suspects(evaluation, _ordered(found), notes, _channels(folder))
 
 
 def suspects_sheet(suspects: Suspects, count: int) -> Image.Image:
@@ -111,6 +114,22 @@ def _examined(folder: RunFolder, evaluation: Evaluation) -> str:
         f"{folder.path}: the {len(evaluation)} validation images alone, from which the network did not learn; "
         "`fit --folds 5` covers all images"
     )
+
+
+def _doubts(evaluation: Evaluation, found: list[Suspect]) -> Iterator[str]:
+    """Yields a sentence if there are too many suspects to believe."""
+    wrong = sum(suspect.given != NOTHING for suspect in found)
+    if isinstance(evaluation, ClassEvaluation):
+        given = int(evaluation.targets.sum()) if evaluation.multi_label else len(evaluation)
+    elif isinstance(evaluation, BoxEvaluation):
+        given = len(evaluation.target_labels)
+    else:
+        return
+    if wrong > BELIEVABLE * given:
+        yield (
+            f"{wrong} of {given} annotations are suspects: so many show that the network is weak rather than that they "
+            "are wrong"
+        )
 
 
 def _region_suspects(

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from resnet_tl.metrics.suspects.suspect import Suspect
+from resnet_tl.metrics.suspects.suspect import NOTHING, Suspect
 from resnet_tl.prediction.drawing import colour_of
 from resnet_tl.run.suspects import Suspects, suspects_sheet
+from resnet_tl.run.suspects import _doubts as doubts
 from resnet_tl.run.suspects import _ordered as ordered
 from tests.metrics.box_sets import box_set
 
@@ -31,6 +32,17 @@ def test_boxes_are_drawn_with_their_surroundings(tmp_path: Path) -> None:
     sheet = suspects_sheet(Suspects(alone, [suspect], [], 3), 5)
     assert {red, blue} <= colours(sheet)
     assert green not in colours(sheet)
+
+
+def test_too_many_suspects_are_not_believed() -> None:
+    evaluation = box_set(20, 2)
+    given = len(evaluation.target_labels)
+    suspect, missed = Suspect("spurious", "a", "class 0", NOTHING, 1.0), Suspect("missed", "a", NOTHING, "class 0", 1.0)
+    assert list(doubts(evaluation, [suspect] * (given // 5) + [missed] * given)) == []
+    (sentence,) = doubts(evaluation, [suspect] * (given // 2))
+    assert sentence.startswith(
+        f"{given // 2} of {given} annotations are suspects: so many show that the network is weak"
+    )
 
 
 def test_kinds_are_taken_in_turn_each_by_its_score() -> None:
