@@ -130,7 +130,8 @@ def _errors(picture: Picture) -> Pixels:
     grey = np.repeat((130 + 0.45 * picture.pixels.mean(2, keepdims=True)).astype(np.uint8), 3, 2)
     ignored = picture.true_mask == IGNORE
     grey[ignored] //= 3
-    grey[~ignored & (picture.true_mask != picture.predicted_mask)] = WRONG
+    wrong = ~ignored & (picture.true_mask != picture.predicted_mask)
+    grey[wrong] = grey[wrong] // 2 + np.array(WRONG, np.uint8) // 2
     return grey
 
 

@@ -36,7 +36,7 @@ def test_wrong_pixels_are_red_and_ignored_ones_dark() -> None:
     true[:, :80], predicted[:, 160:] = 255, 1
     grey = np.full((SIDE, SIDE, 3), 100, np.uint8)
     sheet = painted(Pictures([Picture(grey, "", true_mask=true, predicted_mask=predicted)], ["sky", "road"]))
-    assert sheet[120, [40, 120, 200]].tolist() == [[58] * 3, [175] * 3, [230, 50, 50]]
+    assert sheet[120, [40, 120, 200]].tolist() == [[58] * 3, [175] * 3, [202, 112, 112]]
 
 
 def test_tables_are_text() -> None:
