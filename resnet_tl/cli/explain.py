@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from argparse import BooleanOptionalAction
 from pathlib import Path
 
-from resnet_tl.cli.command import Command, Options
+from resnet_tl.cli.command import Command
+from resnet_tl.cli.image_options import image_options, read_image_options
 from resnet_tl.errors import RecipeError, printable
 
 HELP = """usage: resnet-tl explain RUN_OR_CHECKPOINT IMAGES ... [--out FOLDER]
@@ -35,27 +35,17 @@ FOLDER = Path("explanations")
 
 
 def run(verb: str, command: Command) -> int:
-    parser = Options(verb)
-    parser.add_argument("run", nargs="?")
-    parser.add_argument("images", nargs="*")
+    parser = image_options(verb)
     parser.add_argument("--out", type=Path, default=FOLDER)
     parser.add_argument("--class", dest="label")
-    parser.add_argument("--top", type=int)
     parser.add_argument("--box")
     parser.add_argument("--stage")
     parser.add_argument("--method", default="gradcam")
     parser.add_argument("--maps", action="store_true")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--every", type=int)
-    parser.add_argument("--on-error", choices=["error", "skip"], default="error")
-    parser.add_argument("--csv-safe", action=BooleanOptionalAction, default=True)
-    parser.add_argument("--trust-code", action="store_true")
-    options = parser.read(command, recipe=False)
+    options = read_image_options(parser, verb, command)
     if options.help:
         print(HELP)
         return 0
-    if options.run is None or not options.images:
-        raise RecipeError("explain needs a run folder or checkpoint, and images: resnet-tl explain RUN photos")
     if options.every is not None and options.every < 1:
         raise RecipeError("--every needs a number of at least 1")
     from resnet_tl.explain.attribution import require_captum

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from argparse import BooleanOptionalAction, Namespace
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resnet_tl.cli.command import Command, Options
+from resnet_tl.cli.command import Command
+from resnet_tl.cli.image_options import image_options, read_image_options
 from resnet_tl.errors import RecipeError, RunError, printable
 
 if TYPE_CHECKING:
@@ -52,28 +53,18 @@ FOLDER, FILES = Path("predictions"), (".csv", ".json")
 
 
 def run(verb: str, command: Command) -> int:
-    parser = Options(verb)
-    parser.add_argument("run", nargs="?")
-    parser.add_argument("images", nargs="*")
+    parser = image_options(verb)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--draw", action="store_true", default=None)
     parser.add_argument("--score", type=float)
     parser.add_argument("--annotations", type=Path)
-    parser.add_argument("--top", type=int)
     parser.add_argument("--unsure", action="store_true", default=None)
     parser.add_argument("--unsure-by", choices=["cosine", "energy", "relative"])
     parser.add_argument("--batch-size", type=int)
-    parser.add_argument("--every", type=int)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--on-error", choices=["error", "skip"], default="error")
-    parser.add_argument("--csv-safe", action=BooleanOptionalAction, default=True)
-    parser.add_argument("--trust-code", action="store_true")
-    options = parser.read(command, recipe=False)
+    options = read_image_options(parser, verb, command)
     if options.help:
         print(HELP)
         return 0
-    if options.run is None or not options.images:
-        raise RecipeError("predict needs a run folder or checkpoint, and images: resnet-tl predict RUN photos")
     if any(value is not None and value < 1 for value in (options.top, options.batch_size, options.every)):
         raise RecipeError("--top, --batch-size and --every need a number of at least 1")
     if options.out is not None and options.out.suffix in FILES and options.out.exists():
