@@ -11,12 +11,15 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import resnet_tl
 from resnet_tl.errors import RecipeError, RunError, UserError
 from resnet_tl.recipe.shipped import shipped_root
+from resnet_tl.report.page import write_report
+from resnet_tl.report.records import read_run
 from resnet_tl.run.finished import Folds
 from resnet_tl.tracking.predictions import load_evaluation
 from tests.cli.test_objects import RECIPE as OBJECTS
@@ -142,6 +145,16 @@ def test_objects_and_masks_have_folds_too(here: Path, recipe: str, samples: str,
     assert len(set(listed)) == len(listed) == done.summary["pooled"]["images"]
     assert done.summary["pooled"]["headline"] == headline
     assert 0 <= done.summary["pooled"]["interval"][0] <= done.summary["pooled"]["interval"][1] <= 1
+    image = load_evaluation(done.path / "predictions.npz").path(0)
+    members, (prediction,) = [run.predictor() for run in done.runs], done.predictor().predict(image)  # type: ignore[attr-defined]
+    if headline == "map":
+        assert (np.diff(prediction.scores) <= 0).all()
+        assert prediction.boxes.max() <= max(prediction.image.shape[:2])
+    else:
+        each = torch.stack([member.logits(prediction.image).softmax(0) for member in members])
+        agree = prediction.mask == each.mean(0).argmax(0).numpy()
+        assert agree.mean() > 0.98  # networks are averaged before their maps are resized
+    write_report(read_run(done.path), here / "report.html")
 
 
 GROUPS = {"data.group": r"(train|val)/"}
