@@ -10,14 +10,14 @@ from resnet_tl.errors import printable
 Row = Mapping[str, Any]
 
 LONGEST, WIDEST = 20, 10
-"""Rows of a table, and classes of a matrix at most."""
+"""Rows of a table by class, and classes of a matrix at most."""
 
 
 def texts(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
     """Yields the lines of all tables; the last one names those that are too long."""
     left_out = []
     for name, rows in tables.items():
-        if len(rows) > (WIDEST if name == "confusion" else LONGEST):
+        if name != "summary" and len(rows) > (WIDEST if name == "confusion" else LONGEST):
             left_out.append(f"{name} ({len(rows)} rows)")
             continue
         shown = rows if name == "confusion" else map(_score if name == "summary" else _of_class, rows)
