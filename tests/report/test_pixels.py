@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,8 @@ def test_the_page_of_a_run(record: RunRecord, tmp_path: Path) -> None:
     assert set(page.attributes("data-picture")) == set(page.pictures)
     assert f"{100 * record.scores['miou']:.1f}\u00a0%" in page.text
     assert page.text.count("of the pixels are wrong") == 6 + 2
+    scores_and_classes, _, _ = page.text.partition("Rows are true classes")
+    assert not re.search(r"\d\.\d{7}", scores_and_classes), "three decimals, next to a cell"
     assert (page.text.count("Worst: "), page.text.count("Typical: ")) == (6, 2)
     assert page.text.count("looked at for") == 6 + 2
     low, high = (100 * value for value in record.metrics.interval())  # type: ignore[union-attr]
