@@ -20,12 +20,12 @@ def select_detections(
     images, candidates = scores.shape
     if not candidates:
         return Detections(boxes, scores, labels)
-    # Only candidates of one image and class suppress each other: a number for each pair.
-    group = labels + (labels.amax() + 1) * torch.arange(images, device=labels.device)[:, None]
     above = scores > score_threshold
     if torch.compiler.is_compiling():
-        kept = above & _survivors_traced(boxes, scores.where(above, -1), group, nms_threshold)
+        kept = above & _survivors_traced(boxes, scores.where(above, -1), labels, nms_threshold)
     else:
+        # Only candidates of one image and class suppress each other: a number for each pair.
+        group = labels + (labels.amax() + 1) * torch.arange(images, device=labels.device)[:, None]
         kept = torch.zeros_like(above)
         kept[above] = _survivors(boxes[above], scores[above], group[above], nms_threshold)
     best, index = scores.where(kept, 0).topk(min(count, candidates), 1)
@@ -44,12 +44,13 @@ def _survivors(boxes: Tensor, scores: Tensor, group: Tensor, threshold: float) -
     return kept
 
 
-def _survivors_traced(boxes: Tensor, scores: Tensor, group: Tensor, threshold: float) -> Tensor:
+def _survivors_traced(boxes: Tensor, scores: Tensor, labels: Tensor, threshold: float) -> Tensor:
     """Returns `[N, C]` bool for candidates `[N, C]`, in a graph of fixed shapes."""
     # `batched_nms` chooses its method by the number of candidates, which cannot be traced. This is one of its methods:
-    # move groups apart, so that boxes of different groups do not overlap. Candidates below the threshold have the
-    # lowest score, so they suppress none above it.
-    apart = _exact(boxes) + (group * (boxes.amax() + 1))[..., None]
+    # move groups apart, classes to the right and images down, so that boxes of different groups do not overlap.
+    # Candidates below the threshold have the lowest score, so they suppress none above it.
+    image = torch.arange(len(labels), device=labels.device)[:, None].expand_as(labels)
+    apart = _exact(boxes) + torch.stack([labels, image, labels, image], -1) * (_exact(boxes).amax((0, 1, 2)) + 1)
     kept = nms(apart.flatten(0, 1), _exact(scores).flatten(), threshold)
     return torch.zeros_like(scores, dtype=torch.bool).flatten().index_fill(0, kept, True).view_as(scores)
 
