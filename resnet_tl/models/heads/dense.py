@@ -102,7 +102,7 @@ class DenseHead(DetectionHead):
         """Returns logits `[N, A_l, K]` and regressions `[N, A_l, R]` by level from maps `{level: [N, C, H, W]}`."""
         read = [maps[name] for name in self.names]
         if sizes is None:
-            sizes = torch.tensor([input_size], device=read[0].device).expand(len(read[0]), 2)
+            sizes = torch.tensor([input_size], device=read[0].device).expand(read[0].shape[0], 2)
         per_cell = self.anchors.per_cell
         logits = [by_anchor(self.logits(self.what(x)), per_cell) for x in read]
         regressed = [self.regress(self.where(x)) for x in read]
@@ -135,7 +135,7 @@ class DenseHead(DetectionHead):
         # Candidates are pairs of anchor and class: an anchor may have several classes above the threshold. Only theirs
         # are decoded.
         scores = self.scores(logits, regressed).flatten(1)
-        best, index = scores.topk(min(CANDIDATES, scores.shape[1]), 1)
+        best, index = scores.topk(torch.sym_min(CANDIDATES, scores.shape[1]), 1)
         anchor, label = index // logits.shape[2], index % logits.shape[2]
         chosen = regressed.gather(1, anchor[..., None].expand(-1, -1, regressed.shape[2]))
         return clip(self.decode(chosen, anchors[anchor]), sizes), best, label
@@ -143,7 +143,7 @@ class DenseHead(DetectionHead):
 
 def by_anchor(x: Tensor, per_cell: int) -> Tensor:
     """Reshapes a map `[N, per_cell * R, H, W]` to `[N, H * W * per_cell, R]`; a view if it is channels-last."""
-    return x.permute(0, 2, 3, 1).reshape(len(x), -1, x.shape[1] // per_cell)
+    return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, x.shape[1] // per_cell)
 
 
 def conv3x3(channels: int, outputs: int, *, bias: float = 0.0) -> nn.Conv2d:

@@ -28,7 +28,7 @@ def select_detections(
         group = labels + (labels.amax() + 1) * torch.arange(images, device=labels.device)[:, None]
         kept = torch.zeros_like(above)
         kept[above] = _survivors(boxes[above], scores[above], group[above], nms_threshold)
-    best, index = scores.where(kept, 0).topk(min(count, candidates), 1)
+    best, index = scores.where(kept, 0).topk(torch.sym_min(count, candidates), 1)
     real = kept.gather(1, index)  # images with fewer than `count` survivors are padded
     return Detections(
         boxes.gather(1, index[..., None].expand(-1, -1, 4)).where(real[..., None], 0),
@@ -49,7 +49,7 @@ def _survivors_traced(boxes: Tensor, scores: Tensor, labels: Tensor, threshold: 
     # `batched_nms` chooses its method by the number of candidates, which cannot be traced. This is one of its methods:
     # move groups apart, classes to the right and images down, so that boxes of different groups do not overlap.
     # Candidates below the threshold have the lowest score, so they suppress none above it.
-    image = torch.arange(len(labels), device=labels.device)[:, None].expand_as(labels)
+    image = torch.arange(labels.shape[0], device=labels.device)[:, None].expand_as(labels)
     apart = _exact(boxes) + torch.stack([labels, image, labels, image], -1) * (_exact(boxes).amax((0, 1, 2)) + 1)
     kept = nms(apart.flatten(0, 1), _exact(scores).flatten(), threshold)
     return torch.zeros_like(scores, dtype=torch.bool).flatten().index_fill(0, kept, True).view_as(scores)
