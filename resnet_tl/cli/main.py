@@ -24,6 +24,7 @@ VERBS = {
     "sweep-file": "write such a search as a file, for Weights & Biases or to change it",
     "predict": "predict images with a run or checkpoint: CSV, JSON, masks, drawn boxes",
     "explain": "show which parts of images the predictions come from",
+    "export": "write a run or checkpoint as a file for other programs, proved on images",
     "data": "check a data set before training on it",
     "recipes": "list, show and copy the recipes that come with the project",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,6 @@ from annotated_types import Ge, Le, MinLen, MultipleOf
 from torch import Tensor
 
 from resnet_tl.errors import RecipeError
-from resnet_tl.models.network import Network
 from resnet_tl.ranges import NonNegativeInt, PositiveFloat, checked
 
 GRID = 32
@@ -43,7 +42,16 @@ class Inference:
             raise RecipeError(f"inference.overlap is {self.overlap}, expected less than inference.tile, {self.tile}")
 
 
-def segment(network: Network, images: Tensor, sizes: Tensor | None, inference: Inference) -> Tensor:
+class Segmenter(Protocol):
+    """A `Network` with a segmentation head, or what runs like one."""
+
+    def normalise(self, images: Tensor, sizes: Tensor | None = None, /) -> Tensor: ...
+
+    def run(self, images: Tensor, /) -> Any:
+        """Returns `PixelLogits`."""
+
+
+def segment(network: Segmenter, images: Tensor, sizes: Tensor | None, inference: Inference) -> Tensor:
     """Returns logits `[N, K, H, W]` in fp32.
 
     Args:
@@ -51,7 +59,6 @@ def segment(network: Network, images: Tensor, sizes: Tensor | None, inference: I
         sizes: `[N, 2]` (h, w) before padding; None if nothing is padded.
     """
     normalised = network.normalise(images, sizes)
-    assert isinstance(normalised, Tensor)
     size = (images.shape[-2], images.shape[-1])
     total = torch.zeros((), device=normalised.device)
     for scale in inference.scales:
@@ -63,14 +70,14 @@ def segment(network: Network, images: Tensor, sizes: Tensor | None, inference: I
     return total / (len(inference.scales) * (2 if inference.flip else 1))
 
 
-def _logits(network: Network, images: Tensor, inference: Inference) -> Tensor:
+def _logits(network: Segmenter, images: Tensor, inference: Inference) -> Tensor:
     """Returns logits `[N, K, H, W]` of normalised images `[N, C, H, W]`, tile by tile if asked to."""
     if not inference.tile:
         return network.run(images).main
     height, width = images.shape[-2:]
     rows, columns = (tile_starts(side, inference.tile, inference.overlap) for side in (height, width))
     window = _window(inference.tile, images)
-    total, weight = None, images.new_zeros(height, width)
+    total, weight = None, torch.zeros(height, width, device=images.device)
     for row in rows:
         for column in columns:
             place = (..., slice(row, row + inference.tile), slice(column, column + inference.tile))

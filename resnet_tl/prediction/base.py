@@ -13,7 +13,8 @@ from torch import Tensor
 
 from resnet_tl.errors import RecipeError, RunError, WeightsError
 from resnet_tl.models.finite import all_finite
-from resnet_tl.models.network import Network
+from resnet_tl.prediction.exported.description import TaskName
+from resnet_tl.prediction.exported.network import AnyNetwork
 from resnet_tl.prediction.inputs import Source, list_images
 from resnet_tl.prediction.loader import Input, Loader, OnError
 from resnet_tl.structures.records import Preprocessing
@@ -59,10 +60,10 @@ class Predictor(ABC, Generic[P]):
         loader: what decodes images and preprocesses them as in validation.
     """
 
-    task: ClassVar[str]
+    task: ClassVar[TaskName]
 
     def __init__(
-        self, network: Network, classes: Sequence[str], loader: Loader, *, device: str = "cpu", batch_size: int
+        self, network: AnyNetwork, classes: Sequence[str], loader: Loader, *, device: str = "cpu", batch_size: int
     ) -> None:
         self.network = network.to(find_device(device)).eval()
         self.classes = list(classes)

@@ -18,8 +18,9 @@ from resnet_tl.data.images.transforms import evaluation_transform
 from resnet_tl.errors import RecipeError, WeightsError
 from resnet_tl.metrics.outliers import SCORES
 from resnet_tl.models.heads.classification import LinearHead
-from resnet_tl.models.network import Network
 from resnet_tl.prediction.base import Options, Prediction, Predictor
+from resnet_tl.prediction.exported.description import TaskName
+from resnet_tl.prediction.exported.network import AnyNetwork
 from resnet_tl.prediction.inputs import Source
 from resnet_tl.prediction.loader import Input, Loader
 from resnet_tl.structures.decisions import ClassSpace, Decisions, Limit
@@ -69,11 +70,11 @@ class ClassPredictor(Predictor[ClassPrediction]):
         reduced_decoding: decode JPEGs at a fraction of their size, where that is enough, as validation did.
     """
 
-    task: ClassVar[str] = "classification"
+    task: ClassVar[TaskName] = "classification"
 
     def __init__(
         self,
-        network: Network,
+        network: AnyNetwork,
         classes: Sequence[str],
         *,
         eval_transforms: list[dict[str, Any]] | None = None,

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from resnet_tl.data.images.decode import ImageArray
-from resnet_tl.models.network import Network
 from resnet_tl.models.pasting import Cutout, paste
 from resnet_tl.prediction.base import Options, Prediction, Predictor
+from resnet_tl.prediction.exported.description import TaskName
+from resnet_tl.prediction.exported.network import AnyNetwork
 from resnet_tl.prediction.loader import Input, Loader
 from resnet_tl.prediction.whole_image import WholeImage
 from resnet_tl.structures.boxes import rescale
@@ -61,11 +62,11 @@ class BoxPredictor(Predictor[BoxPrediction]):
             `predict` sets another.
     """
 
-    task: ClassVar[str] = "detection"
+    task: ClassVar[TaskName] = "detection"
 
     def __init__(
         self,
-        network: Network,
+        network: AnyNetwork,
         classes: Sequence[str],
         codes: Sequence[Code] | None = None,
         *,

@@ -13,7 +13,10 @@ from resnet_tl.models.heads.segmentation.base import SegmentationHead
 from resnet_tl.models.inference import Inference
 from resnet_tl.prediction.classification import ClassPredictor
 from resnet_tl.prediction.detection import BoxPredictor
-from resnet_tl.prediction.members import read_network
+from resnet_tl.prediction.exported.description import TaskName
+from resnet_tl.prediction.exported.load import RUNTIMES, read_exported
+from resnet_tl.prediction.exported.network import AnyNetwork
+from resnet_tl.prediction.members import check_trust, read_network
 from resnet_tl.prediction.segmentation import MaskPredictor
 from resnet_tl.recipe.build import instantiate_unchecked
 from resnet_tl.recipe.schema import Field
@@ -25,7 +28,7 @@ def load(
     path: str | Path, *, device: str = "cpu", trust_code: bool = False, batch_size: int | None = None
 ) -> AnyPredictor:
     """Returns the predictor of a run folder (its best checkpoint) or a checkpoint; of a folder of folds, of all
-    together.
+    together; of an exported file.
 
     Args:
         device: `cpu`, `cuda`, `cuda:1`, `mps`.
@@ -36,15 +39,37 @@ def load(
         WeightsError: see `resnet_tl.prediction.members.read_network`.
         RunError: there is no such device.
     """
-    bundle, network = read_network(path, trust_code)
     options: dict[str, Any] = {"device": device} | ({} if batch_size is None else {"batch_size": batch_size})
-    transforms = bundle.eval_transforms
+    if (ending := Path(path).suffix) in RUNTIMES:
+        exported, bundle = read_exported(Path(path), ending)
+        return predictor_of(exported, bundle, exported.description.task, trust_code=trust_code, **options)
+    bundle, network = read_network(path, trust_code)
+    return predictor_of(network, bundle, task_of(network), trust_code=trust_code, **options)
+
+
+def task_of(network: Network) -> TaskName:
+    """Returns what a network does."""
     if isinstance(network.head, (SegmentationHead, MeanPixels)):
+        return "segmentation"
+    return "detection" if isinstance(network.head, (DetectionHead, FusedBoxes)) else "classification"
+
+
+def predictor_of(
+    network: AnyNetwork, bundle: Bundle, task: TaskName, *, trust_code: bool = False, **options: Any
+) -> AnyPredictor:
+    """Returns the predictor that runs `network` with the preprocessing, names and decisions of `bundle`.
+
+    Raises:
+        WeightsError: its transforms need code that is not trusted.
+    """
+    transforms = bundle.eval_transforms
+    check_trust(transforms, bundle.path, trust_code)
+    if task == "segmentation":
         fields, init_args = {"inference": Field(Inference, Inference())}, bundle.recipe["model"]["init_args"]
         inference = instantiate_unchecked(fields, init_args, str(bundle.path))["inference"]
         options |= {"colours": bundle.colours, "eval_transforms": transforms}
         return MaskPredictor(network, bundle.classes, inference, **options)
-    if isinstance(network.head, (DetectionHead, FusedBoxes)):
+    if task == "detection":
         return BoxPredictor(network, bundle.classes, bundle.codes, decisions=bundle.decisions, **options)
     data = bundle.recipe.get("data") or {"init_args": {}}
     reduced = data["init_args"].get("reduced_decoding", False)

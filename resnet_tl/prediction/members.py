@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import torch
 
@@ -68,12 +69,7 @@ def build_network(bundle: Bundle, trust_code: bool) -> Network:
             network than its weights.
     """
     init_args = bundle.recipe["model"]["init_args"]
-    foreign = None if trust_code else foreign_code([init_args, bundle.eval_transforms])
-    if foreign is not None:
-        raise WeightsError(
-            f"{bundle.path}: needs {foreign!r}, which is not part of resnet_tl: add --trust-code "
-            "(in Python trust_code=True) if you trust that code"
-        )
+    check_trust([init_args, bundle.eval_transforms], bundle.path, trust_code)
     parts = instantiate_model(init_args, where=str(bundle.path), trust_code=trust_code)
     if not trust_code:  # a trusted class may not support this
         with torch.device("meta"):  # allocates nothing, whatever sizes the recipe has
@@ -83,6 +79,16 @@ def build_network(bundle: Bundle, trust_code: bool) -> Network:
     network.load_state_dict(bundle.state_dict)
     network.preprocessing = bundle.preprocessing
     return network
+
+
+def check_trust(named: Any, path: Path, trust_code: bool) -> None:
+    """Raises WeightsError if a file names code outside `resnet_tl` that is not trusted."""
+    foreign = None if trust_code else foreign_code(named)
+    if foreign is not None:
+        raise WeightsError(
+            f"{path}: needs {foreign!r}, which is not part of resnet_tl: add --trust-code "
+            "(in Python trust_code=True) if you trust that code"
+        )
 
 
 def _check_shapes(bundle: Bundle, network: Network) -> None:

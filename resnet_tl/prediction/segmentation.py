@@ -17,8 +17,9 @@ from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.data.images.listed_transforms import ListedTransforms, partial_view
 from resnet_tl.data.sources.class_list import palette
 from resnet_tl.models.inference import Inference, segment
-from resnet_tl.models.network import Network
 from resnet_tl.prediction.base import Options, Prediction, Predictor
+from resnet_tl.prediction.exported.description import TaskName
+from resnet_tl.prediction.exported.network import AnyNetwork
 from resnet_tl.prediction.inputs import SEED
 from resnet_tl.prediction.loader import Input, Loader
 from resnet_tl.prediction.whole_image import WholeImage
@@ -45,11 +46,11 @@ class MaskPredictor(Predictor[MaskPrediction]):
     Attributes: those of `Predictor`, `inference`, and `colours` (`[K, 3]` RGB: the training masks', or Pascal VOC's).
     """
 
-    task: ClassVar[str] = "segmentation"
+    task: ClassVar[TaskName] = "segmentation"
 
     def __init__(
         self,
-        network: Network,
+        network: AnyNetwork,
         classes: Sequence[str],
         inference: Inference | None = None,
         *,

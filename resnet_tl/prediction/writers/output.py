@@ -44,21 +44,21 @@ def write(predictions: Iterable[P], outputs: Sequence[Output[P]]) -> int:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[IO[str]]:
-    """A text file to write, see `_appearing`. A byte of a file name that is not UTF-8 becomes `\\udce9`, as in JSON."""
-    with _appearing(path) as part, open(part, "x", encoding="utf-8", errors="backslashreplace", newline="") as file:
+    """A text file to write, see `appearing`. A byte of a file name that is not UTF-8 becomes `\\udce9`, as in JSON."""
+    with appearing(path) as part, open(part, "x", encoding="utf-8", errors="backslashreplace", newline="") as file:
         yield file
 
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill, by the name that it has until then, see `_appearing`. Missing parents are made."""
-    with _appearing(path, parents=True) as part:
+    """A folder to fill, by the name that it has until then, see `appearing`. Missing parents are made."""
+    with appearing(path, parents=True) as part:
         part.mkdir()
         yield part
 
 
 @contextmanager
-def _appearing(path: Path, parents: bool = False) -> Iterator[Path]:
+def appearing(path: Path, parents: bool = False) -> Iterator[Path]:
     """A name next to `path`; what is written there gets the name `path` once it is complete.
 
     An error or an interrupt removes it. What a killed process leaves is hidden and does not block the next attempt.
@@ -83,7 +83,7 @@ def _appearing(path: Path, parents: bool = False) -> Iterator[Path]:
             raise RunError(f"{path}: cannot be written: {cause.strerror}") from cause
         raise
     if part.exists():  # hours of predicting are not thrown away
-        raise RunError(f"{path} was created by someone else meanwhile; the predictions are in {part}")
+        raise RunError(f"{path} was created by someone else meanwhile; what was to be there is in {part}")
 
 
 def _remove(part: Path) -> None:

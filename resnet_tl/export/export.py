@@ -1,0 +1,95 @@
+"""Exports a checkpoint to a file for other programs, and proves the file before it appears under its name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from resnet_tl.errors import RunError
+from resnet_tl.export.graph import Graph
+from resnet_tl.export.onnx import require_packages, write_onnx
+from resnet_tl.export.proof import Agreement, compare
+from resnet_tl.prediction.exported.description import calibrated_thresholds, describe
+from resnet_tl.prediction.exported.load import read_exported
+from resnet_tl.prediction.inputs import Source, list_images
+from resnet_tl.prediction.load import predictor_of, task_of
+from resnet_tl.prediction.members import read_network
+from resnet_tl.prediction.videos import Video
+from resnet_tl.prediction.writers.output import appearing
+from resnet_tl.recipe.shipped import shipped_root
+from resnet_tl.tracking.predictions import load_evaluation
+from resnet_tl.tracking.run_folder import RunFolder
+
+T = TypeVar("T")
+
+ENDINGS = (".onnx",)
+COMPARED = 8
+"""Images."""
+EXAMPLE = (2, 288, 416)
+"""Images, height and width of the batch that graphs of any size are traced with; every level of a pyramid up to stride
+128 has more than one row and column."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """A file that agrees with its checkpoint on the images of `agreement`."""
+
+    path: Path
+    agreement: Agreement
+
+
+def export(run: str | Path, out: Path, images: Sequence[str | Path] = (), *, trust_code: bool = False) -> Export:
+    """Writes `out`, unless it differs from the checkpoint on images.
+
+    Args:
+        run: a run folder (its best checkpoint) or a checkpoint.
+        out: its ending names the form.
+        images: what to compare on, as `predict` takes them; without, images that the run was validated on, or where
+            there are none, the project's samples.
+
+    Raises:
+        RunError: `out` exists, what writes it is not installed, or it differs.
+        WeightsError: see `resnet_tl.load`.
+    """
+    require_packages()
+    bundle, network = read_network(run, trust_code)
+    predictor = predictor_of(network, bundle, task_of(network), trust_code=trust_code)
+    chosen = _spread(_images(images) if images else validated_images(run))
+    graph = Graph(network, predictor.task, bundle.decisions.temperature).eval()
+    example = torch.zeros(EXAMPLE[0], len(network.mean), *EXAMPLE[1:], dtype=torch.uint8)
+    thresholds = getattr(network.head, "thresholds", None)
+    limits = calibrated_thresholds(None if thresholds is None else thresholds.tolist(), bundle.decisions)
+    with appearing(out) as part:
+        description = describe(bundle, predictor.task, graph.names(4), limits, batch=None, size=None)
+        write_onnx(graph, example, description, part)
+        file, described = read_exported(part, out.suffix)
+        exported = predictor_of(file, described, predictor.task, trust_code=trust_code)
+        agreement = compare(predictor, exported, chosen)
+        if not agreement.holds:
+            raise RunError(f"{out}: not written, because it differs from {bundle.path}: {agreement}")
+    return Export(out, agreement)
+
+
+def validated_images(run: str | Path) -> Sequence[Source]:
+    """Returns images that the best epoch of a run was validated on; the project's samples where none are left."""
+    folder = RunFolder(Path(run))
+    if folder.best_predictions.is_file():
+        evaluation = load_evaluation(folder.best_predictions)
+        paths = [Path(evaluation.path(index)) for index in range(len(evaluation))]
+        if found := [path for path in paths if path.is_file()]:
+            return found
+    return sorted((shipped_root() / "data" / "samples" / "classification" / "val").rglob("*.png"))
+
+
+def _images(given: Sequence[str | Path]) -> list[Source]:
+    return [each for each in list_images(given) if not isinstance(each, Video)]
+
+
+def _spread(images: Sequence[T]) -> list[T]:
+    """Returns `COMPARED` of the images, spread evenly."""
+    step = max(len(images) / COMPARED, 1)
+    return [images[int(step * number)] for number in range(min(len(images), COMPARED))]

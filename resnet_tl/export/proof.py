@@ -1,0 +1,114 @@
+"""The proof of an export: the same images through the checkpoint and through the file, compared and timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from resnet_tl.data.images.decode import ImageArray
+from resnet_tl.metrics.box_matches import iou
+from resnet_tl.prediction.base import Prediction
+from resnet_tl.prediction.classification import ClassPrediction
+from resnet_tl.prediction.detection import BoxPrediction
+from resnet_tl.prediction.inputs import Source
+from resnet_tl.prediction.load import AnyPredictor
+from resnet_tl.prediction.segmentation import MaskPrediction, MaskPredictor
+
+LIMITS = {"probability": 1e-3, "pixels": 1e-3, "objects": 0.0, "1 - IoU": 1e-3, "score": 1e-3, "mask": 1e-3}
+"""The largest differences that rounding explains. pixels: the share of them whose class differs. objects: how many the
+other side lacks. mask: the share of an object's pixels."""
+SCORE = 0.3
+"""Objects with lower scores are not compared: rounding decides which of very many are kept."""
+BATCHES = (1, 4)
+RUNS = 7
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far an exported file is from its checkpoint on some images.
+
+    differences: by name, see `LIMITS`, the largest over all images and batch sizes.
+    milliseconds: of one image in the network alone, median: of the checkpoint, and of the file.
+    """
+
+    images: int
+    differences: Mapping[str, float]
+    milliseconds: tuple[float, float]
+
+    @property
+    def holds(self) -> bool:
+        return all(value <= LIMITS[name] for name, value in self.differences.items())
+
+    def __str__(self) -> str:
+        parts = [f"{name} {value:.1e} (at most {LIMITS[name]:g})" for name, value in self.differences.items()]
+        return f"largest differences on {self.images} images: {', '.join(parts)}"
+
+
+def compare(checkpoint: AnyPredictor, exported: AnyPredictor, images: Sequence[Source]) -> Agreement:
+    """Predicts images with both, one by one and in batches."""
+    worst: dict[str, float] = {}
+    for batch_size in BATCHES:
+        ours = checkpoint.predict(images, batch_size=batch_size)
+        theirs = exported.predict(images, batch_size=batch_size)
+        for one, other in zip(ours, theirs, strict=True):
+            for name, value in _differences(checkpoint, exported, one, other).items():
+                worst[name] = max(worst.get(name, 0.0), value)
+    times = tuple(_milliseconds(each, images[0]) for each in (checkpoint, exported))
+    return Agreement(len(images), worst, (times[0], times[1]))
+
+
+def _differences(
+    checkpoint: AnyPredictor, exported: AnyPredictor, one: Prediction, other: Prediction
+) -> dict[str, float]:
+    if isinstance(one, ClassPrediction) and isinstance(other, ClassPrediction):
+        return {"probability": _largest(one.probabilities - other.probabilities)}
+    if isinstance(one, BoxPrediction) and isinstance(other, BoxPrediction):
+        return _of_objects(one, other)
+    assert isinstance(one, MaskPrediction)
+    assert isinstance(other, MaskPrediction)
+    ours, theirs = (_probabilities(each, one.image) for each in (checkpoint, exported))
+    return {"probability": _largest(ours - theirs), "pixels": float((one.mask != other.mask).mean())}
+
+
+def _of_objects(one: BoxPrediction, other: BoxPrediction) -> dict[str, float]:
+    """Compares each object with the one of the same class that overlaps it most."""
+    worst = {"objects": 0.0, "1 - IoU": 0.0, "score": 0.0} | ({} if one.masks is None else {"mask": 0.0})
+    overlap = iou(one.boxes.astype(np.float64), other.boxes.astype(np.float64))
+    overlap[one.labels[:, None] != other.labels] = 0
+    for rows, scores in ((overlap, one.scores), (overlap.T, other.scores)):
+        for row in np.flatnonzero(scores >= SCORE):
+            partner = int(rows[row].argmax()) if rows.shape[1] else -1
+            if partner < 0 or rows[row, partner] < 0.5:
+                worst["objects"] += 1
+                continue
+            theirs = other.scores if rows is overlap else one.scores
+            worst["1 - IoU"] = max(worst["1 - IoU"], 1 - float(rows[row, partner]))
+            worst["score"] = max(worst["score"], abs(float(scores[row] - theirs[partner])))
+    return worst
+
+
+def _probabilities(predictor: AnyPredictor, image: ImageArray) -> NDArray[np.float32]:
+    assert isinstance(predictor, MaskPredictor)
+    return predictor.logits(image).softmax(0).numpy()
+
+
+def _largest(differences: NDArray[np.floating]) -> float:
+    return float(np.abs(differences).max(initial=0.0))
+
+
+@torch.inference_mode()
+def _milliseconds(predictor: AnyPredictor, image: Source) -> float:
+    (batch,) = predictor._loader.batches([image], 1, "error")
+    pixels = torch.from_numpy(batch[0].pixels[None]).permute(0, 3, 1, 2)
+    times = []
+    for _ in range(RUNS + 2):
+        start = time.perf_counter()
+        predictor.network.head.predict(predictor.network(pixels))
+        times.append(time.perf_counter() - start)
+    return 1000 * median(times[2:])

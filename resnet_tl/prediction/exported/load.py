@@ -1,0 +1,31 @@
+"""Opens exported files, each form by its own runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from resnet_tl.checkpoint import Bundle
+from resnet_tl.errors import WeightsError
+from resnet_tl.prediction.exported.description import read_description
+from resnet_tl.prediction.exported.network import ExportedNetwork
+from resnet_tl.prediction.exported.onnx import open_onnx
+
+RUNTIMES = {".onnx": open_onnx}
+"""By the ending of a file."""
+
+
+def read_exported(path: Path, ending: str) -> tuple[ExportedNetwork, Bundle]:
+    """Returns an exported file as a network, and its description as a bundle without weights.
+
+    Args:
+        ending: one of `RUNTIMES`; the file itself may have another name.
+
+    Raises:
+        RunError: what runs it is not installed.
+        WeightsError: no such file, a damaged one, or one that is not from `resnet-tl export`.
+    """
+    if not path.is_file():
+        raise WeightsError(f"no file {str(path)!r}")
+    runtime, text = RUNTIMES[ending](path)
+    description, bundle = read_description(text, path)
+    return ExportedNetwork(runtime, description, bundle.preprocessing), bundle

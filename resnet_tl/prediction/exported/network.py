@@ -1,0 +1,98 @@
+"""An exported graph in the place of a network: predictors and evaluation run it as they run one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from resnet_tl.errors import RecipeError
+from resnet_tl.models.heads.segmentation.base import PixelLogits
+from resnet_tl.models.network import Network
+from resnet_tl.prediction.exported.description import Description
+from resnet_tl.structures.records import Detections, Preprocessing
+
+Runtime: TypeAlias = Callable[[NDArray[np.uint8]], list[NDArray[Any]]]
+"""Runs a graph on images `[N, C, H, W]`; returns its outputs in order."""
+
+
+class ExportedNetwork(nn.Module):
+    """Returns a graph's outputs in the types that a `Network`'s head gives. It runs on the CPU, without gradients."""
+
+    mean: Tensor
+
+    def __init__(self, runtime: Runtime, description: Description, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.runtime, self.description, self.preprocessing = runtime, description, preprocessing
+        self.register_buffer("mean", torch.tensor(preprocessing.mean))
+        self.head = ExportedHead(description)
+
+    def forward(self, images: Tensor) -> Any:
+        """Returns what the head decodes: of segmentation `PixelLogits`, else the predictions themselves."""
+        if images.dtype != torch.uint8:
+            raise RecipeError(f"{images.dtype} images: an exported network takes 8 bits; use its checkpoint for more")
+        return self.head.joined([self._run(part) for part in self._parts(images)])
+
+    def normalise(self, images: Tensor, sizes: Tensor | None = None) -> Tensor:
+        """Returns the images: the graph normalises them."""
+        return images
+
+    def run(self, images: Tensor) -> Any:
+        return self(images)
+
+    def _parts(self, images: Tensor) -> list[Tensor]:
+        """Splits a batch into those that the graph takes."""
+        size, batch = self.description.size, self.description.batch
+        if size is not None and list(images.shape[-2:]) != size:
+            given, taken = "x".join(map(str, images.shape[-2:])), "x".join(map(str, size))
+            raise RecipeError(f"images of {given} pixels, but this network was exported for {taken}")
+        return [images] if batch is None else list(images.split(batch))
+
+    def _run(self, images: Tensor) -> list[Tensor]:
+        return [torch.from_numpy(output) for output in self.runtime(np.ascontiguousarray(images.cpu().numpy()))]
+
+
+AnyNetwork: TypeAlias = Network | ExportedNetwork
+"""What predictors run."""
+
+
+class ExportedHead(nn.Module):
+    """The end of an exported graph: its outputs are predictions already."""
+
+    def __init__(self, description: Description) -> None:
+        super().__init__()
+        self.task = description.task
+        thresholds = description.thresholds
+        self.thresholds = None if thresholds is None else torch.tensor(thresholds)
+
+    def joined(self, parts: list[list[Tensor]]) -> Any:
+        """Joins the outputs of several runs to those of one batch."""
+        if self.task != "detection":
+            (output,) = (torch.cat(each) for each in zip(*parts, strict=True))
+            return PixelLogits(output, None) if self.task == "segmentation" else output
+        boxes, scores, labels, *masks = zip(*parts, strict=True)
+        most = max(part.shape[1] for part in boxes)
+        return Detections(
+            _filled(boxes, most, 0.0),
+            _filled(scores, most, 0.0),
+            _filled(labels, most, -1),
+            _filled(masks[0], most, 0.0) if masks else None,
+        )
+
+    def predict(self, outputs: Any) -> Any:
+        """Returns the predictions in the outputs."""
+        return outputs.main.softmax(1) if isinstance(outputs, PixelLogits) else outputs
+
+
+def _filled(parts: tuple[Tensor, ...], most: int, value: float) -> Tensor:
+    """Joins `[n, D, ...]` of several runs, whose numbers of objects D may differ."""
+    missing = [most - part.shape[1] for part in parts]
+    blanks = [
+        part.new_full((len(part), lacking, *part.shape[2:]), value)
+        for part, lacking in zip(parts, missing, strict=True)
+    ]
+    return torch.cat([torch.cat(pair, 1) for pair in zip(parts, blanks, strict=True)])
