@@ -1,0 +1,72 @@
+"""Exported files: equal to their checkpoints, or not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import resnet_tl
+from resnet_tl.errors import RunError, WeightsError
+from resnet_tl.export import proof
+from resnet_tl.export.export import Export, export
+from resnet_tl.prediction.classification import ClassPredictor
+from resnet_tl.prediction.segmentation import MaskPredictor
+
+SAVED = Path(__file__).resolve().parents[1] / "fixtures" / "saved_2026_11"
+
+
+@pytest.fixture(scope="module")
+def images() -> list[np.ndarray]:
+    """Of three sizes."""
+    generator = np.random.default_rng(0)
+    return [generator.integers(0, 256, (side, 64, 3), np.uint8) for side in (48, 64, 96)]
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Export:
+    return export(SAVED / "half_run", tmp_path_factory.mktemp("onnx") / "classes.onnx")
+
+
+def test_an_exported_classifier_predicts_what_its_checkpoint_does(classifier: Export, images: list[np.ndarray]) -> None:
+    ours, theirs = resnet_tl.load(SAVED / "half_run"), resnet_tl.load(classifier.path)
+    assert isinstance(theirs, ClassPredictor)
+    assert theirs.classes == ours.classes
+    for size in (1, 3):
+        for one, other in zip(ours.predict(images, batch_size=size), theirs.predict(images), strict=True):
+            assert other.classes == one.classes
+            np.testing.assert_allclose(other.probabilities, one.probabilities, atol=1e-5)
+
+
+def test_exported_masks_equal_those_of_the_checkpoint(tmp_path: Path, images: list[np.ndarray]) -> None:
+    done = export(SAVED / "segmentation.ckpt", tmp_path / "masks.onnx")
+    ours, theirs = resnet_tl.load(SAVED / "segmentation.ckpt"), resnet_tl.load(done.path)
+    assert isinstance(ours, MaskPredictor)
+    assert isinstance(theirs, MaskPredictor)
+    for image in images:
+        np.testing.assert_allclose(theirs.logits(image), ours.logits(image), atol=1e-4)
+
+
+def test_a_file_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(proof.LIMITS, "probability", -1.0)
+    with pytest.raises(RunError, match=r"classes\.onnx: not written, because it differs from .*probability"):
+        export(SAVED / "half_run", tmp_path / "classes.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_overwritten(classifier: Export) -> None:
+    with pytest.raises(RunError, match="exists and is not overwritten"):
+        export(SAVED / "half_run", classifier.path)
+
+
+def test_files_of_others_and_damaged_ones_are_refused(classifier: Export, tmp_path: Path) -> None:
+    model = onnx.load(classifier.path)
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(WeightsError, match="not exported by `resnet-tl export`"):
+        resnet_tl.load(tmp_path / "other.onnx")
+    (tmp_path / "cut.onnx").write_bytes(classifier.path.read_bytes()[:5000])
+    with pytest.raises(WeightsError, match="not readable as an ONNX file"):
+        resnet_tl.load(tmp_path / "cut.onnx")
