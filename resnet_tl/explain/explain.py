@@ -84,7 +84,7 @@ def explain(
         raise wrong_task("box", "segmentation", predictor.task)
     most = top or (OBJECTS if predictor.task == "detection" else 1)
     choice = Choice(None if label is None else predictor.classes.index(label), most, box)
-    last = checked_stage(predictor.network, stage)
+    last = checked_stage(predictor.trained, stage)
     return _stream(predictor, list_images(inputs, every), choice, last, method, on_error)
 
 
@@ -105,9 +105,9 @@ def _stream(
             aim: Aim | None = None
             for aim in aims(prediction, predictor.network.head, size, choice):
                 if method == "gradcam":
-                    values = gradcam(predictor.network, pixels, aim.score, stage)
+                    values = gradcam(predictor.trained, pixels, aim.score, stage)
                 else:
-                    values = occlusion(predictor.network, pixels, aim.score)
+                    values = occlusion(predictor.trained, pixels, aim.score)
                 name, placed = predictor.classes[aim.label], view.onto_image(values[0])
                 caption = f"{name} {aim.words} · {words}"
                 yield Explanation(each.index, each.path, view.image, name, aim.predicted, aim.box, placed, caption)

@@ -104,7 +104,7 @@ def _largest(differences: NDArray[np.floating]) -> float:
 
 @torch.inference_mode()
 def _milliseconds(predictor: AnyPredictor, image: Source) -> float:
-    (batch,) = predictor._loader.batches([image], 1, "error")
+    (batch,) = predictor.loader.batches([image], 1, "error")
     pixels = torch.from_numpy(batch[0].pixels[None]).permute(0, 3, 1, 2)
     times = []
     for _ in range(RUNS + 2):

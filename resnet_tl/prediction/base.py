@@ -13,6 +13,7 @@ from torch import Tensor
 
 from resnet_tl.errors import RecipeError, RunError, WeightsError
 from resnet_tl.models.finite import all_finite
+from resnet_tl.models.network import Network
 from resnet_tl.prediction.exported.description import TaskName
 from resnet_tl.prediction.exported.network import AnyNetwork
 from resnet_tl.prediction.inputs import Source, list_images
@@ -69,6 +70,13 @@ class Predictor(ABC, Generic[P]):
         self.classes = list(classes)
         self.batch_size = _at_least_one("batch_size", batch_size)
         self.loader = loader
+
+    @property
+    def trained(self) -> Network:
+        """The network with its stages. Raises RecipeError: that of an exported file does not have them."""
+        if not isinstance(self.network, Network):
+            raise RecipeError("this needs the stages of the network, which an exported file hides; use its checkpoint")
+        return self.network
 
     @property
     def preprocessing(self) -> Preprocessing:

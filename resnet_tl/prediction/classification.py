@@ -105,7 +105,7 @@ class ClassPredictor(Predictor[ClassPrediction]):
                 yield from zip((each.index for each in inputs), features, logits, strict=True)
 
     def _features_and_logits(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        network, head = self.network, cast(LinearHead, self.network.head)
+        network, head = self.trained, cast(LinearHead, self.trained.head)
         features = head.features(network.maps_after(network.cuts()[-1], network.normalise(images)))
         return features, head.fc(features)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from resnet_tl.checkpoint import Bundle
 from resnet_tl.errors import WeightsError
 from resnet_tl.models.ensemble import FusedBoxes, MeanPixels
 from resnet_tl.models.heads.base import DetectionHead
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.heads.segmentation.base import SegmentationHead
 from resnet_tl.models.inference import Inference
+from resnet_tl.models.network import Network
 from resnet_tl.prediction.classification import ClassPredictor
 from resnet_tl.prediction.detection import BoxPredictor
 from resnet_tl.prediction.exported.description import TaskName

@@ -90,6 +90,7 @@ def read_description(text: str | None, path: Path) -> tuple[Description, Bundle]
         colours=stored.colours,
         codes=stored.codes,
         decisions=stored.decisions,
+        class_space=None,
         epoch=description.epoch,
         step=description.step,
     )
