@@ -13,6 +13,8 @@ from resnet_tl.errors import RunError
 from resnet_tl.export.graph import Graph
 from resnet_tl.export.onnx import require_packages, write_onnx
 from resnet_tl.export.proof import Agreement, compare
+from resnet_tl.models.ensemble import FusedBoxes
+from resnet_tl.models.heads.two_stage import FasterRCNN
 from resnet_tl.prediction.exported.description import calibrated_thresholds, describe
 from resnet_tl.prediction.exported.load import read_exported
 from resnet_tl.prediction.inputs import Source, list_images
@@ -52,11 +54,13 @@ def export(run: str | Path, out: Path, images: Sequence[str | Path] = (), *, tru
             there are none, the project's samples.
 
     Raises:
-        RunError: `out` exists, what writes it is not installed, or it differs.
+        RunError: `out` exists, what writes it is not installed, the head cannot be exported, or the file differs.
         WeightsError: see `resnet_tl.load`.
     """
     require_packages()
     bundle, network = read_network(run, trust_code)
+    if isinstance(network.head, (FasterRCNN, FusedBoxes)):
+        raise RunError(f"{bundle.path}: {type(network.head).__name__} cannot be exported; RetinaNet and FCOS can")
     predictor = predictor_of(network, bundle, task_of(network), trust_code=trust_code)
     chosen = _spread(_images(images) if images else validated_images(run))
     graph = Graph(network, predictor.task, bundle.decisions.temperature).eval()

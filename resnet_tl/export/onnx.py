@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import operator
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,21 +28,28 @@ def write_onnx(graph: Graph, example: Tensor, description: str, path: Path) -> N
     Args:
         example: images `[N, C, H, W]` of a size that no level of the network reduces to a single row or column.
         description: see `describe`; the file's metadata hold it.
+
+    Raises:
+        RunError: the network does what a graph cannot.
     """
     any_size = {"images": {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}}
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # of deprecations within torch and onnxscript
-        program = torch.onnx.export(
-            graph,
-            (example,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=["images"],
-            output_names=graph.names(len(graph(example))),
-            dynamic_shapes=any_size,
-            custom_translation_table={torch.ops.torchvision.nms.default: _nms},
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                graph,
+                (example,),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=["images"],
+                output_names=graph.names(len(graph(example))),
+                dynamic_shapes=any_size,
+                custom_translation_table={operator.floordiv: _floordiv, torch.ops.torchvision.nms.default: _nms},
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            lines = str(error.__cause__ or error).strip().splitlines()
+            raise RunError(f"{path}: this network cannot be traced as a graph ({lines[0]})") from error
     assert program is not None
     program.model.metadata_props[KEY] = description
     program.save(path, external_data=False)
@@ -52,6 +60,14 @@ def require_packages() -> None:
     missing = [package for package in PACKAGES if find_spec(package) is None]
     if missing:
         raise RunError(f"an export to ONNX needs {', '.join(missing)}: pip install 'resnet-tl[onnx]'")
+
+
+def _floordiv(number: Any, divisor: Any) -> Any:
+    """Translates `//` of whole numbers, which rounds down; ONNX's division rounds towards zero."""
+    from onnxscript import opset20
+
+    op: Any = opset20
+    return op.Div(op.Sub(number, op.Mod(number, divisor)), divisor)
 
 
 def _nms(boxes: Any, scores: Any, iou_threshold: float) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -50,11 +51,31 @@ class PooledBranch(nn.Sequential):
     """Averages over `bins` x `bins` parts of the image, applies a 1x1 convolution, and resizes to the map's size."""
 
     def __init__(self, inputs: int, outputs: int, bins: int) -> None:
-        super().__init__(nn.AdaptiveAvgPool2d(bins), *conv_norm_relu(inputs, outputs, 1))
+        super().__init__(BinMeans(bins), *conv_norm_relu(inputs, outputs, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N, inputs, H, W]` to `[N, outputs, H, W]`."""
         return F.interpolate(super().forward(x), size=x.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class BinMeans(nn.AdaptiveAvgPool2d):
+    """Averages over `bins` x `bins` parts, in exported graphs of any size, too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[N, C, H, W]` to `[N, C, bins, bins]`."""
+        if not torch.compiler.is_exporting():
+            return super().forward(x)
+        assert isinstance(self.output_size, int)
+        down, across = (_shares(side, self.output_size, x) for side in x.shape[-2:])
+        return down @ x @ across.T
+
+
+def _shares(side: int, bins: int, like: Tensor) -> Tensor:
+    """Returns the share `[bins, side]` of each cell in the mean of each bin; neighbouring bins overlap by a cell unless
+    `bins` divides `side`."""
+    cell, bin_ = torch.arange(side, device=like.device), torch.arange(bins, device=like.device)[:, None]
+    inside = ((cell >= bin_ * side // bins) & (cell < ((bin_ + 1) * side + bins - 1) // bins)).to(like.dtype)
+    return inside / inside.sum(1, keepdim=True)
 
 
 def initialise(module: nn.Module) -> None:

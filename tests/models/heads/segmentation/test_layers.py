@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from resnet_tl.models.heads.segmentation.layers import OnLevel, PooledBranch, enlarge, separable_norm_relu
+from resnet_tl.models.heads.segmentation.layers import BinMeans, OnLevel, PooledBranch, enlarge, separable_norm_relu
 from resnet_tl.structures.records import Level
 
 
@@ -29,3 +29,11 @@ def test_a_decoder_on_a_level_reads_only_that_level() -> None:
     decoder = OnLevel(Level("c4", 4, 16), 6, nn.Conv2d(4, 6, 1))
     assert (decoder.reads, decoder.channels, decoder.stride) == (("c4",), 6, 16)
     assert decoder({"c4": torch.randn(1, 4, 3, 3)}).shape == (1, 6, 3, 3)
+
+
+@pytest.mark.parametrize("size", [(6, 6), (5, 7), (4, 13)])
+def test_means_of_bins_are_the_same_in_exported_graphs(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    x, means = torch.randn(2, 3, *size), BinMeans(6)
+    expected = means(x)
+    monkeypatch.setattr("torch.compiler.is_exporting", lambda: True)
+    torch.testing.assert_close(means(x), expected)
