@@ -41,7 +41,7 @@ class Explained:
         read."""
         if self.predictor is None:
             return {}
-        network, transform = self.predictor.network, self.predictor.loader.transform
+        network, transform = self.predictor.trained, self.predictor.loader.transform
         drawn: dict[str, Image.Image] = {}
         for _, each in groupby(sorted(_read(self.predictor, list(labels)), key=_shape), _shape):
             group = list(each)
@@ -61,7 +61,7 @@ class Explained:
         inputs = [] if self.predictor is None else _read(self.predictor, [path])
         if self.predictor is None or not inputs:
             return None
-        network, pixels = self.predictor.network, self.predictor.stack(inputs)
+        network, pixels = self.predictor.trained, self.predictor.stack(inputs)
         wanted = score((pixels.shape[-2], pixels.shape[-1]))
         values = gradcam(network, pixels, wanted, checked_stage(network, None))[0]
         view = view_of(inputs[0], self.predictor.loader.transform, whole=True)
