@@ -103,7 +103,7 @@ def _stream(
             view = view_of(each, loader.transform, whole=predictor.task != "classification")
             size = (pixels.shape[-2], pixels.shape[-1])
             aim: Aim | None = None
-            for aim in aims(prediction, predictor.network.head, size, choice):
+            for aim in aims(prediction, predictor.trained.head, size, choice):
                 if method == "gradcam":
                     values = gradcam(predictor.trained, pixels, aim.score, stage)
                 else:

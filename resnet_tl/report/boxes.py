@@ -171,7 +171,7 @@ def _surest(outcomes: BoxOutcomes, images: _Images, assets: Assets, network: Exp
             return None
         height, width = evaluation.sizes[index].tolist()
         box, label = evaluation.boxes[detection], int(evaluation.labels[detection])
-        score = partial(object_score, network.predictor.network.head, box, label, (height, width))
+        score = partial(object_score, network.predictor.trained.head, box, label, (height, width))
         return network.of_part(evaluation.path(index), score)
 
     each = (_object(evaluation, found, pair, images, assets, looked) for pair in mistakes[order].tolist())
