@@ -14,7 +14,6 @@ from resnet_tl.export.graph import Graph
 from resnet_tl.export.onnx import require_packages, write_onnx
 from resnet_tl.export.proof import Agreement, compare
 from resnet_tl.models.ensemble import FusedBoxes
-from resnet_tl.models.heads.two_stage import FasterRCNN
 from resnet_tl.prediction.exported.description import calibrated_thresholds, describe
 from resnet_tl.prediction.exported.load import read_exported
 from resnet_tl.prediction.inputs import Source, list_images
@@ -59,17 +58,18 @@ def export(run: str | Path, out: Path, images: Sequence[str | Path] = (), *, tru
     """
     require_packages()
     bundle, network = read_network(run, trust_code)
-    if isinstance(network.head, (FasterRCNN, FusedBoxes)):
-        raise RunError(f"{bundle.path}: {type(network.head).__name__} cannot be exported; RetinaNet and FCOS can")
+    if isinstance(network.head, FusedBoxes):
+        raise RunError(f"{bundle.path}: the fused boxes of several networks cannot be exported; export one fold")
     predictor = predictor_of(network, bundle, task_of(network), trust_code=trust_code)
     chosen = _spread(_images(images) if images else validated_images(run))
     graph = Graph(network, predictor.task, bundle.decisions.temperature).eval()
-    example = torch.zeros(EXAMPLE[0], len(network.mean), *EXAMPLE[1:], dtype=torch.uint8)
+    example = torch.zeros(graph.batch or EXAMPLE[0], len(network.mean), *EXAMPLE[1:], dtype=torch.uint8)
     thresholds = getattr(network.head, "thresholds", None)
     limits = calibrated_thresholds(None if thresholds is None else thresholds.tolist(), bundle.decisions)
     with appearing(out) as part:
-        description = describe(bundle, predictor.task, graph.names(4), limits, batch=None, size=None)
-        write_onnx(graph, example, description, part)
+        outputs = graph.names(len(graph(example)))
+        description = describe(bundle, predictor.task, outputs, limits, batch=graph.batch, size=None)
+        write_onnx(graph, example, outputs, description, part)
         file, described = read_exported(part, out.suffix)
         exported = predictor_of(file, described, predictor.task, trust_code=trust_code)
         agreement = compare(predictor, exported, chosen)

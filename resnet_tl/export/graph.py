@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from resnet_tl.models.fold import fold
+from resnet_tl.models.heads.two_stage import FasterRCNN
 from resnet_tl.models.network import Network
 from resnet_tl.prediction.exported.description import OUTPUTS, TaskName
 
@@ -23,6 +24,8 @@ class Graph(nn.Module):
     Args:
         network: it is copied, with its batch norms folded.
         temperature: of a classifier, see `Decisions`.
+
+    batch: the only number of images N that a file of it takes; None for any.
     """
 
     temperature: Tensor | None
@@ -31,6 +34,7 @@ class Graph(nn.Module):
         super().__init__()
         self.network = fold(network)
         self.task = task
+        self.batch = 1 if isinstance(network.head, FasterRCNN) else None
         self.multi_label = getattr(network.head, "thresholds", None) is not None
         self.register_buffer("temperature", None if temperature is None else torch.tensor(temperature))
 

@@ -1,4 +1,4 @@
-"""Writes a graph as an ONNX file (opset 20)."""
+"""Writes a graph as an ONNX file."""
 
 from __future__ import annotations
 
@@ -18,41 +18,70 @@ from resnet_tl.checkpoint import KEY
 from resnet_tl.errors import RunError
 from resnet_tl.export.graph import Graph
 
-OPSET = 20
+OPSET, TRACE_OPSET = 20, 17
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
-def write_onnx(graph: Graph, example: Tensor, description: str, path: Path) -> None:
-    """Writes the graph; any number and size of images fit it.
+def write_onnx(graph: Graph, example: Tensor, outputs: list[str], description: str, path: Path) -> None:
+    """Writes the graph; images of any size fit it, and `graph.batch` of them.
 
     Args:
         example: images `[N, C, H, W]` of a size that no level of the network reduces to a single row or column.
+        outputs: names of what the graph returns.
         description: see `describe`; the file's metadata hold it.
 
     Raises:
         RunError: the network does what a graph cannot.
     """
-    any_size = {"images": {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}}
+    write = _write_by_export if graph.batch is None else _write_by_trace
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # of deprecations within torch and onnxscript
         try:
-            program = torch.onnx.export(
-                graph,
-                (example,),
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=["images"],
-                output_names=graph.names(len(graph(example))),
-                dynamic_shapes=any_size,
-                custom_translation_table={operator.floordiv: _floordiv, torch.ops.torchvision.nms.default: _nms},
-                verbose=False,
-            )
-        except torch.onnx.OnnxExporterError as error:
+            write(graph, example, outputs, path)
+        except torch.onnx.errors.OnnxExporterError as error:
             lines = str(error.__cause__ or error).strip().splitlines()
-            raise RunError(f"{path}: this network cannot be traced as a graph ({lines[0]})") from error
+            raise RunError(f"this network cannot be written as ONNX ({lines[0]})") from error
+    _describe(path, description)
+
+
+def _write_by_export(graph: Graph, example: Tensor, outputs: list[str], path: Path) -> None:
+    dynamic = torch.export.Dim.DYNAMIC
+    program = torch.onnx.export(
+        graph,
+        (example,),
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=["images"],
+        output_names=outputs,
+        dynamic_shapes={"images": {0: dynamic, 2: dynamic, 3: dynamic}},
+        custom_translation_table={operator.floordiv: _floordiv, torch.ops.torchvision.nms.default: _nms},
+        verbose=False,
+    )
     assert program is not None
-    program.model.metadata_props[KEY] = description
     program.save(path, external_data=False)
+
+
+def _write_by_trace(graph: Graph, example: Tensor, outputs: list[str], path: Path) -> None:
+    # torch.export cannot follow torchvision's two-stage detectors, whose numbers of regions depend on the image. The
+    # older exporter can, with torchvision's own translations, for one image.
+    torch.onnx.export(
+        graph,
+        (example,),
+        path,
+        dynamo=False,
+        opset_version=TRACE_OPSET,
+        input_names=["images"],
+        output_names=outputs,
+        dynamic_axes={"images": {2: "height", 3: "width"}, **{name: {1: "objects"} for name in outputs}},
+    )
+
+
+def _describe(path: Path, description: str) -> None:
+    import onnx
+
+    model = onnx.load(path)
+    model.metadata_props.add(key=KEY, value=description)
+    onnx.save(model, path)
 
 
 def require_packages() -> None:

@@ -18,6 +18,7 @@ from resnet_tl.models.heads.segmentation.fcn import FCNHead
 from resnet_tl.models.heads.segmentation.psp import PSPHead
 from resnet_tl.models.heads.segmentation.semantic_fpn import SemanticFPNHead
 from resnet_tl.models.heads.segmentation.unet import UNetHead
+from resnet_tl.models.heads.two_stage import MaskRCNN
 from resnet_tl.models.network import Backbone, HeadFactory, NeckFactory, build
 from resnet_tl.models.pyramid import FPN
 from resnet_tl.prediction.exported.description import TaskName
@@ -53,6 +54,18 @@ def test_dense_detectors(head: type[FCOS | RetinaNet], tmp_path: Path) -> None:
     check(graph, tmp_path)
 
 
+@pytest.mark.parametrize("score_threshold", [0.4, 0.999])
+def test_two_stage_detectors_with_and_without_objects(score_threshold: float, tmp_path: Path) -> None:
+    head = partial(MaskRCNN, score_threshold=score_threshold, detections=20)
+    graph = network_graph(head, partial(PYRAMID, outputs=("p2", "p3", "p4", "p5", "p6"), extra="pool"), 32, "detection")
+    network = graph.network.head
+    assert isinstance(network, MaskRCNN)
+    torch.nn.init.normal_(network.rpn.head.cls_logits.weight, std=0.5)  # as above
+    torch.nn.init.normal_(network.roi_heads.box_predictor.cls_score.weight, std=0.5)
+    assert graph.batch == 1
+    check(graph, tmp_path)
+
+
 def network_graph(head: HeadFactory, neck: NeckFactory | None, output_stride: int, task: TaskName) -> Graph:
     torch.manual_seed(0)
     backbone = Backbone("resnet_tiny", output_stride=output_stride)
@@ -61,11 +74,11 @@ def network_graph(head: HeadFactory, neck: NeckFactory | None, output_stride: in
 
 @torch.inference_mode()
 def check(graph: Graph, folder: Path) -> None:
-    example = torch.zeros(EXAMPLE[0], 3, *EXAMPLE[1:], dtype=torch.uint8)
-    write_onnx(graph, example, "{}", folder / "graph.onnx")
+    example = torch.zeros(graph.batch or EXAMPLE[0], 3, *EXAMPLE[1:], dtype=torch.uint8)
+    write_onnx(graph, example, graph.names(len(graph(example))), "{}", folder / "graph.onnx")
     run, description = open_onnx(folder / "graph.onnx")
     assert description == "{}"
     for number, height, width in SHAPES:
-        images = torch.randint(0, 256, (number, 3, height, width), dtype=torch.uint8)
+        images = torch.randint(0, 256, (graph.batch or number, 3, height, width), dtype=torch.uint8)
         for ours, theirs in zip(graph(images), run(images.numpy()), strict=True):
             torch.testing.assert_close(torch.from_numpy(theirs), ours, atol=1e-4, rtol=1e-4)

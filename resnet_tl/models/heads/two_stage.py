@@ -113,7 +113,7 @@ class FasterRCNN(DetectionHead):
         objectness, deltas = (at_least_fp32(x) for x in concat_box_prediction_layers(*by_level))
         # Proposals are inputs of the second stage; its losses do not train the first through their coordinates.
         boxes = self.rpn.box_coder.decode(deltas.detach(), anchors).view(len(images), -1, 4)
-        counts = [len(level) for level in per_level]
+        counts = [level.shape[0] for level in per_level]
         proposals, _ = self.rpn.filter_proposals(boxes, objectness, images, counts)
         return TwoStageOutputs(read, proposals, objectness, deltas, anchors, images)
 
@@ -276,4 +276,6 @@ def _over_ranks(mean: Tensor, count: Tensor) -> Tensor:
 
 def _pad(each: list[Tensor], value: float) -> Tensor:
     """Stacks the images' `[D_n, ...]` to `[N, D, ...]`, padded with `value`."""
+    if len(each) == 1:  # in exported graphs, which cannot pad
+        return torch.stack(each)
     return nn.utils.rnn.pad_sequence(each, batch_first=True, padding_value=value)
