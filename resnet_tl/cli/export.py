@@ -11,8 +11,9 @@ HELP = """usage: resnet-tl export RUN_OR_CHECKPOINT --out FILE.onnx [--images IM
 
 Write the network as a file for other programs, and prove it: the same images go through the checkpoint and the file,
 and a file that differs is not written. Bytes go in (uint8, N x C x H x W, RGB, resized as in validation); the file
-normalises them, and ends in calibrated probabilities, logits of pixels, or boxes after suppression. Class names and
-preprocessing are in it: `resnet-tl predict FILE.onnx photos` and `resnet_tl.load("FILE.onnx")` need nothing else.
+normalises them, and ends in calibrated probabilities, logits of pixels, or boxes after suppression. It takes any number
+of images, of two-stage detectors one. Class names and preprocessing are in it: `resnet-tl predict FILE.onnx photos` and
+`resnet_tl.load("FILE.onnx")` need nothing else.
 
   --out FILE.onnx                   the ending names the form; never overwritten
   --images IMAGES ...               what to compare on (default: validation images of the run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import operator
 import warnings
 from importlib.util import find_spec
@@ -33,6 +34,7 @@ def write_onnx(graph: Graph, example: Tensor, outputs: list[str], description: s
     Raises:
         RunError: the network does what a graph cannot.
     """
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns of empty lists in torch's own translations
     write = _write_by_export if graph.batch is None else _write_by_trace
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # of deprecations within torch and onnxscript

@@ -14,6 +14,7 @@ from resnet_tl.data.base import ImageData
 from resnet_tl.errors import DataError, RecipeError, WeightsError
 from resnet_tl.metrics.score_tables import ScoreTables, assembled, score
 from resnet_tl.metrics.tables import tables_of
+from resnet_tl.prediction.exported.load import RUNTIMES
 from resnet_tl.prediction.members import read_network
 from resnet_tl.recipe import shipped
 from resnet_tl.recipe.build import foreign_code
@@ -154,6 +155,8 @@ def _evaluate_run(
     asked: Asked,
     trust_code: bool,
 ) -> tuple[Evaluation | None, Result]:
+    if Path(path).suffix in RUNTIMES:
+        raise RecipeError(f"{path}: {VERBS[split]} needs the checkpoint, whose predictions this exported file has")
     with terminal_log():
         runs = checkpoint.members(path)
         bundle = checkpoint.read(runs[0])

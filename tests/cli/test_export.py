@@ -22,6 +22,7 @@ def test_a_file_is_written_with_its_proof_and_predicts(
     predicted = resnet_tl(f"predict {tmp_path / 'x.onnx'} {images / 'val'} --out {tmp_path / 'x.csv'}")
     assert predicted.code == 0
     assert len((tmp_path / "x.csv").read_text().splitlines()) == 9
+    assert "x.onnx: validate needs the checkpoint" in resnet_tl(f"validate {tmp_path / 'x.onnx'}").err
 
 
 @pytest.mark.parametrize(
