@@ -319,7 +319,10 @@ def _kind(content: Any) -> str:
         return "a Lightning checkpoint of another project: it names no classes and no preprocessing"
     tensors = sum(isinstance(value, Tensor) for value in content.values())
     if tensors or "state_dict" in content or "model" in content:
-        return "weights without class names and recipe; use them to start training, as model.backbone.weights"
+        return (
+            "weights without class names and recipe; use them to start training, as model.backbone.weights, or for "
+            "embeddings, with --backbone NAME"
+        )
     return f"a dict of {', '.join(map(repr, list(content)[:3]))}"
 
 

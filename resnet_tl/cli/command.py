@@ -54,7 +54,7 @@ class Options(argparse.ArgumentParser):
         recipe: the verb takes a recipe's values too: what looks like one, `--lr 0.1`, is left for the recipe to refuse,
         which knows that it is called `--model.optimizer.lr`.
         """
-        options, unknown = self.parse_known_args(command.rest)
+        options, unknown = self.parse_known_intermixed_args(command.rest)  # `predict RUN --out x.csv photos` too
         if options.help:
             return options
         while unknown:

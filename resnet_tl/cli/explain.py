@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from resnet_tl.cli.command import Command
-from resnet_tl.cli.image_options import image_options, read_image_options
+from resnet_tl.cli.image_options import add_table_options, image_options, read_image_options
 from resnet_tl.errors import RecipeError, printable
 
 HELP = """usage: resnet-tl explain RUN_OR_CHECKPOINT IMAGES ... [--out FOLDER]
@@ -36,6 +36,7 @@ FOLDER = Path("explanations")
 
 def run(verb: str, command: Command) -> int:
     parser = image_options(verb)
+    add_table_options(parser)
     parser.add_argument("--out", type=Path, default=FOLDER)
     parser.add_argument("--class", dest="label")
     parser.add_argument("--box")

@@ -13,13 +13,17 @@ def image_options(verb: str) -> Options:
     parser = Options(verb)
     parser.add_argument("run", nargs="?")
     parser.add_argument("images", nargs="*")
-    parser.add_argument("--top", type=int)
     parser.add_argument("--every", type=int)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--on-error", choices=["error", "skip"], default="error")
-    parser.add_argument("--csv-safe", action=BooleanOptionalAction, default=True)
     parser.add_argument("--trust-code", action="store_true")
     return parser
+
+
+def add_table_options(parser: Options) -> None:
+    """Adds those of verbs that list the best of something."""
+    parser.add_argument("--top", type=int)
+    parser.add_argument("--csv-safe", action=BooleanOptionalAction, default=True)
 
 
 def read_image_options(parser: Options, verb: str, command: Command) -> Namespace:

@@ -24,6 +24,8 @@ VERBS = {
     "sweep-file": "write such a search as a file, for Weights & Biases or to change it",
     "predict": "predict images with a run or checkpoint: CSV, JSON, masks, drawn boxes",
     "explain": "show which parts of images the predictions come from",
+    "embed": "write the features of images: for search, clusters, duplicates",
+    "similar": "find the images that are most similar to one",
     "export": "write a run or checkpoint as a file for other programs, proved on images",
     "data": "check a data set before training on it",
     "recipes": "list, show and copy the recipes that come with the project",
@@ -31,8 +33,11 @@ VERBS = {
 ELSEWHERE = {
     "train": "fit", "finetune": "fit", "val": "validate", "eval": "validate", "evaluate": "validate",
     "infer": "predict", "inference": "predict", "detect": "predict", "segment": "predict", "classify": "predict",
+    "encode": "embed", "features": "embed", "search": "similar", "neighbors": "similar", "neighbours": "similar",
 }  # fmt: skip
 """What other tools call these verbs."""
+ON_ANY_FILES = ("predict", "explain", "embed", "similar")
+"""Verbs that run on folders of anybody's files: only code that is trusted is taken from there."""
 _MODULES = {"validate": "evaluate", "test": "evaluate", "sweep-file": "sweep_file"}
 
 
@@ -86,8 +91,7 @@ def _refuse(text: str) -> int:
 def _run(arguments: list[str]) -> int:
     command = split(arguments)
     verb = next((word for word in command.rest if word in VERBS), None)
-    # These run on folders of anybody's files: only code that is trusted is taken from there.
-    configure_process(local_code=verb not in ("predict", "explain") or "--trust-code" in command.rest)
+    configure_process(local_code=verb not in ON_ANY_FILES or "--trust-code" in command.rest)
     if verb is None:
         return _without_verb(command)
     command.rest.remove(verb)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_tl.cli.command import Command
-from resnet_tl.cli.image_options import image_options, read_image_options
+from resnet_tl.cli.image_options import add_table_options, image_options, read_image_options
 from resnet_tl.errors import RecipeError, RunError, printable
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ FOLDER, FILES = Path("predictions"), (".csv", ".json")
 
 def run(verb: str, command: Command) -> int:
     parser = image_options(verb)
+    add_table_options(parser)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--draw", action="store_true", default=None)
     parser.add_argument("--score", type=float)

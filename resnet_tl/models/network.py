@@ -147,7 +147,7 @@ class Network(nn.Module):
         if stage == "neck":
             assert self.neck is not None
             return self.neck(self.maps_after(self.cuts()[-2], images))
-        if not _is_divisible(self.trunk):
+        if not is_divisible(self.trunk):
             return self.trunk(images)
         levels = list(self.trunk.level_after.values())
         depth = levels.index(self.trunk.level_after[stage])
@@ -159,7 +159,7 @@ class Network(nn.Module):
     def run_from(self, features: Features, sizes: Tensor | None = None) -> Any:
         """Returns the head's outputs for features: runs the stages that follow `features.after`."""
         maps, after = features.maps, features.after
-        if after != "neck" and _is_divisible(self.trunk):
+        if after != "neck" and is_divisible(self.trunk):
             if missing := [level for level in self._read if level not in maps]:
                 maps = {**maps, **self.trunk(maps[self.trunk.level_after[after]], levels=missing, after=after)}
             maps = {level: maps[level] for level in self._read}
@@ -181,7 +181,7 @@ class Network(nn.Module):
         """Lists the stages after which the network can be cut into `maps_after` and `run_from`, input to output."""
         trunk = list(self.trunk.stages())
         neck = [] if self.neck is None else ["neck"]
-        return [*(trunk if _is_divisible(self.trunk) else trunk[-1:]), *neck]
+        return [*(trunk if is_divisible(self.trunk) else trunk[-1:]), *neck]
 
     def folded_until(self, stage: str) -> Network:
         """Returns a copy with folded batch norms and without later stages; it can only run `maps_after(stage, ...)`."""
@@ -227,7 +227,7 @@ def public_keys(network: Network) -> dict[str, str]:
     return {key: key.removeprefix("trunk.").replace("head.fc.", "fc.", 1) for key in keys}
 
 
-def _is_divisible(trunk: Trunk) -> TypeGuard[DivisibleTrunk]:
+def is_divisible(trunk: Trunk) -> TypeGuard[DivisibleTrunk]:
     return hasattr(trunk, "level_after")
 
 

@@ -68,7 +68,7 @@ class Predictor(ABC, Generic[P]):
     ) -> None:
         self.network = network.to(find_device(device)).eval()
         self.classes = list(classes)
-        self.batch_size = _at_least_one("batch_size", batch_size)
+        self.batch_size = at_least_one("batch_size", batch_size)
         self.loader = loader
 
     @property
@@ -136,11 +136,11 @@ class Predictor(ABC, Generic[P]):
                 raise wrong_task(option, TASK_OF_OPTION[option], self.task)
         if score is not None and not (isinstance(score, (int, float)) and 0 <= score <= 1):
             raise RecipeError(f"score: {score!r}; expected 0 to 1")
-        size = self.batch_size if batch_size is None else _at_least_one("batch_size", batch_size)
-        named = 5 if top is None else _at_least_one("top", top)
+        size = self.batch_size if batch_size is None else at_least_one("batch_size", batch_size)
+        named = 5 if top is None else at_least_one("top", top)
         options = Options(named, score, unsure or False)
         self._check(options)
-        step = None if every is None else _at_least_one("every", every)
+        step = None if every is None else at_least_one("every", every)
         return self._stream(inputs, step, on_error, size, options)
 
     def _stream(
@@ -176,7 +176,7 @@ class Predictor(ABC, Generic[P]):
         images = torch.from_numpy(np.stack([each.pixels for each in inputs])).permute(0, 3, 1, 2)
         return images.to(self.network.mean.device)
 
-    def _check_finite(self, outputs: object, inputs: Sequence[Input]) -> None:
+    def check_finite(self, outputs: object, inputs: Sequence[Input]) -> None:
         """Raises WeightsError if the network's outputs for these images hold NaN or infinite values."""
         if not all_finite(outputs):
             names = ", ".join(f"image {each.index}" if each.path is None else each.path for each in inputs[:3])
@@ -206,7 +206,7 @@ def wrong_task(option: str, task: str, actual: str) -> RecipeError:
     return RecipeError(f"{option} applies to {task}, but this network does {actual}; remove it")
 
 
-def _at_least_one(option: str, value: int) -> int:
+def at_least_one(option: str, value: int) -> int:
     if not isinstance(value, int) or value < 1:
         raise RecipeError(f"{option}: {value!r}; expected 1 or more")
     return value

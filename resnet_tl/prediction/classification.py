@@ -19,6 +19,7 @@ from resnet_tl.errors import RecipeError, WeightsError
 from resnet_tl.metrics.outliers import SCORES
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.prediction.base import Options, Prediction, Predictor
+from resnet_tl.prediction.embedding import head_features
 from resnet_tl.prediction.exported.description import TaskName
 from resnet_tl.prediction.exported.network import AnyNetwork
 from resnet_tl.prediction.inputs import Source
@@ -105,9 +106,8 @@ class ClassPredictor(Predictor[ClassPrediction]):
                 yield from zip((each.index for each in inputs), features, logits, strict=True)
 
     def _features_and_logits(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        network, head = self.trained, cast(LinearHead, self.trained.head)
-        features = head.features(network.maps_after(network.cuts()[-1], network.normalise(images)))
-        return features, head.fc(features)
+        features = head_features(self.trained, images)
+        return features, cast(LinearHead, self.trained.head).fc(features)
 
     def _check(self, options: Options) -> None:
         if options.unsure not in (True, False, *SCORES):
@@ -141,7 +141,7 @@ class ClassPredictor(Predictor[ClassPrediction]):
         thresholds = getattr(self.network.head, "thresholds", None)
         limits = None if thresholds is None else thresholds.cpu().numpy()
         probabilities = self.network.head.predict(outputs)
-        self._check_finite(probabilities, inputs)
+        self.check_finite(probabilities, inputs)
         raw = probabilities.cpu().numpy()
         calibrated = self.decisions.calibrated(raw, multi_label=limits is not None)
         # The network's own probabilities decide: equal to them in order, calibrated ones may be rounded to ties.

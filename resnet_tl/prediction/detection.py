@@ -88,7 +88,7 @@ class BoxPredictor(Predictor[BoxPrediction]):
 
     def _predict_images(self, images: Tensor, inputs: Sequence[Input], options: Options) -> Iterator[BoxPrediction]:
         outputs = self.network(images)
-        self._check_finite(outputs, inputs)
+        self.check_finite(outputs, inputs)
         detections: Detections = self.network.head.predict(outputs)
         size = (images.shape[-2], images.shape[-1])
         for number, each in enumerate(inputs):

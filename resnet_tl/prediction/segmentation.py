@@ -82,7 +82,7 @@ class MaskPredictor(Predictor[MaskPrediction]):
 
     def _predict_images(self, images: Tensor, inputs: Sequence[Input], options: Options) -> Iterator[MaskPrediction]:
         logits = segment(self.network, images, None, self.inference)
-        self._check_finite(logits, inputs)
+        self.check_finite(logits, inputs)
         for number, each in enumerate(inputs):
             assert each.image is not None
             # One image after another, as K maps of the size of a large photograph fill memory. A slice stays

@@ -21,6 +21,7 @@ from resnet_tl.metrics.suspects.boxes import box_suspects
 from resnet_tl.metrics.suspects.labels import label_suspects
 from resnet_tl.metrics.suspects.regions import RegionSuspects
 from resnet_tl.metrics.suspects.suspect import NOTHING, Box, Suspect
+from resnet_tl.prediction.contact_sheet import Tile, sheet
 from resnet_tl.prediction.drawing import draw, save, to_rgb
 from resnet_tl.prediction.load import load
 from resnet_tl.prediction.segmentation import MaskPredictor
@@ -30,7 +31,6 @@ from resnet_tl.recipe.read import read
 from resnet_tl.run.build import Overrides
 from resnet_tl.run.data import open_data
 from resnet_tl.run.evaluate import recorded_predictions
-from resnet_tl.run.preview import Tile, sheet
 from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation
 from resnet_tl.tracking.run_folder import RunFolder
 

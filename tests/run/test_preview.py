@@ -9,10 +9,11 @@ from PIL import Image
 from resnet_tl.data.classification import ImageFolder
 from resnet_tl.data.detection import CocoDetection
 from resnet_tl.data.segmentation import MaskFolder
+from resnet_tl.prediction.contact_sheet import GAP, LINE, Tile
 from resnet_tl.prediction.drawing import colour_of
 from resnet_tl.recipe.shipped import shipped_root
 from resnet_tl.run import preview as module
-from resnet_tl.run.preview import GAP, LINE, Tile, preview
+from resnet_tl.run.preview import preview
 
 SAMPLES = shipped_root() / "data" / "samples"
 SIZE = 32
