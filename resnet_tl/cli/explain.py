@@ -19,8 +19,9 @@ image, at its own size, with its scale; and explanations.csv.
                                     segmentation: its pixels (default: the class with most pixels)
   --top N                           the N best of an image: classes (1), objects (3), classes of pixels (1)
   --box X1,Y1,X2,Y2                 segmentation: the pixels of the class within these pixels of the image
+  --score S                         detection: objects from this score on (default: as in predict)
   --stage STAGE                     of the network, after which Grad-CAM reads its maps: stem, layer1 ... layer4, neck
-                                    (default: the last before the head)
+                                    (default: the last before the head); folds together: the default alone
   --method gradcam|occlusion        occlusion covers the image window by window, as a check; about 200 times slower
   --maps                            also write each map as FILE.npz: `map`, height x width, float32
   --device DEVICE                   cpu, cuda, cuda:1, mps
@@ -40,6 +41,7 @@ def run(verb: str, command: Command) -> int:
     parser.add_argument("--out", type=Path, default=FOLDER)
     parser.add_argument("--class", dest="label")
     parser.add_argument("--box")
+    parser.add_argument("--score", type=float)
     parser.add_argument("--stage")
     parser.add_argument("--method", default="gradcam")
     parser.add_argument("--maps", action="store_true")
@@ -65,6 +67,7 @@ def run(verb: str, command: Command) -> int:
         method=options.method,
         top=options.top,
         box=None if options.box is None else _box(options.box),
+        score=options.score,
         on_error=options.on_error,
         every=options.every,
     )

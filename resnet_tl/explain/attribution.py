@@ -32,6 +32,11 @@ def checked_stage(network: Network, stage: str | None) -> str:
     stages = network.cuts()
     if stage is None:
         return stages[-1]
+    if stage not in stages and stages[-1] == "members":
+        raise RecipeError(
+            f"stage: {stage!r} cannot be explained in folds together, whose maps are those after their last stage; "
+            "remove stage, or explain one fold, as FOLDER/fold1"
+        )
     if stage not in stages:
         raise RecipeError(
             f"stage: {stage!r} cannot be explained in this network; expected one of {', '.join(stages)}"

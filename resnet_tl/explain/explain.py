@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -52,6 +53,7 @@ def explain(
     method: Method = "gradcam",
     top: int | None = None,
     box: Box | None = None,
+    score: float | None = None,
     on_error: OnError = "error",
     every: int | None = None,
 ) -> Iterator[Explanation]:
@@ -64,9 +66,11 @@ def explain(
         method: `gradcam`, or `occlusion`, which is slower and needs no gradient.
         top: how many explanations an image has at most, best first: classes (1), objects (3), classes of pixels (1).
         box: segmentation: explain the pixels of the class within x1, y1, x2, y2.
+        score: detection: the lowest score of objects, 0...1; None: as in `Predictor.predict`.
 
     Raises:
-        RecipeError: no such class, stage or method; an option of another task; a box outside the image.
+        RecipeError: no such class, stage or method; an option of another task; a box outside the image; several of one
+            class.
         RunError: captum is not installed.
         DataError: see `Predictor.predict`.
     """
@@ -80,26 +84,40 @@ def explain(
         raise RecipeError(f"class: there is no {label!r}; expected {known}{did_you_mean(label, predictor.classes)}")
     if top is not None and top < 1:
         raise RecipeError(f"top: {top!r}; expected 1 or more")
+    if label is not None and (top or 1) > 1 and predictor.task != "detection":
+        raise RecipeError(f"top: {top}, but one class is explained, {label!r}; remove top or class")
     if box is not None and predictor.task != "segmentation":
         raise wrong_task("box", "segmentation", predictor.task)
+    if box is not None and not all(map(math.isfinite, box)):
+        raise RecipeError(f"box: {','.join(f'{edge:g}' for edge in box)}; expected four finite numbers, in pixels")
+    if score is not None and predictor.task != "detection":
+        raise wrong_task("score", "detection", predictor.task)
+    if score is not None and not 0 <= score <= 1:
+        raise RecipeError(f"score: {score!r}; expected 0 to 1")
     most = top or (OBJECTS if predictor.task == "detection" else 1)
     choice = Choice(None if label is None else predictor.classes.index(label), most, box)
     last = checked_stage(predictor.trained, stage)
-    return _stream(predictor, list_images(inputs, every), choice, last, method, on_error)
+    return _stream(predictor, list_images(inputs, every), choice, last, method, score, on_error)
 
 
 METHODS = get_args(Method)
 
 
 def _stream(
-    predictor: AnyPredictor, images: list[Listed], choice: Choice, stage: str, method: Method, on_error: OnError
+    predictor: AnyPredictor,
+    images: list[Listed],
+    choice: Choice,
+    stage: str,
+    method: Method,
+    score: float | None,
+    on_error: OnError,
 ) -> Iterator[Explanation]:
     words = "occlusion" if method == "occlusion" else f"Grad-CAM at {stage}"
     loader = replace(predictor.loader, keep_images=True, reduce=False)
     for batch in loader.batches(images, 1, on_error):
         for each in batch:
             pixels = predictor.stack([each])
-            (prediction,) = predictor.predict_batch([each], Options(top=1, score=0.0))
+            (prediction,) = predictor.predict_batch([each], Options(top=1, score=score))
             view = view_of(each, loader.transform, whole=predictor.task != "classification")
             size = (pixels.shape[-2], pixels.shape[-1])
             aim: Aim | None = None

@@ -7,11 +7,13 @@ import logging
 import os
 import sys
 import warnings
+from pathlib import Path
 
 from resnet_tl.data.images.limits import PIXELS
 from resnet_tl.errors import printable
 
 _format_warning = warnings.formatwarning
+_PACKAGE = Path(__file__).resolve().parents[1]
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 1 << 30
 
@@ -67,7 +69,9 @@ def configure_process(*, local_code: bool = False) -> None:
 def _printable_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    return printable(_format_warning(message, category, filename, lineno, line))
+    """A warning of this package is a line for the user; another one says where in the code it comes from."""
+    ours = category is UserWarning and Path(filename).is_relative_to(_PACKAGE)
+    return printable(f"{message}\n" if ours else _format_warning(message, category, filename, lineno, line))
 
 
 def keep_freed_memory() -> None:

@@ -79,6 +79,8 @@ def test_an_ensemble_is_explained_by_the_maps_of_all(classifier: Network, detect
     for network, least in ((classifier, 0.6), (detector, 0.5)):
         both = ensemble([network, copy.deepcopy(network)])
         assert checked_stage(both, None) == "members"
+        with pytest.raises(RecipeError, match=r"'layer3' cannot be explained in folds together, .* explain one fold"):
+            checked_stage(both, "layer3")
         for number in range(3):
             one = slice(number, number + 1)
             score: Any = ClassScore(CUES.labels[one])

@@ -15,6 +15,7 @@ from resnet_tl.models.network import Network
 from resnet_tl.prediction.classification import ClassPredictor
 from resnet_tl.prediction.detection import BoxPredictor
 from resnet_tl.prediction.segmentation import MaskPredictor
+from resnet_tl.structures.decisions import Decisions
 from tests.explain.planted import CLASSES, CUE, SIDE, Cues
 
 CUES = Cues(6, seed=2000)
@@ -69,6 +70,15 @@ def test_objects_are_explained_in_their_boxes(detector: Network) -> None:
     assert {each.label for each in explain(BoxPredictor(detector, CLASSES[:2]), IMAGES[0], label=label)} == {label}
 
 
+def test_objects_are_those_that_are_predicted(detector: Network) -> None:
+    predictor = BoxPredictor(detector, CLASSES[:2], decisions=Decisions(box_scores=[0.3, 0.3]))
+    shown = predictor.predict(IMAGES[0])[0].scores
+    assert [each.score for each in explain(predictor, IMAGES[0], top=9)] == pytest.approx(shown.tolist())
+    assert len(list(explain(predictor, IMAGES[0], top=len(shown) + 1, score=0))) == len(shown) + 1
+    with pytest.warns(UserWarning, match="not explained: image 0: nothing was predicted"):
+        assert list(explain(predictor, IMAGES[0], score=1)) == []
+
+
 def test_pixels_of_a_class_are_explained(segmenter: Network) -> None:
     predictor = MaskPredictor(segmenter, CLASSES)
     label = CLASSES[CUES.labels[0]]
@@ -114,6 +124,8 @@ def test_occlusion_has_the_same_shape(classifier: Network) -> None:
         ({"method": "occlusion", "stage": "stem"}, "stage: 'stem' is for gradcam; occlusion covers the image itself"),
         ({"stage": "layer4"}, "expected one of stem, layer1, layer2, layer3; did you mean 'layer3'?"),
         ({"top": 0}, "top: 0; expected 1 or more"),
+        ({"label": "red", "top": 3}, "top: 3, but one class is explained, 'red'; remove top or class"),
+        ({"score": 0.5}, "score applies to detection, but this network does classification"),
         ({"box": (0, 0, 5, 5)}, "box applies to segmentation, but this network does classification"),
     ],
 )
@@ -121,6 +133,17 @@ def test_mistakes_are_found_before_anything_is_read(classifier: Network, options
     with pytest.raises(RecipeError) as error:
         explain(ClassPredictor(classifier, CLASSES[:2]), IMAGES, **options)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("box", [(float("nan"), 1, 2, 3), (0, 0, float("inf"), 3)])
+def test_a_box_is_of_finite_numbers(segmenter: Network, box: tuple[float, float, float, float]) -> None:
+    with pytest.raises(RecipeError, match="; expected four finite numbers, in pixels"):
+        explain(MaskPredictor(segmenter, CLASSES), IMAGES[0], box=box)
+
+
+def test_scores_of_objects_are_from_0_to_1(detector: Network) -> None:
+    with pytest.raises(RecipeError, match=r"score: 1\.5; expected 0 to 1"):
+        explain(BoxPredictor(detector, CLASSES[:2]), IMAGES[0], score=1.5)
 
 
 def test_a_box_outside_the_image_is_refused(segmenter: Network) -> None:

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -55,6 +56,15 @@ def test_waiting_threads_yield_their_cores_unless_configured(given: dict[str, st
         [sys.executable, "-c", script], env={**environment, **given}, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == spins
+
+
+def test_warnings_of_the_package_are_plain_lines_and_others_name_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    configure_process()
+    ours, line = sys.modules["resnet_tl.run.process"].__file__ or "", "skipped: a.jpg: cannot be decoded"
+    assert warnings.formatwarning(line, UserWarning, ours, 73) == f"{line}\n"
+    assert "process.py:73: DeprecationWarning: old" in warnings.formatwarning("old", DeprecationWarning, ours, 73)
+    assert "/torch/x.py:1: UserWarning: odd" in warnings.formatwarning("odd", UserWarning, "/torch/x.py", 1)
 
 
 def test_only_lightnings_routine_messages_are_hidden(caplog: pytest.LogCaptureFixture) -> None:
