@@ -40,6 +40,8 @@ def run(verb: str, command: Command) -> int:
         return 0
     if not options.runs or command.configs:
         raise RecipeError("report needs a run folder: resnet-tl report RUN")
+    if len({path.resolve() for path in options.runs}) < len(options.runs):
+        raise RecipeError(f"report {' '.join(map(str, options.runs))}: a run is named twice; expected different ones")
     several = len(options.runs) > 1
     own = "report.html" if options.split == "val" else "report_test.html"
     out = options.out or (Path("comparison.html") if several else options.runs[0] / own)

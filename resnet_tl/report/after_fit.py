@@ -22,7 +22,7 @@ def after_fit(run: RunFolder, data: ImageData | None) -> None:
 
         write_report(read_run(run.path, data=data, trust_code=checkpoint_is_trusted(run)), run.report)
     except UserError as error:
-        log_info(f"no report: {error}")
+        log_info(f"no report: {error} (tracking.report: false ends this line)")
     except Exception as error:  # the run is trained and saved: a bug here must not look like a failed run
         reason = f"{type(error).__name__}: {error}"
         log_info(f"no report, because of a bug ({reason}): `resnet-tl report {run.path}` shows where")
@@ -34,7 +34,4 @@ def require_packages() -> None:
     """Raises RunError if what draws reports is not installed."""
     missing = [package for package in PACKAGES if find_spec(package) is None]
     if missing:
-        raise RunError(
-            f"a report needs {', '.join(missing)}: pip install 'resnet-tl[report]' "
-            "(tracking.report: false ends this line)"
-        )
+        raise RunError(f"a report needs {', '.join(missing)}: pip install 'resnet-tl[report]'")

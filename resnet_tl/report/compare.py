@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,12 @@ def write_comparison(runs: Sequence[RunRecord], path: Path) -> None:
     names = labels(runs)
     channels = next((run.data.channels for run in runs if run.data is not None), 3)
     assets = Assets(channels)
+    shared = _on_common_images(runs)
     there = [
-        _scores(runs, names),
+        _scores(runs, shared, names),
         _curves(runs, names, assets),
         _recipes(runs, names),
-        _by_class(runs, names),
+        _by_class(shared, names),
         *(_images(runs[0], run, (names[0], name), assets) for run, name in zip(runs[1:], names[1:], strict=True)),
     ]
     content = {
@@ -54,16 +56,20 @@ def write_comparison(runs: Sequence[RunRecord], path: Path) -> None:
 def verdicts(runs: Sequence[RunRecord], names: list[str]) -> list[dict[str, Any]]:
     """Returns a sentence about each recipe against the first one's, and one about the seeds of each.
 
-    Runs whose recipes differ by the seed alone are one group: what differs between them is chance.
+    Runs whose recipes differ by the seed alone are one group: what differs between them is chance. Of runs with one
+    seed, the first counts.
     """
-    groups: dict[str, list[int]] = {}
-    for number, run in enumerate(runs):
-        groups.setdefault(_without_seed(run.recipe), []).append(number)
-    each = list(groups.values())
-    evaluations = [[runs[number].evaluation for number in group] for group in each]
+    groups: dict[str, dict[str, Evaluation]] = {}
+    members: dict[str, list[str]] = {}
+    for run, name in zip(runs, names, strict=True):
+        recipe, seed = _recipe_and_seed(run.recipe)
+        groups.setdefault(recipe, {}).setdefault(seed, run.evaluation)
+        members.setdefault(recipe, []).append(name)
+    evaluations = [list(group.values()) for group in groups.values()]
     chance = spread(evaluations)
-    titles = [" + ".join(names[number] for number in group) for group in each]
-    seeds = [_of_seeds(group, title) for group, title in zip(evaluations, titles, strict=True) if len(group) > 1]
+    titles = [" + ".join(those) for those in members.values()]
+    each = zip(evaluations, titles, members.values(), strict=True)
+    seeds = [_of_seeds(group, title) for group, title, those in each if len(those) > 1]
     others = zip(evaluations[1:], titles[1:], strict=True)
     return [
         *(_sentence(difference(evaluations[0], group, chance), titles[0], title) for group, title in others),
@@ -71,12 +77,16 @@ def verdicts(runs: Sequence[RunRecord], names: list[str]) -> list[dict[str, Any]
     ]
 
 
-def _without_seed(recipe: dict[str, Any]) -> str:
-    values = dict(flattened(recipe))
-    return repr({key: value for key, value in values.items() if not key.startswith(("seed", "data.seed", "tracking."))})
+def _recipe_and_seed(recipe: dict[str, Any]) -> tuple[str, str]:
+    """Returns the recipe without its seeds, and these."""
+    values = {key: value for key, value in flattened(recipe) if not key.startswith("tracking.")}
+    seeds = {key: value for key, value in values.items() if key.startswith(("seed", "data.seed"))}
+    return repr({key: value for key, value in values.items() if key not in seeds}), repr(seeds)
 
 
 def _of_seeds(evaluations: Sequence[Evaluation], title: str) -> dict[str, Any]:
+    if len(evaluations) == 1:
+        return {"text": f"{title}: one recipe with one seed, which says nothing about chance.", "sure": False}
     scores = [headline(each) for each in common(evaluations)]
     text = (
         f"{title}: one recipe with {len(scores)} seeds, {share(min(scores))} to {share(max(scores))}, "
@@ -87,13 +97,22 @@ def _of_seeds(evaluations: Sequence[Evaluation], title: str) -> dict[str, Any]:
 
 def _check(runs: Sequence[RunRecord]) -> None:
     first = runs[0].evaluation
-    for run in runs[1:]:
+    keys = first.keys
+    for number, run in enumerate(runs[1:], 2):
         other = run.evaluation
         for name in ("task", "classes"):
             if getattr(other, name) != getattr(first, name):
                 raise RunError(f"{runs[0].folder.path} and {run.folder.path} cannot be compared: their {name} differ")
-        if not np.isin(other.keys, first.keys).any():
-            raise RunError(f"{runs[0].folder.path} and {run.folder.path} have no {SPLITS[first.split]} image in common")
+        keys = np.intersect1d(keys, other.keys)
+        if not len(keys):
+            paths = " and ".join(str(each.folder.path) for each in runs[:number])
+            raise RunError(f"{paths} have no {SPLITS[first.split]} image in common")
+
+
+def _on_common_images(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """The runs with their predictions of the images that all of them have."""
+    every = common([run.evaluation for run in runs])
+    return [replace(run, evaluation=evaluation) for run, evaluation in zip(runs, every, strict=True)]
 
 
 def labels(runs: Sequence[RunRecord]) -> list[str]:
@@ -118,10 +137,12 @@ def _sentence(found: Difference, first: str, second: str) -> dict[str, Any]:
     return {"text": text, "sure": found.sure}
 
 
-def _scores(runs: Sequence[RunRecord], names: list[str]) -> Section:
-    main = runs[0].metrics.headline
+def _scores(runs: Sequence[RunRecord], shared: Sequence[RunRecord], names: list[str]) -> Section:
+    """shared: the runs on their common images. The loss of an epoch is known of all its images alone."""
+    main, count = runs[0].metrics.headline, len(shared[0].evaluation)
+    alike = all(len(run.evaluation) == count for run in runs)
     rows = []
-    for run, name in zip(runs, names, strict=True):
+    for run, name in zip(shared, names, strict=True):
         others = {metric_name(key): value for key, value in run.scores.items() if key in NAMES and key != main}
         interval = interval_text(run.score_tables.interval)
         seconds, epoch = run.summary["seconds"], run.summary["best"]["epoch"] + 1
@@ -131,12 +152,13 @@ def _scores(runs: Sequence[RunRecord], names: list[str]) -> Section:
                 metric_name(main): run.scores[main],
                 "95 % interval": interval,
                 **{key: value for key, value in others.items() if value >= 0},
-                "loss": run.loss,
+                **({"loss": run.loss} if alike else {}),
                 "best epoch": epoch,
                 "seconds": round(seconds),
             }
         )
-    lead = f"Of the best epoch of each run, on the {SPLITS[runs[0].evaluation.split]} images."
+    which = "" if alike else f" that all runs have, {count:,}"
+    lead = f"Of the best epoch of each run, on the {SPLITS[runs[0].evaluation.split]} images{which}."
     return Section("scores", "Scores", "rows.html", {"rows": rows}, lead)
 
 
@@ -191,7 +213,10 @@ def _by_class(runs: Sequence[RunRecord], names: list[str]) -> Section:
         known = values[0] is not None and values[-1] is not None
         change = values[-1] - values[0] if known else None
         rows.append({"class": each[0]["class"], **dict(zip(names, values, strict=True)), "difference": change})
-    lead = f"The {metric_name(column)} of each class; the difference is the last run's from the first's."
+    lead = (
+        f"The {metric_name(column)} of each class on the {len(first):,} images that all runs have; the difference is "
+        "the last run's from the first's."
+    )
     return Section("classes", "Classes", "rows.html", {"rows": rows}, lead)
 
 

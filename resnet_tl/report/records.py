@@ -154,6 +154,7 @@ def _read_folds(folder: RunFolder, overrides: Overrides, trust_code: bool) -> Ru
     if content["pooled"] is None:
         raise RunError(f"{folder.path}: the set is too large for a record of predictions; report its folds one by one")
     recipe, notes = plain(read(folder.recipe)), list[str]()
+    recipe["trainer"]["precision"] = plain(read(RunFolder(runs[0].path).recipe))["trainer"]["precision"]  # not `auto`
     data, evaluation = (
         _open_data(folder, recipe, overrides, trust_code, notes),
         load_evaluation(folder.best_predictions),

@@ -61,6 +61,9 @@ class Asked(NamedTuple):
 
 VERBS = {"val": "validate", "test": "test"}
 
+FULL = ("32", "32-true", 32)
+"""Lightning's names of full precision."""
+
 
 def evaluate(
     recipe_or_run: RecipeSource | Run,
@@ -120,7 +123,7 @@ def evaluate_run(
         WeightsError: no checkpoint, a damaged one, or one that names code that is not trusted.
         DataError: the images' classes are not the checkpoint's; or folds were trained on the images.
     """
-    return _evaluate_run(split, path, recipes, overrides, asked, trust_code)[1]
+    return _evaluate_run(split, path, recipes, overrides, asked, trust_code, takes_precision=True)[1]
 
 
 def record_run(path: str | Path, overrides: Overrides, split: str = "val", *, trust_code: bool = False) -> Evaluation:
@@ -154,6 +157,8 @@ def _evaluate_run(
     overrides: Overrides,
     asked: Asked,
     trust_code: bool,
+    *,
+    takes_precision: bool = False,
 ) -> tuple[Evaluation | None, Result]:
     if Path(path).suffix in RUNTIMES:
         raise RecipeError(f"{path}: {VERBS[split]} needs the checkpoint, whose predictions this exported file has")
@@ -177,7 +182,7 @@ def _evaluate_run(
         else:
             _load(task, bundle)
             log_info(f"{bundle.path}: epoch {bundle.epoch}, step {bundle.step}")
-        precision = bundle.recipe.get("trainer", {}).get("precision")
+        precision = bundle.recipe.get("trainer", {}).get("precision") if takes_precision else None
         result = _evaluate(split, recipe, task, data, asked, precision, bundle.decisions)
         evaluation = task.evaluation and replace(task.evaluation, step=bundle.step)
         return evaluation, result
@@ -238,13 +243,14 @@ def _evaluate(
     run_precision: str | None = None,
     decisions: Decisions = Decisions(),
 ) -> Result:
-    """run_precision, decisions: `trainer.precision` of the run that is evaluated, and what its validation decided."""
+    """run_precision, decisions: of the run that is evaluated: `trainer.precision`, None where the user cannot choose
+    it, and what validation decided."""
     _prepare(task, data, asked)
     options = recipe["trainer"]
     differs = ""
     if options["precision"] == "auto":  # the same score on every device, equal to that of `predict`
         options = {**options, "precision": "32-true"}
-        if run_precision not in (None, "auto", "32-true"):
+        if run_precision not in (None, "auto", *FULL):
             differs = f", as in predict; --trainer.precision {run_precision} for that of the run's own validations"
     options, precision = resolve_precision(options)
     for line in (*data.notes, *_other_split(split, data), precision + differs):

@@ -44,6 +44,7 @@ def test_the_test_images_have_a_file_of_their_own(here: Path, images: Path, resn
     [
         ("report", "report needs a run folder: resnet-tl report RUN"),
         ("report run --split train", "resnet-tl report: argument --split: invalid choice: 'train'"),
+        ("report a b ../{here}/a", "report a b ../{here}/a: a run is named twice; expected different ones"),
         ("report nowhere", "nowhere: no run; expected a folder with summary.json"),
         ("report run --trainer.max_epochs 3", "--trainer.max_epochs: unknown option; a report takes --data.KEY alone"),
     ],
@@ -51,6 +52,7 @@ def test_the_test_images_have_a_file_of_their_own(here: Path, images: Path, resn
 def test_mistakes_are_errors_of_one_sentence(
     line: str, sentence: str, here: Path, resnet_tl: Callable[..., Any]
 ) -> None:
+    line, sentence = (text.replace("{here}", here.name) for text in (line, sentence))
     done = resnet_tl(line)
     assert done.code == 2
     assert done.err.startswith(f"error: {sentence}")

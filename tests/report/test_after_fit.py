@@ -62,7 +62,17 @@ def test_what_prevents_it_is_a_line(
     assert done.code == 0
     assert "no report" in done.out
     assert line in done.out
+    assert ("(tracking.report: false ends this line)" in done.out) == ("find_spec" in broken)
     assert (here / "run/checkpoints/best.ckpt").is_file()
+
+
+def test_without_its_packages_the_verb_says_what_to_install(
+    here: Path, resnet_tl: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resnet_tl.report.after_fit.find_spec", lambda name: None)
+    done = resnet_tl("report run")
+    assert done.code == 2
+    assert done.err.endswith("pip install 'resnet-tl[report]'\n")
 
 
 def test_code_that_only_the_checkpoint_names_is_not_trusted(tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from numpy.typing import NDArray
 
 import resnet_tl
 from resnet_tl.errors import RunError
-from resnet_tl.metrics.paired import Difference
-from resnet_tl.report.compare import _check, _sentence, flattened, labels, verdicts, write_comparison
+from resnet_tl.metrics.paired import Difference, select
+from resnet_tl.report.compare import _check, _on_common_images, _sentence, flattened, labels, verdicts, write_comparison
 from resnet_tl.report.records import RunRecord, read_run
 from resnet_tl.tracking.run_folder import RunFolder
 from tests.cli.conftest import RECIPE
@@ -91,7 +92,37 @@ def test_runs_on_other_images_are_compared_on_the_common_ones(run: Path, images:
     values = {"data.root": tmp_path / "images", "trainer.max_epochs": 1}
     fewer = resnet_tl.fit(yaml.safe_load(RECIPE), run=tmp_path / "run", **values).path
     write_comparison([read_run(run), read_run(fewer)], tmp_path / "comparison.html")
-    assert "7 images)" in Page(tmp_path / "comparison.html").text
+    text = Page(tmp_path / "comparison.html").text
+    assert "7 images)" in text
+    assert "on the validation images that all runs have, 7." in text
+    assert "of each class on the 7 images that all runs have" in text
+    few = np.array([str(key) for key in read_run(run).evaluation.keys[-2:]])
+    (one, two) = _on_common_images([read_run(run), _with_images(read_run(fewer), few)])
+    again = _with_images(read_run(run), few)
+    assert len(one.evaluation) == len(two.evaluation) == 2
+    assert one.tables["per_class"] == again.tables["per_class"]
+    assert one.scores == again.scores
+
+
+def _with_images(run: RunRecord, keys: NDArray[np.str_]) -> RunRecord:
+    return replace(run, evaluation=select(run.evaluation, np.flatnonzero(np.isin(run.evaluation.keys, keys))))
+
+
+def test_three_runs_need_images_that_all_have(run: Path) -> None:
+    record = read_run(run)
+    keys = record.evaluation.keys
+    with pytest.raises(RunError, match="have no validation image in common"):
+        _check([record, _with_images(record, keys[:2]), _with_images(record, keys[2:])])
+
+
+def test_seeds_are_counted_by_their_value(run: Path, other: Path) -> None:
+    one = read_run(run)
+    again = replace(one, recipe={**one.recipe, "seed_everything": 9})
+    (sentence,) = verdicts([one, one, again], ["A", "B", "C"])
+    assert sentence["text"].startswith("A + B + C: one recipe with 2 seeds, ")
+    first, same = verdicts([one, one, read_run(other)], ["A", "B", "D"])
+    assert "over seeds" not in first["text"]
+    assert same["text"] == "A + B: one recipe with one seed, which says nothing about chance."
 
 
 def test_runs_that_differ_by_their_seed_are_one_recipe(run: Path, other: Path) -> None:

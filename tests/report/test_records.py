@@ -101,6 +101,9 @@ def test_folds_are_reported_by_what_each_predicted_of_images_that_it_did_not_kno
     assert "recipe.yaml --folds 2" in page.text
     write_comparison(records, tmp_path / "comparison.html")
     assert "model.optimizer.lr" in Page(tmp_path / "comparison.html").text
+    recipe = tmp_path / "first/recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("precision: '32'", "precision: auto"))
+    assert read_run(first.path).recipe["trainer"]["precision"] == "32", "of the folds, which have chosen"
 
 
 def test_folds_that_are_not_all_trained_are_not_reported(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import yaml
 import resnet_tl
 from resnet_tl.cli.main import main
 from resnet_tl.errors import DataError, RecipeError, WeightsError
+from resnet_tl.run.evaluate import record_run
 from resnet_tl.run.finished import Run
 from tests.cli.conftest import RECIPE
 
@@ -67,11 +68,21 @@ def test_other_images_and_another_precision_are_named(
     lines = capsys.readouterr().out
     assert "test: there is no test split; these are the results of the val images" in lines
     assert "32-true, as in predict; --trainer.precision bf16-mixed for that of the run's own validations" in lines
+    record_run(half.path, [])
+    line = next(each for each in capsys.readouterr().out.splitlines() if each.startswith("precision: "))
+    assert "--trainer.precision" not in line, "a report takes no such option"
     result = resnet_tl.evaluate(half, **{"trainer.precision": "bf16-mixed"})
     assert result["metrics"] == pytest.approx({name: half.best[name] for name in result["metrics"]}, abs=1e-6)
     lines = capsys.readouterr().out
     assert "precision: bf16-mixed\n" in lines
     assert "split; these are" not in lines
+
+
+def test_two_names_of_one_precision_do_not_differ(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "precision: '32'" in (run.path / "recipe.yaml").read_text()
+    resnet_tl.evaluate(run)
+    assert "precision: 32-true" in (lines := capsys.readouterr().out)
+    assert "--trainer.precision" not in lines
 
 
 def test_folds_are_evaluated_together_on_images_that_are_new_to_them(
