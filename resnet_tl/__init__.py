@@ -23,7 +23,8 @@ def backbone(name: str, weights: str | None = None, **options: Any) -> ResNet:
 
     Args:
         name: a variant, `resnet18` ... `resnet1202_cifar`; `resnet_tl.models.variants.VARIANTS` lists them.
-        weights: what to load: a file, `builtin/...`, `timm/...`, `torchvision/...`, a URL; None leaves it random.
+        weights: what to load: a file, `builtin/...`, `timm/...`, `torchvision/...`, `hf://USER/NAME`, a URL; None
+            leaves it random.
         options: of `resnet_tl.models.resnet.ResNet`: `in_channels`, `output_stride`, `levels`, `norm`, ...
 
     Imports torch alone, unless `weights` names a library (`timm/...`, `torchvision/...`).

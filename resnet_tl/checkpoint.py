@@ -97,7 +97,11 @@ def read(path: str | Path) -> Bundle:
         WeightsError: the path does not exist, the file would run code, it is damaged, or not a resnet_tl checkpoint.
     """
     path = locate(path)
-    content = load_safely(path)
+    return restored(load_safely(path), path)
+
+
+def restored(content: Any, path: Path) -> Bundle:
+    """Returns the bundle in what a checkpoint holds, checked. Raises WeightsError: it is not valid."""
     if not isinstance(content, dict) or KEY not in content:
         raise WeightsError(f"{path}: not a checkpoint of resnet_tl but {_kind(content)}")
     ours, recipe = parse_stored(content[KEY], path)

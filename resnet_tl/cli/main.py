@@ -27,6 +27,7 @@ VERBS = {
     "embed": "write the features of images: for search, clusters, duplicates",
     "similar": "find the images that are most similar to one",
     "export": "write a run or checkpoint as a file for other programs, proved on images",
+    "publish": "write a run or checkpoint as a folder that others load, with a model card",
     "data": "check a data set before training on it",
     "recipes": "list, show and copy the recipes that come with the project",
 }

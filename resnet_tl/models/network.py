@@ -66,7 +66,8 @@ class Backbone:
 
     Args:
         name: a variant in `resnet_tl.models.variants.VARIANTS`, or the import path of a custom trunk.
-        weights: a file, `builtin/...`, `timm/...`, `torchvision/...` or a URL; None starts from random weights.
+        weights: a file, `builtin/...`, `timm/...`, `torchvision/...`, `hf://USER/NAME` or a URL; None starts from
+            random weights.
         sha256: of the file at a URL, 64 hex digits.
         keep_classifier: keep the classifier of the weights even if the class names cannot be compared.
         in_channels: channels of the images.

@@ -30,7 +30,7 @@ def load(
     path: str | Path, *, device: str = "cpu", trust_code: bool = False, batch_size: int | None = None
 ) -> AnyPredictor:
     """Returns the predictor of a run folder (its best checkpoint) or a checkpoint; of a folder of folds, of all
-    together; of an exported file.
+    together; of an exported file; of a published folder, also on the Hugging Face hub (`hf://USER/NAME`).
 
     Args:
         device: `cpu`, `cuda`, `cuda:1`, `mps`.

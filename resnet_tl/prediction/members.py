@@ -14,6 +14,7 @@ from resnet_tl.checkpoint import Bundle, members, read
 from resnet_tl.errors import WeightsError
 from resnet_tl.models.ensemble import ensemble
 from resnet_tl.models.network import Network, build
+from resnet_tl.prediction.published import find_published, read_published
 from resnet_tl.recipe.build import foreign_code, instantiate_model
 from resnet_tl.structures.decisions import Decisions
 
@@ -22,14 +23,19 @@ ALIKE = ("classes", "preprocessing", "eval_transforms", "colours", "codes")
 
 
 def read_network(path: str | Path, trust_code: bool) -> tuple[Bundle, Network]:
-    """Returns the network of a run folder (its best checkpoint) or a checkpoint, and its bundle.
+    """Returns the network of a run folder (its best checkpoint), a checkpoint, or a published folder (also on the
+    Hugging Face hub, as `hf://USER/NAME`), and its bundle.
 
     Of a folder of folds: the network of all, see `resnet_tl.models.ensemble`, and the bundle of the first, whose
     decisions are for the ensemble.
 
     Raises:
-        WeightsError: see `resnet_tl.checkpoint.read` and `members`, and `build_network`; or folds are not alike.
+        WeightsError: see `resnet_tl.checkpoint.read` and `members`, `resnet_tl.prediction.published`, and
+            `build_network`; or folds are not alike.
     """
+    if (published := find_published(path)) is not None:
+        bundle = read_published(published)
+        return replace(bundle, state_dict={}), build_network(bundle, trust_code)
     bundles, networks = [], []
     for each in members(path):
         bundle = read(each)

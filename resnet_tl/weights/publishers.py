@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
@@ -21,6 +23,9 @@ from resnet_tl.weights.records import WeightRecord
 
 SCORES = ("acc@1", "box_map", "mask_map", "miou")
 """The published scores of torchvision that appear in records."""
+
+HUB = "hf://"
+"""Before `USER/NAME`, a model on the Hugging Face hub."""
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 """File names of timm's weights on the hub, the preferred form first."""
@@ -64,6 +69,35 @@ def timm_file(name: str) -> tuple[Path, WeightRecord]:
     files = (cfg.hf_hub_filename,) if cfg.hf_hub_filename else HUB_FILES
     record = timm_record(f"timm/{cfg.architecture}.{cfg.tag}", cfg.to_dict())
     return _hub_file(cfg.hf_hub_id, files), _with_imagenet_classes(record, cfg)
+
+
+def hub_file(name: str) -> Path:
+    """Returns the weights of `hf://USER/NAME` in huggingface_hub's cache, downloaded if necessary, with the
+    repository's config.json, if it has one, at their side."""
+    repository = hub_repository(name)
+    path = _hub_file(repository, HUB_FILES)
+    with suppress(WeightsError):
+        _hub_file(repository, ("config.json",))
+    return path
+
+
+def hub_folder(name: str, files: tuple[str, ...]) -> Path:
+    """Returns a folder with those of `files` that `hf://USER/NAME` has, downloaded if necessary."""
+    from huggingface_hub import snapshot_download
+
+    repository = hub_repository(name)
+    try:
+        return Path(snapshot_download(repository, allow_patterns=list(files)))
+    except OSError as error:
+        raise _unreachable(repository, error) from None
+
+
+def hub_repository(name: str) -> str:
+    """Returns `USER/NAME` of `hf://USER/NAME`. Raises WeightsError for other forms."""
+    repository = name.removeprefix(HUB)
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        raise WeightsError(f"{name}: not a model on the Hugging Face hub: expected {HUB}USER/NAME")
+    return repository
 
 
 def timm_record(source: str, cfg: Mapping[str, Any]) -> WeightRecord:

@@ -17,7 +17,7 @@ from resnet_tl.files import did_you_mean_path
 from resnet_tl.structures.records import Preprocessing
 from resnet_tl.weights.files import blob_sha256, read_content, read_json, sha256_of
 from resnet_tl.weights.keys import Content
-from resnet_tl.weights.publishers import HUB_FILES, download, timm_file, timm_record, torchvision_file
+from resnet_tl.weights.publishers import HUB, HUB_FILES, download, hub_file, timm_file, timm_record, torchvision_file
 from resnet_tl.weights.records import WeightRecord, from_metadata
 
 BUILTIN = Path(__file__).parent / "builtin"
@@ -29,8 +29,9 @@ def fetch(name: str, sha256: str | None = None) -> tuple[Content, WeightRecord]:
 
     Args:
         name: `builtin/resnet20_cifar10`; `torchvision/resnet50.IMAGENET1K_V2`; `timm/resnet50.a1_in1k`;
-            `https://...` (cached in torch's hub folder, under its hash); a torch.save or safetensors file; a
-            resnet_tl checkpoint or run folder; a folder in timm's hub layout (weights with a config.json).
+            `hf://USER/NAME` on the Hugging Face hub; `https://...` (cached in torch's hub folder, under its hash); a
+            torch.save or safetensors file; a resnet_tl checkpoint or run folder; a folder in timm's hub layout (weights
+            with a config.json).
         sha256: 64 hex digits expected of the file. Required for a URL. For other names checked if given; torchvision's
             and timm's files are compared with the hash in their names.
 
@@ -67,6 +68,8 @@ def _find(name: str, sha256: str | None) -> tuple[Path, WeightRecord]:
         return timm_file(rest)
     if publisher == "builtin":
         return _builtin(rest), WeightRecord(name)
+    if name.startswith(HUB):
+        return hub_file(name), WeightRecord(name)
     if name.startswith(("https://", "http://")):
         return _downloaded(name, sha256), WeightRecord(name)
     path = _local(Path(name).expanduser())
@@ -97,7 +100,7 @@ def _local(path: Path) -> Path:
     if path.is_dir():
         return next((path / file for file in HUB_FILES if (path / file).is_file()), None) or locate(path)
     if not path.exists():
-        kinds = "a file, a run folder, a URL, torchvision/..., timm/... or builtin/..."
+        kinds = "a file, a run folder, a URL, hf://..., torchvision/..., timm/... or builtin/..."
         raise WeightsError(f"there are no weights at {str(path)!r}; expected {kinds}{did_you_mean_path(path)}")
     return path
 

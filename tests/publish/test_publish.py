@@ -1,0 +1,184 @@
+"""Published folders: they predict what their checkpoint does, here and in timm."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import ModelCard
+
+import resnet_tl
+from resnet_tl import checkpoint
+from resnet_tl.errors import RunError, WeightsError
+from resnet_tl.models.network import Backbone, build
+from resnet_tl.prediction.classification import ClassPredictor
+from resnet_tl.prediction.members import read_network
+from resnet_tl.publish.publish import Published, publish
+from resnet_tl.weights.sources import fetch
+
+SAVED = Path(__file__).resolve().parents[1] / "fixtures" / "saved_2026_11"
+CLASSES = ["ant", "bee | wasp", "*"]
+
+IN_TIMM = """
+import importlib.abc, sys
+class Blocked(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "resnet_tl":
+            raise ImportError(name)
+sys.meta_path.insert(0, Blocked())
+import numpy, timm, torch
+folder, images, logits = sys.argv[1:]
+model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+with torch.inference_mode():
+    numpy.save(logits, model(torch.from_numpy(numpy.load(images))).numpy())
+print(model.pretrained_cfg["label_names"], model.pretrained_cfg["mean"][0], "resnet_tl" in sys.modules)
+"""
+
+
+def _checkpoint(path: Path, head: dict[str, Any], **backbone: Any) -> Path:
+    """A checkpoint of a network with random weights and weights by a path of this machine."""
+    torch.manual_seed(0)
+    from resnet_tl.models.heads.classification import LinearHead
+
+    network = build(Backbone(**backbone), None, lambda levels, names: LinearHead(levels, names, **head), CLASSES)
+    for key, tensor in network.state_dict().items():  # not the statistics and the small classifier of new networks
+        if key.endswith(("running_mean", "fc.weight")):
+            tensor.normal_()
+    factory = {"class_path": "resnet_tl.models.heads.classification.LinearHead", "init_args": head}
+    model = {
+        "class_path": "resnet_tl.tasks.classification.Classification",
+        "init_args": {"backbone": {**backbone, "weights": "/home/me/secret.pth"}, "head": factory},
+    }
+    data = {"class_path": "resnet_tl.data.classification.ImageFolder", "init_args": {"root": "/home/me/photos"}}
+    ours = checkpoint.bundle(model, CLASSES, network.preprocessing, {"data": data, "run": {"dir": "/home/me/runs"}})
+    state = {f"network.{key}": value for key, value in network.state_dict().items()}
+    torch.save({checkpoint.KEY: ours, "state_dict": state, "epoch": 1, "global_step": 7}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Published]:
+    """A grey ResNet-10-T as a checkpoint and as a folder."""
+    root = tmp_path_factory.mktemp("published")
+    saved = _checkpoint(root / "best.ckpt", {"pool": "avgmax"}, name="resnet10t", in_channels=1)
+    return saved, publish(saved, root / "ants", licence="apache-2.0")
+
+
+def test_timm_without_this_project_gives_equal_logits(published: tuple[Path, Published], tmp_path: Path) -> None:
+    saved, done = published
+    assert done.in_timm
+    images = np.random.default_rng(0).normal(size=(3, 1, 96, 64)).astype(np.float32)
+    np.save(tmp_path / "images.npy", images)
+    words = [sys.executable, "-c", IN_TIMM, done.path, tmp_path / "images.npy", tmp_path / "logits.npy"]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    run = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    assert run.returncode == 0, run.stderr
+    _, network = read_network(saved, False)
+    with torch.inference_mode():
+        ours = network.eval().run(torch.from_numpy(images)).numpy()
+    assert run.stdout.strip() == f"{CLASSES} {network.mean[0].item():.7g} False"
+    assert ours.std() > 0.1
+    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), ours, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["half_run", "segmentation.ckpt", "detection.ckpt"])
+def test_every_task_loads_as_its_checkpoint(name: str, tmp_path: Path) -> None:
+    done = publish(SAVED / name, tmp_path / "model")
+    assert not done.in_timm
+    (ours, network), (theirs, loaded) = read_network(SAVED / name, False), read_network(done.path, False)
+    for field in ("classes", "preprocessing", "colours", "codes", "decisions", "eval_transforms", "epoch", "step"):
+        assert getattr(theirs, field) == getattr(ours, field)
+    torch.testing.assert_close(loaded.state_dict(), network.state_dict(), rtol=0, atol=0)
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    predictors = resnet_tl.load(SAVED / name), resnet_tl.load(done.path)
+    one, other = (predictor.predict([image])[0] for predictor in predictors)
+    assert type(one) is type(other)
+
+
+def test_thresholds_of_labels_stay_with_the_network(tmp_path: Path) -> None:
+    head = {"multi_label": True, "thresholds": [0.2, 0.4, 0.9], "class_weights": "auto"}
+    saved = _checkpoint(tmp_path / "best.ckpt", head, name="resnet10t")
+    done = publish(saved, tmp_path / "model")
+    assert done.in_timm
+    (_, network), (_, loaded) = read_network(saved, False), read_network(done.path, False)
+    torch.testing.assert_close(loaded.state_dict(), network.state_dict(), rtol=0, atol=0)
+
+
+def test_nothing_of_this_machine_is_in_the_folder(published: tuple[Path, Published]) -> None:
+    _, done = published
+    assert sorted(path.name for path in done.path.iterdir()) == [
+        "README.md", "config.json", "model.safetensors", "rest.safetensors",
+    ]  # fmt: skip
+    assert not [path for path in done.path.iterdir() if b"/home/me" in path.read_bytes()]
+
+
+def test_training_can_start_from_the_folder(published: tuple[Path, Published]) -> None:
+    saved, done = published
+    content, record = fetch(str(done.path))
+    assert record.classes == tuple(CLASSES)
+    assert record.licence == "apache-2.0"
+    assert "layer1.0.conv1.weight" in content
+    assert record.preprocessing == checkpoint.read(saved).preprocessing
+
+
+def test_the_card_is_valid_and_names_its_classes(published: tuple[Path, Published]) -> None:
+    card = ModelCard.load(published[1].path / "README.md")
+    assert card.data.license == "apache-2.0"
+    assert card.data.library_name == "timm"
+    assert "3 classes (ant, bee \\| wasp, \\*)" in card.text
+    assert "None are recorded" in card.text
+
+
+def test_a_folder_is_never_overwritten_and_appears_whole(published: tuple[Path, Published], tmp_path: Path) -> None:
+    saved, done = published
+    with pytest.raises(RunError, match="exists and is not overwritten"):
+        publish(saved, done.path)
+    with pytest.raises(RunError, match="--with-images: the validation images of this run are not where"):
+        publish(saved, tmp_path / "model", with_images=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_damaged_folders_and_those_of_others_are_refused(published: tuple[Path, Published], tmp_path: Path) -> None:
+    for path in published[1].path.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    weights = bytearray((tmp_path / "model.safetensors").read_bytes())
+    weights[-5] ^= 1
+    (tmp_path / "model.safetensors").write_bytes(weights)
+    with pytest.raises(WeightsError, match=r"model\.safetensors: damaged"):
+        resnet_tl.load(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "resnet18"}))
+    with pytest.raises(WeightsError, match="not written by `resnet-tl publish`"):
+        resnet_tl.load(tmp_path)
+
+
+def test_a_model_on_the_hub_loads_by_its_name(
+    published: tuple[Path, Published], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def download(repository: str, allow_patterns: list[str]) -> str:
+        asked.append((repository, allow_patterns))
+        return str(published[1].path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    predictor = resnet_tl.load("hf://me/ants")
+    assert isinstance(predictor, ClassPredictor)
+    assert predictor.classes == CLASSES
+    assert asked == [("me/ants", ["model.safetensors", "config.json", "rest.safetensors"])]
+    with pytest.raises(WeightsError, match="hf://ants: not a model on the Hugging Face hub: expected hf://USER/NAME"):
+        resnet_tl.load("hf://ants")
+
+
+def test_training_can_start_from_the_hub(published: tuple[Path, Published], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda _, file: str(published[1].path / file))
+    content, record = fetch("hf://me/ants")
+    assert "fc.weight" in content
+    assert (record.source, record.classes) == ("hf://me/ants", tuple(CLASSES))
