@@ -292,6 +292,8 @@ def locate(path: str | Path) -> Path:
         raise WeightsError(f"no run folder or checkpoint at {str(path)!r}{did_you_mean_path(path)}")
     if (path / FOLDS).is_file():
         raise WeightsError(f"{path}: a folder of folds; expected one of its runs, as {path / 'fold1'}")
+    if (path / "config.json").is_file():
+        raise WeightsError(f"{path}: a published model, which can predict; expected the run that it is from")
     for name in ("best.ckpt", "last.ckpt"):
         if (path / "checkpoints" / name).is_file():
             return path / "checkpoints" / name

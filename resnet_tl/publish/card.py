@@ -144,7 +144,7 @@ def _data_part(card: Card) -> Iterator[str]:
     else:
         size = f"{sizes[card.task]} ({used.interpolation})"
     yield (
-        f"## Data\n\nTrained on images of its publisher.{counted} {size}; then values of 0 to 1 are normalised by the "
+        f"## Data\n\nTrained on its publisher's own images.{counted} {size}; then values of 0 to 1 are normalised by the "
         f"mean {_numbers(used.mean)} and the standard deviation {_numbers(used.std)}."
     )
 
@@ -174,7 +174,11 @@ def _limits(card: Card, tables: ScoreTables | None) -> Iterator[str]:
             names = ", ".join(map(_cell, few[:LISTED])) + (", ..." if len(few) > LISTED else "")
             lines.append(f"Fewer than {FEW} in the validation images, so that the scores say little: {names}.")
     if card.task == "classification":
-        unsure = " `model.predict(images, unsure=True)` recognises many of these." if card.saved.class_space else ""
+        unsure = (
+            " `model.predict(images, unsure=True)` recognises many that show none of them."
+            if card.saved.class_space
+            else ""
+        )
         lines.append(
             f"It knows its {len(card.saved.classes)} classes alone, and answers with them for all images.{unsure}"
         )

@@ -151,6 +151,8 @@ def test_damaged_folders_and_those_of_others_are_refused(published: tuple[Path, 
     weights = bytearray((tmp_path / "model.safetensors").read_bytes())
     weights[-5] ^= 1
     (tmp_path / "model.safetensors").write_bytes(weights)
+    with pytest.raises(WeightsError, match="a published model, which can predict; expected the run"):
+        checkpoint.read(tmp_path)
     with pytest.raises(WeightsError, match=r"model\.safetensors: damaged"):
         resnet_tl.load(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"architecture": "resnet18"}))
