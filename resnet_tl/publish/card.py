@@ -144,7 +144,7 @@ def _data_part(card: Card) -> Iterator[str]:
     else:
         size = f"{sizes[card.task]} ({used.interpolation})"
     yield (
-        f"## Data\n\nTrained on its publisher's own images.{counted} {size}; then values of 0 to 1 are normalised by the "
+        f"## Data\n\nTrained on the publisher's images.{counted} {size}; then values of 0 to 1 are normalised by the "
         f"mean {_numbers(used.mean)} and the standard deviation {_numbers(used.std)}."
     )
 
