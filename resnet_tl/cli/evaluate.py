@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +50,7 @@ def run(verb: str, command: Command) -> int:
         raise RecipeError(f"{verb} needs a run folder or a checkpoint, or a recipe: -c RECIPE")
     if options.run is not None and names_recipe(options.run):
         raise RecipeError(f"{verb} {options.run}: a recipe is named by -c: resnet-tl {verb} -c {options.run}")
-    for name, path in (("out", options.out), ("tables", options.tables)):
-        if path is not None and Path(path).exists():
-            raise RunError(f"--{name} {path}: exists already, and nothing is overwritten")
+    _check_outputs(options)
     from resnet_tl.run.evaluate import Asked, evaluate_recipe, evaluate_run
     from resnet_tl.tracking.log import is_rank_zero
 
@@ -74,6 +74,27 @@ def run(verb: str, command: Command) -> int:
             with new_file(Path(options.out)) as file:
                 json.dump(result, file, indent=2)
     return 0
+
+
+def _check_outputs(options: Namespace) -> None:
+    """Refuses, before anything is evaluated, what could not be written then; `--out` may lie in the new `--tables`."""
+    for name, path in (("out", options.out), ("tables", options.tables)):
+        if path is not None and Path(path).exists():
+            raise RunError(f"--{name} {path}: exists already, and nothing is overwritten")
+    out, tables = (path and Path(path).resolve() for path in (options.out, options.tables))
+    if out and out == tables:
+        raise RunError(f"--out and --tables are both {options.out}; expected a file and a folder of different names")
+    if tables:
+        _check_parent("tables", options.tables, next(each for each in tables.parents if each.exists()))
+    if out and out.parent != tables:
+        _check_parent("out", options.out, out.parent)
+
+
+def _check_parent(name: str, path: str, parent: Path) -> None:
+    if not parent.is_dir():
+        raise RunError(f"--{name} {path}: {parent} is not a folder")
+    if not os.access(parent, os.W_OK):
+        raise RunError(f"--{name} {path}: {parent} cannot be written to")
 
 
 def _metrics(result: dict[str, Any]) -> str:

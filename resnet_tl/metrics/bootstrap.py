@@ -1,8 +1,8 @@
 """Bootstrap confidence intervals: the score of as many images, resampled with replacement, many times.
 
 An interval holds 95 % of the resampled scores (percentile method; Efron 1979). It is seeded: equal predictions give
-equal intervals. It is too narrow for few images, or if predictions are all right or all wrong, and it does not cover
-the variation between training runs.
+equal intervals. It is too narrow for few images, and it does not cover the variation between training runs. The
+accuracy of predictions that are all right or all wrong has the exact binomial interval (Clopper and Pearson 1934).
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ Counts = NDArray[np.int32]
 
 def accuracy_interval(correct: int, images: int) -> tuple[float, float]:
     """Returns (low, high) of the accuracy."""
+    if correct in (0, images):
+        certain = 0.025 ** (1 / images)
+        return (certain, 1.0) if correct else (0.0, 1 - certain)
     # The number of correct images in a resample is binomial, so there is no need to draw image by image.
     return percentiles(np.random.default_rng(SEED).binomial(images, correct / images, RESAMPLES) / images)
 
@@ -35,7 +38,7 @@ def mean_average_precision_interval(
 ) -> tuple[float, float]:
     """Returns (low, high) of the mean average precision, from probabilities and multi-hot targets `[N, K]`.
 
-    The mean of a resample is over the classes that occur in it. NaN if no class occurs at all.
+    The mean is over the classes of the whole set, see `completed`. NaN if no class occurs at all.
     """
     if not targets.any():
         return float("nan"), float("nan")
@@ -66,10 +69,25 @@ def resample(rng: np.random.Generator, images: int, resamples: int) -> Counts:
 
 
 def mean_average_precisions(probabilities: NDArray[np.float32], targets: NDArray[np.bool_], counts: Counts) -> Floats:
-    """Returns the mean over classes in each resample, `[R]`, without the resamples in which no class occurs."""
+    """Returns the mean over classes in each resample, `[R]`."""
     classes = np.flatnonzero(targets.any(0))
-    each = np.stack([Ranking.of(probabilities[:, k], targets[:, k], counts).average_precision() for k in classes])
-    return np.nanmean(each[:, ~np.isnan(each).all(0)], axis=0)
+
+    def each(drawn: Counts) -> Floats:
+        return np.stack([Ranking.of(probabilities[:, k], targets[:, k], drawn).average_precision() for k in classes])
+
+    mean: Floats = completed(each(counts), each(once(len(targets)))).mean(0)
+    return mean
+
+
+def once(images: int) -> Counts:
+    """Returns the resample `[images, 1]` that is the set itself."""
+    return np.ones((images, 1), dtype=np.int32)
+
+
+def completed(scores: Floats, whole: Floats) -> Floats:
+    """Returns scores by class in resamples, `[K, R]`, where a class that a resample lacks (NaN) keeps its score in the
+    whole set, `[K, 1]`: means over classes are then over the same classes in each resample."""
+    return np.where(np.isnan(scores), whole, scores)
 
 
 def percentiles(scores: Floats) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_tl.metrics.bootstrap import RESAMPLES, SEED, Counts, percentiles, resample
+from resnet_tl.metrics.bootstrap import RESAMPLES, SEED, Counts, completed, once, percentiles, resample
 from resnet_tl.metrics.box_matches import COCO_THRESHOLDS, RECALLS, class_counts, match
 from resnet_tl.structures.evaluation import BoxEvaluation
 
@@ -32,11 +32,19 @@ def resamples_of(evaluation: BoxEvaluation) -> int:
 
 
 def mean_precisions(evaluation: BoxEvaluation, counts: Counts) -> Floats:
-    """Computes mAP `[R]` in R resamples, the mean over the classes that occur in each.
+    """Computes mAP `[R]` in R resamples, the mean over the classes of the whole set, see `completed`.
 
     Args:
         counts: `[N, R]`, how often each image was drawn.
     """
+    drawn = np.concatenate([counts, once(len(evaluation))], 1)
+    each = _class_precisions(evaluation, drawn)
+    mean: Floats = completed(each[:, :-1], each[:, -1:]).mean(0)
+    return mean
+
+
+def _class_precisions(evaluation: BoxEvaluation, counts: Counts) -> Floats:
+    """Computes the AP `[K, R]` of each class that occurs in the set, NaN where it does not in a resample."""
     matches, each = match(evaluation), []
     for k in np.flatnonzero(class_counts(evaluation)):
         detections = np.flatnonzero(evaluation.labels == k)
@@ -48,7 +56,7 @@ def mean_precisions(evaluation: BoxEvaluation, counts: Counts) -> Floats:
             drawn = counts[evaluation.image[detections[~ignored]]]
             by_threshold.append(_precisions(drawn, hits[~ignored], objects))
         each.append(np.where(objects > 0, np.mean(by_threshold, 0), np.nan))
-    return np.nanmean(each, 0)
+    return np.array(each)
 
 
 def _precisions(drawn: Counts, hits: NDArray[np.bool_], objects: NDArray[np.int64]) -> Floats:

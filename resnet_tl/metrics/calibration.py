@@ -23,12 +23,13 @@ def confidence_bins(confidence: NDArray[np.float32], right: NDArray[np.bool_]) -
 
 
 def calibration_error(bins: Floats) -> float:
-    """Returns the expected calibration error (arXiv:1706.04599, section 2) from `confidence_bins`."""
+    """Returns the expected calibration error (arXiv:1706.04599, section 2) from `confidence_bins` of at least
+    one prediction."""
     predictions, right, confidence = bins.T
     return float(np.abs(right - confidence).sum() / predictions.sum())
 
 
 def overconfidence(bins: Floats) -> float:
-    """Returns mean confidence minus accuracy, from `confidence_bins`."""
+    """Returns mean confidence minus accuracy, from `confidence_bins` of at least one prediction."""
     predictions, right, confidence = bins.T
     return float((confidence - right).sum() / predictions.sum())

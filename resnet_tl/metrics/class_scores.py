@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from resnet_tl.metrics.bootstrap import Counts, Floats
+from resnet_tl.metrics.bootstrap import Counts, Floats, completed
+from resnet_tl.metrics.names import SENSITIVITY
 from resnet_tl.metrics.per_class import column_means, quotient, without
 from resnet_tl.metrics.ranking import Ranking
 from resnet_tl.structures.evaluation import ClassEvaluation
@@ -35,20 +36,23 @@ class ClassCounts(NamedTuple):
             "f1": quotient(2 * self.correct, self.predicted + self.targets),
         }
 
-    def means(self, absent: Sequence[int]) -> dict[str, Floats]:
-        """Returns means over the classes, `[R]`.
+    def means(self, absent: Sequence[int], whole: ClassCounts) -> dict[str, Floats]:
+        """Returns means over the classes, `[R]`; `whole` counts in the whole set, see `completed`.
 
         ..._macro, f1: recall over the classes that images show; precision and F1 also over those that are predicted
             without an image, where they are 0, but for those in `absent`.
         ..._weighted: weighted by the images of the classes.
         """
-        scores = self.by_class()
-        occur = self.predicted + self.targets > 0
-        scores["precision"] = np.where(occur, np.nan_to_num(scores["precision"]), np.nan)
+        scores, of_whole = self._averaged(), whole._averaged()
         shares = self.targets / self.targets.sum(0)
-        macro = {name: column_means(without(values, absent)) for name, values in scores.items()}
+        complete = {name: completed(values, of_whole[name]) for name, values in scores.items()}
+        macro = {name: column_means(without(values, absent)) for name, values in complete.items()}
         weighted = {f"{name}_weighted": np.nansum(values * shares, 0) for name, values in scores.items()}
         return {"precision_macro": macro["precision"], "recall_macro": macro["recall"], "f1": macro["f1"], **weighted}
+
+    def _averaged(self) -> dict[str, Floats]:
+        scores, occur = self.by_class(), self.predicted + self.targets > 0
+        return scores | {"precision": np.where(occur, np.nan_to_num(scores["precision"]), np.nan)}
 
     def micro(self) -> dict[str, Floats]:
         """Returns scores `[R]` of all labels of all images together."""
@@ -98,6 +102,6 @@ def ranks(evaluation: ClassEvaluation, drawn: Counts, specificity: float | None 
         found["ap"].append(ranking.average_precision())
         found["auroc"].append(ranking.auroc())
         if specificity is not None:
-            name = f"sensitivity_at_specificity_{specificity:g}"
+            name = f"{SENSITIVITY}{specificity:g}"
             found.setdefault(name, []).append(ranking.sensitivity(specificity))
     return {name: np.stack(values) for name, values in found.items()}

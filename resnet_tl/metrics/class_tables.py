@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from resnet_tl.metrics.bootstrap import RESAMPLES, Floats, accuracy_interval, percentiles, resampled
+from resnet_tl.metrics.bootstrap import RESAMPLES, Floats, accuracy_interval, completed, once, percentiles, resampled
 from resnet_tl.metrics.calibration import calibration_error, confidence_bins
 from resnet_tl.metrics.class_scores import ClassCounts, Marks, ranks
 from resnet_tl.metrics.classification import ClassificationMetrics
@@ -46,15 +46,16 @@ def class_tables(
 
     images, classes = evaluation.probabilities.shape
     marks, ranked = Marks(evaluation), partial(ranks, evaluation, specificity=specificity)
-    once, small = np.ones((images, 1), np.int32), images * classes * LEAST <= WORK
-    counts, of_ranks = ClassCounts(**marks.counts(once)), ranked(once)
+    whole, small = once(images), images * classes * LEAST <= WORK
+    counts, of_ranks = ClassCounts(**marks.counts(whole)), ranked(whole)
     drawn = ClassCounts(**resampled(images, marks.counts, _resamples(max(images, 100 * classes))))
     drawn_ranks = resampled(images, ranked, _resamples(images * classes)) if small else {}
 
-    values = {name: float(each[0]) for name, each in _means(evaluation, counts, of_ranks).items()} | logged
+    values = {name: float(each[0]) for name, each in _means(evaluation, counts, of_ranks, counts).items()} | logged
     if evaluation.multi_label:
         values["ece"] = _label_calibration(evaluation)
-    means = _means(evaluation, drawn, drawn_ranks)
+    complete = {name: completed(each, of_ranks[name]) for name, each in drawn_ranks.items()}
+    means = _means(evaluation, drawn, complete, counts)
     intervals = {name: percentiles(each) for name, each in means.items()} | {metrics.headline: metrics.interval()}
     if "top5" in logged:
         intervals["top5"] = accuracy_interval(round(logged["top5"] * images), images)
@@ -70,9 +71,11 @@ def class_tables(
 TOO_LARGE = "the set is too large for intervals of mAP and AUROC"
 
 
-def _means(evaluation: ClassEvaluation, counts: ClassCounts, of_ranks: Mapping[str, Floats]) -> dict[str, Floats]:
+def _means(
+    evaluation: ClassEvaluation, counts: ClassCounts, of_ranks: Mapping[str, Floats], whole: ClassCounts
+) -> dict[str, Floats]:
     """Returns scores `[R]` in the order of the summary."""
-    means = counts.means(evaluation.absent)
+    means = counts.means(evaluation.absent, whole)
     if evaluation.multi_label:
         means |= counts.micro()
     else:

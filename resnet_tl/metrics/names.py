@@ -47,10 +47,15 @@ DETAILS = {
 }
 """Scores that the head of a page leaves out."""
 
+SENSITIVITY = "sensitivity_at_specificity_"
+"""What the key begins with; the specificity follows."""
+
 
 def metric_name(name: str) -> str:
     """`val/acc` -> `accuracy`; a metric without a name of its own keeps its key."""
     key = name.rpartition("/")[2]
     if key.startswith("mask_"):
         return f"mask {metric_name(key.removeprefix('mask_'))}"
+    if key.startswith(SENSITIVITY):
+        return f"sensitivity at specificity {key.removeprefix(SENSITIVITY)}"
     return NAMES.get(key) or DETAILS.get(key, key)

@@ -15,6 +15,8 @@ Floats = NDArray[np.floating]
 
 KEPT = 0.95
 """The share of validation images that are not outliers."""
+LEAST = 20
+"""Validation images at least: of fewer, the 5 % beyond a limit are not even one."""
 
 
 def fit_limits(space: ClassSpace, features: Floats, logits: Floats) -> Limits:

@@ -18,7 +18,7 @@ from scipy import stats
 from resnet_tl.metrics.bootstrap import RESAMPLES, SEED, Counts, mean_average_precisions, percentiles, resample
 from resnet_tl.metrics.box_interval import mean_precisions, resamples_of
 from resnet_tl.metrics.evaluated import metric_options, metrics_of
-from resnet_tl.metrics.segmentation import class_ious, summaries
+from resnet_tl.metrics.segmentation import mean_ious, summaries
 from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, PixelEvaluation
 
 Floats = NDArray[np.float64]
@@ -112,9 +112,7 @@ def scores_in(evaluation: Evaluation, counts: Counts) -> Floats:
         counts: `[N, R]`, how often each image was drawn.
     """
     if isinstance(evaluation, PixelEvaluation):
-        ious = class_ious(summaries(evaluation.confusions()), counts)
-        ious[:, evaluation.absent] = np.nan
-        return np.nanmean(ious, axis=1)
+        return mean_ious(summaries(evaluation.confusions()), counts, evaluation.absent)
     if isinstance(evaluation, BoxEvaluation):
         return mean_precisions(evaluation, counts)
     assert isinstance(evaluation, ClassEvaluation)

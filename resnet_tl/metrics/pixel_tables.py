@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_tl.metrics.bootstrap import Counts, Floats, percentiles, resampled
+from resnet_tl.metrics.bootstrap import Counts, Floats, completed, once, percentiles, resampled
 from resnet_tl.metrics.per_class import column_means, quotient, without
 from resnet_tl.metrics.score_tables import (
     NOT_FINITE,
@@ -37,11 +37,12 @@ def pixel_tables(evaluation: PixelEvaluation, metrics: SegmentationMetrics) -> S
         unknown = [score(name, np.nan) for name in logged]
         return ScoreTables(assembled(unknown, counted, evaluation.classes), [NOT_FINITE])
     pixels = results.images
-    once = np.ones((len(evaluation), 1), np.int32)
-    by_class = _scores(pixels, once) | _distances(evaluation.surfaces, once)
+    whole = once(len(evaluation))
+    by_class = _scores(pixels, whole) | _distances(evaluation.surfaces, whole)
     drawn = resampled(len(evaluation), lambda drawn: _scores(pixels, drawn) | _distances(evaluation.surfaces, drawn))
     values = {name: float(each[0]) for name, each in _means(by_class, evaluation.absent).items()} | logged
-    intervals = {name: percentiles(each) for name, each in _means(drawn, evaluation.absent).items()}
+    complete = {name: completed(each, by_class[name]) for name, each in drawn.items()}
+    intervals = {name: percentiles(each) for name, each in _means(complete, evaluation.absent).items()}
     summary = [score(name, value, intervals.get(name)) for name, value in values.items()]
 
     columns: dict[str, NDArray] = {name: each[:, 0] for name, each in by_class.items() if name in DISTANCES}
@@ -95,4 +96,7 @@ def _notes(evaluation: PixelEvaluation, confusion: NDArray[np.int64]) -> Iterato
     if wrong:
         yield f"{named(evaluation.classes, wrong)}: predicted without being there, so 0 in the means of IoU and Dice"
     if evaluation.surfaces is not None:
-        yield "surface distances are means over the images whose true and predicted masks both have the class"
+        yield (
+            "surface distances are means over the images whose true and predicted masks both have a surface of the "
+            "class, which a class that fills the image lacks"
+        )

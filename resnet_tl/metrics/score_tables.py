@@ -38,7 +38,7 @@ class ScoreTables(NamedTuple):
 
 def score(metric: str, value: float, interval: Interval | None = None) -> Row:
     """Returns a row of `summary`: the score's key, its name, value and 95 % interval."""
-    low, high = map(_known, interval or (math.nan, math.nan))
+    low, high = _ends(interval or (math.nan, math.nan))
     return {"metric": metric, "name": metric_name(metric), "value": _known(value), "low": low, "high": high}
 
 
@@ -69,7 +69,7 @@ def _with_intervals(row: Row, resampled: Mapping[str, Floats]) -> Row:
     for name, value in row.items():
         cells[name] = value
         if name in resampled:
-            cells[f"{name}_low"], cells[f"{name}_high"] = map(_known, percentiles(resampled[name]))
+            cells[f"{name}_low"], cells[f"{name}_high"] = _ends(percentiles(resampled[name]))
     return cells
 
 
@@ -92,6 +92,12 @@ NOT_FINITE = "some outputs are NaN or infinite"
 
 LISTED = 5
 """Classes that a note names."""
+
+
+def _ends(interval: Interval) -> tuple[float | None, float | None]:
+    """Returns both ends; None where all resampled scores are equal: they do not show how uncertain the score is."""
+    low, high = interval
+    return (None, None) if low == high else (_known(low), _known(high))
 
 
 def _known(number: float) -> float | None:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from resnet_tl.metrics.bootstrap import RESAMPLES, SEED, percentiles, resample
-from resnet_tl.metrics.per_class import Tables, nanmean, quotient, rows, without
+from resnet_tl.metrics.bootstrap import RESAMPLES, SEED, completed, once, percentiles, resample
+from resnet_tl.metrics.per_class import Tables, column_means, nanmean, quotient, rows, without
 from resnet_tl.metrics.stored import joined
 from resnet_tl.structures.records import IGNORE
 
@@ -130,9 +130,9 @@ class PixelResults(NamedTuple):
         return np.where(predictions + targets > 0, f1, np.nan)
 
     def interval(self, absent: Sequence[int] = ()) -> tuple[float, float]:
-        ious = class_ious(self.images, resample(np.random.default_rng(SEED), len(self.images), RESAMPLES))
-        ious[:, list(absent)] = np.nan
-        return percentiles(np.nanmean(ious, axis=1))
+        return percentiles(
+            mean_ious(self.images, resample(np.random.default_rng(SEED), len(self.images), RESAMPLES), absent)
+        )
 
 
 def summaries(confusions: Counts) -> Counts:
@@ -147,10 +147,16 @@ def class_pixels(images: Counts, drawn: NDArray[np.int32]) -> tuple[Floats, Floa
     return correct, targets, predicted
 
 
+def mean_ious(images: Counts, drawn: NDArray[np.int32], absent: Sequence[int]) -> Floats:
+    """Computes the mean IoU `[R]` over the classes of the whole set, see `class_pixels` and `completed`."""
+    each, whole = (class_ious(images, counts) for counts in (drawn, once(len(images))))
+    return column_means(without(completed(each, whole), absent))
+
+
 def class_ious(images: Counts, drawn: NDArray[np.int32]) -> Floats:
-    """Computes the IoU of each class, `[R, K]`, see `class_pixels`."""
+    """Computes the IoU of each class, `[K, R]`, see `class_pixels`."""
     correct, targets, predicted = class_pixels(images, drawn)
-    return quotient(correct, targets + predicted - correct).T
+    return quotient(correct, targets + predicted - correct)
 
 
 class PixelCounts(Metric):

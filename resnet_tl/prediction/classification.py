@@ -16,9 +16,9 @@ from resnet_tl.data.images.listed_transforms import ListedTransforms
 from resnet_tl.data.images.resize import Interpolation
 from resnet_tl.data.images.transforms import evaluation_transform
 from resnet_tl.errors import RecipeError, WeightsError
-from resnet_tl.metrics.outliers import SCORES
+from resnet_tl.metrics.outliers import LEAST, SCORES
 from resnet_tl.models.heads.classification import LinearHead
-from resnet_tl.prediction.base import Options, Prediction, Predictor
+from resnet_tl.prediction.base import Options, Prediction, Predictor, Unsure
 from resnet_tl.prediction.embedding import head_features
 from resnet_tl.prediction.exported.description import TaskName
 from resnet_tl.prediction.exported.network import AnyNetwork
@@ -124,7 +124,12 @@ class ClassPredictor(Predictor[ClassPrediction]):
         if options.unsure and (self.decisions.outliers is None or self.space is None):
             raise WeightsError(
                 "unsure: the checkpoint lacks what validation decides at the end of `fit`; expected best.ckpt of a "
-                "finished run with tracking.decisions: true"
+                f"finished run with tracking.decisions: true and at least {LEAST} validation images"
+            )
+        if options.unsure and not self._limit(options.unsure).meaningful:
+            raise WeightsError(
+                "unsure: the checkpoint was decided on validation images whose scores are all equal, or on one image; "
+                f"expected a run with at least {LEAST} different ones"
             )
 
     def _predict_images(self, images: Tensor, inputs: Sequence[Input], options: Options) -> Iterator[ClassPrediction]:
@@ -133,7 +138,7 @@ class ClassPredictor(Predictor[ClassPrediction]):
             return
         features, logits = self._features_and_logits(images)
         predictions = list(self._classes(logits, inputs, options))
-        unlike = self._outlier_scores(features, logits, "cosine" if options.unsure is True else options.unsure)
+        unlike = self._outlier_scores(features, logits, options.unsure)
         for prediction, score in zip(predictions, unlike, strict=True):
             yield replace(prediction, possible=self._possible(prediction.probabilities), outlier_score=score)
 
@@ -156,8 +161,16 @@ class ClassPredictor(Predictor[ClassPrediction]):
         order = np.argsort(-probabilities, kind="stable")
         return [self.classes[k] for k in order if probabilities[k] >= (self.decisions.possible or 0)]
 
-    def _outlier_scores(self, features: Tensor, logits: Tensor, name: str) -> list[float]:
+    def _outlier_scores(self, features: Tensor, logits: Tensor, unsure: Unsure) -> list[float]:
         assert self.space is not None
-        scores = SCORES[name](self.space, features.cpu().numpy(), logits.cpu().numpy())
-        limit: Limit = getattr(self.decisions.outliers, name)
-        return limit.relative(scores).tolist()
+        scores = SCORES[_score(unsure)](self.space, features.cpu().numpy(), logits.cpu().numpy())
+        return self._limit(unsure).relative(scores).tolist()
+
+    def _limit(self, unsure: Unsure) -> Limit:
+        limit: Limit = getattr(self.decisions.outliers, _score(unsure))
+        return limit
+
+
+def _score(unsure: Unsure) -> str:
+    """Returns the name of the score that an option asks for."""
+    return unsure if isinstance(unsure, str) else "cosine"

@@ -29,6 +29,8 @@ def confidence(
         right: `[N]`, the predictions that were right; None: where it occurred.
         note: a sentence at the end of the lead.
     """
+    if not len(scores):
+        return Section("confidence", "Confidence", "charts.html", {"charts": []}, f"There are no {unit}.")
     bins = confidence_bins(scores.astype(np.float32), occurred)
     histogram = charts.right_and_wrong(scores, occurred if right is None else right, word, unit)
     content = {

@@ -10,6 +10,7 @@ import numpy as np
 from lightning.pytorch import Trainer
 
 from resnet_tl.metrics.box_interval import mean_precision_interval
+from resnet_tl.metrics.box_scores import LEAST
 from resnet_tl.metrics.evaluated import metrics_of
 from resnet_tl.prediction.score_text import described
 from resnet_tl.structures.evaluation import BoxEvaluation
@@ -20,6 +21,8 @@ from resnet_tl.tracking.summary import Summary
 
 RESAMPLED = 20_000
 """Images, or detections, at most for which the interval is computed: it takes seconds."""
+BINNED = 100
+"""Images from which the calibration error is reported: the bins of fewer hold chance."""
 SLOW = 0.2
 """The share of waiting for data from which the loader is the limit."""
 
@@ -56,20 +59,24 @@ def results(
 
 
 def calibration(decisions: Mapping[str, Any]) -> str:
-    """Returns what the temperature changes; of one for each class, their range."""
+    """Returns what the temperature changes; of one for each class, their range. Runs of earlier versions have not
+    counted their images."""
     low, high = min(decisions["temperature"]), max(decisions["temperature"])
     temperature = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f} by class"
-    return (
-        f"calibrated for predict: temperature {temperature}, expected calibration error {decisions['ece']:.3f} before, "
-        f"{decisions['calibrated_ece']:.3f} after"
-    )
+    line = f"calibrated for predict: temperature {temperature}"
+    if decisions.get("images", BINNED) < BINNED:
+        return line
+    return f"{line}, expected calibration error {decisions['ece']:.3f} before, {decisions['calibrated_ece']:.3f} after"
 
 
 def box_scores(decisions: Mapping[str, Any]) -> str:
     """Returns from which scores on objects are predicted."""
     scores = decisions["box_scores"]
     each = described(np.array([*scores.values()]), [*scores])
-    return f"objects for predict: scores from {each}, where the F1 of each class is best"
+    return (
+        f"objects for predict: scores from {each}, where F1 is best: that of a class, or of all classes together for "
+        f"one with fewer than {LEAST} objects or without hits"
+    )
 
 
 def slow_loader(waiting: float, workers: int, cores: int) -> str:
@@ -89,4 +96,7 @@ def _interval(run: RunFolder) -> tuple[float, float] | None:
     if isinstance(evaluation, BoxEvaluation):
         return mean_precision_interval(evaluation) if 0 < len(evaluation.labels) <= RESAMPLED else None
     metrics: Any = metrics_of(evaluation)
-    return metrics.interval() if hasattr(metrics, "interval") and 0 < len(evaluation) <= RESAMPLED else None
+    if not hasattr(metrics, "interval") or not 0 < len(evaluation) <= RESAMPLED:
+        return None
+    low, high = metrics.interval()
+    return (low, high) if low < high else None  # all resamples equal, or NaN

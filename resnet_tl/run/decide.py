@@ -87,7 +87,7 @@ def _of_classes(evaluation: ClassEvaluation) -> tuple[Decisions, dict[str, Any]]
     decisions = Decisions(temperature=fit_temperature(evaluation))
     calibrated = decisions.calibrated(evaluation.probabilities, multi_label=evaluation.multi_label)
     before, after = (calibration_of(evaluation, each) for each in (evaluation.probabilities, calibrated))
-    numbers = {"temperature": decisions.temperature, "ece": before, "calibrated_ece": after}
+    numbers = {"temperature": decisions.temperature, "images": len(evaluation), "ece": before, "calibrated_ece": after}
     if evaluation.multi_label:
         return decisions, numbers
     of_truth = calibrated[np.arange(len(evaluation)), evaluation.targets]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from resnet_tl.data.listings.listing import Listing
 from resnet_tl.errors import UserError
 from resnet_tl.metrics.class_space import fit_space
-from resnet_tl.metrics.outliers import fit_limits
+from resnet_tl.metrics.outliers import LEAST, SCORES, fit_limits
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.prediction.classification import ClassPredictor
 from resnet_tl.structures.decisions import ClassSpace, Limits
@@ -24,17 +24,26 @@ def fit_outliers(predictor: ClassPredictor, train: Listing, val: Listing) -> tup
     """Fits the space of classes on training images, and the limits on validation images, both as `predict` sees them.
 
     Raises:
-        UserError: the images of one class alone can be read, or the network has no features.
+        UserError: the images of one class alone can be read, or too few, or all look alike, or the network has no
+            features.
     """
     if not isinstance(predictor.network.head, LinearHead):
         raise UserError("its head is not a LinearHead")
+    if len(val) < LEAST:
+        raise UserError(f"it needs at least {LEAST} validation images to know what is usual, and there are {len(val)}")
     train_indices, features, _ = _observed(predictor, train)
     _, val_features, val_logits = _observed(predictor, val)
+    if len(val_features) < LEAST:
+        raise UserError(f"it needs at least {LEAST} validation images, and {len(val_features)} can be read")
     targets = np.array([train[index].target for index in train_indices])
-    if len(set(targets.tolist())) < 2 or not len(val_features):
-        raise UserError("it needs training images of two classes, and validation images")
+    if len(set(targets.tolist())) < 2:
+        raise UserError("it needs training images of two classes")
     space = fit_space(features, targets)
-    return space, fit_limits(space, val_features, val_logits)
+    limits = fit_limits(space, val_features, val_logits)
+    for name in SCORES:
+        if not getattr(limits, name).meaningful:
+            raise UserError(f"the {name} scores of the validation images are equal, so what is unusual is unknown")
+    return space, limits
 
 
 def spread(listing: Listing, images: int = IMAGES) -> Listing:

@@ -29,8 +29,14 @@ class Limit:
     limit: Finite
 
     def relative(self, scores: Floats) -> Floats:
-        """Returns scores `[N]` in units of their own: 0 at the median, above 1 beyond the limit."""
-        return (scores - self.median) / max(self.limit - self.median, 1e-12)
+        """Returns scores `[N]` in units of their own: 0 at the median, above 1 beyond the limit. They are
+        `meaningful`."""
+        return (scores - self.median) / (self.limit - self.median)
+
+    @property
+    def meaningful(self) -> bool:
+        """Whether the scores of the validation images differ, by more than float32 features are rounded."""
+        return self.limit - self.median > 1e-6 * max(1.0, abs(self.median))
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,37 @@ def test_an_existing_file_is_not_overwritten(resnet_tl: Callable[..., Any], here
     assert (here / "scores.json").read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            "--out new --tables ./new",
+            "--out and --tables are both new; expected a file and a folder of different names",
+        ),
+        ("--out nowhere/a.json", "--out nowhere/a.json: {here}/nowhere is not a folder"),
+        ("--out notes.txt/a.json", "--out notes.txt/a.json: {here}/notes.txt is not a folder"),
+        ("--tables notes.txt/a/b", "--tables notes.txt/a/b: {here}/notes.txt is not a folder"),
+    ],
+)
+def test_outputs_that_cannot_be_written_are_refused_before_anything_is_evaluated(
+    resnet_tl: Callable[..., Any],
+    here: Path,
+    run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: str,
+    message: str,
+) -> None:
+    (here / "notes.txt").write_text("mine")
+    monkeypatch.setattr("resnet_tl.run.evaluate.evaluate_run", lambda *_, **__: pytest.fail("evaluated"))
+    done = resnet_tl(f"validate {{}} {options}", run)
+    assert (done.code, done.err) == (2, f"error: {message.format(here=here)}\n")
+
+
+def test_the_file_may_lie_in_the_new_folder(resnet_tl: Callable[..., Any], here: Path, run: Path) -> None:
+    assert resnet_tl("validate {} --tables new/tables --out new/tables/all.json", run).code == 0
+    assert (here / "new/tables/all.json").is_file()
+
+
 def test_a_checkpoint_evaluates_on_other_images(
     resnet_tl: Callable[..., Any], here: Path, run: Path, images: Path
 ) -> None:

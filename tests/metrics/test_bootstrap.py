@@ -10,6 +10,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from resnet_tl.metrics.bootstrap import accuracy_interval, completed, mean_average_precisions
 from resnet_tl.metrics.ranking import Ranking
 from tests.metrics.by_hand import Drawn, average_precision_by_hand, measure, multi_label
 
@@ -50,3 +51,22 @@ def test_the_map_interval_covers_the_truth_as_often_as_stated() -> None:
         low, high = measure(*draw(150), multi_label=True, batch=150).interval()
         covered += low <= truth <= high
     assert covered >= 50
+
+
+@pytest.mark.parametrize("images", [1, 4, 60])
+def test_all_right_or_all_wrong_has_the_exact_interval(images: int) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    for correct in (0, images):
+        exact = stats.binomtest(correct, images).proportion_ci(0.95, "exact")
+        assert accuracy_interval(correct, images) == pytest.approx((exact.low, exact.high))
+
+
+def test_a_class_that_a_resample_lacks_keeps_its_score() -> None:
+    scores = np.array([[0.5, np.nan, 0.7], [np.nan, 0.2, 0.4], [np.nan] * 3])
+    whole = np.array([[0.6], [0.3], [np.nan]])
+    expected = [[0.5, 0.6, 0.7], [0.3, 0.2, 0.4], [np.nan] * 3]
+    np.testing.assert_array_equal(completed(scores, whole), expected)
+    targets = np.array([[1, 0], [1, 0], [0, 1]], bool)
+    probabilities = np.array([[0.9, 0.6], [0.8, 0.7], [0.1, 0.5]], np.float32)
+    counts = np.array([[3, 1], [0, 1], [0, 1]], np.int32)
+    assert mean_average_precisions(probabilities, targets, counts) == pytest.approx([(1 + 1 / 3) / 2] * 2)

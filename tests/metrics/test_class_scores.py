@@ -33,7 +33,7 @@ def test_one_label() -> None:
     sklearn = pytest.importorskip("sklearn.metrics")
     e = evaluation(120, 4)
     counts, guess = ClassCounts(**Marks(e).counts(DRAWN)), e.probabilities.argmax(1)
-    found = {**counts.means([]), "kappa": counts.kappa()}
+    found = {**counts.means([], counts), "kappa": counts.kappa()}
     expected = expected_means(sklearn, e.targets, guess, ("macro", "weighted"))
     for number, (weights, each) in enumerate(zip(DRAWN.T, expected, strict=True)):
         each["kappa"] = sklearn.cohen_kappa_score(e.targets, guess, sample_weight=weights)
@@ -44,7 +44,7 @@ def test_several_labels() -> None:
     sklearn = pytest.importorskip("sklearn.metrics")
     e = evaluation(120, 4, several=True)
     counts = ClassCounts(**Marks(e).counts(DRAWN))
-    found = {**counts.means([]), **counts.micro()}
+    found = {**counts.means([], counts), **counts.micro()}
     expected = expected_means(sklearn, e.targets, e.probabilities >= e.thresholds, ("macro", "weighted", "micro"))
     for number, each in enumerate(expected):
         assert {name: values[number] for name, values in found.items()} == pytest.approx(each)

@@ -15,6 +15,7 @@ from resnet_tl.metrics.names import metric_name
         ("mask_map50", "mask mAP at IoU 0.5"),
         ("mar10", "recall, 10 per image"),
         ("val/mask_mar_small", "mask recall, small"),
+        ("sensitivity_at_specificity_0.9", "sensitivity at specificity 0.9"),
         ("mine", "mine"),
     ],
 )

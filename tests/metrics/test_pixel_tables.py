@@ -102,6 +102,7 @@ def test_mean_distances_are_over_the_images_that_have_both_surfaces() -> None:
     assert column(tables, "unmatched") == [0, 4, 0, 0]
     assert all(row["low"] < row["value"] < row["high"] for row in tables.tables["summary"] if row["metric"] == "assd")
     assert tables.notes[-1].startswith("surface distances are means over the images whose")
+    assert "both have a surface of the class, which a class that fills the image lacks" in tables.notes[-1]
 
 
 def test_outputs_that_are_nan_have_no_scores() -> None:

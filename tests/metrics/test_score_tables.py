@@ -28,3 +28,8 @@ def test_counts_become_a_matrix() -> None:
         {"true / predicted": "b", "a": 3, "b": 4},
     ]
     assert list(assembled([], {"per_class": []}, ["a"])) == ["summary", "per_class"]
+
+
+def test_resamples_that_are_all_equal_give_no_interval() -> None:
+    row = score("f1", 1.0, (1.0, 1.0))
+    assert (row["value"], row["low"], row["high"]) == (1.0, None, None)

@@ -109,3 +109,14 @@ def test_means_exclude_absent_classes_even_where_they_are_predicted() -> None:
     assert metrics.compute()["pixel_acc"] == before["pixel_acc"]
     assert metrics.interval()[0] == pytest.approx(0.75)
     assert metrics.tables() == table
+
+
+def test_a_class_of_one_image_does_not_leave_the_mean() -> None:
+    targets = torch.zeros(6, 8, 8, dtype=torch.long)
+    targets[:, :4] = 1
+    predicted = targets.clone()
+    targets[0, 6:] = 2  # never found
+    metrics = SegmentationMetrics(list("abc"))
+    metrics.update(predicted, targets, torch.ones(6, dtype=torch.bool))
+    low, high = metrics.interval()
+    assert low <= metrics.compute()["miou"] <= high <= 2 / 3

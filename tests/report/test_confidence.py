@@ -33,3 +33,11 @@ def test_right_predictions_of_what_did_not_occur_count_as_right() -> None:
     counts = {(row["prediction"], round(row["low"], 2)): row["labels"] for row in histogram["data"]["values"]}
     assert counts["right", 0.1] == counts["right", 0.9] == 1
     assert sum(counts.values()) == 2
+
+
+@pytest.mark.filterwarnings("error")
+def test_nothing_detected_is_a_sentence() -> None:
+    assets = Assets()
+    section = confidence(np.zeros(0), np.zeros(0, bool), assets, word="score", unit="detections")
+    assert section.lead == "There are no detections."
+    assert not assets.charts

@@ -14,7 +14,7 @@ import yaml
 import resnet_tl
 from resnet_tl.metrics.box_interval import mean_precision_interval
 from resnet_tl.run import train
-from resnet_tl.run.closing import _interval, box_scores, closing, results, slow_loader
+from resnet_tl.run.closing import _interval, box_scores, calibration, closing, results, slow_loader
 from resnet_tl.run.decide import decide
 from resnet_tl.tracking.pace import Pace
 from resnet_tl.tracking.predictions import save_evaluation
@@ -85,4 +85,18 @@ def test_a_detector_has_the_interval_of_its_map_and_the_scores_of_predict(tmp_pa
     assert _interval(run) == mean_precision_interval(evaluation)
     _, numbers = decide(evaluation)
     line = box_scores(numbers)
+    assert line.endswith(
+        ", where F1 is best: that of a class, or of all classes together for one with fewer than 20 objects or without "
+        "hits"
+    )
     assert line.startswith(f"objects for predict: scores from {numbers['box_scores']['class 0']:.2f} (class 0), ")
+
+
+def test_the_calibration_error_of_few_images_is_left_out() -> None:
+    decisions = {"temperature": [1.5], "images": 100, "ece": 0.1, "calibrated_ece": 0.05}
+    line = "calibrated for predict: temperature 1.50"
+    errors = ", expected calibration error 0.100 before, 0.050 after"
+    assert calibration(decisions) == line + errors
+    assert calibration({**decisions, "images": 99}) == line
+    decisions.pop("images")
+    assert calibration(decisions) == line + errors, "of a run of an earlier version"

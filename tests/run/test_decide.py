@@ -17,6 +17,7 @@ import yaml
 import resnet_tl as package
 from resnet_tl import checkpoint
 from resnet_tl.checkpoint import store_decisions
+from resnet_tl.errors import WeightsError
 from resnet_tl.metrics.box_matches import match
 from resnet_tl.metrics.box_scores import best_scores
 from resnet_tl.metrics.temperature import fit_temperature
@@ -53,7 +54,14 @@ def test_predict_applies_what_the_best_epoch_decided(here: Path, images: Path) -
     summary = json.loads((run / "summary.json").read_text())["decisions"]
     assert summary["temperature"] == decided.temperature
     assert summary["ece"] == pytest.approx(json.loads((run / "summary.json").read_text())["best"]["val/ece"], abs=1e-6)
-    assert "calibrated for predict: temperature" in (run / "log.txt").read_text()
+    assert summary["images"] == len(evaluation) == 8
+    log = (run / "log.txt").read_text()
+    assert "calibrated for predict: temperature" in log
+    assert "expected calibration error" not in log
+    few = "predict --unsure will not work with this run: it needs at least 20 validation images to know what is usual"
+    assert f"{few}, and there are 8" in log
+    with pytest.raises(WeightsError, match=r"tracking\.decisions: true and at least 20 validation images"):
+        predictor.predict(evaluation.path(0), unsure=True)
 
 
 def test_a_longer_run_decides_again_and_resumes_as_one_without(here: Path, images: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from resnet_tl.structures.decisions import TEMPERATURES, Decisions
+from resnet_tl.structures.decisions import TEMPERATURES, Decisions, Limit
 
 # Not further apart than float32 probabilities can show.
 LOGITS = arrays.arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(2, 7)), elements=st.floats(-40, 40))
@@ -52,3 +52,10 @@ def test_nothing_decided_changes_nothing() -> None:
     for multi_label in (False, True):
         temperature = [3.0, 3.0] if multi_label else [3.0]
         np.testing.assert_array_equal(Decisions(temperature).calibrated(certain, multi_label=multi_label), certain)
+
+
+def test_equal_scores_of_validation_have_no_unit() -> None:
+    assert Limit(0.2, 0.3).meaningful
+    assert Limit(0.0001, 0.0002).meaningful
+    assert not Limit(0.2, 0.2).meaningful
+    assert not Limit(-800.0, -799.9999).meaningful
