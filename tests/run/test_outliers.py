@@ -11,8 +11,13 @@ import yaml
 
 import resnet_tl
 from resnet_tl.data.listings.listing import Listing
-from resnet_tl.errors import RecipeError
-from resnet_tl.run.outliers import spread, spread_over_classes
+from resnet_tl.errors import RecipeError, UserError, WeightsError
+from resnet_tl.metrics.class_space import fit_space
+from resnet_tl.models.heads.classification import LinearHead
+from resnet_tl.models.network import Backbone, build
+from resnet_tl.prediction.classification import ClassPredictor
+from resnet_tl.run.outliers import fit_outliers, spread, spread_over_classes
+from resnet_tl.structures.decisions import Decisions, Limit, Limits
 from tests.cli.conftest import RECIPE
 
 
@@ -57,3 +62,23 @@ def test_images_are_spread_evenly() -> None:
     assert spread_over_classes(listing, 2).class_counts(2).tolist() == [20, 10]
     assert spread(listing, 3).keys() == ["0", "50", "99"]
     assert spread(listing, 500).keys() == listing.keys()
+
+
+def test_validation_images_that_all_look_alike_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = ClassPredictor(build(Backbone(name="resnet_tiny"), None, LinearHead, ["a", "b"]), ["a", "b"])
+    train, val = Listing.of("", list("abcd"), [0, 0, 1, 1]), Listing.of("", [str(n) for n in range(20)], [0] * 20)
+    features = np.random.default_rng(0).normal(size=(4, 3))
+    rows = {
+        id(train): ([0, 1, 2, 3], features, features[:, :2]),
+        id(val): ([*range(20)], np.ones((20, 3)), np.ones((20, 2))),
+    }
+    monkeypatch.setattr("resnet_tl.run.outliers._observed", lambda _, listing: rows[id(listing)])
+    with pytest.raises(UserError, match="the cosine scores of the validation images are equal"):
+        fit_outliers(predictor, train, val)
+    predictor.space = fit_space(features, np.array([0, 0, 1, 1]))
+    equal = Limit(0.5, 0.5)
+    predictor.decisions = Decisions(possible=0.0, outliers=Limits(equal, equal, equal))
+    with pytest.raises(
+        WeightsError, match="whose scores are all equal, or on one image; expected a run with at least 20"
+    ):
+        predictor.predict(np.zeros((9, 9, 3), np.uint8), unsure=True)
