@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from resnet_tl.cli.command import Command, Options
-from resnet_tl.errors import RecipeError, RunError
+from resnet_tl.errors import RecipeError, RunError, printable
 
 HELP = """usage: resnet-tl report RUN [--split test] [--out FILE.html] [--data.root PATH]
        resnet-tl report RUN RUN ... [--split test] [--out FILE.html] [--data.root PATH]
@@ -60,6 +61,8 @@ def run(verb: str, command: Command) -> int:
     runs = [
         read_run(path, command.overrides, split=options.split, trust_code=options.trust_code) for path in options.runs
     ]
+    for note in dict.fromkeys(note for each in runs for note in each.notes):
+        print(printable(note), file=sys.stderr)
     if several:
         write_comparison(runs, out)
     else:

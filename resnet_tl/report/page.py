@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resnet_tl.errors import RunError
 from resnet_tl.files import atomic_write
 from resnet_tl.metrics.names import NAMES, metric_name
 from resnet_tl.report import boxes, classes, pixels, training
@@ -23,10 +24,10 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(run: RunRecord, path: Path) -> None:
-    """Writes the page about a run; replaces an earlier one.
+    """Writes the page about a run; replaces an earlier one, unless that has images and this one has none.
 
     Raises:
-        RunError: the file cannot be written.
+        RunError: the file cannot be written, or would lose its images.
     """
     assets = Assets(run.data.channels if run.data is not None else 3)
     sections = [
@@ -37,6 +38,11 @@ def write_report(run: RunRecord, path: Path) -> None:
         training.speed(run, assets),
         training.repeat(run),
     ]
+    if not assets.pictures and _has_pictures(path):
+        raise RunError(
+            f"{path}: has images, and a report without images does not replace it; name where they are now, "
+            "--data.root PATH, or another file: --out FILE.html"
+        )
     there = [section for section in sections if section is not None]
     content = {"title": run.name, "head": _head(run), "sections": there, "notes": run.notes}
     write_page("report.html", content, assets, path)
@@ -49,6 +55,10 @@ def write_page(template: str, content: dict[str, Any], assets: Assets, path: Pat
     text = _environment().get_template(template).render(**content, data=embedded, vega=vega_script())
     with atomic_write(path) as file:
         file.write(text.encode())
+
+
+def _has_pictures(path: Path) -> bool:
+    return path.is_file() and '"pictures":{"' in path.read_text(encoding="utf-8")
 
 
 def _about_predictions(run: RunRecord, assets: Assets) -> list[Section]:

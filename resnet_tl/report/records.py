@@ -112,6 +112,7 @@ def read_run(
 
     Raises:
         RunError: no run is there, it has no validation yet, or no images of the split; or not all folds are trained.
+        UserError: the data cannot be opened with these overrides.
     """
     folder = RunFolder(path)
     if folder.is_folds:
@@ -180,7 +181,10 @@ def _open_data(
     try:
         return open_data([folder.recipe], overrides)
     except UserError as error:
-        notes.append(f"The images are not shown: {error}. If they have moved: --data.root PATH.")
+        if overrides:  # what the user has named is not left out
+            raise
+        end = "" if str(error).endswith("?") else "."
+        notes.append(f"The images are not shown: {error}{end} If they have moved: --data.root PATH.")
         return None
 
 

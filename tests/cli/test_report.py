@@ -26,6 +26,32 @@ def test_a_run_has_its_report_and_another_file_on_request(
     assert done.err.startswith("error: other.html: exists already, and nothing is overwritten")
 
 
+def test_images_that_have_moved_are_named_and_a_report_with_images_is_kept(
+    here: Path, images: Path, resnet_tl: Callable[..., Any]
+) -> None:
+    root = here / "photos"
+    shutil.copytree(images, root)
+    assert resnet_tl(FIT, root).code == 0
+    assert resnet_tl("report run").code == 0
+    before = (here / "run/report.html").read_bytes()
+    done = resnet_tl("report run --data.root nothere")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "nothere" in done.err
+    root.rename(here / "photos2")
+    done = resnet_tl("report run")
+    assert done.code == 2
+    note, error = done.err.splitlines()
+    assert note.startswith("The images are not shown: ")
+    assert note.endswith("? If they have moved: --data.root PATH.")
+    assert error.startswith("error: run/report.html: has images, and a report without images does not replace it; ")
+    assert (here / "run/report.html").read_bytes() == before
+    done = resnet_tl("report run --out without.html")
+    assert done.code == 0
+    assert done.err.splitlines() == [note]
+    done = resnet_tl("report run --data.root photos2")
+    assert (done.code, done.err) == (0, "")
+
+
 def test_the_test_images_have_a_file_of_their_own(here: Path, images: Path, resnet_tl: Callable[..., Any]) -> None:
     root = here / "photos"
     shutil.copytree(images, root)
