@@ -17,16 +17,17 @@ from resnet_tl.errors import RunError
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Opens a file that replaces `path` once it is completely on disk. Until then, and after any error (a full disk, a
-    kill), the old content of `path` stays untouched.
+    kill), the old content of `path` stays untouched. Missing folders are made.
 
     Supports one writer per path: the data goes to `.NAME.part` in the same folder, and the next writer overwrites a
     part left by a killed process.
 
     Raises:
-        RunError: missing permission, full disk or missing folder.
+        RunError: missing permission, full disk, or a file where a folder is to be.
     """
     part = path.with_name(f".{path.name}.part")
     with as_run_error(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(part, "wb") as file:
                 yield file
@@ -60,6 +61,21 @@ def atomic_create(path: Path) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
 
 
+def write_new_text(path: Path, text: str) -> None:
+    """Writes a file that is not there yet; missing folders are made.
+
+    Raises:
+        RunError: it exists, or cannot be written.
+    """
+    with as_run_error(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(path, "x", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError:
+            raise RunError(f"{path}: exists already, and nothing is overwritten") from None
+
+
 @contextmanager
 def as_run_error(path: Path) -> Iterator[None]:
     """Turns an `OSError` raised inside into a `RunError` about `path`."""
@@ -71,7 +87,9 @@ def as_run_error(path: Path) -> Iterator[None]:
 
 def did_you_mean_path(path: Path) -> str:
     """Returns `"; did you mean 'runs/cats'?"` for a path that does not exist, from the siblings of its first missing
-    part."""
+    part; "" for one that does."""
+    if path.exists():
+        return ""
     missing = path
     while not missing.parent.exists():
         missing = missing.parent

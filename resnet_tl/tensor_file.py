@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from resnet_tl.errors import WeightsError
-from resnet_tl.files import as_run_error, atomic_write
+from resnet_tl.files import atomic_write
 
 LARGEST = 1e15
 """Beyond every weight and statistic of a network; flipped bits of an exponent lead there."""
@@ -61,8 +61,6 @@ def save_atomically(value: Any, path: Path) -> None:
     Raises:
         RunError: the folder is not writable, or its disk is full.
     """
-    with as_run_error(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
         try:
             torch.save(value, file)

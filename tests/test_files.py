@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from resnet_tl.errors import RunError
-from resnet_tl.files import atomic_create, atomic_write, did_you_mean_path
+from resnet_tl.files import atomic_create, atomic_write, did_you_mean_path, write_new_text
 
 
 @contextmanager
@@ -54,9 +54,22 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_old_file(tmp_path: Path) -> 
     assert os.listdir(tmp_path) == ["a"]
 
 
-def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"cannot be written: No such file or directory$"):
-        write(tmp_path / "gone" / "a", b"new")
+def test_a_missing_folder_is_made(tmp_path: Path) -> None:
+    write(tmp_path / "some" / "where" / "a", b"new")
+    assert (tmp_path / "some" / "where" / "a").read_bytes() == b"new"
+
+
+def test_a_file_in_place_of_a_folder_is_one_sentence(tmp_path: Path) -> None:
+    write(tmp_path / "file", b"old")
+    with pytest.raises(RunError, match=r"cannot be written: (Not a directory|File exists)$"):
+        write(tmp_path / "file" / "a", b"new")
+
+
+def test_a_new_text_makes_its_folder_and_replaces_nothing(tmp_path: Path) -> None:
+    write_new_text(tmp_path / "some" / "where" / "a", "é")
+    assert (tmp_path / "some" / "where" / "a").read_bytes() == "é".encode()
+    with pytest.raises(RunError, match=r"where/a: exists already, and nothing is overwritten$"):
+        write_new_text(tmp_path / "some" / "where" / "a", "b")
 
 
 def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
@@ -81,6 +94,11 @@ def test_a_wrong_path_suggests_the_sibling_of_its_missing_part(tmp_path: Path) -
     (tmp_path / "runs" / "cats").mkdir(parents=True)
     assert did_you_mean_path(tmp_path / "runs" / "cat" / "last.ckpt") == f"; did you mean '{tmp_path}/runs/cats'?"
     assert did_you_mean_path(tmp_path / "runs" / "zebra") == ""
+
+
+def test_a_path_that_exists_is_not_suggested_for_itself(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    assert did_you_mean_path(tmp_path / "runs") == ""
 
 
 def test_parts_of_killed_writers_are_removed_and_parts_in_use_are_kept(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import difflib
 import re
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import NoReturn
 from resnet_tl.errors import RecipeError
 
 SECTIONS = ("model", "data", "trainer", "tracking", "seed_everything")
+KINDS = {"int": "a whole number", "float": "a number"}
 
 
 @dataclass
@@ -71,7 +73,21 @@ class Options(argparse.ArgumentParser):
         return options
 
     def error(self, message: str) -> NoReturn:
-        raise RecipeError(f"{self.prog}: {message}")
+        raise RecipeError(self._sentence(message))
+
+    def _sentence(self, message: str) -> str:
+        """argparse's message about a value, in plain words."""
+        name, _, fault = message.removeprefix("argument ").partition(": ")
+        if wrong := re.match(r"invalid (\w+) value: (.*)", fault):
+            return f"{name} {ast.literal_eval(wrong[2])}: expected {KINDS[wrong[1]]}"
+        if wrong := re.match(r"invalid choice: (.*) \(choose from ", fault):
+            choices = self._option_string_actions[name].choices or ()
+            return f"{name} {ast.literal_eval(wrong[1])}: expected {' or '.join(choices)}"
+        if re.match("expected .* argument", fault):
+            return f"{name} needs a value"
+        if fault.startswith("ignored explicit argument"):
+            return f"{name} takes no value"
+        return f"{self.prog}: {message}"
 
 
 def names_recipe(word: str) -> bool:

@@ -16,13 +16,16 @@ ENDINGS = (".png", ".jpg")
 
 
 def check_new(options: Namespace, pictures: Sequence[str]) -> None:
-    """Refuses files that exist, and pictures of other formats.
+    """Refuses files that exist, one file for two options, and pictures of other formats.
 
     pictures: the options that name pictures.
     """
+    named: dict[Path, str] = {}
     for name, value in vars(options).items():
         if isinstance(value, Path) and value.exists():
             raise RunError(f"{value}: exists already, and nothing is overwritten")
+        if isinstance(value, Path) and (other := named.setdefault(value.resolve(), name)) != name:
+            raise RecipeError(f"--{other} and --{name} both name {value}; expected a file for each")
         if isinstance(value, Path) and name in pictures and value.suffix.lower() not in ENDINGS:
             raise RecipeError(f"--{name} {value}: expected a file that ends in {' or '.join(ENDINGS)}")
 
@@ -37,7 +40,11 @@ def write_excluded(reasons: Mapping[str, str], path: Path) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([("key", "reason"), *sorted(reasons.items())])
     write_text(path, text.getvalue())
-    print(f"{path}: {len(reasons)} images to exclude: --data.exclude {path}")
+    print(f"{path}: {counted(len(reasons), 'image')} to exclude: --data.exclude {path}")
+
+
+def counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def show_progress() -> Callable[[int, int], None]:

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from resnet_tl.cli.command import Command, Options
-from resnet_tl.errors import RecipeError, RunError, did_you_mean
+from resnet_tl.errors import RecipeError, did_you_mean
+from resnet_tl.files import write_new_text
 from resnet_tl.recipe import shipped
 
 HELP = """usage: resnet-tl recipes list
@@ -47,7 +48,7 @@ def run(verb: str, command: Command) -> int:
     elif action == "copy":
         _copy(*names)
     elif names:
-        _write_new(Path(names[0]), _schema())
+        write_new_text(Path(names[0]), _schema())
     else:
         print(_schema(), end="")
     return 0
@@ -65,20 +66,10 @@ def _copy(name: str, destination: str = ".") -> None:
     target = Path(destination)
     if target.is_dir():
         target = target / source.name
-    _write_new(target, f"# yaml-language-server: $schema={SCHEMA}\n{source.read_text(encoding='utf-8')}")
+    write_new_text(target, f"# yaml-language-server: $schema={SCHEMA}\n{source.read_text(encoding='utf-8')}")
     if not (target.parent / SCHEMA).exists():
-        _write_new(target.parent / SCHEMA, _schema())
+        write_new_text(target.parent / SCHEMA, _schema())
     print(f"{target}   (resnet-tl fit -c {target})")
-
-
-def _write_new(path: Path, text: str) -> None:
-    try:
-        with open(path, "x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise RunError(f"{path}: exists already, and nothing is overwritten") from None
-    except FileNotFoundError:
-        raise RunError(f"{path}: there is no folder {str(path.parent)!r}") from None
 
 
 def _schema() -> str:

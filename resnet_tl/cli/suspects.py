@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_tl.cli.command import Command, Options
-from resnet_tl.cli.new_files import check_new, show_progress, write_excluded, write_text
+from resnet_tl.cli.new_files import check_new, counted, show_progress, write_excluded, write_text
 from resnet_tl.csv_text import text_cell
 from resnet_tl.errors import RecipeError
 
@@ -59,22 +60,27 @@ def run(verb: str, command: Command) -> int:
     from resnet_tl.run.suspects import find_suspects, save, suspects_sheet
 
     suspects = find_suspects(options.runs[0], command.overrides, show_progress(), trust_code=options.trust_code)
-    print("\n".join([*suspects.notes, *_table(suspects, options.top)]))
+    print("\n".join([*suspects.notes, *(_table(suspects, options.top) if suspects.found else [_nothing(options)])]))
+    if not suspects.found:
+        return 0
     if options.out is not None:
         write_text(options.out, _csv(suspects.found))
-    if options.sheet is not None and suspects.found:
+    if options.sheet is not None:
         save(suspects_sheet(suspects, options.top), options.sheet)
     if options.write is not None:
         write_excluded({each.key: each.kind for each in reversed(suspects.found)}, options.write)
     return 0
 
 
+def _nothing(options: Namespace) -> str:
+    """Returns the line of a search without a result, with the files that are not written."""
+    files = [str(path) for path in (options.out, options.sheet, options.write) if path is not None]
+    return "nothing found" + (f", so nothing is written: {', '.join(files)}" if files else "")
+
+
 def _table(suspects: Suspects, top: int) -> Iterator[str]:
     """Yields the first suspects, and how many there are of each kind and confusion."""
     found = suspects.found
-    if not found:
-        yield "nothing found"
-        return
     rows = [("score", "kind", "image", "given", "suggested")]
     rows += [(f"{each.score:.2f}", each.kind, each.key, each.given, _suggested(each)) for each in found[:top]]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -89,7 +95,8 @@ def _table(suspects: Suspects, top: int) -> Iterator[str]:
         pairs = Counter(f"{each.given} -> {each.suggested}" for each in found if each.kind == kind)
         yield f"{kind:<{width}}  {count:>6}  {', '.join(f'{pair} {number}' for pair, number in pairs.most_common(5))}"
     images = len({each.key for each in found})
-    yield f"{len(found)} suspect{'' if len(found) == 1 else 's'} in {images} of {len(suspects.evaluation)} images"
+    total = len(suspects.evaluation)
+    yield f"{counted(len(found), 'suspect')} in {images} of {counted(total, 'image')}"
 
 
 def _suggested(suspect: Suspect) -> str:

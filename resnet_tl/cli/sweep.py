@@ -20,8 +20,9 @@ HELP = """usage: resnet-tl sweep -c RECIPE [-c OVERLAY ...] [--trials N] [--stud
        resnet-tl sweep --study DIR [--trials N]
 
 Search the values of a recipe that score best on the validation images: trial by trial, each an ordinary run in the
-study's folder, drawn by Optuna from what scored well before. The first trial has the recipe's own values. What is drawn
-stands in SWEEP.yaml, which `resnet-tl sweep-file` writes; of a recipe, it is what that would write.
+study's folder, drawn by Optuna from what scored well before. The first trial has the recipe's own values. SWEEP.yaml
+lists the keys that are drawn and their ranges; `resnet-tl sweep-file` writes it. With -c RECIPE they are those that it
+would write.
 
   --trials N                        trials of the study in all (default: the file's run_cap, 20)
   --study DIR                       the study's folder (default: runs/<recipe>/<date-time>-sweep); one that exists is

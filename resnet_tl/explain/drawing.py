@@ -7,10 +7,11 @@ from functools import lru_cache
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from resnet_tl.explain.explain import Explanation
 from resnet_tl.explain.view import Box, Map
+from resnet_tl.fonts import lettering
 from resnet_tl.prediction.drawing import to_rgb
 
 OPACITY = 0.8
@@ -62,8 +63,8 @@ def _outline(image: Image.Image, box: Box, factor: int) -> None:
 def _legend(width: int, caption: str, largest: float) -> Image.Image:
     """A strip with the caption, and the colours between 0 and the largest value."""
     unit = max(1.0, width / 500)
-    font, line = ImageFont.load_default(round(13 * unit)), round(20 * unit)
-    text = caption
+    line = round(20 * unit)
+    text, font = lettering(caption, round(13 * unit))
     while font.getlength(text) > width - 8 * unit and len(text) > 2:
         text = text[:-2].rstrip("…") + "…"
     strip = Image.new("RGB", (width, 2 * line), "white")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from resnet_tl.fonts import draw_text, text_width
 
 WIDTH = 1600
 """Pixels of a sheet's width, without its margin."""
 GAP, LINE, FONT = 12, 24, 15
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 class Tile(NamedTuple):
@@ -28,8 +28,7 @@ def sheet(tiles: Sequence[Tile], across: int, legend: Sequence[tuple[str, tuple[
     scaled = [Tile(_fitted(image, side), caption) for image, caption in tiles]
     rows = [scaled[start : start + across] for start in range(0, len(scaled), across)]
     heights = [max(tile.image.height for tile in row) + LINE + GAP for row in rows]
-    font = ImageFont.load_default(FONT)
-    key = list(_placed(legend, font))
+    key = list(_placed(legend))
     bottom = key[-1][1] + LINE + GAP if key else 0
     drawn = Image.new("RGB", (GAP + min(across, len(tiles)) * (side + GAP), GAP + sum(heights) + bottom), "white")
     canvas, top = ImageDraw.Draw(drawn), GAP
@@ -37,19 +36,19 @@ def sheet(tiles: Sequence[Tile], across: int, legend: Sequence[tuple[str, tuple[
         for column, (image, caption) in enumerate(row):
             left = GAP + column * (side + GAP)
             drawn.paste(image, (left, top + height - LINE - GAP - image.height))
-            canvas.text((left, top + height - LINE - GAP + 3), _cut(caption, font, side), fill="black", font=font)
+            draw_text(canvas, (left, top + height - LINE - GAP + 3), _cut(caption, side), "black", FONT)
         top += height
     for (left, down), (name, colour) in zip(key, legend, strict=True):
         canvas.rectangle((left, top + down + 2, left + FONT, top + down + 2 + FONT), fill=colour, outline="grey")
-        canvas.text((left + FONT + 5, top + down), name, fill="black", font=font)
+        draw_text(canvas, (left + FONT + 5, top + down), name, "black", FONT)
     return drawn
 
 
-def _placed(legend: Sequence[tuple[str, object]], font: Font) -> Iterator[tuple[int, int]]:
+def _placed(legend: Sequence[tuple[str, object]]) -> Iterator[tuple[int, int]]:
     """Yields (left, top) of each entry of a legend, in lines of the sheet's width."""
     left, top = GAP, 0
     for name, _ in legend:
-        width = FONT + 5 + round(font.getlength(name)) + 2 * GAP
+        width = FONT + 5 + round(text_width(name, FONT)) + 2 * GAP
         if left + width > WIDTH and left > GAP:
             left, top = GAP, top + LINE
         yield left, top
@@ -63,9 +62,9 @@ def _fitted(image: Image.Image, side: int) -> Image.Image:
     return image.resize(size, Image.Resampling.NEAREST if scale > 4 else Image.Resampling.BICUBIC)
 
 
-def _cut(text: str, font: Font, width: int) -> str:
+def _cut(text: str, width: int) -> str:
     """Shortens a caption that is wider than `width` pixels, in its middle."""
-    while font.getlength(text) > width and len(text) > 5:
+    while text_width(text, FONT) > width and len(text) > 5:
         middle = len(text) // 2
         text = f"{text[: middle - 2]}…{text[middle + 2 :]}"
     return text

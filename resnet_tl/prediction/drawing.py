@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.files import atomic_write
+from resnet_tl.fonts import lettering
 from resnet_tl.models.pasting import Cutout
 
 SMALLEST = 480
@@ -44,13 +45,14 @@ def draw(
     scale = max(1.0, SMALLEST / min(image.size))
     image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
     unit = max(1.0, min(image.size) / SMALLEST)  # pixels of the drawing that look like one
-    canvas, font = ImageDraw.Draw(image), ImageFont.load_default(round(13 * unit))
+    canvas = ImageDraw.Draw(image)
     for box, label in reversed(list(zip(boxes * scale, labels, strict=True))):
         canvas.rectangle(_inside(box, image.size), outline=colour_of(label), width=round(2 * unit))
     taken: list[Box] = []
-    for box, label, text in zip(boxes * scale, labels, captions, strict=True):
-        if not text:
+    for box, label, caption in zip(boxes * scale, labels, captions, strict=True):
+        if not caption:
             continue
+        text, font = lettering(caption, round(13 * unit))
         left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
         plate = _place(box, (right - left + 4 * unit, bottom - top + 4 * unit), image.size, taken)
         taken.append(plate)

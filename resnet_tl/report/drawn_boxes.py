@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from resnet_tl.fonts import lettering
 
 HIT, WRONG, MISSED = "#10b981", "#ef4444", "#f59e0b"
 LONG = 720
@@ -47,7 +49,7 @@ def _draw(image: Image.Image, boxes: list[Drawn], long: int, captions: bool) -> 
         image = image.resize(size, Image.Resampling.BICUBIC)
     else:
         factor = 1.0
-    canvas, font = ImageDraw.Draw(image), ImageFont.load_default(12)
+    canvas = ImageDraw.Draw(image)
     for each in reversed(boxes):
         corners = (each.box * factor).tolist()
         if each.dashed:
@@ -55,9 +57,10 @@ def _draw(image: Image.Image, boxes: list[Drawn], long: int, captions: bool) -> 
         else:
             canvas.rectangle(corners, outline=each.colour, width=2)
         if captions and each.caption:
+            text, font = lettering(each.caption, 12)
             x, y = corners[0], max(corners[1] - 14, 0)
-            canvas.rectangle(canvas.textbbox((x + 2, y), each.caption, font=font), fill=each.colour)
-            canvas.text((x + 2, y), each.caption, fill="white", font=font)
+            canvas.rectangle(canvas.textbbox((x + 2, y), text, font=font), fill=each.colour)
+            canvas.text((x + 2, y), text, fill="white", font=font)
     return image
 
 

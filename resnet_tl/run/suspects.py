@@ -70,6 +70,8 @@ def find_suspects(
     """
     if find_spec("cleanlab") is None:
         raise RunError("data suspects needs cleanlab: pip install 'resnet-tl[suspects]'")
+    if path.is_file():
+        raise RunError(f"{path}: a file; data suspects needs a run folder, which holds the recipe and predictions")
     folder = RunFolder(path)
     if folder.is_folds and not folder.best_predictions.is_file():
         raise RunError(f"{path}: no predictions.npz; folds that are not finished are trained by: fit --resume {path}")
@@ -110,10 +112,9 @@ def _examined(folder: RunFolder, evaluation: Evaluation) -> str:
     """Returns which images were examined."""
     if folder.is_folds:
         return f"{folder.path}: all {len(evaluation)} images, each predicted by the fold that did not learn from it"
-    return (
-        f"{folder.path}: the {len(evaluation)} validation images alone, from which the network did not learn; "
-        "`fit --folds 5` covers all images"
-    )
+    count = len(evaluation)
+    images = "the one validation image" if count == 1 else f"the {count} validation images"
+    return f"{folder.path}: {images} alone, from which the network did not learn; `fit --folds 5` covers all images"
 
 
 def _doubts(evaluation: Evaluation, found: list[Suspect]) -> Iterator[str]:

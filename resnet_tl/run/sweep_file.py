@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import yaml
 
 from resnet_tl.errors import RecipeError, RunError, did_you_mean
-from resnet_tl.files import did_you_mean_path
+from resnet_tl.files import did_you_mean_path, write_new_text
 from resnet_tl.recipe.node import Node, plain
 from resnet_tl.recipe.read import read
 from resnet_tl.run.build import compose
@@ -72,7 +72,7 @@ def words_of(
 def write_sweep(sweep: Sweep, path: Path) -> None:
     """Writes the file, which `read_sweep` reads back.
 
-    Raises RunError: it exists, or there is no such folder.
+    Raises RunError: it exists, or cannot be written.
     """
     content = {
         "program": "resnet-tl",
@@ -84,13 +84,9 @@ def write_sweep(sweep: Sweep, path: Path) -> None:
         "command": [*BEFORE, *sweep.words, "--tracking.wandb=true", AFTER],
     }
     text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
-    try:
-        with open(path, "x", encoding="utf-8") as file:
-            file.write(_HEADER.format(fit=shlex.join(["resnet-tl", "fit", *sweep.words]), path=path) + text)
-    except FileExistsError:
-        raise RunError(f"{path}: exists already, and nothing is overwritten; name another file: --out FILE") from None
-    except FileNotFoundError:
-        raise RunError(f"{path}: there is no folder {str(path.parent)!r}") from None
+    if path.exists():
+        raise RunError(f"{path}: exists already, and nothing is overwritten; name another file: --out FILE")
+    write_new_text(path, _HEADER.format(fit=shlex.join(["resnet-tl", "fit", *sweep.words]), path=path) + text)
 
 
 _HEADER = """\

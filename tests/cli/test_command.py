@@ -45,6 +45,9 @@ def read(line: str, recipe: bool = True) -> Command:
     parser = Options("verb")
     parser.add_argument("--run")
     parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--score", type=float)
+    parser.add_argument("--split", choices=("val", "test"))
+    parser.add_argument("--draw", action="store_true")
     command = split(line.split())
     parser.read(command, recipe)
     return command
@@ -63,8 +66,14 @@ def test_what_may_be_a_recipes_is_left_to_the_recipe() -> None:
         ("mine.yaml", "resnet-tl verb: mine.yaml: nothing like this is expected here; did you mean -c mine.yaml?"),
         ("quickstart", "resnet-tl verb: quickstart: nothing like this is expected here; did you mean -c quickstart?"),
         ("--lr", "--lr: unknown option"),
-        ("--run", "resnet-tl verb: argument --run: expected one argument"),
-        ("--batch-size many", "resnet-tl verb: argument --batch-size: invalid int value: 'many'"),
+        ("--run", "--run needs a value"),
+        ("--batch-size many", "--batch-size many: expected a whole number"),
+        ("--batch-size o'clock", "--batch-size o'clock: expected a whole number"),
+        ("--batch-size 2.5", "--batch-size 2.5: expected a whole number"),
+        ("--score high", "--score high: expected a number"),
+        ("--split train", "--split train: expected val or test"),
+        ("--split", "--split needs a value"),
+        ("--draw=yes", "--draw takes no value"),
     ],
 )
 def test_a_wrong_option_of_a_verb(line: str, message: str) -> None:

@@ -78,7 +78,7 @@ def test_the_sensitivity_at_a_specificity_is_added(resnet_tl: Callable[..., Any]
     ("option", "message"),
     [
         ("--specificity 95", "specificity is 95; expected a share between 0 and 1, as 0.95"),
-        ("--specificity x", "resnet-tl validate: argument --specificity: invalid float value: 'x'"),
+        ("--specificity x", "--specificity x: expected a number"),
         ("--spacing 0.5", "spacing is an option for Segmentation, and this is Classification; leave it out"),
     ],
 )

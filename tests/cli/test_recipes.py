@@ -64,9 +64,13 @@ def test_the_schema_is_written_to_a_new_file(resnet_tl: Callable[..., Any], here
         ("recipes list all", "recipes list: expected nothing more"),
         ("recipes schema a b", "recipes schema: expected FILE or nothing"),
         ("recipes copy quickstart a b", "recipes copy: expected NAME and perhaps DEST"),
-        ("recipes copy quickstart no/where.yaml", "no/where.yaml: there is no folder 'no'"),
         ("recipes show zz", "no recipe 'zz': neither a file nor one that `resnet-tl recipes list` shows"),
     ],
 )  # fmt: skip
 def test_wrong_words(resnet_tl: Callable[..., Any], here: Path, line: str, message: str) -> None:
     assert resnet_tl(line) == (2, "", f"error: {message}\n")
+
+
+def test_copy_makes_missing_folders(resnet_tl: Callable[..., Any], here: Path) -> None:
+    assert resnet_tl("recipes copy quickstart some/where.yaml").code == 0
+    assert (here / "some" / "where.yaml").is_file()

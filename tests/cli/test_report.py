@@ -69,8 +69,8 @@ def test_the_test_images_have_a_file_of_their_own(here: Path, images: Path, resn
     ("line", "sentence"),
     [
         ("report", "report needs a run folder: resnet-tl report RUN"),
-        ("report run --split train", "resnet-tl report: argument --split: invalid choice: 'train'"),
         ("report a b ../{here}/a", "report a b ../{here}/a: a run is named twice; expected different ones"),
+        ("report run --split train", "--split train: expected val or test"),
         ("report nowhere", "nowhere: no run; expected a folder with summary.json"),
         ("report run --trainer.max_epochs 3", "--trainer.max_epochs: unknown option; a report takes --data.KEY alone"),
     ],

@@ -67,6 +67,7 @@ def test_a_flipped_label_is_listed_drawn_written_and_excluded_by_fit(
     assert "`fit --folds 5` covers all images" in lines[0]
     assert lines[2].split() == ["0.90", "label", "blue/red_train_3.png", "blue", "red"]
     assert "label       1  blue -> red 1" in lines
+    assert lines[-1] == "exclude.csv: 1 image to exclude: --data.exclude exclude.csv"
     assert "1 suspects in 1 of 20 images" not in lines
     assert "1 suspect in 1 of 20 images" in lines
     (row,) = csv.DictReader(Path("all.csv").read_text().splitlines())
@@ -116,14 +117,17 @@ def test_a_run_without_predictions_is_evaluated_first(resnet_tl: Callable[..., A
     assert again.out == done.out[-len(again.out) :]
 
 
-def test_a_mislabelled_region_of_a_mask_is_found(resnet_tl: Callable[..., Any], here: Path) -> None:
+def test_a_mislabelled_region_of_a_mask_is_found(
+    resnet_tl: Callable[..., Any], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resnet_tl.metrics.suspects.regions.UNLIKELY", 1.0)  # one epoch makes nothing unlikely
     (here / "masks.yaml").write_text(MASKS)
     fit = "fit -c masks.yaml --data.root {} --run run --trainer.max_epochs 1 --tracking.report false"
     assert resnet_tl(fit, SAMPLES / "segmentation").code == 0
     done = resnet_tl("data suspects run --out all.csv --sheet sheet.png")
     assert done.code == 0, done.err
     rows = list(csv.DictReader(Path("all.csv").read_text().splitlines()))
-    assert {row["kind"] for row in rows} <= {"region"}
+    assert {row["kind"] for row in rows} == {"region"}
     assert all(int(row["pixels"]) > 1 for row in rows)
 
 
@@ -132,6 +136,11 @@ def test_a_mislabelled_region_of_a_mask_is_found(resnet_tl: Callable[..., Any], 
     [
         ("data suspects", "data suspects needs a run folder: resnet-tl data suspects RUN"),
         ("data suspects -c photos.yaml", "data suspects needs a run folder: resnet-tl data suspects RUN"),
+        ("data suspects photos.yaml", "photos.yaml: a file; data suspects needs a run folder"),
+        (
+            "data suspects run --out a.csv --write ./a.csv",
+            "--out and --write both name a.csv; expected a file for each",
+        ),
         ("data suspects nowhere", "no run folder or checkpoint at 'nowhere'"),
         ("data suspects run --top 0", "--top is 0; expected 1 or more"),
         ("data suspects run --sheet a.gif", "--sheet a.gif: expected a file that ends in .png or .jpg"),
@@ -150,6 +159,17 @@ def test_mistakes_are_errors_of_one_sentence(
     assert done.code == 2
     assert done.err.startswith(f"error: {sentence}")
     assert done.err.count("\n") == 1
+
+
+def test_without_suspects_nothing_is_written(
+    resnet_tl: Callable[..., Any], flipped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resnet_tl.run.suspects.label_suspects", lambda evaluation: [])
+    done = resnet_tl("data suspects run --out all.csv --sheet sheet.jpg --write exclude.csv")
+    assert done.code == 0
+    assert done.out.splitlines()[1:] == ["nothing found, so nothing is written: all.csv, sheet.jpg, exclude.csv"]
+    assert not any(map(Path.exists, map(Path, ("all.csv", "sheet.jpg", "exclude.csv"))))
+    assert resnet_tl("data suspects run").out.splitlines()[1:] == ["nothing found"]
 
 
 def test_without_cleanlab_it_is_a_sentence(

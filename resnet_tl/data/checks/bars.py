@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from resnet_tl.fonts import draw_text, text_width
 
 WIDTH, LINE, MARGIN = 900, 22, 24
 BAR, FONT, TITLE = 14, 13, 17
@@ -35,29 +37,28 @@ def draw_bars(panels: Sequence[Panel]) -> Image.Image:
 
 
 def _draw(canvas: ImageDraw.ImageDraw, panel: Panel, top: int) -> None:
-    font = ImageFont.load_default(FONT)
-    canvas.text((MARGIN, top), panel.title, fill=INK, font=ImageFont.load_default(TITLE))
+    draw_text(canvas, (MARGIN, top), panel.title, INK, TITLE)
     series = list(dict.fromkeys(name for counts in panel.rows.values() for name in counts))
     colours = dict(zip(series, COLOURS, strict=False))
     right = WIDTH - MARGIN
     for name in reversed(series if len(series) > 1 else []):
-        right -= round(font.getlength(name))
-        canvas.text((right, top + 3), name, fill=FAINT, font=font)
+        right -= round(text_width(name, FONT))
+        draw_text(canvas, (right, top + 3), name, FAINT, FONT)
         right -= BAR + 4
         canvas.rectangle((right, top + 5, right + 10, top + 15), fill=colours[name])
         right -= 14
-    start = MARGIN + min(260, round(max(map(font.getlength, panel.rows), default=0)) + 12)
+    start = MARGIN + min(260, round(max((text_width(name, FONT) for name in panel.rows), default=0)) + 12)
     most = max((sum(counts.values()) for counts in panel.rows.values()), default=0)
-    room = WIDTH - MARGIN - start - round(font.getlength(f"{most:,}")) - 8
+    room = WIDTH - MARGIN - start - round(text_width(f"{most:,}", FONT)) - 8
     for number, (name, counts) in enumerate(panel.rows.items()):
         y, x = top + TITLE + 14 + number * LINE, float(start)
-        canvas.text((start - 8, y), name[:36], fill=INK, font=font, anchor="ra")
+        draw_text(canvas, (start - 8, y), name[:36], INK, FONT, "ra")
         for split, count in counts.items():
             end = x + room * count / max(most, 1)
             if count:
                 canvas.rectangle((x, y + 1, max(end, x + 1), y + 1 + BAR), fill=colours[split])
             x = end
-        canvas.text((x + 6, y), f"{sum(counts.values()):,}", fill=FAINT, font=font)
+        draw_text(canvas, (x + 6, y), f"{sum(counts.values()):,}", FAINT, FONT)
 
 
 def _height(panel: Panel) -> int:

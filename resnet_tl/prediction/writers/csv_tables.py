@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from resnet_tl.prediction.writers.output import Add, image_name, new_file
 @contextmanager
 def class_table(path: Path, *, safe: bool = True) -> Iterator[Add[ClassPrediction]]:
     """One line an image: `path,label,score,label_2,score_2,...`; multi-label `path,label,score` with `a|b`. With
-    `unsure` also `possible,outlier_score`: `a|b`, or `none of these`.
+    `unsure` also `possible,outlier_score`: `a|b`, or `none of these`. Where a name has a `|`, `a|b` is a JSON list.
 
     Args:
         safe: see `resnet_tl.csv_text.text_cell`.
@@ -59,7 +60,7 @@ def box_table(path: Path, *, safe: bool = True) -> Iterator[Add[BoxPrediction]]:
 def _cells(prediction: ClassPrediction, safe: bool) -> list[str]:
     scores = [f"{score:.6f}" for score in prediction.scores]
     if prediction.multi_label:
-        return [text_cell("|".join(prediction.classes), safe), "|".join(scores)]
+        return [text_cell(_joined(prediction.classes), safe), "|".join(scores)]
     names = [text_cell(name, safe) for name in prediction.classes]
     return [cell for pair in zip(names, scores, strict=True) for cell in pair]
 
@@ -67,5 +68,10 @@ def _cells(prediction: ClassPrediction, safe: bool) -> list[str]:
 def _doubts(prediction: ClassPrediction, safe: bool) -> dict[str, str]:
     if prediction.possible is None:
         return {}
-    possible = NONE_OF_THESE if prediction.none_of_these else text_cell("|".join(prediction.possible), safe)
+    possible = NONE_OF_THESE if prediction.none_of_these else text_cell(_joined(prediction.possible), safe)
     return {"possible": possible, "outlier_score": f"{prediction.outlier_score:.4f}"}
+
+
+def _joined(names: list[str]) -> str:
+    """Returns `a|b`, or a JSON list where a name has a `|`."""
+    return json.dumps(names, ensure_ascii=False) if any("|" in name for name in names) else "|".join(names)

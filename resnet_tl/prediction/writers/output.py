@@ -51,17 +51,18 @@ def new_file(path: Path) -> Iterator[IO[str]]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill, by the name that it has until then, see `appearing`. Missing parents are made."""
-    with appearing(path, parents=True) as part:
+    """A folder to fill, by the name that it has until then, see `appearing`."""
+    with appearing(path) as part:
         part.mkdir()
         yield part
 
 
 @contextmanager
-def appearing(path: Path, parents: bool = False) -> Iterator[Path]:
+def appearing(path: Path) -> Iterator[Path]:
     """A name next to `path`; what is written there gets the name `path` once it is complete.
 
-    An error or an interrupt removes it. What a killed process leaves is hidden and does not block the next attempt.
+    Missing folders are made. An error or an interrupt removes it. What a killed process leaves is hidden and does not
+    block the next attempt.
 
     Raises:
         RunError: `path` exists, or cannot be written.
@@ -70,8 +71,7 @@ def appearing(path: Path, parents: bool = False) -> Iterator[Path]:
         raise RunError(f"{path} exists and is not overwritten; name another one or remove it")
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        if parents:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         if not os.path.lexists(path):
             os.rename(part, path)

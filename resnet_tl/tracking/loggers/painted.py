@@ -7,8 +7,9 @@ import io
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from resnet_tl.fonts import draw_text
 from resnet_tl.structures.records import IGNORE
 from resnet_tl.tracking.loggers.drawings import Calibration, Cell, Confusion, LabelledBox, Picture, Pictures, Table
 
@@ -49,7 +50,7 @@ def _confusion(drawing: Confusion) -> Image.Image:
     names, counts = drawing.names, drawing.counts
     side, margin = max(10, min(48, 960 // len(names))), 110
     image = Image.new("RGB", (margin + side * len(names) + 1, margin + side * len(names) + 1), "white")
-    canvas, font = ImageDraw.Draw(image), ImageFont.load_default(max(8, min(11, side - 4)))
+    canvas, size = ImageDraw.Draw(image), max(8, min(11, side - 4))
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     for (true, guess), share in np.ndenumerate(shares):
         x, y = margin + side * guess, margin + side * true
@@ -57,15 +58,15 @@ def _confusion(drawing: Confusion) -> Image.Image:
         canvas.rectangle((x, y, x + side, y + side), (blue, blue, 255), "#dddddd")
         if side >= 24 and counts[true, guess]:
             ink = "white" if share > 0.6 else INK
-            canvas.text((x + side / 2, y + side / 2), _short(int(counts[true, guess])), ink, font, "mm")
+            draw_text(canvas, (x + side / 2, y + side / 2), _short(int(counts[true, guess])), ink, size, "mm")
     for index, name in enumerate(names):
         at = margin + side * (index + 0.5)
-        canvas.text((margin - 4, at), name[:16], INK, font, "rm")
+        draw_text(canvas, (margin - 4, at), name[:16], INK, size, "rm")
         label = Image.new("L", (margin - 8, side), 0)
-        ImageDraw.Draw(label).text((0, side / 2), name[:16], 255, font, "lm")
+        draw_text(ImageDraw.Draw(label), (0, side / 2), name[:16], 255, size, "lm")
         turned = label.rotate(90, expand=True)
         image.paste(Image.new("RGB", turned.size, INK), (margin + side * index, 0), turned)
-    canvas.text((4, 4), "rows: true\ncolumns: predicted", INK, ImageFont.load_default(10))
+    draw_text(canvas, (4, 4), "rows: true\ncolumns: predicted", INK, 10)
     return image
 
 
@@ -79,7 +80,7 @@ def _short(count: int) -> str:
 def _calibration(drawing: Calibration) -> Image.Image:
     side, margin = 320, 40
     image = Image.new("RGB", (side + 2 * margin, side + 2 * margin), "white")
-    canvas, font = ImageDraw.Draw(image), ImageFont.load_default(11)
+    canvas = ImageDraw.Draw(image)
 
     def at(x: float, y: float) -> tuple[float, float]:
         return margin + side * x, margin + side * (1 - y)
@@ -90,8 +91,8 @@ def _calibration(drawing: Calibration) -> Image.Image:
     canvas.line(points, "#2563eb", 2)
     for x, y in points:
         canvas.ellipse((x - 3, y - 3, x + 3, y + 3), "#2563eb")
-    canvas.text((margin + side / 2, side + margin + 14), "confidence, 0 to 1", INK, font, "mt")
-    canvas.text((margin, margin - 8), "accuracy, 0 to 1 (grey: perfectly calibrated)", INK, font, "ls")
+    draw_text(canvas, (margin + side / 2, side + margin + 14), "confidence, 0 to 1", INK, 11, "mt")
+    draw_text(canvas, (margin, margin - 8), "accuracy, 0 to 1 (grey: perfectly calibrated)", INK, 11, "ls")
     return image
 
 
@@ -100,12 +101,12 @@ def _sheet(drawing: Pictures) -> Image.Image:
     pictures, step = drawing.pictures, SIDE + TEXT
     columns = min(COLUMNS, len(pictures))
     sheet = Image.new("RGB", (columns * (SIDE + 4), -(-len(pictures) // columns) * step), "white")
-    canvas, font = ImageDraw.Draw(sheet), ImageFont.load_default(10)
+    canvas = ImageDraw.Draw(sheet)
     for index, picture in enumerate(pictures):
         x, y = index % columns * (SIDE + 4), index // columns * step
         sheet.paste(_with_boxes(picture, drawing.classes), (x, y))
         caption = picture.caption
-        canvas.text((x, y + SIDE + 2), f"{caption[:44]}\n{caption[44:88]}", INK, font)
+        draw_text(canvas, (x, y + SIDE + 2), f"{caption[:44]}\n{caption[44:88]}", INK, 10)
     return sheet
 
 
@@ -113,13 +114,13 @@ def _with_boxes(picture: Picture, classes: list[str]) -> Image.Image:
     image = Image.fromarray(_errors(picture))
     factor = SIDE / max(image.size)
     image = image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))))
-    canvas, font = ImageDraw.Draw(image), ImageFont.load_default(10)
+    canvas = ImageDraw.Draw(image)
     for boxes, colour in ((picture.true, TRUE), (picture.predicted, PREDICTED)):
         for box in boxes:
             x1, y1, x2, y2 = _pixels(box, image.size)
             canvas.rectangle((x1, y1, x2, y2), outline=colour)
             if box.score is not None:
-                canvas.text((x1 + 2, y1), f"{classes[box.label]} {box.score:.2f}", colour, font)
+                draw_text(canvas, (x1 + 2, y1), f"{classes[box.label]} {box.score:.2f}", colour, 10)
     return image
 
 

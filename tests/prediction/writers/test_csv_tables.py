@@ -45,6 +45,22 @@ def test_doubts_are_columns_at_the_end(tmp_path: Path) -> None:
     ]
 
 
+def test_possible_classes_whose_names_have_a_bar_are_a_json_list(tmp_path: Path) -> None:
+    for names, cell in (
+        (["a|b", "c"], '["a|b", "c"]'),
+        (["a", "b", "é|c"], '["a", "b", "é|c"]'),
+        (["a", "b"], "a|b"),
+    ):
+        path = tmp_path / f"{len(cell)}.csv"
+        write([replace(PREDICTIONS[0], possible=names, outlier_score=0.5)], [class_table(path)])
+        (row,) = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+        assert row["possible"] == cell
+        several = replace(PREDICTIONS[0], classes=names, scores=[0.5] * len(names), multi_label=True)
+        write([several], [class_table(path.with_suffix(".several"))])
+        (row,) = csv.DictReader(path.with_suffix(".several").read_text(encoding="utf-8").splitlines())
+        assert row["label"] == cell
+
+
 def test_a_table_of_no_images_is_empty(tmp_path: Path) -> None:
     assert write([], [class_table(tmp_path / "none.csv")]) == 0
     assert (tmp_path / "none.csv").read_text() == ""
