@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+from collections.abc import Container
 from dataclasses import replace
 from datetime import datetime
 from importlib.util import find_spec
@@ -62,13 +64,20 @@ def _sweep(command: Command, options: argparse.Namespace) -> int:
     sweep, shared = _stated(command, options)
     folder = options.study or _default_folder(shared.configs[0])
     sweep = replace(sweep, trials=options.trials or sweep.trials)
-    search = Search(sweep, shared.configs, shared.overrides, folder, prune=not options.no_prune)
+    try:
+        search = Search(sweep, shared.configs, shared.overrides, folder, prune=not options.no_prune)
+    except RecipeError as error:
+        if command.configs:
+            raise
+        raise RecipeError(_in_file(str(error), _file(options), dict(command.overrides))) from None
     _keep(sweep, folder)
     try:
         search.run()
-    except Preempted as stopped:
+    except (Preempted, KeyboardInterrupt) as stopped:
         print(f"to resume: resnet-tl sweep --study {folder}")
-        return stopped.exit_code
+        if isinstance(stopped, Preempted):
+            return stopped.exit_code
+        raise
     print(results_text(search.study, sweep, folder, search.recipes, search.overrides))
     return 0
 
@@ -77,22 +86,38 @@ def _stated(command: Command, options: argparse.Namespace) -> tuple[Sweep, Comma
     """The search that the words ask for, and what its trials share."""
     from resnet_tl.run.sweep_file import read_sweep, sweep_of, words_of
 
-    path = options.file
-    if path is None and not command.configs:
-        if options.study is None:
-            raise RecipeError("sweep needs a recipe or a file: resnet-tl sweep -c RECIPE, resnet-tl sweep SWEEP.yaml")
-        path = options.study / "sweep.yaml"
-    if path is None:
+    if options.file is None and command.configs:
         return sweep_of(command.configs, command.overrides), command
+    if options.file is None and options.study is None:
+        raise RecipeError("sweep needs a recipe or a file: resnet-tl sweep -c RECIPE, resnet-tl sweep SWEEP.yaml")
+    path = _file(options)
+    if options.file is None and not path.is_file():
+        raise RecipeError(f"--study {options.study}: no search is there ({path}: no such file); -c RECIPE begins one")
     if command.configs:
         raise RecipeError(f"{path} names its recipe, so -c {command.configs[0]} cannot be given with it")
     sweep = read_sweep(path)
+    for key, _ in command.overrides:
+        if key in sweep.parameters:
+            raise RecipeError(f"--{key}: {path} draws this key in each trial: leave out the option, or the key there")
     shared = split(sweep.words)
     if shared.rest or not shared.configs:
         word = shared.rest[0] if shared.rest else "no recipe"
         raise RecipeError(f"{path}: command: expected a recipe and its values alone, -c RECIPE --KEY=VALUE, got {word}")
     shared.overrides += command.overrides
     return replace(sweep, words=words_of(shared.configs, shared.overrides, sweep.parameters)), shared
+
+
+def _file(options: argparse.Namespace) -> Path:
+    """The file that states the search, where no recipe does."""
+    path: Path = options.file or options.study / "sweep.yaml"
+    return path
+
+
+def _in_file(faults: str, path: Path, typed: Container[str]) -> str:
+    """Faults with the file in front of options that nobody has typed, and of its metric."""
+    return re.sub(
+        r"^( *)(?=metric|--([\w.]+))", lambda at: at[0] if at[2] in typed else f"{at[1]}{path}: ", faults, flags=re.M
+    )
 
 
 def _keep(sweep: Sweep, folder: Path) -> None:
@@ -104,7 +129,10 @@ def _keep(sweep: Sweep, folder: Path) -> None:
 
     path = folder / "sweep.yaml"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise RunError(f"--study {folder}: a file is in the way, expected a folder") from None
         if any(folder.iterdir()):
             raise RunError(f"--study {folder}: the folder is not empty and holds no study; name a new one")
         write_sweep(sweep, path)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from resnet_tl.errors import RecipeError
+
 
 @dataclass(frozen=True)
 class Node:
@@ -72,7 +74,14 @@ def plain(node: Node) -> Any:
 
 
 def _with_items(under: Node, over: Node) -> Node:
-    """The list with the items that an option changes; the option itself, a fault, where there is no such item."""
+    """The list with the items that an option changes; the option itself, a fault, where it names something else.
+
+    Raises RecipeError: there is no item of this number.
+    """
+    numbers = [int(key) for key in over.value if key.isdecimal()]
+    if numbers and max(numbers) >= len(under.value):
+        expected = ", ".join(map(str, range(len(under.value))))
+        raise RecipeError(f"{over.where}: no item {max(numbers)} in this list; expected one of {expected}")
     items = {int(key): node for key, node in over.value.items() if key.isdecimal() and int(key) < len(under.value)}
     if len(items) < len(over.value):
         return over

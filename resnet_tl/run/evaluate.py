@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import reduce
 from pathlib import Path
@@ -24,12 +24,13 @@ from resnet_tl.run.build import (
     Overrides,
     Recipe,
     RecipeSource,
+    build_data,
     build_seeded,
     compose,
     resolved,
     tree_of,
 )
-from resnet_tl.run.data_class import without_replaced_place
+from resnet_tl.run.data_class import data_options, without_replaced_place
 from resnet_tl.run.files_record import same_files
 from resnet_tl.run.finished import Run
 from resnet_tl.run.trainer import build_trainer, resolve_precision, translate_errors
@@ -171,9 +172,12 @@ def _evaluate_run(
                 f"{bundle.path}: needs {foreign!r}, which is not part of resnet_tl: "
                 "add --trust-code if you trust that code"
             )
-        recipe = _recipe_of(bundle, recipes, overrides)
-        if len(runs) > 1:
-            recipe["data"]["init_args"]["folds"] = None
+        recipe, given = _recipe_of(bundle, recipes, overrides), data_options(tree_of(recipes, overrides))
+        options = recipe["data"]["init_args"]
+        if _is_other_set(bundle, recipe, given):
+            options |= {"folds": None, "val_fraction": 1.0}
+        elif len(runs) > 1:
+            options["folds"] = None
         data, task = build_seeded(recipe)
         if len(runs) > 1:
             _check_new(RunFolder(Path(path)), data, split)
@@ -196,14 +200,28 @@ def _load(task: Task, bundle: checkpoint.Bundle) -> None:
         raise RecipeError(f"{bundle.path}: its weights do not fit this network; do not change model.* here") from error
 
 
+def _is_other_set(bundle: checkpoint.Bundle, recipe: Recipe, given: Collection[str]) -> bool:
+    """Whether networks of folds are evaluated on a set of which their files.json has no image: all of it is validated
+    on, unless an option splits it.
+
+    given: the options of the data that are set for the evaluation.
+    """
+    run = RunFolder(bundle.path.parents[1])
+    named, split = {"root", "csv"}.intersection(given), {"folds", "fold", "val_fraction"}.intersection(given)
+    if recipe["data"]["init_args"].get("folds") is None or not named or split or not run.files.is_file():
+        return False
+    return not any(same_files(run, files, ("train", "val")) for files in build_data(recipe).split_files().values())
+
+
 def _check_new(run: RunFolder, data: ImageData, split: str) -> None:
     """Raises DataError if the networks of folds were trained on images that they are to be evaluated on."""
     used = split if split in data.listings else next(iter(VERBS.keys() - {split}))
     files = data.split_files()
-    known = [] if used not in files else same_files(run.fold(1), files[used], ("train", "val"))
+    images = {image.key for image in data.listings.get(used, ())}
+    known = [key for key in same_files(run.fold(1), files[used], ("train", "val")) if key in images] if images else []
     if known:
         raise DataError(
-            f"{run.path}: its networks were trained on {len(known)} of these {len(data.listings[used])} images, as "
+            f"{run.path}: its networks were trained on {len(known)} of these {len(images)} images, as "
             f"{known[0]}; {run.folds} has the scores of the images that each was not trained on; expected others, "
             "by --data.root, or `test` with a test split"
         )

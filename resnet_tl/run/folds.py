@@ -67,16 +67,17 @@ def train_folds(recipe: Recipe, run: RunFolder, start: Start, finish: Finish | N
             if finished[number]:
                 log_info(f"fold {number + 1} of {count}: trained before")
                 continue
-            log_info(f"fold {number + 1} of {count}")
             checkpoint = fold.last if fold.last.is_file() else None
-            start(_of_fold(recipe, number), partial(_made, fold), checkpoint)
+            start(_of_fold(recipe, number), partial(_made, fold, f"fold {number + 1} of {count}"), checkpoint)
             # A Trainer and its network refer to each other: only this frees the memory of the device.
             gc.collect()
-    except Preempted:
-        log_info(f"to resume this fold and train those after it: --resume {run.path}")
-        raise
-    except (UserError, OSError, KeyboardInterrupt):  # nothing is left to block the next attempt
+    except (UserError, OSError):  # nothing is left to block the next attempt
         _remove_unstarted(run, folds)
+        raise
+    except (Preempted, KeyboardInterrupt):
+        _remove_unstarted(run, folds)
+        if run.is_folds:
+            log_info(f"to resume this fold and train those after it: --resume {run.path}")
         raise
     write_results(run, folds)
     if finish is not None and recipe["tracking"]["report"]:
@@ -89,7 +90,8 @@ def _of_fold(recipe: Recipe, number: int) -> Recipe:
     return chosen
 
 
-def _made(fold: RunFolder) -> RunFolder:
+def _made(fold: RunFolder, title: str) -> RunFolder:
+    log_info(title)
     rank_zero_only(fold.path.mkdir)(exist_ok=True)
     return fold
 

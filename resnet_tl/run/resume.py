@@ -8,11 +8,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch.utilities import rank_zero_only
+
 from resnet_tl import checkpoint
 from resnet_tl.errors import RecipeError
+from resnet_tl.files import atomic_write
 from resnet_tl.recipe.build import foreign_paths
 from resnet_tl.recipe.node import plain
-from resnet_tl.recipe.read import read
+from resnet_tl.recipe.read import as_text, read
 from resnet_tl.run.build import CHANGEABLE_ON_RESUME, Recipe, compose
 from resnet_tl.run.trainer import resolve_precision
 from resnet_tl.tracking.last import epochs_done
@@ -84,6 +87,22 @@ def has_finished(run: RunFolder) -> bool:
         return bool(json.loads(run.results.read_text())["finished"])
     except (OSError, ValueError, LookupError, TypeError):
         return False
+
+
+@rank_zero_only
+def keep_length(run: RunFolder, epochs: int | None) -> None:
+    """Writes the length of a run that is made longer or shorter into its recipe, by which it is resumed again; what had
+    ended by the old one is unfinished."""
+    recipe: Any = plain(read(run.recipe))
+    if recipe["trainer"]["max_epochs"] == epochs:
+        return
+    recipe["trainer"]["max_epochs"] = epochs
+    with atomic_write(run.recipe) as file:
+        file.write(as_text(recipe).encode())
+    if has_finished(run):
+        summary = json.loads(run.summary.read_text())
+        with atomic_write(run.summary) as file:
+            file.write(json.dumps({**summary, "finished": False}, indent=2).encode())
 
 
 def _without_changeable(recipe: Recipe) -> Recipe:

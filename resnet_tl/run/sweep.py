@@ -22,16 +22,19 @@ import optuna
 from lightning.pytorch import Callback, LightningModule, Trainer
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from resnet_tl.data.base import ImageData
 from resnet_tl.errors import RecipeError, RunError, did_you_mean
 from resnet_tl.recipe.faults import raise_if_any
 from resnet_tl.run.build import Recipe, build_seeded, compose, faults_of
 from resnet_tl.run.resume import has_finished
 from resnet_tl.run.sweep_file import Sweep
-from resnet_tl.run.sweep_results import run_of, write_results
-from resnet_tl.run.sweep_space import Parameter, value_at
+from resnet_tl.run.sweep_results import by_score, run_of, write_results
+from resnet_tl.run.sweep_space import Parameter, headline_of, value_at
 from resnet_tl.run.train import train
+from resnet_tl.run.trainer import build_trainer, resolve_precision, translate_errors
+from resnet_tl.tasks.base import Task
 from resnet_tl.tracking.log import log_info
-from resnet_tl.tracking.run_folder import claim
+from resnet_tl.tracking.run_folder import STUDY, claim
 
 FAILURES = 3
 """Trials in a row that end in an error of the user's: then the search does, too."""
@@ -69,14 +72,16 @@ class Search:
         self._recipe = compose(self.recipes, self.overrides, training=True)
         self.overrides = [*self.overrides, *_one_device(self._recipe)]
         self._check_space()
-        build_seeded(self._recipe)
+        data, task = build_seeded(self._recipe)
+        if self.sweep.metric not in (headline_of(self._recipe), "val/loss"):
+            self._check_metric(data, task)
 
     @cached_property
     def study(self) -> optuna.Study:
         """The study, which begins with a trial of the recipe's own values."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(
-            storage=f"sqlite:///{self.folder / 'study.db'}",
+            storage=f"sqlite:///{self.folder / STUDY}",
             study_name="sweep",
             direction=self.sweep.goal,
             load_if_exists=True,
@@ -91,7 +96,7 @@ class Search:
 
         Raises:
             Preempted, KeyboardInterrupt: a signal; the trial is resumed by the next search in this folder.
-            UserError: several trials in a row have failed, or one for a reason that others have too.
+            UserError: several trials in a row have failed, or all.
         """
         failed = 0
         while (claimed := self._claim()) is not None:
@@ -102,6 +107,9 @@ class Search:
             if failed == FAILURES:
                 reason = self.study.get_trials(deepcopy=False)[trial.number].user_attrs["error"]
                 raise RunError(f"{self.folder}: {FAILURES} trials in a row have failed, the last one thus: {reason}")
+        ended = by_score(self.study)
+        if ended and all(each.state is TrialState.FAIL for each in ended):
+            raise RunError(f"{self.folder}: every trial has failed, the last one thus: {ended[-1].user_attrs['error']}")
 
     def _claim(self) -> tuple[Trial, TextIO] | None:
         """Returns a trial and its lock: one that a process left behind, else a new one; None if there are enough."""
@@ -184,6 +192,16 @@ class Search:
         ]
         raise_if_any(faults)
 
+    def _check_metric(self, data: ImageData, task: Task) -> None:
+        """Validates a batch to learn the names of the metrics."""
+        options, _ = resolve_precision(compose(self.recipes, self.overrides)["trainer"])
+        trainer = build_trainer({**options, "limit_val_batches": 1}, callbacks=[], loggers=[])
+        with translate_errors():
+            (metrics,) = trainer.validate(task, datamodule=data, verbose=False)
+        if self.sweep.metric not in metrics:
+            expected = f"expected one of {', '.join(metrics)}{did_you_mean(self.sweep.metric, metrics)}"
+            raise RecipeError(f"metric.name of the sweep: no {self.sweep.metric!r} is logged; {expected}")
+
 
 class Report(Callback):
     """Reports the metric of each epoch to the study, and stops the run before the next one if that is pruned."""
@@ -196,9 +214,6 @@ class Report(Callback):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
         if not metrics:
             return
-        if self.metric not in metrics:
-            expected = f"expected one of {', '.join(metrics)}{did_you_mean(self.metric, metrics)}"
-            raise RecipeError(f"metric.name of the sweep: no {self.metric!r} is logged; {expected}")
         with warnings.catch_warnings():  # a resumed run repeats what was reported after its checkpoint
             warnings.filterwarnings("ignore", message=".*already reported.*")
             self.trial.report(metrics[self.metric], trainer.current_epoch)

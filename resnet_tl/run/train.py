@@ -22,6 +22,7 @@ from resnet_tl.run.decide import Decide
 from resnet_tl.run.drawings import Drawings
 from resnet_tl.run.files_record import check_unchanged, write_record
 from resnet_tl.run.predicted_masks import PredictedMasks
+from resnet_tl.run.resume import keep_length
 from resnet_tl.run.trainer import build_trainer, global_batch, resolve_precision, translate_errors
 from resnet_tl.tasks.base import Task
 from resnet_tl.tasks.segmentation import Segmentation
@@ -72,6 +73,7 @@ def train(
                 _write_inputs(run, recipe, data)
             else:
                 log_info(_resume_line(run, recipe, checkpoint))
+                keep_length(run, recipe["trainer"]["max_epochs"])
             for change in accepted:
                 log_info(f"data that has changed since the run began: {change}")
             for line in (*data.notes, precision, global_batch(data.batch_size, trainer)):

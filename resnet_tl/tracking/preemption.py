@@ -16,6 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from resnet_tl.tracking.last import Last
 from resnet_tl.tracking.log import log_info
+from resnet_tl.tracking.run_folder import RunFolder
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1) if hasattr(signal, "SIGUSR1") else (signal.SIGTERM,)
 
@@ -115,7 +116,9 @@ class Preemption(Callback):
         self._read_pending()
         self.last.save(trainer)
         name = signal.Signals(self._stop).name
-        log_info(f"{name}: saved at step {trainer.global_step}; to resume: --resume {self.last.path.parents[1]}")
+        run = RunFolder(self.last.path.parents[1])
+        hint = "" if run.is_part else f"; to resume: --resume {run.path}"
+        log_info(f"{name}: saved at step {trainer.global_step}{hint}")
         code = 128 + self._stop
         if name == "SIGUSR1" and "SLURM_JOB_ID" in os.environ and (not trainer.is_global_zero or requeue()):
             code = 0

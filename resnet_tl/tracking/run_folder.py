@@ -17,6 +17,8 @@ from resnet_tl.checkpoint import FOLDS
 from resnet_tl.errors import RunError
 from resnet_tl.tracking.log import is_rank_zero
 
+STUDY = "study.db"
+"""The file of a search in the folder of its trials."""
 _RUN_FOLDER = "RESNET_TL_RUN_FOLDER"
 """The environment variable by which rank 0 passes its folder to the ranks that Lightning starts from it."""
 
@@ -82,6 +84,11 @@ class RunFolder:
         """What loggers call the run: the folder's name, of a fold with that of the folder of folds."""
         parent = RunFolder(self.path.parent)
         return f"{self.path.parent.name}/{self.path.name}" if parent.is_folds else self.path.name
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is a fold, or a trial of a search: these are resumed by the folder that they are in."""
+        return RunFolder(self.path.parent).is_folds or (self.path.parent / STUDY).is_file()
 
     def fold(self, number: int) -> RunFolder:
         """Returns the run of a fold; they count from 1."""

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from resnet_tl.run.build import compose
+from resnet_tl.tracking.preemption import Preempted
 
 FILE = """\
 method: random
@@ -73,6 +74,14 @@ def test_another_search_does_not_go_on_in_a_folder(resnet_tl: Callable[..., Any]
         ("sweep sweeps.yaml", "sweeps.yaml: no such file"),
         ("sweep -c photos.yaml --trials 0", "--trials must be int >= 1, got 0"),
         ("sweep --study nowhere", "nowhere/sweep.yaml: no such file"),
+        ("sweep --study nowhere", "error: --study nowhere: no search is there"),
+        ("sweep sweep.yaml --study photos.yaml", "--study photos.yaml: a file is in the way, expected a folder"),
+        ("sweep sweep.yaml --study photos.yaml/x", "--study photos.yaml/x: a file is in the way, expected a folder"),
+        (
+            "sweep sweep.yaml --model.optimizer.lr 0.5",
+            "error: --model.optimizer.lr: sweep.yaml draws this key in each trial: leave out the option, or the key",
+        ),
+        ("sweep sweep.yaml --trainer.max_epochs many", "error: --trainer.max_epochs must be"),
         ("sweep sweep.yaml --data.root nowhere", "nowhere"),
     ],
 )
@@ -81,6 +90,35 @@ def test_mistakes_leave_nothing(resnet_tl: Callable[..., Any], file: Path, here:
     assert done.code == 2
     assert message in done.err
     assert sorted(path.name for path in here.iterdir()) == ["photos.yaml", "sweep.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("model.optimizer.lr", "model.optimizer.lrr", "sweep.yaml: --model.optimizer.lrr: unknown option; did you"),
+        ("max_epochs=1", "max_epochs=many", "sweep.yaml: --trainer.max_epochs must be"),
+        ("val/loss", "val/foo", "sweep.yaml: metric.name of the sweep: no 'val/foo' is logged; expected one of val/"),
+    ],
+)
+def test_faults_of_a_file_name_it(resnet_tl: Callable[..., Any], file: Path, old: str, new: str, message: str) -> None:
+    file.write_text(file.read_text().replace(old, new))
+    done = resnet_tl("sweep sweep.yaml --study study")
+    assert done.code == 2
+    assert done.err.splitlines()[-1].startswith(f"error: {message}")
+    assert not (file.parent / "study").exists()
+
+
+@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt, 130), (lambda: Preempted(143), 143)])
+def test_a_stopped_search_names_the_command_that_resumes_it(
+    resnet_tl: Callable[..., Any], file: Path, monkeypatch: pytest.MonkeyPatch, stop: Any, code: int
+) -> None:
+    def stopped(*args: Any, **options: Any) -> None:
+        raise stop()
+
+    monkeypatch.setattr("resnet_tl.run.sweep.train", stopped)
+    done = resnet_tl("sweep sweep.yaml --study study")
+    assert done.code == code
+    assert done.out.splitlines()[-1] == "to resume: resnet-tl sweep --study study"
 
 
 def test_it_says_how_to_install_what_it_needs(

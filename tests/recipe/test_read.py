@@ -161,3 +161,9 @@ def test_what_is_written_reads_back_equal(tmp_path: Path) -> None:
     assert plain(read(tmp_path / "recipe.yaml")) == values
     with pytest.raises(FileExistsError):
         write(values, tmp_path / "recipe.yaml")
+
+
+def test_an_option_of_an_item_that_a_list_does_not_have() -> None:
+    under = Node({"phases": Node([Node({}, "a.yaml:2"), Node({}, "a.yaml:3")], "a.yaml:1")}, "a.yaml")
+    with pytest.raises(RecipeError, match=r"^--phases\.7\.epochs: no item 7 in this list; expected one of 0, 1$"):
+        overlay(under, override("phases.7.epochs", "1"))

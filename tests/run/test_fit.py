@@ -80,6 +80,23 @@ def test_a_stopped_run_resumes_by_its_folder_or_by_its_recipe(here: Path, images
     assert new.path != first.path
 
 
+def test_a_longer_run_that_was_stopped_resumes_by_its_folder_alone(
+    here: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    values = {"data.root": images, "trainer.max_epochs": 1}
+    run = resnet_tl.fit("photos.yaml", **values)
+    with monkeypatch.context() as patch:
+        patch.setattr("lightning.pytorch.Trainer.fit", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            resnet_tl.fit(resume=run.path, **{"trainer.max_epochs": 2})
+    assert not run.summary["finished"]
+    assert resnet_tl.fit(resume=run.path).final["epoch"] == 1
+    assert yaml.safe_load((run.path / "recipe.yaml").read_text())["trainer"]["max_epochs"] == 2
+
+
 def test_mistakes_are_errors_of_one_sentence(here: Path, images: Path) -> None:
     with pytest.raises(RecipeError, match=r"^fit needs a recipe"):
         resnet_tl.fit()

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import resnet_tl
-from resnet_tl.errors import RecipeError, RunError, UserError
+from resnet_tl.errors import DataError, RecipeError, RunError, UserError
 from resnet_tl.recipe.shipped import shipped_root
 from resnet_tl.report.page import write_report
 from resnet_tl.report.records import read_run
@@ -129,6 +129,7 @@ def test_a_stopped_call_names_its_folder_and_trains_the_folds_that_are_left(
     assert finished("--run stopped", AT="0:3", SIGNAL="SIGTERM") == 128 + signal.SIGTERM
     line = "to resume this fold and train those after it: --resume stopped"
     assert line in (here / "output.txt").read_text()
+    assert (here / "output.txt").read_text().count("--resume") == 1
     assert finished("fit --resume stopped --trust-code") == 0
     assert_same_folds(here / "whole", here / "stopped")
 
@@ -155,6 +156,21 @@ def test_objects_and_masks_have_folds_too(here: Path, recipe: str, samples: str,
         agree = prediction.mask == each.mean(0).argmax(0).numpy()
         assert agree.mean() > 0.98  # networks are averaged before their maps are resized
     write_report(read_run(done.path), here / "report.html")
+    with pytest.raises(DataError, match=r"trained on (\d+) of these \1 images"):  # masks do not count
+        resnet_tl.evaluate(done, "val")
+
+
+def test_folds_stopped_by_the_keyboard_name_their_folder(
+    here: Path, images: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(recipe: Any, folder: Callable[[], Any], checkpoint: Any, **options: Any) -> None:
+        folder()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("resnet_tl.run.fit.train", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        resnet_tl.fit("photos.yaml", folds=2, run="folds", **{"data.root": images})
+    assert capfd.readouterr().out.splitlines()[-1].endswith("train those after it: --resume folds")
 
 
 GROUPS = {"data.group": r"(train|val)/"}
@@ -172,12 +188,19 @@ GROUPS = {"data.group": r"(train|val)/"}
     ],
 )
 def test_mistakes_are_found_before_the_first_fold(
-    here: Path, images: Path, folds: int, values: dict[str, Any], error: type[UserError], sentence: str
+    here: Path,
+    images: Path,
+    folds: int,
+    values: dict[str, Any],
+    error: type[UserError],
+    sentence: str,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     recipe = None if "resume" in values else "photos.yaml"
     with pytest.raises(error) as raised:
         resnet_tl.fit(recipe, folds=folds, **{"data.root": images, **values})
     assert sentence in str(raised.value)
+    assert "fold 1 of" not in capfd.readouterr().out
     assert not list(here.glob("runs/photos/*"))
 
 

@@ -179,13 +179,33 @@ def test_smaller_is_better_where_the_file_says_so(search: Callable[..., Search],
     assert values == sorted(values)
 
 
-def test_a_metric_that_is_not_logged_is_named(search: Callable[..., Search], trained: list[Path]) -> None:
-    wrong = search(replace(SWEEP, metric="val/accc", trials=1))
-    wrong.run()
-    expected = (
-        "metric.name of the sweep: no 'val/accc' is logged; expected one of val/acc, val/loss; did you mean 'val/acc'?"
-    )
-    assert wrong.study.trials[0].user_attrs["error"] == expected
+@pytest.mark.parametrize("metric", ["val/accc", "train/loss"])
+def test_a_metric_that_is_not_logged_is_named_before_the_first_trial(
+    metric: str, search: Callable[..., Search], trained: list[Path]
+) -> None:
+    with pytest.raises(RecipeError) as raised:
+        search(replace(SWEEP, metric=metric))
+    expected = f"metric.name of the sweep: no {metric!r} is logged; expected one of val/loss, val/acc, val/f1, val/ece"
+    assert str(raised.value).startswith(expected)
+    assert metric != "val/accc" or str(raised.value).endswith("; did you mean 'val/acc'?")
+    assert not list(Path("study").iterdir())
+
+
+def test_a_metric_that_is_logged_next_to_the_headline_scores_trials(
+    search: Callable[..., Search], trained: list[Path]
+) -> None:
+    search(replace(SWEEP, metric="val/f1"))
+
+
+def test_a_search_of_which_every_trial_failed_is_an_error(
+    search: Callable[..., Search], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*args: Any, **options: Any) -> None:
+        raise RunError("the loss of step 3 is not a number")
+
+    monkeypatch.setattr(module, "train", failing)
+    with pytest.raises(RunError, match="study: every trial has failed, the last one thus: the loss of step 3 is not"):
+        search(replace(SWEEP, trials=2)).run()
 
 
 @pytest.mark.parametrize(

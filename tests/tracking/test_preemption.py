@@ -33,6 +33,23 @@ def test_a_signal_saves_the_run_within_the_step_and_stops_it(
     assert train(tiny(), resume=run / "checkpoints" / "last.ckpt").global_step == 12
 
 
+@pytest.mark.parametrize("part_of", ["folds.json", "study.db"])
+def test_a_part_leaves_the_way_to_resume_to_the_whole(
+    part_of: str, train: Any, tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Signalled(tiny):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return super().training_step(batch, batch_idx)
+
+    (tmp_path / part_of).touch()
+    with pytest.raises(Preempted):
+        train(Signalled())
+    out = capsys.readouterr().out
+    assert "SIGTERM: saved at step 1" in out
+    assert "resume" not in out
+
+
 @pytest.mark.parametrize(
     ("script", "line"),
     [("exit 0", "SLURM has requeued job 7_3"), ("echo no >&2; exit 1", "SLURM has not requeued job 7_3: no")],
