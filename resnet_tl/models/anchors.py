@@ -59,7 +59,9 @@ class Anchors(nn.Module):
         """Returns the distance between cells in pixels, down and across, of each level."""
         if self.floor_strides:
             height, width = input_size
-            return [(height // -(-height // stride), width // -(-width // stride)) for stride in self.strides]
+            # Rounded up without negative numbers: exported graphs round their quotients towards zero.
+            cells = [((height + stride - 1) // stride, (width + stride - 1) // stride) for stride in self.strides]
+            return [(height // rows, width // columns) for rows, columns in cells]
         return [(stride, stride) for stride in self.strides]
 
 

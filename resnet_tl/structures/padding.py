@@ -16,7 +16,7 @@ MULTIPLE = 32
 
 def padded(side: int) -> int:
     """Returns a side in pixels with padding."""
-    return -(-side // MULTIPLE) * MULTIPLE
+    return (side + MULTIPLE - 1) // MULTIPLE * MULTIPLE
 
 
 def padded_size(size: tuple[int, int]) -> tuple[int, int]:

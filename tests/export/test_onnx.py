@@ -56,7 +56,7 @@ def test_dense_detectors(head: type[FCOS | RetinaNet], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("score_threshold", [0.4, 0.999])
 def test_two_stage_detectors_with_and_without_objects(score_threshold: float, tmp_path: Path) -> None:
-    head = partial(MaskRCNN, score_threshold=score_threshold, detections=20)
+    head = partial(MaskRCNN, score_threshold=score_threshold, detections=20, floor_strides=True)
     graph = network_graph(head, partial(PYRAMID, outputs=("p2", "p3", "p4", "p5", "p6"), extra="pool"), 32, "detection")
     network = graph.network.head
     assert isinstance(network, MaskRCNN)
