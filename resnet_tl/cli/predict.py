@@ -33,6 +33,9 @@ folds of a folder together: probabilities of classes and pixels are means, boxes
   --score S                         detection: drop objects with lower scores; without it, each class has the score of
                                     its best F1 in validation, and results.json has all objects, for mAP
   --annotations FILE.json           detection: results.json has the image ids of this COCO file
+  --tiles N                         detection: large images by tiles of N x N of their pixels (sliced inference), their
+                                    objects merged; N: the short side of the training images keeps objects at their size
+  --overlap N                       of tiles, in pixels, at least as wide as the objects (a fifth of --tiles)
   --top N                           classification: how many classes to name, best first (5)
   --unsure                          classification: also the classes that are possible (for 90 % of images like those of
                                     validation, the true one is among them), or "none of these" for images unlike all
@@ -59,6 +62,8 @@ def run(verb: str, command: Command) -> int:
     parser.add_argument("--draw", action="store_true", default=None)
     parser.add_argument("--score", type=float)
     parser.add_argument("--annotations", type=Path)
+    parser.add_argument("--tiles", type=int)
+    parser.add_argument("--overlap", type=int)
     parser.add_argument("--unsure", action="store_true", default=None)
     parser.add_argument("--unsure-by", choices=["cosine", "energy", "relative"])
     parser.add_argument("--batch-size", type=int)
@@ -83,6 +88,8 @@ def run(verb: str, command: Command) -> int:
         ("unsure_by", "classification"),
         ("draw", "detection and classification"),
         ("annotations", "detection"),
+        ("tiles", "detection"),
+        ("overlap", "detection"),
     ):
         if getattr(options, option) is not None and predictor.task not in task:
             raise wrong_task(f"--{option.replace('_', '-')}", task, predictor.task)
@@ -152,7 +159,14 @@ def _objects(predictor: BoxPredictor, options: Namespace) -> int:
                 raise RecipeError(f"--{option} needs a folder to write to: --out {out.with_suffix('')}")
     # results.json has the unsure objects too, unless --score drops them: mAP counts them.
     score = 0.0 if options.score is None else options.score
-    predictions = predictor.stream(options.images, every=options.every, on_error=options.on_error, score=score)
+    predictions = predictor.stream(
+        options.images,
+        every=options.every,
+        on_error=options.on_error,
+        score=score,
+        tiles=options.tiles,
+        overlap=options.overlap,
+    )
     limits = predictor.limits(options.score)
     if options.score is None and predictor.decisions.box_scores is not None:
         scores = described(limits, predictor.classes)

@@ -18,6 +18,7 @@ from resnet_tl.prediction.exported.description import TaskName
 from resnet_tl.prediction.exported.network import AnyNetwork
 from resnet_tl.prediction.inputs import Source, list_images
 from resnet_tl.prediction.loader import Input, Loader, OnError
+from resnet_tl.prediction.tiles import Tiling, read_tiling
 from resnet_tl.structures.records import Preprocessing
 
 
@@ -41,14 +42,22 @@ Unsure: TypeAlias = bool | Literal["cosine", "energy", "relative"]
 
 class Options(NamedTuple):
     """Options of single tasks. top: how many classes to name. score: objects with lower scores are dropped; None: those
-    below `Decisions.box_scores`. unsure: whether, and by which score, to recognise images unlike those of training."""
+    below `Decisions.box_scores`. unsure: whether, and by which score, to recognise images unlike those of training.
+    tiling: predict tiles of the image; None: all of it at once."""
 
     top: int
     score: float | None
     unsure: Unsure = False
+    tiling: Tiling | None = None
 
 
-TASK_OF_OPTION = {"top": "classification", "score": "detection", "unsure": "classification"}
+TASK_OF_OPTION = {
+    "top": "classification",
+    "score": "detection",
+    "unsure": "classification",
+    "tiles": "detection",
+    "overlap": "detection",
+}
 
 
 class Predictor(ABC, Generic[P]):
@@ -92,6 +101,8 @@ class Predictor(ABC, Generic[P]):
         top: int | None = None,
         score: float | None = None,
         unsure: Unsure | None = None,
+        tiles: int | None = None,
+        overlap: int | None = None,
     ) -> list[P]:
         """Predicts images in the order given.
 
@@ -108,6 +119,9 @@ class Predictor(ABC, Generic[P]):
             unsure: classification: also give the classes that are possible, and recognise images that show none of
                 them; True or `cosine` by their features' angle to those of the nearest class, `relative` by their
                 distance from it, `energy` by their logits. See `ClassPrediction`.
+            tiles: detection: predict square tiles of so many pixels of the image, each resized as in validation, and
+                merge their objects; for large images of small objects.
+            overlap: of neighbouring tiles in pixels, at least as wide as the objects; None: a fifth of `tiles`.
 
         Raises:
             DataError: nothing exists at a path, a damaged image, an image in memory of a wrong shape, type or
@@ -115,7 +129,8 @@ class Predictor(ABC, Generic[P]):
             RecipeError: an option out of range, or of another task.
         """
         options: dict[str, Any] = {"batch_size": batch_size, "every": every, "top": top, "score": score}
-        return list(self.stream(inputs, on_error=on_error, unsure=unsure, **options))
+        options |= {"unsure": unsure, "tiles": tiles, "overlap": overlap}
+        return list(self.stream(inputs, on_error=on_error, **options))
 
     def stream(
         self,
@@ -127,18 +142,21 @@ class Predictor(ABC, Generic[P]):
         top: int | None = None,
         score: float | None = None,
         unsure: Unsure | None = None,
+        tiles: int | None = None,
+        overlap: int | None = None,
     ) -> Iterator[P]:
         """Like `predict`, but yields one prediction after another, for more images than fit into memory."""
         if on_error not in ("error", "skip"):
             raise RecipeError(f"on_error: {on_error!r}; expected 'error' or 'skip'")
-        for option, value in (("top", top), ("score", score), ("unsure", unsure or None)):
+        given = {"top": top, "score": score, "unsure": unsure or None, "tiles": tiles, "overlap": overlap}
+        for option, value in given.items():
             if value is not None and TASK_OF_OPTION[option] != self.task:
                 raise wrong_task(option, TASK_OF_OPTION[option], self.task)
         if score is not None and not (isinstance(score, (int, float)) and 0 <= score <= 1):
             raise RecipeError(f"score: {score!r}; expected 0 to 1")
         size = self.batch_size if batch_size is None else at_least_one("batch_size", batch_size)
         named = 5 if top is None else at_least_one("top", top)
-        options = Options(named, score, unsure or False)
+        options = Options(named, score, unsure or False, read_tiling(tiles, overlap))
         self._check(options)
         step = None if every is None else at_least_one("every", every)
         return self._stream(inputs, step, on_error, size, options)
@@ -203,7 +221,8 @@ def find_device(name: str) -> torch.device:
 
 def wrong_task(option: str, task: str, actual: str) -> RecipeError:
     """The error about an option of another task."""
-    return RecipeError(f"{option} applies to {task}, but this network does {actual}; remove it")
+    own = ", whose tiles are `model.inference.tile`" if actual == "segmentation" and "tiles" in option else ""
+    return RecipeError(f"{option} applies to {task}, but this network does {actual}{own}; remove it")
 
 
 def at_least_one(option: str, value: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, TypeAlias
 
@@ -16,7 +16,9 @@ from resnet_tl.models.pasting import Cutout, paste
 from resnet_tl.prediction.base import Options, Prediction, Predictor
 from resnet_tl.prediction.exported.description import TaskName
 from resnet_tl.prediction.exported.network import AnyNetwork
-from resnet_tl.prediction.loader import Input, Loader
+from resnet_tl.prediction.inputs import SEED, Source, list_images
+from resnet_tl.prediction.loader import Input, Loader, OnError
+from resnet_tl.prediction.tiles import Tiling, Window, are_cut, merge, windows
 from resnet_tl.prediction.whole_image import WholeImage
 from resnet_tl.structures.boxes import rescale
 from resnet_tl.structures.decisions import Decisions
@@ -47,10 +49,33 @@ class BoxPrediction(Prediction):
 
     def at_least(self, limits: Limits) -> BoxPrediction:
         """Returns the prediction without objects of lower scores."""
-        kept = np.flatnonzero(self.scores >= limits[self.labels])
+        return self.chosen(np.flatnonzero(self.scores >= limits[self.labels]))
+
+    def chosen(self, kept: npt.NDArray[np.int64]) -> BoxPrediction:
+        """Returns the prediction with the objects at these positions, in this order."""
         arrays = {name: getattr(self, name)[kept] for name in ("boxes", "scores", "labels")}
         masks = None if self.masks is None else [self.masks[k] for k in kept]
         return replace(self, **arrays, classes=[self.classes[k] for k in kept], masks=masks)
+
+    def moved(self, down: int, right: int) -> BoxPrediction:
+        """Returns the objects with their boxes and masks so many pixels further down and to the right."""
+        masks = self.masks and [Cutout(pixels, top + down, left + right) for pixels, top, left in self.masks]
+        return replace(self, boxes=self.boxes + np.array([right, down, right, down], np.float32), masks=masks)
+
+
+def join(parts: Sequence[BoxPrediction], index: int, image: ImageArray) -> BoxPrediction:
+    """Returns the objects of all parts as those of one image."""
+    masks = [mask for part in parts for mask in part.masks or []]
+    return BoxPrediction(
+        index,
+        parts[0].path,
+        image,
+        np.concatenate([part.boxes for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        [name for part in parts for name in part.classes],
+        None if parts[0].masks is None else masks,
+    )
 
 
 class BoxPredictor(Predictor[BoxPrediction]):
@@ -85,6 +110,38 @@ class BoxPredictor(Predictor[BoxPrediction]):
         if score is None and self.decisions.box_scores is not None:
             return np.array(self.decisions.box_scores, np.float32)
         return np.full(len(self.classes), default if score is None else score, np.float32)
+
+    def _stream(
+        self, inputs: Source | Iterable[Source], every: int | None, on_error: OnError, batch_size: int, options: Options
+    ) -> Iterator[BoxPrediction]:
+        if options.tiling is None:
+            yield from super()._stream(inputs, every, on_error, batch_size, options)
+            return
+        # Scores are limited at the end: of a part with a high score and the object with a low one, neither is left.
+        unlimited, limits = options._replace(score=0.0), self.limits(options.score)
+        for batch in self.loader.batches(list_images(inputs, every), 1, on_error):
+            for each in batch:
+                yield self._tiled(each, options.tiling, batch_size, unlimited).at_least(limits)
+
+    def _tiled(self, each: Input, tiling: Tiling, batch_size: int, options: Options) -> BoxPrediction:
+        """The objects of one image, from those of its tiles, of which `batch_size` go through the network together."""
+        image = each.image
+        assert image is not None
+        size = (image.shape[0], image.shape[1])
+        places, parts, cut = windows(*size, tiling), list[BoxPrediction](), list[npt.NDArray[np.bool_]]()
+        for first in range(0, len(places), batch_size):
+            batch = places[first : first + batch_size]
+            tiles = [self._tile(each, image, number, window) for number, window in enumerate(batch)]
+            for window, tile in zip(batch, self.predict_batch(tiles, options), strict=True):
+                parts.append(tile.moved(window.top, window.left))
+                cut.append(are_cut(parts[-1].boxes, window, size))
+        joined, numbers = join(parts, each.index, image), np.repeat(np.arange(len(parts)), [len(part) for part in cut])
+        return joined.chosen(merge(joined.boxes, joined.scores, joined.labels, numbers, np.concatenate(cut)))
+
+    def _tile(self, each: Input, image: ImageArray, number: int, window: Window) -> Input:
+        top, left, bottom, right = window
+        tile = image[top:bottom, left:right]
+        return Input(number, each.path, self.loader.transform(tile, (bottom - top, right - left), SEED)[0], tile)
 
     def _predict_images(self, images: Tensor, inputs: Sequence[Input], options: Options) -> Iterator[BoxPrediction]:
         outputs = self.network(images)

@@ -69,6 +69,17 @@ SAVED = Path(__file__).resolve().parents[1] / "fixtures" / "saved_2026_11"
         ("segmentation.ckpt", "--out a.csv", "--out a.csv: masks need a folder; expected a name without .csv"),
         ("detection.ckpt", "--top 3", "--top applies to classification, but this network does detection"),
         ("detection.ckpt", "--score 2", "score: 2.0; expected 0 to 1"),
+        ("detection.ckpt", "--tiles 8", "tiles: 8; expected the side of a tile in pixels, 32 or more"),
+        (
+            "segmentation.ckpt",
+            "--tiles 64",
+            "--tiles applies to detection, but this network does segmentation, whose tiles are `model.inference.tile`",
+        ),
+        (
+            "segmentation.ckpt",
+            "--overlap 8",
+            "--overlap applies to detection, but this network does segmentation",
+        ),
         ("half_run", "--draw --out a.csv", "--draw needs a folder to write to: --out a"),
         ("detection.ckpt", "--unsure", "--unsure applies to classification, but this network does detection"),
         (

@@ -46,7 +46,10 @@ def test_all_have_one_signature_with_options_by_keyword() -> None:
     for method in (Predictor.predict, Predictor.stream):
         self, inputs, *options = inspect.signature(method).parameters.values()
         assert (self.name, inputs.name) == ("self", "inputs")
-        assert [each.name for each in options] == ["on_error", "batch_size", "every", "top", "score"]
+        assert [each.name for each in options] == [
+            *("on_error", "batch_size", "every", "top", "score"),
+            *("unsure", "tiles", "overlap"),
+        ]
         assert {each.kind for each in options} == {inspect.Parameter.KEYWORD_ONLY}
 
 
@@ -97,11 +100,16 @@ def test_skipped_images_are_named_and_leave_a_gap(predictor: Make, task: str, ba
 @pytest.mark.parametrize("task", TASKS)
 def test_options_of_other_tasks_are_refused_at_once(predictor: Make, task: str) -> None:
     made = predictor(task)
-    for option, value, owner in (("top", 3, "classification"), ("score", 0.5, "detection")):
+    for option, value, owner in (
+        ("top", 3, "classification"),
+        ("score", 0.5, "detection"),
+        ("tiles", 64, "detection"),
+    ):
         if owner == task:
             assert len(made.predict(images(1), **{option: value})) == 1
             continue
-        message = f"^{option} applies to {owner}, but this network does {task}; remove it$"
+        own = ", whose tiles are `model.inference.tile`" if (option, task) == ("tiles", "segmentation") else ""
+        message = f"^{option} applies to {owner}, but this network does {task}{own}; remove it$"
         with pytest.raises(UserError, match=message):
             made.stream(images(1), **{option: value})
         with pytest.raises(UserError, match=message):

@@ -100,3 +100,56 @@ def test_each_class_has_its_own_score_unless_one_is_given(network: Build) -> Non
     assert len(every.scores) == len(everything.scores)
     assert predictor.limits().tolist() == limits.astype(np.float32).tolist()
     assert predictor.limits(0.5).tolist() == [0.5] * 3
+
+
+def test_an_image_no_larger_than_a_tile_is_predicted_as_without_tiles(network: Build) -> None:
+    predictor = BoxPredictor(network("detection", size=64), CLASSES)
+    (plain,), (tiled,) = predictor.predict(noise(64, 80)), predictor.predict(noise(64, 80), tiles=96, overlap=8)
+    assert len(plain.scores) > 1
+    assert (tiled.boxes == plain.boxes).all()
+    assert (tiled.scores == plain.scores).all()
+    assert tiled.classes == plain.classes
+    for mask, other in zip(tiled.masks or [], plain.masks or [], strict=True):
+        assert (mask.top, mask.left) == (other.top, other.left)
+        assert (mask.pixels == other.pixels).all()
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_objects_of_tiles_lie_where_the_tile_does(network: Build, batch_size: int) -> None:
+    """By hand: tiles of 64 pixels without overlap, each predicted as an image; nothing lies in two of them."""
+    predictor = BoxPredictor(network("detection", size=64), CLASSES, batch_size=batch_size)
+    image = noise(128, 192)
+    (tiled,) = predictor.predict(image, tiles=64, overlap=0)
+    assert tiled.image is image
+    assert tiled.index == 0
+    assert tiled.masks is not None
+    assert (np.diff(tiled.scores) <= 0).all()
+    expected = [
+        (box + np.array([left, top, left, top]), mask, top, left)
+        for top in (0, 64)
+        for left in (0, 64, 128)
+        for tile in predictor.predict(image[top : top + 64, left : left + 64])
+        for box, mask in zip(tile.boxes, tile.masks or [], strict=True)
+    ]
+    assert len(tiled.boxes) == len(tiled.masks) == len(expected)
+    for box, mask in zip(tiled.boxes, tiled.masks, strict=True):
+        place, own, top, left = min(expected, key=lambda each: float(np.abs(each[0] - box).sum()))
+        np.testing.assert_allclose(box, place, atol=1e-3)
+        assert (mask.top, mask.left) == (own.top + top, own.left + left)
+        assert (mask.pixels == own.pixels).mean() > 0.99
+    assert tiled.boxes.max(0)[2] > 128
+
+
+def test_tiles_go_through_the_network_together(network: Build) -> None:
+    predictor, seen = BoxPredictor(network("detection", size=32), CLASSES), []
+    predictor.network.trunk.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))  # type: ignore[attr-defined]
+    assert len(predictor.predict([noise(64, 100), noise(50, 40)], tiles=50, overlap=10, batch_size=4)) == 2
+    assert seen == [(4, 3, 32, 32), (2, 3, 32, 32), (1, 3, 40, 32)]
+
+
+def test_scores_are_limited_after_tiles_are_merged(network: Build) -> None:
+    predictor = BoxPredictor(network("detection", size=32), CLASSES)
+    (everything,) = predictor.predict(noise(64, 100), tiles=50)
+    limit = float(np.median(everything.scores))
+    (some,) = predictor.predict(noise(64, 100), tiles=50, score=limit)
+    assert some.scores.tolist() == [score for score in everything.scores.tolist() if score >= limit]
