@@ -69,6 +69,16 @@ def test_predictions_are_written_as_files_and_images(run: Path, resnet_tl: Calla
     assert resnet_tl("predict {} {} --out found", run, SAMPLES / "images").code == 2, "nothing is overwritten"
 
 
+def test_objects_of_tiles_are_written_as_those_of_the_image(
+    run: Path, resnet_tl: Callable[..., Any], here: Path
+) -> None:
+    image = SAMPLES / "images" / "val_00.png"
+    assert resnet_tl("predict {} {} --out plain --score 0.02", run, image).code == 0
+    assert resnet_tl("predict {} {} --out found --score 0.02 --tiles 64 --overlap 16", run, image).code == 0
+    check_files(here / "found", [image])
+    assert (here / "found/objects.csv").read_text() != (here / "plain/objects.csv").read_text()
+
+
 def test_a_score_of_zero_draws_all_detections(run: Path, resnet_tl: Callable[..., Any], here: Path) -> None:
     image = SAMPLES / "images" / "val_00.png"
     assert resnet_tl("predict {} {} --out sure --draw", run, image).code == 0
