@@ -206,7 +206,7 @@ def _is_other_set(bundle: checkpoint.Bundle, recipe: Recipe, given: Collection[s
 
     given: the options of the data that are set for the evaluation.
     """
-    run = RunFolder(bundle.path.parents[1])
+    run = RunFolder(bundle.path.absolute().parent.parent)
     named, split = {"root", "csv"}.intersection(given), {"folds", "fold", "val_fraction"}.intersection(given)
     if recipe["data"]["init_args"].get("folds") is None or not named or split or not run.files.is_file():
         return False
