@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from resnet_tl.data.images.decode import ImageArray
+from resnet_tl.errors import RunError
 from resnet_tl.metrics.box_matches import iou
 from resnet_tl.models.pasting import Cutout
 from resnet_tl.prediction.base import Prediction
@@ -52,11 +53,21 @@ class Agreement:
 
 
 def compare(checkpoint: AnyPredictor, exported: AnyPredictor, images: Sequence[Source]) -> Agreement:
-    """Predicts images with both, one by one and in batches."""
+    """Predicts images with both, one by one and in batches.
+
+    Raises:
+        RunError: of a detector, no object in them has a score that is compared.
+    """
     worst: dict[str, float] = {}
+    every = 0.0 if checkpoint.task == "detection" else None  # also the partners of objects just above a limit
     for batch_size in BATCHES:
-        ours = checkpoint.predict(images, batch_size=batch_size)
-        theirs = exported.predict(images, batch_size=batch_size)
+        ours = checkpoint.predict(images, batch_size=batch_size, score=every)
+        theirs = exported.predict(images, batch_size=batch_size, score=every)
+        if checkpoint.task == "detection" and not any(_found(one) for one in ours):
+            raise RunError(
+                f"nothing proves the export: in these {len(images)} images the network finds no object with a score of "
+                f"at least {SCORE}; name others: --images PHOTOS"
+            )
         for one, other in zip(ours, theirs, strict=True):
             for name, value in _differences(checkpoint, exported, one, other).items():
                 worst[name] = max(worst.get(name, 0.0), value)
@@ -75,6 +86,10 @@ def _differences(
     assert isinstance(other, MaskPrediction)
     ours, theirs = (_probabilities(each, one.image) for each in (checkpoint, exported))
     return {"probability": _largest(ours - theirs), "pixels": float((one.mask != other.mask).mean())}
+
+
+def _found(prediction: Prediction) -> bool:
+    return isinstance(prediction, BoxPrediction) and bool((prediction.scores >= SCORE).any())
 
 
 def _of_objects(one: BoxPrediction, other: BoxPrediction) -> dict[str, float]:

@@ -6,10 +6,30 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from resnet_tl.export.proof import _of_objects
+from resnet_tl.errors import RunError
+from resnet_tl.export.proof import _of_objects, compare
 from resnet_tl.models.pasting import Cutout
 from resnet_tl.prediction.detection import BoxPrediction
+
+
+class Finds:
+    """A detector that predicts the same objects in every image."""
+
+    task = "detection"
+
+    def __init__(self, found: BoxPrediction) -> None:
+        self.found = found
+
+    def predict(self, images: list[str], **options: object) -> list[BoxPrediction]:
+        return [self.found for _ in images]
+
+
+def test_an_export_without_objects_to_compare_is_not_proved() -> None:
+    unsure = replace(prediction(), scores=np.array([0.29, 0.2, 0.1], np.float32))
+    with pytest.raises(RunError, match=r"^nothing proves the export: in these 2 images .* at least 0\.3; name others"):
+        compare(Finds(unsure), Finds(unsure), ["a.png", "b.png"])  # type: ignore[arg-type]
 
 
 def prediction() -> BoxPrediction:
