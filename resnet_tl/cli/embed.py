@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from resnet_tl.cli.command import Command, Options
 from resnet_tl.cli.image_options import image_options, read_image_options
+from resnet_tl.cli.new_files import counted
 from resnet_tl.errors import RecipeError, WeightsError, printable
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def run(verb: str, command: Command) -> int:
         every=options.every,
     )
     count = write(embeddings, [embedding_file(options.out)])
-    print(f"{printable(str(options.out))}: {count} image{'' if count == 1 else 's'}", file=sys.stderr)
+    print(f"{printable(str(options.out))}: {counted(count, 'image')}", file=sys.stderr)
     return 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from resnet_tl.cli.command import Command
 from resnet_tl.cli.image_options import add_table_options, image_options, read_image_options
+from resnet_tl.cli.new_files import counted
 from resnet_tl.errors import RecipeError, printable
 
 HELP = """usage: resnet-tl explain RUN_OR_CHECKPOINT IMAGES ... [--out FOLDER]
@@ -74,7 +75,7 @@ def run(verb: str, command: Command) -> int:
     numbered = predictor.task == "detection" or (options.top or 1) > 1
     output = explanation_folder(options.out, numbered=numbered, maps=options.maps, safe=options.csv_safe)
     count = write(explanations, [output])
-    print(f"{printable(str(options.out))}: {count} picture{'' if count == 1 else 's'}", file=sys.stderr)
+    print(f"{printable(str(options.out))}: {counted(count, 'picture')}", file=sys.stderr)
     return 0
 
 

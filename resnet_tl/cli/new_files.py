@@ -1,4 +1,4 @@
-"""Files that `resnet-tl data` writes: never over another."""
+"""Files that verbs write: never over another."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from resnet_tl.cli.command import Command
 from resnet_tl.cli.image_options import add_table_options, image_options, read_image_options
+from resnet_tl.cli.new_files import counted
 from resnet_tl.errors import RecipeError, RunError, printable
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ def _recording(
 
 
 def _report(out: Path, count: int) -> int:
-    print(f"{printable(str(out))}: {count} image{'' if count == 1 else 's'}", file=sys.stderr)
+    print(f"{printable(str(out))}: {counted(count, 'image')}", file=sys.stderr)
     return 0
 
 

@@ -68,7 +68,7 @@ def export(run: str | Path, out: Path, images: Sequence[str | Path] = (), *, tru
     limits = calibrated_thresholds(None if thresholds is None else thresholds.tolist(), bundle.decisions)
     with appearing(out) as part:
         outputs = graph.names(len(graph(example)))
-        description = describe(bundle, predictor.task, outputs, limits, batch=graph.batch, size=None)
+        description = describe(bundle, predictor.task, outputs, limits, graph.batch)
         write_onnx(graph, example, outputs, description, part)
         file, described = read_exported(part, out.suffix)
         exported = predictor_of(file, described, predictor.task, trust_code=trust_code)

@@ -142,7 +142,7 @@ def _largest(differences: NDArray[np.floating]) -> float:
 @torch.inference_mode()
 def _milliseconds(predictor: AnyPredictor, image: Source) -> float:
     (batch,) = predictor.loader.batches([image], 1, "error")
-    pixels = torch.from_numpy(batch[0].pixels[None]).permute(0, 3, 1, 2)
+    pixels = predictor.stack(batch)
     times = []
     for _ in range(RUNS + 2):
         start = time.perf_counter()

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-from annotated_types import MaxLen, MinLen
+import numpy as np
 
-from resnet_tl.checkpoint import KEY, VERSION, Bundle, Stored, parse_json, parse_stored
+from resnet_tl.checkpoint import KEY, Bundle, Stored, bundle, parse_json, parse_stored, restored
 from resnet_tl.errors import WeightsError
 from resnet_tl.ranges import Fraction, NonNegativeInt, PositiveInt
 from resnet_tl.structures.decisions import Decisions
-from resnet_tl.structures.records import Preprocessing
 
 TaskName: TypeAlias = Literal["classification", "segmentation", "detection"]
 OUTPUTS: dict[TaskName, tuple[str, ...]] = {
@@ -28,42 +27,33 @@ class Description(Stored):
     """The content of a file's entry `resnet_tl`: what a checkpoint stores beside its weights, and about the graph:
 
     thresholds: of several labels, those of the calibrated probabilities. batch: the only number of images that the
-    graph takes; None for any. size: the only (h, w); None for any. epoch, step: as in `Bundle`.
+    graph takes; None for any. epoch, step: as in `Bundle`.
     """
 
     task: TaskName
     outputs: list[str]
     thresholds: list[Fraction] | None
     batch: PositiveInt | None
-    size: Annotated[list[PositiveInt], MinLen(2), MaxLen(2)] | None
     epoch: NonNegativeInt
     step: NonNegativeInt
 
 
 def describe(
-    bundle: Bundle, task: TaskName, outputs: list[str], thresholds: list[float] | None, *, batch: int | None,
-    size: tuple[int, int] | None,
-) -> str:  # fmt: skip
+    saved: Bundle, task: TaskName, outputs: list[str], thresholds: list[float] | None, batch: int | None
+) -> str:
     """Returns the description of an exported checkpoint as JSON. The graph applies the temperature itself."""
-    return json.dumps(
-        {
-            "version": VERSION,
-            "recipe": bundle.recipe,
-            "classes": bundle.classes,
-            "preprocessing": asdict(bundle.preprocessing),
-            "eval_transforms": bundle.eval_transforms,
-            "colours": bundle.colours,
-            "codes": bundle.codes,
-            "decisions": asdict(replace(bundle.decisions, temperature=None)),
-            "task": task,
-            "outputs": outputs,
-            "thresholds": thresholds,
-            "batch": batch,
-            "size": size,
-            "epoch": bundle.epoch,
-            "step": bundle.step,
-        }
+    stored = bundle(
+        saved.recipe["model"],
+        saved.classes,
+        saved.preprocessing,
+        saved.recipe,
+        eval_transforms=saved.eval_transforms,
+        colours=saved.colours,
+        codes=saved.codes,
     )
+    of_graph = {"task": task, "outputs": outputs, "thresholds": thresholds, "batch": batch}
+    decisions = asdict(replace(saved.decisions, temperature=None))
+    return json.dumps(stored | of_graph | {"decisions": decisions, "epoch": saved.epoch, "step": saved.step})
 
 
 def read_description(text: str | None, path: Path) -> tuple[Description, Bundle]:
@@ -78,29 +68,14 @@ def read_description(text: str | None, path: Path) -> tuple[Description, Bundle]
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: not valid: its entry {KEY!r} is not JSON ({error})") from None
-    stored, recipe = parse_stored(content, path)
+    parse_stored(content, path)  # first: it says which files are of newer versions
     description = parse_json(Description, text, path)
-    bundle = Bundle(
-        path=path,
-        state_dict={},
-        recipe=recipe,
-        classes=stored.classes,
-        preprocessing=Preprocessing(**dict(stored.preprocessing)),
-        eval_transforms=stored.eval_transforms,
-        colours=stored.colours,
-        codes=stored.codes,
-        decisions=stored.decisions,
-        class_space=None,
-        epoch=description.epoch,
-        step=description.step,
-    )
-    return description, bundle
+    counts = {"epoch": description.epoch, "global_step": description.step}
+    return description, restored({KEY: content, "state_dict": {}, **counts}, path)
 
 
 def calibrated_thresholds(thresholds: list[float] | None, decisions: Decisions) -> list[float] | None:
     """Returns the thresholds of calibrated probabilities that predict what `thresholds` do of the network's own."""
     if thresholds is None:
         return None
-    import numpy as np
-
     return decisions.calibrated(np.array([thresholds]), multi_label=True)[0].tolist()

@@ -46,10 +46,7 @@ class ExportedNetwork(nn.Module):
 
     def _parts(self, images: Tensor) -> list[Tensor]:
         """Splits a batch into those that the graph takes."""
-        size, batch = self.description.size, self.description.batch
-        if size is not None and list(images.shape[-2:]) != size:
-            given, taken = "x".join(map(str, images.shape[-2:])), "x".join(map(str, size))
-            raise RecipeError(f"images of {given} pixels, but this network was exported for {taken}")
+        batch = self.description.batch
         return [images] if batch is None else list(images.split(batch))
 
     def _run(self, images: Tensor) -> list[Tensor]:
