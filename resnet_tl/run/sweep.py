@@ -28,7 +28,7 @@ from resnet_tl.recipe.faults import raise_if_any
 from resnet_tl.run.build import Recipe, build_seeded, compose, faults_of
 from resnet_tl.run.resume import has_finished
 from resnet_tl.run.sweep_file import Sweep
-from resnet_tl.run.sweep_results import by_score, run_of, write_results
+from resnet_tl.run.sweep_results import brief, by_score, run_of, write_results
 from resnet_tl.run.sweep_space import Parameter, headline_of, value_at
 from resnet_tl.run.train import train
 from resnet_tl.run.trainer import build_trainer, resolve_precision, translate_errors
@@ -142,7 +142,7 @@ class Search:
 
     def _train(self, trial: Trial) -> TrialState:
         drawn = {key: _draw(trial, key, parameter) for key, parameter in self.sweep.parameters.items()}
-        values = ", ".join(f"{key} {_brief(value)}" for key, value in drawn.items())
+        values = ", ".join(f"{key} {brief(value)}" for key, value in drawn.items())
         log_info(f"trial {trial.number + 1} of {self.sweep.trials}: {values}")
         try:
             self._fit(trial, [*self.overrides, *drawn.items()])
@@ -284,10 +284,6 @@ def _draw(trial: Trial, key: str, parameter: Parameter) -> Any:
 def _as_choice(value: Any) -> Any:
     """Lists and mappings as the text by which an option sets them."""
     return json.dumps(value) if isinstance(value, (list, dict)) else value
-
-
-def _brief(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _started(study: optuna.Study) -> list[FrozenTrial]:

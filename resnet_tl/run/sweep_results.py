@@ -55,7 +55,7 @@ def results_text(
     for each in by_score(study):
         score = each.value
         state = STATES[each.state] + (f" at {_epochs(each)}" if each.state is TrialState.PRUNED else "")
-        values = [_brief(_params(each, sweep).get(key, "")) for key in keys]
+        values = [brief(_params(each, sweep).get(key, "")) for key in keys]
         rows.append([str(each.number + 1), "" if score is None else f"{score:.4f}", state, *values])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -109,5 +109,6 @@ def _short(keys: Sequence[str]) -> list[str]:
     ]
 
 
-def _brief(value: Any) -> str:
+def brief(value: Any) -> str:
+    """Returns a value of a trial as text, numbers with four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
