@@ -7,12 +7,12 @@ import re
 from collections.abc import Container
 from dataclasses import replace
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_tl.cli.command import Command, Options, split
 from resnet_tl.errors import RecipeError, RunError
+from resnet_tl.extras import require
 
 if TYPE_CHECKING:
     from resnet_tl.run.sweep_file import Sweep
@@ -51,8 +51,7 @@ def run(verb: str, command: Command) -> int:
         return 0
     if options.trials is not None and options.trials < 1:
         raise RecipeError(f"--trials must be int >= 1, got {options.trials}")
-    if find_spec("optuna") is None:
-        raise RunError("a sweep needs optuna: pip install 'resnet-tl[sweep]'")
+    require("a sweep", "optuna", extra="sweep")
     return _sweep(command, options)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnet_tl.errors import RecipeError, RunError, did_you_mean
+from resnet_tl.errors import RecipeError, did_you_mean
 from resnet_tl.explain.scores import Score
+from resnet_tl.extras import require
 from resnet_tl.models.network import Network
 from resnet_tl.structures.records import Features, Level
 
@@ -19,8 +18,7 @@ WINDOWS = 7
 
 def require_captum() -> None:
     """Raises RunError if what computes explanations is not installed."""
-    if find_spec("captum") is None:
-        raise RunError("an explanation needs captum: pip install 'resnet-tl[explain]'")
+    require("an explanation", "captum", extra="explain")
 
 
 def checked_stage(network: Network, stage: str | None) -> str:

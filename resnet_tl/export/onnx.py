@@ -7,7 +7,6 @@ import io
 import logging
 import operator
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from torch import Tensor
 from resnet_tl.checkpoint import KEY
 from resnet_tl.errors import RunError
 from resnet_tl.export.graph import Graph
+from resnet_tl.extras import require
 
 OPSET, TRACE_OPSET = 20, 17
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -88,9 +88,7 @@ def _describe(path: Path, description: str) -> None:
 
 def require_packages() -> None:
     """Raises RunError if what writes and checks ONNX files is not installed."""
-    missing = [package for package in PACKAGES if find_spec(package) is None]
-    if missing:
-        raise RunError(f"an export to ONNX needs {', '.join(missing)}: pip install 'resnet-tl[onnx]'")
+    require("an export to ONNX", *PACKAGES, extra="onnx")
 
 
 def _floordiv(number: Any, divisor: Any) -> Any:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from resnet_tl.data.base import ImageData
-from resnet_tl.errors import RunError, UserError
+from resnet_tl.errors import UserError
+from resnet_tl.extras import require
 from resnet_tl.run.resume import checkpoint_is_trusted
 from resnet_tl.tracking.log import log_info
 from resnet_tl.tracking.run_folder import RunFolder
@@ -32,6 +31,4 @@ def after_fit(run: RunFolder, data: ImageData | None) -> None:
 
 def require_packages() -> None:
     """Raises RunError if what draws reports is not installed."""
-    missing = [package for package in PACKAGES if find_spec(package) is None]
-    if missing:
-        raise RunError(f"a report needs {', '.join(missing)}: pip install 'resnet-tl[report]'")
+    require("a report", *PACKAGES, extra="report")

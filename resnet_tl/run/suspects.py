@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from resnet_tl.data.base import ImageData
 from resnet_tl.data.images.decode import decode
 from resnet_tl.data.segmentation import SegmentationData
 from resnet_tl.errors import DataError, RunError
+from resnet_tl.extras import require
 from resnet_tl.metrics.suspects.boxes import box_suspects
 from resnet_tl.metrics.suspects.labels import label_suspects
 from resnet_tl.metrics.suspects.regions import RegionSuspects
@@ -68,8 +68,7 @@ def find_suspects(
         RunError: cleanlab is not installed, or there are no predictions.
         WeightsError: no run is there.
     """
-    if find_spec("cleanlab") is None:
-        raise RunError("data suspects needs cleanlab: pip install 'resnet-tl[suspects]'")
+    require("data suspects", "cleanlab", extra="suspects")
     if path.is_file():
         raise RunError(f"{path}: a file; data suspects needs a run folder, which holds the recipe and predictions")
     folder = RunFolder(path)

@@ -66,7 +66,7 @@ def test_mistakes_are_one_sentence(
 def test_without_the_extra_the_command_says_what_to_install(
     resnet_tl: Callable[..., Any], run: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resnet_tl.explain.attribution.find_spec", lambda name: None)
+    monkeypatch.setattr("resnet_tl.extras.find_spec", lambda name: None)
     done = resnet_tl(f"explain {run} {images / 'val'}")
     assert done.code == 2
     assert "pip install 'resnet-tl[explain]'" in done.err

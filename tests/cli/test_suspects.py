@@ -175,6 +175,6 @@ def test_without_suspects_nothing_is_written(
 def test_without_cleanlab_it_is_a_sentence(
     resnet_tl: Callable[..., Any], flipped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resnet_tl.run.suspects.find_spec", lambda name: None)
+    monkeypatch.setattr("resnet_tl.extras.find_spec", lambda name: None)
     done = resnet_tl("data suspects run")
     assert (done.code, done.err) == (2, "error: data suspects needs cleanlab: pip install 'resnet-tl[suspects]'\n")

@@ -124,7 +124,7 @@ def test_a_stopped_search_names_the_command_that_resumes_it(
 def test_it_says_how_to_install_what_it_needs(
     resnet_tl: Callable[..., Any], file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resnet_tl.cli.sweep.find_spec", lambda name: None)
+    monkeypatch.setattr("resnet_tl.extras.find_spec", lambda name: None)
     assert resnet_tl("sweep sweep.yaml").err == "error: a sweep needs optuna: pip install 'resnet-tl[sweep]'\n"
 
 

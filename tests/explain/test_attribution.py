@@ -158,7 +158,7 @@ def test_a_wrong_stage_is_answered_with_those_that_exist(classifier: Network, st
 
 
 def test_without_the_extra_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resnet_tl.explain.attribution.find_spec", lambda name: None)
+    monkeypatch.setattr("resnet_tl.extras.find_spec", lambda name: None)
     with pytest.raises(RunError, match=r"pip install 'resnet-tl\[explain\]'"):
         require_captum()
 

@@ -48,7 +48,7 @@ def test_it_can_be_turned_off(here: Path, images: Path, resnet_tl: Callable[...,
     ("broken", "line"),
     [
         ("resnet_tl.report.page.write_report", "because of a bug (ZeroDivisionError: oh): `resnet-tl report run`"),
-        ("resnet_tl.report.after_fit.find_spec", "needs altair, vl_convert, jinja2: pip install 'resnet-tl[report]'"),
+        ("resnet_tl.extras.find_spec", "needs altair, vl_convert, jinja2: pip install 'resnet-tl[report]'"),
     ],
 )
 def test_what_prevents_it_is_a_line(
@@ -69,7 +69,7 @@ def test_what_prevents_it_is_a_line(
 def test_without_its_packages_the_verb_says_what_to_install(
     here: Path, resnet_tl: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resnet_tl.report.after_fit.find_spec", lambda name: None)
+    monkeypatch.setattr("resnet_tl.extras.find_spec", lambda name: None)
     done = resnet_tl("report run")
     assert done.code == 2
     assert done.err.endswith("pip install 'resnet-tl[report]'\n")

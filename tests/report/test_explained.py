@@ -104,7 +104,7 @@ def test_a_page_has_maps_or_a_line_that_says_what_is_missing(
     copy = shutil.copytree(run, tmp_path / "copy")
     shutil.rmtree(copy / "checkpoints")
     write_report(read_run(copy), tmp_path / "gone.html")
-    monkeypatch.setattr("resnet_tl.explain.attribution.find_spec", lambda name: None)
+    monkeypatch.setattr("resnet_tl.extras.find_spec", lambda name: None)
     write_report(read_run(run), tmp_path / "without.html")
     for name, reason in (("gone.html", "no run in this folder"), ("without.html", "pip install 'resnet-tl[explain]'")):
         page = Page(tmp_path / name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from resnet_tl.checkpoint import KEY
-from resnet_tl.errors import RunError, WeightsError
+from resnet_tl.errors import WeightsError
+from resnet_tl.extras import require
 from resnet_tl.prediction.exported.network import Runtime
 
 
@@ -22,8 +22,7 @@ def open_onnx(path: Path) -> tuple[Runtime, str | None]:
         RunError: onnxruntime is not installed.
         WeightsError: not a valid ONNX file.
     """
-    if find_spec("onnxruntime") is None:
-        raise RunError(f"{path}: ONNX files need onnxruntime: pip install 'resnet-tl[onnx]'")
+    require(f"{path}: an ONNX file", "onnxruntime", extra="onnx")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

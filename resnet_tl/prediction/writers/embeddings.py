@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
-from resnet_tl.errors import DataError, RecipeError, RunError, printable
+from resnet_tl.errors import DataError, RecipeError, printable
+from resnet_tl.extras import require
 from resnet_tl.files import did_you_mean_path
 from resnet_tl.prediction.embedding import Embedding
 from resnet_tl.prediction.writers.output import Add, appearing, image_name
@@ -34,8 +34,8 @@ def embedding_file(path: Path) -> Iterator[Add[Embedding]]:
     """
     if path.suffix not in ENDINGS:
         raise RecipeError(f"{path}: expected a name that ends in {' or '.join(ENDINGS)}")
-    if path.suffix == ".parquet" and find_spec("pyarrow") is None:
-        raise RunError(f"{path}: Parquet needs pyarrow: pip install 'resnet-tl[parquet]'")
+    if path.suffix == ".parquet":
+        require(f"{path}: Parquet", "pyarrow", extra="parquet")
     with appearing(path) as part, open(part, "xb") as file:
         embeddings: list[Embedding] = []
         yield embeddings.append

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from lightning.pytorch.loggers import MLFlowLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from resnet_tl.errors import RunError
+from resnet_tl.extras import require
 from resnet_tl.tracking.loggers.drawings import Drawing, Table
 from resnet_tl.tracking.loggers.identity import group_of
 from resnet_tl.tracking.loggers.painted import as_csv, painted
@@ -27,8 +26,7 @@ def mlflow_logger(tracking: Tracking, run: RunFolder, recipe: dict[str, Any] | N
     Raises:
         RunError: mlflow is not installed.
     """
-    if importlib.util.find_spec("mlflow") is None:
-        raise RunError("tracking.mlflow is true, but mlflow is not installed: pip install 'resnet-tl[mlflow]'")
+    require("tracking.mlflow: true", "mlflow", extra="mlflow")
     server, id_file = os.environ.get("MLFLOW_TRACKING_URI"), run.path / "mlflow_id.txt"
     if server is None:
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # newer versions refuse files otherwise

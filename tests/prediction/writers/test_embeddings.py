@@ -52,7 +52,7 @@ def test_nothing_is_written_after_a_mistake(tmp_path: Path, monkeypatch: pytest.
         write(embeddings(), [embedding_file(tmp_path / "x.csv")])
     with pytest.raises(DataError, match="no image can be read"):
         write([], [embedding_file(tmp_path / "x.npz")])
-    monkeypatch.setattr("resnet_tl.prediction.writers.embeddings.find_spec", lambda name: None)
+    monkeypatch.setattr("resnet_tl.extras.find_spec", lambda name: None)
     with pytest.raises(RunError, match=r"pip install 'resnet-tl\[parquet\]'"):
         write(embeddings(), [embedding_file(tmp_path / "x.parquet")])
     assert not list(tmp_path.iterdir())

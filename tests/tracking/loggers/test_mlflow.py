@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import numpy as np
 import pytest
 
@@ -71,6 +69,6 @@ def test_numbers_parameters_drawings_and_files_of_a_resumed_run(run: RunFolder) 
 
 
 def test_mlflow_that_is_not_installed_is_one_sentence(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("resnet_tl.extras.find_spec", lambda name: None)
     with pytest.raises(RunError, match=r"pip install 'resnet-tl\[mlflow\]'$"):
         loggers(Tracking(mlflow=True), run)
