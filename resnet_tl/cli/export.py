@@ -7,7 +7,7 @@ from pathlib import Path
 from resnet_tl.cli.command import Command, Options
 from resnet_tl.errors import RecipeError
 
-HELP = """usage: resnet-tl export RUN_OR_CHECKPOINT --out FILE.onnx [--images IMAGES ...]
+HELP = """usage: resnet-tl export RUN_OR_CHECKPOINT [--to FORM] [--out PATH] [--images IMAGES ...]
 
 Write the network as a file for other programs, and prove it: the same images go through the checkpoint and the file,
 and a file that differs is not written. Bytes go in (uint8, N x C x H x W, RGB, resized as in validation); the file
@@ -15,7 +15,8 @@ normalises them, and ends in calibrated probabilities, logits of pixels, or boxe
 of images, of two-stage detectors one. Class names and preprocessing are in it: `resnet-tl predict FILE.onnx photos` and
 `resnet_tl.load("FILE.onnx")` need nothing else.
 
-  --out FILE.onnx                   the ending names the form; never overwritten
+  --to FORM                         onnx (default: what --out ends in)
+  --out PATH                        a new file or folder (default: RUN/exports/model.onnx)
   --images IMAGES ...               what to compare on (default: validation images of the run)
   --trust-code                      let the checkpoint name classes outside resnet_tl
 
@@ -25,6 +26,7 @@ example: resnet-tl export runs/folder_resnet50_finetune/2026-01-31_12-00-00 --ou
 def run(verb: str, command: Command) -> int:
     parser = Options(verb)
     parser.add_argument("run", nargs="?", metavar="RUN_OR_CHECKPOINT")
+    parser.add_argument("--to")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--images", nargs="+", default=[])
     parser.add_argument("--trust-code", action="store_true")
@@ -32,15 +34,13 @@ def run(verb: str, command: Command) -> int:
     if options.help:
         print(HELP)
         return 0
-    if options.run is None or options.out is None:
-        raise RecipeError("export needs a run or checkpoint, and a file: resnet-tl export RUN --out FILE.onnx")
-    from resnet_tl.export.export import ENDINGS, export
+    if options.run is None:
+        raise RecipeError("export needs a run or checkpoint: resnet-tl export RUN --to onnx")
+    from resnet_tl.export.export import export
 
-    if options.out.suffix not in ENDINGS:
-        raise RecipeError(f"--out {options.out}: expected a file that ends in {' or '.join(ENDINGS)}")
-    done = export(options.run, options.out, options.images, trust_code=options.trust_code)
+    done = export(options.run, options.out, options.images, to=options.to, trust_code=options.trust_code)
     here, there = done.agreement.milliseconds
-    print(f"{done.path}: {done.path.stat().st_size / 1e6:.1f} MB")
+    print(f"{done.path}: {done.bytes / 1e6:.1f} MB")
     print(done.agreement)
     print(f"one image through the network: {here:.1f} ms from the checkpoint, {there:.1f} ms from the file")
     return 0

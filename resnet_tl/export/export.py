@@ -1,4 +1,4 @@
-"""Exports a checkpoint to a file for other programs, and proves the file before it appears under its name."""
+"""Exports a checkpoint for other programs, and proves what is written before it appears under its name."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import TypeVar
 
 import torch
 
+from resnet_tl.checkpoint import Bundle
 from resnet_tl.errors import RunError
+from resnet_tl.export.forms import Subject, choose_form
 from resnet_tl.export.graph import Graph
-from resnet_tl.export.onnx import require_packages, write_onnx
 from resnet_tl.export.proof import Agreement, compare
 from resnet_tl.models.ensemble import FusedBoxes
-from resnet_tl.prediction.exported.description import calibrated_thresholds, describe
-from resnet_tl.prediction.exported.load import read_exported
+from resnet_tl.models.network import Network
+from resnet_tl.prediction.exported.description import TaskName, calibrated_thresholds, describe
 from resnet_tl.prediction.inputs import Source, list_images
-from resnet_tl.prediction.load import predictor_of, task_of
+from resnet_tl.prediction.load import load, predictor_of, task_of
 from resnet_tl.prediction.members import read_network
 from resnet_tl.prediction.videos import Video
 from resnet_tl.prediction.writers.output import appearing
@@ -27,7 +28,6 @@ from resnet_tl.tracking.run_folder import RunFolder
 
 T = TypeVar("T")
 
-ENDINGS = (".onnx",)
 COMPARED = 8
 """Images."""
 EXAMPLE = (2, 291, 421)
@@ -37,45 +37,65 @@ EXAMPLE = (2, 291, 421)
 
 @dataclass(frozen=True)
 class Export:
-    """A file that agrees with its checkpoint on the images of `agreement`."""
+    """A file or folder that agrees with its checkpoint on the images of `agreement`."""
 
     path: Path
     agreement: Agreement
 
+    @property
+    def bytes(self) -> int:
+        """Of all files."""
+        files = [each for each in self.path.rglob("*") if each.is_file()] if self.path.is_dir() else [self.path]
+        return sum(file.stat().st_size for file in files)
 
-def export(run: str | Path, out: Path, images: Sequence[str | Path] = (), *, trust_code: bool = False) -> Export:
+
+def export(
+    run: str | Path,
+    out: Path | None = None,
+    images: Sequence[str | Path] = (),
+    *,
+    to: str | None = None,
+    trust_code: bool = False,
+) -> Export:
     """Writes `out`, unless it differs from the checkpoint on images.
 
     Args:
         run: a run folder (its best checkpoint) or a checkpoint.
-        out: its ending names the form.
+        out: a new file or folder; None for one in `exports`, in the run folder or next to the checkpoint.
         images: what to compare on, as `predict` takes them; without, images that the run was validated on, or where
             there are none, the project's samples.
+        to: the name of a form; None for that of the ending of `out`.
 
     Raises:
+        RecipeError: see `choose_form`.
         RunError: `out` exists, what writes it is not installed, the head cannot be exported, or the file differs.
         WeightsError: see `resnet_tl.load`.
     """
-    require_packages()
+    form = choose_form(to, out)
+    form.check()
+    out = out or form.default_path(run)
     bundle, network = read_network(run, trust_code)
-    if isinstance(network.head, FusedBoxes):
-        raise RunError(f"{bundle.path}: the fused boxes of several networks cannot be exported; export one fold")
     predictor = predictor_of(network, bundle, task_of(network), trust_code=trust_code)
     chosen = _spread(_images(images) if images else validated_images(run))
-    graph = Graph(network, predictor.task, bundle.decisions.temperature).eval()
-    example = torch.zeros(graph.batch or EXAMPLE[0], len(network.mean), *EXAMPLE[1:], dtype=torch.uint8)
-    thresholds = getattr(network.head, "thresholds", None)
-    limits = calibrated_thresholds(None if thresholds is None else thresholds.tolist(), bundle.decisions)
     with appearing(out) as part:
-        outputs = graph.names(len(graph(example)))
-        description = describe(bundle, predictor.task, outputs, limits, graph.batch)
-        write_onnx(graph, example, outputs, description, part)
-        file, described = read_exported(part, out.suffix)
-        exported = predictor_of(file, described, predictor.task, trust_code=trust_code)
+        form.write(_subject(bundle, network, predictor.task), part)
+        exported = load(part, trust_code=trust_code)
         agreement = compare(predictor, exported, chosen)
         if not agreement.holds:
             raise RunError(f"{out}: not written, because it differs from {bundle.path}: {agreement}")
     return Export(out, agreement)
+
+
+def _subject(bundle: Bundle, network: Network, task: TaskName) -> Subject:
+    if isinstance(network.head, FusedBoxes):
+        raise RunError(f"{bundle.path}: the fused boxes of several networks cannot be exported; export one fold")
+    graph = Graph(network, task, bundle.decisions.temperature).eval()
+    example = torch.zeros(graph.batch or EXAMPLE[0], len(network.mean), *EXAMPLE[1:], dtype=torch.uint8)
+    outputs = graph.names(len(graph(example)))
+    thresholds = getattr(network.head, "thresholds", None)
+    limits = calibrated_thresholds(None if thresholds is None else thresholds.tolist(), bundle.decisions)
+    description = describe(bundle, task, outputs, limits, graph.batch)
+    return Subject(bundle, network, graph, example, outputs, description)
 
 
 def validated_images(run: str | Path) -> Sequence[Source]:

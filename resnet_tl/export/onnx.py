@@ -17,10 +17,10 @@ from torch import Tensor
 from resnet_tl.checkpoint import KEY
 from resnet_tl.errors import RunError
 from resnet_tl.export.graph import Graph
-from resnet_tl.extras import require
 
 OPSET, TRACE_OPSET = 20, 17
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+"""What writes and checks ONNX files."""
 
 
 def write_onnx(graph: Graph, example: Tensor, outputs: list[str], description: str, path: Path) -> None:
@@ -84,11 +84,6 @@ def _describe(path: Path, description: str) -> None:
     model = onnx.load(path)
     model.metadata_props.add(key=KEY, value=description)
     onnx.save(model, path)
-
-
-def require_packages() -> None:
-    """Raises RunError if what writes and checks ONNX files is not installed."""
-    require("an export to ONNX", *PACKAGES, extra="onnx")
 
 
 def _floordiv(number: Any, divisor: Any) -> Any:

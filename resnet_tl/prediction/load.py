@@ -42,8 +42,8 @@ def load(
         RunError: there is no such device.
     """
     options: dict[str, Any] = {"device": device} | ({} if batch_size is None else {"batch_size": batch_size})
-    if (ending := Path(path).suffix) in RUNTIMES:
-        exported, bundle = read_exported(Path(path), ending)
+    if Path(path).suffix in RUNTIMES:
+        exported, bundle = read_exported(Path(path))
         return predictor_of(exported, bundle, exported.description.task, trust_code=trust_code, **options)
     bundle, network = read_network(path, trust_code)
     return predictor_of(network, bundle, task_of(network), trust_code=trust_code, **options)

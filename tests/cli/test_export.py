@@ -28,8 +28,9 @@ def test_a_file_is_written_with_its_proof_and_predicts(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (f"export {SAVED / 'half_run'}", "export needs a run or checkpoint, and a file"),
-        (f"export {SAVED / 'half_run'} --out x.tflite", "--out x.tflite: expected a file that ends in .onnx"),
+        ("export", "export needs a run or checkpoint"),
+        (f"export {SAVED / 'half_run'}", "export needs a form, --to onnx"),
+        (f"export {SAVED / 'half_run'} --out x.tflite", "--out x.tflite: expected a name that ends in .onnx"),
     ],
 )
 def test_words_that_do_not_fit_are_refused(resnet_tl: Callable[..., Any], words: str, sentence: str) -> None:

@@ -14,11 +14,11 @@ RUNTIMES = {".onnx": open_onnx}
 """By the ending of a file."""
 
 
-def read_exported(path: Path, ending: str) -> tuple[ExportedNetwork, Bundle]:
+def read_exported(path: Path) -> tuple[ExportedNetwork, Bundle]:
     """Returns an exported file as a network, and its description as a bundle without weights.
 
     Args:
-        ending: one of `RUNTIMES`; the file itself may have another name.
+        path: its ending is one of `RUNTIMES`.
 
     Raises:
         RunError: what runs it is not installed.
@@ -26,6 +26,6 @@ def read_exported(path: Path, ending: str) -> tuple[ExportedNetwork, Bundle]:
     """
     if not path.is_file():
         raise WeightsError(f"no file {str(path)!r}")
-    runtime, text = RUNTIMES[ending](path)
+    runtime, text = RUNTIMES[path.suffix](path)
     description, bundle = read_description(text, path)
     return ExportedNetwork(runtime, description, bundle.preprocessing), bundle

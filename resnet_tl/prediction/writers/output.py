@@ -59,7 +59,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def appearing(path: Path) -> Iterator[Path]:
-    """A name next to `path`; what is written there gets the name `path` once it is complete.
+    """A name next to `path`, with the same ending; what is written there gets the name `path` once it is complete.
 
     Missing folders are made. An error or an interrupt removes it. What a killed process leaves is hidden and does not
     block the next attempt.
@@ -69,7 +69,7 @@ def appearing(path: Path) -> Iterator[Path]:
     """
     if os.path.lexists(path):
         raise RunError(f"{path} exists and is not overwritten; name another one or remove it")
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    part = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part

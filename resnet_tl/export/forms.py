@@ -1,0 +1,92 @@
+"""The forms of an export: how each is named, and what writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from resnet_tl.checkpoint import Bundle
+from resnet_tl.errors import RecipeError
+from resnet_tl.export.graph import Graph
+from resnet_tl.export.onnx import PACKAGES, write_onnx
+from resnet_tl.extras import require
+from resnet_tl.models.network import Network
+from resnet_tl.weights.publishers import HUB
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is exported; each form takes of it what it needs.
+
+    bundle, network: the checkpoint, as `read_network` returns it.
+    example: images `[N, C, H, W]`, uint8, to trace `graph` with.
+    outputs: names of what the graph returns.
+    description: see `describe`.
+    """
+
+    bundle: Bundle
+    network: Network
+    graph: Graph
+    example: Tensor
+    outputs: list[str]
+    description: str
+
+
+@dataclass(frozen=True)
+class Form:
+    """One kind of file or folder.
+
+    ending: of the name of its files; empty for folders.
+    write: writes a subject to a path that does not exist yet. Raises RunError: the network cannot take this form.
+    packages: what it needs, by the names that are imported, and the extra that has them.
+    """
+
+    name: str
+    ending: str
+    write: Callable[[Subject, Path], None]
+    packages: tuple[str, ...] = ()
+    extra: str = ""
+
+    def check(self) -> None:
+        """Raises RunError if a package that it needs is not installed."""
+        require(f"an export to {self.name}", *self.packages, extra=self.extra)
+
+    def default_path(self, run: str | Path) -> Path:
+        """Returns where an export of a run folder or checkpoint goes without `--out`."""
+        if str(run).startswith(HUB):
+            raise RecipeError(f"{run} is not on this machine: name the new file or folder, --out PATH")
+        folder = Path(run) if Path(run).is_dir() else Path(run).parent
+        return folder / "exports" / (f"model{self.ending}" if self.ending else self.name)
+
+
+def _write_onnx(subject: Subject, path: Path) -> None:
+    write_onnx(subject.graph, subject.example, subject.outputs, subject.description, path)
+
+
+FORMS = (Form("onnx", ".onnx", _write_onnx, PACKAGES, "onnx"),)
+
+
+def choose_form(name: str | None, out: Path | None) -> Form:
+    """Returns the form called `name`, or of files that end as `out` does.
+
+    Raises:
+        RecipeError: neither is given, there is no such form, or the two contradict each other.
+    """
+    names, endings = [form.name for form in FORMS], {form.ending: form for form in FORMS if form.ending}
+    if name is None and out is None:
+        raise RecipeError(f"export needs a form, --to {' or '.join(names)}, or a new file, --out FILE.onnx")
+    if name is not None and name not in names:
+        raise RecipeError(f"--to {name}: expected {' or '.join(names)}")
+    if name is None:
+        assert out is not None
+        if out.suffix not in endings:
+            raise RecipeError(f"--out {out}: expected a name that ends in {' or '.join(endings)}, or --to FORM")
+        return endings[out.suffix]
+    form = next(form for form in FORMS if form.name == name)
+    if out is not None and out.suffix != form.ending and (form.ending or out.suffix in endings):
+        expected = f"a name that ends in {form.ending}" if form.ending else "the name of a folder"
+        raise RecipeError(f"--to {name} --out {out}: expected {expected}")
+    return form
