@@ -28,6 +28,7 @@ VERBS = {
     "similar": "find the images that are most similar to one",
     "export": "write a run or checkpoint as a file for other programs, proved on images",
     "publish": "write a run or checkpoint as a folder that others load, with a model card",
+    "serve": "serve a run or checkpoint: a page to try it on, and HTTP for programs",
     "data": "check a data set before training on it",
     "recipes": "list, show and copy the recipes that come with the project",
 }
@@ -37,7 +38,7 @@ ELSEWHERE = {
     "encode": "embed", "features": "embed", "search": "similar", "neighbors": "similar", "neighbours": "similar",
 }  # fmt: skip
 """What other tools call these verbs."""
-ON_ANY_FILES = ("predict", "explain", "embed", "similar")
+ON_ANY_FILES = ("predict", "explain", "embed", "similar", "serve")
 """Verbs that run on folders of anybody's files: only code that is trusted is taken from there."""
 _MODULES = {"validate": "evaluate", "test": "evaluate", "sweep-file": "sweep_file"}
 

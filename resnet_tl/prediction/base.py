@@ -148,18 +148,36 @@ class Predictor(ABC, Generic[P]):
         """Like `predict`, but yields one prediction after another, for more images than fit into memory."""
         if on_error not in ("error", "skip"):
             raise RecipeError(f"on_error: {on_error!r}; expected 'error' or 'skip'")
+        options = self.options(top=top, score=score, unsure=unsure, tiles=tiles, overlap=overlap)
+        size = self.batch_size if batch_size is None else at_least_one("batch_size", batch_size)
+        step = None if every is None else at_least_one("every", every)
+        return self._stream(inputs, step, on_error, size, options)
+
+    def options(
+        self,
+        *,
+        top: int | None = None,
+        score: float | None = None,
+        unsure: Unsure | None = None,
+        tiles: int | None = None,
+        overlap: int | None = None,
+    ) -> Options:
+        """Returns options of `predict` as `predict_batch` takes them.
+
+        Raises:
+            RecipeError: one is out of range, or of another task.
+            WeightsError: the checkpoint lacks what one needs.
+        """
         given = {"top": top, "score": score, "unsure": unsure or None, "tiles": tiles, "overlap": overlap}
         for option, value in given.items():
             if value is not None and TASK_OF_OPTION[option] != self.task:
                 raise wrong_task(option, TASK_OF_OPTION[option], self.task)
         if score is not None and not (isinstance(score, (int, float)) and 0 <= score <= 1):
             raise RecipeError(f"score: {score!r}; expected 0 to 1")
-        size = self.batch_size if batch_size is None else at_least_one("batch_size", batch_size)
         named = 5 if top is None else at_least_one("top", top)
         options = Options(named, score, unsure or False, read_tiling(tiles, overlap))
         self._check(options)
-        step = None if every is None else at_least_one("every", every)
-        return self._stream(inputs, step, on_error, size, options)
+        return options
 
     def _stream(
         self, inputs: Source | Iterable[Source], every: int | None, on_error: OnError, batch_size: int, options: Options

@@ -141,7 +141,8 @@ class BoxPredictor(Predictor[BoxPrediction]):
     def _tile(self, each: Input, image: ImageArray, number: int, window: Window) -> Input:
         top, left, bottom, right = window
         tile = image[top:bottom, left:right]
-        return Input(number, each.path, self.loader.transform(tile, (bottom - top, right - left), SEED)[0], tile)
+        size = bottom - top, right - left
+        return Input(number, each.path, self.loader.transform(tile, size, SEED)[0], tile, size)
 
     def _predict_images(self, images: Tensor, inputs: Sequence[Input], options: Options) -> Iterator[BoxPrediction]:
         outputs = self.network(images)

@@ -6,6 +6,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, TypeAlias
@@ -30,12 +31,14 @@ class Input:
     path: of its file or frame; None for an array.
     pixels: `[h, w, C]` uint8 or uint16, resized (and cropped) as in evaluation.
     image: `[H, W, C]` as decoded; None unless the loader keeps whole images.
+    size: (h, w) of the upright image in its file.
     """
 
     index: int
     path: str | None
     pixels: ImageArray
     image: ImageArray | None
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,10 @@ class Loader:
         try:
             while True:
                 room = batch_size + max(batch_size, AHEAD) - len(waiting)
-                waiting.extend(pool.submit(self._load, source, index) for index, source in islice(numbered, room))
+                waiting.extend(
+                    pool.submit(copy_context().run, self.load, source, index)  # with the caller's limits of images
+                    for index, source in islice(numbered, room)
+                )
                 if not waiting:
                     return
                 batch = [waiting.popleft() for _ in range(min(batch_size, len(waiting)))]
@@ -74,12 +80,17 @@ class Loader:
         finally:  # also where the caller stops half-way or an image ends it: nothing more is decoded
             pool.shutdown(cancel_futures=True)
 
-    def _load(self, source: Readable, index: int) -> Input:
+    def load(self, source: Readable, index: int) -> Input:
+        """Decodes and preprocesses one image.
+
+        Raises:
+            DataError: see `decode_input`.
+        """
         image, original_size = decode_input(source, index, self.transform, self.channels, self.reduce)
         path = path_of(source)
         with naming(f"image {index}" if path is None else path):
             pixels = self.transform(image, original_size, SEED)[0]
-        return Input(index, path, pixels, image if self.keep_images else None)
+        return Input(index, path, pixels, image if self.keep_images else None, original_size)
 
 
 def _results(futures: Iterable[Future[Input]], on_error: OnError) -> Iterator[Input]:

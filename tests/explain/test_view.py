@@ -10,7 +10,7 @@ from resnet_tl.explain.view import View, view_of
 from resnet_tl.prediction.loader import Input
 
 IMAGE = np.zeros((60, 100, 3), np.uint8)
-EACH = Input(0, None, np.zeros((32, 32, 3), np.uint8), IMAGE)
+EACH = Input(0, None, np.zeros((32, 32, 3), np.uint8), IMAGE, (60, 100))
 
 
 def test_a_map_covers_its_window_alone() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 from resnet_tl.errors import DataError, RecipeError
@@ -45,13 +46,34 @@ class TooElongated(TooLarge):
     """An image that resizing makes too large; without its path, see `naming`."""
 
 
+_lowered: ContextVar[int | None] = ContextVar("lowered", default=None)
+
+
+@contextmanager
+def at_most(pixels: int) -> Iterator[None]:
+    """Lowers the limit of pixels for what the caller's thread or task decodes while inside."""
+    token = _lowered.set(pixels)
+    try:
+        yield
+    finally:
+        _lowered.reset(token)
+
+
+def _pixels() -> tuple[int, str]:
+    """Returns the limit of pixels, and what the user changes it by."""
+    limit, lowered = PIXELS.value, _lowered.get()
+    if lowered is not None and lowered < limit:
+        return lowered, ""
+    return limit, f" ({PIXELS.variable} sets the limit)"
+
+
 def check_size(height: int, width: int, path: str) -> None:
     """Raises TooLarge for more pixels than are decoded."""
-    size, limit = f"{path}: is {width:,} x {height:,} pixels, too large: ", PIXELS.value
+    size, (limit, source) = f"{path}: is {width:,} x {height:,} pixels, too large: ", _pixels()
     if max(height, width) > LONGEST_SIDE:
         raise TooLarge(f"{size}sides of at most {LONGEST_SIDE:,} pixels are decoded")
     if height * width > limit:
-        raise TooLarge(f"{size}at most {limit:,} are decoded ({PIXELS.variable} sets the limit)")
+        raise TooLarge(f"{size}at most {limit:,} are decoded{source}")
 
 
 def check_bytes(count: int, path: str) -> None:
@@ -62,10 +84,11 @@ def check_bytes(count: int, path: str) -> None:
 
 def check_resized(height: int, width: int, resized: tuple[int, int]) -> None:
     """Raises TooElongated for an image whose resized (h, w) has more pixels than are decoded."""
-    if resized[0] * resized[1] > (limit := PIXELS.value):
+    limit, source = _pixels()
+    if resized[0] * resized[1] > limit:
         raise TooElongated(
             f"is {width:,} x {height:,} pixels, too elongated: resized to {resized[1]:,} x {resized[0]:,} it has more "
-            f"than {limit:,} ({PIXELS.variable} sets the limit)"
+            f"than {limit:,}{source}"
         )
 
 

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -48,11 +49,11 @@ def mask_folder(
             yield add
 
 
-def save_mask(mask: ClassMask, colours: npt.NDArray[np.uint8], path: Path) -> None:
+def save_mask(mask: ClassMask, colours: npt.NDArray[np.uint8], file: Path | BinaryIO) -> None:
     """Class indices `[H, W]` as a palette PNG, which viewers show in colour."""
     image = Image.fromarray(mask)
     image.putpalette(colours.tobytes())
-    image.save(path)
+    image.save(file, "PNG")
 
 
 def overlay(image: ImageArray, mask: ClassMask, colours: npt.NDArray[np.uint8], opacity: float = 0.5) -> Image.Image:
