@@ -110,8 +110,8 @@ def evaluate(
         resnet_tl.evaluate(run, "test")["metrics"]
 
     Args:
-        recipe_or_run: a finished run, a run folder (its best checkpoint), a checkpoint, or a recipe whose weights are
-            evaluated as they are.
+        recipe_or_run: a finished run, a run folder (its best checkpoint), a checkpoint, an exported file, or a recipe
+            whose weights are evaluated as they are.
         split: `"val"` or `"test"`.
         overlays: a recipe, or several in order, that override it or the run's own recipe.
         specificity: of classifiers, 0...1: adds the sensitivity of each class at it.

@@ -1,4 +1,4 @@
-"""`resnet-tl validate` and `test`: evaluate a run, a checkpoint, or a recipe's weights as they are."""
+"""`resnet-tl validate` and `test`: evaluate a trained network, or a recipe's weights as they are."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from resnet_tl.cli.command import Command, Options, names_recipe
 from resnet_tl.cli.table_text import texts
 from resnet_tl.errors import RecipeError, RunError
 
-HELP = """usage: resnet-tl {verb} RUN_OR_CHECKPOINT [--tables DIR] [--out FILE.json] [--KEY VALUE ...]
+HELP = """usage: resnet-tl {verb} MODEL [--tables DIR] [--out FILE.json] [--KEY VALUE ...]
        resnet-tl {verb} -c RECIPE [--tables DIR] [--out FILE.json] [--KEY VALUE ...]
 
-Evaluate on the {split} images: a run (its best checkpoint), a checkpoint, the weights that a recipe names, or
-all folds of a folder together, on images that none of them was trained on.
+Evaluate on the {split} images: a run (its best checkpoint), a checkpoint, the weights that a recipe names, an
+exported file, or all folds of a folder together, on images that none of them was trained on. An exported file has the
+scores of its checkpoint, but no loss; those of a classifier are of calibrated probabilities.
 
   --data.root PATH                  images other than the run's; the classes must be the same
   --data.crops 10                   ten crops per image: corners and centre, and their mirror images
@@ -36,7 +37,7 @@ example, published weights with their own classifier:
 
 def run(verb: str, command: Command) -> int:
     parser = Options(verb)
-    parser.add_argument("run", nargs="?", metavar="RUN_OR_CHECKPOINT")
+    parser.add_argument("run", nargs="?", metavar="MODEL")
     parser.add_argument("--out", metavar="FILE.json")
     parser.add_argument("--tables", metavar="DIR")
     parser.add_argument("--specificity", type=float)
@@ -47,7 +48,7 @@ def run(verb: str, command: Command) -> int:
         print(HELP.format(verb=verb, split="test" if verb == "test" else "validation"))
         return 0
     if options.run is None and not command.configs:
-        raise RecipeError(f"{verb} needs a run folder or a checkpoint, or a recipe: -c RECIPE")
+        raise RecipeError(f"{verb} needs a run folder, a checkpoint or an exported file, or a recipe: -c RECIPE")
     if options.run is not None and names_recipe(options.run):
         raise RecipeError(f"{verb} {options.run}: a recipe is named by -c: resnet-tl {verb} -c {options.run}")
     _check_outputs(options)

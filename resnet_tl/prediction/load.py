@@ -16,7 +16,7 @@ from resnet_tl.models.network import Network
 from resnet_tl.prediction.classification import ClassPredictor
 from resnet_tl.prediction.detection import BoxPredictor
 from resnet_tl.prediction.exported.description import TaskName
-from resnet_tl.prediction.exported.load import RUNTIMES, read_exported
+from resnet_tl.prediction.exported.load import find_exported, read_exported
 from resnet_tl.prediction.exported.network import AnyNetwork
 from resnet_tl.prediction.members import check_trust, read_network
 from resnet_tl.prediction.segmentation import MaskPredictor
@@ -42,8 +42,8 @@ def load(
         RunError: there is no such device.
     """
     options: dict[str, Any] = {"device": device} | ({} if batch_size is None else {"batch_size": batch_size})
-    if Path(path).suffix in RUNTIMES:
-        exported, bundle = read_exported(Path(path))
+    if (file := find_exported(path)) is not None:
+        exported, bundle = read_exported(file)
         return predictor_of(exported, bundle, exported.description.task, trust_code=trust_code, **options)
     bundle, network = read_network(path, trust_code)
     return predictor_of(network, bundle, task_of(network), trust_code=trust_code, **options)

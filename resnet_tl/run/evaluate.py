@@ -1,37 +1,27 @@
-"""Evaluates a run, a checkpoint, or the weights that a recipe names, without training."""
+"""Evaluates a trained network, or the weights that a recipe names, without training."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, replace
-from functools import reduce
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from resnet_tl import checkpoint
 from resnet_tl.data.base import ImageData
-from resnet_tl.errors import DataError, RecipeError, WeightsError
+from resnet_tl.errors import RecipeError
 from resnet_tl.metrics.score_tables import ScoreTables, assembled, score
 from resnet_tl.metrics.tables import tables_of
-from resnet_tl.prediction.exported.load import RUNTIMES
-from resnet_tl.prediction.members import read_network
 from resnet_tl.recipe import shipped
-from resnet_tl.recipe.build import foreign_code
-from resnet_tl.recipe.node import overlay
-from resnet_tl.recipe.values import as_node
 from resnet_tl.run.build import (
     Overrides,
     Recipe,
     RecipeSource,
-    build_data,
     build_seeded,
     compose,
-    resolved,
-    tree_of,
 )
-from resnet_tl.run.data_class import data_options, without_replaced_place
-from resnet_tl.run.files_record import same_files
+from resnet_tl.run.evaluated import Opened, open_evaluated
+from resnet_tl.run.evaluation_recipe import build_evaluation, check_new, recipe_for
 from resnet_tl.run.finished import Run
 from resnet_tl.run.trainer import build_trainer, resolve_precision, translate_errors
 from resnet_tl.structures.decisions import Decisions
@@ -107,16 +97,18 @@ def evaluate_recipe(
 
 def evaluate_run(
     split: str,
-    path: str | Path,
+    source: str | Path | Opened,
     recipes: Sequence[RecipeSource],
     overrides: Overrides,
     asked: Asked = Asked(),
     *,
     trust_code: bool = False,
 ) -> Result:
-    """Evaluates a run folder's best checkpoint, a checkpoint, or all folds of a folder together, by the recipe inside.
+    """Evaluates a trained network by the recipe inside.
 
     Args:
+        source: a run folder (its best checkpoint), a checkpoint, a folder of folds (all together), a published folder,
+            or an exported file, which has no loss; one that is open already is taken too.
         recipes, overrides: overlaid on the checkpoint's recipe.
         trust_code: let the checkpoint name classes outside `resnet_tl`.
 
@@ -124,7 +116,7 @@ def evaluate_run(
         WeightsError: no checkpoint, a damaged one, or one that names code that is not trusted.
         DataError: the images' classes are not the checkpoint's; or folds were trained on the images.
     """
-    return _evaluate_run(split, path, recipes, overrides, asked, trust_code, takes_precision=True)[1]
+    return _evaluate_run(split, source, recipes, overrides, asked, trust_code, takes_precision=True)[1]
 
 
 def record_run(path: str | Path, overrides: Overrides, split: str = "val", *, trust_code: bool = False) -> Evaluation:
@@ -153,7 +145,7 @@ def recorded_predictions(run: RunFolder, overrides: Overrides = (), *, trust_cod
 
 def _evaluate_run(
     split: str,
-    path: str | Path,
+    source: str | Path | Opened,
     recipes: Sequence[RecipeSource],
     overrides: Overrides,
     asked: Asked,
@@ -161,70 +153,19 @@ def _evaluate_run(
     *,
     takes_precision: bool = False,
 ) -> tuple[Evaluation | None, Result]:
-    if Path(path).suffix in RUNTIMES:
-        raise RecipeError(f"{path}: {VERBS[split]} needs the checkpoint, whose predictions this exported file has")
     with terminal_log():
-        runs = checkpoint.members(path)
-        bundle = checkpoint.read(runs[0])
-        foreign = None if trust_code else foreign_code({key: bundle.recipe.get(key) for key in ("model", "data")})
-        if foreign is not None:
-            raise WeightsError(
-                f"{bundle.path}: needs {foreign!r}, which is not part of resnet_tl: "
-                "add --trust-code if you trust that code"
-            )
-        recipe, given = _recipe_of(bundle, recipes, overrides), data_options(tree_of(recipes, overrides))
-        options = recipe["data"]["init_args"]
-        if _is_other_set(bundle, recipe, given):
-            options |= {"folds": None, "val_fraction": 1.0}
-        elif len(runs) > 1:
-            options["folds"] = None
-        data, task = build_seeded(recipe)
-        if len(runs) > 1:
-            _check_new(RunFolder(Path(path)), data, split)
-            bundle, task.network = read_network(path, trust_code)
-            log_info(f"{path}: {len(runs)} folds together")
-        else:
-            _load(task, bundle)
-            log_info(f"{bundle.path}: epoch {bundle.epoch}, step {bundle.step}")
+        evaluated = open_evaluated(source, trust_code)
+        bundle = evaluated.bundle
+        recipe = recipe_for(evaluated, recipes, overrides)
+        data, task = build_evaluation(recipe, evaluated)
+        if evaluated.folds is not None:
+            check_new(evaluated.folds, data, split)
+        log_info(str(evaluated))
         precision = bundle.recipe.get("trainer", {}).get("precision") if takes_precision else None
         result = _evaluate(split, recipe, task, data, asked, precision, bundle.decisions)
+        result["notes"] += evaluated.notes
         evaluation = task.evaluation and replace(task.evaluation, step=bundle.step)
         return evaluation, result
-
-
-def _load(task: Task, bundle: checkpoint.Bundle) -> None:
-    task.network.set_preprocessing(bundle.preprocessing)
-    try:
-        task.network.load_state_dict(bundle.state_dict)
-    except RuntimeError as error:
-        raise RecipeError(f"{bundle.path}: its weights do not fit this network; do not change model.* here") from error
-
-
-def _is_other_set(bundle: checkpoint.Bundle, recipe: Recipe, given: Collection[str]) -> bool:
-    """Whether networks of folds are evaluated on a set of which their files.json has no image: all of it is validated
-    on, unless an option splits it.
-
-    given: the options of the data that are set for the evaluation.
-    """
-    run = RunFolder(bundle.path.absolute().parent.parent)
-    named, split = {"root", "csv"}.intersection(given), {"folds", "fold", "val_fraction"}.intersection(given)
-    if recipe["data"]["init_args"].get("folds") is None or not named or split or not run.files.is_file():
-        return False
-    return not any(same_files(run, files, ("train", "val")) for files in build_data(recipe).split_files().values())
-
-
-def _check_new(run: RunFolder, data: ImageData, split: str) -> None:
-    """Raises DataError if the networks of folds were trained on images that they are to be evaluated on."""
-    used = split if split in data.listings else next(iter(VERBS.keys() - {split}))
-    files = data.split_files()
-    images = {image.key for image in data.listings.get(used, ())}
-    known = [key for key in same_files(run.fold(1), files[used], ("train", "val")) if key in images] if images else []
-    if known:
-        raise DataError(
-            f"{run.path}: its networks were trained on {len(known)} of these {len(images)} images, as "
-            f"{known[0]}; {run.folds} has the scores of the images that each was not trained on; expected others, "
-            "by --data.root, or `test` with a test split"
-        )
 
 
 def _is_recipe(name: str) -> bool:
@@ -232,24 +173,6 @@ def _is_recipe(name: str) -> bool:
     if Path(name).exists():
         return Path(name).suffix in (".yaml", ".yml")
     return name.removesuffix(".yaml") in shipped.shipped()
-
-
-def _recipe_of(bundle: checkpoint.Bundle, recipes: Sequence[RecipeSource], overrides: Overrides) -> Recipe:
-    """The bundle's recipe without what belongs to training on the machine it came from."""
-    saved = bundle.recipe
-    data = saved.get("data") or _default_data(bundle)
-    data = {**data, "init_args": {**data["init_args"], "classes": bundle.classes}}
-    base = {"model": saved["model"], "data": data, "seed_everything": saved.get("seed_everything", 1)}
-    without_weights = {"model": {"init_args": {"backbone": {"weights": None}}}}
-    layers = (as_node(base, str(bundle.path)), as_node(without_weights, str(bundle.path)), tree_of(recipes, overrides))
-    return resolved(without_replaced_place(reduce(overlay, layers)))
-
-
-def _default_data(bundle: checkpoint.Bundle) -> dict[str, Any]:
-    """A folder of images with the checkpoint's preprocessing: for one trained from Python, without a recipe."""
-    seen = asdict(bundle.preprocessing)
-    init_args = {"image_size": seen["size"], "crop": seen["crop"], "interpolation": seen["interpolation"]}
-    return {"class_path": "ImageFolder", "init_args": init_args}
 
 
 def _evaluate(
@@ -264,14 +187,8 @@ def _evaluate(
     """run_precision, decisions: of the run that is evaluated: `trainer.precision`, None where the user cannot choose
     it, and what validation decided."""
     _prepare(task, data, asked)
-    options = recipe["trainer"]
-    differs = ""
-    if options["precision"] == "auto":  # the same score on every device, equal to that of `predict`
-        options = {**options, "precision": "32-true"}
-        if run_precision not in (None, "auto", *FULL):
-            differs = f", as in predict; --trainer.precision {run_precision} for that of the run's own validations"
-    options, precision = resolve_precision(options)
-    for line in (*data.notes, *_other_split(split, data), precision + differs):
+    options, precision = _with_precision(recipe["trainer"], task, run_precision)
+    for line in (*data.notes, *_other_split(split, data), precision):
         log_info(line)
     trainer = build_trainer(options, callbacks=[], loggers=[])
     with translate_errors():
@@ -292,6 +209,21 @@ def _evaluate(
         **task.tables,
         **tables._asdict(),
     }
+
+
+def _with_precision(options: dict[str, Any], task: Task, run_precision: str | None) -> tuple[dict[str, Any], str]:
+    """Returns the `trainer` section with full precision where none is set: the same score on every device, equal to
+    that of `predict`; and a line about it."""
+    if options["precision"] != "auto":
+        if not task.has_loss:
+            raise RecipeError("trainer.precision: an exported file computes as it was written; remove it")
+        return resolve_precision(options)
+    options, line = resolve_precision({**options, "precision": "32-true"})
+    if not task.has_loss:
+        return options, "precision: that of the exported file"
+    if run_precision in (None, "auto", *FULL):
+        return options, line
+    return options, f"{line}, as in predict; --trainer.precision {run_precision} for that of the run's own validations"
 
 
 def _prepare(task: Task, data: ImageData, asked: Asked) -> None:

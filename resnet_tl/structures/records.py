@@ -189,3 +189,9 @@ class Detections(NamedTuple):
     scores: Tensor
     labels: Tensor
     masks: Tensor | None = None
+
+    def image(self, number: int) -> Detections:
+        """Selects one image of the batch, as a batch."""
+        one = slice(number, number + 1)
+        masks = None if self.masks is None else self.masks[one]
+        return Detections(self.boxes[one], self.scores[one], self.labels[one], masks)

@@ -19,6 +19,7 @@ from resnet_tl.errors import RecipeError
 from resnet_tl.metrics.mean import Mean
 from resnet_tl.metrics.per_class import Tables
 from resnet_tl.metrics.record import Record
+from resnet_tl.models.heads.base import Head
 from resnet_tl.models.macs import stage_macs
 from resnet_tl.models.network import Backbone, HeadFactory, NeckFactory, Network, build, public_keys
 from resnet_tl.models.resnet import shapes_by_variant
@@ -194,6 +195,11 @@ class Task(LightningModule):
         raise NotImplementedError
 
     @property
+    def has_loss(self) -> bool:
+        """Whether the network has a loss: one from an exported file does not."""
+        return isinstance(self.network.head, Head)
+
+    @property
     def fitting(self) -> bool:
         """Whether an evaluation is part of training."""
         return self.trainer.state.fn == TrainerFn.FITTING
@@ -209,8 +215,9 @@ class Task(LightningModule):
         if not loss.isfinite():
             # An argmax over NaN is the first class: such an epoch would have a score, and might be the best.
             metrics = dict.fromkeys(metrics, math.nan)
-            rank_zero_warn(f"the {split} loss is {float(loss)}: outputs are NaN or infinite, so all metrics are NaN")
-        values = {"loss": loss, **metrics}
+            reason = f"the {split} loss is {float(loss)}: " if self.has_loss else f"{split}: "
+            rank_zero_warn(f"{reason}outputs are NaN or infinite, so all metrics are NaN")
+        values = {"loss": loss, **metrics} if self.has_loss else metrics
         self.log_dict({f"{split}/{name}": value for name, value in values.items()})
         self.tables = self.metrics.tables(**options)
         self.evaluation = self._evaluation_of(split) if self.record.update_called else None

@@ -211,7 +211,7 @@ def test_foreign_code_runs_only_with_trust_code(resnet_tl: Callable[..., Any], h
     assert (done.code, done.err) == (
         2,
         "error: theirs.ckpt: needs 'theirs.Head', which is not part of resnet_tl: "
-        "add --trust-code if you trust that code\n",
+        "add --trust-code (in Python trust_code=True) if you trust that code\n",
     )
     assert not (here / "ran").exists()
     assert resnet_tl("validate theirs.ckpt --trust-code").code == 0
@@ -221,7 +221,7 @@ def test_foreign_code_runs_only_with_trust_code(resnet_tl: Callable[..., Any], h
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("validate", "validate needs a run folder or a checkpoint, or a recipe: -c RECIPE"),
+        ("validate", "validate needs a run folder, a checkpoint or an exported file, or a recipe: -c RECIPE"),
         ("test quickstart", "test quickstart: a recipe is named by -c: resnet-tl test -c quickstart"),
         ("test nowhere", "no run folder or checkpoint at 'nowhere'"),
     ],

@@ -22,7 +22,11 @@ def test_a_file_is_written_with_its_proof_and_predicts(
     predicted = resnet_tl(f"predict {tmp_path / 'x.onnx'} {images / 'val'} --out {tmp_path / 'x.csv'}")
     assert predicted.code == 0
     assert len((tmp_path / "x.csv").read_text().splitlines()) == 9
-    assert "x.onnx: validate needs the checkpoint" in resnet_tl(f"validate {tmp_path / 'x.onnx'}").err
+    samples = Path(__file__).resolve().parents[2] / "data" / "samples" / "classification"
+    validated = resnet_tl(f"validate {tmp_path / 'x.onnx'} --data.root {samples}")
+    assert validated.code == 0, validated.err
+    assert "val/acc" in validated.out
+    assert "loss" not in validated.out
 
 
 @pytest.mark.parametrize(

@@ -26,13 +26,14 @@ OUTPUTS: dict[TaskName, tuple[str, ...]] = {
 class Description(Stored):
     """The content of a file's entry `resnet_tl`: what a checkpoint stores beside its weights, and about the graph:
 
-    thresholds: of several labels, those of the calibrated probabilities. batch: the only number of images that the
-    graph takes; None for any. epoch, step: as in `Bundle`.
+    thresholds: of several labels, those of the calibrated probabilities. calibrated: whether the graph applies a
+    temperature. batch: the only number of images that the graph takes; None for any. epoch, step: as in `Bundle`.
     """
 
     task: TaskName
     outputs: list[str]
     thresholds: list[Fraction] | None
+    calibrated: bool = False
     batch: PositiveInt | None
     epoch: NonNegativeInt
     step: NonNegativeInt
@@ -52,6 +53,7 @@ def describe(
         codes=saved.codes,
     )
     of_graph = {"task": task, "outputs": outputs, "thresholds": thresholds, "batch": batch}
+    of_graph["calibrated"] = saved.decisions.temperature is not None
     decisions = asdict(replace(saved.decisions, temperature=None))
     return json.dumps(stored | of_graph | {"decisions": decisions, "epoch": saved.epoch, "step": saved.step})
 

@@ -14,6 +14,11 @@ RUNTIMES = {".onnx": open_onnx}
 """By the ending of a file."""
 
 
+def find_exported(path: str | Path) -> Path | None:
+    """Returns the file at `path` if its name is that of an exported one, whether it exists or not; else None."""
+    return Path(path) if Path(path).suffix in RUNTIMES else None
+
+
 def read_exported(path: Path) -> tuple[ExportedNetwork, Bundle]:
     """Returns an exported file as a network, and its description as a bundle without weights.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resnet_tl.errors import RecipeError
+from resnet_tl.models.finite import all_finite
 from resnet_tl.models.heads.segmentation.base import PixelLogits
 from resnet_tl.models.network import Network
 from resnet_tl.prediction.exported.description import Description
@@ -31,8 +33,12 @@ class ExportedNetwork(nn.Module):
         self.register_buffer("mean", torch.tensor(preprocessing.mean))
         self.head = ExportedHead(description)
 
-    def forward(self, images: Tensor) -> Any:
-        """Returns what the head decodes: of segmentation `PixelLogits`, else the predictions themselves."""
+    def forward(self, images: Tensor, sizes: Tensor | None = None) -> Any:
+        """Returns what the head decodes: of segmentation `PixelLogits`, else the predictions themselves.
+
+        Args:
+            images: `[N, C, H, W]`, without padding: the graph knows no `sizes`.
+        """
         if images.dtype != torch.uint8:
             raise RecipeError(f"{images.dtype} images: an exported network takes 8 bits; use its checkpoint for more")
         return self.head.joined([self._run(part) for part in self._parts(images)])
@@ -50,7 +56,8 @@ class ExportedNetwork(nn.Module):
         return [images] if batch is None else list(images.split(batch))
 
     def _run(self, images: Tensor) -> list[Tensor]:
-        return [torch.from_numpy(output) for output in self.runtime(np.ascontiguousarray(images.cpu().numpy()))]
+        outputs = self.runtime(np.ascontiguousarray(images.cpu().numpy()))
+        return [torch.from_numpy(output).to(images.device) for output in outputs]
 
 
 AnyNetwork: TypeAlias = Network | ExportedNetwork
@@ -64,6 +71,7 @@ class ExportedHead(nn.Module):
         super().__init__()
         self.task = description.task
         thresholds = description.thresholds
+        self.multi_label = thresholds is not None
         self.thresholds = None if thresholds is None else torch.tensor(thresholds)
 
     def joined(self, parts: list[list[Tensor]]) -> Any:
@@ -83,6 +91,10 @@ class ExportedHead(nn.Module):
     def predict(self, outputs: Any) -> Any:
         """Returns the predictions in the outputs."""
         return outputs.main.softmax(1) if isinstance(outputs, PixelLogits) else outputs
+
+    def loss(self, outputs: Any, targets: Any) -> dict[str, Tensor]:
+        """Returns 0, or NaN for outputs that are not finite, by which evaluation knows them: a graph has no loss."""
+        return {"finite": torch.tensor(0.0 if all_finite(outputs) else math.nan)}
 
 
 def _filled(parts: tuple[Tensor, ...], most: int, value: float) -> Tensor:

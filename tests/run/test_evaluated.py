@@ -1,0 +1,84 @@
+"""Exported files and published folders, evaluated as their checkpoints are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from resnet_tl.errors import RecipeError
+from resnet_tl.export.graph import Graph
+from resnet_tl.prediction.exported.description import describe, read_description
+from resnet_tl.prediction.exported.network import ExportedNetwork
+from resnet_tl.prediction.load import task_of
+from resnet_tl.prediction.members import read_network
+from resnet_tl.run.evaluate import evaluate_run
+from resnet_tl.run.evaluated import CALIBRATED, Opened
+from resnet_tl.structures.decisions import Decisions
+
+ROOT = Path(__file__).resolve().parents[2]
+SAVED = ROOT / "tests" / "fixtures" / "saved_2026_11"
+TASKS = [("half_run", "classification"), ("segmentation.ckpt", "segmentation"), ("detection.ckpt", "detection")]
+
+
+def opened(
+    name: str, *, temperature: Sequence[float] | None = None, batch: int | None = None, broken: bool = False
+) -> Opened:
+    """The exported form of a saved checkpoint; torch runs its graph."""
+    bundle, network = read_network(SAVED / name, False)
+    task = task_of(network)
+    bundle = replace(bundle, decisions=Decisions(temperature=None if temperature is None else list(temperature)))
+    graph = Graph(network, task, bundle.decisions.temperature).eval()
+
+    @torch.inference_mode()
+    def run(images: NDArray[np.uint8]) -> list[NDArray[Any]]:
+        assert batch in (None, len(images))
+        outputs = [output.numpy().copy() for output in graph(torch.from_numpy(images))]
+        if broken:
+            outputs[0][:] = math.nan
+        return outputs
+
+    description, described = read_description(describe(bundle, task, graph.names(3), None, batch), bundle.path)
+    return ExportedNetwork(run, description, described.preprocessing), described
+
+
+def evaluate(source: str | Path | Opened, samples: str, *more: tuple[str, Any]) -> dict[str, Any]:
+    return evaluate_run("val", source, [], [("data.root", ROOT / "data" / "samples" / samples), *more])
+
+
+@pytest.mark.parametrize(("name", "samples"), TASKS)
+def test_an_exported_file_scores_as_its_checkpoint_but_has_no_loss(name: str, samples: str) -> None:
+    ours, theirs = evaluate(SAVED / name, samples), evaluate(opened(name, batch=1), samples)
+    assert ours["metrics"].pop("val/loss") > 0
+    assert theirs["metrics"] == pytest.approx(ours["metrics"], abs=1e-4)
+    assert theirs["images"] == ours["images"]
+    assert list(theirs["tables"]) == list(ours["tables"])
+    assert theirs["tables"]["confusion"] == ours["tables"]["confusion"]
+    assert theirs["notes"] == ours["notes"]
+
+
+def test_calibrated_probabilities_are_scored_as_they_are_and_a_note_says_so() -> None:
+    ours, theirs = (evaluate(opened("half_run", temperature=each), "classification") for each in (None, [0.5]))
+    assert (ours["notes"], theirs["notes"]) == ([], [CALIBRATED])
+    assert theirs["metrics"]["val/acc"] == ours["metrics"]["val/acc"]
+    assert theirs["metrics"]["val/ece"] != pytest.approx(ours["metrics"]["val/ece"], abs=1e-4)
+
+
+@pytest.mark.parametrize(("name", "samples"), TASKS)
+def test_a_file_with_broken_outputs_has_no_score(name: str, samples: str) -> None:
+    with pytest.warns(UserWarning, match="^val: outputs are NaN or infinite, so all metrics are NaN"):
+        metrics = evaluate(opened(name, broken=True), samples)["metrics"]
+    assert metrics
+    assert all(math.isnan(value) for value in metrics.values())
+
+
+def test_a_precision_cannot_be_chosen() -> None:
+    with pytest.raises(RecipeError, match=r"^trainer\.precision: an exported file computes as it was"):
+        evaluate(opened("half_run"), "classification", ("trainer.precision", "bf16-mixed"))
