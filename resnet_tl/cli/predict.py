@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from resnet_tl.cli.command import Command
 from resnet_tl.cli.image_options import add_table_options, image_options, read_image_options
 from resnet_tl.cli.new_files import counted
+from resnet_tl.cli.video_out import video_out_rate
 from resnet_tl.errors import RecipeError, RunError, printable
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ folds of a folder together: probabilities of classes and pixels are means, boxes
   --out FOLDER                      segmentation: masks, overlays, areas.csv (default: predictions);
                                     detection: objects.json and results.json in COCO's formats (a data set; a list
                                     that COCO's tools score), objects.csv (default: predictions)
+  --out FILE.mp4 | FILE.webm        with --draw, of one video: its frames with objects, class or masks drawn on them,
+                                    lasting as long as it does, without its sound; browsers play it
   --draw                            detection: also images with boxes, names, scores and masks, in FOLDER/drawn;
                                     classification: with class and score; then --out is a FOLDER with classes.csv, too
   --score S                         detection: drop objects with lower scores; without it, each class has the score of
@@ -76,6 +80,7 @@ def run(verb: str, command: Command) -> int:
         raise RecipeError("--top, --batch-size and --every need a number of at least 1")
     if options.out is not None and options.out.suffix in FILES and options.out.exists():
         raise RunError(f"--out {options.out}: exists already, and nothing is overwritten")
+    options.rate = video_out_rate(options)
     from resnet_tl.prediction.base import wrong_task
     from resnet_tl.prediction.detection import BoxPredictor
     from resnet_tl.prediction.load import load
@@ -87,7 +92,7 @@ def run(verb: str, command: Command) -> int:
         ("score", "detection"),
         ("unsure", "classification"),
         ("unsure_by", "classification"),
-        ("draw", "detection and classification"),
+        ("draw", "detection and classification" if options.rate is None else predictor.task),
         ("annotations", "detection"),
         ("tiles", "detection"),
         ("overlap", "detection"),
@@ -101,9 +106,10 @@ def run(verb: str, command: Command) -> int:
 
 def _classes(predictor: ClassPredictor, options: Namespace) -> int:
     from resnet_tl.prediction.writers.csv_tables import class_table
-    from resnet_tl.prediction.writers.drawings import class_drawing_folder
+    from resnet_tl.prediction.writers.drawings import class_drawing_folder, class_frame
     from resnet_tl.prediction.writers.json_list import class_list
     from resnet_tl.prediction.writers.output import new_folder, write
+    from resnet_tl.prediction.writers.video import video_file
 
     out: Path | None = options.out
     if options.draw and out is not None and out.suffix in FILES:
@@ -111,6 +117,7 @@ def _classes(predictor: ClassPredictor, options: Namespace) -> int:
     if not options.draw and out is not None and out.suffix not in FILES:
         raise RecipeError(f"--out {out}: expected a name that ends in .csv or .json")
     predictor.keep_pixels = bool(options.draw)
+    predictor.loader = replace(predictor.loader, keep_images=options.rate is not None)
     predictions = predictor.stream(
         options.images,
         every=options.every,
@@ -118,6 +125,8 @@ def _classes(predictor: ClassPredictor, options: Namespace) -> int:
         top=options.top,
         unsure=options.unsure_by or options.unsure,
     )
+    if options.rate is not None:
+        return _report(options.out, write(predictions, [video_file(options.out, options.rate, class_frame)]), "frame")
     if options.draw:
         with new_folder(out or FOLDER) as folder:
             outputs = [
@@ -135,13 +144,17 @@ def _classes(predictor: ClassPredictor, options: Namespace) -> int:
 
 
 def _masks(predictor: MaskPredictor, options: Namespace) -> int:
-    from resnet_tl.prediction.writers.masks import mask_folder
+    from resnet_tl.prediction.writers.masks import mask_folder, overlaid
     from resnet_tl.prediction.writers.output import write
+    from resnet_tl.prediction.writers.video import video_file
 
     folder: Path = options.out or FOLDER
     if folder.suffix in FILES:
         raise RecipeError(f"--out {folder}: masks need a folder; expected a name without {folder.suffix}")
     predictions = predictor.stream(options.images, every=options.every, on_error=options.on_error)
+    if options.rate is not None:
+        video = video_file(folder, options.rate, partial(overlaid, colours=predictor.colours))
+        return _report(folder, write(predictions, [video]), "frame")
     output = mask_folder(folder, predictor.classes, predictor.colours, safe=options.csv_safe)
     return _report(folder, write(predictions, [output]))
 
@@ -150,8 +163,10 @@ def _objects(predictor: BoxPredictor, options: Namespace) -> int:
     from resnet_tl.prediction.score_text import described
     from resnet_tl.prediction.writers.coco import coco_file
     from resnet_tl.prediction.writers.csv_tables import box_table
+    from resnet_tl.prediction.writers.drawings import drawing
     from resnet_tl.prediction.writers.limited import limited
     from resnet_tl.prediction.writers.output import write
+    from resnet_tl.prediction.writers.video import video_file
 
     out: Path = options.out or FOLDER
     if out.suffix in FILES:
@@ -174,6 +189,9 @@ def _objects(predictor: BoxPredictor, options: Namespace) -> int:
         print(f"scores from {scores}: the best F1 of each class in validation; --score sets another", file=sys.stderr)
     data_set = partial(coco_file, classes=predictor.classes, codes=predictor.codes, scores=limits.tolist())
     table = partial(box_table, safe=options.csv_safe)
+    if options.rate is not None:
+        video = video_file(out, options.rate, partial(drawing, smallest=0))
+        return _report(out, _write_drawn(predictor, options, predictions, [], video), "frame")
     if out.suffix not in FILES:
         return _object_folder(predictor, options, predictions, data_set, table)
     output = table(out) if out.suffix == ".csv" else data_set(out)
@@ -187,30 +205,48 @@ def _object_folder(
     data_set: Callable[[Path], Output[BoxPrediction]],
     table: Callable[[Path], Output[BoxPrediction]],
 ) -> int:
-    from resnet_tl.prediction.score_text import described
     from resnet_tl.prediction.writers.coco import read_image_ids, results_file
-    from resnet_tl.prediction.writers.drawings import SCORE, drawing_folder
+    from resnet_tl.prediction.writers.drawings import drawing_folder
     from resnet_tl.prediction.writers.limited import limited
-    from resnet_tl.prediction.writers.output import new_folder, write
+    from resnet_tl.prediction.writers.output import new_folder
 
     out: Path = options.out or FOLDER
-    limits, drawn = predictor.limits(options.score), predictor.limits(options.score, default=SCORE)
+    limits = predictor.limits(options.score)
     image_ids = None if options.annotations is None else read_image_ids(options.annotations)
-    found: list[tuple[float, bool]] = []
     with new_folder(out) as folder:
         outputs = [limited(data_set(folder / "objects.json"), limits)]
         outputs.append(results_file(folder / "results.json", predictor.codes, image_ids))
         outputs.append(limited(table(folder / "objects.csv"), limits))
-        if options.draw:
-            outputs.append(limited(drawing_folder(folder / "drawn"), drawn))
-        count = write(_recording(predictions, drawn, found), outputs)
-    if options.draw and not any(is_drawn for _, is_drawn in found):
+        drawings = drawing_folder(folder / "drawn") if options.draw else None
+        count = _write_drawn(predictor, options, predictions, outputs, drawings)
+    return _report(out, count)
+
+
+def _write_drawn(
+    predictor: BoxPredictor,
+    options: Namespace,
+    predictions: Iterator[BoxPrediction],
+    outputs: Sequence[Output[BoxPrediction]],
+    drawings: Output[BoxPrediction] | None,
+) -> int:
+    """Writes the outputs, and the drawings of objects that are likely enough; without any, the best score is reported.
+    Returns the number of images."""
+    from resnet_tl.prediction.score_text import described
+    from resnet_tl.prediction.writers.drawings import SCORE
+    from resnet_tl.prediction.writers.limited import limited
+    from resnet_tl.prediction.writers.output import write
+
+    if drawings is None:
+        return write(predictions, outputs)
+    drawn, found = predictor.limits(options.score, default=SCORE), list[tuple[float, bool]]()
+    count = write(_recording(predictions, drawn, found), [*outputs, limited(drawings, drawn)])
+    if not any(is_drawn for _, is_drawn in found):
         limit = described(drawn, predictor.classes) if options.score is None else f"{options.score:g}"
         best = f"the best has {max(found)[0]:.3f}" if found else "none was found"
         print(
             f"nothing is drawn: no object has a score of {limit} or more ({best}); --score lowers it", file=sys.stderr
         )
-    return _report(out, count)
+    return count
 
 
 def _recording(
@@ -224,8 +260,8 @@ def _recording(
         yield prediction
 
 
-def _report(out: Path, count: int) -> int:
-    print(f"{printable(str(out))}: {counted(count, 'image')}", file=sys.stderr)
+def _report(out: Path, count: int, thing: str = "image") -> int:
+    print(f"{printable(str(out))}: {counted(count, thing)}", file=sys.stderr)
     return 0
 
 

@@ -46,6 +46,7 @@ class ClassPrediction(Prediction):
     outlier_score: how unlike the training images this one is: 0 is the median of the validation images, 1 the limit
         that 95 % of them keep.
     pixels: `[h, w, C]` as the network sees the image; None unless the predictor's `keep_pixels` is set.
+    image: `[H, W, C]` as decoded; None unless its `loader` keeps images.
     """
 
     classes: list[str]
@@ -55,6 +56,7 @@ class ClassPrediction(Prediction):
     possible: list[str] | None = None
     outlier_score: float | None = None
     pixels: ImageArray | None = None
+    image: ImageArray | None = None
 
     @property
     def none_of_these(self) -> bool:
@@ -155,7 +157,9 @@ class ClassPredictor(Predictor[ClassPrediction]):
             order = order[: options.top] if limits is None else order[own[order] >= limits[order]]
             names, scores = [self.classes[k] for k in order], row[order].tolist()
             pixels = each.pixels if self.keep_pixels else None
-            yield ClassPrediction(each.index, each.path, names, scores, row, limits is not None, pixels=pixels)
+            yield ClassPrediction(
+                each.index, each.path, names, scores, row, limits is not None, pixels=pixels, image=each.image
+            )
 
     def _possible(self, probabilities: Floats) -> list[str]:
         order = np.argsort(-probabilities, kind="stable")

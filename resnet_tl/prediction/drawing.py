@@ -16,7 +16,7 @@ from resnet_tl.fonts import lettering
 from resnet_tl.models.pasting import Cutout
 
 SMALLEST = 480
-"""Pixels of a drawing's short side at least: smaller images are enlarged, so that captions fit on them."""
+"""Pixels of a drawing's short side, unless one asks for others: smaller images are enlarged, so that captions fit."""
 
 Box = tuple[float, float, float, float]
 Colour = tuple[int, int, int]
@@ -28,6 +28,8 @@ def draw(
     labels: Sequence[int],
     captions: Sequence[str],
     masks: Sequence[Cutout] | None = None,
+    *,
+    smallest: int = SMALLEST,
 ) -> Image.Image:
     """Draws D objects on an image: boxes, captions and masks, the first object on top.
 
@@ -37,12 +39,13 @@ def draw(
         labels: D class indices; objects of one class have one colour.
         captions: D texts; "": no caption.
         masks: D masks, or None.
+        smallest: pixels of the drawing's short side at least.
     """
     pixels = array.copy()
     for mask, label in reversed(list(zip(masks or [], labels, strict=False))):
         _tint(pixels, mask, colour_of(label))
     image = Image.fromarray(pixels)
-    scale = max(1.0, SMALLEST / min(image.size))
+    scale = max(1.0, smallest / min(image.size))
     image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
     unit = max(1.0, min(image.size) / SMALLEST)  # pixels of the drawing that look like one
     canvas = ImageDraw.Draw(image)

@@ -39,7 +39,7 @@ class Video:
 
     def frames(self) -> Iterator[Frame | DataError]:
         """Yields frames in order, and last an error if the file cannot be opened, is too large or ends early."""
-        capture = cv2.VideoCapture(self.path, cv2.CAP_FFMPEG)
+        capture = _open(self.path)
         try:
             yield from self._read(capture)
         except DataError as error:
@@ -49,9 +49,7 @@ class Video:
 
     def _read(self, capture: cv2.VideoCapture) -> Iterator[Frame]:
         if not capture.isOpened():
-            raise DataError(
-                f"{self.path}: cannot be opened as a video; it is damaged, or in a format unknown to OpenCV"
-            )
+            raise _unreadable(self.path)
         height, width = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
         check_size(height, width, self.path)
         number = 0
@@ -70,9 +68,41 @@ class Video:
             )
 
 
+def frame_rate(path: str) -> float:
+    """Returns the mean number of frames per second; their times may be irregular, as those of telephones are.
+
+    Raises:
+        DataError: the file cannot be opened.
+    """
+    times = frame_times(path)
+    if not times:
+        raise _unreadable(path)
+    seconds = max(times) - min(times)
+    return (len(times) - 1) / seconds if seconds > 0 else 1.0
+
+
+def frame_times(path: str) -> list[float]:
+    """Returns the seconds at which the frames of a video are shown, in the order of the file, without decoding them;
+    empty if it cannot be opened."""
+    capture, times = _open(path), list[float]()
+    capture.set(cv2.CAP_PROP_FORMAT, -1)  # packets as they are
+    while capture.grab():
+        times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+    capture.release()
+    return times
+
+
 def find_videos(path: str) -> list[str]:
     """Returns the videos that a path or glob (`films/*.mp4`) names, by their endings; empty if it names none."""
     if not path.lower().endswith(SUFFIXES):
         return []
     matches = [path] if os.path.exists(path) else sorted(glob.glob(path, recursive=True))
     return [match for match in matches if os.path.isfile(match)]
+
+
+def _open(path: str) -> cv2.VideoCapture:
+    return cv2.VideoCapture(path, cv2.CAP_FFMPEG)
+
+
+def _unreadable(path: str) -> DataError:
+    return DataError(f"{path}: cannot be opened as a video; it is damaged, or in a format unknown to OpenCV")

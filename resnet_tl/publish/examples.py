@@ -12,7 +12,7 @@ from resnet_tl.prediction.classification import ClassPredictor
 from resnet_tl.prediction.detection import BoxPredictor
 from resnet_tl.prediction.load import AnyPredictor
 from resnet_tl.prediction.writers.drawings import SCORE, class_drawing, drawing
-from resnet_tl.prediction.writers.masks import overlay
+from resnet_tl.prediction.writers.masks import overlaid
 from resnet_tl.structures.evaluation import Evaluation
 
 COUNT, SIDE = 6, 384
@@ -50,4 +50,4 @@ def _drawn(predictor: AnyPredictor, paths: list[str]) -> Iterator[Image.Image]:
         limits = predictor.limits(default=SCORE)
         yield from (drawing(each.at_least(limits)) for each in predictor.predict(paths))
     else:
-        yield from (overlay(each.image, each.mask, predictor.colours) for each in predictor.predict(paths))
+        yield from (overlaid(each, predictor.colours) for each in predictor.predict(paths))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -188,5 +189,8 @@ def test_predictions_keep_pixels_if_asked(network: Callable[..., Any]) -> None:
     assert plain.pixels is None
     assert kept.pixels is not None
     assert kept.pixels.shape == (32, 32, 3)
+    assert plain.image is None
+    predictor.loader = replace(predictor.loader, keep_images=True)
+    assert predictor.predict(image)[0].image is not None
     assert plain.possible is None
     assert not plain.none_of_these

@@ -17,7 +17,7 @@ from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.prediction.base import Predictor
 from resnet_tl.prediction.inputs import list_images, read_frames
 from resnet_tl.prediction.loader import AHEAD, Loader
-from resnet_tl.prediction.videos import Frame, Video
+from resnet_tl.prediction.videos import Frame, Video, frame_rate, frame_times
 from resnet_tl.prediction.writers.masks import mask_folder
 from resnet_tl.prediction.writers.output import write
 
@@ -133,8 +133,11 @@ def test_a_cut_video_is_an_error_or_its_frames_and_a_warning(
 @pytest.mark.parametrize("name", ["junk1.mp4", "empty.mkv"])  # OpenCV takes a name with a digit for a series of images
 def test_a_file_that_is_not_a_video_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"no video" * name.startswith("junk"))
+    message = f"{name}: cannot be opened as a video; it is damaged, or in a format unknown to OpenCV"
     (error,) = Video(str(tmp_path / name)).frames()
-    assert str(error).endswith(f"{name}: cannot be opened as a video; it is damaged, or in a format unknown to OpenCV")
+    assert str(error).endswith(message)
+    with pytest.raises(DataError, match=message):
+        frame_rate(str(tmp_path / name))
 
 
 def test_a_video_beyond_the_pixel_limit_is_named_before_a_frame_is_read(
@@ -143,6 +146,22 @@ def test_a_video_beyond_the_pixel_limit_is_named_before_a_frame_is_read(
     monkeypatch.setenv(PIXELS.variable, "3000")
     (error,) = Video(film).frames()
     assert str(error).startswith(f"{film}: is 64 x 48 pixels, too large")
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.avi", "FFV1"), ("a.mp4", "mp4v"), ("a.mkv", "FFV1"), ("a.webm", "VP80")]
+)
+def test_the_rate_is_that_of_the_times_of_frames(tmp_path: Path, name: str, codec: str) -> None:
+    film = record(tmp_path / name, codec)
+    assert frame_times(film) == pytest.approx([0.1 * number for number in range(COUNT)], abs=0.002)
+    assert frame_rate(film) == pytest.approx(10, abs=0.05)
+
+
+def test_the_rate_is_the_mean_of_irregular_times(film: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resnet_tl.prediction.videos.frame_times", lambda _: [0.0, 0.3, 0.1, 0.5])
+    assert frame_rate(film) == 6
+    monkeypatch.setattr("resnet_tl.prediction.videos.frame_times", lambda _: [2.0])
+    assert frame_rate(film) == 1
 
 
 def test_a_video_that_does_not_exist_is_named_before_any_prediction(tmp_path: Path) -> None:

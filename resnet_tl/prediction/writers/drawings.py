@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.prediction.classification import NONE_OF_THESE, ClassPrediction
 from resnet_tl.prediction.detection import BoxPrediction
-from resnet_tl.prediction.drawing import draw, to_rgb
+from resnet_tl.prediction.drawing import SMALLEST, draw, to_rgb
 from resnet_tl.prediction.writers.output import Add, FileNames, Output, P, new_folder
 
 SCORE = 0.4
@@ -30,23 +31,34 @@ def class_drawing_folder(path: Path) -> Output[ClassPrediction]:
 
 
 def class_drawing(prediction: ClassPrediction) -> Image.Image:
+    """What the network sees of the image, with its class."""
     assert prediction.pixels is not None
+    return _with_classes(prediction, prediction.pixels, SMALLEST)
+
+
+def class_frame(prediction: ClassPrediction) -> Image.Image:
+    """The whole image at its own size, with its class; the predictor's loader keeps images."""
+    assert prediction.image is not None
+    return _with_classes(prediction, prediction.image, 0)
+
+
+def _with_classes(prediction: ClassPrediction, image: ImageArray, smallest: int) -> Image.Image:
     if prediction.none_of_these:
         names, captions = [], [NONE_OF_THESE]
     else:
         names = prediction.classes if prediction.multi_label else prediction.classes[:1]
         captions = [f"{name} {100 * score:.0f} %" for name, score in zip(names, prediction.scores, strict=False)]
-    height, width = prediction.pixels.shape[:2]
+    height, width = image.shape[:2]
     boxes = np.tile(np.array([0, 0, width, height], np.float32), (len(captions), 1))
-    return draw(to_rgb(prediction.pixels), boxes, range(len(captions)), captions)
+    return draw(to_rgb(image), boxes, range(len(captions)), captions, smallest=smallest)
 
 
-def drawing(prediction: BoxPrediction) -> Image.Image:
-    """The image with its objects."""
+def drawing(prediction: BoxPrediction, smallest: int = SMALLEST) -> Image.Image:
+    """The image with its objects; `smallest`: see `draw`."""
     scored = zip(prediction.classes, prediction.scores, strict=True)
     captions = [f"{name} {100 * value:.0f} %" for name, value in scored]
     pixels, labels = to_rgb(prediction.image), prediction.labels.tolist()
-    return draw(pixels, prediction.boxes, labels, captions, prediction.masks)
+    return draw(pixels, prediction.boxes, labels, captions, prediction.masks, smallest=smallest)
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def mask_folder(
             def add(prediction: MaskPrediction) -> None:
                 name, mask = names(prediction), prediction.mask
                 save_mask(mask, colours, folder / "masks" / f"{name}.png")
-                overlay(prediction.image, mask, colours).save(folder / "overlays" / f"{name}.jpg", quality=92)
+                overlaid(prediction, colours).save(folder / "overlays" / f"{name}.jpg", quality=92)
                 shares = np.bincount(mask.ravel(), minlength=len(classes)) / mask.size
                 path = text_cell(image_name(prediction), safe)
                 table.writerow([path, f"masks/{name}.png", *(f"{share:.6f}" for share in shares)])
@@ -54,6 +54,11 @@ def save_mask(mask: ClassMask, colours: npt.NDArray[np.uint8], file: Path | Bina
     image = Image.fromarray(mask)
     image.putpalette(colours.tobytes())
     image.save(file, "PNG")
+
+
+def overlaid(prediction: MaskPrediction, colours: npt.NDArray[np.uint8]) -> Image.Image:
+    """The predicted image under its mask's colours."""
+    return overlay(prediction.image, prediction.mask, colours)
 
 
 def overlay(image: ImageArray, mask: ClassMask, colours: npt.NDArray[np.uint8], opacity: float = 0.5) -> Image.Image:

@@ -12,7 +12,13 @@ from PIL import Image
 
 from resnet_tl.prediction.classification import ClassPrediction
 from resnet_tl.prediction.detection import BoxPrediction
-from resnet_tl.prediction.writers.drawings import class_drawing, class_drawing_folder, drawing_folder
+from resnet_tl.prediction.writers.drawings import (
+    class_drawing,
+    class_drawing_folder,
+    class_frame,
+    drawing,
+    drawing_folder,
+)
 from resnet_tl.prediction.writers.output import write
 
 Detected = Callable[..., BoxPrediction]
@@ -38,3 +44,12 @@ def test_classes_are_drawn_on_what_the_network_sees(channels: int, tmp_path: Pat
     assert (found[0] == found[1]).all()
     assert (found[0] != found[2]).any()
     assert class_drawing(replace(one, classes=[], multi_label=True)).size == (480, 480)
+
+
+def test_frames_keep_their_size(detected: Detected) -> None:
+    one = ClassPrediction(
+        0, "p/a.jpg", ["ant"], [0.8], np.array([0.8], np.float32), image=np.zeros((40, 31, 3), np.uint8)
+    )
+    for frame in (class_frame(one), drawing(detected(0, "a.jpg"), smallest=0)):
+        assert frame.size == (31, 40)
+        assert np.asarray(frame).any()
