@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from resnet_tl.checkpoint import FOLDS
 from resnet_tl.errors import UserError
-from resnet_tl.models.network import Network
+from resnet_tl.metrics.names import NAMES, metric_name
 from resnet_tl.prediction.classification import ClassPredictor
+from resnet_tl.prediction.detection import BoxPredictor
 from resnet_tl.prediction.load import AnyPredictor
 from resnet_tl.run.finished import Folds, Run
+from resnet_tl.serve.explanation import obstacle
 from resnet_tl.serve.settings import Settings
 
 
 class Model(NamedTuple):
-    """name: for people. metrics: of the validation images, by the names of summary.json."""
+    """name: for people. metrics: of the validation images, by the names that people know."""
 
     name: str
     metrics: dict[str, float]
@@ -40,12 +41,12 @@ def describe(path: str) -> Model:
     else:
         metrics = {}
     name = place.resolve().name if place.exists() else path
-    return Model(name, {key: value for key, value in metrics.items() if key.startswith("val/")})
+    known = {key: value for key, value in metrics.items() if key.removeprefix("val/") in NAMES and value >= 0}
+    return Model(name, {metric_name(key): value for key, value in known.items()})
 
 
 def abilities(predictor: AnyPredictor) -> Abilities:
-    explained = isinstance(predictor.network, Network) and find_spec("captum") is not None
-    return Abilities(explained, isinstance(predictor, ClassPredictor) and _recognises(predictor))
+    return Abilities(obstacle(predictor) is None, isinstance(predictor, ClassPredictor) and _recognises(predictor))
 
 
 def _recognises(predictor: ClassPredictor) -> bool:
@@ -65,6 +66,14 @@ def about(model: Model, predictor: AnyPredictor, can: Abilities, settings: Setti
         "classes": predictor.classes,
         "preprocessing": asdict(predictor.preprocessing),
         "metrics": model.metrics,
+        "scores": _decided(predictor),
         "options": can._asdict(),
         "limits": {name: getattr(settings, name) for name in limits},
     }
+
+
+def _decided(predictor: AnyPredictor) -> dict[str, float] | None:
+    """Returns the score of each class from which on a detector predicts its objects, as validation decided."""
+    if not isinstance(predictor, BoxPredictor) or predictor.decisions.box_scores is None:
+        return None
+    return dict(zip(predictor.classes, predictor.decisions.box_scores, strict=True))

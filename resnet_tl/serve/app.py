@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -17,9 +16,7 @@ from starlette.routing import Route
 
 from resnet_tl.data.images.limits import at_most
 from resnet_tl.errors import DataError, RecipeError, UserError
-from resnet_tl.explain.attribution import require_captum
-from resnet_tl.explain.drawing import picture
-from resnet_tl.explain.explain import explain
+from resnet_tl.explain.explain import Explanation
 from resnet_tl.prediction.load import AnyPredictor
 from resnet_tl.serve.about import Model, abilities, about
 from resnet_tl.serve.answers import answer
@@ -27,6 +24,7 @@ from resnet_tl.serve.batching import Batcher
 from resnet_tl.serve.bodies import Intake, images_in
 from resnet_tl.serve.counters import CONTENT_TYPE, Counters
 from resnet_tl.serve.documentation import documentation
+from resnet_tl.serve.explanation import explained, obstacle, png
 from resnet_tl.serve.gate import Gate, Traffic, refusal
 from resnet_tl.serve.refused import Refused
 from resnet_tl.serve.settings import Settings
@@ -136,9 +134,11 @@ class Service:
         """Which parts of one image its best prediction comes from, or that of a class: a PNG with a heat map."""
 
         async def explain(images: list[bytes]) -> bytes:
-            return await self.batcher.run_network(lambda: self._explain(images[0], label))
+            explanation = await self.batcher.run_network(lambda: self._explained(images[0], label))
+            return await self.batcher.run_aside(lambda: png(explanation))
 
-        self._check_explainable()
+        if (error := obstacle(self.predictor)) is not None:
+            raise Refused(404, str(error))
         return Response(await self._answer(request, explain, 1), media_type="image/png")
 
     async def _answer(self, request: Request, call: Callable[[list[bytes]], Awaitable[T]], most: int) -> T:
@@ -154,22 +154,9 @@ class Service:
                     seconds = f"{self.settings.timeout_s:g}"
                     raise Refused(504, f"there was no prediction within {seconds} seconds; try again") from None
 
-    def _check_explainable(self) -> None:
-        try:
-            require_captum()
-            assert self.predictor.trained
-        except UserError as error:
-            raise Refused(404, str(error)) from None
-
-    def _explain(self, data: bytes, label: str | None) -> bytes:
+    def _explained(self, data: bytes, label: str | None) -> Explanation:
         with at_most(self.settings.max_pixels):
-            found = list(explain(self.predictor, data, label=label, top=1))
-        if not found:
-            what = "anything" if label is None else repr(label)
-            raise Refused(422, f"there is nothing to explain: the network does not find {what} in the image")
-        file = io.BytesIO()
-        picture(found[0]).save(file, "PNG", compress_level=1)
-        return file.getvalue()
+            return explained(self.predictor, data, label)
 
 
 async def _file(file: Path, request: Request) -> Response:

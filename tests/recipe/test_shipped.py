@@ -59,11 +59,12 @@ def test_the_description_is_the_first_sentence_of_the_header(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_a_wheel_holds_recipes_and_samples(tmp_path: Path) -> None:
+def test_a_wheel_holds_recipes_samples_and_pages(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         wheel.extractall(tmp_path / "site")
+    assert (tmp_path / "site" / "resnet_tl" / "serve" / "page" / "index.html").is_file()
     script = (
         "from resnet_tl.recipe.shipped import *; print(shipped_root()); print(*shipped()); "
         "print((shipped_root() / 'data' / 'samples' / 'classification' / 'train' / 'cat').is_dir())"
