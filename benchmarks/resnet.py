@@ -135,10 +135,14 @@ def prepare(setting: Setting) -> None:
     torch.set_num_threads(setting.threads)
     torch.manual_seed(0)
     if setting.allocator == "raised":
-        libc = ctypes.CDLL("libc.so.6")
-        trim_threshold, mmap_threshold = -1, -3  # malloc.h
-        assert libc.mallopt(mmap_threshold, 1 << 30)
-        assert libc.mallopt(trim_threshold, (1 << 31) - 1)
+        raise_malloc()
+
+
+def raise_malloc() -> None:
+    libc = ctypes.CDLL("libc.so.6")
+    trim_threshold, mmap_threshold = -1, -3  # malloc.h
+    assert libc.mallopt(mmap_threshold, 1 << 30)
+    assert libc.mallopt(trim_threshold, (1 << 31) - 1)
 
 
 def ours(setting: Setting) -> Network:
