@@ -62,18 +62,15 @@ def atomic_create(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_new_text(path: Path, text: str) -> None:
-    """Writes a file that is not there yet; missing folders are made.
+    """Writes a file that is not there yet, as `atomic_write` does.
 
     Raises:
         RunError: it exists, or cannot be written.
     """
-    with as_run_error(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(path, "x", encoding="utf-8") as file:
-                file.write(text)
-        except FileExistsError:
-            raise RunError(f"{path}: exists already, and nothing is overwritten") from None
+    if path.exists():
+        raise RunError(f"{path}: exists already, and nothing is overwritten")
+    with atomic_write(path) as file:
+        file.write(text.encode())
 
 
 @contextmanager

@@ -90,6 +90,14 @@ class Options(argparse.ArgumentParser):
         return f"{self.prog}: {message}"
 
 
+def check_counts(options: argparse.Namespace, *names: str) -> None:
+    """Refuses numbers below 1; None, and options that a verb does not have, are fine."""
+    for name in names:
+        value = getattr(options, name, None)
+        if value is not None and value < 1:
+            raise RecipeError(f"--{name.replace('_', '-')} is {value}; expected 1 or more")
+
+
 def names_recipe(word: str) -> bool:
     from resnet_tl.recipe.shipped import shipped
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from resnet_tl.cli import suspects
-from resnet_tl.cli.command import Command, Options
-from resnet_tl.cli.new_files import check_new, show_progress, write_excluded, write_text
+from resnet_tl.cli.command import Command, Options, check_counts
+from resnet_tl.cli.new_files import check_new, show_progress, write_excluded
 from resnet_tl.errors import RecipeError, did_you_mean
+from resnet_tl.files import write_new_text
 
 if TYPE_CHECKING:
     from resnet_tl.run.data import Finding
@@ -88,9 +89,7 @@ def _preview(source: Source, options: Namespace) -> int:
     from resnet_tl.run.data import open_data
     from resnet_tl.run.preview import preview, save
 
-    for name in ("count", "epochs"):
-        if getattr(options, name) < 1:
-            raise RecipeError(f"--{name} is {getattr(options, name)}; expected 1 or more")
+    check_counts(options, "count", "epochs")
     data = open_data(*source)
     print("\n".join(data.notes))
     save(preview(data, options.count, options.epochs), options.out)
@@ -104,7 +103,7 @@ def _stats(source: Source, options: Namespace) -> int:
     notes, numbers = data_stats(*source)
     print("\n".join([*notes, *_table(numbers)]))
     if options.json is not None:
-        write_text(options.json, json.dumps(numbers, indent=1, ensure_ascii=False))
+        write_new_text(options.json, json.dumps(numbers, indent=1, ensure_ascii=False))
     if options.draw is not None:
         from resnet_tl.run.data import stats_picture
         from resnet_tl.run.preview import save
@@ -147,12 +146,14 @@ def _check(source: Source, options: Namespace) -> int:
     except UnlistedColours as error:
         if options.write is None:
             raise
-        write_text(options.write, error.class_file)
+        write_new_text(options.write, error.class_file)
         print(f"{options.write}: the colours of the masks, to be named; then: --data.class_file {options.write}")
         return 1
     print("\n".join([*notes, _report(findings, None if options.all else FIRST)]))
     if options.json is not None:
-        write_text(options.json, json.dumps([finding._asdict() for finding in findings], indent=1, ensure_ascii=False))
+        write_new_text(
+            options.json, json.dumps([finding._asdict() for finding in findings], indent=1, ensure_ascii=False)
+        )
     if options.write is not None:
         excluded = [finding for finding in reversed(findings) if finding.exclude]
         write_excluded({finding.exclude: finding.kind for finding in excluded}, options.write)

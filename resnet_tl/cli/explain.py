@@ -50,8 +50,6 @@ def run(verb: str, command: Command) -> int:
     if options.help:
         print(HELP)
         return 0
-    if options.every is not None and options.every < 1:
-        raise RecipeError("--every needs a number of at least 1")
     from resnet_tl.explain.attribution import require_captum
     from resnet_tl.explain.explain import explain
     from resnet_tl.explain.folder import explanation_folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import BooleanOptionalAction, Namespace
 
-from resnet_tl.cli.command import Command, Options
+from resnet_tl.cli.command import Command, Options, check_counts
 from resnet_tl.errors import RecipeError
 
 
@@ -31,4 +31,5 @@ def read_image_options(parser: Options, verb: str, command: Command) -> Namespac
     options = parser.read(command, recipe=False)
     if not options.help and (options.run is None or not options.images):
         raise RecipeError(f"{verb} needs a run folder or checkpoint, and images: resnet-tl {verb} RUN photos")
+    check_counts(options, "every", "top", "batch_size")
     return options

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from resnet_tl.errors import RecipeError, RunError
-from resnet_tl.files import atomic_write
+from resnet_tl.files import write_new_text
 
 ENDINGS = (".png", ".jpg")
 
@@ -30,16 +30,11 @@ def check_new(options: Namespace, pictures: Sequence[str]) -> None:
             raise RecipeError(f"--{name} {value}: expected a file that ends in {' or '.join(ENDINGS)}")
 
 
-def write_text(path: Path, text: str) -> None:
-    with atomic_write(path) as file:
-        file.write(text.encode())
-
-
 def write_excluded(reasons: Mapping[str, str], path: Path) -> None:
     """Writes the images that a set is better without, as `data.exclude` takes them: by key, with the reason."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([("key", "reason"), *sorted(reasons.items())])
-    write_text(path, text.getvalue())
+    write_new_text(path, text.getvalue())
     print(f"{path}: {counted(len(reasons), 'image')} to exclude: --data.exclude {path}")
 
 

@@ -76,8 +76,6 @@ def run(verb: str, command: Command) -> int:
     if options.help:
         print(HELP)
         return 0
-    if any(value is not None and value < 1 for value in (options.top, options.batch_size, options.every)):
-        raise RecipeError("--top, --batch-size and --every need a number of at least 1")
     if options.out is not None and options.out.suffix in FILES and options.out.exists():
         raise RunError(f"--out {options.out}: exists already, and nothing is overwritten")
     options.rate = video_out_rate(options)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from resnet_tl.cli.command import Command
 from resnet_tl.cli.embed import add_network_options, read_network
 from resnet_tl.cli.image_options import add_table_options, image_options, read_image_options
-from resnet_tl.cli.new_files import check_new, write_text
+from resnet_tl.cli.new_files import check_new
 from resnet_tl.csv_text import text_cell
 from resnet_tl.errors import RecipeError, did_you_mean, printable
+from resnet_tl.files import write_new_text
 
 if TYPE_CHECKING:
     from resnet_tl.prediction.embedding import Embedding
@@ -57,8 +58,6 @@ def run(verb: str, command: Command) -> int:
         print(HELP)
         return 0
     top = TOP if options.top is None else options.top
-    if top < 1:
-        raise RecipeError(f"--top is {top}; expected 1 or more")
     check_new(options, pictures=["sheet"])
     from resnet_tl.prediction.drawing import save
     from resnet_tl.prediction.similar import similar, similar_sheet
@@ -70,7 +69,7 @@ def run(verb: str, command: Command) -> int:
     if options.out is None:
         print("\n".join(["score   path", *(f"{score:6.3f}  {printable(path)}" for path, score in matches)]))
     else:
-        write_text(options.out, _csv(matches, options.csv_safe))
+        write_new_text(options.out, _csv(matches, options.csv_safe))
     return 0
 
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resnet_tl.cli.command import Command, Options
-from resnet_tl.cli.new_files import check_new, counted, show_progress, write_excluded, write_text
+from resnet_tl.cli.command import Command, Options, check_counts
+from resnet_tl.cli.new_files import check_new, counted, show_progress, write_excluded
 from resnet_tl.csv_text import text_cell
 from resnet_tl.errors import RecipeError
+from resnet_tl.files import write_new_text
 
 if TYPE_CHECKING:
     from resnet_tl.run.suspects import Suspect, Suspects
@@ -54,8 +55,7 @@ def run(verb: str, command: Command) -> int:
     for key, _ in command.overrides:
         if not key.startswith("data."):
             raise RecipeError(f"--{key}: unknown option; data suspects takes --data.KEY alone, as --data.root")
-    if options.top < 1:
-        raise RecipeError(f"--top is {options.top}; expected 1 or more")
+    check_counts(options, "top")
     check_new(options, pictures=["sheet"])
     from resnet_tl.run.suspects import find_suspects, save, suspects_sheet
 
@@ -64,7 +64,7 @@ def run(verb: str, command: Command) -> int:
     if not suspects.found:
         return 0
     if options.out is not None:
-        write_text(options.out, _csv(suspects.found))
+        write_new_text(options.out, _csv(suspects.found))
     if options.sheet is not None:
         save(suspects_sheet(suspects, options.top), options.sheet)
     if options.write is not None:

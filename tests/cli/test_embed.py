@@ -48,7 +48,7 @@ def test_features_by_path_of_a_checkpoint_and_of_weights(
         ("embed builtin/resnet20_cifar10 IMAGES", "are weights without a network: add --backbone NAME"),
         (f"embed {CIFAR} IMAGES --level c5", "level: 'c5' is not in this network; expected one of c1, c2, c3, c4"),
         (f"embed {CIFAR} IMAGES --out x.csv", "--out x.csv: expected a name that ends in .npz or .parquet"),
-        (f"embed {CIFAR} IMAGES --batch-size 0", "batch_size: 0; expected 1 or more"),
+        (f"embed {CIFAR} IMAGES --batch-size 0", "--batch-size is 0; expected 1 or more"),
         (f"embed {CIFAR} IMAGES --top 3", "--top: unknown option"),
         ("embed builtin/resnet20_cifar10 IMAGES --backbone resnet20", "did you mean 'resnet200'?"),
         (f"embed {CIFAR} IMAGES --out photos.yaml", "expected a name that ends in"),

@@ -50,7 +50,7 @@ def test_pictures_and_a_table_are_written(
         ("RUN IMAGES --box 1,2,3", "--box 1,2,3: expected four numbers in pixels: --box X1,Y1,X2,Y2"),
         ("RUN IMAGES --box 1,2,3,4", "box applies to segmentation"),
         ("RUN IMAGES --stages layer1", "did you mean --stage?"),
-        ("RUN IMAGES --every 0", "--every needs a number of at least 1"),
+        ("RUN IMAGES --every 0", "--every is 0; expected 1 or more"),
     ],
 )
 def test_mistakes_are_one_sentence(

@@ -132,8 +132,8 @@ def test_a_file_is_never_written_over(
         ("predict some.ckpt", "predict needs a run folder or checkpoint, and images: resnet-tl predict RUN photos"),
         ("predict nowhere x", "no run folder or checkpoint at 'nowhere'"),
         ("predict some.ckpt x --out a.txt", "--out a.txt: expected a name that ends in .csv or .json"),
-        ("predict some.ckpt x --top 0", "--top, --batch-size and --every need a number of at least 1"),
-        ("predict some.ckpt x --every 0", "--top, --batch-size and --every need a number of at least 1"),
+        ("predict some.ckpt x --top 0", "--top is 0; expected 1 or more"),
+        ("predict some.ckpt x --every 0", "--every is 0; expected 1 or more"),
         ("predict some.ckpt x --data.root y", "resnet-tl predict takes no recipe, so --data.root means nothing there"),
         (
             "predict some.ckpt x --on-eror skip",
