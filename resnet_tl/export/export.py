@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 
@@ -17,7 +16,7 @@ from resnet_tl.export.proof import Agreement, compare
 from resnet_tl.models.ensemble import FusedBoxes
 from resnet_tl.models.network import Network
 from resnet_tl.prediction.exported.description import TaskName, calibrated_thresholds, describe
-from resnet_tl.prediction.inputs import Source, list_images
+from resnet_tl.prediction.inputs import Source, list_images, spread
 from resnet_tl.prediction.load import load, predictor_of, task_of
 from resnet_tl.prediction.members import read_network
 from resnet_tl.prediction.videos import Video
@@ -25,8 +24,6 @@ from resnet_tl.prediction.writers.output import appearing
 from resnet_tl.recipe.shipped import shipped_root
 from resnet_tl.tracking.predictions import load_evaluation
 from resnet_tl.tracking.run_folder import RunFolder
-
-T = TypeVar("T")
 
 COMPARED = 8
 """Images."""
@@ -76,7 +73,7 @@ def export(
     out = out or form.default_path(run)
     bundle, network = read_network(run, trust_code)
     predictor = predictor_of(network, bundle, task_of(network), trust_code=trust_code)
-    chosen = _spread(_images(images) if images else validated_images(run))
+    chosen = spread(_images(images) if images else validated_images(run), COMPARED)
     with appearing(out) as part:
         form.write(_subject(bundle, network, predictor.task), part)
         exported = load(part, trust_code=trust_code)
@@ -102,18 +99,11 @@ def validated_images(run: str | Path) -> Sequence[Source]:
     """Returns images that the best epoch of a run was validated on; the project's samples where none are left."""
     folder = RunFolder(Path(run))
     if folder.best_predictions.is_file():
-        evaluation = load_evaluation(folder.best_predictions)
-        paths = [Path(evaluation.path(index)) for index in range(len(evaluation))]
-        if found := [path for path in paths if path.is_file()]:
+        found = load_evaluation(folder.best_predictions).files()
+        if found:
             return found
     return sorted((shipped_root() / "data" / "samples" / "classification" / "val").rglob("*.png"))
 
 
 def _images(given: Sequence[str | Path]) -> list[Source]:
     return [each for each in list_images(given) if not isinstance(each, Video)]
-
-
-def _spread(images: Sequence[T]) -> list[T]:
-    """Returns `COMPARED` of the images, spread evenly."""
-    step = max(len(images) / COMPARED, 1)
-    return [images[int(step * number)] for number in range(min(len(images), COMPARED))]

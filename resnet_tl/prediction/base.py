@@ -16,7 +16,7 @@ from resnet_tl.models.finite import all_finite
 from resnet_tl.models.network import Network
 from resnet_tl.prediction.exported.description import TaskName
 from resnet_tl.prediction.exported.network import AnyNetwork
-from resnet_tl.prediction.inputs import Source, list_images
+from resnet_tl.prediction.inputs import Source, at_least_one, list_images
 from resnet_tl.prediction.loader import Input, Loader, OnError
 from resnet_tl.prediction.tiles import Tiling, read_tiling
 from resnet_tl.structures.records import Preprocessing
@@ -241,9 +241,3 @@ def wrong_task(option: str, task: str, actual: str) -> RecipeError:
     """The error about an option of another task."""
     own = ", whose tiles are `model.inference.tile`" if actual == "segmentation" and "tiles" in option else ""
     return RecipeError(f"{option} applies to {task}, but this network does {actual}{own}; remove it")
-
-
-def at_least_one(option: str, value: int) -> int:
-    if not isinstance(value, int) or value < 1:
-        raise RecipeError(f"{option}: {value!r}; expected 1 or more")
-    return value

@@ -16,7 +16,7 @@ from resnet_tl.errors import RecipeError, WeightsError
 from resnet_tl.models.ensemble import Members
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Network, is_divisible
-from resnet_tl.prediction.base import Prediction, Predictor, at_least_one
+from resnet_tl.prediction.base import Prediction, Predictor
 from resnet_tl.prediction.inputs import Listed, Source, list_images
 from resnet_tl.prediction.loader import Input, Loader, OnError
 
@@ -54,7 +54,7 @@ def embed(
         DataError: see `Predictor.predict`.
     """
     pool = _pooling(predictor.trained, level)
-    images = list_images(inputs, None if every is None else at_least_one("every", every))
+    images = list_images(inputs, every)
     # Whole images, which masks and boxes are drawn on, would only wait in memory.
     loader = replace(predictor.loader, keep_images=False)
     return _embed(predictor, loader, images, pool, normalise, on_error)

@@ -6,9 +6,11 @@ import http.client
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+
+import numpy as np
 
 from resnet_tl.data.images.classification_dataset import decode_for
 from resnet_tl.data.images.crops import Seed
@@ -23,6 +25,8 @@ from resnet_tl.prediction.videos import Frame, Video, find_videos
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
+
+T = TypeVar("T")
 
 Source: TypeAlias = "str | Path | bytes | ImageArray | Tensor | Image"
 """A file, folder, zip, glob or video; an address (`https://...`); an image file's bytes; or an image in memory, see
@@ -47,26 +51,39 @@ def list_images(inputs: Source | Iterable[Source], every: int | None = None) -> 
 
     Raises:
         DataError: nothing exists at a path, or no image is in it.
-        RecipeError: `every`, and single images alone.
+        RecipeError: `every` is below 1, or the inputs are single images alone.
     """
     if not _is_one(inputs) and not isinstance(inputs, Iterable):
         raise DataError(f"inputs is a {type(inputs).__name__}; expected paths, bytes, arrays, tensors or Pillow images")
+    step = None if every is None else at_least_one("every", every)
     images: list[Listed] = []
     is_sequence = False
     for source in cast("Iterable[Source]", [inputs] if _is_one(inputs) else inputs):
         if isinstance(source, (str, Path)) and not is_address(source):
             path = os.path.expanduser(source)
-            videos = [Video(each, every or 1) for each in find_videos(path)]
+            videos = [Video(each, step or 1) for each in find_videos(path)]
             found = [] if videos else find_images([path])
-            images.extend(videos or found[::every])
+            images.extend(videos or found[::step])
             is_sequence |= found != [path]
         elif getattr(source, "ndim", 0) == 4:
             images.extend(source)  # type: ignore[arg-type]
         else:
             images.append(source)
-    if every is not None and not is_sequence:
+    if step is not None and not is_sequence:
         raise RecipeError("every: the inputs are single images; expected a video, folder, zip or glob; remove it")
     return images
+
+
+def at_least_one(option: str, value: int) -> int:
+    if not isinstance(value, int) or value < 1:
+        raise RecipeError(f"{option}: {value!r}; expected 1 or more")
+    return value
+
+
+def spread(items: Sequence[T], count: int) -> list[T]:
+    """Returns at most `count` of the items, evenly spread from the first to the last."""
+    positions = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[position] for position in positions]
 
 
 def read_frames(listed: Iterable[Listed]) -> Iterator[Readable]:

@@ -33,6 +33,16 @@ LISTED = 20
 """Class names in a sentence."""
 FEW = 30
 """Images or objects of a class, below which its scores say little."""
+RECIPE = {
+    "data": ("image_size", "max_size", "crop", "scales", "augment", "train_transforms", "balanced", "batch_size"),
+    "trainer": ("max_epochs", "precision", "accumulate_grad_batches"),
+}
+"""Of a recipe's sections besides the model, the keys that hold no path and say how it was trained."""
+HEADS = {
+    "f1": "F1", "ap": "AP", "auroc": "AUROC", "iou": "IoU", "dice": "Dice", "map": "mAP", "map50": "mAP50",
+    "map_small": "mAP, small", "map_medium": "mAP, medium", "map_large": "mAP, large", "score": "at score",
+}  # fmt: skip
+"""Columns of a table by class that are not plain words."""
 COUNTS = ("images", "targets", "objects", "support")
 """The columns of a table by class that hold how many there are of it."""
 
@@ -43,6 +53,7 @@ class Card:
 
     name: its title. source: what `resnet_tl.load` takes.
     evaluation: of the validation images; None if the run has not recorded it.
+    trained_on: how many images; None if unknown.
     in_timm: whether timm loads the folder.
     started: the weights that training started from, if they have a name elsewhere.
     examples: names of pictures next to the card.
@@ -53,6 +64,7 @@ class Card:
     saved: Bundle
     task: TaskName
     evaluation: Evaluation | None
+    trained_on: int | None
     in_timm: bool
     licence: str | None
     started: str | None
@@ -90,9 +102,8 @@ def _data(card: Card, tables: ScoreTables | None) -> ModelCardData:
 def _parts(card: Card, tables: ScoreTables | None) -> Iterator[str]:
     yield f"# {_cell(card.name)}"
     backbone, classes = card.saved.recipe["model"]["init_args"]["backbone"]["name"], card.saved.classes
-    names = ", ".join(map(_cell, classes[:LISTED])) + (", ..." if len(classes) > LISTED else "")
     start = f" Training started from `{card.started}`." if card.started else ""
-    yield f"A `{backbone}` that {DOES[card.task]}: {len(classes)} classes ({names}).{start}"
+    yield f"A `{backbone}` that {DOES[card.task]}: {len(classes)} classes ({_names(classes)}).{start}"
     yield from _use(card)
     if card.examples:
         yield "## Examples\n\nValidation images with what the model predicts for them."
@@ -100,12 +111,19 @@ def _parts(card: Card, tables: ScoreTables | None) -> Iterator[str]:
     yield from _data_part(card)
     yield from _scores(tables)
     yield from _limits(card, tables)
-    model = {key: value for key, value in card.saved.recipe["model"]["init_args"].items() if key != "backbone"}
-    stored = card.saved.recipe["model"]["init_args"]["backbone"]
-    recipe = yaml.safe_dump({"backbone": {**stored, "weights": card.started}, **model}, sort_keys=False)
     yield f"## Recipe\n\nTrained for {card.saved.step:,} steps, up to epoch {card.saved.epoch + 1}, by resnet_tl:"
-    yield f"```yaml\n{recipe}```"
+    yield f"```yaml\n{yaml.safe_dump(_recipe(card), sort_keys=False)}```"
     yield f"## Licence\n\n{card.licence or 'Unknown: ask whoever published this before you use it.'}"
+
+
+def _recipe(card: Card) -> dict[str, Any]:
+    sections = card.saved.recipe
+    stored = sections["model"]["init_args"]["backbone"]
+    model = sections["model"]["init_args"] | {"backbone": {**stored, "weights": card.started}}
+    data = (sections.get("data") or {}).get("init_args", {})
+    given = {"data": data, "trainer": sections.get("trainer") or {}}
+    shown = {name: {key: given[name][key] for key in keys if key in given[name]} for name, keys in RECIPE.items()}
+    return {"model": model, **{name: values for name, values in shown.items() if values}}
 
 
 def _use(card: Card) -> Iterator[str]:
@@ -129,9 +147,10 @@ def _use(card: Card) -> Iterator[str]:
 
 def _data_part(card: Card) -> Iterator[str]:
     used = card.saved.preprocessing
-    counted = "" if card.evaluation is None else f" {len(card.evaluation):,} images were kept for validation."
+    trained = "images" if card.trained_on is None else f"{card.trained_on:,} images"
+    counted = "" if card.evaluation is None else f"; {len(card.evaluation):,} others were kept for validation"
     sizes = {
-        "classification": f"The short side of an image becomes {used.size / used.crop:.0f} pixels, of which the "
+        "classification": f"The short side of an image becomes {int(used.size / used.crop)} pixels, of which the "
         f"centre, {used.size} x {used.size}, is used",
         "segmentation": f"The short side of an image becomes {used.size} pixels"
         if used.size
@@ -144,8 +163,8 @@ def _data_part(card: Card) -> Iterator[str]:
     else:
         size = f"{sizes[card.task]} ({used.interpolation})"
     yield (
-        f"## Data\n\nTrained on the publisher's images.{counted} {size}; then values of 0 to 1 are normalised by the "
-        f"mean {_numbers(used.mean)} and the standard deviation {_numbers(used.std)}."
+        f"## Data\n\nTrained on {trained} of the publisher's own{counted}. {size}; then values of 0 to 1 are "
+        f"normalised by the mean {_numbers(used.mean)} and the standard deviation {_numbers(used.std)}."
     )
 
 
@@ -153,11 +172,11 @@ def _scores(tables: ScoreTables | None) -> Iterator[str]:
     if tables is None:
         yield "## Scores\n\nNone are recorded: this was published from a checkpoint without its run."
         return
-    yield "## Scores\n\nOn the validation images, with the interval in which 95 % of resampled sets lie:"
+    yield "## Scores\n\nOn the validation images, with 95 % intervals where known, from resampled images:"
     summary = tables.tables["summary"]
-    yield _table([{"score": row["name"], "value": row["value"], "95 %": _interval(row)} for row in summary])
+    yield _table([{"score": row["name"], "value": row["value"], "95 % interval": _interval(row)} for row in summary])
     ends = {f"{name}_{end}" for name in tables.tables["per_class"][0] for end in ("low", "high")}
-    rows = [{key: row[key] for key in row if key not in ends} for row in tables.tables["per_class"]]
+    rows = [{_head(key): row[key] for key in row if key not in ends} for row in tables.tables["per_class"]]
     yield f"### By class\n\n{_table(rows)}"
 
 
@@ -169,10 +188,11 @@ def _limits(card: Card, tables: ScoreTables | None) -> Iterator[str]:
             "of your own."
         )
         lines += [f"{note[:1].upper()}{note[1:]}." for note in map(_cell, tables.notes)]
-        few = [str(row["class"]) for row in tables.tables["per_class"] if _count(row) < FEW]
-        if few:
-            names = ", ".join(map(_cell, few[:LISTED])) + (", ..." if len(few) > LISTED else "")
-            lines.append(f"Fewer than {FEW} in the validation images, so that the scores say little: {names}.")
+        by_class = tables.tables["per_class"]
+        if few := [str(row["class"]) for row in by_class if _count(row) < FEW]:
+            lines.append(f"Fewer than {FEW} in the validation images, so that the scores say little: {_names(few)}.")
+        if missed := [str(row["class"]) for row in by_class if row["recall"] == 0]:
+            lines.append(f"Never recognised in the validation images: {_names(missed)}.")
     if card.task == "classification":
         unsure = (
             " `model.predict(images, unsure=True)` recognises many that show none of them."
@@ -191,12 +211,22 @@ def _count(row: dict[str, Any]) -> float:
 
 
 def _interval(row: dict[str, Any]) -> str:
-    return "" if row["low"] is None else f"{_cell(row['low'])} to {_cell(row['high'])}"
+    return "–" if row["low"] is None else f"{_cell(row['low'])} to {_cell(row['high'])}"
+
+
+def _names(classes: Sequence[str]) -> str:
+    return ", ".join(map(_cell, classes[:LISTED])) + (", ..." if len(classes) > LISTED else "")
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
-    heads = [name.replace("_", " ") for name in rows[0]]
+    heads = list(rows[0])
     return "\n".join(map(_line, [heads, [":--"] + ["--:"] * (len(heads) - 1), *(row.values() for row in rows)]))
+
+
+def _head(column: str) -> str:
+    if column.startswith("mask_"):
+        return f"mask {_head(column.removeprefix('mask_'))}"
+    return HEADS.get(column, column.replace("_", " "))
 
 
 def _line(cells: Iterable[Any]) -> str:
@@ -207,8 +237,8 @@ def _cell(value: Any) -> str:
     """A value as text that Markdown shows as it is."""
     if value is None:
         return "–"
-    if isinstance(value, float):
-        return f"{value:.3f}"
+    if isinstance(value, int | float):
+        return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
     text = "".join(f"\\{letter}" if letter in "\\`*_[]<>|#" else letter for letter in str(value))
     return " ".join(text.split())
 

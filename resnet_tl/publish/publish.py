@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from resnet_tl.checkpoint import KEY, Bundle, bundle, read
+from resnet_tl.data.listings.splits import split_sizes
 from resnet_tl.files import atomic_write
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Network
@@ -61,8 +62,9 @@ def publish(
     saved = read(run)
     network = build_network(saved, trust_code).eval()
     task = task_of(network)
-    predictions = RunFolder(Path(run)).best_predictions
-    evaluation = load_evaluation(predictions) if predictions.is_file() else None
+    files = RunFolder(Path(run))
+    evaluation = load_evaluation(files.best_predictions) if files.best_predictions.is_file() else None
+    trained_on = split_sizes(files.split)["train"] if files.split.is_file() else None
     model_args = timm_arguments(saved, network)
     tensors, rest = to_tensors(network, saved.class_space)
     with new_folder(folder) as part:
@@ -81,8 +83,9 @@ def publish(
             examples = write_examples(predictor, evaluation, part)
         source = config[KEY]["recipe"]["model"]["init_args"]["backbone"]["weights"]
         card = Card(
-            folder.name, name or folder.name, saved, task, evaluation, model_args is not None, licence, source, examples
-        )
+            folder.name, name or folder.name, saved, task, evaluation, trained_on, model_args is not None, licence,
+            source, examples,
+        )  # fmt: skip
         write_card(card, part)
     return Published(folder, model_args is not None)
 

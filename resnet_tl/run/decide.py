@@ -19,7 +19,7 @@ from resnet_tl.metrics.conformal import possible_from
 from resnet_tl.metrics.temperature import calibration_of, fit_temperature
 from resnet_tl.prediction.classification import ClassPredictor
 from resnet_tl.prediction.load import load
-from resnet_tl.run.outliers import fit_outliers, spread, spread_over_classes
+from resnet_tl.run.outliers import fit_outliers, spread_images, spread_over_classes
 from resnet_tl.run.resume import checkpoint_is_trusted
 from resnet_tl.structures.decisions import ClassSpace, Decisions, Limits
 from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation
@@ -57,7 +57,7 @@ class Decide(Callback):
         try:
             predictor = load(self.run.path, device=device, trust_code=checkpoint_is_trusted(self.run))
             assert isinstance(predictor, ClassPredictor)
-            train, val = spread_over_classes(data.listings["train"]), spread(data.evaluated("val"))
+            train, val = spread_over_classes(data.listings["train"]), spread_images(data.evaluated("val"))
             found = fit_outliers(predictor, train, val)
         except UserError as error:
             log_info(f"predict --unsure will not work with this run: {error}")

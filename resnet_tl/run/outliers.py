@@ -13,6 +13,7 @@ from resnet_tl.metrics.class_space import fit_space
 from resnet_tl.metrics.outliers import LEAST, SCORES, fit_limits
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.prediction.classification import ClassPredictor
+from resnet_tl.prediction.inputs import spread
 from resnet_tl.structures.decisions import ClassSpace, Limits
 
 IMAGES = 2000
@@ -46,9 +47,9 @@ def fit_outliers(predictor: ClassPredictor, train: Listing, val: Listing) -> tup
     return space, limits
 
 
-def spread(listing: Listing, images: int = IMAGES) -> Listing:
+def spread_images(listing: Listing, images: int = IMAGES) -> Listing:
     """Returns at most so many images, evenly spread over a listing."""
-    return listing.select(_spread(np.arange(len(listing)), images))
+    return listing.select(np.array(spread(range(len(listing)), images), np.int64))
 
 
 def spread_over_classes(listing: Listing, images: int = IMAGES) -> Listing:
@@ -56,11 +57,8 @@ def spread_over_classes(listing: Listing, images: int = IMAGES) -> Listing:
     targets = np.asarray(listing.targets)
     classes = np.unique(targets)
     each = max(images // max(len(classes), 1), PER_CLASS)
-    return listing.select(np.concatenate([_spread(np.flatnonzero(targets == k), each) for k in classes]))
-
-
-def _spread(indices: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    return indices[np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(np.int64)]
+    chosen = [index for k in classes for index in spread(np.flatnonzero(targets == k).tolist(), each)]
+    return listing.select(np.array(chosen, np.int64))
 
 
 def _observed(predictor: ClassPredictor, listing: Listing) -> tuple[list[int], NDArray, NDArray]:

@@ -47,6 +47,10 @@ class Evaluation:
         """Returns the file of an image."""
         return os.path.join(self.root, str(self.keys[index]))
 
+    def files(self) -> list[str]:
+        """Returns the files of the images that are still there."""
+        return [path for path in map(self.path, range(len(self))) if os.path.isfile(path)]
+
 
 @dataclass(frozen=True)
 class ClassEvaluation(Evaluation):

@@ -196,8 +196,13 @@ def _hub_file(repository: str, files: tuple[str, ...]) -> Path:
 
 
 def _unreachable(repository: str, error: Exception) -> WeightsError:
-    return WeightsError(f"{repository}: cannot be fetched from the Hugging Face hub: {_first_line(error)}")
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    if isinstance(error, RepositoryNotFoundError):
+        return WeightsError(f"{repository}: the Hugging Face hub has no such model, or it is private: hf auth login")
+    return WeightsError(f"{repository}: cannot be fetched from the Hugging Face hub: {first_line(error)}")
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Returns what an error says, without the details on further lines."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

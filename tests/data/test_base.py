@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from resnet_tl.data.classification import ClassificationData
+from resnet_tl.data.listings.splits import split_sizes
 from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.structures.records import Batch
 from tests.data.epochs import epoch_of, equal, folder
@@ -63,6 +64,7 @@ def test_the_written_split_lists_every_image(class_photos: Path, tmp_path: Path)
     assert lines[0] == "key,class,split"
     assert len(lines) == 26
     assert sum(line.endswith(",val") for line in lines) == len(data.listings["val"]) == 5
+    assert split_sizes(tmp_path / "split.csv") == {"train": 20, "val": 5}
 
 
 def test_a_test_split_is_also_validated_on_but_not_trained_on(class_photos: Path, tmp_path: Path) -> None:

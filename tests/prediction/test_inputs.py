@@ -16,7 +16,7 @@ from PIL import Image
 
 from resnet_tl.data.images.transforms import evaluation_transform
 from resnet_tl.errors import DataError
-from resnet_tl.prediction.inputs import decode_input, list_images, path_of
+from resnet_tl.prediction.inputs import decode_input, list_images, path_of, spread
 
 
 def test_folders_zips_globs_files_and_arrays_are_listed_in_the_order_given(photos: Path, tmp_path: Path) -> None:
@@ -85,3 +85,9 @@ def test_an_image_in_memory_needs_no_list() -> None:
         assert list_images(one) == [one] or len(list_images(one)) == 1
     assert len(list_images(torch.zeros(7, 3, 4, 5))) == 7
     assert len(list_images(Image.fromarray(image) for _ in range(3))) == 3
+
+
+def test_items_are_spread_from_the_first_to_the_last() -> None:
+    assert spread("abcdefg", 3) == ["a", "d", "g"]
+    assert spread("ab", 8) == ["a", "b"]
+    assert spread([], 8) == []

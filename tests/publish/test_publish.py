@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,14 +16,12 @@ from huggingface_hub import ModelCard
 import resnet_tl
 from resnet_tl import checkpoint
 from resnet_tl.errors import RunError, WeightsError
-from resnet_tl.models.network import Backbone, build
-from resnet_tl.prediction.classification import ClassPredictor
 from resnet_tl.prediction.members import read_network
 from resnet_tl.publish.publish import Published, publish
 from resnet_tl.weights.sources import fetch
+from tests.publish.checkpoints import CLASSES, save_checkpoint
 
 SAVED = Path(__file__).resolve().parents[1] / "fixtures" / "saved_2026_11"
-CLASSES = ["ant", "bee | wasp", "*"]
 
 IN_TIMM = """
 import importlib.abc, sys
@@ -40,35 +37,6 @@ with torch.inference_mode():
     numpy.save(logits, model(torch.from_numpy(numpy.load(images))).numpy())
 print(model.pretrained_cfg["label_names"], model.pretrained_cfg["mean"][0], "resnet_tl" in sys.modules)
 """
-
-
-def _checkpoint(path: Path, head: dict[str, Any], **backbone: Any) -> Path:
-    """A checkpoint of a network with random weights and weights by a path of this machine."""
-    torch.manual_seed(0)
-    from resnet_tl.models.heads.classification import LinearHead
-
-    network = build(Backbone(**backbone), None, lambda levels, names: LinearHead(levels, names, **head), CLASSES)
-    for key, tensor in network.state_dict().items():  # not the statistics and the small classifier of new networks
-        if key.endswith(("running_mean", "fc.weight")):
-            tensor.normal_()
-    factory = {"class_path": "resnet_tl.models.heads.classification.LinearHead", "init_args": head}
-    model = {
-        "class_path": "resnet_tl.tasks.classification.Classification",
-        "init_args": {"backbone": {**backbone, "weights": "/home/me/secret.pth"}, "head": factory},
-    }
-    data = {"class_path": "resnet_tl.data.classification.ImageFolder", "init_args": {"root": "/home/me/photos"}}
-    ours = checkpoint.bundle(model, CLASSES, network.preprocessing, {"data": data, "run": {"dir": "/home/me/runs"}})
-    state = {f"network.{key}": value for key, value in network.state_dict().items()}
-    torch.save({checkpoint.KEY: ours, "state_dict": state, "epoch": 1, "global_step": 7}, path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Published]:
-    """A grey ResNet-10-T as a checkpoint and as a folder."""
-    root = tmp_path_factory.mktemp("published")
-    saved = _checkpoint(root / "best.ckpt", {"pool": "avgmax"}, name="resnet10t", in_channels=1)
-    return saved, publish(saved, root / "ants", licence="apache-2.0")
 
 
 def test_timm_without_this_project_gives_equal_logits(published: tuple[Path, Published], tmp_path: Path) -> None:
@@ -104,7 +72,7 @@ def test_every_task_loads_as_its_checkpoint(name: str, tmp_path: Path) -> None:
 
 def test_thresholds_of_labels_stay_with_the_network(tmp_path: Path) -> None:
     head = {"multi_label": True, "thresholds": [0.2, 0.4, 0.9], "class_weights": "auto"}
-    saved = _checkpoint(tmp_path / "best.ckpt", head, name="resnet10t")
+    saved = save_checkpoint(tmp_path / "best.ckpt", head, name="resnet10t")
     done = publish(saved, tmp_path / "model")
     assert done.in_timm
     (_, network), (_, loaded) = read_network(saved, False), read_network(done.path, False)
@@ -160,27 +128,6 @@ def test_damaged_folders_and_those_of_others_are_refused(published: tuple[Path, 
         resnet_tl.load(tmp_path)
 
 
-def test_a_model_on_the_hub_loads_by_its_name(
-    published: tuple[Path, Published], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[Any] = []
-
-    def download(repository: str, allow_patterns: list[str]) -> str:
-        asked.append((repository, allow_patterns))
-        return str(published[1].path)
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    predictor = resnet_tl.load("hf://me/ants")
-    assert isinstance(predictor, ClassPredictor)
-    assert predictor.classes == CLASSES
-    assert asked == [("me/ants", ["model.safetensors", "config.json", "rest.safetensors"])]
+def test_names_of_the_hub_have_one_form() -> None:
     with pytest.raises(WeightsError, match="hf://ants: not a model on the Hugging Face hub: expected hf://USER/NAME"):
         resnet_tl.load("hf://ants")
-
-
-def test_training_can_start_from_the_hub(published: tuple[Path, Published], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda _, file: str(published[1].path / file))
-    content, record = fetch("hf://me/ants")
-    assert "fc.weight" in content
-    assert (record.source, record.classes) == ("hf://me/ants", tuple(CLASSES))

@@ -16,7 +16,7 @@ from resnet_tl.metrics.class_space import fit_space
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Backbone, build
 from resnet_tl.prediction.classification import ClassPredictor
-from resnet_tl.run.outliers import fit_outliers, spread, spread_over_classes
+from resnet_tl.run.outliers import fit_outliers, spread_images, spread_over_classes
 from resnet_tl.structures.decisions import Decisions, Limit, Limits
 from tests.cli.conftest import RECIPE
 
@@ -60,8 +60,8 @@ def test_images_are_spread_evenly() -> None:
     assert chosen.keys()[0] == "0"
     assert chosen.keys()[29] == "89"
     assert spread_over_classes(listing, 2).class_counts(2).tolist() == [20, 10]
-    assert spread(listing, 3).keys() == ["0", "50", "99"]
-    assert spread(listing, 500).keys() == listing.keys()
+    assert spread_images(listing, 3).keys() == ["0", "50", "99"]
+    assert spread_images(listing, 500).keys() == listing.keys()
 
 
 def test_validation_images_that_all_look_alike_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast
@@ -129,6 +130,12 @@ def write_split(path: str | Path, listings: Mapping[str, Listing], classes: list
     )
     with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("key", "class", "split"), *rows])
+
+
+def split_sizes(path: Path) -> Counter[str]:
+    """Returns how many images each split of a file of `write_split` has."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return Counter(row["split"] for row in csv.DictReader(file))
 
 
 def _indices(listing: Listing, index: int) -> Iterable[int]:
