@@ -15,8 +15,8 @@ normalises them, and ends in calibrated probabilities, logits of pixels, or boxe
 of images, of two-stage detectors one. Class names and preprocessing are in it: `resnet-tl predict FILE.onnx photos` and
 `resnet_tl.load("FILE.onnx")` need nothing else.
 
-  --to FORM                         onnx (default: what --out ends in)
-  --out PATH                        a new file or folder (default: RUN/exports/model.onnx)
+  --to FORM                         onnx, or openvino, a folder (default: what --out ends in)
+  --out PATH                        a new file or folder (default: RUN/exports/model.onnx or RUN/exports/openvino)
   --images IMAGES ...               what to compare on (default: validation images of the run)
   --trust-code                      let the checkpoint name classes outside resnet_tl
 

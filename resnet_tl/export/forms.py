@@ -10,8 +10,8 @@ from torch import Tensor
 
 from resnet_tl.checkpoint import Bundle
 from resnet_tl.errors import RecipeError
+from resnet_tl.export import onnx, openvino
 from resnet_tl.export.graph import Graph
-from resnet_tl.export.onnx import PACKAGES, write_onnx
 from resnet_tl.extras import require
 from resnet_tl.models.network import Network
 from resnet_tl.weights.publishers import HUB
@@ -63,10 +63,17 @@ class Form:
 
 
 def _write_onnx(subject: Subject, path: Path) -> None:
-    write_onnx(subject.graph, subject.example, subject.outputs, subject.description, path)
+    onnx.write_onnx(subject.graph, subject.example, subject.outputs, subject.description, path)
 
 
-FORMS = (Form("onnx", ".onnx", _write_onnx, PACKAGES, "onnx"),)
+def _write_openvino(subject: Subject, path: Path) -> None:
+    openvino.write_openvino(subject.graph, subject.example, subject.outputs, subject.description, path)
+
+
+FORMS = (
+    Form("onnx", ".onnx", _write_onnx, onnx.PACKAGES, "onnx"),
+    Form("openvino", "", _write_openvino, openvino.PACKAGES, "openvino"),
+)
 
 
 def choose_form(name: str | None, out: Path | None) -> Form:

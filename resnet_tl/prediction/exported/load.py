@@ -9,13 +9,18 @@ from resnet_tl.errors import WeightsError
 from resnet_tl.prediction.exported.description import read_description
 from resnet_tl.prediction.exported.network import ExportedNetwork
 from resnet_tl.prediction.exported.onnx import open_onnx
+from resnet_tl.prediction.exported.openvino import MODEL, open_openvino
 
-RUNTIMES = {".onnx": open_onnx}
+RUNTIMES = {".onnx": open_onnx, Path(MODEL).suffix: open_openvino}
 """By the ending of a file."""
 
 
 def find_exported(path: str | Path) -> Path | None:
-    """Returns the file at `path` if its name is that of an exported one, whether it exists or not; else None."""
+    """Returns `path` if its name is that of an exported file, whether it exists or not; of a folder with an exported
+    model, the model's file; else None."""
+    in_folder = Path(path) / MODEL
+    if in_folder.is_file():
+        return in_folder
     return Path(path) if Path(path).suffix in RUNTIMES else None
 
 
