@@ -108,7 +108,7 @@ def test_every_shipped_recipe_is_named(made: dict[str, str]) -> None:
 
 
 DOTTED = re.compile(r"(?<![\w./])(?:--)?((?:model|data|trainer|tracking|tuning)(?:\.\w+)+)")
-NOT_KEYS = {"model.safetensors", "data.yaml", "model.train", "model.parameters"}
+NOT_KEYS = {"model.safetensors", "model.xml", "model.bin", "data.yaml", "model.train", "model.parameters"}
 """Files, and methods."""
 MISTAKES = {"model.optimizer.learning_rate", "model.backbone.nme"}
 """That pages show on purpose."""
