@@ -40,7 +40,7 @@ def load_safely(path: Path, *, mmap: bool = False, verify: bool = True) -> Any:
     """
     is_zip = path.is_file() and zipfile.is_zipfile(path)
     if is_zip and verify:
-        _verify_checksums(path)
+        verify_checksums(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the protocols of foreign pickles: the error below says enough
@@ -115,7 +115,7 @@ def is_dense(tensor: Tensor) -> bool:
     return tensor.layout is torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
 
 
-def _verify_checksums(path: Path) -> None:
+def verify_checksums(path: Path) -> None:
     """Raises WeightsError where a part of the zip does not match its CRC-32: a bit on the disk has flipped.
 
     A compressed part is refused as well: torch writes none, and a small one can fill the memory.

@@ -9,14 +9,18 @@ from resnet_tl.errors import RecipeError
 
 HELP = """usage: resnet-tl export RUN_OR_CHECKPOINT [--to FORM] [--out PATH] [--images IMAGES ...]
 
-Write the network as a file for other programs, and prove it: the same images go through the checkpoint and the file,
-and a file that differs is not written. Bytes go in (uint8, N x C x H x W, RGB, resized as in validation); the file
+Write the network for other programs, and prove it: the same images go through the checkpoint and what is written, and
+an export that differs does not appear. Bytes go in (uint8, N x C x H x W, RGB, resized as in validation); the graph
 normalises them, and ends in calibrated probabilities, logits of pixels, or boxes after suppression. It takes any number
-of images, of two-stage detectors one. Class names and preprocessing are in it: `resnet-tl predict FILE.onnx photos` and
-`resnet_tl.load("FILE.onnx")` need nothing else.
+of images, of two-stage detectors one. Class names and preprocessing are in it: `resnet-tl predict PATH photos` and
+`resnet_tl.load("PATH")` need nothing else.
 
-  --to FORM                         onnx, or openvino, a folder (default: what --out ends in)
-  --out PATH                        a new file or folder (default: RUN/exports/model.onnx or RUN/exports/openvino)
+  --to FORM                         what to write (default: what --out ends in):
+                                      onnx          FILE.onnx, for onnxruntime and others
+                                      pt2           FILE.pt2, for torch without this project; not of two-stage detectors
+                                      openvino      a folder, for OpenVINO on processors of Intel and AMD
+  --out PATH                        a new file or folder (default: RUN/exports/model.onnx, .../model.pt2, .../openvino)
+  --compiled                        of pt2: machine code, for machines like this one only; needs a C++ compiler
   --images IMAGES ...               what to compare on (default: validation images of the run)
   --trust-code                      let the checkpoint name classes outside resnet_tl
 
@@ -28,6 +32,7 @@ def run(verb: str, command: Command) -> int:
     parser.add_argument("run", nargs="?", metavar="RUN_OR_CHECKPOINT")
     parser.add_argument("--to")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--compiled", action="store_true")
     parser.add_argument("--images", nargs="+", default=[])
     parser.add_argument("--trust-code", action="store_true")
     options = parser.read(command, recipe=False)
@@ -38,7 +43,10 @@ def run(verb: str, command: Command) -> int:
         raise RecipeError("export needs a run or checkpoint: resnet-tl export RUN --to onnx")
     from resnet_tl.export.export import export
 
-    done = export(options.run, options.out, options.images, to=options.to, trust_code=options.trust_code)
+    done = export(
+        options.run, options.out, options.images, to=options.to, compiled=options.compiled,
+        trust_code=options.trust_code,
+    )  # fmt: skip
     here, there = done.agreement.milliseconds
     print(f"{done.path}: {done.bytes / 1e6:.1f} MB")
     print(done.agreement)

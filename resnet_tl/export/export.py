@@ -52,6 +52,7 @@ def export(
     images: Sequence[str | Path] = (),
     *,
     to: str | None = None,
+    compiled: bool = False,
     trust_code: bool = False,
 ) -> Export:
     """Writes `out`, unless it differs from the checkpoint on images.
@@ -62,13 +63,14 @@ def export(
         images: what to compare on, as `predict` takes them; without, images that the run was validated on, or where
             there are none, the project's samples.
         to: the name of a form; None for that of the ending of `out`.
+        compiled: of `pt2`: for the processor of this machine alone.
 
     Raises:
         RecipeError: see `choose_form`.
         RunError: `out` exists, what writes it is not installed, the head cannot be exported, or the file differs.
         WeightsError: see `resnet_tl.load`.
     """
-    form = choose_form(to, out)
+    form = choose_form(to, out, compiled)
     form.check()
     out = out or form.default_path(run)
     bundle, network = read_network(run, trust_code)
@@ -76,7 +78,7 @@ def export(
     chosen = spread(_images(images) if images else validated_images(run), COMPARED)
     with appearing(out) as part:
         form.write(_subject(bundle, network, predictor.task), part)
-        exported = load(part, trust_code=trust_code)
+        exported = load(part, trust_code=True)  # its code is from here
         agreement = compare(predictor, exported, chosen)
         if not agreement.holds:
             raise RunError(f"{out}: not written, because it differs from {bundle.path}: {agreement}")

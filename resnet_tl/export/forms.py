@@ -10,7 +10,7 @@ from torch import Tensor
 
 from resnet_tl.checkpoint import Bundle
 from resnet_tl.errors import RecipeError
-from resnet_tl.export import onnx, openvino
+from resnet_tl.export import onnx, openvino, pt2
 from resnet_tl.export.graph import Graph
 from resnet_tl.extras import require
 from resnet_tl.models.network import Network
@@ -66,22 +66,41 @@ def _write_onnx(subject: Subject, path: Path) -> None:
     onnx.write_onnx(subject.graph, subject.example, subject.outputs, subject.description, path)
 
 
+def _write_pt2(subject: Subject, path: Path) -> None:
+    pt2.write_pt2(subject.graph, subject.example, subject.description, path)
+
+
+def _write_compiled(subject: Subject, path: Path) -> None:
+    pt2.write_compiled(subject.graph, subject.example, subject.description, path)
+
+
 def _write_openvino(subject: Subject, path: Path) -> None:
     openvino.write_openvino(subject.graph, subject.example, subject.outputs, subject.description, path)
 
 
 FORMS = (
     Form("onnx", ".onnx", _write_onnx, onnx.PACKAGES, "onnx"),
+    Form("pt2", ".pt2", _write_pt2),
     Form("openvino", "", _write_openvino, openvino.PACKAGES, "openvino"),
 )
+COMPILED = Form("pt2", ".pt2", _write_compiled)
 
 
-def choose_form(name: str | None, out: Path | None) -> Form:
+def choose_form(name: str | None, out: Path | None, compiled: bool = False) -> Form:
     """Returns the form called `name`, or of files that end as `out` does.
 
     Raises:
-        RecipeError: neither is given, there is no such form, or the two contradict each other.
+        RecipeError: neither is given, there is no such form, the two contradict each other, or it has no compiled kind.
     """
+    form = _named(name, out)
+    if not compiled:
+        return form
+    if form.name != COMPILED.name:
+        raise RecipeError(f"--compiled is for --to {COMPILED.name}, not for {form.name}")
+    return COMPILED
+
+
+def _named(name: str | None, out: Path | None) -> Form:
     names, endings = [form.name for form in FORMS], {form.ending: form for form in FORMS if form.ending}
     if name is None and out is None:
         raise RecipeError(f"export needs a form, --to {' or '.join(names)}, or a new file, --out FILE.onnx")

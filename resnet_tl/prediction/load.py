@@ -34,7 +34,7 @@ def load(
 
     Args:
         device: `cpu`, `cuda`, `cuda:1`, `mps`.
-        trust_code: import classes outside `resnet_tl` that the checkpoint names.
+        trust_code: import classes outside `resnet_tl` that the checkpoint names; open .pt2 files, which run code.
         batch_size: images predicted at a time; None for 32 in classification, 1 in segmentation and detection.
 
     Raises:
@@ -43,7 +43,7 @@ def load(
     """
     options: dict[str, Any] = {"device": device} | ({} if batch_size is None else {"batch_size": batch_size})
     if (file := find_exported(path)) is not None:
-        exported, bundle = read_exported(file)
+        exported, bundle = read_exported(file, trust_code)
         return predictor_of(exported, bundle, exported.description.task, trust_code=trust_code, **options)
     bundle, network = read_network(path, trust_code)
     return predictor_of(network, bundle, task_of(network), trust_code=trust_code, **options)

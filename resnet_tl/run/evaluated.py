@@ -87,7 +87,7 @@ def _open(source: str | Path | Opened, trust_code: bool) -> Evaluated:
         network, bundle = source
         return Evaluated(bundle, network)
     if (exported := find_exported(source)) is not None:
-        network, bundle = read_exported(exported)
+        network, bundle = read_exported(exported, trust_code)
         return Evaluated(bundle, network)
     if (published := find_published(source)) is not None:
         return Evaluated(read_published(published))

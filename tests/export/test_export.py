@@ -55,7 +55,7 @@ def test_a_file_that_differs_is_not_written(
     classifier: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(proof.LIMITS, "probability", -1.0)
-    monkeypatch.setattr("resnet_tl.export.forms.write_onnx", lambda *_: shutil.copy(classifier.path, _[-1]))
+    monkeypatch.setattr("resnet_tl.export.onnx.write_onnx", lambda *_: shutil.copy(classifier.path, _[-1]))
     with pytest.raises(RunError, match=r"classes\.onnx: not written, because it differs from .*probability"):
         export(SAVED / "half_run", tmp_path / "classes.onnx")
     assert not list(tmp_path.iterdir())

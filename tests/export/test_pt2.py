@@ -1,0 +1,46 @@
+"""Files of torch.export compute what the network does, for images of other numbers and sizes than traced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from export_graphs import GRAPHS, check_runtime, example_of, names
+
+from resnet_tl.errors import RunError
+from resnet_tl.export.pt2 import write_compiled, write_pt2
+from resnet_tl.prediction.exported.pt2 import open_pt2
+
+TRACED = [name for name in names("linear", "fcn") if "mask_rcnn" not in str(name)]
+
+
+@pytest.mark.parametrize("name", TRACED)
+def test_every_head(name: str, tmp_path: Path) -> None:
+    graph = GRAPHS[name]()
+    write_pt2(graph, example_of(graph)[0], "{}", tmp_path / "graph.pt2")
+    run, description = open_pt2(tmp_path / "graph.pt2")
+    assert description == "{}"
+    check_runtime(run, graph)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["linear", "unet", "fcos"])
+def test_compiled_graphs(name: str, tmp_path: Path) -> None:
+    graph = GRAPHS[name]()
+    write_compiled(graph, example_of(graph)[0], "{}", tmp_path / "graph.pt2")
+    run, description = open_pt2(tmp_path / "graph.pt2")
+    assert description == "{}"
+    check_runtime(run, graph)
+
+
+def test_two_stage_detectors_are_refused(tmp_path: Path) -> None:
+    graph = GRAPHS["mask_rcnn"]()
+    with pytest.raises(RunError, match=r"two-stage detectors cannot be a \.pt2: .* use --to onnx"):
+        write_pt2(graph, example_of(graph)[0], "{}", tmp_path / "graph.pt2")
+
+
+def test_a_compiled_graph_needs_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
+    graph = GRAPHS["linear"]()
+    with pytest.raises(RunError, match=r"needs a C\+\+ compiler: install g\+\+, or leave out --compiled"):
+        write_compiled(graph, example_of(graph)[0], "{}", tmp_path / "graph.pt2")
