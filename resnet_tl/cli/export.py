@@ -19,6 +19,8 @@ of images, of two-stage detectors one. Class names and preprocessing are in it: 
                                       onnx          FILE.onnx, for onnxruntime and others
                                       pt2           FILE.pt2, for torch without this project; not of two-stage detectors
                                       openvino      a folder, for OpenVINO on processors of Intel and AMD
+                                      safetensors   a folder of weights and config.json, as `publish` writes it but
+                                                    without a card; timm loads most classifiers
   --out PATH                        a new file or folder (default: RUN/exports/model.onnx, .../model.pt2, .../openvino)
   --compiled                        of pt2: machine code, for machines like this one only; needs a C++ compiler
   --images IMAGES ...               what to compare on (default: validation images of the run)

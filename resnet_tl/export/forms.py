@@ -10,7 +10,7 @@ from torch import Tensor
 
 from resnet_tl.checkpoint import Bundle
 from resnet_tl.errors import RecipeError
-from resnet_tl.export import onnx, openvino, pt2
+from resnet_tl.export import onnx, openvino, pt2, safetensors
 from resnet_tl.export.graph import Graph
 from resnet_tl.extras import require
 from resnet_tl.models.network import Network
@@ -78,10 +78,17 @@ def _write_openvino(subject: Subject, path: Path) -> None:
     openvino.write_openvino(subject.graph, subject.example, subject.outputs, subject.description, path)
 
 
+def _write_safetensors(subject: Subject, path: Path) -> None:
+    path.mkdir()
+    backbone = subject.bundle.recipe["model"]["init_args"]["backbone"]["name"]
+    safetensors.write_folder(subject.bundle, subject.network, path, name=backbone)
+
+
 FORMS = (
     Form("onnx", ".onnx", _write_onnx, onnx.PACKAGES, "onnx"),
     Form("pt2", ".pt2", _write_pt2),
     Form("openvino", "", _write_openvino, openvino.PACKAGES, "openvino"),
+    Form("safetensors", "", _write_safetensors),
 )
 COMPILED = Form("pt2", ".pt2", _write_compiled)
 
