@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from resnet_tl.errors import RecipeError
+from resnet_tl.errors import RecipeError, RunError, memory_full
 from resnet_tl.models.finite import all_finite
 from resnet_tl.models.heads.segmentation.base import PixelLogits
 from resnet_tl.models.network import Network
@@ -56,7 +56,14 @@ class ExportedNetwork(nn.Module):
         return [images] if batch is None else list(images.split(batch))
 
     def _run(self, images: Tensor) -> list[Tensor]:
-        outputs = self.runtime(np.ascontiguousarray(images.cpu().numpy()))
+        try:
+            outputs = self.runtime(np.ascontiguousarray(images.cpu().numpy()))
+        except Exception as error:  # each runtime has classes of errors of its own
+            if memory_full(error) is not None:
+                raise
+            size = " x ".join(map(str, images.shape))
+            first = next(iter(str(error).splitlines()), type(error).__name__)
+            raise RunError(f"the exported graph fails on images of {size} (N x C x H x W): {first}") from error
         return [torch.from_numpy(output).to(images.device) for output in outputs]
 
 
