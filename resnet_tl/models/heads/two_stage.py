@@ -114,7 +114,8 @@ class FasterRCNN(DetectionHead):
         # Proposals are inputs of the second stage; its losses do not train the first through their coordinates.
         boxes = self.rpn.box_coder.decode(deltas.detach(), anchors).view(len(images), -1, 4)
         counts = [level.shape[0] for level in per_level]
-        proposals, _ = self.rpn.filter_proposals(boxes, objectness, images, counts)
+        # Only the order of their sigmoids counts. ONNX Runtime's are 0 below -18: logits are brought closer to 0.
+        proposals, _ = self.rpn.filter_proposals(boxes, objectness / 16, images, counts)
         return TwoStageOutputs(read, proposals, objectness, deltas, anchors, images)
 
     def loss(self, outputs: TwoStageOutputs, targets: Boxes) -> dict[str, Tensor]:

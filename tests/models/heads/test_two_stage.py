@@ -39,6 +39,18 @@ def test_one_image_of_the_outputs_predicts_as_in_the_batch(kind: type[FasterRCNN
     assert (whole.masks is None) == (kind is FasterRCNN)
 
 
+def test_proposals_do_not_depend_on_how_low_all_scores_are() -> None:
+    torch.manual_seed(0)
+    head, images = FasterRCNN(LEVELS, ["ant"]).eval(), maps(1, side=32)
+    torch.nn.init.normal_(head.rpn.head.cls_logits.weight, std=0.5)
+    proposals = []
+    for logit in (0.0, -128.0):  # of which the sigmoid is 0
+        torch.nn.init.constant_(head.rpn.head.cls_logits.bias, logit)
+        with torch.no_grad():
+            proposals.append(head(images, None, (32, 32)).proposals[0])
+    torch.testing.assert_close(*proposals)
+
+
 @pytest.mark.parametrize("kind", [FasterRCNN, MaskRCNN])
 def test_losses_of_no_proposal_and_no_object_are_zero(kind: type[FasterRCNN]) -> None:
     head = kind(LEVELS, ["square", "disc"])
