@@ -40,7 +40,7 @@ folds of a folder together: probabilities of classes and pixels are means, boxes
   --annotations FILE.json           detection: results.json has the image ids of this COCO file
   --tiles N                         detection: large images by tiles of N x N of their pixels (sliced inference), their
                                     objects merged; N: the short side of the training images keeps objects at their size
-  --overlap N                       of tiles, in pixels, at least as wide as the objects (a fifth of --tiles)
+  --overlap N                       of tiles, in pixels, at least as wide as the largest objects (a fifth of --tiles)
   --top N                           classification: how many classes to name, best first (5)
   --unsure                          classification: also the classes that are possible (for 90 % of images like those of
                                     validation, the true one is among them), or "none of these" for images unlike all

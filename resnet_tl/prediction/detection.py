@@ -18,7 +18,7 @@ from resnet_tl.prediction.exported.description import TaskName
 from resnet_tl.prediction.exported.network import AnyNetwork
 from resnet_tl.prediction.inputs import SEED, Source, list_images
 from resnet_tl.prediction.loader import Input, Loader, OnError
-from resnet_tl.prediction.tiles import Tiling, Window, are_cut, merge, windows
+from resnet_tl.prediction.tiles import Tiling, Window, merge, seen_better, windows
 from resnet_tl.prediction.whole_image import WholeImage
 from resnet_tl.structures.boxes import rescale
 from resnet_tl.structures.decisions import Decisions
@@ -128,15 +128,16 @@ class BoxPredictor(Predictor[BoxPrediction]):
         image = each.image
         assert image is not None
         size = (image.shape[0], image.shape[1])
-        places, parts, cut = windows(*size, tiling), list[BoxPrediction](), list[npt.NDArray[np.bool_]]()
+        places, parts, better = windows(*size, tiling), list[BoxPrediction](), list[npt.NDArray[np.bool_]]()
         for first in range(0, len(places), batch_size):
             batch = places[first : first + batch_size]
             tiles = [self._tile(each, image, number, window) for number, window in enumerate(batch)]
             for window, tile in zip(batch, self.predict_batch(tiles, options), strict=True):
                 parts.append(tile.moved(window.top, window.left))
-                cut.append(are_cut(parts[-1].boxes, window, size))
-        joined, numbers = join(parts, each.index, image), np.repeat(np.arange(len(parts)), [len(part) for part in cut])
-        return joined.chosen(merge(joined.boxes, joined.scores, joined.labels, numbers, np.concatenate(cut)))
+                better.append(seen_better(parts[-1].boxes, window, places, size))
+        joined = join(parts, each.index, image)
+        numbers = np.repeat(np.arange(len(parts)), [len(part) for part in better])
+        return joined.chosen(merge(joined.boxes, joined.scores, joined.labels, numbers, np.concatenate(better)))
 
     def _tile(self, each: Input, image: ImageArray, number: int, window: Window) -> Input:
         top, left, bottom, right = window

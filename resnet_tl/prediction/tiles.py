@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,11 +18,7 @@ SAME = 0.5
 """Two boxes of a class with a higher IoU are of one object."""
 
 COVERED = 0.5
-"""A box that its tile cuts is part of an object of its class that covers more than this share of it."""
-
-MARGIN = 1 / 64
-"""A box that comes closer to the edge of its tile than this share of the tile's side is cut by it: boxes are predicted,
-so they end near the edge and not at it."""
+"""A box that another tile sees better is part of an object of its class that covers more than this share of it."""
 
 
 class Tiling(NamedTuple):
@@ -75,17 +72,29 @@ def _starts(side: int, tiling: Tiling) -> list[int]:
     return [last * number // steps for number in range(steps)] + [last]
 
 
-def are_cut(boxes: NDArray[np.float32], window: Window, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Returns whether boxes `[M, 4]` of a tile end at one of its edges that is not the image's.
+def seen_better(
+    boxes: NDArray[np.float32], window: Window, tiles: Sequence[Window], size: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Returns whether boxes `[M, 4]` of a tile have their middle deeper inside another of the image's tiles, which is
+    then more likely to hold the whole object. An overlap as wide as the objects makes sure of it.
 
     All are in pixels of the image, whose `size` is (h, w).
     """
-    top, left, bottom, right = window
-    down, across = (bottom - top) * MARGIN, (right - left) * MARGIN
-    low = np.array([left + across if left else -np.inf, top + down if top else -np.inf])
-    high = np.array([right - across if right < size[1] else np.inf, bottom - down if bottom < size[0] else np.inf])
-    beyond: NDArray[np.bool_] = np.concatenate([boxes[:, :2] < low, boxes[:, 2:] > high], axis=1)
-    return np.logical_or.reduce(beyond, axis=1)
+    own, best = _depths(boxes, [window], size)[0], _depths(boxes, tiles, size).max(axis=0)
+    return np.asarray(best > own)
+
+
+def _depths(boxes: NDArray[np.float32], tiles: Sequence[Window], size: tuple[int, int]) -> NDArray[np.float32]:
+    """`[T, M]`: how far the middles of boxes are from the edges of tiles that are not the image's; negative outside."""
+    x, y = (boxes[:, :2] + boxes[:, 2:]).T / 2
+    top, left, bottom, right = np.array(tiles, np.float32).T[..., None]
+    distances = [
+        np.where(left > 0, x - left, np.inf),
+        np.where(right < size[1], right - x, np.inf),
+        np.where(top > 0, y - top, np.inf),
+        np.where(bottom < size[0], bottom - y, np.inf),
+    ]
+    return np.minimum.reduce(distances)
 
 
 def merge(
@@ -93,23 +102,23 @@ def merge(
     scores: NDArray[np.float32],
     labels: NDArray[np.int64],
     tiles: NDArray[np.int64],
-    cut: NDArray[np.bool_],
+    seen_better: NDArray[np.bool_],
 ) -> NDArray[np.int64]:
     """Returns the positions of the image's objects among those of its tiles, highest score first.
 
-    Of boxes of a class from several tiles that are of one object, the best stays; one that its tile cuts comes after
-    all others, since the neighbour sees more of the object. Boxes of one tile do not affect each other: its objects are
-    found already.
+    Of boxes of a class from several tiles that are of one object, the best stays. One that another tile sees better
+    comes after all others, whatever its score: it may be a part of an object, of which the other tile has the whole.
+    Boxes of one tile do not affect each other: its objects are found already.
 
     Args:
         boxes: `[M, 4]` in pixels of the image. scores, labels: `[M]`.
-        tiles: `[M]`, the number of the tile that each is from. cut: `[M]`, see `are_cut`.
+        tiles: `[M]`, the number of the tile that each is from. seen_better: `[M]`, see there.
     """
     exact, kept = boxes.astype(np.float64), np.zeros(0, np.int64)
-    for index in np.lexsort((-scores, cut)):
+    for index in np.lexsort((-scores, seen_better)):
         others = kept[(labels[kept] == labels[index]) & (tiles[kept] != tiles[index])]
         known = iou(exact[None, index], exact[others]) > SAME
-        if cut[index]:  # COCO's overlap with a crowd is the share of the box that lies inside
+        if seen_better[index]:  # COCO's overlap with a crowd is the share of the box that lies inside
             known |= iou(exact[None, index], exact[others], np.ones(len(others), np.bool_)) > COVERED
         if not known.any():
             kept = np.append(kept, index)
