@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from resnet_tl.cli.command import Command, Options
 from resnet_tl.errors import RecipeError
 
@@ -71,5 +69,5 @@ def run(verb: str, command: Command) -> int:
             options.model, device=options.device, trust_code=options.trust_code, batch_size=options.batch_size
         )
         app = create_app(predictor, settings, describe(options.model))
-        run_server(app, listening, lambda: print(address(listening), file=sys.stderr, flush=True))
+        run_server(app, listening, lambda: print(address(listening), flush=True))
     return 0
