@@ -60,6 +60,7 @@ def run(verb: str, command: Command) -> int:
         settings = Settings(
             max_bytes=int(options.max_mb * 1e6),
             max_pixels=options.max_pixels,
+            max_images=min(Settings.max_images, options.queue),
             queue=options.queue,
             deadline_ms=options.deadline_ms,
             timeout_s=options.timeout,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import binascii
 import json
 from base64 import b64decode
 from collections.abc import AsyncIterator
@@ -19,6 +18,10 @@ from resnet_tl.serve.settings import Settings
 
 FIELD = "files"
 """Of a form, the field with images."""
+SHAPE = 'expected {"images": ["<base64>", ...]}'
+STRUCTURE = (b",", b"[", b"{")
+"""What base64 does not have."""
+SPARE = 100
 EXPECTED = "an image file as the body (Content-Type: image/jpeg), a form with the field `files`, or JSON"
 
 
@@ -44,18 +47,19 @@ class Intake:
             raise self._too_large()
         chunks: list[bytes] = []
         try:
-            await asyncio.wait_for(self._read(request, chunks), self.settings.timeout_s)
-            body = b"".join(chunks)
-            if not body:
-                raise Refused(422, f"the body is empty; expected {EXPECTED}")
-            yield body
-        except (asyncio.TimeoutError, TimeoutError):
-            seconds = f"{self.settings.timeout_s:g}"
-            raise Refused(408, f"the body was not complete within {seconds} seconds") from None
-        except ClientDisconnect:
-            raise Refused(400, "the connection was closed before the body was complete") from None
+            await self._read_in_time(request, chunks)
+            yield b"".join(chunks)
         finally:
             self.held -= sum(map(len, chunks))
+
+    async def _read_in_time(self, request: Request, chunks: list[bytes]) -> None:
+        seconds = self.settings.timeout_s
+        try:
+            await asyncio.wait_for(self._read(request, chunks), seconds)
+        except asyncio.TimeoutError:
+            raise Refused(408, f"the body was not complete within {seconds:g} seconds") from None
+        except ClientDisconnect:
+            raise gone() from None
 
     async def _read(self, request: Request, chunks: list[bytes]) -> None:
         size = 0
@@ -72,6 +76,11 @@ class Intake:
         return Refused(413, f"the body is too large: expected at most {self.settings.max_bytes:,} bytes")
 
 
+def gone() -> Refused:
+    """The end of a request whose client has closed the connection: nobody reads it."""
+    return Refused(400, "the client has closed the connection")
+
+
 def _declared(request: Request) -> int:
     """The length that a request's header states; 0 if there is none. The HTTP server has checked that it is one."""
     return int(request.headers.get("content-length", 0))
@@ -83,6 +92,8 @@ def images_in(body: bytes, content_type: str, most: int) -> list[bytes]:
     Raises:
         Refused: it has another type (415), or is not valid (422).
     """
+    if not body:
+        raise Refused(422, f"the body is empty; expected {EXPECTED}")
     kind = content_type.partition(";")[0].strip().lower()
     if kind.startswith("image/") or kind == "application/octet-stream":
         return [body]
@@ -153,13 +164,15 @@ class _Form:
 
 
 def _from_json(body: bytes, most: int) -> list[bytes]:
+    if sum(map(body.count, STRUCTURE)) > most + SPARE:  # as Python objects, lists of lists take 20 times as much memory
+        raise Refused(422, f"the JSON has too many parts: {SHAPE} with at most {most} images")
     try:
         content = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Refused(422, f"not valid JSON ({_reason(error)})") from None
+    except ValueError as error:
+        raise Refused(422, f"not valid JSON ({error})") from None
     texts = content.get("images") if isinstance(content, dict) else None
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise Refused(422, 'expected JSON of the form {"images": ["<base64>", ...]}')
+        raise Refused(422, f"not the JSON that is expected: {SHAPE}")
     if len(texts) > most:
         raise _too_many(most)
     return [_from_base64(text, number) for number, text in enumerate(texts)]
@@ -168,13 +181,9 @@ def _from_json(body: bytes, most: int) -> list[bytes]:
 def _from_base64(text: str, number: int) -> bytes:
     try:
         return b64decode(text, validate=True)
-    except (binascii.Error, ValueError):  # ValueError: characters beyond ASCII
+    except ValueError:
         raise Refused(422, f"image {number}: not valid base64; expected the bytes of an image file") from None
 
 
 def _too_many(most: int) -> Refused:
     return Refused(422, f"the body has too many images: expected at most {most}")
-
-
-def _reason(error: Exception) -> str:
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)

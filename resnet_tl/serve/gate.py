@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -62,6 +61,9 @@ class Gate:
             await self.app(scope, receive, answer)
         except Refused as refused:
             await refusal(refused)(scope, receive, answer)
+        except Exception:  # answered outside of this middleware
+            self.counters.requests[path, 500] += 1
+            raise
         finally:
             self.traffic.active -= 1
             if scope["method"] == "POST":
@@ -72,7 +74,7 @@ class Gate:
         host, origin = headers.get("host", ""), headers.get("origin")
         if self.settings.hosts is not None and _name(host) not in self.settings.hosts:
             raise Refused(403, f"this server is not {host[:80]!r}; expected {' or '.join(sorted(self.settings.hosts))}")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and origin.partition("://")[2] != host:
             raise Refused(403, f"pages of {origin[:80]!r} may not use this server")
         if self.traffic.closing and path not in ALWAYS:
             raise Refused(503, "the server is shutting down")
@@ -84,5 +86,7 @@ def refusal(refused: Refused) -> JSONResponse:
 
 
 def _name(host: str) -> str:
-    """Returns a Host header without its port."""
-    return urlsplit(f"//{host}").hostname or ""
+    """Returns a Host header without its port; of an IPv6 address without its brackets."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower()

@@ -15,13 +15,13 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from resnet_tl.serve.app import Service
+from resnet_tl.serve.service import Service
 
 CONNECTIONS = 1024
 """At most at a time, idle ones included."""
 LAST_S = 2
 """Seconds that clients have at the end of a shutdown to take their answers."""
-SLOW_HEADERS_S = 10
+HEADERS_S = 10
 """Seconds within which a connection has to send the headers of its next request."""
 STOPS = (signal.SIGINT, signal.SIGTERM)
 
@@ -53,7 +53,7 @@ def run(app: FastAPI, listening: socket.socket, on_start: Callable[[], None]) ->
     try:
         server.run([listening])
     finally:
-        app.state.service.batcher.close()
+        app.state.service.close()
     if server.stopped_by == signal.SIGINT:
         raise KeyboardInterrupt
 
@@ -107,7 +107,7 @@ class _Connection(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._answer_taken = self.loop.call_later(SLOW_HEADERS_S, self.transport.abort)
+        self._answer_taken = self.loop.call_later(HEADERS_S, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -120,7 +120,7 @@ class _Connection(H11Protocol):
 
     def _expect_headers(self) -> None:
         _cancel(self._headers_due)
-        self._headers_due = self.loop.call_later(SLOW_HEADERS_S, self.transport.abort)
+        self._headers_due = self.loop.call_later(HEADERS_S, self.transport.abort)
 
 
 def _cancel(timer: asyncio.TimerHandle | None) -> None:

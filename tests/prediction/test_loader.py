@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from pathlib import Path
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from resnet_tl.data.images.decode import ImageArray
+from resnet_tl.data.images.limits import at_most
 from resnet_tl.errors import DataError
 from resnet_tl.prediction.loader import AHEAD, Loader
 
@@ -96,3 +99,15 @@ def test_whole_images_are_kept_on_request_alone(keep: bool) -> None:
     ((one,),) = loader.batches(numbered(1), 1, "error")
     assert (one.image is not None) is keep
     assert one.path is None
+
+
+def test_the_callers_limits_hold_for_what_is_decoded_ahead() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (20, 10)).save(file, "PNG")
+    loader = Loader(Counting(), 3)
+    assert loader.load(file.getvalue(), 0).size == (10, 20)
+    with (
+        at_most(100),
+        pytest.raises(DataError, match=r"^image 0: is 20 x 10 pixels, too large: at most 100 are decoded$"),
+    ):
+        list(loader.batches([file.getvalue()], 1, "error"))

@@ -20,6 +20,12 @@ def test_metrics_of_a_run_have_the_names_that_people_know(tmp_path: Path) -> Non
     assert describe(str(tmp_path)) == Model(tmp_path.name, {"accuracy": 0.75, "loss": 0.5})
 
 
+def test_folds_have_means(tmp_path: Path) -> None:
+    metrics = {"val/acc": {"mean": 0.8, "sd": 0.1, "values": [0.7, 0.9]}}
+    (tmp_path / "folds.json").write_text(json.dumps({"folds": 2, "metrics": metrics}))
+    assert describe(str(tmp_path)).metrics == {"accuracy": 0.8}
+
+
 def test_a_file_has_its_name_alone(tmp_path: Path) -> None:
     assert describe(str(tmp_path / "birds.onnx"))[1] == {}
 

@@ -117,7 +117,7 @@ def test_over_http(client: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) 
         large = http.post("/explain", content=encoded(0, (60, 40)), headers=kind)
         assert large.status_code == 422
         assert "at most 2,000 are decoded" in large.json()["error"]
-    monkeypatch.setattr("resnet_tl.serve.app.obstacle", lambda predictor: RunError("no captum"))
+    monkeypatch.setattr("resnet_tl.serve.service.obstacle", lambda predictor: RunError("no captum"))
     with client() as http:
         refused = http.post("/explain", content=image, headers=kind)
     assert (refused.status_code, refused.json()) == (404, {"error": "no captum"})

@@ -14,7 +14,7 @@ from resnet_tl.data.images.class_masks import Coding, read_mask
 from resnet_tl.data.images.classification_dataset import ClassificationDataset
 from resnet_tl.data.images.decode import decode, decode_bytes
 from resnet_tl.data.images.headers import read_header
-from resnet_tl.data.images.limits import BYTES, LONGEST_SIDE, PIXELS, TooLarge, check_bytes, check_size
+from resnet_tl.data.images.limits import BYTES, LONGEST_SIDE, PIXELS, TooLarge, at_most, check_bytes, check_size
 from resnet_tl.data.images.transforms import evaluation_transform
 from resnet_tl.data.listings.listing import Listing
 from resnet_tl.data.sources.tools.shapes import png_bitmap
@@ -150,3 +150,14 @@ def test_the_variables_are_documented() -> None:
     page = Path(__file__).resolve().parents[3] / "docs" / "concepts" / "hostile_input.md"
     for limit in (PIXELS, BYTES):
         assert limit.variable in page.read_text()
+
+
+def test_a_caller_may_lower_the_limit_of_pixels_and_not_raise_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with at_most(1000):
+        check_size(10, 100, "a.png")
+        with pytest.raises(TooLarge, match=r"too large: at most 1,000 are decoded$"):
+            check_size(11, 100, "a.png")
+    check_size(11, 100, "a.png")
+    monkeypatch.setenv(PIXELS.variable, "500")
+    with at_most(1000), pytest.raises(TooLarge, match=r"at most 500 are decoded \(RESNET_TL_MAX_PIXELS"):
+        check_size(10, 100, "a.png")
