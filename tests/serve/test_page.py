@@ -15,7 +15,7 @@ import resnet_tl
 PAGE = Path(resnet_tl.__file__).parent / "serve" / "page"
 FILES = sorted(PAGE.iterdir())
 SCRIPTS = {path.name: path.read_text(encoding="utf-8") for path in FILES if path.suffix == ".js"}
-KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
+KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 NAMESPACE = "http://www.w3.org/2000/svg"
 
 

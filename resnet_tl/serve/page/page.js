@@ -88,7 +88,8 @@ function showState(entry) {
   else {
     showPrediction(entry.prediction, model);
     const names = entry.prediction.areas?.map((each) => each.name) ?? model.classes;
-    byId("class").replaceChildren(make("option", { value: "" }, "as predicted"), ...names.map((each) => make("option", {}, each)));
+    const choices = names.map((each) => make("option", {}, each));
+    byId("class").replaceChildren(make("option", { value: "" }, "as predicted"), ...choices);
   }
 }
 
@@ -194,13 +195,17 @@ function showModel() {
   document.title = `${name} · resnet_tl`;
   byId("task").textContent = task;
   byId("name").replaceChildren(...breakable(name));
-  byId("lead").textContent = classes.length > 12 ? `${classes.slice(0, 12).join(", ")} and ${classes.length - 12} more` : classes.join(", ");
+  const [first, more] = [classes.slice(0, 12).join(", "), classes.length - 12];
+  byId("lead").textContent = more > 0 ? `${first} and ${more} more` : first;
   byId("limits").textContent = `Up to ${megabytes(limits.max_bytes)} and ${Math.round(limits.max_pixels / 1e6)} megapixels each.`;
-  const number = (value) => (typeof value === "number" ? value.toFixed(3) : String(value));
-  byId("metrics").replaceChildren(...Object.entries(metrics).map(([metric, value]) => make("div", { class: "tile" }, make("b", {}, number(value)), make("span", {}, metric))));
   byId("metrics-title").hidden = Object.keys(metrics).length === 0;
-  const facts = Object.entries({ [plural(classes.length, "class")]: classes, ...preprocessing }).filter(([, value]) => value !== null);
-  byId("facts").replaceChildren(...facts.flatMap(([key, value]) => [make("dt", {}, key.replaceAll("_", " ")), make("dd", {}, [value].flat().join(", "))]));
+  for (const [metric, value] of Object.entries(metrics)) {
+    byId("metrics").append(make("div", { class: "tile" }, make("b", {}, value.toFixed(3)), make("span", {}, metric)));
+  }
+  for (const [key, value] of Object.entries({ [plural(classes.length, "class")]: classes, ...preprocessing })) {
+    if (value === null) continue;
+    byId("facts").append(make("dt", {}, key.replaceAll("_", " ")), make("dd", {}, [value].flat().join(", ")));
+  }
   byId("curl").textContent = `curl -F files=@image.jpg ${new URL("predict", location.href)}`;
 }
 

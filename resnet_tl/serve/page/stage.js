@@ -42,7 +42,7 @@ export function showObjects(shown, { width, height }, onPoint) {
     group.style.color = each.colour;
     if (each.polygons) group.append(makeShape("path", { class: "mask", d: each.polygons.map(path).join(" ") }));
     group.append(makeShape("rect", { x: x1, y: y1, width: x2 - x1, height: y2 - y1 }));
-    const point = (chosen) => (event) => event.pointerType !== "touch" && onPoint(chosen); // a finger's pointer leaves at once
+    const point = (chosen) => ({ pointerType }) => pointerType !== "touch" && onPoint(chosen); // a finger leaves at once
     group.addEventListener("pointerenter", point(each));
     group.addEventListener("pointerleave", point(null));
     group.addEventListener("click", () => onPoint(each));
@@ -77,11 +77,13 @@ function declutter() {
     label.classList.toggle("inside", label.offsetTop < label.offsetHeight);
     label.classList.remove("hidden");
     const place = label.getBoundingClientRect();
-    const overlaps = taken.some((other) => place.left < other.right && other.left < place.right && place.top < other.bottom && other.top < place.bottom);
+    const overlaps = taken.some((other) => touch(place, other));
     label.classList.toggle("hidden", overlaps);
     if (!overlaps) taken.push(place);
   }
 }
+
+const touch = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
 
 /** Draws a mask of classes from a PNG's base64. */
 export async function showMask(png) {
