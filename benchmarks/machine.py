@@ -13,8 +13,10 @@ def machine() -> dict[str, str | int]:
     """Processor, cores, threads, versions and the commit of this code (with a `+` after it if there are changes)."""
     import torch
 
+    from resnet_tl.prediction.speed import processor
+
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
@@ -22,16 +24,6 @@ def machine() -> dict[str, str | int]:
         **{name: version(name) for name in ("torch", "torchvision", "lightning", "timm")},
         "commit": _commit(),
     }
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    names = (
-        [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        if info.exists()
-        else []
-    )
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _commit() -> str:

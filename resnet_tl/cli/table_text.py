@@ -1,4 +1,4 @@
-"""Tables of an evaluation as text."""
+"""Tables as text: those of an evaluation, and any other rows."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def texts(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
             left_out.append(f"{name} ({len(rows)} rows)")
             continue
         shown = rows if name == "confusion" else map(_score if name == "summary" else _of_class, rows)
-        yield from ("", *_lines(list(shown)))
+        yield from ("", *lines(list(shown)))
     if left_out:
         yield from ("", f"not shown, but written by --tables DIR: {', '.join(left_out)}")
 
 
-def _lines(rows: Sequence[Row]) -> Iterator[str]:
+def lines(rows: Sequence[Row]) -> Iterator[str]:
     """Yields a line of headings, and one for each row: the first column on the left, the others on the right."""
     columns = [[printable(name), *(_text(row[name]) for row in rows)] for name in rows[0]]
     widths = [max(map(len, column)) for column in columns]
