@@ -15,9 +15,10 @@ from resnet_tl.errors import RecipeError, RunError
 HELP = """usage: resnet-tl {verb} MODEL [--tables DIR] [--out FILE.json] [--KEY VALUE ...]
        resnet-tl {verb} -c RECIPE [--tables DIR] [--out FILE.json] [--KEY VALUE ...]
 
-Evaluate on the {split} images: a run (its best checkpoint), a checkpoint, the weights that a recipe names, an
-exported file, or all folds of a folder together, on images that none of them was trained on. An exported file has the
-scores of its checkpoint, but no loss; those of a classifier are of calibrated probabilities.
+Evaluate on the {split} images: a run (its best checkpoint), a checkpoint, an exported file, a published folder (with
+--data.root), the weights that a recipe names, or all folds of a folder together, on images that none of them was
+trained on. An exported file has the scores of its checkpoint, but no loss; those of a classifier are of calibrated
+probabilities.
 
   --data.root PATH                  images other than the run's; the classes must be the same
   --data.crops 10                   ten crops per image: corners and centre, and their mirror images

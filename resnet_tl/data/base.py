@@ -114,6 +114,12 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
     def evaluation_preprocessing(self, expected: Preprocessing) -> Preprocessing:
         """Returns how evaluation resizes and crops images; mean and std are those of `expected`, the weights' own."""
 
+    @staticmethod
+    def options_of(preprocessing: Preprocessing) -> dict[str, Any]:
+        """Returns the options by which evaluation resizes and crops images so: the inverse of
+        `evaluation_preprocessing`."""
+        return {"interpolation": preprocessing.interpolation}
+
     @abstractmethod
     def class_counts(self) -> np.ndarray:
         """Returns how many training images, objects or pixels each class has: `[K]` int64."""

@@ -65,6 +65,10 @@ class ClassificationData(ImageData[Listing]):
     def evaluation_preprocessing(self, expected: Preprocessing) -> Preprocessing:
         return replace(expected, size=self.image_size, crop=self.crop, interpolation=self.interpolation)
 
+    @staticmethod
+    def options_of(preprocessing: Preprocessing) -> dict[str, Any]:
+        return {**ImageData.options_of(preprocessing), "image_size": preprocessing.size, "crop": preprocessing.crop}
+
     def class_counts(self) -> np.ndarray:
         """Returns how many training images show each class: `[K]` int64."""
         return self._listing("train").class_counts(len(self.classes))

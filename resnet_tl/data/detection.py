@@ -83,6 +83,14 @@ class DetectionData(ImageData[BoxListing]):
             expected, size=self.image_size, max_size=self.max_size, crop=1.0, interpolation=self.interpolation
         )
 
+    @staticmethod
+    def options_of(preprocessing: Preprocessing) -> dict[str, Any]:
+        return {
+            **ImageData.options_of(preprocessing),
+            "image_size": preprocessing.size,
+            "max_size": preprocessing.max_size,
+        }
+
     def truth(self, split: Literal["val", "test"], indices: Sequence[int]) -> Boxes:
         """Returns the annotated objects of these images in pixels of the upright files, which metrics compare with.
 

@@ -65,6 +65,10 @@ class SegmentationData(ImageData[SegmentationListing]):
     def evaluation_preprocessing(self, expected: Preprocessing) -> Preprocessing:
         return replace(expected, size=self.short, crop=1.0, interpolation=self.interpolation)
 
+    @staticmethod
+    def options_of(preprocessing: Preprocessing) -> dict[str, Any]:
+        return {**ImageData.options_of(preprocessing), "short": preprocessing.size}
+
     def class_counts(self) -> np.ndarray:
         return self.pixels
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from resnet_tl import checkpoint
 from resnet_tl.data.base import ImageData
 from resnet_tl.errors import DataError
 from resnet_tl.recipe.node import overlay
+from resnet_tl.recipe.schema import fields_of, find_class
 from resnet_tl.recipe.values import as_node
 from resnet_tl.run.build import Overrides, Recipe, RecipeSource, build_data, build_seeded, resolved, tree_of
 from resnet_tl.run.data_class import data_options, without_replaced_place
@@ -49,7 +49,7 @@ def build_evaluation(recipe: Recipe, evaluated: Evaluated) -> tuple[ImageData, T
 def _recipe_of(bundle: checkpoint.Bundle, recipes: Sequence[RecipeSource], overrides: Overrides) -> Recipe:
     """The bundle's recipe without what belongs to training on the machine it came from."""
     saved = bundle.recipe
-    data = saved.get("data") or _default_data(bundle)
+    data = _saved_data(bundle)
     data = {**data, "init_args": {**data["init_args"], "classes": bundle.classes}}
     base = {"model": saved["model"], "data": data, "seed_everything": saved.get("seed_everything", 1)}
     without_weights = {"model": {"init_args": {"backbone": {"weights": None}}}}
@@ -71,11 +71,16 @@ def check_new(run: RunFolder, data: ImageData, split: str) -> None:
         )
 
 
-def _default_data(bundle: checkpoint.Bundle) -> dict[str, Any]:
-    """A folder of images with the checkpoint's preprocessing: for one trained from Python, without a recipe."""
-    seen = asdict(bundle.preprocessing)
-    init_args = {"image_size": seen["size"], "crop": seen["crop"], "interpolation": seen["interpolation"]}
-    return {"class_path": "ImageFolder", "init_args": init_args}
+def _saved_data(bundle: checkpoint.Bundle) -> dict[str, Any]:
+    """The data of the bundle's recipe. Those that name no images, as a published one, resize as the bundle says."""
+    data = bundle.recipe.get("data") or {"class_path": "ImageFolder", "init_args": {}}
+    if data["init_args"].keys() & {"root", "csv"}:
+        return data
+    kind = cast(type[ImageData[Any]], find_class(data["class_path"], ImageData))
+    saved = {name: value for name, value in data["init_args"].items() if name in fields_of(kind)}
+    channels = bundle.recipe["model"]["init_args"]["backbone"].get("in_channels", 3)
+    seen = {**kind.options_of(bundle.preprocessing), "eval_transforms": bundle.eval_transforms, "channels": channels}
+    return {**data, "init_args": {**saved, **seen}}
 
 
 def _is_other_set(bundle: checkpoint.Bundle, recipe: Recipe, given: Collection[str]) -> bool:
