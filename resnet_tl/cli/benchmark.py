@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnet_tl.cli.command import Command, Options
+from resnet_tl.cli.command import Command, Options, check_counts
 from resnet_tl.cli.table_text import lines
 from resnet_tl.errors import RecipeError
 
@@ -58,6 +58,7 @@ def run(verb: str, command: Command) -> int:
         return 0
     if not options.models:
         raise RecipeError("benchmark needs a run, a checkpoint or an exported file: resnet-tl benchmark RUN FILE.onnx")
+    check_counts(options, "threads")
     size = None if options.size is None else _size(options.size)
     from resnet_tl.prediction.writers.output import new_file
 

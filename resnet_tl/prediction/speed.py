@@ -130,7 +130,7 @@ def compare_speed(
 
 def use_threads(number: int) -> None:
     """Sets how many threads networks use, those that are loaded from now on."""
-    torch.set_num_threads(at_least_one("threads", number))
+    torch.set_num_threads(number)
 
 
 def machine() -> dict[str, str | int]:
