@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from resnet_tl.checkpoint import Bundle
 from resnet_tl.errors import RunError
-from resnet_tl.export.forms import Subject, choose_form
+from resnet_tl.export.forms import Subject, Trial, choose_form
 from resnet_tl.export.graph import Graph
+from resnet_tl.export.int8 import Cost
 from resnet_tl.export.proof import Agreement, compare
 from resnet_tl.models.ensemble import FusedBoxes
 from resnet_tl.models.network import Network
@@ -34,10 +36,10 @@ EXAMPLE = (2, 291, 421)
 
 @dataclass(frozen=True)
 class Export:
-    """A file or folder that agrees with its checkpoint on the images of `agreement`."""
+    """A file or folder that agrees with its checkpoint, or costs no more than it may."""
 
     path: Path
-    agreement: Agreement
+    agreement: Agreement | Cost
 
     @property
     def bytes(self) -> int:
@@ -53,9 +55,11 @@ def export(
     *,
     to: str | None = None,
     compiled: bool = False,
+    overrides: Sequence[tuple[str, Any]] = (),
+    max_loss: float | None = None,
     trust_code: bool = False,
 ) -> Export:
-    """Writes `out`, unless it differs from the checkpoint on images.
+    """Writes `out`, unless it differs from the checkpoint on images, or of `int8` its score falls too far.
 
     Args:
         run: a run folder (its best checkpoint) or a checkpoint.
@@ -64,28 +68,31 @@ def export(
             there are none, the project's samples.
         to: the name of a form; None for that of the ending of `out`.
         compiled: of `pt2`: for the processor of this machine alone.
+        overrides: of `int8`: of the run's recipe, as `[("data.root", "photos")]`, for the images that it needs.
+        max_loss: of `int8`: by how much the score on the validation images may fall; None for 0.02.
 
     Raises:
-        RecipeError: see `choose_form`.
+        RecipeError: see `choose_form`; or options of another form.
         RunError: `out` exists, what writes it is not installed, the head cannot be exported, or the file differs.
         WeightsError: see `resnet_tl.load`.
     """
     form = choose_form(to, out, compiled)
     form.check()
+    trial = Trial(run, overrides, max_loss, trust_code)
+    form.check_trial(trial)
     out = out or form.default_path(run)
     bundle, network = read_network(run, trust_code)
     predictor = predictor_of(network, bundle, task_of(network), trust_code=trust_code)
     chosen = spread(_images(images) if images else validated_images(run), COMPARED)
     with appearing(out) as part:
-        form.write(_subject(bundle, network, predictor.task), part)
-        exported = load(part, trust_code=True)  # its code is from here
-        agreement = compare(predictor, exported, chosen)
+        cost = form.write(_subject(bundle, network, predictor.task, trial), part)
+        agreement = cost or compare(predictor, load(part, trust_code=True), chosen)  # its code is from here
         if not agreement.holds:
-            raise RunError(f"{out}: not written, because it differs from {bundle.path}: {agreement}")
+            raise RunError(f"{out}: not written, because {agreement.fault}")
     return Export(out, agreement)
 
 
-def _subject(bundle: Bundle, network: Network, task: TaskName) -> Subject:
+def _subject(bundle: Bundle, network: Network, task: TaskName, trial: Trial) -> Subject:
     if isinstance(network.head, FusedBoxes):
         raise RunError(f"{bundle.path}: the fused boxes of several networks cannot be exported; export one fold")
     graph = Graph(network, task, bundle.decisions.temperature).eval()
@@ -94,7 +101,7 @@ def _subject(bundle: Bundle, network: Network, task: TaskName) -> Subject:
     thresholds = getattr(network.head, "thresholds", None)
     limits = calibrated_thresholds(None if thresholds is None else thresholds.tolist(), bundle.decisions)
     description = describe(bundle, task, outputs, limits, graph.batch)
-    return Subject(bundle, network, graph, example, outputs, description)
+    return Subject(bundle, network, graph, example, outputs, description, trial)
 
 
 def validated_images(run: str | Path) -> Sequence[Source]:

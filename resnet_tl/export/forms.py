@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from torch import Tensor
 
 from resnet_tl.checkpoint import Bundle
 from resnet_tl.errors import RecipeError
-from resnet_tl.export import onnx, openvino, pt2, safetensors
+from resnet_tl.export import int8, onnx, openvino, pt2, safetensors
 from resnet_tl.export.graph import Graph
+from resnet_tl.export.int8 import Cost
 from resnet_tl.extras import require
 from resnet_tl.models.network import Network
 from resnet_tl.weights.publishers import HUB
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a form is evaluated that does not compute what its checkpoint does.
+
+    checkpoint: as it was named. overrides: of its recipe. trust_code: see `resnet_tl.load`.
+    max_loss: by how much the score on the validation images may fall; None for the form's own limit.
+    """
+
+    checkpoint: str | Path
+    overrides: Sequence[tuple[str, Any]] = ()
+    max_loss: float | None = None
+    trust_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -25,6 +42,7 @@ class Subject:
     example: images `[N, C, H, W]`, uint8, to trace `graph` with.
     outputs: names of what the graph returns.
     description: see `describe`.
+    trial: for forms that are evaluated.
     """
 
     bundle: Bundle
@@ -33,6 +51,7 @@ class Subject:
     example: Tensor
     outputs: list[str]
     description: str
+    trial: Trial
 
 
 @dataclass(frozen=True)
@@ -40,19 +59,34 @@ class Form:
     """One kind of file or folder.
 
     ending: of the name of its files; empty for folders.
-    write: writes a subject to a path that does not exist yet. Raises RunError: the network cannot take this form.
+    write: writes a subject to a path that does not exist yet. Returns what that costs; None: nothing, as is to be
+        proved. Raises RunError: the network cannot take this form.
     packages: what it needs, by the names that are imported, and the extra that has them.
+    evaluated: whether `write` needs the images of the run.
     """
 
     name: str
     ending: str
-    write: Callable[[Subject, Path], None]
+    write: Callable[[Subject, Path], Cost | None]
     packages: tuple[str, ...] = ()
     extra: str = ""
+    evaluated: bool = False
 
     def check(self) -> None:
         """Raises RunError if a package that it needs is not installed."""
         require(f"an export to {self.name}", *self.packages, extra=self.extra)
+
+    def check_trial(self, trial: Trial) -> None:
+        """Raises RecipeError if there are options for an evaluation that this form does not have, or wrong ones."""
+        for key, _ in trial.overrides:
+            if not key.startswith("data."):
+                raise RecipeError(f"--{key}: unknown option")
+        given = [f"--{key}" for key, _ in trial.overrides] + ([] if trial.max_loss is None else ["--max-loss"])
+        if given and not self.evaluated:
+            names = " or ".join(form.name for form in FORMS if form.evaluated)
+            raise RecipeError(f"{given[0]} is for --to {names}, not for {self.name}; remove it")
+        if trial.max_loss is not None and not 0 <= trial.max_loss <= 1:
+            raise RecipeError(f"--max-loss {trial.max_loss:g}: expected 0 to 1, as 0.02 for 2 points")
 
     def default_path(self, run: str | Path) -> Path:
         """Returns where an export of a run folder or checkpoint goes without `--out`."""
@@ -78,6 +112,16 @@ def _write_openvino(subject: Subject, path: Path) -> None:
     openvino.write_openvino(subject.graph, subject.example, subject.outputs, subject.description, path)
 
 
+def _write_int8(subject: Subject, path: Path) -> Cost:
+    trial = subject.trial
+    images = int8.training_images(trial.checkpoint, trial.overrides, trust_code=trial.trust_code)
+    limit = int8.LIMIT if trial.max_loss is None else trial.max_loss
+    with TemporaryDirectory() as folder:
+        full = Path(folder) / "fp32"
+        _write_openvino(subject, full)
+        return int8.write_int8(full, images, trial.overrides, limit, path)
+
+
 def _write_safetensors(subject: Subject, path: Path) -> None:
     path.mkdir()
     backbone = subject.bundle.recipe["model"]["init_args"]["backbone"]["name"]
@@ -88,6 +132,7 @@ FORMS = (
     Form("onnx", ".onnx", _write_onnx, onnx.PACKAGES, "onnx"),
     Form("pt2", ".pt2", _write_pt2),
     Form("openvino", "", _write_openvino, openvino.PACKAGES, "openvino"),
+    Form("int8", "", _write_int8, int8.PACKAGES, "openvino", evaluated=True),
     Form("safetensors", "", _write_safetensors),
 )
 COMPILED = Form("pt2", ".pt2", _write_compiled)

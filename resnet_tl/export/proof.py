@@ -47,6 +47,15 @@ class Agreement:
     def holds(self) -> bool:
         return all(value <= LIMITS[name] for name, value in self.differences.items())
 
+    @property
+    def report(self) -> str:
+        here, there = self.milliseconds
+        return f"{self}\none image through the network: {here:.1f} ms from the checkpoint, {there:.1f} ms from the file"
+
+    @property
+    def fault(self) -> str:
+        return f"it differs from its checkpoint: {self}"
+
     def __str__(self) -> str:
         parts = [f"{name} {value:.1e} (at most {LIMITS[name]:g})" for name, value in self.differences.items()]
         return f"largest differences on {self.images} images: {', '.join(parts)}"
@@ -71,7 +80,7 @@ def compare(checkpoint: AnyPredictor, exported: AnyPredictor, images: Sequence[S
         for one, other in zip(ours, theirs, strict=True):
             for name, value in _differences(checkpoint, exported, one, other).items():
                 worst[name] = max(worst.get(name, 0.0), value)
-    times = tuple(_milliseconds(each, images[0]) for each in (checkpoint, exported))
+    times = tuple(milliseconds(each, images[0]) for each in (checkpoint, exported))
     return Agreement(len(images), worst, (times[0], times[1]))
 
 
@@ -140,7 +149,8 @@ def _largest(differences: NDArray[np.floating]) -> float:
 
 
 @torch.inference_mode()
-def _milliseconds(predictor: AnyPredictor, image: Source) -> float:
+def milliseconds(predictor: AnyPredictor, image: Source) -> float:
+    """Returns how long one image takes in the network alone, median."""
     (batch,) = predictor.loader.batches([image], 1, "error")
     pixels = predictor.stack(batch)
     times = []

@@ -34,15 +34,8 @@ def open_openvino(path: Path) -> tuple[Runtime, str | None]:
     require(f"{path}: an OpenVINO model", "openvino", extra="openvino")
     with without_telemetry():
         import openvino
-        from openvino.frontend import FrontEndManager
-    reader = FrontEndManager().load_by_framework("ir")  # OpenVINO's own form alone, where its default tries all others
-    weights = path.with_suffix(".bin")
-    if not weights.is_file():
-        raise WeightsError(f"{path}: its weights are missing; expected {weights.name} next to it")
     try:
-        model = reader.convert(reader.load(str(path)))
-        if model.has_rt_info(DIGEST) and model.get_rt_info(DIGEST).value != digest(weights):
-            raise WeightsError(f"{weights}: not the weights of {path.name}; copy both files again")
+        model = read_model(path)
         options = {
             "INFERENCE_PRECISION_HINT": "f32",  # the default is bf16 on CPUs that have it
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -58,6 +51,20 @@ def open_openvino(path: Path) -> tuple[Runtime, str | None]:
             return list(request.infer([images]).to_tuple())
 
     return run, model.get_rt_info(DESCRIPTION).value if model.has_rt_info(DESCRIPTION) else None
+
+
+def read_model(path: Path) -> Any:
+    """Returns a model with its own weights, checked. Raises RuntimeError, too: it is not valid."""
+    with without_telemetry():
+        from openvino.frontend import FrontEndManager
+    reader = FrontEndManager().load_by_framework("ir")  # OpenVINO's own form alone, where its default tries all others
+    weights = path.with_suffix(".bin")
+    if not weights.is_file():
+        raise WeightsError(f"{path}: its weights are missing; expected {weights.name} next to it")
+    model = reader.convert(reader.load(str(path)))
+    if model.has_rt_info(DIGEST) and model.get_rt_info(DIGEST).value != digest(weights):
+        raise WeightsError(f"{weights}: not the weights of {path.name}; copy both files again")
+    return model
 
 
 def digest(weights: Path) -> str:
