@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from resnet_tl.checkpoint import Bundle
-from resnet_tl.errors import RunError
+from resnet_tl.errors import RecipeError, RunError
 from resnet_tl.export.forms import Subject, Trial, choose_form
 from resnet_tl.export.graph import Graph
 from resnet_tl.export.int8 import Cost
@@ -80,6 +80,8 @@ def export(
     form.check()
     trial = Trial(run, overrides, max_loss, trust_code)
     form.check_trial(trial)
+    if images and form.evaluated:
+        raise RecipeError(f"--images: {form.name} is measured on the validation images; remove it")
     out = out or form.default_path(run)
     bundle, network = read_network(run, trust_code)
     predictor = predictor_of(network, bundle, task_of(network), trust_code=trust_code)

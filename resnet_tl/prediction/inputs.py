@@ -36,8 +36,6 @@ Listed: TypeAlias = "Source | Video"
 Readable: TypeAlias = "Source | Frame | DataError"
 """One image, or the error in place of one."""
 
-T = TypeVar("T")
-
 SEED: Seed = (0,)
 """For listed transforms that draw random numbers, so that every prediction is repeatable."""
 TIMEOUT = 30
