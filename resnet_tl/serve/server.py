@@ -17,13 +17,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from resnet_tl.serve.service import Service
 
-CONNECTIONS = 1024
+CONNECTIONS = 512
 """At most at a time, idle ones included."""
 LAST_S = 2
 """Seconds that clients have at the end of a shutdown to take their answers."""
 HEADERS_S = 10
 """Seconds within which a connection has to send the headers of its next request."""
-STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(app: FastAPI, listening: socket.socket, on_start: Callable[[], None]) -> None:
