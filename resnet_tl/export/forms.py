@@ -59,8 +59,8 @@ class Form:
     """One kind of file or folder.
 
     ending: of the name of its files; empty for folders.
-    write: writes a subject to a path that does not exist yet. Returns what that costs; None: nothing, as is to be
-        proved. Raises RunError: the network cannot take this form.
+    write: writes a subject to a path that does not exist yet. Returns what that costs in accuracy; None of a form that
+        computes what its checkpoint does, which is compared then. Raises RunError: the network cannot take this form.
     packages: what it needs, by the names that are imported, and the extra that has them.
     evaluated: whether `write` needs the images of the run.
     """
