@@ -86,6 +86,16 @@ def _declared(request: Request) -> int:
     return int(request.headers.get("content-length", 0))
 
 
+def is_file(content_type: str) -> bool:
+    """Whether a body is the file of one image as it is, so that nothing has to be taken apart."""
+    kind = _kind(content_type)
+    return kind.startswith("image/") or kind == "application/octet-stream"
+
+
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
 def images_in(body: bytes, content_type: str, most: int) -> list[bytes]:
     """Returns the bytes of a body's images: at least one, at most `most`.
 
@@ -94,8 +104,8 @@ def images_in(body: bytes, content_type: str, most: int) -> list[bytes]:
     """
     if not body:
         raise Refused(422, f"the body is empty; expected {EXPECTED}")
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind.startswith("image/") or kind == "application/octet-stream":
+    kind = _kind(content_type)
+    if is_file(content_type):
         return [body]
     if kind == "multipart/form-data":
         images = _from_form(body, content_type, most)

@@ -16,7 +16,7 @@ from resnet_tl.prediction.load import AnyPredictor
 from resnet_tl.serve.about import Model, abilities, about
 from resnet_tl.serve.answers import answer
 from resnet_tl.serve.batching import Batcher
-from resnet_tl.serve.bodies import Intake, gone, images_in
+from resnet_tl.serve.bodies import Intake, gone, images_in, is_file
 from resnet_tl.serve.counters import CONTENT_TYPE, Counters
 from resnet_tl.serve.explanation import explained, obstacle, png
 from resnet_tl.serve.gate import Traffic
@@ -63,6 +63,9 @@ class Service:
         async def predict(images: list[bytes]) -> list[dict[str, Any]]:
             predicted = await self.batcher.predict(images, options)
             call = partial(answer, predictor=self.predictor, outlines=masks == "polygons")
+            # Names and scores are quicker written than handed to a thread; outlines and masks are not.
+            if self.predictor.task == "classification":
+                return list(map(call, predicted))
             return await self.batcher.run_aside(lambda: list(map(call, predicted)))
 
         return JSONResponse({"predictions": await self._answer(request, predict, self.settings.max_images)})
@@ -87,7 +90,8 @@ class Service:
         self.batcher.check_room(1)
         async with self.intake.body(request) as body:
             kind = request.headers.get("content-type", "")
-            images = await self.batcher.run_aside(lambda: images_in(body, kind, most))
+            taken = partial(images_in, body, kind, most)
+            images = taken() if is_file(kind) else await self.batcher.run_aside(taken)
             with self.batcher.admitted(len(images)):
                 return await self._in_time(request, call(images))
 
