@@ -6,7 +6,7 @@ python -m benchmarks export [--json] [--rounds 8] [--variant resnet50] [--batche
 
 All take the same 16 images, uint8, one by one or at once, and normalise them; all end in a softmax. Peers do it in the
 module around torchvision's network, which is compiled, or written by torch.onnx, with it. Before anything is timed, the
-log probabilities of all must agree to 1e-4. `raised`: see `python -m benchmarks resnet`.
+probabilities of all must agree to 1e-4. `raised`: see `python -m benchmarks resnet`.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def measure(setting: Setting) -> dict[str, Any]:
         peers = [peer for peer in seconds if name.startswith("ours") and not peer.startswith("ours")]
         ratio = "   ".join(f"{ratios(seconds, name, peer).median:.2f} x {peer}" for peer in peers)
         print(f"  {name:<36} {IMAGES / quartiles(values).median:6.1f}   {ratio}")
-    print(f"  largest difference of a log probability from torchvision's: {max(differences.values()):.1e}")
+    print(f"  largest difference of a probability from torchvision's: {max(differences.values()):.1e}")
     settings = {name: value for name, value in asdict(setting).items() if name != "files"}
     return {**settings, "seconds": seconds, "differences": differences}
 
@@ -188,8 +188,8 @@ def timed(setting: Setting) -> tuple[Seconds, dict[str, float]]:
     batches = random_images(setting.size).split(setting.batch)
     with torch.inference_mode():
         contestants = predictors(setting)
-        logs = {name: torch.cat(predict_all(predict, batches)).log() for name, predict in contestants.items()}
-        differences = {name: float((each - logs["torchvision"]).abs().max()) for name, each in logs.items()}
+        outputs = {name: torch.cat(predict_all(predict, batches)) for name, predict in contestants.items()}
+        differences = {name: float((each - outputs["torchvision"]).abs().max()) for name, each in outputs.items()}
         assert max(differences.values()) <= LIMIT, differences
         runs = {name: partial(predict_all, predict, batches) for name, predict in contestants.items()}
         return alternate(runs, setting.rounds), differences
