@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from resnet_tl.prediction.members import read_network
 from resnet_tl.prediction.videos import Video
 from resnet_tl.prediction.writers.output import appearing
 from resnet_tl.recipe.shipped import shipped_root
+from resnet_tl.structures.records import Preprocessing
 from resnet_tl.tracking.predictions import load_evaluation
 from resnet_tl.tracking.run_folder import RunFolder
 
@@ -102,8 +103,17 @@ def _subject(bundle: Bundle, network: Network, task: TaskName, trial: Trial) -> 
     outputs = graph.names(len(graph(example)))
     thresholds = getattr(network.head, "thresholds", None)
     limits = calibrated_thresholds(None if thresholds is None else thresholds.tolist(), bundle.decisions)
-    description = describe(bundle, task, outputs, limits, graph.batch)
+    described = replace(bundle, preprocessing=_by_channel(bundle.preprocessing, network))
+    description = describe(described, task, outputs, limits, graph.batch)
     return Subject(bundle, network, graph, example, outputs, description, trial)
+
+
+def _by_channel(preprocessing: Preprocessing, network: Network) -> Preprocessing:
+    """Returns the preprocessing with a mean and deviation for each channel of the network's images; grey images are
+    normalised by the means of three."""
+    if len(preprocessing.mean) == len(network.mean):
+        return preprocessing
+    return replace(preprocessing, mean=tuple(network.mean.tolist()), std=tuple(network.std.tolist()))
 
 
 def validated_images(run: str | Path) -> Sequence[Source]:

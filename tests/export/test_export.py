@@ -10,11 +10,12 @@ import onnx
 import pytest
 
 import resnet_tl
-from resnet_tl.errors import RunError, WeightsError
+from resnet_tl.errors import RecipeError, RunError, WeightsError
 from resnet_tl.export import proof
 from resnet_tl.export.export import Export, export
-from resnet_tl.prediction.classification import ClassPredictor
+from resnet_tl.prediction.classification import ClassPrediction, ClassPredictor
 from resnet_tl.prediction.segmentation import MaskPredictor
+from tests.publish.checkpoints import save_checkpoint
 
 SAVED = Path(__file__).resolve().parents[1] / "fixtures" / "saved_2026_11"
 
@@ -59,6 +60,21 @@ def test_a_file_that_differs_is_not_written(
     with pytest.raises(RunError, match=r"classes\.onnx: not written, because it differs from .*probability"):
         export(SAVED / "half_run", tmp_path / "classes.onnx")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("head", "channels"), [({}, 1), ({"multi_label": True}, 3)])
+def test_grey_images_and_several_labels(head: dict[str, bool], channels: int, tmp_path: Path) -> None:
+    saved = save_checkpoint(tmp_path / "best.ckpt", head, name="resnet_tiny", in_channels=channels)
+    done = export(saved, tmp_path / "classes.pt2")
+    image = np.random.default_rng(0).integers(0, 256, (64, 48, channels), np.uint8)
+    ours, theirs = (resnet_tl.load(path, trust_code=True).predict([image])[0] for path in (saved, done.path))
+    assert isinstance(ours, ClassPrediction)
+    assert isinstance(theirs, ClassPrediction)
+    assert theirs.classes == ours.classes
+    np.testing.assert_allclose(theirs.probabilities, ours.probabilities, atol=1e-5)
+    if channels == 1:
+        with pytest.raises(RecipeError, match="an exported network takes 8 bits; use its checkpoint for more"):
+            resnet_tl.load(done.path, trust_code=True).predict([image.astype(np.uint16)])
 
 
 def test_nothing_is_overwritten(classifier: Export) -> None:
