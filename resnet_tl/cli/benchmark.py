@@ -59,6 +59,7 @@ def run(verb: str, command: Command) -> int:
     if not options.models:
         raise RecipeError("benchmark needs a run, a checkpoint or an exported file: resnet-tl benchmark RUN FILE.onnx")
     check_counts(options, "threads")
+    check_counts(options, "seconds", least=0)
     size = None if options.size is None else _size(options.size)
     from resnet_tl.prediction.writers.output import new_file
 

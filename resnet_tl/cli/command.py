@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
+import math
 import re
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -48,6 +49,7 @@ class Options(argparse.ArgumentParser):
 
     def __init__(self, verb: str) -> None:
         super().__init__(prog=f"resnet-tl {verb}", allow_abbrev=False, add_help=False)
+        self.register("type", float, _finite)
         self.add_argument("-h", "--help", action="store_true")
 
     def read(self, command: Command, recipe: bool = True) -> argparse.Namespace:
@@ -90,12 +92,19 @@ class Options(argparse.ArgumentParser):
         return f"{self.prog}: {message}"
 
 
-def check_counts(options: argparse.Namespace, *names: str) -> None:
-    """Refuses numbers below 1; None, and options that a verb does not have, are fine."""
+def check_counts(options: argparse.Namespace, *names: str, least: float = 1) -> None:
+    """Refuses numbers below `least`; None, and options that a verb does not have, are fine."""
     for name in names:
         value = getattr(options, name, None)
-        if value is not None and value < 1:
-            raise RecipeError(f"--{name.replace('_', '-')} is {value}; expected 1 or more")
+        if value is not None and value < least:
+            raise RecipeError(f"--{name.replace('_', '-')} is {value:g}; expected {least:g} or more")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def names_recipe(word: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resnet_tl.cli.command import Command, Options
+from resnet_tl.cli.command import Command, Options, check_counts
 from resnet_tl.errors import RecipeError
 
 HELP = """usage: resnet-tl serve MODEL [--port 8000] [--host ADDRESS]
@@ -46,6 +46,9 @@ def run(verb: str, command: Command) -> int:
         return 0
     if options.model is None:
         raise RecipeError("serve needs a run, checkpoint, exported file or published folder: resnet-tl serve RUN")
+    check_counts(options, "batch_size", "queue", "max_pixels", "timeout")
+    check_counts(options, "deadline_ms", least=0)
+    check_counts(options, "max_mb", least=0.001)
     from resnet_tl.extras import require
 
     require("a server", "fastapi", "uvicorn", "python_multipart", extra="serve")

@@ -135,6 +135,8 @@ FORMS = (
     Form("int8", "", _write_int8, int8.PACKAGES, "openvino", evaluated=True),
     Form("safetensors", "", _write_safetensors),
 )
+WITHIN = (".xml", ".bin", ".safetensors")
+"""Endings of what is in the folders: none is the name of one."""
 COMPILED = Form("pt2", ".pt2", _write_compiled)
 
 
@@ -164,7 +166,7 @@ def _named(name: str | None, out: Path | None) -> Form:
             raise RecipeError(f"--out {out}: expected a name that ends in {' or '.join(endings)}, or --to FORM")
         return endings[out.suffix]
     form = next(form for form in FORMS if form.name == name)
-    if out is not None and out.suffix != form.ending and (form.ending or out.suffix in endings):
+    if out is not None and out.suffix != form.ending and (form.ending or out.suffix in {*endings, *WITHIN}):
         expected = f"a name that ends in {form.ending}" if form.ending else "the name of a folder"
         raise RecipeError(f"--to {name} --out {out}: expected {expected}")
     return form

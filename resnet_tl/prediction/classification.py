@@ -121,7 +121,8 @@ class ClassPredictor(Predictor[ClassPrediction]):
             )
         if options.unsure and not isinstance(self.network.head, LinearHead):
             raise RecipeError(
-                "unsure applies to one network that ends in a LinearHead, not to folds together; name one of them"
+                "unsure applies to one checkpoint of a network that ends in a LinearHead, not to folds together or an "
+                "exported file; name a checkpoint"
             )
         if options.unsure and (self.decisions.outliers is None or self.space is None):
             raise WeightsError(

@@ -20,11 +20,11 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         RunError: the port is taken or not allowed, or the host is not an address of this machine.
     """
+    if not 0 <= port <= 65535:
+        raise RunError(f"--port {port}: expected 0 to 65535")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OverflowError:
-        raise RunError(f"--port {port}: expected 0 to 65535") from None
     except (socket.gaierror, UnicodeError):
         raise RunError(
             f"--host {host}: there is no such name; expected an address of this machine, as 0.0.0.0"

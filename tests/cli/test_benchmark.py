@@ -39,6 +39,7 @@ def test_one_table_with_a_row_for_each_form_and_batch_size(
         (f"benchmark {SAVED / 'half_run'} --size big", "--size big: expected height and width in pixels, as 480x640"),
         (f"benchmark {SAVED / 'half_run'} --batch-sizes 0", "batch_sizes: 0; expected 1 or more"),
         (f"benchmark {SAVED / 'half_run'} --threads 0", "--threads is 0; expected 1 or more"),
+        (f"benchmark {SAVED / 'half_run'} --seconds -1", "--seconds is -1; expected 0 or more"),
     ],
 )
 def test_words_that_do_not_fit_are_refused(resnet_tl: Callable[..., Any], words: str, sentence: str) -> None:

@@ -71,6 +71,8 @@ def test_what_may_be_a_recipes_is_left_to_the_recipe() -> None:
         ("--batch-size o'clock", "--batch-size o'clock: expected a whole number"),
         ("--batch-size 2.5", "--batch-size 2.5: expected a whole number"),
         ("--score high", "--score high: expected a number"),
+        ("--score nan", "--score nan: expected a number"),
+        ("--score=-inf", "--score -inf: expected a number"),
         ("--split train", "--split train: expected val or test"),
         ("--split", "--split needs a value"),
         ("--draw=yes", "--draw takes no value"),

@@ -27,6 +27,8 @@ def test_a_form_is_chosen_by_its_name_or_its_ending(form: Form) -> None:
         (None, "birds", "--out birds: expected a name that ends in"),
         ("onnx", "birds", "--to onnx --out birds: expected a name that ends in .onnx"),
         ("onnx", "birds.pt2", "--to onnx --out birds.pt2: expected a name that ends in .onnx"),
+        ("openvino", "birds.xml", "--to openvino --out birds.xml: expected the name of a folder"),
+        ("safetensors", "birds.safetensors", "--to safetensors --out birds.safetensors: expected the name of a folder"),
     ],
 )
 def test_words_that_name_no_form_or_two_are_refused(name: str | None, out: str | None, sentence: str) -> None:

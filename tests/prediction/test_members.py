@@ -53,7 +53,7 @@ def test_probabilities_are_the_mean_of_the_calibrated_folds(folds: Path, images:
 
 
 def test_what_is_unfamiliar_is_a_question_to_one_network(folds: Path, images: Path) -> None:
-    with pytest.raises(RecipeError, match="not to folds together; name one of them"):
+    with pytest.raises(RecipeError, match="not to folds together or an exported file; name a checkpoint"):
         resnet_tl.load(str(folds)).predict(images / "val", unsure=True)
 
 
@@ -76,6 +76,19 @@ def test_a_folds_json_that_is_damaged_is_a_sentence(folds: Path, content: str) -
     (folds / "folds.json").write_text(content, encoding="latin-1")
     with pytest.raises(WeightsError, match=r"^.*folds\.json: not valid: "):
         resnet_tl.load(str(folds))
+
+
+@pytest.mark.parametrize("name", ["birds.onnx", "birds.pt2", "birds/model.xml"])
+def test_an_exported_file_is_no_checkpoint(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.touch()
+    for path in {file, file.parent if file.name == "model.xml" else file}:
+        with pytest.raises(WeightsError, match=f"^{path}: exported already; expected the run or checkpoint"):
+            read_network(path, trust_code=False)
+    file.unlink()
+    with pytest.raises(WeightsError, match="no run"):
+        read_network(path, trust_code=False)
 
 
 def test_what_takes_one_run_names_one(folds: Path) -> None:

@@ -23,6 +23,7 @@ def test_a_free_port() -> None:
     ("host", "port", "message"),
     [
         ("127.0.0.1", 70_000, "^--port 70000: expected 0 to 65535"),
+        ("127.0.0.1", -1, "^--port -1: expected 0 to 65535"),
         ("no.such.name.invalid", 0, "^--host no.such.name.invalid: there is no such name"),
         ("a..b", 0, r"^--host a\.\.b: there is no such name"),
         ("192.0.2.1", 0, "^cannot listen at 192.0.2.1, port 0"),
