@@ -14,7 +14,7 @@ from resnet_tl.checkpoint import Bundle, members, read
 from resnet_tl.errors import WeightsError
 from resnet_tl.models.ensemble import ensemble
 from resnet_tl.models.network import Network, build
-from resnet_tl.prediction.exported.load import find_exported
+from resnet_tl.prediction.exported.load import refuse_exported
 from resnet_tl.prediction.published import find_published, read_published
 from resnet_tl.recipe.build import foreign_code, instantiate_model
 from resnet_tl.structures.decisions import Decisions
@@ -34,8 +34,7 @@ def read_network(path: str | Path, trust_code: bool) -> tuple[Bundle, Network]:
         WeightsError: see `resnet_tl.checkpoint.read` and `members`, `resnet_tl.prediction.published`, and
             `build_network`; folds are not alike; or `path` is an exported file.
     """
-    if (exported := find_exported(path)) is not None and exported.is_file():
-        raise WeightsError(f"{path}: exported already; expected the run or checkpoint from which it was written")
+    refuse_exported(path)
     if (published := find_published(path)) is not None:
         bundle = read_published(published)
         return replace(bundle, state_dict={}), build_network(bundle, trust_code)

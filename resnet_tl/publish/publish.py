@@ -8,6 +8,7 @@ from pathlib import Path
 from resnet_tl.checkpoint import read
 from resnet_tl.data.listings.splits import split_sizes
 from resnet_tl.export.safetensors import write_folder
+from resnet_tl.prediction.exported.load import refuse_exported
 from resnet_tl.prediction.load import predictor_of, task_of
 from resnet_tl.prediction.members import build_network
 from resnet_tl.prediction.writers.output import new_folder
@@ -43,8 +44,10 @@ def publish(
         with_images: add a few validation images with what is predicted for them.
 
     Raises:
-        WeightsError: see `resnet_tl.checkpoint.read`. RunError: `folder` exists or cannot be written.
+        WeightsError: see `resnet_tl.checkpoint.read`; or `run` is an exported file.
+        RunError: `folder` exists or cannot be written.
     """
+    refuse_exported(run)
     saved = read(run)
     network = build_network(saved, trust_code).eval()
     task = task_of(network)

@@ -33,5 +33,8 @@ def test_a_run_is_published_with_scores_and_examples_and_predicts(
 def test_words_that_do_not_fit_are_refused(resnet_tl: Callable[..., Any], here: Path) -> None:
     done = resnet_tl("publish run")
     assert (done.code, "publish needs a run or checkpoint, and a new folder" in done.err) == (2, True)
+    (here / "colours.onnx").touch()
+    done = resnet_tl("publish colours.onnx colours")
+    assert (done.code, "colours.onnx: exported already; expected the run" in done.err) == (2, True)
     done = resnet_tl("publish run colours --hub colours")
     assert (done.code, "colours: not a model on the Hugging Face hub: expected hf://USER/NAME" in done.err) == (2, True)

@@ -27,6 +27,12 @@ def find_exported(path: str | Path) -> Path | None:
     return Path(path) if Path(path).suffix in RUNTIMES else None
 
 
+def refuse_exported(path: str | Path) -> None:
+    """Raises WeightsError if there is an exported file at `path`, from which no network can be built."""
+    if (file := find_exported(path)) is not None and file.is_file():
+        raise WeightsError(f"{path}: exported already; expected the run or checkpoint from which it was written")
+
+
 def read_exported(path: Path, trust_code: bool = False) -> tuple[ExportedNetwork, Bundle]:
     """Returns an exported file as a network, and its description as a bundle without weights.
 
