@@ -36,7 +36,7 @@ per second with the first row. Up to 200 runs a row; a percentile of too few run
   --seconds 20                      time for each row at most
   --no-compile                      without the rows of torch.compile
   --json FILE                       the table with the times of all runs; never overwritten
-  --trust-code                      let a checkpoint name classes outside resnet_tl
+  --trust-code                      let a checkpoint name classes outside resnet_tl; open .pt2 files, which run code
 
 example: resnet-tl benchmark runs/birds runs/birds/exports/model.onnx --images photos --batch-sizes 1 16"""
 

@@ -29,7 +29,7 @@ probabilities.
   --spacing 0.5                     of segmentation: distances between true and predicted surfaces; the side of a pixel
                                     of the image files, in mm or any unit
   --out FILE.json                   all of it in one file; never overwritten
-  --trust-code                      let a checkpoint name classes outside resnet_tl
+  --trust-code                      let a checkpoint name classes outside resnet_tl; open .pt2 files, which run code
 
 example, published weights with their own classifier:
   resnet-tl {verb} -c classify/cifar10_resnet20_scratch --data.root test.zip --data.val_fraction 1 \\

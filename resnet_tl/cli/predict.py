@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from resnet_tl.prediction.segmentation import MaskPredictor
     from resnet_tl.prediction.writers.output import Output
 
-HELP = """usage: resnet-tl predict RUN_OR_CHECKPOINT IMAGES ... [--out FILE]
+HELP = """usage: resnet-tl predict MODEL IMAGES ... [--out FILE]
 
-Predicts images (files, folders, zips, globs) and videos with a run's best checkpoint, with a checkpoint, or with all
-folds of a folder together: probabilities of classes and pixels are means, boxes are fused.
+Predicts images (files, folders, zips, globs) and videos with a run's best checkpoint, with a checkpoint, an exported
+file or a published folder, or with all folds of a folder together: probabilities of classes and pixels are means, boxes
+are fused.
 
   --out FILE.csv | FILE.json        a line per image (detectors: per object); never overwritten (default: the terminal)
   --out FOLDER                      segmentation: masks, overlays, areas.csv (default: predictions);
@@ -53,7 +54,7 @@ folds of a folder together: probabilities of classes and pixels are means, boxes
                                     frames are named by their number: film.mp4/000120
   --on-error error|skip             what an image that cannot be decoded does: stop everything, or be skipped and named
   --no-csv-safe                     do not put ' before names in a CSV that spreadsheets take for formulas (=, +, -, @)
-  --trust-code                      let the checkpoint name classes outside resnet_tl
+  --trust-code                      let the checkpoint name classes outside resnet_tl; open .pt2 files, which run code
 
 example: resnet-tl predict runs/folder_resnet50_finetune/2026-01-31_12-00-00 "new/**/*.jpg" --out predictions.csv"""
 

@@ -22,7 +22,7 @@ is answered. It knows no passwords: with --host, everyone who reaches that addre
   --max-pixels N                    of an image, which is refused before it is decoded (67108864)
   --timeout N                       seconds for a request to arrive, and for its prediction (30)
   --device DEVICE                   cpu, cuda, cuda:1, mps
-  --trust-code                      let the checkpoint name classes outside resnet_tl
+  --trust-code                      let the checkpoint name classes outside resnet_tl; open .pt2 files, which run code
 
 example: resnet-tl serve runs/folder_resnet50_finetune/2026-01-31_12-00-00"""
 
