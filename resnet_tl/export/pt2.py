@@ -36,12 +36,15 @@ def write_compiled(graph: Graph, example: Tensor, description: str, path: Path) 
     """Writes the graph as a library for the processor of this machine, see `write_pt2`.
 
     Raises:
-        RunError: also, no C++ compiler works here.
+        RunError: also, no C++ compiler works here, or the network detects objects, which takes AOTInductor longer than
+            anyone waits.
     """
     from torch._inductor import aoti_compile_and_package
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import CppCompileError, InvalidCxxCompiler
 
+    if graph.task == "detection":
+        raise RunError("detectors cannot be compiled to a .pt2; leave out --compiled")
     try:
         get_cpp_compiler()
         program = _traced(graph, example)

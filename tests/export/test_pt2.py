@@ -42,6 +42,12 @@ def test_two_stage_detectors_are_refused(tmp_path: Path) -> None:
         write_pt2(graph, example_of(graph)[0], "{}", tmp_path / "graph.pt2")
 
 
+def test_detectors_are_not_compiled(tmp_path: Path) -> None:
+    graph = GRAPHS["fcos"]()
+    with pytest.raises(RunError, match=r"^detectors cannot be compiled to a \.pt2; leave out --compiled$"):
+        write_compiled(graph, example_of(graph)[0], "{}", tmp_path / "graph.pt2")
+
+
 def test_a_compiled_graph_needs_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
     graph = GRAPHS["linear"]()
