@@ -29,6 +29,8 @@ from resnet_tl.structures.decisions import ClassSpace, Decisions, Limit
 Floats: TypeAlias = npt.NDArray[np.float32]
 
 NONE_OF_THESE = "none of these"
+ROUNDING = 1e-4
+"""Of outlier scores: they differ that much between batches, and the limit is the score of a validation image."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class ClassPrediction(Prediction):
     @property
     def none_of_these(self) -> bool:
         """Whether the image is unlike those of training, so that it probably shows none of the classes."""
-        return self.outlier_score is not None and self.outlier_score > 1
+        return self.outlier_score is not None and self.outlier_score > 1 + ROUNDING
 
 
 class ClassPredictor(Predictor[ClassPrediction]):

@@ -21,7 +21,7 @@ from resnet_tl.data.classification import ImageFolder
 from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Backbone, build
-from resnet_tl.prediction.classification import ClassPredictor
+from resnet_tl.prediction.classification import ClassPrediction, ClassPredictor
 from resnet_tl.prediction.load import AnyPredictor, load
 from resnet_tl.tasks.classification import Classification
 from resnet_tl.tracking.callbacks import callbacks
@@ -194,3 +194,9 @@ def test_predictions_keep_pixels_if_asked(network: Callable[..., Any]) -> None:
     assert predictor.predict(image)[0].image is not None
     assert plain.possible is None
     assert not plain.none_of_these
+
+
+def test_an_image_at_the_limit_is_kept_however_its_score_is_rounded() -> None:
+    at_limit = ClassPrediction(0, None, ["ant"], [0.9], np.array([0.9, 0.1], np.float32), outlier_score=1.00000007)
+    assert not at_limit.none_of_these
+    assert replace(at_limit, outlier_score=1.001).none_of_these
