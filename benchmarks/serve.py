@@ -94,9 +94,8 @@ def main(arguments: list[str]) -> None:
             print(f"offline {offline[-1].rate:.1f} images/s, served {rate(served[-1]):.1f} images/s")
     record = report(offline, served)
     if options.json:
-        content = {"machine": machine(), "images": len(paths), **vars(options), **record}
-        result = Path(__file__).parent / "results" / "serve.json"
-        result.write_text(json.dumps(content, indent=1, default=str) + "\n")
+        settings = {name: getattr(options, name) for name in ("clients", "seconds", "rounds", "batch")}
+        print(json.dumps({"machine": machine(), "settings": settings, "images": len(paths), **record}))
 
 
 def report(offline: list[Offline], served: list[Load]) -> dict[str, object]:
