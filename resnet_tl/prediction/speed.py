@@ -25,7 +25,7 @@ from resnet_tl.data.images.resize import resize
 from resnet_tl.errors import DataError
 from resnet_tl.models.fold import fold
 from resnet_tl.prediction.exported.network import AnyNetwork, ExportedNetwork
-from resnet_tl.prediction.inputs import Listed, at_least_one
+from resnet_tl.prediction.inputs import Listed, at_least_one, spread
 from resnet_tl.prediction.load import AnyPredictor, load
 
 ROUNDS, LEAST = 200, 3
@@ -116,7 +116,7 @@ def compare_speed(
     for batch_size in batch_sizes:
         at_least_one("batch_sizes", batch_size)
     contenders = [each for model in models for each in _contenders(model, compiled, trust_code)]
-    chosen, notes = _spread(images), _one_by_one(contenders, max(batch_sizes))
+    chosen, notes = spread(images, IMAGES), _one_by_one(contenders, max(batch_sizes))
     predictors = {each.model: each.predictor for each in contenders}
     pixels = {model: _pixels(predictor, chosen, size) for model, predictor in predictors.items()}
     speeds: list[Speed] = []
@@ -173,11 +173,6 @@ def _one_by_one(contenders: Sequence[_Contender], largest: int) -> list[str]:
         for each, limit in limits
         if limit is not None and limit < largest
     ]
-
-
-def _spread(images: Sequence[Listed]) -> list[Listed]:
-    step = max(len(images) / IMAGES, 1)
-    return [images[int(step * number)] for number in range(min(len(images), IMAGES))]
 
 
 class _Resized:
