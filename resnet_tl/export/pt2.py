@@ -64,7 +64,7 @@ def write_compiled(graph: Graph, example: Tensor, description: str, path: Path) 
 def _traced(graph: Graph, example: Tensor) -> ExportedProgram:
     if graph.batch is not None:
         raise RunError("two-stage detectors cannot be a .pt2: their numbers of regions depend on the image, which "
-                       "torch.export cannot follow; use --to onnx")  # fmt: skip
+                       "torch.export cannot follow; use --to onnx or openvino")  # fmt: skip
     dynamic = torch.export.Dim.DYNAMIC
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
