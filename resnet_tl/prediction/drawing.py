@@ -60,9 +60,15 @@ def draw(
         plate = _place(box, (right - left + 4 * unit, bottom - top + 4 * unit), image.size, taken)
         taken.append(plate)
         canvas.rectangle(plate, fill=colour_of(label))
-        ink = "black" if np.dot(colour_of(label), (0.299, 0.587, 0.114)) > 140 else "white"
-        canvas.text((plate[0] + 2 * unit - left, plate[1] + 2 * unit - top), text, fill=ink, font=font)
+        corner = (plate[0] + 2 * unit - left, plate[1] + 2 * unit - top)
+        canvas.text(corner, text, fill=ink_on(colour_of(label)), font=font)
     return image
+
+
+def ink_on(colour: Colour) -> str:
+    """Returns black or white, whichever has more contrast with a colour (relative luminance as in WCAG 2.2)."""
+    light = [value / 3295 if value < 11 else ((value / 255 + 0.055) / 1.055) ** 2.4 for value in colour]
+    return "black" if np.dot(light, (0.2126, 0.7152, 0.0722)) > 0.179 else "white"
 
 
 def save(image: Image.Image, path: Path) -> None:

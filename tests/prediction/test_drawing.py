@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from resnet_tl.models.pasting import Cutout
-from resnet_tl.prediction.drawing import colour_of, draw
+from resnet_tl.prediction.drawing import colour_of, draw, ink_on
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 24), (128, 160), (600, 900), (1500, 1000)])
@@ -57,3 +57,12 @@ def test_colours_of_near_labels_differ() -> None:
     colours = np.array([colour_of(label) for label in range(12)]).astype(int)
     apart = abs(colours[:, None] - colours[None]).sum(2) + 1000 * np.eye(12, dtype=int)
     assert apart.min() > 50
+
+
+def test_captions_have_the_contrast_that_small_text_needs() -> None:
+    """At least 4.5 (WCAG 2.2, 1.4.3)."""
+    for label in range(100):
+        light = [value / 3295 if value < 11 else ((value / 255 + 0.055) / 1.055) ** 2.4 for value in colour_of(label)]
+        luminance = float(np.dot(light, (0.2126, 0.7152, 0.0722)))
+        contrast = {"black": (luminance + 0.05) / 0.05, "white": 1.05 / (luminance + 0.05)}
+        assert contrast[ink_on(colour_of(label))] >= 4.5
