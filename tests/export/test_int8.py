@@ -86,14 +86,19 @@ def test_options_that_mean_nothing_are_refused(to: str, trial: Trial, sentence: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["fcos", "mask_rcnn", "unet"])
-def test_boxes_and_what_follows_the_last_convolutions_keep_their_precision(name: str, tmp_path: Path) -> None:
+def test_maps_are_quantised_and_coordinates_of_boxes_are_not(name: str, tmp_path: Path) -> None:
     graph = GRAPHS[name]()
     write_openvino(graph, *example_of(graph), "{}", tmp_path / "fp32")
-    model = read_model(tmp_path / "fp32" / "model.xml")
     images = np.random.default_rng(0).integers(0, 256, (4, 1, 3, 96, 128), np.uint8)
-    save(int8._quantised(model, iter(images), 4), tmp_path / "int8")
-    full, small = (open_openvino(tmp_path / each / "model.xml")[0] for each in ("fp32", "int8"))
-    ours, theirs = full(images[0]), small(images[0])
-    assert not np.array_equal(ours[0], theirs[0])
-    if graph.task == "detection":
-        assert np.abs(ours[0] - theirs[0]).max() < 8  # pixels of 128
+    model = int8._quantised(read_model(tmp_path / "fp32" / "model.xml"), iter(images), 4)
+    quantised = [node for node in model.get_ops() if node.get_type_name() == "FakeQuantize"]
+    activations = [node for node in quantised if node.input_value(0).get_node().get_type_name() != "Constant"]
+    assert activations
+    for node in activations:
+        followers = {target.get_node().get_type_name() for target in node.output(0).get_target_inputs()}
+        # A reshape leads to group norm's next convolution; arithmetic would be that of boxes.
+        assert node.get_output_partial_shape(0).rank.get_length() == 4 or followers <= {"MatMul", "Reshape"}
+    save(model, tmp_path / "int8")
+    full, small = (open_openvino(tmp_path / each / "model.xml")[0](images[0]) for each in ("fp32", "int8"))
+    assert not np.array_equal(full[0], small[0])
+    assert all(np.isfinite(output).all() for output in small)
