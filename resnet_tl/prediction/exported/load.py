@@ -44,6 +44,7 @@ def read_exported(path: Path, trust_code: bool = False) -> tuple[ExportedNetwork
         RunError: what runs it is not installed.
         WeightsError: no such file, a damaged one, one that is not from `resnet-tl export`, or one with code that is
             not trusted.
+        OSError: it cannot be read.
     """
     if not path.is_file():
         raise WeightsError(f"no file {str(path)!r}")
@@ -52,6 +53,7 @@ def read_exported(path: Path, trust_code: bool = False) -> tuple[ExportedNetwork
             f"{path}: torch runs code from {path.suffix} files when it opens them: add --trust-code (in Python "
             "trust_code=True) if you trust its source"
         )
+    path.open("rb").close()  # an OSError says more than what runtimes make of one
     runtime, text = RUNTIMES[path.suffix](path)
     description, bundle = read_description(text, path)
     return ExportedNetwork(runtime, description, bundle.preprocessing), bundle

@@ -10,6 +10,7 @@ import torch
 
 import resnet_tl
 from resnet_tl.errors import WeightsError
+from resnet_tl.prediction.exported.load import read_exported
 from resnet_tl.prediction.exported.pt2 import open_pt2
 
 
@@ -19,6 +20,19 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pt2") / "other.pt2"
     torch.export.save(torch.export.export(torch.nn.Conv2d(3, 4, 1), (torch.zeros(1, 3, 8, 8),)), path)
     return path
+
+
+@pytest.mark.parametrize("name", ["birds.onnx", "birds.pt2", "model.xml"])
+def test_a_file_without_permission_is_not_called_damaged(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, mode: str) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / name).touch()
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(PermissionError, match=name):
+        read_exported(tmp_path / name, trust_code=True)
 
 
 def test_no_file_is_opened_without_trust(file: Path) -> None:
