@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import unicodedata
@@ -72,6 +73,8 @@ def appearing(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK):  # now, not after minutes of work
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         yield part
         if not os.path.lexists(path):
             os.rename(part, path)

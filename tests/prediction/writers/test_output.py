@@ -22,7 +22,7 @@ from resnet_tl.prediction.writers.csv_tables import box_table, class_table
 from resnet_tl.prediction.writers.drawings import drawing_folder
 from resnet_tl.prediction.writers.json_list import class_list
 from resnet_tl.prediction.writers.masks import mask_folder
-from resnet_tl.prediction.writers.output import FileNames, image_name, new_folder, write
+from resnet_tl.prediction.writers.output import FileNames, appearing, image_name, new_folder, write
 
 CLASSES = ["cell", "dust"]
 FILES: dict[str, Callable[[Path], Any]] = {
@@ -67,6 +67,13 @@ def test_what_exists_is_refused_before_anything_is_predicted(tmp_path: Path, nam
     with pytest.raises(AssertionError):
         write(never_predicted(), [output(tmp_path / "half")])
     assert os.listdir(tmp_path) == ["mine"], "a failed run leaves no half file, so the next one may have the name"
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    sentence = f"^{tmp_path / 'new'}: cannot be written: Permission denied$"
+    with pytest.raises(RunError, match=sentence), appearing(tmp_path / "new"):
+        raise AssertionError("nothing is computed for it")
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
