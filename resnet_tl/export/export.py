@@ -74,6 +74,7 @@ def export(
 
     Raises:
         RecipeError: see `choose_form`; or options of another form.
+        DataError: an image of `images` cannot be used.
         RunError: `out` exists, what writes it is not installed, the head cannot be exported, or the file differs.
         WeightsError: see `resnet_tl.load`.
     """
@@ -87,6 +88,8 @@ def export(
     bundle, network = read_network(run, trust_code)
     predictor = predictor_of(network, bundle, task_of(network), trust_code=trust_code)
     chosen = spread(_images(images) if images else validated_images(run), COMPARED)
+    for _ in predictor.loader.batches(chosen, 1, "error"):
+        pass  # one that cannot be used is found before the minutes that some forms take
     with appearing(out) as part:
         cost = form.write(_subject(bundle, network, predictor.task, trial), part)
         agreement = cost or compare(predictor, load(part, trust_code=True), chosen)  # its code is from here

@@ -16,7 +16,7 @@ from resnet_tl.files import atomic_write
 from resnet_tl.models.ensemble import Members
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Network
-from resnet_tl.prediction.published import CONFIG, REST, WEIGHTS, to_tensors
+from resnet_tl.prediction.published import CONFIG, REST, TIMM, WEIGHTS, to_tensors
 from resnet_tl.weights.files import save_weights
 from resnet_tl.weights.publishers import HUB
 from resnet_tl.weights.records import WeightRecord
@@ -93,7 +93,7 @@ def _config(saved: Bundle, network: Network, model_args: dict[str, Any] | None, 
         "num_features": head.fc.in_features,
         "label_names": saved.classes,
         **({"model_args": model_args} if model_args else {}),
-        "pretrained_cfg": pretrained,
+        TIMM: pretrained,
     } | entry
 
 

@@ -25,6 +25,8 @@ from resnet_tl.weights.files import read_content, read_json
 from resnet_tl.weights.publishers import HUB, hub_folder
 
 WEIGHTS, CONFIG, REST = "model.safetensors", "config.json", "rest.safetensors"
+TIMM = "pretrained_cfg"
+"""The entry of config.json that those of classifiers have."""
 SPACE = f"{SPACE_KEY}."
 
 
@@ -51,6 +53,8 @@ def read_published(folder: Path) -> Bundle:
             f"{folder / CONFIG}: not written by `resnet-tl publish`: it has no entry {KEY!r}; use its weights to start "
             "training, as model.backbone.weights"
         )
+    if TIMM in config and not (folder / REST).is_file():
+        raise WeightsError(f"{folder / REST}: missing; copy or download the whole folder")
     weights, _ = read_content(path)
     state, space = dict(weights), {}
     if (folder / REST).is_file():

@@ -57,7 +57,7 @@ def create_app(predictor: AnyPredictor, settings: Settings = Settings(), model: 
     service = Service(predictor, settings, model)
     app = FastAPI(title=model.name, docs_url=None, redoc_url=None)
     app.state.service = service
-    app.get("/health", summary="Whether the server takes requests")(service.health)
+    app.api_route("/health", methods=["GET", "HEAD"], summary="Whether the server takes requests")(service.health)
     app.get("/model", summary="Classes, preprocessing, metrics and limits")(service.about)
     app.get("/metrics", summary="Counts, as Prometheus reads them", response_class=Response)(service.metrics)
     app.post("/predict", summary="Predict images", openapi_extra=BODIES)(service.predict)

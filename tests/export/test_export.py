@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 import resnet_tl
-from resnet_tl.errors import RecipeError, RunError, WeightsError
+from resnet_tl.errors import DataError, RecipeError, RunError, WeightsError
 from resnet_tl.export import proof
 from resnet_tl.export.export import Export, export
 from resnet_tl.prediction.classification import ClassPrediction, ClassPredictor
@@ -50,6 +50,15 @@ def test_exported_masks_equal_those_of_the_checkpoint(tmp_path: Path, images: li
     assert isinstance(theirs, MaskPredictor)
     for image in images:
         np.testing.assert_allclose(theirs.logits(image), ours.logits(image), atol=1e-4)
+
+
+def test_an_image_that_cannot_be_used_is_found_before_the_graph_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "text.jpg").write_text("no image")
+    monkeypatch.delattr("resnet_tl.export.onnx.write_onnx")
+    with pytest.raises(DataError, match=r"text\.jpg"):
+        export(SAVED / "half_run", tmp_path / "classes.onnx", [tmp_path / "text.jpg"])
 
 
 def test_a_file_that_differs_is_not_written(

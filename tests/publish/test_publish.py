@@ -123,6 +123,9 @@ def test_damaged_folders_and_those_of_others_are_refused(published: tuple[Path, 
         checkpoint.read(tmp_path)
     with pytest.raises(WeightsError, match=r"model\.safetensors: damaged"):
         resnet_tl.load(tmp_path)
+    (tmp_path / "rest.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"rest\.safetensors: missing; copy or download the whole folder$"):
+        resnet_tl.load(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"architecture": "resnet18"}))
     with pytest.raises(WeightsError, match="not written by `resnet-tl publish`"):
         resnet_tl.load(tmp_path)

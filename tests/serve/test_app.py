@@ -24,6 +24,7 @@ PNG = {"Content-Type": "image/png"}
 def test_health_and_model(client: Callable[..., Any]) -> None:
     with client(max_bytes=1000) as http:
         assert http.get("/health").json() == {"status": "ok"}
+        assert http.head("/health").status_code == 200
         model = http.get("/model").json()
     assert (model["task"], model["classes"]) == ("classification", ["ant", "bee", "cat"])
     assert model["preprocessing"]["size"] == 32

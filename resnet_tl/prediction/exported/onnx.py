@@ -31,7 +31,8 @@ def open_onnx(path: Path) -> tuple[Runtime, str | None]:
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes of errors have no public base
-        raise WeightsError(f"{path}: not readable as an ONNX file ({str(error).splitlines()[0]})") from None
+        reason = str(error).splitlines()[0].rpartition("failed:")[2]  # without codes, and the path once more
+        raise WeightsError(f"{path}: not readable as an ONNX file ({reason})") from None
 
     def run(images: NDArray[np.uint8]) -> list[NDArray[Any]]:
         return session.run(None, {"images": images})
