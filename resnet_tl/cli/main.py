@@ -17,6 +17,7 @@ VERBS = {
     "fit": "train: fine-tune a network on your images",
     "check": "list every fault of a recipe, without data",
     "plan": "show what a recipe trains, when and how fast, or suggest a learning rate",
+    "rank": "rate weights by their features of your images, before training",
     "validate": "evaluate a run, an exported file, or a recipe's weights on the validation images",
     "test": "the same on the test images",
     "report": "write what there is to know about a run into one HTML file",

@@ -40,6 +40,11 @@ def fit_space(features: Floats, targets: NDArray[np.int64]) -> ClassSpace:
 def shrunk_covariance(centred: Floats) -> NDArray[np.float64]:
     """Returns the covariance `[C, C]` of centred rows `[N, C]`, drawn towards a multiple of the identity as far as
     their number asks for (Ledoit and Wolf 2004, doi:10.1016/S0047-259X(03)00096-4): it has an inverse for any N."""
+    return shrinkage(centred)[0]
+
+
+def shrinkage(centred: Floats) -> tuple[NDArray[np.float64], float]:
+    """Returns the covariance of `shrunk_covariance`, and the share of the identity in it."""
     images, width = centred.shape
     covariance = centred.T @ centred / images
     scale = np.trace(covariance) / width + 1e-12
@@ -47,7 +52,7 @@ def shrunk_covariance(centred: Floats) -> NDArray[np.float64]:
     apart = ((covariance - identity) ** 2).sum()
     uncertain = (((centred**2).sum(1) ** 2).sum() / images - (covariance**2).sum()) / images
     share = min(max(uncertain / apart, 1e-6), 1.0) if apart > 0 else 1.0
-    return (1 - share) * covariance + share * identity
+    return (1 - share) * covariance + share * identity, share
 
 
 def _means(features: Floats, classes: NDArray[np.int64]) -> NDArray[np.float64]:

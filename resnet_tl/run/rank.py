@@ -1,0 +1,194 @@
+"""Which weights suit the images of a recipe, found out before anything is trained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from lightning.pytorch import seed_everything
+from numpy.typing import NDArray
+
+from resnet_tl.data.base import ImageData
+from resnet_tl.data.classification import ClassificationData
+from resnet_tl.data.listings.listing import Listing
+from resnet_tl.errors import DataError, RecipeError, WeightsError
+from resnet_tl.metrics.bootstrap import accuracy_interval, resampled
+from resnet_tl.metrics.transferability import h_score, log_me, neighbours_agree, probe_right
+from resnet_tl.prediction.backbone import backbone_network
+from resnet_tl.prediction.classification import ClassPredictor
+from resnet_tl.prediction.embedding import embed
+from resnet_tl.prediction.loader import OnError
+from resnet_tl.run.build import Overrides, Recipe, RecipeSource, build_data, compose
+from resnet_tl.run.outliers import spread_over_classes
+
+IMAGES = 5000
+RANDOM = "random"
+"""In place of weights: what an untrained backbone achieves."""
+
+
+class Candidate(NamedTuple):
+    """Weights as `model.backbone.weights` names them, or `random`, of a backbone."""
+
+    backbone: str
+    weights: str
+
+    def __str__(self) -> str:
+        return f"{self.backbone}={self.weights}"
+
+
+@dataclass(frozen=True)
+class Rated:
+    """How well the features of a candidate tell the classes apart.
+
+    right: for each image, whether the probe that was fitted without it is right, `[N]`.
+    neighbours: accuracy of the nearest other images.
+    """
+
+    candidate: Candidate
+    right: NDArray[np.bool_] = field(repr=False)
+    neighbours: float
+    log_me: float
+    h_score: float
+    seconds: float
+
+    @property
+    def probe(self) -> float:
+        """The accuracy of the probe."""
+        return float(self.right.mean())
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of the probe's accuracy, 95 %, over the choice of the images."""
+        return accuracy_interval(int(self.right.sum()), len(self.right))
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """rated: the best first. notes: of the data, and which images were used."""
+
+    rated: list[Rated]
+    notes: list[str]
+
+    @property
+    def sure(self) -> float | None:
+        """In which share of resamples of the images the probe of the first is better than that of the second."""
+        if len(self.rated) < 2:
+            return None
+        first, second = (each.right.astype(np.int64) for each in self.rated[:2])
+        return float((resampled(len(first), lambda drawn: {"lead": (first - second) @ drawn})["lead"] > 0).mean())
+
+
+def rank(
+    recipes: Sequence[RecipeSource],
+    overrides: Overrides,
+    weights: Sequence[str],
+    *,
+    images: int = IMAGES,
+    device: str = "cpu",
+    progress: Callable[[str], None] = lambda candidate: None,
+) -> Ranking:
+    """Rates weights by their features of a recipe's training images, each preprocessed as in validation, with the mean
+    and standard deviation of the weights.
+
+    Args:
+        recipes, overrides: of images with one class each; the recipe's own weights are not used.
+        weights: `BACKBONE=WEIGHTS`, or `WEIGHTS` of the recipe's backbone; `random` for none.
+        images: about so many at most, evenly from each class, but 20 of a class if it has them.
+        progress: called with each candidate before its images are read.
+
+    Raises:
+        RecipeError: data of another task, images of several labels, or a candidate twice.
+        DataError: one class, or a class with one image.
+        WeightsError: weights that are not found, of another backbone, or whose features cannot be compared.
+    """
+    recipe = compose(recipes, overrides)
+    candidates = _candidates(weights, recipe["model"]["init_args"].get("backbone", {}).get("name"))
+    seed_everything(recipe["seed_everything"], workers=True, verbose=False)
+    data = _with_classes(build_data(recipe))
+    listing = _listing(data, images)
+    # All weights are loaded before the first is rated: a wrong name is found at once.
+    predictors = [_predictor(candidate, data, recipe, device) for candidate in candidates]
+    rated = []
+    for candidate, predictor in zip(candidates, predictors, strict=True):
+        progress(str(candidate))
+        rated.append(_rate(candidate, predictor, listing, data.on_error))
+    rated.sort(key=lambda each: (-each.probe, -each.log_me))
+    classes = len(np.unique(np.asarray(listing.targets)))
+    return Ranking(rated, [*data.notes, f"{len(listing)} training images of {classes} classes are compared"])
+
+
+def _candidates(weights: Sequence[str], backbone: str | None) -> list[Candidate]:
+    found = list(_read(weights, backbone))
+    for candidate in found:
+        if found.count(candidate) > 1:
+            raise RecipeError(f"--weights names {candidate} twice; expected each once")
+    return found
+
+
+def _read(weights: Sequence[str], backbone: str | None) -> Iterator[Candidate]:
+    for text in weights:
+        name, equals, own = text.partition("=")
+        if not equals or "/" in name:  # an address may have a = of its own
+            name, own = backbone or "", text
+        if not name or not own:
+            raise RecipeError(f"--weights {text}: expected BACKBONE=WEIGHTS, as resnet50=timm/resnet50.a1_in1k")
+        yield Candidate(name, own)
+
+
+def _with_classes(data: ImageData) -> ClassificationData:
+    """Returns the data if its images have one class each, else raises RecipeError."""
+    if not isinstance(data, ClassificationData):
+        raise RecipeError(f"rank is for images with classes, but data is {type(data).__name__}")
+    if data.multi_label:
+        raise RecipeError("rank is for images of one class each, but these have any number of labels")
+    return data
+
+
+def _listing(data: ClassificationData, images: int) -> Listing:
+    """Returns the training images to compare by.
+
+    Raises:
+        DataError: there are none, one class alone, or a class with one image.
+    """
+    if "train" not in data.listings:
+        raise DataError(f"{data.root} has no training images; expected some of every class")
+    counts = data.class_counts()
+    if (counts > 0).sum() < 2:
+        raise DataError(f"{data.root}: all training images are of one class; rank needs two classes or more")
+    single = [name for name, count in zip(data.classes, counts, strict=True) if count == 1]
+    if single:
+        raise DataError(f"{data.root}: one training image of {', '.join(single[:5])}; rank needs two of every class")
+    listing = data.listings["train"]
+    return listing if len(listing) <= images else spread_over_classes(listing, images)
+
+
+def _predictor(candidate: Candidate, data: ClassificationData, recipe: Recipe, device: str) -> ClassPredictor:
+    """Returns the predictor whose images are preprocessed as the recipe's validation does it with these weights."""
+    torch.manual_seed(recipe["seed_everything"])
+    weights = None if candidate.weights == RANDOM else candidate.weights
+    network = backbone_network(weights, candidate.backbone, data.channels)
+    network.set_preprocessing(data.evaluation_preprocessing(network.preprocessing))
+    return ClassPredictor(
+        network,
+        ["untrained"],
+        eval_transforms=data.eval_transforms,
+        reduced_decoding=data.reduced_decoding,
+        device=device,
+        batch_size=data.batch_size,
+    )
+
+
+def _rate(candidate: Candidate, predictor: ClassPredictor, listing: Listing, on_error: OnError) -> Rated:
+    began = time.perf_counter()
+    found = list(embed(predictor, [sample.path for sample in listing], on_error=on_error))
+    features = np.stack([each.features for each in found])
+    targets = np.asarray(listing.targets, np.int64)[[each.index for each in found]]
+    if not np.ptp(features, axis=0).any():
+        raise WeightsError(f"--weights {candidate}: the features of all images are equal, so they tell nothing apart")
+    right, neighbours = probe_right(features, targets), neighbours_agree(features, targets)
+    scores = float(neighbours.mean()), log_me(features, targets), h_score(features, targets)
+    return Rated(candidate, right, *scores, time.perf_counter() - began)

@@ -1,0 +1,140 @@
+"""Scores of features agree with slow or independent computations, and order what is easy before what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.stats import multivariate_normal, ortho_group
+
+from resnet_tl.metrics import transferability
+from resnet_tl.metrics.transferability import (
+    fit_linear,
+    h_score,
+    log_me,
+    neighbours_agree,
+    probe_right,
+    stratified_folds,
+)
+
+Floats = NDArray[np.float64]
+Classes = NDArray[np.int64]
+SCORES = {
+    "log_me": log_me,
+    "h_score": h_score,
+    "neighbours": lambda features, targets: neighbours_agree(features, targets).mean(),
+    "probe": lambda features, targets: probe_right(features, targets).mean(),
+}
+
+
+def blobs(apart: float, images: int = 60, width: int = 8, classes: int = 3) -> tuple[Floats, Classes]:
+    draw = np.random.default_rng(0)
+    targets = np.arange(images) % classes
+    return draw.normal(0, 1, (images, width)) + apart * draw.normal(0, 1, (classes, width))[targets], targets
+
+
+def log_me_by_hand(features: Floats, targets: Classes) -> float:
+    """Searches prior and noise for which the targets, jointly normal, are likeliest."""
+
+    def best(target: Floats) -> float:
+        def unlikely(logs: Floats) -> float:
+            prior, noise = np.exp(logs)
+            covariance = prior * features @ features.T + noise * np.eye(len(target))
+            return -float(multivariate_normal(np.zeros(len(target)), covariance).logpdf(target))
+
+        starts = [(0.0, 0.0), (-3.0, -1.0), (-6.0, -2.0)]
+        return -min(minimize(unlikely, start, method="Nelder-Mead").fun for start in starts) / len(target)
+
+    return float(np.mean([best((targets == k).astype(float)) for k in np.unique(targets)]))
+
+
+@pytest.mark.parametrize(("images", "width"), [(24, 5), (12, 20)])
+def test_log_me_is_the_evidence_of_a_search(images: int, width: int) -> None:
+    features, targets = blobs(0.7, images, width)
+    assert log_me(features, targets) == pytest.approx(log_me_by_hand(features, targets), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_classes_apart_score_higher_than_shuffled_ones(name: str) -> None:
+    features, targets = blobs(2.0)
+    score = SCORES[name]
+    assert score(features, targets) > score(features, np.random.default_rng(1).permutation(targets))
+
+
+@pytest.mark.parametrize("name", ["log_me", "h_score", "neighbours"])
+def test_rotation_names_of_classes_and_order_do_not_matter(name: str) -> None:
+    features, targets = blobs(1.0)
+    rotation, order = ortho_group.rvs(8, random_state=0), np.random.default_rng(2).permutation(len(targets))
+    turned = (features @ rotation)[order], np.array([7, 3, 5])[targets][order]
+    assert SCORES[name](*turned) == pytest.approx(SCORES[name](features, targets), abs=1e-9)
+
+
+def test_h_score_of_many_images_is_that_of_their_plain_covariance() -> None:
+    features, targets = blobs(1.0, 30_000, 4)
+    centred = features - features.mean(0)
+    means = np.stack([centred[targets == k].mean(0) for k in range(3)])[targets]
+    expected = np.trace(np.linalg.solve(np.cov(centred.T), np.cov(means.T)))
+    assert h_score(features, targets) == pytest.approx(expected, rel=2e-3)
+
+
+def test_h_score_is_not_flattered_by_wide_features_of_noise() -> None:
+    features, targets = np.random.default_rng(0).normal(0, 1, (40, 400)), np.arange(40) % 2
+    assert 0 <= h_score(features, targets) < 0.5  # not 1, as with the plain covariance
+
+
+@pytest.mark.parametrize("chunk", [2**24, 100])
+def test_neighbours_are_those_of_a_loop(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    monkeypatch.setattr(transferability, "CHUNK", chunk)
+    features, targets = blobs(0.8, 40, 4)
+    lengths = np.linalg.norm(features, axis=1)
+    cosines = features @ features.T / np.outer(lengths, lengths)
+    for image, agrees in enumerate(neighbours_agree(features, targets)):
+        nearest = [other for other in np.argsort(-cosines[image]) if other != image][:5]
+        votes = np.bincount(targets[nearest], minlength=3)
+        winners = np.flatnonzero(votes == votes.max())
+        close = [sum(cosines[image, other] for other in nearest if targets[other] == k) for k in winners]
+        assert agrees == (winners[np.argmax(close)] == targets[image])
+
+
+def test_each_fold_has_its_share_of_each_class() -> None:
+    classes = np.repeat([0, 1, 2], [11, 2, 27])
+    fold = stratified_folds(classes)
+    for of in (fold, *(fold[classes == k] for k in range(3))):
+        counts = np.bincount(of, minlength=5)
+        assert counts.max() - counts.min() <= 1
+
+
+def test_the_linear_classifier_is_at_the_minimum() -> None:
+    features, classes = blobs(0.5)
+    weight = fit_linear(features, classes)
+    logits = features @ weight[:-1] + weight[-1]
+    error = np.exp(logits) / np.exp(logits).sum(1, keepdims=True) - np.eye(3)[classes]
+    np.testing.assert_allclose(features.T @ error, -weight[:-1], atol=2e-3)
+    np.testing.assert_allclose(error.sum(0), 0, atol=2e-3)
+
+
+@pytest.mark.parametrize(("classes", "strength"), [(3, 1), (2, 2)])
+def test_the_linear_classifier_is_that_of_scikit_learn(classes: int, strength: float) -> None:
+    linear = pytest.importorskip("sklearn.linear_model")
+    features, targets = blobs(0.5, classes=classes)
+    expected = linear.LogisticRegression(C=strength, tol=1e-8, max_iter=1000).fit(features, targets)
+    weight = fit_linear(features, targets)
+    logits = features @ weight[:-1] + weight[-1]
+    found = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(found, expected.predict_proba(features), atol=1e-3)
+
+
+def test_the_probe_sees_nothing_of_the_images_that_it_is_tested_on() -> None:
+    draw = np.random.default_rng(0)
+    right = probe_right(draw.normal(0, 1, (100, 300)), np.arange(100) % 2)  # wide enough to learn all by heart
+    assert right.mean() < 0.65
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_two_images_a_class_and_features_that_are_constant_are_enough(name: str) -> None:
+    features = np.array([[0, 1, 0], [0, 1, 0.1], [1, 0, 0], [1, 0.1, 0]], np.float32)
+    score: Callable[[Floats, Classes], float] = SCORES[name]
+    assert np.isfinite(score(np.hstack([features, np.ones((4, 1), np.float32)]), np.array([0, 0, 1, 1])))

@@ -1,0 +1,95 @@
+"""Candidates are rated on the recipe's training images, preprocessed as its validation does it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from resnet_tl.errors import DataError, RecipeError, WeightsError
+from resnet_tl.recipe.shipped import shipped_root
+from resnet_tl.run.rank import Candidate, Ranking, Rated, rank
+from tests.cli.conftest import RECIPE, several_labels
+
+TINY = "resnet_tiny=random"
+
+
+def of(images: Path, **options: Any) -> list[tuple[str, Any]]:
+    return [(f"data.{key}", value) for key, value in {"root": str(images), **options}.items()]
+
+
+def recipe() -> dict[str, Any]:
+    read: dict[str, Any] = yaml.safe_load(RECIPE)
+    return read
+
+
+def test_colours_are_told_apart_even_by_a_random_network(images: Path) -> None:
+    ranking = rank([recipe()], of(images), [TINY, "resnet20_cifar=builtin/resnet20_cifar10"])
+    assert {each.candidate.backbone for each in ranking.rated} == {"resnet_tiny", "resnet20_cifar"}
+    assert all(each.probe == 1 and each.interval[1] == 1 and len(each.right) == 12 for each in ranking.rated)
+    assert ranking.sure == 0  # neither is better
+    assert ranking.notes[-1] == "12 training images of 2 classes are compared"
+
+
+def test_it_repeats_and_the_order_of_candidates_does_not_matter(images: Path) -> None:
+    names = [TINY, "resnet20_cifar=random"]
+    one, other = (rank([recipe()], of(images), order) for order in (names, names[::-1]))
+    assert {str(each.candidate): each.log_me for each in one.rated} == {
+        str(each.candidate): each.log_me for each in other.rated
+    }
+
+
+def test_the_size_of_the_recipe_is_that_of_the_features(images: Path) -> None:
+    small, large = (rank([recipe()], of(images, image_size=size), ["random"]).rated[0] for size in (8, 40))
+    assert str(small.candidate) == TINY
+    assert small.log_me != large.log_me
+
+
+def test_few_images_of_many_are_taken_from_every_class(images: Path) -> None:
+    ranking = rank([recipe()], of(images), [TINY], images=4)
+    assert ranking.notes[-1] == "12 training images of 2 classes are compared"  # never fewer than 20 of a class
+    assert ranking.sure is None
+
+
+def rated(right: list[int]) -> Rated:
+    return Rated(Candidate("a", "b"), np.array(right, np.bool_), 0.5, 0.0, 0.0, 1.0)
+
+
+def test_how_sure_it_is_counts_the_images_on_which_two_differ() -> None:
+    half = [0, 1] * 50
+    assert Ranking([rated([1] * 10 + half[10:]), rated(half)], []).sure == pytest.approx(1 - 0.95**100, abs=0.02)
+    much, little = [1] * 80 + [0] * 20, [1] * 40 + [0] * 60
+    assert Ranking([rated(much), rated(little)], []).sure == 1
+
+
+def test_data_that_cannot_be_ranked_is_refused(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="images of one class each, but these have any number of labels"):
+        rank([several_labels(images, tmp_path)], [], [TINY])
+    with pytest.raises(RecipeError, match="rank is for images with classes, but data is CocoDetection"):
+        rank(["detect/folder_fcos_resnet50"], of(shipped_root() / "data" / "samples" / "detection"), [TINY])
+    (tmp_path / "set" / "train").mkdir(parents=True)
+    for name in ("blue", "red"):
+        (tmp_path / "set" / "train" / name).symlink_to(images / "train" / name)
+    (tmp_path / "set" / "train" / "green").mkdir()
+    (tmp_path / "set" / "train" / "green" / "0.png").symlink_to(images / "val" / "red" / "0.png")
+    (tmp_path / "set" / "val").symlink_to(images / "val")
+    with pytest.raises(DataError, match="one training image of green; rank needs two of every class"):
+        rank([recipe()], of(tmp_path / "set"), [TINY])
+
+
+@pytest.mark.parametrize(
+    ("weights", "error", "message"),
+    [
+        ([TINY, TINY], RecipeError, "names resnet_tiny=random twice"),
+        (["resnet_tiny="], RecipeError, "--weights resnet_tiny=: expected BACKBONE=WEIGHTS"),
+        (["resnet21=random"], RecipeError, "resnet21"),
+        (["resnet18=builtin/resnet20_cifar10"], WeightsError, "resnet20_cifar"),
+        (["nowhere/x.pth"], WeightsError, "nowhere/x.pth"),
+    ],
+)
+def test_wrong_candidates_are_refused(images: Path, weights: list[str], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        rank([recipe()], of(images), weights)
