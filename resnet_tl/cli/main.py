@@ -21,6 +21,7 @@ VERBS = {
     "validate": "evaluate a run, an exported file, or a recipe's weights on the validation images",
     "test": "the same on the test images",
     "report": "write what there is to know about a run into one HTML file",
+    "average": "write the mean of the weights of several runs as one network",
     "sweep": "search the values of a recipe that score best, trial by trial",
     "sweep-file": "write such a search as a file, for Weights & Biases or to change it",
     "predict": "predict images with a run or checkpoint: CSV, JSON, masks, drawn boxes",
