@@ -51,10 +51,47 @@ def log_me_by_hand(features: Floats, targets: Classes) -> float:
     return float(np.mean([best((targets == k).astype(float)) for k in np.unique(targets)]))
 
 
-@pytest.mark.parametrize(("images", "width"), [(24, 5), (12, 20)])
+@pytest.mark.parametrize(("images", "width"), [(24, 5), (12, 20), (30, 200)])
 def test_log_me_is_the_evidence_of_a_search(images: int, width: int) -> None:
     features, targets = blobs(0.7, images, width)
     assert log_me(features, targets) == pytest.approx(log_me_by_hand(features, targets), abs=1e-4)
+
+
+def log_me_by_inverses(features: Floats, targets: Classes) -> float:
+    """MacKay's updates on the covariance of the weights, with nothing factored."""
+    images, width = features.shape
+
+    def evidence(target: Floats) -> float:
+        alpha = beta = 1.0
+        for _ in range(500):
+            precision = alpha * np.eye(width) + beta * features.T @ features
+            mean = beta * np.linalg.solve(precision, features.T @ target)
+            effective = width - alpha * np.trace(np.linalg.inv(precision))
+            squares, residual = mean @ mean, ((target - features @ mean) ** 2).sum()
+            alpha, beta = effective / squares, (images - effective) / residual
+        fit = alpha * squares + beta * residual
+        volume = width * np.log(alpha) + images * np.log(beta / (2 * np.pi))
+        precision = alpha * np.eye(width) + beta * features.T @ features
+        return float(volume - fit - np.linalg.slogdet(precision)[1]) / (2 * images)
+
+    return float(np.mean([evidence((targets == k).astype(float)) for k in np.unique(targets)]))
+
+
+@pytest.mark.parametrize(("images", "width", "apart"), [(60, 8, 0.7), (200, 16, 2.0)])
+def test_log_me_is_that_of_plain_updates(images: int, width: int, apart: float) -> None:
+    features, targets = blobs(apart, images, width)
+    assert log_me(features, targets) == pytest.approx(log_me_by_inverses(features, targets), abs=1e-9)
+
+
+@pytest.mark.parametrize(("images", "width"), [(60, 8), (40, 60)])
+def test_h_score_is_that_of_an_inverse(images: int, width: int) -> None:
+    covariance = pytest.importorskip("sklearn.covariance")
+    features, targets = blobs(1.0, images, width, classes=4)
+    inner = features - features.mean(0)
+    shrunk, share = covariance.ledoit_wolf(inner, assume_centered=True)
+    means = np.stack([inner[targets == k].mean(0) for k in range(4)])[targets]
+    expected = (1 - share) * np.trace(np.linalg.inv(shrunk) @ (means.T @ means) / images)
+    assert h_score(features, targets) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", SCORES)
