@@ -118,7 +118,7 @@ def rank(
         rated.append(_rate(candidate, predictor, listing, data.on_error))
     rated.sort(key=lambda each: (-each.probe, -each.log_me))
     classes = len(np.unique(np.asarray(listing.targets)))
-    return Ranking(rated, [*data.notes, f"{len(listing)} training images of {classes} classes are compared"])
+    return Ranking(rated, [*data.notes, f"{len(rated[0].right)} training images of {classes} classes are compared"])
 
 
 def _candidates(weights: Sequence[str], backbone: str | None) -> list[Candidate]:

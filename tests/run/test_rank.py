@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,28 @@ def test_few_images_of_many_are_taken_from_every_class(images: Path) -> None:
     ranking = rank([recipe()], of(images), [TINY], images=4)
     assert ranking.notes[-1] == "12 training images of 2 classes are compared"  # never fewer than 20 of a class
     assert ranking.sure is None
+
+
+def copied(images: Path, root: Path) -> Path:
+    return Path(shutil.copytree(images, root / "copy"))
+
+
+def test_a_damaged_image_is_refused_or_skipped_as_the_recipe_has_it(images: Path, tmp_path: Path) -> None:
+    root = copied(images, tmp_path)
+    (root / "train" / "blue" / "0.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"blue/0\.png"):
+        rank([recipe()], of(root), [TINY])
+    with pytest.warns(UserWarning, match=r"blue/0\.png"):
+        ranking = rank([recipe()], of(root, on_error="skip"), [TINY])
+    assert ranking.notes[-1] == "11 training images of 2 classes are compared"
+    assert ranking.rated[0].probe == 1  # labels are still those of their images
+
+
+def test_one_class_is_refused(images: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "exclude.csv"
+    listed.write_text("\n".join(["key", *(f"train/blue/{number}.png" for number in range(6))]))
+    with pytest.raises(DataError, match="all training images are of one class"):
+        rank([recipe()], of(images, exclude=str(listed)), [TINY])
 
 
 def rated(right: list[int]) -> Rated:
