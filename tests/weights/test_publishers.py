@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,7 @@ def test_missing_weights_are_one_sentence(hub: Path, name: str, words: str) -> N
 def test_no_network_is_one_sentence(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for proxy in ("https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # the discard port: refuses at once
+    monkeypatch.setattr(urllib.request, "_opener", None)  # urllib keeps the proxies of the first download
     words = r"resnet18-f37072fd\.pth: cannot be downloaded: [^\n]*refused[^\n]*can be placed at [^\n]*\.pth$"
     with pytest.raises(WeightsError, match=words):
         fetch("torchvision/resnet18")
