@@ -131,7 +131,7 @@ def test_published_cifar_weights_fit(shared_data: Path, file: str) -> None:
 def test_convolutions_are_initialised_as_in_he_et_al() -> None:
     conv = resnet("resnet50").layer3[0].conv2
     assert conv.weight.std().item() == pytest.approx(math.sqrt(2 / (256 * 9)), rel=0.01)
-    assert conv.weight.mean().item() == pytest.approx(0, abs=1e-4)
+    assert conv.weight.mean().item() == pytest.approx(0, abs=2e-4)  # five standard errors
 
 
 @pytest.mark.parametrize(
