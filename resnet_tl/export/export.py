@@ -88,8 +88,9 @@ def export(
     bundle, network = read_network(run, trust_code)
     predictor = predictor_of(network, bundle, task_of(network), trust_code=trust_code)
     chosen = spread(_images(images) if images else validated_images(run), COMPARED)
-    for _ in predictor.loader.batches(chosen, 1, "error"):
-        pass  # one that cannot be used is found before the minutes that some forms take
+    if images:
+        for _ in predictor.loader.batches(chosen, 1, "error"):
+            pass  # one that cannot be used is found before the minutes that some forms take
     with appearing(out) as part:
         cost = form.write(_subject(bundle, network, predictor.task, trial), part)
         agreement = cost or compare(predictor, load(part, trust_code=True), chosen)  # its code is from here
