@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnet_tl.cli.command import Command, Options
+from resnet_tl.cli.command import Command, Options, check_data_overrides
 from resnet_tl.cli.table_text import lines
 from resnet_tl.errors import RecipeError
 
@@ -43,9 +43,7 @@ def run(verb: str, command: Command) -> int:
         return 0
     if command.configs:
         raise RecipeError("average takes the recipe of the first run, so -c means nothing there")
-    for key, _ in command.overrides:
-        if not key.startswith("data."):
-            raise RecipeError(f"--{key}: unknown option; average takes --data.KEY alone, as --data.root")
+    check_data_overrides(command, "average")
     if options.out is None:
         raise RecipeError("average needs a file to write: --out FILE.ckpt")
     from resnet_tl.run.average import average

@@ -100,6 +100,16 @@ def check_counts(options: argparse.Namespace, *names: str, least: float = 1) -> 
             raise RecipeError(f"--{name.replace('_', '-')} is {value:g}; expected {least:g} or more")
 
 
+def check_data_overrides(command: Command, verb: str) -> None:
+    """Refuses overrides of anything but the data, for verbs that take the rest from a run.
+
+    verb: as the subject of the sentence: `a report`.
+    """
+    for key, _ in command.overrides:
+        if not key.startswith("data."):
+            raise RecipeError(f"--{key}: unknown option; {verb} takes --data.KEY alone, as --data.root")
+
+
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):

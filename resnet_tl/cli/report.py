@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from resnet_tl.cli.command import Command, Options
+from resnet_tl.cli.command import Command, Options, check_data_overrides
 from resnet_tl.errors import RecipeError, RunError, printable
 
 HELP = """usage: resnet-tl report RUN [--split test] [--out FILE.html] [--data.root PATH]
@@ -48,9 +48,7 @@ def run(verb: str, command: Command) -> int:
     out = options.out or (Path("comparison.html") if several else options.runs[0] / own)
     if out.exists() and (several or options.out is not None):
         raise RunError(f"{out}: exists already, and nothing is overwritten; name another file: --out FILE.html")
-    for key, _ in command.overrides:
-        if not key.startswith("data."):
-            raise RecipeError(f"--{key}: unknown option; a report takes --data.KEY alone, as --data.root")
+    check_data_overrides(command, "a report")
     from resnet_tl.report.after_fit import require_packages
 
     require_packages()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resnet_tl.cli.command import Command, Options, check_counts
+from resnet_tl.cli.command import Command, Options, check_counts, check_data_overrides
 from resnet_tl.cli.new_files import check_new, counted, show_progress, write_excluded
 from resnet_tl.csv_text import text_cell
 from resnet_tl.errors import RecipeError
@@ -52,9 +52,7 @@ def run(verb: str, command: Command) -> int:
         return 0
     if len(options.runs) != 1 or command.configs:
         raise RecipeError("data suspects needs a run folder: resnet-tl data suspects RUN")
-    for key, _ in command.overrides:
-        if not key.startswith("data."):
-            raise RecipeError(f"--{key}: unknown option; data suspects takes --data.KEY alone, as --data.root")
+    check_data_overrides(command, "data suspects")
     check_counts(options, "top")
     check_new(options, pictures=["sheet"])
     from resnet_tl.run.suspects import find_suspects, save, suspects_sheet
