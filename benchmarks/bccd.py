@@ -1,7 +1,7 @@
 """Detectors from random weights on blood cells in minutes, with our recipes for small machines and with torchvision.
 
 python -m benchmarks bccd --root DIR --head fcos [--minutes 12 | --steps N] [--who ours torchvision]
-                          [--precision 32-true] [--checkpoint FILE.ckpt] [--json] [--KEY VALUE ...]
+                          [--precision 32-true] [--checkpoint FILE.ckpt] [--write] [--row NAME] [--KEY VALUE ...]
 
 --root holds BCCD_Dataset's JPEGImages, Annotations and ImageSets (github.com/Shenggan/BCCD_Dataset, folder BCCD). One
 seed, ResNet-18-FPN, short side 320; trained on `train`, evaluated on `val` after the last step, never the best. Minutes
@@ -13,9 +13,9 @@ torchvision's: fp32, channels-last, AdamW 1e-3, cosine, mirrored images, batches
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
+import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -25,6 +25,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer, seed_everything
 from torch import Tensor, nn
 
+from benchmarks.figures import Figure, over_seeds, with_run, write
 from benchmarks.machine import machine
 from resnet_tl.cli.command import split
 from resnet_tl.data.detection import VOCDetection
@@ -69,12 +70,41 @@ def main(arguments: list[str]) -> None:
     options, more = _parser().parse_known_args(arguments)
     torch.set_num_threads(options.threads)
     print("  ".join(f"{key} {value}" for key, value in machine().items()))
-    outcomes = []
     for who in options.who:
-        outcomes.append(ours(options, more) if who == "ours" else torchvisions(options))
-        print(outcomes[-1], flush=True)
-    if options.json:
-        print(json.dumps({"machine": machine(), "seed": SEED, "outcomes": [asdict(each) for each in outcomes]}))
+        outcome = ours(options, more) if who == "ours" else torchvisions(options)
+        print(outcome, flush=True)
+        if options.write:
+            facts = {"row": options.row or row_of(outcome), "machine": machine(), "seed": SEED}
+            run = {**facts, **asdict(outcome), "values": " ".join(more) or "the recipe"}
+            results = with_run("bccd", run, key=lambda run: (run["row"], run.get("seed")))
+            write("bccd", results, figures(results))
+
+
+def row_of(outcome: Outcome) -> str:
+    name = {"fcos": "FCOS", "retinanet": "RetinaNet", "faster_rcnn": "Faster R-CNN"}[outcome.head]
+    precision = ", bf16" if outcome.precision.startswith("bf16") else ""
+    return name + precision if outcome.who == "ours" else f"torchvision's {name}"
+
+
+def figures(results: dict[str, Any]) -> list[Figure]:
+    """Of each row over its runs; a run without one (`"row": null`) is not on the page."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for run in results["runs"]:
+        if run["row"] is not None:
+            rows.setdefault(run["row"], []).append(run)
+    return [figure for row, runs in rows.items() for figure in _cells(row, runs)]
+
+
+def _cells(row: str, runs: list[dict[str, Any]]) -> list[Figure]:
+    cells = []
+    if "images" in runs[0]:
+        minutes = statistics.median(run["seconds"] * run["machine"]["threads"] / 60 for run in runs)
+        cells = [
+            Figure("bccd", row, "images", runs[0]["images"], ""),
+            Figure("bccd", row, "core minutes", round(minutes), ""),
+        ]
+    scores = {"mAP": "map", "mAP50": "map50"}
+    return cells + [over_seeds("bccd", row, name, [run[key] for run in runs], "mAP") for name, key in scores.items()]
 
 
 class Clock(Callback):
@@ -230,5 +260,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--precision", default="32-true", help="of our network, one of Lightning's")
     parser.add_argument("--checkpoint", help="where to save our network, for `resnet-tl predict`")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--json", action="store_true", help="a line of JSON at the end")
+    parser.add_argument("--write", action="store_true", help="adds the runs to benchmarks/results/bccd.json")
+    parser.add_argument("--row", help="the row of the page, of which this is one run; by default, the detector's name")
     return parser

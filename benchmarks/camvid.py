@@ -1,9 +1,9 @@
 """CamVid (11 classes) from random weights in a fixed number of steps: our recipe, and segmentation_models.pytorch.
 
-python -m benchmarks camvid --root DIR --head semantic_fpn|unet|deeplabv3plus --steps N [--seed 1] [--run DIR] [--json]
-                            [--KEY VALUE ...]
-python -m benchmarks camvid --root DIR --peer fpn|unet --steps N [--seed 1] [--json]
-python -m benchmarks camvid --root DIR --tiles RUN [--json]
+python -m benchmarks camvid --root DIR --head semantic_fpn|unet|deeplabv3plus --steps N [--seed 1] [--run DIR] [--write]
+                            [--row NAME] [--KEY VALUE ...]
+python -m benchmarks camvid --root DIR --peer fpn|unet --steps N [--seed 1] [--write] [--row NAME]
+python -m benchmarks camvid --root DIR --tiles RUN [--write] [--row NAME]
 
 --root holds {train,val}/{images,masks} and classes.txt of the SegNet tutorial's CamVid (480 x 360 pixels). The weights
 of the last step, never the best ones, are evaluated on whole validation images by data-set mIoU. Ours is `resnet-tl fit
@@ -18,6 +18,7 @@ import argparse
 import itertools
 import json
 import math
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ from lightning import seed_everything
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from benchmarks.figures import Figure, over_seeds, with_run, write
 from benchmarks.fits import core_seconds, timed
 from benchmarks.machine import machine
 from resnet_tl.data.segmentation import MaskFolder
@@ -56,7 +58,13 @@ HEADS: dict[str, list[str]] = {
 PEERS = {"fpn": "FPN", "unet": "Unet"}
 PEER_BATCH, PEER_CROP = 8, (224, 288)
 TILES = Inference(tile=256, overlap=64)
-PLACES = ("root", "run", "tiles")
+NAMES = {
+    "semantic_fpn": "semantic FPN",
+    "unet": "U-Net",
+    "deeplabv3plus": "DeepLabV3+",
+    "fpn": "FPN",
+}
+PLACES = ("root", "run", "tiles", "write", "row")
 """Options that are local paths, which results leave out."""
 
 Result = dict[str, Any]
@@ -75,9 +83,47 @@ def main(arguments: list[str]) -> None:
     else:
         result = theirs(options) if options.peer else ours(options, more)
         show(options, result)
-    if options.json:
+    if options.write:
         settings = {name: value for name, value in vars(options).items() if name not in PLACES}
-        print(json.dumps({"machine": machine(), "options": settings, "more": more, **result}))
+        row = options.row or row_of(options)
+        run = {"row": row, "machine": machine(), "options": settings, "more": more, **result}
+        results = with_run(
+            "camvid", run, key=lambda run: (run["row"], run.get("options", {}).get("seed"), "miou" in run)
+        )
+        write("camvid", results, figures(results))
+
+
+def row_of(options: argparse.Namespace) -> str:
+    if options.peer:
+        return f"segmentation_models.pytorch: {NAMES[options.peer]}"
+    return NAMES[options.head] if options.head else Path(options.tiles).name
+
+
+def figures(results: dict[str, Any]) -> list[Figure]:
+    """Of each row over its seeds: scores and costs; IoU by class, of the first seed; agreement of tiles."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for run in results["runs"]:
+        if "miou" in run:
+            rows.setdefault(run["row"], []).append(run)
+    tiled = {run["row"]: run["agreement"] for run in results["runs"] if "agreement" in run}
+    return [
+        *(figure for row, runs in rows.items() for figure in _cells(row, runs)),
+        *(
+            Figure("camvid_classes", row, each["class"].partition("_")[0], 100 * each["iou"], "%", better="higher")
+            for row, runs in rows.items()
+            for each in runs[0]["per_class"]
+        ),
+        *(Figure("camvid_tiles", row, "same class", 100 * share, "%", better="higher") for row, share in tiled.items()),
+    ]
+
+
+def _cells(row: str, runs: list[dict[str, Any]]) -> list[Figure]:
+    minutes = statistics.median(run["core_seconds"] / 60 for run in runs)
+    return [
+        Figure("camvid", row, "images", runs[0]["images"], ""),
+        Figure("camvid", row, "core minutes", round(minutes), ""),
+        over_seeds("camvid", row, "mIoU", [100 * run["miou"] for run in runs], "%"),
+    ]
 
 
 def ours(options: argparse.Namespace, more: list[str]) -> Result:
@@ -211,5 +257,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=800, help="optimizer steps")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--run", help="keep the run in this folder")
-    parser.add_argument("--json", action="store_true", help="a line of JSON with all figures at the end")
+    parser.add_argument("--write", action="store_true", help="adds the run to benchmarks/results/camvid.json")
+    parser.add_argument("--row", help="the row of the page, of which this is one seed; by default, the network's name")
     return parser

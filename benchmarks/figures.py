@@ -71,8 +71,8 @@ def ratio(
 
 
 def over_seeds(table: str, row: str, column: str, values: list[float], unit: str, goal: float | None = None) -> Figure:
-    """The mean of at least two values, of which higher ones are better, with their standard deviation."""
-    spread = min(values), max(values), statistics.stdev(values)
+    """The mean of values of which higher ones are better, and of two or more their standard deviation."""
+    spread = (min(values), max(values), statistics.stdev(values)) if len(values) > 1 else ()
     return Figure(table, row, column, statistics.mean(values), unit, goal, "higher", *spread)
 
 
@@ -80,11 +80,12 @@ def write(name: str, results: dict[str, Any], figures: Iterable[Figure], folder:
     """Writes `results/NAME.json`: what was measured, a line a key, and its figures, a line each.
 
     Args:
-        results: Has `machine`, or `runs` that each have theirs: see `benchmarks.machine`.
+        results: Has `machine`, or `runs` that each have theirs (see `benchmarks.machine`), but for runs made elsewhere.
     """
     measured = {key: value for key, value in results.items() if key != "figures"}
     lines = [
-        f"{json.dumps(key)}: {_lines(value) if key == 'runs' else json.dumps(value)}" for key, value in measured.items()
+        f"{json.dumps(key)}: {_lines(value) if key == 'runs' else json.dumps(value, ensure_ascii=False)}"
+        for key, value in measured.items()
     ]
     lines.append(f'"figures": {_lines([_record(figure) for figure in figures])}')
     path = (folder or RESULTS) / f"{name}.json"
@@ -114,4 +115,4 @@ def _rounded(value: Any) -> Any:
 
 
 def _lines(values: list[Any]) -> str:
-    return "[\n  " + ",\n  ".join(json.dumps(value) for value in values) + "\n]" if values else "[]"
+    return "[\n  " + ",\n  ".join(json.dumps(value, ensure_ascii=False) for value in values) + "\n]" if values else "[]"

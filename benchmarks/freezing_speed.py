@@ -1,6 +1,6 @@
 """A training step with frozen stages, compared with Lightning's BackboneFinetuning and plain `requires_grad=False`.
 
-python -m benchmarks freezing_speed [--json] [--rounds 20] [--variant resnet50] [--batch 16] [--size 224] [--threads N]
+python -m benchmarks freezing_speed [--write] [--rounds 20] [--variant resnet50] [--batch 16] [--size 224] [--threads N]
                                     [--allocators default raised] [--parts steps memory cached]
 
 steps: with (a) `BackboneFinetuning.freeze` in its default settings and (b) `requires_grad=False`, both on torchvision's
@@ -15,7 +15,6 @@ cached: ours within Trainer.fit, with loader, metrics.csv and progress; after ev
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import tempfile
@@ -32,6 +31,7 @@ from lightning import Callback
 from torch import nn
 
 from benchmarks.alternate import Seconds, alternate, quartiles, ratios
+from benchmarks.figures import Figure, ratio, write
 from benchmarks.machine import machine
 from benchmarks.resnet import in_fresh_process
 from resnet_tl.data.classification import ImageFolder
@@ -63,6 +63,15 @@ TARGETS = {
     ("all but the head", "ours, cached", PLAIN): 1 / 200,
 }
 MEMORY_TARGET = 0.35
+HOW = {"ours": "", "ours, compiled": ", compiled", "ours, cached": ", with `cache`"}
+COLUMNS = {
+    PLAIN: "requires_grad",
+    PLAIN + LAST: "requires_grad, channels-last",
+    LIGHTNING: "BackboneFinetuning",
+    LIGHTNING + LAST: "BackboneFinetuning, channels-last",
+}
+MANY_STEPS = ("all but the head", "ours, cached")
+"""So much faster that the page says how many steps take the time of one."""
 CLASSES = ["0", "1"]
 Step = Callable[[], object]
 
@@ -93,8 +102,43 @@ def main(arguments: list[str]) -> None:
         }
         if "memory" in options.parts:
             results[allocator]["memory"] = show_memory(setting)
-    if options.json:
-        print(json.dumps(results))
+    if options.write:
+        write("freezing_speed", results, figures(results))
+
+
+def figures(results: dict[str, Any]) -> list[Figure]:
+    return [
+        figure
+        for allocator in ("default", "raised")
+        for key, measured in results.get(allocator, {}).items()
+        for figure in (_memory(measured, allocator) if key == "memory" else _compared(key, measured, allocator))
+    ]
+
+
+def _compared(key: str, seconds: Seconds, allocator: str) -> list[Figure]:
+    frozen = key.partition(", ")[2]
+    pairs = [(name, peer) for name in seconds if name.startswith("ours") for peer in COLUMNS if peer in seconds]
+    return [
+        ratio("frozen_steps", row, COLUMNS[peer], seconds, (peer, name), goal and 1 / goal, "higher")
+        if (frozen, name) == MANY_STEPS
+        else ratio("frozen_step", row, COLUMNS[peer], seconds, (name, peer), goal)
+        for name, peer in pairs
+        for goal in [TARGETS.get((frozen, name, peer))]
+        for row in [_named(frozen.replace("layer3", "`layer3`") + HOW[name], allocator)]
+    ]
+
+
+def _memory(grown: dict[str, float], allocator: str) -> list[Figure]:
+    goals = {"stem to layer3": MEMORY_TARGET}
+    rows = {frozen: _named(frozen.replace("layer3", "`layer3`"), allocator) for frozen in grown if frozen in FROZEN}
+    return [
+        Figure("frozen_memory", row, "of full training's", grown[frozen] / grown["all trained"], "×", goals.get(frozen))
+        for frozen, row in rows.items()
+    ]
+
+
+def _named(row: str, allocator: str) -> str:
+    return row + ("" if allocator == "raised" else ", default malloc")
 
 
 def timed(part: str, setting: Setting, frozen: str) -> Seconds:
@@ -275,11 +319,11 @@ def _settle(setting: Setting) -> None:
 
 
 def _verdict(frozen: str, name: str, peer: str, seconds: Seconds) -> str:
-    ratio = ratios(seconds, name, peer)
-    target = TARGETS.get((frozen, name, peer))
+    compared, target = ratios(seconds, name, peer), TARGETS.get((frozen, name, peer))
+    verdict = "" if target is None else _met(compared.median <= target)
     if target is not None and target < 0.1:
-        return f"{1 / ratio.median:.0f} x the steps of {peer}, target {1 / target:.0f}: {_met(ratio.median <= target)}"
-    return f"{ratio} x {peer}" + ("" if target is None else f", target {target}: {_met(ratio.median <= target)}")
+        return f"{1 / compared.median:.0f} x the steps of {peer}, target {1 / target:.0f}: {verdict}"
+    return f"{compared} x {peer}" + ("" if target is None else f", target {target}: {verdict}")
 
 
 def _met(holds: bool) -> str:
@@ -288,7 +332,7 @@ def _met(holds: bool) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks freezing_speed")
-    parser.add_argument("--json", action="store_true", help="every second measured, on a last line")
+    parser.add_argument("--write", action="store_true", help="writes benchmarks/results/freezing_speed.json")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--variant", default="resnet50")
     parser.add_argument("--batch", type=int, default=16)

@@ -1,6 +1,6 @@
 """Our ResNet compared with torchvision's: a training step and inference on the CPU.
 
-python -m benchmarks resnet [--json] [--rounds 20] [--variant resnet50] [--batch 16] [--size 224] [--threads N]
+python -m benchmarks resnet [--write] [--rounds 20] [--variant resnet50] [--batch 16] [--size 224] [--threads N]
                             [--allocators default raised] [--precisions 32 bf16] [--parts training inference memory]
 
 `raised`: glibc's malloc keeps freed memory instead of returning it to the kernel (`mallopt`); all
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import json
 import os
 import resource
 import time
@@ -27,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.alternate import Seconds, alternate, quartiles, ratios
+from benchmarks.figures import Figure, ratio, write
 from benchmarks.machine import machine
 from resnet_tl.models.fold import fold
 from resnet_tl.models.heads.classification import LinearHead
@@ -34,9 +34,10 @@ from resnet_tl.models.network import Backbone, Network, build
 
 TARGETS = {
     ("training", "ours", "torchvision"): 0.78,
-    ("training", "ours", "torchvision, channels-last"): 1.03,
+    ("training", "ours", "torchvision, channels-last"): 0.95,
     ("inference", "ours, folded", "torchvision"): 0.63,
     ("inference", "ours, folded, compiled", "torchvision"): 0.56,
+    ("inference", "ours, folded, compiled", "torchvision, channels-last, compiled"): 0.90,
 }
 Run = Callable[[], object]
 
@@ -67,8 +68,44 @@ def main(arguments: list[str]) -> None:
                 shape = (options.variant, options.batch, options.size, options.rounds, options.threads)
                 setting = Setting(part, *shape, allocator, precision)
                 results.append(measure_memory(setting) if part == "memory" else measure_time(setting))
-    if options.json:
-        print(json.dumps({"machine": machine(), "results": results}))
+    if options.write:
+        measured = {"machine": machine(), "results": results}
+        write("resnet", measured, figures(measured))
+
+
+PEERS = {
+    "torchvision": "default layout",
+    "torchvision, channels-last": "channels-last",
+    "torchvision, channels-last, compiled": "channels-last, compiled",
+}
+"""Columns."""
+
+
+def figures(results: dict[str, Any]) -> list[Figure]:
+    """Training steps and inference relative to torchvision's forms; bf16 for training alone."""
+    shown = [run for run in results["results"] if run["part"] == "training" or run["precision"] == "32"]
+    return [figure for run in shown if "seconds" in run for figure in _ratios(run)]
+
+
+def _ratios(run: dict[str, Any]) -> list[Figure]:
+    table, seconds = {"training": "training_step", "inference": "inference"}[run["part"]], run["seconds"]
+    return [
+        ratio(table, _row(run, name), column, seconds, (name, peer), _target(run["part"], run["precision"], name, peer))
+        for name in seconds
+        if name.startswith("ours")
+        for peer, column in PEERS.items()
+        if peer in seconds
+    ]
+
+
+def _row(run: dict[str, Any], name: str) -> str:
+    words = [run["variant"].replace("resnet", "ResNet-"), *name.split(", ")[1:]]
+    words += ["bf16"] if run["precision"] == "bf16" else []
+    return ", ".join(words + (["our malloc for all"] if run["allocator"] == "raised" else []))
+
+
+def _target(part: str, precision: str, name: str, peer: str) -> float | None:
+    return TARGETS.get((part, name, peer)) if precision == "32" else None
 
 
 def measure_time(setting: Setting) -> dict[str, Any]:
@@ -88,10 +125,10 @@ def measure_time(setting: Setting) -> dict[str, Any]:
 def compare(setting: Setting, seconds: Seconds, name: str, peer: str) -> str:
     if not name.startswith("ours"):
         return ""
-    ratio = ratios(seconds, name, peer)
-    target = TARGETS.get((setting.part, name, peer)) if setting.precision == "32" else None
-    verdict = "" if target is None else f", target {target}: {'met' if ratio.median <= target else 'FALLS SHORT'}"
-    return f"{ratio} x {peer}{verdict}"
+    compared = ratios(seconds, name, peer)
+    target = _target(setting.part, setting.precision, name, peer)
+    verdict = "" if target is None else f", target {target}: {'met' if compared.median <= target else 'FALLS SHORT'}"
+    return f"{compared} x {peer}{verdict}"
 
 
 def measure_memory(setting: Setting) -> dict[str, Any]:
@@ -230,7 +267,7 @@ def multiplies_bf16() -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks resnet")
-    parser.add_argument("--json", action="store_true", help="every second measured, on a last line")
+    parser.add_argument("--write", action="store_true", help="writes benchmarks/results/resnet.json")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--variant", default="resnet50")
     parser.add_argument("--batch", type=int, default=16)

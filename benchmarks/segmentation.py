@@ -1,6 +1,6 @@
 """A training step of U-Net and semantic FPN on the CPU, compared with segmentation_models.pytorch's.
 
-python -m benchmarks segmentation [--json] [--rounds 20] [--backbone resnet18] [--batch 8] [--size 256] [--threads N]
+python -m benchmarks segmentation [--write] [--rounds 20] [--backbone resnet18] [--batch 8] [--size 256] [--threads N]
 
 Needs `pip install segmentation-models-pytorch`. A step is forward, cross-entropy, backward and SGD, on bytes that are
 normalised in the network (ours) or before it (theirs, untimed).
@@ -9,15 +9,16 @@ normalised in the network (ours) or before it (theirs, untimed).
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.alternate import alternate, quartiles, ratios
+from benchmarks.figures import Figure, ratio, write
 from benchmarks.machine import machine
 from resnet_tl.models.heads.segmentation.semantic_fpn import SemanticFPNHead
 from resnet_tl.models.heads.segmentation.unet import UNetHead
@@ -27,6 +28,7 @@ from resnet_tl.models.pyramid import FPN
 TARGETS = {"segmentation_models.pytorch": 0.84, "segmentation_models.pytorch, channels-last": 1.0}
 CLASSES = [str(k) for k in range(11)]
 ARCHITECTURES = {"Unet": (None, UNetHead), "FPN": (partial(FPN, smooth=False), SemanticFPNHead)}
+NAMES = {"Unet": "U-Net", "FPN": "semantic FPN"}
 
 
 def main(arguments: list[str]) -> None:
@@ -44,11 +46,21 @@ def main(arguments: list[str]) -> None:
         for contestant, values in seconds.items():
             print(f"  {contestant:<44} {quartiles(values)} s")
         for peer, target in TARGETS.items():
-            ratio = ratios(seconds, "ours", peer)
-            verdict = "met" if ratio.median <= target else "FALLS SHORT"
-            print(f"  ours is {ratio} x {peer}, target {target}: {verdict}")
-    if options.json:
-        print(json.dumps({"machine": machine(), "options": vars(options), "seconds": results}))
+            compared = ratios(seconds, "ours", peer)
+            verdict = "met" if compared.median <= target else "FALLS SHORT"
+            print(f"  ours is {compared} x {peer}, target {target}: {verdict}")
+    if options.write:
+        measured = {"machine": machine(), "options": vars(options), "seconds": results}
+        write("segmentation", measured, figures(measured))
+
+
+def figures(results: dict[str, Any]) -> list[Figure]:
+    columns = dict(zip(TARGETS, ("default layout", "channels-last"), strict=True))
+    return [
+        ratio("training_step", NAMES[name], columns[peer], seconds, ("ours", peer), target)
+        for name, seconds in results["seconds"].items()
+        for peer, target in TARGETS.items()
+    ]
 
 
 def ours(name: str, options: argparse.Namespace) -> Callable[[], object]:
@@ -95,7 +107,7 @@ def _batch(options: argparse.Namespace) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks segmentation")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--write", action="store_true", help="writes benchmarks/results/segmentation.json")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--backbone", default="resnet18")
     parser.add_argument("--batch", type=int, default=8)
