@@ -1,6 +1,6 @@
 """From files to a batch: decode, random crop, resize to 224, flip, collate; compared with torchvision and timm.
 
-python -m benchmarks data_path --root FOLDER [--json] [--rounds 20] [--count N] [--batch 32] [--workers 1]
+python -m benchmarks data_path --root FOLDER [--write] [--rounds 20] [--count N] [--batch 32] [--workers 1]
 
 FOLDER holds JPEG photographs at any depth. Every contestant crops 8 to 100 % of the area and resizes it bilinearly (the
 peers antialiased, as is their default; ours as its presets do), in one worker process of a DataLoader, or with
@@ -11,7 +11,6 @@ decoded at 1/2, 1/4 or 1/8 where the area keeps its pixels. Cached: from the ima
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -31,6 +30,7 @@ from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms import v2
 
 from benchmarks.alternate import Seconds, alternate, quartiles, ratios
+from benchmarks.figures import Figure, ratio, write
 from benchmarks.machine import machine
 from resnet_tl.data.images.augment import Augment
 from resnet_tl.data.images.cache import CacheFormat, open_cache
@@ -47,6 +47,11 @@ TARGETS = {
     ("ours", "torchvision, tensors, uint8"): 1.25,
     ("ours", "timm, PIL, uint8"): 1.5,
     ("ours, cached", "torchvision, PIL, floats"): 10.0,
+}
+PEERS = {
+    "torchvision, PIL, floats": "torchvision, PIL",
+    "torchvision, tensors, uint8": "torchvision, tensors",
+    "timm, PIL, uint8": "timm",
 }
 Run = Callable[[], object]
 Passes = Callable[[Dataset[Any], Iterable[Any], Callable[[Any], Any]], Run]
@@ -77,8 +82,19 @@ def main(arguments: list[str]) -> None:
         contestants = {**ours(root, keys, Path(folder), how), **peers(root, keys, how)}
         seconds = alternate(contestants, options.rounds)
     report(seconds, len(keys), options.workers)
-    if options.json:
-        print(json.dumps({"machine": machine(), "images": len(keys), "seconds": seconds}))
+    if options.write:
+        measured = {"machine": machine(), "images": len(keys), "seconds": seconds}
+        write("data_path", measured, figures(measured))
+
+
+def figures(results: dict[str, Any]) -> list[Figure]:
+    """Images a second relative to the peers'."""
+    seconds = results["seconds"]
+    return [
+        ratio("data_path", PEERS[peer], column, seconds, (peer, name), TARGETS.get((name, peer)), "higher")
+        for name, column in (("ours", "ours"), ("ours, cached", "ours, from the cache of resized images"))
+        for peer in PEERS
+    ]
 
 
 def report(seconds: Seconds, count: int, workers: int) -> None:
@@ -95,10 +111,10 @@ def report(seconds: Seconds, count: int, workers: int) -> None:
 
 
 def compare(seconds: Seconds, name: str, peer: str) -> str:
-    ratio = ratios(seconds, peer, name)
+    compared = ratios(seconds, peer, name)
     target = TARGETS.get((name, peer))
-    verdict = "" if target is None else f", target {target}: {'met' if ratio.median >= target else 'FALLS SHORT'}"
-    return f"{ratio} x {peer}{verdict}"
+    verdict = "" if target is None else f", target {target}: {'met' if compared.median >= target else 'FALLS SHORT'}"
+    return f"{compared} x {peer}{verdict}"
 
 
 def ours(root: Path, keys: list[str], folder: Path, passes: Passes) -> dict[str, Run]:
@@ -170,5 +186,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, help="use only this many of the images")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--write", action="store_true", help="writes benchmarks/results/data_path.json")
     return parser

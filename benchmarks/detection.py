@@ -1,6 +1,6 @@
 """Our RetinaNet and FCOS compared with torchvision's: a training step on the CPU.
 
-python -m benchmarks detection [--json] [--rounds 10] [--variant resnet50] [--batch 4] [--size 512] [--objects 20]
+python -m benchmarks detection [--write] [--rounds 10] [--variant resnet50] [--batch 4] [--size 512] [--objects 20]
                                [--threads N] [--heads retinanet fcos] [--parts training assignment memory]
 
 Stem, layer1 and all norms are frozen everywhere, as in torchvision's builders; ours also runs with the frozen prefix
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import os
 import resource
 from collections.abc import Callable
@@ -25,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.alternate import Seconds, alternate, quartiles, ratios
+from benchmarks.figures import Figure, ratio, write
 from benchmarks.machine import machine
 from resnet_tl.models.heads.dense import DenseHead
 from resnet_tl.models.heads.fcos import FCOS
@@ -40,6 +40,7 @@ CLASSES = 91
 TARGETS = {"torchvision": 0.90, "torchvision, channels-last": 0.98}
 TARGETS_FOLDED = {"torchvision": 0.80}
 TARGET_ASSIGNMENT = 0.05
+NAMES = {"retinanet": "RetinaNet", "fcos": "FCOS"}
 OURS = {"retinanet": RetinaNet, "fcos": FCOS}
 CONTESTANTS = ("ours", "ours, folded", "torchvision", "torchvision, channels-last")
 Run = Callable[[], object]
@@ -68,8 +69,24 @@ def main(arguments: list[str]) -> None:
         setting = Setting(head, *shape)
         print(f"\n{setting}")
         results += [parts[part](setting) for part in options.parts]
-    if options.json:
-        print(json.dumps({"machine": machine(), "results": results}))
+    if options.write:
+        measured = {"machine": machine(), "results": results}
+        write("detection", measured, figures(measured))
+
+
+def figures(results: dict[str, Any]) -> list[Figure]:
+    """Training steps of ours as the command trains it, with the frozen prefix folded, and as it comes."""
+    timed = [run for run in results["results"] if run["part"] == "training"]
+    return [
+        ratio("training_step", NAMES[run["head"]] + how, column, run["seconds"], (name, peer), _target(name, peer))
+        for run in timed
+        for name, how in (("ours", ""), ("ours, folded", ", frozen part folded"))
+        for peer, column in (("torchvision", "default layout"), ("torchvision, channels-last", "channels-last"))
+    ]
+
+
+def _target(name: str, peer: str) -> float | None:
+    return (TARGETS if name == "ours" else TARGETS_FOLDED).get(peer)
 
 
 def measure_time(setting: Setting) -> dict[str, Any]:
@@ -82,10 +99,9 @@ def measure_time(setting: Setting) -> dict[str, Any]:
 
 
 def _compare(seconds: Seconds, name: str, peer: str) -> str:
-    ratio = ratios(seconds, name, peer)
-    target = (TARGETS if name == "ours" else TARGETS_FOLDED).get(peer)
-    verdict = "" if target is None else f", target {target}: {'met' if ratio.median <= target else 'FALLS SHORT'}"
-    return f"{ratio} x {peer}{verdict}"
+    compared, target = ratios(seconds, name, peer), _target(name, peer)
+    verdict = "" if target is None else f", target {target}: {'met' if compared.median <= target else 'FALLS SHORT'}"
+    return f"{compared} x {peer}{verdict}"
 
 
 def measure_assignment(setting: Setting) -> dict[str, Any]:
@@ -257,7 +273,7 @@ def our_targets(setting: Setting) -> Boxes:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks detection")
-    parser.add_argument("--json", action="store_true", help="every second measured, on a last line")
+    parser.add_argument("--write", action="store_true", help="writes benchmarks/results/detection.json")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--variant", default="resnet50")
     parser.add_argument("--batch", type=int, default=4)

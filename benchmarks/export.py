@@ -1,7 +1,7 @@
 """Our exported ResNet compared with torchvision's of the same weights: images a second on the CPU, from bytes to
 probabilities.
 
-python -m benchmarks export [--json] [--rounds 8] [--variant resnet50] [--batches 1 16] [--size 224] [--threads N]
+python -m benchmarks export [--write] [--rounds 8] [--variant resnet50] [--batches 1 16] [--size 224] [--threads N]
                             [--forms onnx pt2 openvino] [--allocators default raised]
 
 All take the same 16 images, uint8, one by one or at once, and normalise them; all end in a softmax. Peers do it in the
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -27,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.alternate import Seconds, alternate, quartiles, ratios
+from benchmarks.figures import Figure, write
 from benchmarks.machine import machine
 from benchmarks.resnet import in_fresh_process, raise_malloc
 from resnet_tl import checkpoint
@@ -39,6 +39,7 @@ IMAGES = 16
 CLASSES = [str(number) for number in range(1000)]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LIMIT = 1e-4
+NAMES = {"ours, onnx": "ours, ONNX", "ours, pt2": "ours, .pt2", "ours, openvino": "ours, OpenVINO"}
 FORMS = ("onnx", "pt2", "openvino")
 Predict = Callable[[Tensor], Tensor]
 """Images `[N, 3, S, S]` uint8 -> probabilities `[N, 1000]`."""
@@ -77,8 +78,24 @@ def main(arguments: list[str]) -> None:
             for batch in options.batches:
                 shape = (options.variant, options.size, batch, options.rounds, options.threads)
                 results.append(measure(Setting(files, *shape, allocator)))
-    if options.json:
-        print(json.dumps({"machine": machine(), "results": results}))
+    if options.write:
+        measured = {"machine": machine(), "results": results}
+        write("export", measured, figures(measured))
+
+
+def figures(results: dict[str, Any]) -> list[Figure]:
+    """Images a second, with quartiles."""
+    return [
+        Figure("export", NAMES.get(name, name), _column(run), median, "images/s", None, "higher", low, high)
+        for run in results["results"]
+        for name, seconds in run["seconds"].items()
+        for low, median, high in [quartiles([IMAGES / each for each in seconds])]
+    ]
+
+
+def _column(run: dict[str, Any]) -> str:
+    at_once = "one by one" if run["batch"] == 1 else f"{run['batch']} at once"
+    return at_once + (", our malloc for all" if run["allocator"] == "raised" else "")
 
 
 def write_files(folder: Path, variant: str, size: int, forms: list[str]) -> Files:
@@ -232,7 +249,7 @@ def onnx_peer(setting: Setting) -> Predict:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks export")
-    parser.add_argument("--json", action="store_true", help="every second measured, on a last line")
+    parser.add_argument("--write", action="store_true", help="writes benchmarks/results/export.json")
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--variant", default="resnet50")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16])

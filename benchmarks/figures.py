@@ -10,6 +10,8 @@ so that `results/NAME.json` holds both: what was measured, with its `machine`, a
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import json
 import statistics
 from collections.abc import Callable, Iterable
@@ -54,6 +56,16 @@ class Figure:
         if self.goal is None:
             return False
         return self.value > self.goal if self.better == "lower" else self.value < self.goal
+
+
+def main(arguments: list[str]) -> None:
+    """Makes the figures of every file of results again."""
+    argparse.ArgumentParser(prog="python -m benchmarks figures").parse_args(arguments)
+    for path in sorted(RESULTS.glob("*.json")):
+        results = read(path.stem)
+        figures = importlib.import_module(f"benchmarks.{path.stem}").figures(results)
+        write(path.stem, results, figures)
+        print(f"{path.stem}: {len(figures)}")
 
 
 def ratio(
@@ -106,12 +118,12 @@ def read(name: str, folder: Path | None = None) -> dict[str, Any]:
 
 
 def _record(figure: Figure) -> dict[str, Any]:
-    """Its values that are set, floats to five significant digits."""
+    """Its values that are set, floats to seven significant digits."""
     return {key: _rounded(value) for key, value in asdict(figure).items() if value is not None}
 
 
 def _rounded(value: Any) -> Any:
-    return float(f"{value:.5g}") if isinstance(value, float) else value
+    return float(f"{value:.7g}") if isinstance(value, float) else value
 
 
 def _lines(values: list[Any]) -> str:

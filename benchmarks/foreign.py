@@ -1,6 +1,6 @@
 """Our engine with a foreign network: EfficientNet-Lite0 on ants and bees, in a user's LightningModule.
 
-python -m benchmarks foreign --weights FILE.pth --data FOLDER [--json] [--seeds 1 2 3 4 5] [--recipes probe ...]
+python -m benchmarks foreign --weights FILE.pth --data FOLDER [--write] [--seeds 1 2 3 4 5] [--recipes probe ...]
 
 The callback alone caches no features, because it cannot split a module that it does not know. `--recipes cache` times
 the phase that trains the head with and without cached features, with the same network as a trunk of our `Network`.
@@ -14,7 +14,6 @@ fine-tuned, 88.6 % frozen; a linear head fitted to features of the eval-mode net
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 import tempfile
@@ -29,6 +28,7 @@ from lightning import Callback, LightningModule, Trainer, seed_everything
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from benchmarks.figures import Figure, over_seeds, write
 from benchmarks.machine import machine
 from resnet_tl.data.classification import ImageFolder
 from resnet_tl.models.network import Backbone
@@ -142,7 +142,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks foreign")
     parser.add_argument("--weights", required=True)
     parser.add_argument("--data", required=True, help="the folder with train/ and val/ of ants and bees")
-    parser.add_argument("--json", action="store_true", help="a line of JSON with every run's figures at the end")
+    parser.add_argument("--write", action="store_true", help="writes benchmarks/results/foreign.json")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--recipes", nargs="+", choices=[*RECIPES, "cache"], default=[*RECIPES, "cache"])
     parser.add_argument("--epochs", type=int, help="a number other than the recipe's")
@@ -161,9 +161,20 @@ def main(arguments: list[str]) -> None:
             print(f"{name} seed {seed}: {100 * accuracy:.1f} % in {seconds:.0f} s", flush=True)
         all_runs.append(runs)
     print("\n".join(str(runs) for runs in all_runs))
-    if options.json:
-        runs = [asdict(runs) for runs in all_runs]
-        print(json.dumps({"machine": machine(), "seeds": options.seeds, "runs": runs, "head_step": step}))
+    if options.write:
+        each = [asdict(runs) for runs in all_runs]
+        measured = {"machine": machine(), "seeds": options.seeds, "runs": each, "head_step": step}
+        write("foreign", measured, figures(measured))
+
+
+def figures(results: dict[str, Any]) -> list[Figure]:
+    by_name = {runs["name"]: runs["accuracies"] for runs in results["runs"]}
+    names = {"probe": "head alone", "gradual": "`gradual`", "lpft": "`lpft`"}
+    found = [over_seeds("foreign", names[name], "accuracy", by_name[name], "%") for name in names if name in by_name]
+    step = results["head_step"]
+    if step:
+        found += [Figure("foreign_cache", "the head's phase", "steps", step["off"] / step["on"], "×", better="higher")]
+    return found
 
 
 def run(recipe: Recipe, seed: int, weights: str, data: str, epochs: int | None) -> tuple[float, float]:

@@ -1,17 +1,16 @@
 """What "frozen" means in our engine, Lightning's BackboneFinetuning, finetuning-scheduler and plain requires_grad.
 
-python -m benchmarks freezing [--json] [--ways resnet_tl requires_grad ...]
+python -m benchmarks freezing [--write] [--ways resnet_tl requires_grad ...]
 
 ResNet-18 (torchvision's, random weights and statistics) at 32 px in a user's LightningModule; stem, layer1 and
 layer2 are frozen for 20 steps of SGD with momentum and weight decay and two validations. On two gloo processes they are
-frozen for one epoch and trained in a second. No timing: `python -m benchmarks prefix` has those.
+frozen for one epoch and trained in a second. No timing: `python -m benchmarks freezing_speed` has those.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import json
 import os
 import socket
 import subprocess
@@ -31,13 +30,14 @@ from lightning.pytorch.callbacks import BackboneFinetuning
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.figures import Figure, write
 from benchmarks.machine import machine
 from resnet_tl.data.loading.samplers import EvaluationSampler, TrainSampler
 from resnet_tl.tuning.callback import FineTuning
 from resnet_tl.tuning.plan import Phase, Tuning
 
 NEVER, EPOCHS, STEPS, BATCH, EVALUATED = 99, 2, 10, 8, 5
-Figures = dict[str, float]
+Facts = dict[str, float]
 ROWS = {
     "weights": "frozen weights moved",
     "statistics": "frozen running statistics moved",
@@ -144,7 +144,7 @@ CAN_FREEZE_LATE = ("resnet_tl", "requires_grad")
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks freezing")
-    parser.add_argument("--json", action="store_true", help="a line of JSON with every figure at the end")
+    parser.add_argument("--write", action="store_true", help="writes benchmarks/results/freezing.json")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--rank-of", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -156,24 +156,32 @@ def main(arguments: list[str]) -> None:
         print(f"{way}: not installed, skipped")
     results = {way: one_process(way) | two_processes(way) for way in present}
     print(table(results))
-    if options.json:
-        print(json.dumps({"machine": machine(), "found": results}))
+    if options.write:
+        measured = {"machine": machine(), "found": results}
+        write("freezing", measured, figures(measured))
 
 
-def table(results: dict[str, Figures]) -> str:
+def figures(results: dict[str, Any]) -> list[Figure]:
+    found = results["found"]
+    return [
+        Figure("freezing", ROWS[row], way, found[way][row], "") for row in ROWS for way in found if row in found[way]
+    ]
+
+
+def table(results: dict[str, Facts]) -> str:
     lines = [["", *results]]
     lines += [[name, *(_number(figures.get(row)) for figures in results.values())] for row, name in ROWS.items()]
     return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], ["---"] * len(lines[0]), *lines[1:]])
 
 
-def one_process(way: str) -> Figures:
+def one_process(way: str) -> Facts:
     module = User(holds_all=way != "BackboneFinetuning")
     before = copy.deepcopy(module.backbone.state_dict())
     fit(module, way, WAYS[way](NEVER))
     after = module.backbone.state_dict()
     moved = [key for key in before if not torch.equal(before[key], after[key])]
     statistics = [key for key in moved if "running" in key]
-    results: Figures = {
+    results: Facts = {
         "weights": len([k for k in moved if k.endswith(("weight", "bias"))]),
         "statistics": len(statistics),
     }
@@ -227,7 +235,7 @@ def fit(
         trainer.fit(module, DataLoader(train, BATCH // ranks, sampler=draws), DataLoader(val, 2, sampler=once))
 
 
-def two_processes(way: str) -> Figures:
+def two_processes(way: str) -> Facts:
     """Frozen for one epoch, then trained for one: the distance of the ranks' weights, and the samples counted."""
     with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
         free.bind(("127.0.0.1", 0))

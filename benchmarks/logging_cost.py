@@ -1,6 +1,6 @@
 """What logging costs: steps and validations with W&B (offline), with W&B, TensorBoard and MLflow, and without.
 
-python -m benchmarks logging_cost [--json] [--rounds 8] [--steps 50] [--variant resnet18] [--size 64] [--batch 8]
+python -m benchmarks logging_cost [--write] [--rounds 8] [--steps 50] [--variant resnet18] [--size 64] [--batch 8]
 
 One training on one core, whose epochs, of so many steps, alternate between the contestants. All that can be logged is
 on. A step is timed from the end of one batch to that of the next; losses and rates are logged at every 50th. A
@@ -11,7 +11,6 @@ than all before. CPU seconds are those of all threads, and of W&B's own process.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
 import time
@@ -24,7 +23,8 @@ import numpy as np
 import torch
 from lightning import Callback
 
-from benchmarks.alternate import Seconds, quartiles, ratios
+from benchmarks.alternate import Quartiles, Seconds, quartiles, ratios
+from benchmarks.figures import Figure, ratio, write
 from benchmarks.machine import machine
 from resnet_tl import fit
 from resnet_tl.tracking.checkpoints import Best
@@ -100,8 +100,24 @@ def main(arguments: list[str]) -> None:
         print(f"\nseconds of a {what}, median (quartiles) of {options.rounds}")
         for name, values in seconds.items():
             print(f"  {name:<30} {quartiles(values)}", "" if name == OFF else f"  {_verdict(what, seconds, name)}")
-    if options.json:
-        print(json.dumps({"machine": machine(), "settings": vars(options), "seconds": Probe.seconds}))
+    if options.write:
+        measured = {"machine": machine(), "settings": vars(options), "seconds": Probe.seconds}
+        write("logging_cost", measured, figures(measured))
+
+
+def figures(results: dict[str, Any]) -> list[Figure]:
+    """CPU seconds: of a step relative to those without a logger, of a validation in addition to them."""
+    steps, validations = (results["seconds"][f"{what}, cpu"] for what in ("training step", "validation"))
+    names = [name for name in steps if name != OFF]
+    return [ratio("logging", name, "training step", steps, (name, OFF), TARGET) for name in names] + [
+        Figure("logging", name, "validation, more", median, "s", low=low, high=high)
+        for name in names
+        for low, median, high in [_more(validations, name)]
+    ]
+
+
+def _more(seconds: Seconds, name: str) -> Quartiles:
+    return quartiles([ours - theirs for ours, theirs in zip(seconds[name], seconds[OFF], strict=True)])
 
 
 def train(variant: str, size: int, batch: int, steps: int, rounds: int) -> None:
@@ -133,11 +149,10 @@ def draw_images(root: Path, size: int, training: int) -> None:
 
 
 def _verdict(what: str, seconds: Seconds, name: str) -> str:
-    ratio = ratios(seconds, name, OFF)
     if not what.startswith("training step"):
-        more = quartiles([ours - theirs for ours, theirs in zip(seconds[name], seconds[OFF], strict=True)])
-        return f"{more} more"
-    return f"{ratio} x, target {TARGET}: {'met' if ratio.median <= TARGET else 'FALLS SHORT'}"
+        return f"{_more(seconds, name)} more"
+    compared = ratios(seconds, name, OFF)
+    return f"{compared} x, target {TARGET}: {'met' if compared.median <= TARGET else 'FALLS SHORT'}"
 
 
 def _children(process: int) -> Iterator[int]:
@@ -155,7 +170,7 @@ def _seconds_of(process: int) -> float:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks logging_cost")
-    parser.add_argument("--json", action="store_true", help="every second measured, on a last line")
+    parser.add_argument("--write", action="store_true", help="writes benchmarks/results/logging_cost.json")
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--variant", default="resnet18")

@@ -1,6 +1,6 @@
 """Mask R-CNN overfits eight of COCO's images: from our data module to the JSON that `predict` writes.
 
-python -m benchmarks overfit --root DIR [--epochs 240] [--threads N] [--keep DIR] [--json] [--KEY VALUE ...]
+python -m benchmarks overfit --root DIR [--epochs 240] [--threads N] [--keep DIR] [--write] [--KEY VALUE ...]
 
 --root holds COCO128 as `instances.json` and `images` (the first 128 images of train2017). The eight are the first by
 file name that have an object that is not a crowd. ResNet-18-FPN from random weights, 384 pixels, norms trained, no
@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from faster_coco_eval import COCO, COCOeval_faster
 
+from benchmarks.figures import Figure, write
 from benchmarks.fits import core_seconds
 from benchmarks.machine import machine
 from resnet_tl.cli.main import main as resnet_tl
@@ -68,8 +69,18 @@ def main(arguments: list[str]) -> None:
         f"mask mAP50 {large:.3f} over instances of 32² pixels or more (target {TARGET}), {every:.3f} over all, "
         f"after {minutes:.0f} CPU minutes (at most {MINUTES}): {verdict}"
     )
-    if options.json:
-        print(json.dumps({"machine": machine(), "map50": large, "map50_all": every, "cpu_minutes": minutes}))
+    if options.write:
+        measured = {"machine": machine(), "map50": large, "map50_all": every, "cpu_minutes": minutes}
+        write("overfit", measured, figures(measured))
+
+
+def figures(results: dict[str, Any]) -> list[Figure]:
+    row = "Mask R-CNN, ResNet-18"
+    return [
+        Figure("overfit", row, "mAP50, from 32² pixels", results["map50"], "mAP", TARGET, "higher"),
+        Figure("overfit", row, "mAP50, all", results["map50_all"], "mAP", better="higher"),
+        Figure("overfit", row, "CPU minutes", round(results["cpu_minutes"]), "", MINUTES),
+    ]
 
 
 def eight(root: Path, place: Path) -> dict[str, Any]:
@@ -113,5 +124,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=int, default=240)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--keep", help="a new folder for the run, its predictions and drawn images")
-    parser.add_argument("--json", action="store_true", help="a line of JSON at the end")
+    parser.add_argument("--write", action="store_true", help="writes benchmarks/results/overfit.json")
     return parser

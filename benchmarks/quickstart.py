@@ -1,6 +1,6 @@
 """The quick start with the shipped weights, compared with random weights at the best of three rates.
 
-python -m benchmarks quickstart [--json] [--seeds 1 2 3 4 5] [--weights FILE] [--epochs N]
+python -m benchmarks quickstart [--write] [--seeds 1 2 3 4 5] [--weights FILE] [--epochs N]
 
 Accuracy is that of the last epoch on the 500 validation images, never of the best epoch. From scratch everything is
 trained from the first epoch on, because a frozen random network teaches nothing.
@@ -9,8 +9,10 @@ trained from the first epoch on, because a frozen random network teaches nothing
 from __future__ import annotations
 
 import argparse
-import json
+import statistics
+from typing import Any
 
+from benchmarks.figures import Figure, over_seeds, write
 from benchmarks.fits import SEEDS, measure
 from benchmarks.machine import machine
 
@@ -27,12 +29,21 @@ def main(arguments: list[str]) -> None:
     scratch = [measure(f"scratch, lr {rate}", [*common, *from_scratch(rate)], options.seeds) for rate in SCRATCH_RATES]
     best = max(scratch, key=lambda runs: runs.mean)
     print(f"ahead of the best from scratch ({best.name}) by {100 * (pretrained.mean - best.mean):.1f} points")
-    if options.json:
-        print(
-            json.dumps(
-                {"machine": machine(), "seeds": options.seeds, "runs": [vars(runs) for runs in (pretrained, *scratch)]}
-            )
-        )
+    if options.write:
+        runs = [vars(each) for each in (pretrained, *scratch)]
+        measured = {"machine": machine(), "seeds": options.seeds, "runs": runs}
+        write("quickstart", measured, figures(measured))
+
+
+def figures(results: dict[str, Any]) -> list[Figure]:
+    """Of the shipped weights, and of the best rate from random ones."""
+    pretrained, *scratch = results["runs"]
+    best = max(scratch, key=lambda runs: statistics.mean(runs["accuracies"]))
+    rows = {"the shipped weights": pretrained, "random weights, at the best of three rates": best}
+    return [
+        over_seeds("quickstart", row, "accuracy", [100 * each for each in runs["accuracies"]], "%")
+        for row, runs in rows.items()
+    ]
 
 
 def from_scratch(rate: float) -> list[str]:
@@ -43,7 +54,7 @@ def from_scratch(rate: float) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks quickstart")
-    parser.add_argument("--json", action="store_true", help="a line of JSON with every run's figures at the end")
+    parser.add_argument("--write", action="store_true", help="writes benchmarks/results/quickstart.json")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--weights", help="weights other than the recipe's")
     parser.add_argument("--epochs", type=int, help="a number other than the recipe's")

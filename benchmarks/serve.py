@@ -1,6 +1,6 @@
 """`resnet-tl serve` under load on loopback, next to the offline predictor on the same JPEG files, decoding included.
 
-python -m benchmarks serve MODEL --images FOLDER [--json] [--clients 64] [--seconds 60] [--rounds 3] [--batch 16]
+python -m benchmarks serve MODEL --images FOLDER [--write] [--clients 64] [--seconds 60] [--rounds 3] [--batch 16]
 
 MODEL is whatever `resnet-tl serve` takes. The two take turns, `--rounds` times; the server has `--seconds` of load in
 all, the predictor as much. Every client sends one file after another over one connection, as the body of
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import subprocess
 import sys
@@ -24,11 +23,12 @@ from itertools import cycle
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
 
+from benchmarks.figures import Figure, write
 from benchmarks.machine import machine
 from resnet_tl.run.process import configure_process
 
@@ -93,9 +93,22 @@ def main(arguments: list[str]) -> None:
             served.append(asyncio.run(load(host, requests, options.clients, each)))
             print(f"offline {offline[-1].rate:.1f} images/s, served {rate(served[-1]):.1f} images/s")
     record = report(offline, served)
-    if options.json:
+    if options.write:
         settings = {name: getattr(options, name) for name in ("clients", "seconds", "rounds", "batch")}
-        print(json.dumps({"machine": machine(), "settings": settings, "images": len(paths), **record}))
+        measured = {"machine": machine(), "settings": settings, "images": len(paths), **record}
+        write("serve", measured, figures(measured))
+
+
+def figures(results: dict[str, Any]) -> list[Figure]:
+    pairs = zip(results["served_images_per_s"], results["offline_images_per_s"], strict=True)
+    ratios = [served / offline for served, offline in pairs]
+    row, latency = f"{results['settings']['clients']} clients", results["latency_s"]
+    spread = results["ratio"], "×", GOAL, "higher", min(ratios), max(ratios)
+    return [
+        Figure("serve", row, "images a second, of `predict`'s", *spread),
+        Figure("serve", row, "seconds of half of the answers", latency["p50"], "s"),
+        Figure("serve", row, "seconds of 99 %", latency["p99"], "s"),
+    ]
 
 
 def report(offline: list[Offline], served: list[Load]) -> dict[str, object]:
@@ -219,5 +232,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--write", action="store_true", help="writes benchmarks/results/serve.json")
     return parser

@@ -1,6 +1,6 @@
 """Hostile uploads to `resnet-tl serve` on loopback: none may stop it, or leave it with more memory.
 
-python -m benchmarks serve_hostile MODEL --image FILE [--json] [--count 200] [--passes 3] [--batch 16]
+python -m benchmarks serve_hostile MODEL --image FILE [--write] [--count 200] [--passes 3] [--batch 16]
 
 Each pass sends `--count` requests, 16 at a time, of every kind in turn: damaged and huge images, wrong types, bodies
 that lie about their length or never end, slow senders, malformed forms and JSON, garbage between requests. After each
@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+from benchmarks.figures import Figure, write
 from benchmarks.machine import machine
 from benchmarks.serve import Server, server
 
@@ -64,9 +65,15 @@ def main(arguments: list[str]) -> None:
     for name, outcome in outcomes.items():
         print(f"  {name:<40} {', '.join(f'{status} x {count}' for status, count in sorted(outcome.items()))}")
     print("resident MB before and after each pass:", ", ".join(f"{each:.0f}" for each in memory))
-    if options.json:
-        content = {"machine": machine(), "memory_mb": memory, "outcomes": outcomes, "count": options.count}
-        (Path(__file__).parent / "results" / "serve_hostile.json").write_text(json.dumps(content, indent=1) + "\n")
+    if options.write:
+        measured = {"machine": machine(), "memory_mb": memory, "outcomes": outcomes, "count": options.count}
+        write("serve_hostile", measured, figures(measured))
+
+
+def figures(results: dict[str, Any]) -> list[Figure]:
+    before, *after = results["memory_mb"]
+    row = f"{results['count']} hostile requests, {len(after)} times"
+    return [Figure("serve_hostile", row, "memory, of that before", after[-1] / before, "×")]
 
 
 def kinds(good: bytes) -> dict[str, Sends]:
@@ -229,5 +236,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--passes", type=int, default=3)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--write", action="store_true", help="writes benchmarks/results/serve_hostile.json")
     return parser

@@ -22,12 +22,12 @@ def test_a_goal_is_missed_on_the_worse_side(value: float, goal: float | None, be
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
-    figures = [Figure("speed", "ours", "step", 0.123456, "×", 0.2), Figure("counts", "ours", "moved", 0, "")]
+    figures = [Figure("speed", "ours", "step", 0.12345678, "×", 0.2), Figure("counts", "ours", "moved", 0, "")]
     write("some", {"machine": {"cores": 2}, "seconds": [1.5, 2.5]}, figures, tmp_path)
     results = read("some", tmp_path)
     assert results["machine"] == {"cores": 2}
     assert results["seconds"] == [1.5, 2.5]
-    assert results["figures"] == [Figure("speed", "ours", "step", 0.12346, "×", 0.2), figures[1]]
+    assert results["figures"] == [Figure("speed", "ours", "step", 0.1234568, "×", 0.2), figures[1]]
     assert (tmp_path / "some.json").read_text().splitlines()[-3].startswith('  {"table": "counts", "row": "ours"')
 
 
