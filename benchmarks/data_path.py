@@ -1,11 +1,12 @@
 """From files to a batch: decode, random crop, resize to 224, flip, collate; compared with torchvision and timm.
 
-python -m benchmarks data_path --root FOLDER [--write] [--rounds 20] [--count N] [--batch 32] [--workers 1]
+python -m benchmarks data_path [--root FOLDER] [--write] [--rounds 20] [--count N] [--batch 32] [--workers 1]
 
-FOLDER holds JPEG photographs at any depth. Every contestant crops 8 to 100 % of the area and resizes it bilinearly (the
-peers antialiased, as is their default; ours as its presets do), in one worker process of a DataLoader, or with
---workers 0 in this process. All get the images in one order; a round is one pass over them. Reduced: JPEGs are
-decoded at 1/2, 1/4 or 1/8 where the area keeps its pixels. Cached: from the images of `data.cache: resized`.
+FOLDER holds JPEG photographs at any depth; without one, 400 are made. Every contestant crops 8 to 100 % of the area and
+resizes it bilinearly (the peers antialiased, as is their default; ours as its presets do), in one worker process of a
+DataLoader, or with --workers 0 in this process. All get the images in one order; a round is one pass over them.
+Reduced: JPEGs are decoded at 1/2, 1/4 or 1/8 where the area keeps its pixels. Cached: from the images of `data.cache:
+resized`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from torchvision.transforms import v2
 from benchmarks.alternate import Seconds, alternate, quartiles, ratios
 from benchmarks.figures import Figure, ratio, write
 from benchmarks.machine import machine
+from benchmarks.made import photographs
 from resnet_tl.data.images.augment import Augment
 from resnet_tl.data.images.cache import CacheFormat, open_cache
 from resnet_tl.data.images.classification_dataset import ClassificationDataset
@@ -40,7 +42,7 @@ from resnet_tl.data.loading.collate import collate
 from resnet_tl.data.loading.shared_memory import SharedMemoryCollate
 from resnet_tl.structures.records import Draw
 
-SIZE = 224
+SIZE, MADE = 224, 400
 SCALE = (0.08, 1.0)
 TARGETS = {
     ("ours", "torchvision, PIL, floats"): 2.0,
@@ -74,16 +76,18 @@ def main(arguments: list[str]) -> None:
     options = _parser().parse_args(arguments)
     on_one_core()
     print("  ".join(f"{key} {value}" for key, value in machine().items()), f" opencv {cv2.__version__}")
-    root = Path(options.root)
-    keys = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
-    keys = keys[: options.count]
     with tempfile.TemporaryDirectory() as folder:
+        root = options.root or Path(folder) / "made"
+        if options.root is None:
+            photographs(root, options.count or MADE)
+        files = (path for path in root.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+        keys = sorted(str(path.relative_to(root)) for path in files)[: options.count]
         how = partial(passes, batch=options.batch, workers=options.workers)
         contestants = {**ours(root, keys, Path(folder), how), **peers(root, keys, how)}
         seconds = alternate(contestants, options.rounds)
     report(seconds, len(keys), options.workers)
     if options.write:
-        measured = {"machine": machine(), "images": len(keys), "seconds": seconds}
+        measured = {"machine": machine(), "made": options.root is None, "images": len(keys), "seconds": seconds}
         write("data_path", measured, figures(measured))
 
 
@@ -181,7 +185,7 @@ def on_one_core(worker: int = 0) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks data_path", description=__doc__.split("\n")[0])
-    parser.add_argument("--root", required=True, help="folder of JPEG photographs")
+    parser.add_argument("--root", type=Path, help="folder of JPEG photographs")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--count", type=int, help="use only this many of the images")
     parser.add_argument("--batch", type=int, default=32)

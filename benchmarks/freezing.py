@@ -143,11 +143,7 @@ CAN_FREEZE_LATE = ("resnet_tl", "requires_grad")
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks freezing")
-    parser.add_argument("--write", action="store_true", help="writes benchmarks/results/freezing.json")
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
-    parser.add_argument("--rank-of", choices=WAYS, help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     if options.rank_of is not None:
         _rank(options.rank_of)
         return
@@ -293,3 +289,11 @@ def _number(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:.0f}" if value == round(value) and value < 1000 else f"{value:.2g}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks freezing")
+    parser.add_argument("--write", action="store_true", help="writes benchmarks/results/freezing.json")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--rank-of", choices=WAYS, help=argparse.SUPPRESS)
+    return parser

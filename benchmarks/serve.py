@@ -1,11 +1,11 @@
 """`resnet-tl serve` under load on loopback, next to the offline predictor on the same JPEG files, decoding included.
 
-python -m benchmarks serve MODEL --images FOLDER [--write] [--clients 64] [--seconds 60] [--rounds 3] [--batch 16]
+python -m benchmarks serve [MODEL --images FOLDER] [--write] [--clients 64] [--seconds 60] [--rounds 3] [--batch 16]
 
-MODEL is whatever `resnet-tl serve` takes. The two take turns, `--rounds` times; the server has `--seconds` of load in
-all, the predictor as much. Every client sends one file after another over one connection, as the body of
-`POST /predict`, and waits for each answer; clients, server and predictor share this machine's cores. Of answers
-without predictions the statuses are counted; none but 503 may occur.
+MODEL is whatever `resnet-tl serve` takes; without it, a ResNet-56 for 64 pixels and images are made. The two take
+turns, `--rounds` times; the server has `--seconds` of load in all, the predictor as much. Every client sends one file
+after another over one connection, as the body of `POST /predict`, and waits for each answer; clients, server and
+predictor share this machine's cores. Of answers without predictions the statuses are counted; none but 503 may occur.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ import numpy as np
 
 from benchmarks.figures import Figure, write
 from benchmarks.machine import machine
+from benchmarks.made import classifier, photographs
 from resnet_tl.run.process import configure_process
 
 GOAL = 0.85
@@ -75,16 +77,29 @@ class Offline(NamedTuple):
 def main(arguments: list[str]) -> None:
     options = _parser().parse_args(arguments)
     print("  ".join(f"{key} {value}" for key, value in machine().items()))
+    with tempfile.TemporaryDirectory() as folder:
+        measure(options, *(made(Path(folder), options.count) if options.model is None else given(options)))
+
+
+def given(options: argparse.Namespace) -> tuple[str, list[str]]:
     paths = sorted(str(path) for path in options.images.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
-    paths = paths[: options.count]
+    return options.model, paths[: options.count]
+
+
+def made(folder: Path, count: int) -> tuple[str, list[str]]:
+    paths = [str(path) for path in photographs(folder / "images", count)]
+    return str(classifier(folder / "model", "resnet56_cifar", 64)), paths
+
+
+def measure(options: argparse.Namespace, model: str, paths: list[str]) -> None:
     requests = [request(Path(path).read_bytes()) for path in paths]
     print(f"{len(paths)} JPEG files of {sum(map(len, requests)) / len(requests) / 1e3:.0f} kB on average")
     each = options.seconds / options.rounds
     offline: list[Offline] = []
     served: list[Load] = []
     with (
-        predictor(options.model, paths, options.batch) as offline_for,
-        server(options.model, options.batch) as host,
+        predictor(model, paths, options.batch) as offline_for,
+        server(model, options.batch) as host,
     ):
         offline_for(WARM_UP)
         asyncio.run(load(host, requests, options.clients, WARM_UP))
@@ -95,7 +110,13 @@ def main(arguments: list[str]) -> None:
     record = report(offline, served)
     if options.write:
         settings = {name: getattr(options, name) for name in ("clients", "seconds", "rounds", "batch")}
-        measured = {"machine": machine(), "settings": settings, "images": len(paths), **record}
+        measured = {
+            "machine": machine(),
+            "made": options.model is None,
+            "settings": settings,
+            "images": len(paths),
+            **record,
+        }
         write("serve", measured, figures(measured))
 
 
@@ -225,8 +246,8 @@ async def read_answer(reader: asyncio.StreamReader) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks serve")
-    parser.add_argument("model")
-    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("model", nargs="?")
+    parser.add_argument("--images", type=Path)
     parser.add_argument("--count", type=int, default=256)
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=60)

@@ -1,0 +1,106 @@
+"""Runs every benchmark of speed on this machine, one after the other, and makes the page of what they wrote.
+
+python -m benchmarks all [--only NAME ...] [--plan]
+
+Nothing is downloaded: images and networks are made. Each runs in a process of its own and writes its results; one that
+fails is named at the end and does not stop the others, and what needs a package that is not installed is skipped. The
+seconds of the plan are those of two cores of an AMD EPYC without other load. The scores of trainings are not among
+them: ants_bees, foreign, quickstart, camvid, bccd, overfit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+WARM_UP = 2
+"""Rounds of `benchmarks.alternate` that do not count."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A benchmark and its settings.
+
+    Args:
+        start: Seconds once: imports, compiling, what is made.
+        a_round: Seconds of a round of all contestants, over all parts.
+        packages: Modules that it needs besides the project's own.
+    """
+
+    name: str
+    start: int
+    a_round: float = 0
+    rounds: int = 0
+    options: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> list[str]:
+        return [*self.options, *(["--rounds", str(self.rounds)] if self.rounds else [])]
+
+    @property
+    def seconds(self) -> int:
+        return round(self.start + self.a_round * (self.rounds + WARM_UP if self.rounds else 0))
+
+    @property
+    def lacking(self) -> list[str]:
+        return [package for package in self.packages if find_spec(package) is None]
+
+
+PLAN = [
+    Planned("freezing", 150),
+    Planned("freezing_speed", 120, 13, 10, ("--allocators", "raised")),
+    Planned("resnet", 120, 20, 10, ("--parts", "training", "inference")),
+    Planned("segmentation", 15, 5, 10, packages=("segmentation_models_pytorch",)),
+    Planned("detection", 60, 52, 5, ("--parts", "training")),
+    Planned("data_path", 20, 3, 10),
+    Planned("export", 120, 13, 6, packages=("onnxruntime", "openvino", "onnxscript")),
+    Planned("serve", 30, 20, 6, ("--seconds", "60"), ("fastapi", "uvicorn", "multipart")),
+    Planned("logging_cost", 60, 25, 4, packages=("mlflow", "tensorboard")),
+]
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks all")
+    names = [planned.name for planned in PLAN]
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument("--plan", action="store_true", help="prints the plan and ends")
+    options = parser.parse_args(arguments)
+    chosen = [planned for planned in PLAN if planned.name in options.only]
+    print(plan(chosen), flush=True)
+    if options.plan:
+        return
+    failed = run(chosen)
+    failed += run([Planned("report", 0)], write=False)
+    if failed:
+        sys.exit("failed: " + ", ".join(failed))
+
+
+def plan(chosen: Sequence[Planned]) -> str:
+    lines = []
+    for planned in chosen:
+        lacking = ", ".join(planned.lacking)
+        note = f"skipped, needs {lacking}" if lacking else f"{planned.seconds:5d} s   {' '.join(planned.words)}"
+        lines.append(f"  {planned.name:<16} {note}")
+    total = sum(planned.seconds for planned in chosen if not planned.lacking)
+    return "\n".join([*lines, f"  {'in all':<16} {total:5d} s, {total / 60:.0f} minutes"])
+
+
+def run(chosen: Sequence[Planned], write: bool = True) -> list[str]:
+    """Runs what is not skipped; returns the names of those that failed."""
+    failed = []
+    for planned in chosen:
+        if planned.lacking:
+            continue
+        words = [planned.name, *planned.words, *(["--write"] if write else [])]
+        print(f"\n=== python -m benchmarks {' '.join(words)}", flush=True)
+        start = time.perf_counter()
+        code = subprocess.run([sys.executable, "-m", "benchmarks", *words]).returncode
+        print(f"=== {planned.name}: {time.perf_counter() - start:.0f} s, {'done' if code == 0 else f'FAILED ({code})'}")
+        failed += [planned.name] if code else []
+    return failed
