@@ -13,10 +13,8 @@ def machine() -> dict[str, str | int]:
     """Processor, cores, threads, versions and the commit of this code (with a `+` after it if there are changes)."""
     import torch
 
-    from resnet_tl.prediction.speed import processor
-
     return {
-        "processor": processor(),
+        "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
@@ -26,7 +24,18 @@ def machine() -> dict[str, str | int]:
     }
 
 
+def _processor() -> str:
+    try:
+        from resnet_tl.prediction.speed import processor
+    except ModuleNotFoundError:  # OpenCV, which the benchmark of GPUs runs without
+        return platform.machine()
+    return processor()
+
+
 def _commit() -> str:
-    root = Path(__file__).parent
     described = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
-    return subprocess.run(described, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+    try:
+        done = subprocess.run(described, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):  # a copy of the code without its history, or without git
+        return "unknown"
+    return done.stdout.strip()

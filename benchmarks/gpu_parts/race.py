@@ -1,0 +1,75 @@
+"""Times contestants on the device, alternating, and gives what is found as figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from benchmarks.alternate import quartiles, ratios
+from benchmarks.figures import Figure
+from benchmarks.gpu_parts.device import Run
+from benchmarks.gpu_parts.setting import Setting
+
+TABLE = "GPU"
+SPEED, TIMES, SHARE, MEMORY, COMPILING = "speed", "times as fast", "of the ceiling", "peak memory", "compiling"
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Seconds of a step by round, seconds of the first step, and the most MiB that steps after it take; None on a CPU.
+    The contestant's weights and optimizer are in it, those of others are not."""
+
+    seconds: list[float]
+    first: float
+    peak: float | None
+
+
+def race(setting: Setting, contestants: Mapping[str, Callable[[], Run]], steps: int | None = None) -> dict[str, Timed]:
+    """Builds and warms up the contestants, times each once a round, and frees what they hold.
+
+    steps: in a row, each time; None: the setting's.
+    """
+    runs: dict[str, Run] = {}
+    try:
+        warm = {name: _warmed(setting, build, runs, name) for name, build in contestants.items()}
+        seconds: dict[str, list[float]] = {name: [] for name in runs}
+        for _ in range(setting.rounds):
+            for name, run in runs.items():
+                seconds[name].append(setting.device.seconds(run, steps or setting.steps))
+    finally:
+        runs.clear()
+        setting.device.free()
+    return {name: Timed(seconds[name], *warm[name]) for name in seconds}
+
+
+def _warmed(setting: Setting, build: Callable[[], Run], runs: dict[str, Run], name: str) -> tuple[float, float | None]:
+    device = setting.device
+    before = device.allocated()
+    runs[name] = build()
+    first = device.seconds(runs[name], 1)
+    device.forget_peak()
+    device.seconds(runs[name], setting.warm_up)
+    peak = device.peak()
+    return first, None if peak is None or before is None else peak - before
+
+
+def speed(row: str, timed: Timed, images: int) -> Iterator[Figure]:
+    """Images per second of steps of so many images, and peak memory."""
+    low, median, high = quartiles([images / seconds for seconds in timed.seconds])
+    yield Figure(TABLE, row, SPEED, median, "images/s", None, "higher", low, high)
+    yield from memory(row, timed)
+
+
+def memory(row: str, timed: Timed) -> Iterator[Figure]:
+    if timed.peak is not None:
+        yield Figure(TABLE, row, MEMORY, timed.peak, "MiB")
+
+
+def times_as_fast(
+    row: str, every: Mapping[str, Timed], name: str, peers: list[str], goal: float | None = None
+) -> Figure:
+    """How many times as fast as the fastest of its peers a contestant is, round by round."""
+    seconds = {each: timed.seconds for each, timed in every.items()}
+    peer = min(peers, key=lambda each: quartiles(seconds[each]).median)
+    low, median, high = ratios(seconds, peer, name)
+    return Figure(TABLE, row, TIMES, median, "×", goal, "higher", low, high)
