@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cells import cell
 from benchmarks.figures import RESULTS, Figure, write
 from benchmarks.gpu_parts.setting import Setting, dry, full
 from benchmarks.gpu_parts.worker import Found, Worker
@@ -127,7 +128,7 @@ def run(
 
 
 def show(measured: Measured) -> None:
-    """Prints a line a row: its figures, in the columns' order."""
+    """Prints a line a row: its figures, in the columns' order; speeds without a unit are images a second."""
     columns = list(dict.fromkeys(figure.column for figure in measured.figures))
     rows: dict[str, dict[str, str]] = {}
     for figure in measured.figures:
@@ -141,14 +142,6 @@ def show(measured: Measured) -> None:
         print(f"{name}: {part['seconds']} s{', ' * bool(part['fault'])}{part['fault']}")
     for note in measured.notes:
         print(note)
-
-
-def cell(figure: Figure) -> str:
-    """The value with its unit, and the goal where there is one."""
-    text = f"{figure.value:,.4g} {figure.unit}".strip() if figure.value < 1000 else f"{figure.value:,.0f} {figure.unit}"
-    if figure.goal is None:
-        return text
-    return f"{text} (goal {figure.goal:g}{', MISSED' if figure.missed else ''})"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,7 +62,8 @@ class Device:
 
     def free(self) -> None:
         """Drops compiled code and CUDA graphs, and returns cached memory; the disk's cache of kernels stays."""
-        torch.compiler.reset()
+        if "torch._dynamo" in sys.modules:  # to import it takes seconds
+            torch.compiler.reset()
         gc.collect()
         if self.is_gpu:
             torch.cuda.empty_cache()
@@ -76,6 +78,13 @@ class Device:
         if not self.is_gpu:
             return torch.compile(function, backend="eager")
         return torch.compile(function, mode="default" if mode == "compiled" else "reduce-overhead")
+
+    def graphs_skipped(self) -> int:
+        """Returns how many functions CUDA graphs were not made of since the last call: they ran as compiled."""
+        if "torch._dynamo" not in sys.modules:
+            return 0
+        counters = torch._dynamo.utils.counters["inductor"]
+        return counters.pop("cudagraph_skips", 0)
 
     def _wait(self) -> None:
         if self.is_gpu:

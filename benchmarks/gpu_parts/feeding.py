@@ -64,7 +64,7 @@ SYNTHETIC = "one batch on the device"
 def runs() -> dict[str, dict[str, Any]]:
     """Returns the contestants and the values of the recipe that each changes."""
     every: dict[str, dict[str, Any]] = {
-        SYNTHETIC: {"data.class_path": "benchmarks.gpu_parts.feeding.OneBatch"},
+        SYNTHETIC: {"data.class_path": "benchmarks.gpu_parts.feeding.OneBatch", "data.num_workers": 0},
         "JPEG files, decoded on the CPU": {},
         "JPEG files, decoded on the GPU": {"data.decode": "gpu"},
         "head only, cached": {

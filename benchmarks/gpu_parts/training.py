@@ -20,15 +20,15 @@ PASSES, OPERATIONS = 3, 2
 """Forward, gradients of maps, gradients of weights; a multiplication and an addition each."""
 
 
-def measure(setting: Setting) -> Iterator[Figure]:
+def measure(setting: Setting) -> Iterator[Figure | str]:
     yield from at_batch(setting, setting.batch, setting.modes)
 
 
-def measure_large(setting: Setting) -> Iterator[Figure]:
+def measure_large(setting: Setting) -> Iterator[Figure | str]:
     yield from at_batch(setting, setting.large_batch, setting.large_modes)
 
 
-def at_batch(setting: Setting, batch: int, modes: Sequence[Mode]) -> Iterator[Figure]:
+def at_batch(setting: Setting, batch: int, modes: Sequence[Mode]) -> Iterator[Figure | str]:
     ceiling = quartiles(matmul.rates(setting)).median
     per_image = PASSES * OPERATIONS * sum(stage_macs(ours(setting), setting.side).values())
     for mode in modes:
@@ -41,6 +41,8 @@ def at_batch(setting: Setting, batch: int, modes: Sequence[Mode]) -> Iterator[Fi
             if mode != "eager":
                 yield Figure(TABLE, row, COMPILING, timed.first, "s")
         yield _ours_against_both(batch, mode, every)
+        if skipped := setting.device.graphs_skipped():
+            yield f"training, batch {batch}, {mode}: {skipped} functions ran without CUDA graphs"
 
 
 def _ours_against_both(batch: int, mode: Mode, every: dict[str, Timed]) -> Figure:
