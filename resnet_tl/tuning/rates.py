@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 import torch
@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 from resnet_tl.errors import RecipeError, did_you_mean
 from resnet_tl.imports import import_object, makes, returns_function
 from resnet_tl.ranges import Fraction, FractionBelow1, NonNegativeFloat, NonNegativeInt, PositiveFloat, checked
+from resnet_tl.tuning.fused import is_fused, prepare_if_fused
 
 
 @checked("optimizer")
@@ -35,6 +36,7 @@ class Optimizer:
         momentum: of `sgd`, and of timm's optimizers that have one.
         nesterov: of `sgd`.
         options: further arguments of the optimizer.
+        fused: take a step in one kernel, with `sgd`, `adam` and `adamw`; `auto`: on CUDA.
     """
 
     name: str = "sgd"
@@ -43,6 +45,7 @@ class Optimizer:
     momentum: FractionBelow1 = 0.9
     nesterov: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+    fused: Literal["auto"] | bool = "auto"
 
 
 @checked("schedule")
@@ -97,16 +100,30 @@ def parameter_groups(stages: Mapping[str, Sequence[nn.Module]], weight_decay: fl
 
 
 def build_optimizer(optimizer: Optimizer, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """Builds the optimizer of a recipe.
+
+    Args:
+        groups: parameters on the device that they are trained on; it decides about `fused: auto`.
+
+    Raises:
+        RecipeError: there is no such optimizer, or it rejects its arguments.
+    """
     name = optimizer.name.lower()
+    device = groups[0]["params"][0].device.type
+    fused = {"fused": True} if is_fused(name, optimizer.options, optimizer.fused, device) else {}
+    options = {**optimizer.options, **fused}
     try:
         if name == "sgd":
-            sgd = {"momentum": optimizer.momentum, "nesterov": optimizer.nesterov, **optimizer.options}
-            return torch.optim.SGD(groups, lr=optimizer.lr, **sgd)
-        if name == "adamw":
-            return torch.optim.AdamW(groups, lr=optimizer.lr, **optimizer.options)
-        return _timm_optimizer(optimizer, groups)
+            sgd = {"momentum": optimizer.momentum, "nesterov": optimizer.nesterov, **options}
+            built: torch.optim.Optimizer = torch.optim.SGD(groups, lr=optimizer.lr, **sgd)
+        elif name == "adamw":
+            built = torch.optim.AdamW(groups, lr=optimizer.lr, **options)
+        else:
+            built = _timm_optimizer(replace(optimizer, options=options), groups)
     except (TypeError, ValueError) as error:
         raise RecipeError(f"optimizer {optimizer.name!r} rejects its arguments: {_first_line(error)}") from error
+    prepare_if_fused(built)
+    return built
 
 
 def build_schedule(
