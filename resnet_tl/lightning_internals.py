@@ -33,6 +33,12 @@ def converts_batch_norms(strategy: DDPStrategy) -> bool:
     return strategy._layer_sync is not None
 
 
+def ddp_options(strategy: DDPStrategy) -> dict[str, Any]:
+    """The arguments with which a strategy wraps the network, to add to: a strategy that Lightning chooses by the number
+    of devices (`strategy: auto`) takes none."""
+    return strategy._ddp_kwargs
+
+
 def training_loaders(trainer: Trainer) -> list[Any]:
     """The training loaders, out of whatever collection they are in. This is public API."""
     from lightning.pytorch.utilities import CombinedLoader

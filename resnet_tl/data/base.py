@@ -28,6 +28,7 @@ from resnet_tl.data.listings.recorded import SplitFiles
 from resnet_tl.data.loading.collate import collate
 from resnet_tl.data.loading.fixed_images import FixedImages
 from resnet_tl.data.loading.image_loader import ImageLoader
+from resnet_tl.data.loading.prefetch import SideStream
 from resnet_tl.data.loading.samplers import EvaluationSampler, TrainSampler
 from resnet_tl.data.loading.shared_memory import SharedMemoryCollate
 from resnet_tl.data.loading.train_loader import TrainLoader
@@ -64,8 +65,14 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         seed: of split, order and augmentation; None: the run's (`seed_everything`), or 0.
         multiprocessing: how workers start; None: Python's default.
         cache_dir: folder of cached features (`tuning.cache`) and resized images; None: `~/.cache/resnet_tl`.
+        pin_memory: load batches into pinned memory, from which copies to a GPU need not be waited for; `auto`: with a
+            Trainer on CUDA.
     """
 
+    varying: tuple[Literal["train", "val"], ...] = ("train", "val")
+    """Splits whose batches differ in height and width."""
+    prefetch = True
+    """Whether batches are copied to a GPU ahead of their turn."""
     collate: Callable[[Sequence[Item]], Batch] = staticmethod(collate)
 
     def __init__(
@@ -87,12 +94,14 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         seed: Seed | None = None,
         multiprocessing: Literal["fork", "spawn"] | None = None,
         cache_dir: str | None = None,
+        pin_memory: Literal["auto"] | bool = "auto",
     ) -> None:
         super().__init__()
         self.classes = images.classes
         self.channels, self.interpolation = channels, interpolation
         self.batch_size, self.num_workers, self.multiprocessing = batch_size, num_workers, multiprocessing
         self.train_transforms, self.eval_transforms, self.on_error = train_transforms, eval_transforms, on_error
+        self.pin_memory = pin_memory
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self.root, self.cache_dir = images.root, cache_dir
         included = (images if exclude is None else exclude_images(images, exclude)).usable()
@@ -293,12 +302,14 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
             persistent_workers=self.num_workers > 0,
             worker_init_fn=init_worker,
             multiprocessing_context=self.multiprocessing if self.num_workers else None,
-            pin_memory=self.trainer is not None and isinstance(self.trainer.accelerator, CUDAAccelerator),
+            pin_memory=self._on_cuda if self.pin_memory == "auto" else self.pin_memory and torch.cuda.is_available(),
             # A separate generator: starting an iterator must not advance the one that mixup and dropout use.
             generator=torch.Generator().manual_seed(self.seed),
         )
         loader.cached_features = partial(self.cached_features, split)
         loader.all_of_its_kind = self._all_unreadable
+        if self.trainer is not None and self._on_cuda and self.prefetch:
+            loader.transfer = SideStream(self.trainer.strategy.root_device)
         return loader
 
     def _all_unreadable(self, first: DataError) -> DataError:
@@ -325,6 +336,10 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         never = f"{self.root}: no image shows {none} ({len(self.absent)} of {len(self.classes)} classes); means exclude"
         unseen = [f"{never} {'it' if len(self.absent) == 1 else 'them'}"] if self.absent else []
         return [f"{self.root}: {sizes}{split_here}{''.join(absent)}", *unseen, *self._missing_class_notes()]
+
+    @property
+    def _on_cuda(self) -> bool:
+        return self.trainer is not None and isinstance(self.trainer.accelerator, CUDAAccelerator)
 
     @property
     def _ranks(self) -> int:

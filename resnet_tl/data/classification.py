@@ -40,6 +40,8 @@ class ClassificationData(ImageData[Listing]):
         options: of `ImageData`.
     """
 
+    varying = ()
+
     def __init__(
         self,
         images: ClassSet,

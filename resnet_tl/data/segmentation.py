@@ -42,6 +42,7 @@ class SegmentationData(ImageData[SegmentationListing]):
             `fill_mask` is a value of the mask files; without it, what they fill in is ignored.
     """
 
+    varying = ("val",)
     collate = staticmethod(collate_masks)
 
     def __init__(

@@ -103,6 +103,8 @@ class Network(nn.Module):
     head: Head
     mean: Tensor
     std: Tensor
+    channels_last = True
+    """The layout of weights and maps: [N, H, W, C] in memory."""
 
     def __init__(self, trunk: Trunk, neck: nn.Module | None, head: Head) -> None:
         super().__init__()
@@ -121,6 +123,11 @@ class Network(nn.Module):
         self.preprocessing = preprocessing
         self.mean = _per_channel(preprocessing.mean, channels).to(self.mean.device)
         self.std = _per_channel(preprocessing.std, channels).to(self.std.device)
+
+    def lay_out(self, *, channels_last: bool) -> None:
+        """Lays weights and maps out channels-last, or channels-first."""
+        self.channels_last = channels_last
+        self.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
     def forward(self, images: Tensor | Features, sizes: Tensor | None = None) -> Any:
         """Returns the head's outputs.
@@ -188,7 +195,9 @@ class Network(nn.Module):
         """Returns a copy with folded batch norms and without later stages; it can only run `maps_after(stage, ...)`."""
         stages = self.stages()
         later = list(stages)[list(stages).index(stage) + 1 :]
-        return fold(self, exclude=[module for name in later for module in stages[name]])
+        folded = fold(self, exclude=[module for name in later for module in stages[name]])
+        folded.lay_out(channels_last=self.channels_last)
+        return folded
 
     @overload
     def normalise(self, images: Tensor, sizes: Tensor | None = None) -> Tensor: ...
@@ -202,6 +211,8 @@ class Network(nn.Module):
         scale = FULL_SCALE.get(images.dtype, 255.0)
         mean, std = self.mean.view(1, -1, 1, 1), self.std.view(1, -1, 1, 1)
         normalised = (images.float() - mean * scale).div_(std * scale)
+        if not self.channels_last:  # batches are: convolutions would follow them
+            normalised = normalised.contiguous()
         return normalised if sizes is None else normalised * _inside(sizes, images.shape[-2:])
 
     def stages(self) -> dict[str, list[nn.Module]]:

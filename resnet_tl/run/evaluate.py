@@ -190,6 +190,7 @@ def _evaluate(
     options, precision = _with_precision(recipe["trainer"], task, run_precision)
     for line in (*data.notes, *_other_split(split, data), precision):
         log_info(line)
+    data.prefetch = options["prefetch"]
     trainer = build_trainer(options, callbacks=[], loggers=[])
     with translate_errors():
         results = getattr(trainer, VERBS[split])(task, datamodule=data, verbose=False)
@@ -217,13 +218,14 @@ def _with_precision(options: dict[str, Any], task: Task, run_precision: str | No
     if options["precision"] != "auto":
         if not task.has_loss:
             raise RecipeError("trainer.precision: an exported file computes as it was written; remove it")
-        return resolve_precision(options)
-    options, line = resolve_precision({**options, "precision": "32-true"})
+        options, chosen = resolve_precision(options)
+        return options, str(chosen)
+    options, full = resolve_precision({**options, "precision": "32-true"})
     if not task.has_loss:
         return options, "precision: that of the exported file"
     if run_precision in (None, "auto", *FULL):
-        return options, line
-    return options, f"{line}, as in predict; --trainer.precision {run_precision} for that of the run's own validations"
+        return options, str(full)
+    return options, f"{full}, as in predict; --trainer.precision {run_precision} for that of the run's own validations"
 
 
 def _prepare(task: Task, data: ImageData, asked: Asked) -> None:

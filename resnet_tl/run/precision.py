@@ -9,10 +9,13 @@ import torch
 
 
 class Precision(NamedTuple):
-    """A value of `trainer.precision`, and why."""
+    """A value of `trainer.precision`, and why; no reason if the user chose it."""
 
     value: str
-    reason: str
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"precision: {self.value}; {self.reason}" if self.reason else f"precision: {self.value}"
 
 
 class Hardware(NamedTuple):

@@ -30,6 +30,7 @@ _HIDDEN_MESSAGES = (
     "Restored all states from the checkpoint",
     "LOCAL_RANK:",
     "Loading `train_dataloader` to estimate",
+    "Your model can run with static graph",
 )
 _HIDDEN_WARNINGS = (
     ".*isinstance.treespec, LeafSpec.*",

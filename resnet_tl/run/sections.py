@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
@@ -17,7 +18,9 @@ import resnet_tl.tasks.detection
 import resnet_tl.tasks.segmentation  # noqa: F401
 from resnet_tl.data.base import ImageData
 from resnet_tl.ranges import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFraction, PositiveInt, Seed
+from resnet_tl.recipe.docstrings import arguments
 from resnet_tl.recipe.schema import Field, Section, fields_of
+from resnet_tl.run.acceleration import Acceleration
 from resnet_tl.run.data_class import ANY
 from resnet_tl.tasks.base import Task
 from resnet_tl.tracking.settings import Tracking
@@ -28,6 +31,11 @@ RESERVED = {
     "model_registry",
 }  # fmt: skip
 """The Trainer's arguments that a recipe cannot set: `build_trainer` sets them, or they would break resuming."""
+
+BENCHMARK = (
+    "cuDNN times its algorithms for every new shape of the images (`torch.backends.cudnn.benchmark`); null: on CUDA, "
+    "where they have one size: classification, and segmentation while it trains; never with `deterministic`."
+)
 
 _OrMinusOne = Annotated[int, Ge(-1)]
 _Batches = NonNegativeInt | Fraction | None
@@ -79,4 +87,6 @@ def _trainer() -> dict[str, Field]:
     fields |= {name: Field(hint, fields[name].default) for name, hint in _HINTS.items()}
     fields["precision"] = Field(Literal["auto"] | fields["precision"].hint, "auto")  # type: ignore[valid-type]
     fields["callbacks"] = Field(_HINTS["callbacks"], [])
-    return fields
+    described = arguments(Acceleration)
+    ours = {name: replace(field, description=described[name]) for name, field in fields_of(Acceleration).items()}
+    return {**fields, "benchmark": replace(fields["benchmark"], description=BENCHMARK), **ours}

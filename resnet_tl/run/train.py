@@ -16,14 +16,16 @@ from resnet_tl.data.segmentation import SegmentationData
 from resnet_tl.errors import UserError
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.read import write
+from resnet_tl.run.acceleration import Accelerate, device_of, settings_line, settings_of
 from resnet_tl.run.build import Recipe, build_seeded
 from resnet_tl.run.closing import closing
+from resnet_tl.run.ddp import configure_ddp
 from resnet_tl.run.decide import Decide
 from resnet_tl.run.drawings import Drawings
 from resnet_tl.run.files_record import check_unchanged, write_record
 from resnet_tl.run.predicted_masks import PredictedMasks
 from resnet_tl.run.resume import keep_length
-from resnet_tl.run.trainer import build_trainer, global_batch, resolve_precision, translate_errors
+from resnet_tl.run.trainer import build_trainer, device_type, global_batch, resolve_precision, translate_errors
 from resnet_tl.tasks.base import Task
 from resnet_tl.tasks.segmentation import Segmentation
 from resnet_tl.tracking.callbacks import callbacks as run_callbacks
@@ -68,7 +70,11 @@ def train(
     try:
         accepted = [] if checkpoint is None else check_unchanged(run, data, accept_changed_data)
         with log_file(run.log):
-            trainer = _trainer(recipe, run, task, data, accepted, callbacks)
+            device = device_type(options["accelerator"], options["devices"])
+            settings = settings_of(options, task, data, device)
+            trainer = _trainer(recipe, run, task, data, accepted, [Accelerate(settings), *callbacks])
+            data.prefetch = settings.prefetch
+            ranks = configure_ddp(trainer, task.tuning)
             if checkpoint is None:
                 _write_inputs(run, recipe, data)
             else:
@@ -76,7 +82,8 @@ def train(
                 keep_length(run, recipe["trainer"]["max_epochs"])
             for change in accepted:
                 log_info(f"data that has changed since the run began: {change}")
-            for line in (*data.notes, precision, global_batch(data.batch_size, trainer)):
+            computes = settings_line(settings, device_of(device), precision, ranks)
+            for line in (*data.notes, computes, global_batch(data.batch_size, trainer)):
                 log_info(line)
             try:
                 with translate_errors():

@@ -16,22 +16,24 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 from resnet_tl.errors import RunError, memory_full
 from resnet_tl.recipe.build import instantiate
-from resnet_tl.run.precision import automatic, hardware_of
+from resnet_tl.recipe.schema import fields_of
+from resnet_tl.run.acceleration import Acceleration
+from resnet_tl.run.precision import Precision, automatic, hardware_of
 from resnet_tl.run.sections import sections
 from resnet_tl.tracking.checkpoints import SafeCheckpointIO
 
 
-def resolve_precision(options: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """Returns the resolved `trainer` section with `precision: auto` replaced, and a line with the choice and why.
+def resolve_precision(options: dict[str, Any]) -> tuple[dict[str, Any], Precision]:
+    """Returns the resolved `trainer` section with `precision: auto` replaced, and the choice with its reason.
 
     Raises:
         RunError: this machine lacks the accelerator.
     """
-    device = _device(options["accelerator"], options["devices"])
+    device = device_type(options["accelerator"], options["devices"])
     if options["precision"] != "auto":
-        return options, f"precision: {options['precision']}"
-    value, reason = automatic(hardware_of(device))
-    return {**options, "precision": value}, f"precision: {value}; {reason}"
+        return options, Precision(options["precision"])
+    precision = automatic(hardware_of(device))
+    return {**options, "precision": precision.value}, precision
 
 
 def build_trainer(options: dict[str, Any], *, callbacks: list[Callback], loggers: list[Logger]) -> Trainer:
@@ -41,7 +43,8 @@ def build_trainer(options: dict[str, Any], *, callbacks: list[Callback], loggers
         RunError: in Lightning's words, for options that this machine or Lightning does not support.
     """
     fields = sections().fields["trainer"].hint.fields
-    values = {name: instantiate(fields[name].hint, value) for name, value in options.items()}
+    ours = fields_of(Acceleration)
+    values = {name: instantiate(fields[name].hint, value) for name, value in options.items() if name not in ours}
     values["callbacks"] += callbacks
     try:
         return Trainer(
@@ -96,7 +99,7 @@ def global_batch(batch_size: int, trainer: Trainer) -> str:
     return f"global batch: {total} = {batch_size} per device x {devices} devices x {accumulated} accumulated"
 
 
-def _device(accelerator: str, devices: str | int | list[int]) -> str:
+def device_type(accelerator: str, devices: str | int | list[int]) -> str:
     """`cuda`, `mps` or `cpu`: the device that the Trainer will choose."""
     cuda, mps = CUDAAccelerator.is_available(), MPSAccelerator.is_available()
     if (accelerator == "gpu" and not (cuda or mps)) or (accelerator == "cuda" and not cuda):

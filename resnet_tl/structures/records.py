@@ -91,6 +91,10 @@ class Features:
     def pin_memory(self) -> Features:
         return replace(self, maps={level: value.pin_memory() for level, value in self.maps.items()})
 
+    def record_stream(self, stream: torch.Stream) -> None:
+        for value in self.maps.values():
+            value.record_stream(stream)
+
 
 @dataclass
 class Batch:
@@ -118,6 +122,11 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         return replace(self, **{name: value.pin_memory() for name, value in vars(self).items()})
+
+    def record_stream(self, stream: torch.Stream) -> None:
+        """Keeps the memory of its tensors until what `stream` has been given so far is done."""
+        for value in vars(self).values():
+            value.record_stream(stream)
 
 
 @dataclass
@@ -148,6 +157,10 @@ class Boxes:
 
     def pin_memory(self) -> Boxes:
         return replace(self, **{name: value.pin_memory() for name, value in self._tensors().items()})
+
+    def record_stream(self, stream: torch.Stream) -> None:
+        for value in self._tensors().values():
+            value.record_stream(stream)
 
     def where(self, chosen: Tensor) -> Boxes:
         """Selects the objects for which `chosen` `[M]` is True."""

@@ -153,8 +153,8 @@ def test_a_recipe_builds_data_network_plan_and_trainer(recipe: Recipe, request: 
     assert plan.phases[-1].end == recipe["trainer"]["max_epochs"]
     check_phases(name_of(request), task, recipe)
     here = {**recipe["trainer"], "accelerator": "cpu", "devices": 1, "num_nodes": 1}
-    options, line = resolve_precision(here)
-    assert line.startswith("precision: ")
+    options, precision = resolve_precision(here)
+    assert str(precision).startswith("precision: ")
     build_trainer(options, callbacks=[], loggers=[])
 
 

@@ -34,10 +34,11 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_precision_of_the_recipes_stays_and_auto_becomes_one_with_its_reason(options: dict[str, Any]) -> None:
-    assert resolve_precision(options) == (options, "precision: 32")
-    resolved, line = resolve_precision({**options, "precision": "auto"})
+    resolved, precision = resolve_precision(options)
+    assert (resolved, str(precision)) == (options, "precision: 32")
+    resolved, precision = resolve_precision({**options, "precision": "auto"})
     assert resolved["precision"] in ("32-true", "bf16-mixed")
-    assert line.startswith(f"precision: {resolved['precision']}; this CPU ")
+    assert str(precision).startswith(f"precision: {resolved['precision']}; this CPU ")
     assert {**resolved, "precision": options["precision"]} == options
 
 

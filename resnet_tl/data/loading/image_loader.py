@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from torch.utils.data import DataLoader
 
 from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset
+from resnet_tl.data.loading.prefetch import Transfer, prefetched
 from resnet_tl.data.loading.worker import worker_faults
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Batch
@@ -21,9 +23,15 @@ class ImageLoader(DataLoader[Batch]):
     cached_features: Callable[[], CachedFeatures | None] = staticmethod(lambda: None)
     all_of_its_kind: Callable[[DataError], DataError] = staticmethod(lambda error: error)
     """Returns what to raise for an image that cannot be read."""
+    transfer: Transfer[Any] | None = None
+    """Sends batches to a device ahead of their turn; None: they stay in the host's memory."""
     dataset: ImageDataset  # type: ignore[assignment]
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        batches = self._batches()
+        return batches if self.transfer is None else prefetched(batches, self.transfer)
+
+    def _batches(self) -> Iterator[Batch]:
         features = self.cached_features()  # looked up with the first batch, when the epoch has begun
         if features is None:
             try:
