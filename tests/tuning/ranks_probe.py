@@ -37,6 +37,7 @@ from resnet_tl.models.heads.two_stage import MaskRCNN
 from resnet_tl.models.network import Backbone
 from resnet_tl.models.pyramid import FPN
 from resnet_tl.models.ranks import mean_over_ranks
+from resnet_tl.run.ddp import configure_ddp
 from resnet_tl.structures.records import IGNORE, Batch, Boxes, Draw, Features
 from resnet_tl.tasks.classification import Classification
 from resnet_tl.tasks.detection import Detection
@@ -53,11 +54,14 @@ PHASES = [Phase(["head"], epochs=1), Phase(["layer3", "head"], epochs=1, lr={"la
 
 @dataclass(frozen=True)
 class Case:
-    """network: `ours`, `masks`, `objects`, `regions`, `timm`, `convnet`; the rest as in a recipe."""
+    """network: `ours`, `checkpointed`, `masks`, `objects`, `regions`, `timm`, `convnet`; ddp: `run`, as a run wraps it,
+    or `plain`, as Lightning does; the rest as in a recipe."""
 
     network: str = "ours"
     norm: str = "train"
     ema: float | None = None
+    ddp: str = "run"
+    accumulate: int = 1
     precision: str = "32-true"
 
     @property
@@ -66,8 +70,8 @@ class Case:
 
     @classmethod
     def of(cls, name: str) -> Case:
-        network, norm, ema, precision = name.split("-", 3)
-        return cls(network, norm, None if ema == "None" else float(ema), precision)
+        network, norm, ema, ddp, accumulate, precision = name.split("-", 5)
+        return cls(network, norm, None if ema == "None" else float(ema), ddp, int(accumulate), precision)
 
 
 class Images(Dataset):
@@ -164,11 +168,10 @@ def conv_net() -> tuple[nn.Module, dict[str, Any]]:
 
 def build(network: str, tuning: Tuning) -> tuple[LightningModule, list[Callback]]:
     torch.manual_seed(0)
-    if network == "ours":
+    if network in ("ours", "checkpointed"):
+        backbone = Backbone("resnet20_cifar", checkpoint_segments=2 if network == "checkpointed" else 0)
         head = partial(LinearHead, multi_label=True, class_weights=[1.0, 2.0, 3.0, 4.0])
-        task = Classification(
-            list("abcd"), Backbone("resnet20_cifar"), head, tuning, Optimizer("sgd", lr=0.05, weight_decay=1e-2)
-        )
+        task = Classification(list("abcd"), backbone, head, tuning, Optimizer("sgd", lr=0.05, weight_decay=1e-2))
         return task, []
     if network == "masks":
         return masks_task(tuning), []
@@ -226,14 +229,16 @@ def fit(case: Case, ranks: int, rank: int, folder: Path) -> dict[str, Any]:
         max_epochs=3, accelerator="cpu", devices=ranks, strategy="ddp" if ranks > 1 else "auto", logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, precision=case.precision,
         use_distributed_sampler=False, num_sanity_val_steps=0, callbacks=[*callbacks, watch], default_root_dir=folder,
+        accumulate_grad_batches=case.accumulate,
     )  # fmt: skip
+    ddp = configure_ddp(trainer, tuning) if case.ddp == "run" else ""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         trainer.fit(module, *loaders(ranks, rank, COLLATES.get(case.network, batch_of)))
     if rank == 0:
         torch.save(module.state_dict(), folder / f"{case.name}.pt")
     unused = [str(warning.message) for warning in caught if "unused" in str(warning.message)]
-    return {"seen": watch.seen, "wrappers": watch.wrappers, "warnings": unused}
+    return {"seen": watch.seen, "wrappers": watch.wrappers, "warnings": unused, "ddp": ddp}
 
 
 EVALUATED = (1, 5, 7, 16)

@@ -73,10 +73,14 @@ EXACT = {"norm": "frozen", "precision": "64-true"}
 def test_two_ranks_are_one(launch: Launch, tmp_path: Path) -> None:
     probe.draw_images(tmp_path)
     cases = [probe.Case("ours", ema=0.9), *(probe.Case(network, **EXACT) for network in ("ours", "masks", "objects"))]
-    cases.append(probe.Case("regions"))
+    cases += [probe.Case("regions"), probe.Case(ddp="plain", ema=0.9), probe.Case(accumulate=2, **EXACT)]
     found = launch(2, *cases, "cache")
     for case in cases:
         check(case, found, tmp_path)
+    wrapped = {case: found[0][case.name]["ddp"] for case in cases}
+    assert wrapped[cases[0]] == "2 ranks by DDP (gradients as bucket views, static graph)"
+    assert wrapped[cases[-1]].endswith("views, no static graph (gradients are accumulated))")
+    assert found[0][cases[0].name]["seen"] == found[0][cases[-2].name]["seen"], "as without views and static graph"
     check_cached([rank["cache"] for rank in found], tmp_path)
     assert [rank["mean count"] for rank in found] == [[0.5, 2.0]] * 2
     alone = probe.recalibrated(range(2))
@@ -106,10 +110,10 @@ def test_some_rank_has_no_positive_target_at_some_step() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("network", ["ours", "masks", "objects", "regions", "timm", "convnet"])
+@pytest.mark.parametrize("network", ["ours", "checkpointed", "masks", "objects", "regions", "timm", "convnet"])
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_several_ranks_are_one_for_any_network(ranks: int, network: str, launch: Launch, tmp_path: Path) -> None:
-    options = ({"ema": 0.9}, EXACT, {**EXACT, "ema": 0.5}, {"precision": "bf16-mixed"})
+    options = ({"ema": 0.9}, EXACT, {**EXACT, "ema": 0.5}, {"precision": "bf16-mixed"}, {**EXACT, "ddp": "plain"})
     cases = [probe.Case(network, **option) for option in options]
     found = launch(ranks, *cases)
     for case in cases:
