@@ -7,45 +7,47 @@ from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy
 
 from resnet_tl.lightning_internals import ddp_options
-from resnet_tl.tuning.plan import Tuning
 
 
-def configure_ddp(trainer: Trainer, tuning: Tuning) -> str:
+def configure_ddp(trainer: Trainer, *, compiled: bool, redoes: bool) -> str:
     """Sets what the recipe's strategy leaves open, and returns what it is, for the line of settings.
 
     Gradients are views of the buffers that ranks exchange: they are not copied, and their memory is needed once.
+
+    Args:
+        compiled: whether the whole step is compiled.
+        redoes: whether the task may run backward itself, in micro-batches or again when memory was full.
     """
     strategy = trainer.strategy
     if not isinstance(strategy, DDPStrategy) or isinstance(strategy, DeepSpeedStrategy):
         return "" if trainer.world_size == 1 else f"{trainer.world_size} ranks by {type(strategy).__name__}"
     options = ddp_options(strategy)
     options.setdefault("gradient_as_bucket_view", True)
-    obstacle = static_graph_obstacle(
-        accumulates=trainer.accumulate_grad_batches > 1
-        or any(isinstance(callback, GradientAccumulationScheduler) for callback in trainer.callbacks),  # type: ignore[attr-defined]
+    schedules = [c for c in trainer.callbacks if isinstance(c, GradientAccumulationScheduler)]  # type: ignore[attr-defined]
+    static = is_static(
+        accumulates=trainer.accumulate_grad_batches > 1 or bool(schedules),
         searches=bool(options.get("find_unused_parameters")),
-        compiled=str(tuning.compile) == "all",
+        compiled=compiled,
+        redoes=redoes,
     )
-    options.setdefault("static_graph", obstacle is None)
-    graph = "static graph" if options["static_graph"] else f"no static graph ({obstacle or 'as the strategy has it'})"
-    views = "gradients as bucket views, " if options["gradient_as_bucket_view"] else ""
-    return f"{trainer.world_size} ranks by DDP ({views}{graph})"
+    options.setdefault("static_graph", static)
+    views = "bucket views" if options["gradient_as_bucket_view"] else "no bucket views"
+    graph = "static graph" if options["static_graph"] else "no static graph"
+    return f"{trainer.world_size} ranks by DDP ({views}, {graph})"
 
 
-def static_graph_obstacle(*, accumulates: bool, searches: bool, compiled: bool) -> str | None:
-    """Returns why DDP cannot be told that each step runs the same operations; None if it can.
+def is_static(*, accumulates: bool, searches: bool, compiled: bool, redoes: bool) -> bool:
+    """Whether DDP can be told that every step runs the same operations, each followed by one exchange of gradients.
 
-    A phase runs the same ones from its first step to its last: heads give every trained parameter a gradient on any
-    batch, and the network is wrapped again when the phase changes.
+    Within a phase that is so: heads give every trained parameter a gradient on any batch, and the network is wrapped
+    again when the phase changes. It spares nothing but the reports of a changed graph where no parameter is unused, so
+    it is left out wherever in doubt.
 
     Args:
-        accumulates: whether some backward passes do not exchange gradients: torch 2.13 fails if the first is one
-            (pytorch/pytorch#187732).
+        accumulates: whether some backward passes exchange nothing: torch up to 2.14 counts them, and then exchanges no
+            gradients at all, or fails (pytorch/pytorch#187732).
         searches: whether the strategy looks for unused parameters in each step, so that they may change.
-        compiled: whether the whole step is compiled: its compiler splits the graph by DDP's buckets.
+        compiled: whether the whole step is compiled: the compiler splits its graph at DDP's buckets.
+        redoes: whether backward may run several times in a step, which are counted, too.
     """
-    if accumulates:
-        return "gradients are accumulated"
-    if searches:
-        return "the strategy looks for unused parameters"
-    return "the step is compiled" if compiled else None
+    return not (accumulates or searches or compiled or redoes)

@@ -74,7 +74,8 @@ def train(
             settings = settings_of(options, task, data, device)
             trainer = _trainer(recipe, run, task, data, accepted, [Accelerate(settings), *callbacks])
             data.prefetch = settings.prefetch
-            ranks = configure_ddp(trainer, task.tuning)
+            redoes = bool(options.get("recover_memory") or options.get("micro_batch"))
+            ranks = configure_ddp(trainer, compiled=str(task.tuning.compile) == "all", redoes=redoes)
             if checkpoint is None:
                 _write_inputs(run, recipe, data)
             else:

@@ -10,8 +10,7 @@ from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.strategies import DDPStrategy
 
 from resnet_tl.lightning_internals import ddp_options
-from resnet_tl.run.ddp import configure_ddp, static_graph_obstacle
-from resnet_tl.tuning.plan import Tuning
+from resnet_tl.run.ddp import configure_ddp, is_static
 
 
 def trainer(devices: int = 2, **options: Any) -> Trainer:
@@ -19,37 +18,41 @@ def trainer(devices: int = 2, **options: Any) -> Trainer:
     return Trainer(accelerator="cpu", devices=devices, **{**quiet, **options})
 
 
+PLAIN = {"compiled": False, "redoes": False}
+
+
 @pytest.mark.parametrize("strategy", ["auto", "ddp", DDPStrategy()])
 def test_several_devices_share_buckets_and_a_static_graph(strategy: Any) -> None:
     made = trainer(strategy=strategy)
-    assert configure_ddp(made, Tuning()) == "2 ranks by DDP (gradients as bucket views, static graph)"
+    assert configure_ddp(made, **PLAIN) == "2 ranks by DDP (bucket views, static graph)"
     options: Any = made.strategy
     assert ddp_options(options) == {"gradient_as_bucket_view": True, "static_graph": True}
 
 
 @pytest.mark.parametrize(
-    ("options", "line"),
+    "options",
     [
-        ({"accumulate_grad_batches": 2}, "(gradients as bucket views, no static graph (gradients are accumulated))"),
-        (
-            {"callbacks": [GradientAccumulationScheduler({2: 4})]},
-            "(gradients as bucket views, no static graph (gradients are accumulated))",
-        ),
-        (
-            {"strategy": "ddp_find_unused_parameters_true"},
-            "(gradients as bucket views, no static graph (the strategy looks for unused parameters))",
-        ),
-        (
-            {"strategy": DDPStrategy(static_graph=False, gradient_as_bucket_view=False)},
-            "(no static graph (as the strategy has it))",
-        ),
+        {"accumulate_grad_batches": 2},
+        {"callbacks": [GradientAccumulationScheduler({2: 4})]},
+        {"strategy": "ddp_find_unused_parameters_true"},
+        {"strategy": DDPStrategy(static_graph=False)},
     ],
 )
-def test_what_rules_a_static_graph_out_is_named(options: dict[str, Any], line: str) -> None:
-    assert configure_ddp(trainer(**options), Tuning()) == f"2 ranks by DDP {line}"
+def test_what_rules_a_static_graph_out(options: dict[str, Any]) -> None:
+    assert configure_ddp(trainer(**options), **PLAIN) == "2 ranks by DDP (bucket views, no static graph)"
 
 
-def test_one_device_is_not_wrapped_and_a_compiled_step_is_no_static_graph() -> None:
-    assert configure_ddp(trainer(devices=1), Tuning()) == ""
-    assert static_graph_obstacle(accumulates=False, searches=False, compiled=True) == "the step is compiled"
-    assert static_graph_obstacle(accumulates=False, searches=False, compiled=False) is None
+def test_a_strategy_of_the_recipe_keeps_its_options() -> None:
+    made = trainer(strategy=DDPStrategy(static_graph=True, gradient_as_bucket_view=False))
+    assert configure_ddp(made, compiled=True, redoes=True) == "2 ranks by DDP (no bucket views, static graph)"
+
+
+def test_one_device_is_not_wrapped() -> None:
+    assert configure_ddp(trainer(devices=1), **PLAIN) == ""
+
+
+@pytest.mark.parametrize("reason", ["accumulates", "searches", "compiled", "redoes"])
+def test_a_graph_is_static_without_any_of_these(reason: str) -> None:
+    reasons = dict.fromkeys(("accumulates", "searches", "compiled", "redoes"), False)
+    assert is_static(**reasons)
+    assert not is_static(**{**reasons, reason: True})

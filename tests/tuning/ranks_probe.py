@@ -54,8 +54,8 @@ PHASES = [Phase(["head"], epochs=1), Phase(["layer3", "head"], epochs=1, lr={"la
 
 @dataclass(frozen=True)
 class Case:
-    """network: `ours`, `checkpointed`, `masks`, `objects`, `regions`, `timm`, `convnet`; ddp: `run`, as a run wraps it,
-    or `plain`, as Lightning does; the rest as in a recipe."""
+    """network: `ours`, `checkpointed`, `masks`, `objects`, `regions`, `timm`, `convnet`; ddp: `run` and `static`, as
+    a run wraps it, or `plain`, as Lightning does; the rest as in a recipe."""
 
     network: str = "ours"
     norm: str = "train"
@@ -231,7 +231,7 @@ def fit(case: Case, ranks: int, rank: int, folder: Path) -> dict[str, Any]:
         use_distributed_sampler=False, num_sanity_val_steps=0, callbacks=[*callbacks, watch], default_root_dir=folder,
         accumulate_grad_batches=case.accumulate,
     )  # fmt: skip
-    ddp = configure_ddp(trainer, tuning) if case.ddp == "run" else ""
+    ddp = "" if case.ddp == "plain" else configure_ddp(trainer, compiled=False, redoes=case.ddp == "run")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         trainer.fit(module, *loaders(ranks, rank, COLLATES.get(case.network, batch_of)))

@@ -73,14 +73,17 @@ EXACT = {"norm": "frozen", "precision": "64-true"}
 def test_two_ranks_are_one(launch: Launch, tmp_path: Path) -> None:
     probe.draw_images(tmp_path)
     cases = [probe.Case("ours", ema=0.9), *(probe.Case(network, **EXACT) for network in ("ours", "masks", "objects"))]
-    cases += [probe.Case("regions"), probe.Case(ddp="plain", ema=0.9), probe.Case(accumulate=2, **EXACT)]
-    found = launch(2, *cases, "cache")
-    for case in cases:
+    cases += [probe.Case("regions", ddp="static"), probe.Case(accumulate=2, ddp="static", **EXACT)]
+    ways = [probe.Case(ddp=ddp, ema=0.9) for ddp in ("plain", "static")]
+    found = launch(2, *cases, *ways, "cache")
+    for case in (*cases, *ways):
         check(case, found, tmp_path)
-    wrapped = {case: found[0][case.name]["ddp"] for case in cases}
-    assert wrapped[cases[0]] == "2 ranks by DDP (gradients as bucket views, static graph)"
-    assert wrapped[cases[-1]].endswith("views, no static graph (gradients are accumulated))")
-    assert found[0][cases[0].name]["seen"] == found[0][cases[-2].name]["seen"], "as without views and static graph"
+    wrapped = [found[0][case.name]["ddp"].removeprefix("2 ranks by DDP ") for case in (cases[0], *cases[-2:])]
+    assert wrapped == [
+        "(bucket views, no static graph)", "(bucket views, static graph)", "(bucket views, no static graph)",
+    ]  # fmt: skip
+    for way in ways:
+        assert found[0][way.name]["seen"] == found[0][cases[0].name]["seen"], "views and static graph change nothing"
     check_cached([rank["cache"] for rank in found], tmp_path)
     assert [rank["mean count"] for rank in found] == [[0.5, 2.0]] * 2
     alone = probe.recalibrated(range(2))
@@ -113,7 +116,7 @@ def test_some_rank_has_no_positive_target_at_some_step() -> None:
 @pytest.mark.parametrize("network", ["ours", "checkpointed", "masks", "objects", "regions", "timm", "convnet"])
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_several_ranks_are_one_for_any_network(ranks: int, network: str, launch: Launch, tmp_path: Path) -> None:
-    options = ({"ema": 0.9}, EXACT, {**EXACT, "ema": 0.5}, {"precision": "bf16-mixed"}, {**EXACT, "ddp": "plain"})
+    options = ({"ema": 0.9}, EXACT, {**EXACT, "ddp": "static", "ema": 0.5}, {"precision": "bf16-mixed"})
     cases = [probe.Case(network, **option) for option in options]
     found = launch(ranks, *cases)
     for case in cases:
