@@ -36,8 +36,9 @@ TITLES = {
 }
 
 TRAINER = (
-    "The arguments of Lightning's `Trainer`, in its documentation's words; `precision: auto` is the default here. What "
-    "the command sets itself (`logger`, `plugins`, `default_root_dir` and so on) is not a key."
+    "The arguments of Lightning's `Trainer`, in its documentation's words; `precision: auto` is the default here, and "
+    "`channels_last`, `tf32` and `prefetch` are [ours](../howto/gpu.md). What the command sets itself (`logger`, "
+    "`plugins`, `default_root_dir` and so on) is not a key."
 )
 
 

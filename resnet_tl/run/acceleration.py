@@ -105,7 +105,8 @@ def settings_of(trainer: Mapping[str, Any], task: Task, data: ImageData, device:
 
 def settings_line(settings: Settings, device: Device, precision: Precision, ranks: str = "") -> str:
     """The one line about how a run computes. ranks: how several of them share the work."""
-    parts = [device.name or device.kind, *([f"{device.threads} threads"] if device.kind == "cpu" else [])]
+    threads = f"{device.threads} thread{'s' * (device.threads > 1)}"
+    parts = [device.name or device.kind, *([threads] if device.kind == "cpu" else [])]
     parts += [precision.value, "channels-last" if settings.channels_last else "channels-first"]
     if device.kind == "cuda":
         timed = {"always": "cudnn.benchmark", "training": "cudnn.benchmark in training", "never": "no cudnn.benchmark"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -73,9 +74,8 @@ def test_a_fit_prints_the_line_once(here: Path, images: Path) -> None:
     values = {"data.root": images, "trainer.accelerator": "cpu", "trainer.limit_train_batches": 1}
     run = fit(["photos.yaml"], list({**values, "trainer.max_epochs": 2, "tracking.report": False}.items()))
     lines = [line for line in (run.path / "log.txt").read_text().splitlines() if "settings: " in line]
-    assert [line.partition("settings: ")[2] for line in lines] == [
-        f"cpu, {torch.get_num_threads()} threads, 32, channels-last"
-    ]
+    (text,) = (line.partition("settings: ")[2] for line in lines)
+    assert re.fullmatch(r"cpu, \d+ threads?, 32, channels-last", text)
 
 
 @pytest.fixture
