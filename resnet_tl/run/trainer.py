@@ -31,7 +31,7 @@ def resolve_precision(options: dict[str, Any]) -> tuple[dict[str, Any], Precisio
     """
     device = device_type(options["accelerator"], options["devices"])
     if options["precision"] != "auto":
-        return options, Precision(options["precision"])
+        return options, Precision(str(options["precision"] or "32-true"))
     precision = automatic(hardware_of(device))
     return {**options, "precision": precision.value}, precision
 
