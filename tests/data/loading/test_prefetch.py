@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from lightning import Callback, Trainer
+from lightning import Trainer
 from torch import Tensor
 
 from resnet_tl.data.loading.image_loader import ImageLoader
@@ -21,6 +21,7 @@ from resnet_tl.tasks.classification import Classification
 from resnet_tl.tracking.last import Last
 from resnet_tl.tuning.plan import Phase, Tuning
 from tests.data.epochs import folder
+from tests.tuning.test_resume import PowerCut
 
 
 class Recorded:
@@ -95,16 +96,6 @@ def test_a_batch_records_the_stream_on_all_of_its_tensors(monkeypatch: pytest.Mo
     tensors = [batch.images, boxes.boxes, boxes.labels, boxes.image, boxes.crowd, boxes.area]
     tensors += [batch.sizes, batch.original_sizes, batch.indices]
     assert sorted(recorded) == sorted(tensor.data_ptr() for tensor in tensors)  # type: ignore[union-attr]
-
-
-class PowerCut(Callback):
-    def __init__(self, batch: int) -> None:
-        self.left = batch
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise RuntimeError("power cut")
 
 
 def fit(images: Path, run: Path, *, workers: int, cut: int = 99, resume: Path | None = None) -> dict[str, Tensor]:
