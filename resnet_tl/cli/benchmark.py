@@ -22,8 +22,9 @@ HELP = """usage: resnet-tl benchmark MODEL ... [--images IMAGES ...] [--batch-si
        [--seconds S] [--no-compile] [--json FILE] [--trust-code]
 
 Time runs, checkpoints, published folders and exported files on this machine, in one table: images per second, and
-percentiles of the time of a batch. A run or checkpoint has three rows: as it is, with its batch norms folded into the
-convolutions, and that compiled by torch.compile, whose first run is in a column of its own.
+percentiles of the time of a batch. A run or checkpoint has three rows: as it was trained, with its batch norms folded
+into the convolutions, as `predict` runs it, and that compiled by torch.compile, whose first run is in a column of its
+own.
 
 Timed is the network alone, from bytes in memory to predictions (boxes after suppression), without decoding and
 resizing. All rows take turns, A B A B, on the same images, so that other load slows all alike; `ratio` compares images

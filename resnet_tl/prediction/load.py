@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from resnet_tl.checkpoint import Bundle
 from resnet_tl.errors import WeightsError
 from resnet_tl.models.ensemble import FusedBoxes, MeanPixels
+from resnet_tl.models.fold import fold
 from resnet_tl.models.heads.base import DetectionHead
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.heads.segmentation.base import SegmentationHead
@@ -32,6 +33,8 @@ def load(
     """Returns the predictor of a run folder (its best checkpoint) or a checkpoint; of a folder of folds, of all
     together; of an exported file; of a published folder, also on the Hugging Face hub (`hf://USER/NAME`).
 
+    Its network is folded: the batch norms are part of the convolutions, see `resnet_tl.models.fold`.
+
     Args:
         device: `cpu`, `cuda`, `cuda:1`, `mps`.
         trust_code: import classes outside `resnet_tl` that the checkpoint names; open .pt2 files, which run code.
@@ -46,7 +49,7 @@ def load(
         exported, bundle = read_exported(file, trust_code)
         return predictor_of(exported, bundle, exported.description.task, trust_code=trust_code, **options)
     bundle, network = read_network(path, trust_code)
-    return predictor_of(network, bundle, task_of(network), trust_code=trust_code, **options)
+    return predictor_of(fold(network), bundle, task_of(network), trust_code=trust_code, **options)
 
 
 def task_of(network: Network) -> TaskName:

@@ -23,10 +23,10 @@ from resnet_tl.data.images.crops import Seed
 from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.data.images.resize import resize
 from resnet_tl.errors import DataError
-from resnet_tl.models.fold import fold
 from resnet_tl.prediction.exported.network import AnyNetwork, ExportedNetwork
 from resnet_tl.prediction.inputs import Listed, at_least_one, spread
 from resnet_tl.prediction.load import AnyPredictor, load
+from resnet_tl.prediction.members import read_network
 
 ROUNDS, LEAST = 200, 3
 WARM_UP = 2
@@ -151,11 +151,11 @@ def processor() -> str:
 
 def _contenders(model: str | Path, compiled: bool, trust_code: bool) -> Iterator[_Contender]:
     predictor, name = load(model, trust_code=trust_code), str(model)
-    network = predictor.network
-    if isinstance(network, ExportedNetwork):
-        yield _Contender(name, "exported", predictor, network, network)
+    folded = predictor.network
+    if isinstance(folded, ExportedNetwork):
+        yield _Contender(name, "exported", predictor, folded, folded)
         return
-    folded = fold(network)
+    network = read_network(model, trust_code)[1].eval()
     yield _Contender(name, "checkpoint", predictor, network, network)
     yield _Contender(name, "folded", predictor, folded, folded)
     if compiled:

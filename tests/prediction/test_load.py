@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 import resnet_tl
 from resnet_tl.errors import RecipeError, RunError, UserError, WeightsError
@@ -15,6 +16,7 @@ from resnet_tl.models.network import Backbone
 from resnet_tl.prediction.classification import ClassPredictor
 from resnet_tl.prediction.detection import BoxPredictor
 from resnet_tl.prediction.load import load
+from resnet_tl.prediction.members import read_network
 from resnet_tl.prediction.segmentation import MaskPredictor
 from resnet_tl.tasks.classification import Classification
 
@@ -43,6 +45,16 @@ def test_the_head_decides_on_the_predictor(name: str, kind: type[Any], batch_siz
     assert load(SAVED / name, batch_size=7).batch_size == 7
     with pytest.raises(RecipeError, match=r"^batch_size: 0; expected 1 or more$"):
         load(SAVED / name, batch_size=0)
+
+
+def test_what_predicts_is_folded_and_computes_what_was_trained() -> None:
+    network = load(SAVED / "half_run").trained
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in network.modules())
+    trained = read_network(SAVED / "half_run", trust_code=False)[1].eval()
+    assert any(isinstance(part, nn.BatchNorm2d) for part in trained.modules())
+    images = torch.randint(0, 256, (2, 3, 40, 48), dtype=torch.uint8)
+    with torch.no_grad():
+        torch.testing.assert_close(network(images), trained(images), rtol=1e-4, atol=1e-5)
 
 
 def test_a_detector_has_the_training_sets_category_ids_and_a_segmenter_its_colours() -> None:
