@@ -47,7 +47,7 @@ def _pairs(parent: nn.Module) -> Iterator[tuple[nn.Conv2d, str]]:
         before = getattr(parent, first)
         while type(before) is nn.Sequential and len(before):
             before = before[-1]
-        if type(before) is nn.Conv2d:
+        if type(before) is nn.Conv2d or getattr(before, "folds", False):
             yield before, second
 
 
