@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from resnet_tl.data.images.cache import cache_folder
 from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset, Item, OnError
+from resnet_tl.data.images.on_device import check_accelerator, refuse, work_on_device
 from resnet_tl.data.images.resize import Interpolation
 from resnet_tl.data.listings import splits
 from resnet_tl.data.listings.exclude import exclude_images
@@ -64,6 +65,10 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
             (in training the next image replaces it).
         seed: of split, order and augmentation; None: the run's (`seed_everything`), or 0.
         multiprocessing: how workers start; None: Python's default.
+        decode: where JPEGs are decoded for training; gpu: on an NVIDIA GPU, by nvJPEG, and other images by the workers.
+            Needs `augment_on: device`.
+        augment_on: where training images are cropped, resized and augmented: by the workers, or on the run's device,
+            with the same draws. Evaluation and cached features are the workers' always.
         cache_dir: folder of cached features (`tuning.cache`) and resized images; None: `~/.cache/resnet_tl`.
         pin_memory: load batches into pinned memory, from which copies to a GPU need not be waited for; `auto`: with a
             Trainer on CUDA.
@@ -93,10 +98,17 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         on_error: Literal["error", "skip"] = "error",
         seed: Seed | None = None,
         multiprocessing: Literal["fork", "spawn"] | None = None,
+        decode: Literal["cpu", "gpu"] = "cpu",
+        augment_on: Literal["cpu", "device"] = "cpu",
         cache_dir: str | None = None,
         pin_memory: Literal["auto"] | bool = "auto",
     ) -> None:
         super().__init__()
+        self.on_device = work_on_device(decode, augment_on, channels)
+        if train_transforms is not None:
+            refuse(self.on_device, "data.train_transforms", "which only workers apply")
+        if on_error == "skip":
+            refuse(self.on_device, "data.on_error: skip", "which replaces images in the workers", decoding=True)
         self.classes = images.classes
         self.channels, self.interpolation = channels, interpolation
         self.batch_size, self.num_workers, self.multiprocessing = batch_size, num_workers, multiprocessing
@@ -201,7 +213,12 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         """Returns the features in use for `split`; None where images are."""
         return self._features.get(split)
 
+    def setup(self, stage: str) -> None:
+        if stage == "fit" and self.trainer is not None:
+            check_accelerator(self.on_device, self.trainer.strategy.root_device.type)
+
     def train_dataloader(self) -> DataLoader[Batch]:
+        """Returns this rank's training batches; with `augment_on: device`, a Trainer's become images on its device."""
         listing = self._listing("train")
         sampler = TrainSampler(
             len(listing),
@@ -215,7 +232,10 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         if self.trainer is not None:
             # When a run resumes after its first epoch, workers fetch ahead before Lightning calls set_epoch.
             sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
-        return self._loader(listing, True, sampler, split="train", loader_class=TrainLoader)
+        loader = self._loader(listing, True, sampler, split="train", loader_class=TrainLoader)
+        if self.trainer is not None:
+            loader.dataset.on_device = self.on_device
+        return loader
 
     def evaluated(self, split: Literal["val", "test"]) -> ListingT:
         """Returns the images that validation or test uses: the other split where this one does not exist."""
@@ -286,7 +306,7 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         *,
         split: str = "",
         loader_class: type[ImageLoader] = ImageLoader,
-    ) -> DataLoader[Batch]:
+    ) -> ImageLoader:
         if self.trainer is not None:
             _check_trainer(self.trainer)
         self.prepare_data()

@@ -13,6 +13,7 @@ from resnet_tl.data.images.augment import Strength
 from resnet_tl.data.images.cache import CacheFormat, ImageCache, cache_folder, open_cache
 from resnet_tl.data.images.classification_dataset import ClassificationDataset
 from resnet_tl.data.images.listed_transforms import ListedTransforms
+from resnet_tl.data.images.on_device import refuse
 from resnet_tl.data.images.transforms import Transform, evaluation_transform, training_transform
 from resnet_tl.data.listings.listing import ClassSet, Listing
 from resnet_tl.data.loading.fixed_images import FixedImages
@@ -57,6 +58,10 @@ class ClassificationData(ImageData[Listing]):
         **options: Any,
     ) -> None:
         super().__init__(images, **options)
+        if cache == "resized":
+            refuse(self.on_device, "data.cache: resized", "whose images are decoded", decoding=True)
+        if reduced_decoding:
+            refuse(self.on_device, "data.reduced_decoding", "which nvJPEG does not know", decoding=True)
         self.multi_label = images.multi_label
         self.image_size, self.crop, self.augment = image_size, crop, augment
         self.crops, self.scales = crops, tuple(scales)

@@ -14,6 +14,7 @@ from resnet_tl.data.boxes.composites import MosaicAndPaste
 from resnet_tl.data.boxes.dataset import BoxDataset, as_boxes, collate_boxes
 from resnet_tl.data.boxes.transforms import LargeScaleJitter, ListedSceneTransforms, ResizeWhole, SceneTransform
 from resnet_tl.data.images.augment import Strength
+from resnet_tl.data.images.on_device import refuse
 from resnet_tl.data.images.resize import resized_size
 from resnet_tl.data.listings.boxes import BoxListing, BoxSet
 from resnet_tl.data.listings.objects import NO_OBJECTS
@@ -77,6 +78,8 @@ class DetectionData(ImageData[BoxListing]):
         )
         self.image_size, self.max_size, self.scale, self.augment = image_size, longest, tuple(scale), augment
         self.mosaic, self.copy_paste, self.grouped, self.codes = mosaic, copy_paste, grouped, images.codes
+        if composed := self.composes():
+            refuse(self.on_device, composed, "which composes images of several")
 
     def evaluation_preprocessing(self, expected: Preprocessing) -> Preprocessing:
         return replace(

@@ -172,15 +172,18 @@ def fit(data: ClassificationData, epochs: int, folder: Path, resume: Path | None
     return model
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(("workers", "augment_on"), [(0, "cpu"), (2, "cpu"), (2, "device")])
 def test_lightning_sets_the_epoch_and_a_resumed_run_continues_its_order(
-    class_photos: Path, tmp_path: Path, workers: int
+    class_photos: Path, tmp_path: Path, workers: int, augment_on: Any
 ) -> None:
-    whole = fit(folder(class_photos, num_workers=workers), 3, tmp_path)
+    def photos() -> ClassificationData:
+        return folder(class_photos, num_workers=workers, augment="strong", augment_on=augment_on)
+
+    whole = fit(photos(), 3, tmp_path)
     assert [epoch for epoch, _, _ in whole.seen] == [0] * 5 + [1] * 5 + [2] * 5
     assert len({tuple(indices) for _, indices, _ in whole.seen}) == 15
-    fit(folder(class_photos, num_workers=workers), 2, tmp_path)
-    resumed = fit(folder(class_photos, num_workers=workers), 3, tmp_path, resume=tmp_path / "end.ckpt")
+    fit(photos(), 2, tmp_path)
+    resumed = fit(photos(), 3, tmp_path, resume=tmp_path / "end.ckpt")
     assert resumed.seen == whole.seen[10:]
 
 

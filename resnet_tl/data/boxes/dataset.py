@@ -10,9 +10,8 @@ import torch
 
 from resnet_tl.data.boxes.scenes import Scene
 from resnet_tl.data.boxes.transforms import SceneTransform
-from resnet_tl.data.images.bit_depth import to_common_depth
 from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset, Item
-from resnet_tl.data.images.decode import decode
+from resnet_tl.data.images.pending import join_images
 from resnet_tl.data.listings.boxes import BoxListing
 from resnet_tl.data.listings.objects import NO_OBJECTS, Objects
 from resnet_tl.errors import DataError
@@ -62,7 +61,7 @@ class BoxDataset(ImageDataset[BoxListing]):
     def _read(self, index: int) -> Scene:
         """Returns the whole image, as it is in the file."""
         path = self.listing[index].path
-        image = decode(path, self.channels)
+        image = self._open(path)
         size = self.listing.size(index)
         if image.shape[:2] != size:
             raise DataError(
@@ -82,15 +81,13 @@ def collate_boxes(items: Sequence[Item]) -> Batch:
     `images` are `[N, C, H, W]`, each image in the upper left corner; H and W are the smallest multiples of 32 that fit
     all of them.
     """
-    views = to_common_depth([item.views for item in items])
-    height, width = (padded(max(view.shape[axis] for view in views)) for axis in (1, 2))
-    images = np.zeros((len(items), height, width, views[0].shape[3]), views[0].dtype)
-    for image, view in zip(images, views, strict=True):
-        image[: view.shape[1], : view.shape[2]] = view[0]
-    return Batch(
-        torch.from_numpy(images).permute(0, 3, 1, 2),
-        Boxes.join([item.target for item in items]),
-        sizes=torch.tensor([view.shape[1:3] for view in views]),
+    views = [item.views for item in items]
+    sizes = [view.shape[-3:-1] for view in views]
+    return join_images(
+        views,
+        (padded(max(height for height, _ in sizes)), padded(max(width for _, width in sizes))),
+        targets=Boxes.join([item.target for item in items]),
+        sizes=torch.tensor(sizes),
         original_sizes=torch.tensor([item.original_size for item in items]),
         indices=torch.tensor([item.row for item in items]),
     )

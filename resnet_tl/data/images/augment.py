@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
-from resnet_tl.data.images.crops import Seed, mirror, random_area, reduction
+from resnet_tl.data.images.crops import Seed, mirror, random_area, reduction, reflect
 from resnet_tl.data.images.decode import ImageArray
+from resnet_tl.data.images.deferred import Deferred
+from resnet_tl.data.images.drawn_only import DrawnOnly
 from resnet_tl.data.images.listed_transforms import apply, compose_of, library
 from resnet_tl.data.images.resize import Interpolation, resize_fast, resize_short
 
@@ -72,8 +74,7 @@ class Augment:
         image = resize_short(image, self.size, self.interpolation)
         pad = self.size // 8
         top, left = (int(rng.integers(side + 2 * pad - self.size + 1)) for side in image.shape[:2])
-        padded = cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_REFLECT_101)
-        return padded[top : top + self.size, left : left + self.size].reshape(self.size, self.size, -1)
+        return reflect(image, pad)[top : top + self.size, left : left + self.size]
 
     def _crop(self, image: ImageArray, original: tuple[int, int], rng: np.random.Generator) -> ImageArray:
         top, left, height, width = random_area(*original, self.scale, rng)
@@ -102,11 +103,18 @@ class _StepsByKind:
 
     def __init__(self, anything: Sequence[A.BasicTransform], rgb: Sequence[A.BasicTransform]) -> None:
         self.anything, self.rgb = (compose_of(steps) if steps else None for steps in (anything, (*anything, *rgb)))
+        self._drawn_only: dict[bool, DrawnOnly] = {}
 
     def __call__(self, image: ImageArray, rng: np.random.Generator) -> ImageArray:
         is_rgb = image.dtype == np.uint8 and image.shape[2] == 3
         steps = self.rgb if is_rgb else self.anything
-        return apply(steps, rng, image=image)["image"] if steps else image
+        if not steps:
+            return image
+        if isinstance(image, Deferred):
+            if is_rgb not in self._drawn_only:
+                self._drawn_only[is_rgb] = DrawnOnly(steps)
+            return image.coloured(self._drawn_only[is_rgb](rng, image.shape))
+        return apply(steps, rng, image=image)["image"]
 
 
 def _medium() -> list[A.BasicTransform]:

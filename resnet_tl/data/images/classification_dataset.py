@@ -12,8 +12,9 @@ from resnet_tl.data.images.cache import ImageCache
 from resnet_tl.data.images.crops import Seed
 from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset, Item, Samples
 from resnet_tl.data.images.decode import ImageArray, decode_bytes, jpeg_size, read_bytes
+from resnet_tl.data.images.deferred import defer
 from resnet_tl.data.images.transforms import Transform
-from resnet_tl.structures.records import Batch, Draw, Target
+from resnet_tl.structures.records import Batch, Draw, Sample, Target
 
 
 class ClassificationDataset(ImageDataset[Samples]):
@@ -51,9 +52,17 @@ class ClassificationDataset(ImageDataset[Samples]):
     def _load(self, draw: Draw, index: int) -> Item:
         sample = self.listing[index]
         seed = self._augmentation_seed(draw, sample.key)
+        image, original = self._opened(sample, seed)
+        return Item(self.transform(image, original, seed), self._target(sample.target), original, index)
+
+    def _opened(self, sample: Sample, seed: Seed) -> tuple[ImageArray, tuple[int, int]]:
+        """Returns an image, perhaps at a reduced size, and the file's (h, w)."""
+        if self.on_device == "decoding and transforms":
+            image = self._open(sample.path)
+            return image, (image.shape[0], image.shape[1])
         stored = self.cache.get(sample.key) if self.cache else None
         image, original = stored or decode_for(self.transform, sample.path, self.channels, seed, self.reduce)
-        return Item(self.transform(image, original, seed), self._target(sample.target), original, index)
+        return (image if self.on_device == "nothing" else defer(image, sample.path)), original
 
     def _filler(self) -> Item:
         black = np.zeros((64, 64, self.channels), np.uint8)

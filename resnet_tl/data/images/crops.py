@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from resnet_tl.data.images.decode import ImageArray
+from resnet_tl.data.images.deferred import Deferred
 from resnet_tl.data.images.resize import Interpolation, resize_short, short_size
 
 Seed = tuple[int, ...]
@@ -75,7 +76,17 @@ def random_area(
 
 def mirror(image: ImageArray) -> ImageArray:
     """Returns a copy with left and right swapped (numpy copies a reversed view thirty times more slowly)."""
+    if isinstance(image, Deferred):
+        return image.mirrored()
     return cv2.flip(image, 1).reshape(image.shape)
+
+
+def reflect(image: ImageArray, pad: int) -> ImageArray:
+    """Pads all four sides by `pad` pixels, reflected without repeating the edge."""
+    if isinstance(image, Deferred):
+        return image.reflected(pad)
+    padded = cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_REFLECT_101)
+    return padded.reshape(*padded.shape[:2], -1)
 
 
 def reduction(size: int, needed: int) -> int:

@@ -11,8 +11,10 @@ from torch.utils.data import Dataset
 
 from resnet_tl.data.images.archive import hash64
 from resnet_tl.data.images.crops import Seed
-from resnet_tl.data.images.decode import ImageArray
+from resnet_tl.data.images.decode import ImageArray, decode
+from resnet_tl.data.images.deferred import defer, open_encoded
 from resnet_tl.data.images.limits import naming
+from resnet_tl.data.images.on_device import OnDevice
 from resnet_tl.data.images.shared_bytes import SharedBytes
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Batch, Draw, Features, Sample
@@ -63,7 +65,12 @@ class ImageDataset(Dataset[Item], ABC, Generic[SamplesT]):
         on_error: what to do with an image that cannot be decoded. error: raise its `DataError`. replace (for training):
             take the next sample of the listing that can be decoded. skip (for evaluation): take a filler.
             `failures()` lists such images.
+
+    Attributes:
+        on_device: what items leave to the device; their views are then `Deferred`.
     """
+
+    on_device: OnDevice = "nothing"
 
     def __init__(self, listing: SamplesT, *, channels: int = 3, seed: int = 0, on_error: OnError = "error") -> None:
         self.listing, self.channels, self.seed, self.on_error = listing, channels, seed, on_error
@@ -98,6 +105,13 @@ class ImageDataset(Dataset[Item], ABC, Generic[SamplesT]):
     def failures(self) -> list[str]:
         """Returns one sentence for each image that could not be decoded so far, in this process or its workers."""
         return [reason for index in self._failed.tensor.nonzero().flatten().tolist() if (reason := self.reason(index))]
+
+    def _open(self, path: str) -> ImageArray:
+        """Reads an image, for transforms."""
+        if self.on_device == "decoding and transforms":
+            return open_encoded(path, self.channels)
+        image = decode(path, self.channels)
+        return image if self.on_device == "nothing" else defer(image, path)
 
     def _augmentation_seed(self, draw: Draw, key: str) -> Seed:
         return self.seed, draw.epoch, hash64(key), draw.repeat

@@ -40,3 +40,19 @@ def ends(data: bytes) -> bool:
         return True
     scan = segment(data, SCAN)
     return scan >= 0 and data.find(b"\xff\xd9", scan) >= 0
+
+
+def is_common(data: bytes) -> bool:
+    """Whether the header states what every decoder knows: a size, baseline or progressive, Huffman-coded, 8 bits, grey
+    or YCbCr (not RGB, as Adobe's marker 0 or components named R, G, B mean; not CMYK)."""
+    frame, adobe = segment(data, FRAMES), segment(data, b"\xee")
+    if frame < 0 or frame + 19 > len(data) or data[frame + 1] > 0xC2 or data[frame + 4] != 8:
+        return False
+    if not all(frame_size(data) or (0,)):
+        return False
+    if data[frame + 9] == 1:
+        return True
+    is_rgb = data[frame + 10 : frame + 19 : 3] == b"RGB"
+    if adobe >= 0 and data[adobe + 4 : adobe + 9] == b"Adobe":
+        is_rgb = data[adobe + 15 : adobe + 16] == b"\0"
+    return data[frame + 9] == 3 and not is_rgb

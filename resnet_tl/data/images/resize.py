@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from resnet_tl.data.images.decode import ImageArray
+from resnet_tl.data.images.deferred import Deferred
 from resnet_tl.data.images.limits import check_resized
 from resnet_tl.structures.records import Interpolation
 
@@ -26,6 +27,8 @@ def resize(image: ImageArray, height: int, width: int, interpolation: Interpolat
     if image.shape[:2] == (height, width):
         return image
     check_resized(image.shape[0], image.shape[1], (height, width))
+    if isinstance(image, Deferred):
+        return image.resized(height, width, interpolation, antialias=interpolation != "nearest")
     if interpolation == "nearest":
         rows, columns = _nearest(image.shape[0], height), _nearest(image.shape[1], width)
         return image[rows[:, None], columns]
@@ -40,6 +43,8 @@ def resize_fast(image: ImageArray, height: int, width: int, interpolation: Inter
     if interpolation != "bilinear" or image.shape[0] > 2 * height or image.shape[1] > 2 * width:
         return resize(image, height, width, interpolation)
     check_resized(image.shape[0], image.shape[1], (height, width))
+    if isinstance(image, Deferred):
+        return image.resized(height, width, interpolation, antialias=False)
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, -1)
 
 

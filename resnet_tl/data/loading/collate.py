@@ -9,6 +9,8 @@ import torch
 
 from resnet_tl.data.images.bit_depth import to_common_depth
 from resnet_tl.data.images.dataset import Item
+from resnet_tl.data.images.deferred import Deferred
+from resnet_tl.data.images.pending import join_images
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Batch
 
@@ -22,21 +24,23 @@ def collate(items: Sequence[Item]) -> Batch:
         DataError: the images differ in size or channels, because the listed transforms do not end in one size.
     """
     views = to_common_depth([item.views for item in items])
-    shapes = {view.shape[1:] for view in views}
+    shapes = {view.shape[-3:] for view in views}
     if len(shapes) > 1:
         raise DataError(
             f"the transforms leave images of different shapes in one batch, {sorted(shapes)}; "
             "end them with a transform to one size, as Resize or CenterCrop are"
         )
-    images = torch.from_numpy(np.concatenate(views)).permute(0, 3, 1, 2)
+    height, width = views[0].shape[-3:-1]
     if isinstance(items[0].target, np.ndarray):
         targets = torch.from_numpy(np.stack([item.target for item in items]))
     else:
         targets = torch.tensor([item.target for item in items])
-    return Batch(
-        images,
-        targets,
-        sizes=torch.tensor([images.shape[2:]] * len(items)),
-        original_sizes=torch.tensor([item.original_size for item in items]),
-        indices=torch.tensor([item.row for item in items]),
-    )
+    rest = {
+        "targets": targets,
+        "sizes": torch.tensor([(height, width)] * len(items)),
+        "original_sizes": torch.tensor([item.original_size for item in items]),
+        "indices": torch.tensor([item.row for item in items]),
+    }
+    if isinstance(views[0], Deferred):
+        return join_images(views, (height, width), **rest)
+    return Batch(torch.from_numpy(np.concatenate(views)).permute(0, 3, 1, 2), **rest)

@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from resnet_tl.data.images.dataset import Item
+from resnet_tl.data.images.pending import PendingBatch
 from resnet_tl.data.images.shared_bytes import SharedBytes
 from resnet_tl.structures.records import Batch, Boxes
 
@@ -59,14 +60,19 @@ class SharedMemoryCollate:
         return {**vars(self), "_mapped": {}}
 
     def __call__(self, items: Sequence[Item]) -> Batch:
-        batch = self.collate(items)
-        if get_worker_info() is None or not isinstance(batch.images, Tensor):
+        batch: Batch | PendingBatch = self.collate(items)
+        if get_worker_info() is None:
+            return batch  # type: ignore[return-value]
+        if isinstance(batch, PendingBatch):
+            return self._to_segment(batch, batch.data.numpy())
+        if not isinstance(batch.images, Tensor):
             return batch
         return self._to_segment(batch, batch.images.permute(0, 2, 3, 1).numpy())
 
-    def _to_segment(self, batch: Batch, images: np.ndarray) -> Any:
-        """Returns what arrives as the batch with its `images` `[N*V, H, W, C]` in a free segment, or copied."""
-        others = {name: _inline(value) for name, value in vars(batch).items() if name != "images"}
+    def _to_segment(self, batch: Batch | PendingBatch, images: np.ndarray) -> Any:
+        """Returns what arrives as the batch with its `images` `[N*V, H, W, C]`, or the `data` of a pending one, in a
+        free segment, or copied."""
+        others = {name: _inline(value) for name, value in vars(batch).items() if name not in ("images", "data")}
         index = self._free_segment(images.nbytes)
         if index is not None:
             return self._message(index, images, others)
@@ -180,8 +186,10 @@ class _Pickled:
 
 
 def _as_batch(images: np.ndarray, others: dict[str, Any]) -> Batch:
-    tensors = {name: _as_tensor(value) for name, value in others.items()}
-    return Batch(images=torch.from_numpy(images).permute(0, 3, 1, 2), **tensors)
+    fields, tensor = _as_tensor(others), torch.from_numpy(images)
+    if "recorded" in fields:
+        return PendingBatch(tensor, **fields)  # type: ignore[return-value]  # becomes a Batch on its device
+    return Batch(images=tensor.permute(0, 3, 1, 2), **fields)
 
 
 def _as_array(segment: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
@@ -197,11 +205,15 @@ def _release(segment: np.ndarray, owner: int) -> None:
 def _inline(value: Any) -> Any:
     """Sends small tensors in the message itself: as tensors, each would be a file that is opened, sent and mapped."""
     if isinstance(value, Boxes):
-        return replace(value, **{name: _inline(field) for name, field in vars(value).items()})
+        return replace(value, **_inline(vars(value)))
+    if isinstance(value, dict):
+        return {name: _inline(field) for name, field in value.items()}
     return value.numpy() if isinstance(value, Tensor) else value
 
 
 def _as_tensor(value: Any) -> Any:
     if isinstance(value, Boxes):
-        return replace(value, **{name: _as_tensor(field) for name, field in vars(value).items()})
+        return replace(value, **_as_tensor(vars(value)))
+    if isinstance(value, dict):
+        return {name: _as_tensor(field) for name, field in value.items()}
     return torch.from_numpy(value) if isinstance(value, np.ndarray) else value

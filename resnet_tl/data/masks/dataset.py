@@ -8,11 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from resnet_tl.data.images.bit_depth import to_common_depth
 from resnet_tl.data.images.class_masks import ClassMask
 from resnet_tl.data.images.crops import Seed
 from resnet_tl.data.images.dataset import ImageDataset, Item, Samples
-from resnet_tl.data.images.decode import ImageArray, decode
+from resnet_tl.data.images.decode import ImageArray
+from resnet_tl.data.images.pending import join_images
 from resnet_tl.data.masks.transforms import PairTransform
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import IGNORE, Batch, Draw
@@ -41,7 +41,7 @@ class MaskDataset(ImageDataset[SamplesWithMasks]):
 
     def _read(self, index: int) -> tuple[ImageArray, ClassMask]:
         path = self.listing[index].path
-        image, mask = decode(path, self.channels), self.listing.mask(index)
+        image, mask = self._open(path), self.listing.mask(index)
         if image.shape[:2] != mask.shape:
             raise DataError(f"{path}: is {image.shape[:2]} (h, w), but its mask {mask.shape}")
         return image, mask
@@ -61,16 +61,14 @@ def collate_masks(items: Sequence[Item]) -> Batch:
     `images` are `[N, C, H, W]` and targets `[N, H, W]` uint8, each in the upper left corner of the size of the largest;
     masks are padded with `IGNORE`.
     """
-    views = to_common_depth([item.views for item in items])
-    height, width = (max(view.shape[axis] for view in views) for axis in (1, 2))
-    images = np.zeros((len(items), height, width, views[0].shape[3]), views[0].dtype)
+    height, width = (max(item.target.shape[axis] for item in items) for axis in (0, 1))
     masks = np.full((len(items), height, width), IGNORE, np.uint8)
-    for image, mask, view, item in zip(images, masks, views, items, strict=True):
-        image[: view.shape[1], : view.shape[2]] = view[0]
-        mask[: view.shape[1], : view.shape[2]] = item.target
-    return Batch(
-        torch.from_numpy(images).permute(0, 3, 1, 2),
-        torch.from_numpy(masks),
+    for mask, item in zip(masks, items, strict=True):
+        mask[: item.target.shape[0], : item.target.shape[1]] = item.target
+    return join_images(
+        [item.views for item in items],
+        (height, width),
+        targets=torch.from_numpy(masks),
         sizes=torch.tensor([item.size for item in items]),
         original_sizes=torch.tensor([item.original_size for item in items]),
         indices=torch.tensor([item.row for item in items]),

@@ -15,6 +15,7 @@ from resnet_tl.data.images.augment import ColourAugment, Strength
 from resnet_tl.data.images.class_masks import NO_CLASS, ClassMask, Coding, unknown_values
 from resnet_tl.data.images.crops import Seed, mirror
 from resnet_tl.data.images.decode import ImageArray
+from resnet_tl.data.images.deferred import Deferred
 from resnet_tl.data.images.listed_transforms import apply, compose
 from resnet_tl.data.images.resize import Interpolation, resize, resize_fast, resized_size
 from resnet_tl.errors import RecipeError
@@ -88,11 +89,11 @@ class RandomCrop:
         low, high = np.log(self.scale)
         factor = float(np.exp(rng.uniform(low, high))) * (self.short / min(mask.shape) if self.short else 1.0)
         rows, columns = self._window(mask, factor, rng)
-        image, mask = image[rows, columns], mask[rows, columns]
+        image, mask = image[rows, columns].copy(), mask[rows, columns]
         height, width = (
             max(1, min(crop, round(side * factor))) for side, crop in zip(mask.shape, self.size, strict=True)
         )
-        image = resize_fast(np.ascontiguousarray(image), height, width, self.interpolation)
+        image = resize_fast(image, height, width, self.interpolation)
         mask = resize(mask[..., None], height, width, "nearest")[..., 0]
         if rng.random() < 0.5:
             image, mask = mirror(image), np.ascontiguousarray(mask[:, ::-1])
@@ -160,8 +161,12 @@ def pad(image: ImageArray, mask: ClassMask, size: tuple[int, int]) -> Pair:
     height, width = mask.shape
     if (height, width) == size:
         return Pair(image, mask, size)
-    padded, labels = np.zeros((*size, image.shape[2]), image.dtype), np.full(size, IGNORE, np.uint8)
-    padded[:height, :width], labels[:height, :width] = image, mask
+    labels = np.full(size, IGNORE, np.uint8)
+    labels[:height, :width] = mask
+    if isinstance(image, Deferred):
+        return Pair(image.padded(*size), labels, (height, width))
+    padded = np.zeros((*size, image.shape[2]), image.dtype)
+    padded[:height, :width] = image
     return Pair(padded, labels, (height, width))
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resnet_tl.data.images import dataset as module
 from resnet_tl.data.images.class_masks import ClassMask
 from resnet_tl.data.images.dataset import Item
-from resnet_tl.data.masks import dataset as module
 from resnet_tl.data.masks.dataset import MaskDataset, collate_masks
 from resnet_tl.data.masks.transforms import ResizeWhole
 from resnet_tl.errors import DataError
