@@ -34,8 +34,8 @@ def race(setting: Setting, contestants: Mapping[str, Callable[[], Run]], steps: 
         warm = {name: _warmed(setting, build, runs, name) for name, build in contestants.items()}
         seconds: dict[str, list[float]] = {name: [] for name in runs}
         for _ in range(setting.rounds):
-            for name, run in runs.items():
-                seconds[name].append(setting.device.seconds(run, steps or setting.steps))
+            for name in runs:  # by name: what a variable of a loop holds is not freed below
+                seconds[name].append(setting.device.seconds(runs[name], steps or setting.steps))
     finally:
         runs.clear()
         setting.device.free()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any, ClassVar
 
 import gpu_faults
 import pytest
@@ -15,7 +18,8 @@ from benchmarks.figures import Figure, read
 from benchmarks.gpu import PARTS, Part, figures, main, run
 from benchmarks.gpu_parts import exactness, frozen, matmul
 from benchmarks.gpu_parts.cifar import PADDING, SIDE, cropped_and_mirrored
-from benchmarks.gpu_parts.race import Timed, times_as_fast
+from benchmarks.gpu_parts.device import Device
+from benchmarks.gpu_parts.race import Timed, race, times_as_fast
 from benchmarks.gpu_parts.setting import dry
 
 FAULTS = gpu_faults.__name__
@@ -60,6 +64,51 @@ def test_contestants_are_compared_with_the_faster_peer_round_by_round() -> None:
     figure = times_as_fast("row", every, "ours", ["slow", "fast"], goal=1.0)
     assert (figure.value, figure.missed) == (1.0, False)
     assert (figure.low, figure.high) == (0.75, 1.25)
+
+
+def test_modes_are_those_of_torch_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda function, **options: (function, options))
+    gpu = Device("cuda")
+    assert gpu.in_mode(len, "eager") is len
+    assert gpu.in_mode(len, "compiled") == (len, {"mode": "default"})
+    assert gpu.in_mode(len, "CUDA graphs") == (len, {"mode": "reduce-overhead"})
+
+
+class Counting(Device):
+    """A device whose contestants hold 100 MiB each, and take 10 MiB more in a step and 500 MiB in their first one."""
+
+    held, highest, log = 0.0, 0.0, ""
+    seen: ClassVar[set[Any]] = set()
+
+    def seconds(self, run: Any, steps: int) -> float:
+        Counting.highest = max(self.highest, self.held + (500 if run not in self.seen else 10))
+        self.seen.add(run)
+        Counting.log += str(run())
+        return 1.0
+
+    def allocated(self) -> float:
+        return self.held
+
+    def peak(self) -> float:
+        return self.highest
+
+    def forget_peak(self) -> None:
+        Counting.highest = self.held
+
+    def free(self) -> None:
+        Counting.held = 0.0
+
+
+def test_peak_memory_is_that_of_steps_after_the_first_without_other_contestants() -> None:
+    def build(letter: str) -> Any:
+        Counting.held += 100
+        return lambda: letter
+
+    setting = replace(dry(), device=Counting("cpu"), rounds=3)
+    every = race(setting, {letter: partial(build, letter) for letter in "ab"})
+    assert [timed.peak for timed in every.values()] == [110, 110]
+    assert Counting.log == "aabb" + "ab" * 3
+    assert Counting.held == 0
 
 
 def test_a_tensor_that_differs_in_one_bit_or_is_missing_is_counted() -> None:
