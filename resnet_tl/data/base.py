@@ -217,6 +217,10 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         if stage == "fit" and self.trainer is not None:
             check_accelerator(self.on_device, self.trainer.strategy.root_device.type)
 
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        # Lightning would wait for the copy of what is not a plain tensor.
+        return batch.to(device, non_blocking=device.type == "cuda")
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Returns this rank's training batches; with `augment_on: device`, a Trainer's become images on its device."""
         listing = self._listing("train")

@@ -146,11 +146,6 @@ class Task(LightningModule):
         self.preprocessing = used
         self.eval_transforms = data.eval_transforms
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        if isinstance(batch, Batch) and device.type == "cuda":  # Lightning would wait for what is not a plain tensor
-            return batch.to(device, non_blocking=True)
-        return super().transfer_batch_to_device(batch, device, dataloader_idx)
-
     def calibration_step(self, batch: Batch) -> None:
         """Runs the network as in training, for `tuning.recalibrate`."""
         self.network(batch.images, batch.sizes)

@@ -70,6 +70,7 @@ def test_one_line_has_them_all() -> None:
     assert laptop == "settings: cpu, 2 threads, 32-true, channels-last"
 
 
+@pytest.mark.filterwarnings("error:You have overridden")
 def test_a_fit_prints_the_line_once(here: Path, images: Path) -> None:
     values = {"data.root": images, "trainer.accelerator": "cpu", "trainer.limit_train_batches": 1}
     run = fit(["photos.yaml"], list({**values, "trainer.max_epochs": 2, "tracking.report": False}.items()))

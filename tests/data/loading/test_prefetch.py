@@ -24,6 +24,13 @@ from tests.data.epochs import folder
 from tests.tuning.test_resume import PowerCut
 
 
+def test_a_batch_that_is_not_sent_ahead_is_not_waited_for_either(class_photos: Path) -> None:
+    copied = SimpleNamespace(to=lambda device, non_blocking: (device.type, non_blocking))
+    transfer: Any = folder(class_photos).transfer_batch_to_device
+    assert transfer(copied, torch.device("cuda:0"), 0) == ("cuda", True)
+    assert transfer(copied, torch.device("cpu"), 0) == ("cpu", False)
+
+
 class Recorded:
     """Stands in for a GPU: copies at once, and records what happens."""
 
