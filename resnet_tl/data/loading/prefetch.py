@@ -61,6 +61,6 @@ def prefetched(batches: Iterator[Batch], transfer: Transfer[Sent]) -> Iterator[B
 def _send_next(batches: Iterator[Batch], transfer: Transfer[Sent]) -> Sent | Exception | None:
     try:
         batch = next(batches, None)
+        return None if batch is None else transfer.send(batch)
     except Exception as error:
         return error
-    return None if batch is None else transfer.send(batch)
