@@ -55,13 +55,19 @@ class Planned:
 PLAN = [
     Planned("freezing", 150),
     Planned("freezing_speed", 120, 13, 10, ("--allocators", "raised")),
-    Planned("resnet", 120, 20, 10, ("--parts", "training", "inference")),
+    Planned("resnet", 120, 20, 8, ("--parts", "training", "inference")),
     Planned("segmentation", 15, 5, 10, packages=("segmentation_models_pytorch",)),
-    Planned("detection", 60, 52, 5, ("--parts", "training")),
+    Planned("detection", 60, 52, 4, ("--parts", "training")),
     Planned("data_path", 20, 3, 10),
-    Planned("export", 120, 13, 6, packages=("onnxruntime", "openvino", "onnxscript")),
+    Planned("export", 120, 13, 4, packages=("onnxruntime", "openvino", "onnxscript")),
     Planned("serve", 30, 20, 6, ("--seconds", "60"), ("fastapi", "uvicorn", "multipart")),
-    Planned("logging_cost", 60, 25, 4, packages=("mlflow", "tensorboard")),
+    Planned("logging_cost", 60, 25, 3, packages=("mlflow", "tensorboard")),
+    Planned("predict_files", 20, 20, 4),
+    Planned("coco_evaluation", 240, packages=("pycocotools",)),
+    Planned("checkpoints", 20, 3, 8),
+    Planned("startup", 10, 14, 5),
+    Planned("listing", 200),
+    Planned("growth", 130),
 ]
 
 

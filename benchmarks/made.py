@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,14 +30,18 @@ def photographs(root: Path, count: int, classes: int = 2, size: tuple[int, int] 
 
 def classifier(folder: Path, variant: str, size: int) -> Path:
     """Trains a network of random weights for a step, in `folder/run`; returns its checkpoint."""
+    fit(recipe(folder, variant, size), run=str(folder / "run"))
+    return folder / "run" / "checkpoints" / "last.ckpt"
+
+
+def recipe(folder: Path, variant: str, size: int) -> dict[str, Any]:
+    """Of one step on images made in `folder/photos`."""
     for split in ("train", "val"):
         photographs(folder / "photos" / split, 8, size=(size, size))
     data = {"root": str(folder / "photos"), "image_size": size, "batch_size": 8, "num_workers": 0}
-    recipe = {
+    return {
         "model": {"class_path": "Classification", "init_args": {"backbone": {"name": variant}}},
         "data": {"class_path": "ImageFolder", "init_args": data},
         "trainer": {"max_epochs": 1, "precision": "32-true", "accelerator": "cpu"},
         "tracking": {"report": False},
     }
-    fit(recipe, run=str(folder / "run"))
-    return folder / "run" / "checkpoints" / "last.ckpt"
