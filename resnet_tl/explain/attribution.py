@@ -70,7 +70,7 @@ def gradcam(network: Network, images: Tensor, score: Score, stage: str) -> Tenso
 
     def forward(*explained: Tensor) -> Tensor:
         named = zip((level.name for level in levels), gate(*explained), strict=True)
-        return score(network.run_from(Features({**maps, **dict(named)}, size, stage)))
+        return score(network.run(Features({**maps, **dict(named)}, size, stage)))
 
     inputs = tuple(maps[level.name] for level in levels)
     options = {"grad_kwargs": {"materialize_grads": True}}  # an object's score reads few levels of a pyramid

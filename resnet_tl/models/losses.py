@@ -21,12 +21,23 @@ def focal_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
         labels: `[N, A]` int64, the class of each anchor's object, negative where there is none.
         weights: `[N, A]` fp32; 0 for anchors that are ignored.
     """
+    if torch.compiler.is_compiling():
+        return _dense_focal_loss(logits, labels, weights)
     return _FocalLoss.apply(logits, labels, weights)
 
 
 def giou_loss(boxes: Tensor, targets: Tensor) -> Tensor:
     """Computes 1 - GIoU `[M]` of pairs of boxes `[M, 4]`, fp32 or fp64."""
     return 1 - giou(boxes, targets)
+
+
+def _dense_focal_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """The same in a form without shapes that depend on values, whose tensors a compiler fuses away."""
+    x = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    positive = labels[..., None] == torch.arange(x.shape[-1], device=x.device)
+    p = x.sigmoid()
+    cost = torch.where(positive, ALPHA * (1 - p) ** GAMMA * F.softplus(-x), (1 - ALPHA) * p**GAMMA * F.softplus(x))
+    return (cost.sum(-1) * weights).sum()
 
 
 class _Context(Protocol):

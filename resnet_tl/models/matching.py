@@ -40,6 +40,18 @@ def pad(targets: Boxes, images: int) -> Padded:
     return Padded(boxes, labels, valid)
 
 
+def pad_for_graph(targets: Boxes, images: int) -> Padded:
+    """Pads as `pad` does, to G >= 2, and makes G a size that a compiled graph leaves open."""
+    from torch._dynamo import mark_dynamic  # takes seconds to import
+
+    objects = pad(targets, images)
+    if objects.valid.shape[1] == 1:  # a graph always fixes a size of 1
+        objects = Padded(*(torch.cat([x, torch.zeros_like(x)], 1) for x in objects))
+    for x in objects:
+        mark_dynamic(x, 1)
+    return objects
+
+
 def match_by_overlap(objects: Padded, anchors: Tensor, *, low: float, high: float) -> Tensor:
     """Returns matches `[N, A]` for anchors `[A, 4]`: the object with the largest IoU if that is `high` or more, `NONE`
     below `low`, else `IGNORED`.

@@ -141,13 +141,29 @@ class Network(nn.Module):
     def run(self, images: Tensor | Features, sizes: Tensor | None = None) -> Any:
         """Returns the head's outputs for normalised images `[N, C, H, W]` (mixup and cutmix act between `normalise` and
         `run`), or for the first stages' features of them."""
-        if isinstance(images, Features):
-            return self.run_from(images, sizes)
-        if self.prefix is not None:
-            return self.run_from(self.prefix(images), sizes)
-        last = list(self.trunk.stages())[-1]
-        size = (images.shape[-2], images.shape[-1])
-        return self.run_from(Features(self.maps_after(last, images), size, last), sizes)
+        features = self.features(self.run_prefix(images))
+        return self.head(features.maps, sizes, features.input_size)
+
+    def run_prefix(self, images: Tensor | Features) -> Tensor | Features:
+        """Returns the features of the frozen prefix, where there is one, for normalised images `[N, C, H, W]`."""
+        if self.prefix is None or isinstance(images, Features):
+            return images
+        return self.prefix(images)
+
+    def features(self, images: Tensor | Features) -> Features:
+        """Runs the stages before the head on normalised images `[N, C, H, W]`, or those of them that follow the
+        stages of `images`."""
+        last = self.cuts()[-1]
+        if not isinstance(images, Features):
+            return Features(self.maps_after(last, images), (images.shape[-2], images.shape[-1]), last)
+        maps, after = images.maps, images.after
+        if after != "neck" and is_divisible(self.trunk):
+            if missing := [level for level in self._read if level not in maps]:
+                maps = {**maps, **self.trunk(maps[self.trunk.level_after[after]], levels=missing, after=after)}
+            maps = {level: maps[level] for level in self._read}
+        if self.neck is not None and after != "neck":
+            maps = self.neck(maps)
+        return Features(maps, images.input_size, last)
 
     def maps_after(self, stage: str, images: Tensor) -> dict[str, Tensor]:
         """Runs the stages up to `stage`, one of `cuts()`, on normalised images `[N, C, H, W]`. Returns every map that
@@ -164,17 +180,6 @@ class Network(nn.Module):
         shallow = [level for level, read in zip(levels[:depth], is_read, strict=False) if read]
         return self.trunk(images, levels=[*shallow, *([levels[depth]] if any(is_read[depth:]) else [])])
 
-    def run_from(self, features: Features, sizes: Tensor | None = None) -> Any:
-        """Returns the head's outputs for features: runs the stages that follow `features.after`."""
-        maps, after = features.maps, features.after
-        if after != "neck" and is_divisible(self.trunk):
-            if missing := [level for level in self._read if level not in maps]:
-                maps = {**maps, **self.trunk(maps[self.trunk.level_after[after]], levels=missing, after=after)}
-            maps = {level: maps[level] for level in self._read}
-        if self.neck is not None and after != "neck":
-            maps = self.neck(maps)
-        return self.head(maps, sizes, features.input_size)
-
     def condense(self, features: Features) -> Features:
         """Shrinks features for caching, without loss, if the head comes next and can condense its input."""
         if not self.condensed_after(features.after):
@@ -186,7 +191,7 @@ class Network(nn.Module):
         return self.head.condensed if stage == self.cuts()[-1] else ""
 
     def cuts(self) -> list[str]:
-        """Lists the stages after which the network can be cut into `maps_after` and `run_from`, input to output."""
+        """Lists the stages after which the network can be cut into `maps_after` and `features`, input to output."""
         trunk = list(self.trunk.stages())
         neck = [] if self.neck is None else ["neck"]
         return [*(trunk if is_divisible(self.trunk) else trunk[-1:]), *neck]

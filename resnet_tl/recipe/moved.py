@@ -1,4 +1,5 @@
-"""Classes that a recipe may name and that have moved: saved recipes and checkpoints hold full import paths."""
+"""Classes that a recipe may name and that have moved, and values that are written otherwise now: saved recipes and
+checkpoints hold full import paths and every value."""
 
 from __future__ import annotations
 
@@ -9,3 +10,6 @@ MOVED = {
     "resnet_tl.data.modules.PictureData": "resnet_tl.data.base.ImageData",
 }
 """Import path as it was -> as it is."""
+
+VALUES: dict[tuple[str, ...], dict[bool, str]] = {("tuning", "compile"): {False: "off", True: "frozen"}}
+"""The last two keys of an option -> its values as they were -> as they are."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from resnet_tl.errors import RecipeError, did_you_mean
@@ -11,6 +12,7 @@ from resnet_tl.imports import a
 from resnet_tl.ranges import choices
 from resnet_tl.recipe.faults import raise_if_any
 from resnet_tl.recipe.hints import describe, parse
+from resnet_tl.recipe.moved import VALUES
 from resnet_tl.recipe.node import Node, overlay
 from resnet_tl.recipe.places import Place, in_words, option_name
 from resnet_tl.recipe.schema import (
@@ -157,6 +159,8 @@ class _Resolver:
 
     def value(self, node: Node, hint: Any, at: Place) -> Any:
         mapping, item, factory = mapping_of(hint), item_of(hint), factory_of(hint)
+        if isinstance(node.value, bool):
+            node = replace(node, value=VALUES.get(at[-2:], {}).get(node.value, node.value))
         if mapping is not None and isinstance(node.value, dict):
             return self.whole(self.mapping(node, fields_of(mapping), at))
         if item is not None and isinstance(node.value, list):

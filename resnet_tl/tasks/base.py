@@ -26,8 +26,9 @@ from resnet_tl.models.resnet import shapes_by_variant
 from resnet_tl.recipe.schema import import_path
 from resnet_tl.recipe.values import as_plain
 from resnet_tl.structures.evaluation import Evaluation
-from resnet_tl.structures.records import Batch, Code, Preprocessing
+from resnet_tl.structures.records import Batch, Code, Features, Preprocessing
 from resnet_tl.tuning.callback import FineTuning
+from resnet_tl.tuning.compile import CompiledLosses
 from resnet_tl.tuning.plan import Tuning
 from resnet_tl.tuning.rates import Optimizer, Schedule, build_optimizer, build_schedule, parameter_groups, warmup_steps
 from resnet_tl.weights.load import load_weights
@@ -56,6 +57,8 @@ class Task(LightningModule):
     """
 
     metrics: Any
+    compiled: CompiledLosses | None = None
+    """Runs `losses` in training; set by `FineTuning`."""
     evaluation: Evaluation | None = None
     tables: Tables
     interval: tuple[float, float] | None = None
@@ -145,6 +148,16 @@ class Task(LightningModule):
             rank_zero_info(_difference(expected, used))
         self.preprocessing = used
         self.eval_transforms = data.eval_transforms
+
+    def losses(self, images: Tensor | Features, sizes: Tensor | None, targets: Any) -> dict[str, Tensor]:
+        """Returns the terms of the loss, of normalised images `[N, C, H, W]` or features: what `tuning.compile: all`
+        compiles."""
+        return self.network.head.loss(self.network.run(images, sizes), targets)
+
+    def training_losses(self, images: Tensor | Features, sizes: Tensor | None, targets: Any) -> dict[str, Tensor]:
+        """Returns `losses`, compiled where they are; the frozen prefix runs before."""
+        run = self.losses if self.compiled is None else self.compiled
+        return run(self.network.run_prefix(images), sizes, targets)
 
     def calibration_step(self, batch: Batch) -> None:
         """Runs the network as in training, for `tuning.recalibrate`."""

@@ -86,7 +86,7 @@ class Classification(Task):
         images, targets = self.network.normalise(batch.images), batch.targets
         if isinstance(images, Tensor):
             images, targets = mix(images, targets, len(self.classes), mixup=self.mixup, cutmix=self.cutmix)
-        loss = total(self.classifier.loss(self.network.run(images), targets))
+        loss = total(self.training_losses(images, None, targets))
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch))
         return loss
 

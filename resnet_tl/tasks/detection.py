@@ -77,7 +77,8 @@ class Detection(Task):
         return self.detector.predict(self.network(images))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        terms = self.detector.loss(self.network(batch.images, batch.sizes), batch.targets)
+        images = self.network.normalise(batch.images, batch.sizes)
+        terms = self.training_losses(images, batch.sizes, batch.targets)
         loss = total(terms)
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch))
         self.log_dict({f"train/loss_{name}": term.detach() for name, term in terms.items()}, batch_size=len(batch))

@@ -90,7 +90,8 @@ class Segmentation(Task):
         return segment(self.network, images, None, self.inference).softmax(1)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss = total(self.segmenter.loss(self.network(batch.images, batch.sizes), batch.targets))
+        images = self.network.normalise(batch.images, batch.sizes)
+        loss = total(self.training_losses(images, batch.sizes, batch.targets))
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch))
         return loss
 

@@ -16,6 +16,7 @@ from resnet_tl.errors import RecipeError, did_you_mean
 from resnet_tl.tuning import feature_cache, prefix, schedule
 from resnet_tl.tuning.anchor import Anchor
 from resnet_tl.tuning.average import RAW_STATE, Average
+from resnet_tl.tuning.compile import WITHOUT_GRAPHS, CompiledLosses, compiled_losses
 from resnet_tl.tuning.freezing import frozen_keys
 from resnet_tl.tuning.parameter_groups import StageParameterGroups, check_all_optimized
 from resnet_tl.tuning.phase_state import PhaseState
@@ -52,6 +53,7 @@ class FineTuning(Callback):
         self.average: Average | None = None
         self.parameter_groups: list[StageParameterGroups] = []
         self.anchor: Anchor | None = None
+        self.compiled: CompiledLosses | None = None
         self.position = Position()
         self.steps = 0
         """Of the whole run: the length of its schedules."""
@@ -72,6 +74,7 @@ class FineTuning(Callback):
         if self.tuning.l2_sp:  # before a checkpoint is loaded
             loaded = getattr(pl_module, "loaded_stages", list(stages)[:-1])
             self.anchor = Anchor({stage: stages[stage] for stage in loaded}, self.tuning.l2_sp)
+        self.compiled = compiled_losses(pl_module, self.tuning, trainer, rank_zero_info)
         # Before the strategy wraps the module: DistributedDataParallel reduces only what is trainable then.
         self.phase_state.enter(self.phase_state.plan.index_at(trainer.current_epoch))
 
@@ -85,6 +88,8 @@ class FineTuning(Callback):
         self.phase_state.apply()
         self._install_prefix(pl_module)
         self._split_parameter_groups(trainer, pl_module)
+        if self.compiled is not None:
+            self.compiled.install()
         if self.tuning.ema is not None and self.average is None:
             self.average = Average(pl_module, self.tuning.ema, updates=0)
         schedule.start(trainer, pl_module, self.phase_state.schedule_spans())
@@ -124,6 +129,8 @@ class FineTuning(Callback):
         self._restore_best(trainer, pl_module)
         self.phase_state.enter(index)
         self._install_prefix(pl_module)
+        if self.compiled is not None:
+            self.compiled.start_phase()
         if self.phase_state.current.settings.restart:
             schedule.start(trainer, pl_module, self.phase_state.schedule_spans()[:1])
         if self.average is not None:
@@ -135,6 +142,10 @@ class FineTuning(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if pl_module.automatic_optimization:
             lightning_internals.set_logged_step(trainer, trainer.global_step)
+
+    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.compiled is not None:
+            self.compiled.after_backward()
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
@@ -204,7 +215,14 @@ class FineTuning(Callback):
     def state_dict(self) -> dict[str, Any]:
         anchor = None if self.anchor is None else self.anchor.digest()
         updates = None if self.average is None else self.average.updates
-        return {"course": self.phase_state.state_dict(), "steps": self.steps, "anchor": anchor, "averaged": updates}
+        compiled = None if self.compiled is None else self.compiled.state_dict()
+        return {
+            "course": self.phase_state.state_dict(),
+            "steps": self.steps,
+            "anchor": anchor,
+            "averaged": updates,
+            "compiled": compiled,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if not self._fitting:
@@ -213,6 +231,8 @@ class FineTuning(Callback):
         self._saved_steps = state["steps"]
         if self.average is not None:  # runs that began before there was a warm-up continue without
             self.average.updates = state.get("averaged")
+        if self.compiled is not None and state.get("compiled") is not None:
+            self.compiled.load_state_dict(state["compiled"])
         if self.anchor is not None:
             self.anchor.check(state["anchor"])
 
@@ -230,11 +250,15 @@ class FineTuning(Callback):
             self._saved_position = checkpoint.get(POSITION)
 
     def _install_prefix(self, pl_module: LightningModule) -> None:
-        if summary := prefix.install(pl_module, compiled=self.tuning.compile):
+        mode = WITHOUT_GRAPHS.get(self.tuning.compile_mode, self.tuning.compile_mode)
+        if summary := prefix.install(pl_module, compiled=self.tuning.compile != "off", mode=mode):
             rank_zero_info(summary)
 
     def _run_all_stages(self, trainer: Trainer, pl_module: LightningModule) -> None:
         prefix.remove(pl_module)
+        if self.compiled is not None:
+            self.compiled.remove()
+            self.compiled = None
         feature_cache.disable(_data(trainer))
 
     def _cache_features(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -67,7 +67,11 @@ class Tuning:
             estimated again at the end of the run, before its last validation; with `ema` those of the averaged
             weights. 0: off.
         allow_untrained: allow a plan to freeze a stage whose weights were neither loaded nor trained.
-        compile: run the stages that are frozen from the input on through torch.compile.
+        compile: what runs through torch.compile in training: nothing (`off`), the stages that are frozen from the
+            input on (`frozen`), or these and, as one graph, all other stages with the loss (`all`), compiled once in
+            each phase. A batch of another shape than the phase's first, such as a smaller last one, runs eagerly.
+        compile_mode: torch.compile's: `max-autotune` looks for the fastest kernels by timing them, which takes minutes
+            and makes two runs differ by rounding; `reduce-overhead` is for `all`, and uses CUDA graphs on a GPU.
         cache: cache the features that these stages compute on disk: `auto` where nothing random precedes them and it
             saves time, `on` (an error where it is impossible), `off`.
         views: cache this many fixed augmented views of each image and use them in turn, one an epoch; 0: every epoch
@@ -81,10 +85,15 @@ class Tuning:
     l2_sp: NonNegativeFloat = 0.0
     recalibrate: NonNegativeInt = 0
     allow_untrained: bool = False
-    compile: bool = False
+    compile: Literal["off", "frozen", "all"] = "off"
+    compile_mode: Literal["default", "max-autotune", "reduce-overhead"] = "default"
     cache: Literal["auto", "on", "off"] = "auto"
     views: NonNegativeInt = 0
     cache_half: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.compile, bool):  # as it was before there was `all`
+            self.compile = "frozen" if self.compile else "off"
 
 
 @dataclass(frozen=True)

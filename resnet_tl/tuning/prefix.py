@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from resnet_tl.tuning.protocols import Network
 
 
-def install(module: nn.Module, *, compiled: bool = False) -> str | None:
+def install(module: nn.Module, *, compiled: bool = False, mode: str = "default") -> str | None:
     """Installs a prefix in every network inside `module` that is frozen from its input on.
 
     Returns:
@@ -29,7 +29,7 @@ def install(module: nn.Module, *, compiled: bool = False) -> str | None:
     remove(module)
     for network in networks_in(module):
         if (stage := last_frozen_stage(network)) is not None:
-            network.prefix = Prefix(network, stage, compiled=compiled)
+            network.prefix = Prefix(network, stage, compiled=compiled, mode=mode)
     frozen = [network.prefix for network in networks_in(module) if isinstance(network.prefix, Prefix)]
     if frozen:
         return "; ".join(map(str, frozen))
@@ -64,8 +64,8 @@ class Prefix:
     its own stages.
     """
 
-    def __init__(self, network: Network, stage: str, *, compiled: bool = False) -> None:
-        self.network, self.stage, self.compiled = network, stage, compiled
+    def __init__(self, network: Network, stage: str, *, compiled: bool = False, mode: str = "default") -> None:
+        self.network, self.stage, self.compiled, self.mode = network, stage, compiled, mode
         names = list(network.stages())
         self.stages = names[: names.index(stage) + 1]
         self._parts = [part for name in self.stages for module in network.stages()[name] for part in module.modules()]
@@ -120,14 +120,14 @@ class Prefix:
         self._run = self._compile(folded.maps_after) if self.compiled else folded.maps_after
 
     def _compile(self, run: Callable[..., Any]) -> Callable[..., Any]:
-        compiled = torch.compile(run)
+        compiled = torch.compile(run, mode=self.mode)
 
         def run_compiled(*arguments: Any) -> Any:
             try:
                 return compiled(*arguments)
             except torch._dynamo.exc.TorchDynamoException as error:
                 reason = str(error).strip().partition("\n")[0]
-                raise RunError(f"tuning.compile is true, but torch.compile fails here: {reason}") from error
+                raise RunError(f"tuning.compile is not off, but torch.compile fails here: {reason}") from error
 
         return run_compiled
 

@@ -83,6 +83,18 @@ class Network(Protocol):
         """Returns the name of what `condense` does to features after `stage`, or ""."""
 
 
+class Losses(Protocol):
+    """A module whose training step can be compiled, as `resnet_tl.tasks.base.Task`."""
+
+    compiled: Any
+    """What runs in the place of `losses` in training, or None."""
+    network: Any
+    """With `run`, `features(images)`, the stages before the head, and `head.fixed_shapes(targets, images)`."""
+
+    def losses(self, images: Tensor | Features, sizes: Tensor | None, targets: Any) -> dict[str, Tensor]:
+        """Returns the terms of the loss."""
+
+
 class CacheableImages(Protocol):
     """The images of a split in the order of their listing, the same in every epoch."""
 

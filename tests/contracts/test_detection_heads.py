@@ -125,6 +125,28 @@ def test_every_parameter_and_map_gets_a_gradient_from_any_batch(head: Head, each
     assert all(value.grad.any() for value in seen.values())
 
 
+@pytest.mark.parametrize("name", DENSE)
+def test_the_loss_of_dense_heads_is_one_graph_whatever_the_targets(name: str) -> None:
+    torch.manual_seed(0)
+    head, seen, graphs = eager(DENSE[name]()), maps(3), list[object]()
+
+    def losses(targets: object) -> dict[str, Tensor]:
+        return head.loss(head(seen, None, (64, 64)), targets)
+
+    def count(graph: torch.fx.GraphModule, inputs: object) -> torch.fx.GraphModule:
+        graphs.append(graph)
+        return graph
+
+    torch.compiler.reset()
+    compiled = torch.compile(losses, backend=count, fullgraph=True, dynamic=False)
+    for each in (SOME, NONE, [SOME[0] * 4, SOME[2], SOME[2]]):
+        terms, expected = compiled(head.fixed_shapes(objects(each), 3)), losses(objects(each))
+        torch.testing.assert_close(terms, expected, rtol=1e-5, atol=1e-6)
+        gradients = [torch.autograd.grad(total(part), list(head.parameters())) for part in (terms, expected)]
+        torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
+    assert len(graphs) == 1
+
+
 def test_losses_and_predictions_of_one_pass_do_not_depend_on_training_mode(head: Head) -> None:
     """On such a small pyramid, torchvision's RPN keeps all proposals in both modes."""
     seen, results = maps(3), []

@@ -118,6 +118,17 @@ def test_gradient_steps_lower_the_loss(case: Case) -> None:
     assert losses[-1] < losses[0]
 
 
+def test_the_loss_is_one_graph(case: Case) -> None:
+    head, seen = case.build().eval(), maps(3)
+
+    def losses(targets: Tensor) -> dict[str, Tensor]:
+        return head.loss(head(seen, None, (64, 64)), targets)
+
+    torch.compiler.reset()
+    compiled = torch.compile(losses, backend="eager", fullgraph=True)
+    assert compiled(head.fixed_shapes(case.targets(3), 3)) == losses(case.targets(3))
+
+
 def test_predictions_are_probabilities(case: Case) -> None:
     head = case.build().eval()
     probabilities = head.predict(head({name: 100 * map for name, map in maps(3).items()}, None, (64, 64)))

@@ -12,6 +12,7 @@ import pytest
 import resnet_tl
 from resnet_tl.cli.main import main
 from resnet_tl.recipe.schema import import_object
+from resnet_tl.run.build import compose
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SAVED = REPOSITORY / "tests" / "fixtures" / "saved_2026_11"
@@ -27,6 +28,12 @@ def test_a_classifier_predicts_as_it_did(expected: dict[str, np.ndarray]) -> Non
     files = sorted(map(str, (SAMPLES / "classification/val/cat").glob("*.png")))[:20]
     found = np.stack([each.probabilities for each in resnet_tl.load(str(SAVED / "half_run")).predict(files)])
     np.testing.assert_allclose(found, expected["probabilities"], atol=1e-5)
+
+
+@pytest.mark.parametrize(("saved", "value"), [("false", "off"), ("true", "frozen")])
+def test_what_was_true_or_false_is_a_word(saved: str, value: str) -> None:
+    recipe = compose([SAVED / "half_run" / "recipe.yaml"], [("model.tuning.compile", saved)])
+    assert recipe["model"]["init_args"]["tuning"]["compile"] == value
 
 
 def test_a_segmenter_predicts_as_it_did(expected: dict[str, np.ndarray]) -> None:

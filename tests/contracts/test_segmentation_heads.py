@@ -97,6 +97,19 @@ def test_it_reads_the_levels_that_it_names(name: str) -> None:
 NOTHING = torch.full((3, 64, 64), IGNORE, dtype=torch.uint8)
 
 
+@pytest.mark.parametrize("name", sorted(CASES.keys() - {"DeepLabV3+", "PSP"}))
+def test_the_loss_is_one_graph_unless_it_chooses_pixels_as_ohem_and_lovasz_do(name: str) -> None:
+    torch.manual_seed(0)
+    head, seen = build(name).eval(), maps(name, 3)
+
+    def losses(targets: Tensor) -> dict[str, Tensor]:
+        return head.loss(head(seen, None, (64, 64)), targets)
+
+    torch.compiler.reset()
+    compiled = torch.compile(losses, backend="eager", fullgraph=True)
+    assert compiled(head.fixed_shapes(truth(3), 3)) == losses(truth(3))
+
+
 @pytest.mark.parametrize("targets", [truth(3), NOTHING], ids=["some", "none"])
 def test_every_parameter_gets_a_gradient_from_any_batch(name: str, targets: Tensor) -> None:
     head, seen = build(name), maps(name, 3, requires_grad=True)

@@ -42,6 +42,7 @@ from resnet_tl.structures.records import IGNORE, Batch, Boxes, Draw, Features
 from resnet_tl.tasks.classification import Classification
 from resnet_tl.tasks.detection import Detection
 from resnet_tl.tasks.segmentation import Segmentation
+from resnet_tl.tuning import compile as compiling
 from resnet_tl.tuning import feature_cache
 from resnet_tl.tuning.callback import FineTuning
 from resnet_tl.tuning.plan import Phase, Tuning
@@ -54,8 +55,8 @@ PHASES = [Phase(["head"], epochs=1), Phase(["layer3", "head"], epochs=1, lr={"la
 
 @dataclass(frozen=True)
 class Case:
-    """network: `ours`, `checkpointed`, `masks`, `objects`, `regions`, `timm`, `convnet`; ddp: `run` and `static`, as
-    a run wraps it, or `plain`, as Lightning does; the rest as in a recipe."""
+    """network: `ours`, `checkpointed`, `masks`, `objects`, `regions`, `timm`, `convnet`, `compiled ours` (`masks`,
+    `objects`); ddp: `run` and `static`, as a run wraps it, or `plain`, as Lightning does; the rest as in a recipe."""
 
     network: str = "ours"
     norm: str = "train"
@@ -223,7 +224,10 @@ class Watch(Callback):
 
 def fit(case: Case, ranks: int, rank: int, folder: Path) -> dict[str, Any]:
     tuning = Tuning(PHASES, norm=case.norm, ema=case.ema, allow_untrained=True)  # type: ignore[arg-type]
-    module, callbacks = build(case.network, tuning)
+    if case.network.startswith("compiled "):
+        tuning.compile = "all"
+        compile_quickly()
+    module, callbacks = build(case.network.removeprefix("compiled "), tuning)
     watch = Watch()
     trainer = Trainer(
         max_epochs=3, accelerator="cpu", devices=ranks, strategy="ddp" if ranks > 1 else "auto", logger=False,
@@ -231,14 +235,22 @@ def fit(case: Case, ranks: int, rank: int, folder: Path) -> dict[str, Any]:
         use_distributed_sampler=False, num_sanity_val_steps=0, callbacks=[*callbacks, watch], default_root_dir=folder,
         accumulate_grad_batches=case.accumulate,
     )  # fmt: skip
-    ddp = "" if case.ddp == "plain" else configure_ddp(trainer, compiled=False, redoes=case.ddp == "run")
+    ddp = "" if case.ddp == "plain" else configure_ddp(trainer, compiled=case.network.startswith("compiled "), redoes=case.ddp == "run")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        trainer.fit(module, *loaders(ranks, rank, COLLATES.get(case.network, batch_of)))
+        trainer.fit(module, *loaders(ranks, rank, COLLATES.get(case.network.removeprefix("compiled "), batch_of)))
     if rank == 0:
         torch.save(module.state_dict(), folder / f"{case.name}.pt")
     unused = [str(warning.message) for warning in caught if "unused" in str(warning.message)]
     return {"seen": watch.seen, "wrappers": watch.wrappers, "warnings": unused, "ddp": ddp}
+
+
+def compile_quickly() -> None:
+    """Makes torch.compile skip inductor, which takes minutes and a C++ compiler, and phases compile at once."""
+    compiler, compiling.EAGER = torch.compile, 0
+    torch.compile = lambda function, *, options=None, mode=None, **others: compiler(
+        function, backend="aot_eager", **others
+    )
 
 
 EVALUATED = (1, 5, 7, 16)

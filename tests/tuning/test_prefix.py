@@ -135,7 +135,7 @@ def test_no_graph_and_nothing_saved_inside_but_the_rest_is_trained() -> None:
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor) or tensor, lambda tensor: tensor):
         features = made.prefix(IMAGES.clone().requires_grad_())
         assert saved == []
-        made.run_from(features).square().sum().backward()
+        made.run(features).square().sum().backward()
     assert not features.maps["c4"].requires_grad
     trained = {name for name, parameter in made.named_parameters() if parameter.grad is not None}
     assert trained == {name for name, _ in made.named_parameters() if name.startswith(("trunk.layer4", "head"))}

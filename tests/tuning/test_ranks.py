@@ -113,6 +113,15 @@ def test_some_rank_has_no_positive_target_at_some_step() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+def test_two_ranks_that_compile_are_one(launch: Launch, tmp_path: Path) -> None:
+    cases = [probe.Case(f"compiled {network}", **EXACT) for network in ("ours", "masks", "objects")]
+    found = launch(2, *cases)
+    for case in cases:
+        check(case, found, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("network", ["ours", "checkpointed", "masks", "objects", "regions", "timm", "convnet"])
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_several_ranks_are_one_for_any_network(ranks: int, network: str, launch: Launch, tmp_path: Path) -> None:

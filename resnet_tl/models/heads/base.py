@@ -51,6 +51,11 @@ class Head(nn.Module, ABC):
         """Returns the named terms, scalars in fp32 (fp64 for a network in fp64) under any autocast; their sum is the
         loss."""
 
+    def fixed_shapes(self, targets: Any, images: int) -> Any:
+        """Returns the targets of a batch of `images` images in a form that `loss` takes too and whose shapes do not
+        depend on their values: what `tuning.compile: all` compiles takes this form."""
+        return targets
+
     @abstractmethod
     def predict(self, outputs: Any) -> Any:
         """Decodes the outputs of `forward` to probabilities, or to boxes and masks in pixels of the input."""

@@ -14,12 +14,12 @@ from resnet_tl.models.anchors import Anchors
 from resnet_tl.models.heads.base import DetectionHead
 from resnet_tl.models.heads.suppression import select_detections
 from resnet_tl.models.losses import focal_loss
-from resnet_tl.models.matching import NONE, Padded
+from resnet_tl.models.matching import NONE, Padded, pad_for_graph
 from resnet_tl.models.norms import norm_of
 from resnet_tl.ranges import Fraction, PositiveInt, checked
 from resnet_tl.structures.boxes import clip
 from resnet_tl.structures.padding import padded_size
-from resnet_tl.structures.records import Detections, Level
+from resnet_tl.structures.records import Boxes, Detections, Level
 
 PRIOR = 0.01
 """The initial probability of a class at an anchor (arXiv:1708.02002, 4.1): with 0.5, the many background anchors would
@@ -110,6 +110,9 @@ class DenseHead(DetectionHead):
         # Of the padded size, as in training: with floor_strides they depend on it.
         return DenseOutputs(logits, regressed, self.anchors(grids, padded_size(input_size)), sizes)
 
+    def fixed_shapes(self, targets: Boxes, images: int) -> Padded:
+        return pad_for_graph(targets, images)
+
     def predict(self, outputs: DenseOutputs) -> Detections:
         candidates = [self._best_of_level(*level, outputs.sizes) for level in zip(*outputs[:3], strict=True)]
         boxes, scores, labels = (torch.cat(parts, 1) for parts in zip(*candidates, strict=True))
@@ -157,6 +160,31 @@ def conv3x3(channels: int, outputs: int, *, bias: float = 0.0) -> nn.Conv2d:
 def anchor_labels(match: Tensor, objects: Padded) -> Tensor:
     """Returns the class `[N, A]` of the object that each anchor matches, negative for none, from matches `[N, A]`."""
     return torch.where(match >= 0, objects.labels.gather(1, match.clamp(min=0)), NONE)
+
+
+class Pairs(NamedTuple):
+    """M anchors with their objects: regressed `[M, R]`, boxes of the objects and anchors `[M, 4]`, weights `[M]`."""
+
+    regressed: Tensor
+    boxes: Tensor
+    anchors: Tensor
+    weights: Tensor
+
+
+def pair(match: Tensor, outputs: DenseOutputs, objects: Padded, weights: Tensor) -> Pairs:
+    """Pairs the anchors that match an object with it, from matches and weights `[N, A]`.
+
+    Their number is data, which breaks a compiled graph: that takes all anchors, and gives those without an object
+    themselves as boxes and the weight 0.
+    """
+    anchors, regressed, matched = torch.cat(outputs.anchors), torch.cat(outputs.regressed, 1), match >= 0
+    if not torch.compiler.is_compiling():
+        n, a = matched.nonzero(as_tuple=True)
+        return Pairs(regressed[n, a], objects.boxes[n, match[n, a]], anchors[a], weights[n, a])
+    own = objects.boxes.gather(1, match.clamp(min=0)[..., None].expand(-1, -1, 4))
+    boxes = torch.where(matched[..., None], own, anchors)
+    weights = weights * matched
+    return Pairs(regressed.flatten(0, 1), boxes.flatten(0, 1), anchors.repeat(len(match), 1), weights.flatten())
 
 
 def _tower(channels: int, convs: int, norm: HeadNorm | None) -> nn.Sequential:

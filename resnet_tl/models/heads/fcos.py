@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from resnet_tl.models.anchors import Anchors
 from resnet_tl.models.heads.base import at_least_fp32
-from resnet_tl.models.heads.dense import DenseHead, DenseOutputs, HeadNorm, anchor_labels, by_anchor, conv3x3
+from resnet_tl.models.heads.dense import DenseHead, DenseOutputs, HeadNorm, anchor_labels, by_anchor, conv3x3, pair
 from resnet_tl.models.losses import giou_loss
-from resnet_tl.models.matching import match_by_centre, pad
+from resnet_tl.models.matching import Padded, match_by_centre, pad
 from resnet_tl.models.ranks import mean_over_ranks
 from resnet_tl.ranges import Fraction, PositiveFloat, checked
 from resnet_tl.structures.boxes import decode_sides, encode_sides
@@ -69,20 +69,20 @@ class FCOS(DenseHead):
         # the geometric mean of class probability and centre-ness (arXiv:2006.09214)
         return (at_least_fp32(logits).sigmoid() * at_least_fp32(regressed[..., 4:]).sigmoid()).sqrt()
 
-    def loss(self, outputs: DenseOutputs, targets: Boxes) -> dict[str, Tensor]:
-        anchors, objects = torch.cat(outputs.anchors), pad(targets, len(outputs.sizes))
+    def loss(self, outputs: DenseOutputs, targets: Boxes | Padded) -> dict[str, Tensor]:
+        objects = targets if isinstance(targets, Padded) else pad(targets, len(outputs.sizes))
         match = match_by_centre(objects, outputs.anchors, radius=self.radius)
         matched = match >= 0
         share = 1 / mean_over_ranks(matched.sum().float()).clamp(min=1)
-        n, a = matched.nonzero(as_tuple=True)
-        boxes, predicted = objects.boxes[n, match[n, a]], at_least_fp32(torch.cat(outputs.regressed, 1)[n, a])
+        regressed, boxes, anchors, weights = pair(match, outputs, objects, share.expand(match.shape))
+        predicted = at_least_fp32(regressed)
         central = F.binary_cross_entropy_with_logits(
-            predicted[:, 4], centerness(boxes, anchors[a]).to(predicted.dtype), reduction="sum"
+            predicted[:, 4], centerness(boxes, anchors).to(predicted.dtype), reduction="none"
         )
         return {
             "class": self.class_loss(outputs, anchor_labels(match, objects), share.expand(match.shape)),
-            "box": giou_loss(self.decode(predicted, anchors[a]), boxes).sum() * share,
-            "centerness": central * share,
+            "box": (giou_loss(self.decode(predicted, anchors), boxes) * weights).sum(),
+            "centerness": (central * weights).sum(),
         }
 
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from resnet_tl.models.anchors import Anchors
 from resnet_tl.models.heads.base import at_least_fp32
-from resnet_tl.models.heads.dense import DenseHead, DenseOutputs, anchor_labels, by_anchor
+from resnet_tl.models.heads.dense import DenseHead, DenseOutputs, anchor_labels, by_anchor, pair
 from resnet_tl.models.losses import giou_loss
-from resnet_tl.models.matching import IGNORED, match_by_overlap, pad
+from resnet_tl.models.matching import IGNORED, Padded, match_by_overlap, pad
 from resnet_tl.models.ranks import mean_over_ranks
 from resnet_tl.structures.boxes import decode, encode
 from resnet_tl.structures.records import Boxes, Level
@@ -55,19 +55,19 @@ class RetinaNet(DenseHead):
     def scores(self, logits: Tensor, regressed: Tensor) -> Tensor:
         return at_least_fp32(logits).sigmoid()
 
-    def loss(self, outputs: DenseOutputs, targets: Boxes) -> dict[str, Tensor]:
+    def loss(self, outputs: DenseOutputs, targets: Boxes | Padded) -> dict[str, Tensor]:
         anchors, images = torch.cat(outputs.anchors), len(outputs.sizes)
-        objects = pad(targets, images)
+        objects = targets if isinstance(targets, Padded) else pad(targets, images)
         match = match_by_overlap(objects, anchors, low=BACKGROUND, high=OBJECT)
         matched = match >= 0
         batch = mean_over_ranks(torch.tensor(float(images), device=match.device))
         share = 1 / (matched.sum(1).clamp(min=1) * batch)
         weights = share[:, None] * (match != IGNORED)
-        n, a = matched.nonzero(as_tuple=True)
-        box_losses = self._box_losses(torch.cat(outputs.regressed, 1)[n, a], objects.boxes[n, match[n, a]], anchors[a])
+        pairs = pair(match, outputs, objects, share[:, None].expand(match.shape))
+        box_losses = self._box_losses(pairs.regressed, pairs.boxes, pairs.anchors)
         return {
             "class": self.class_loss(outputs, anchor_labels(match, objects), weights),
-            "box": (box_losses * share[n]).sum(),
+            "box": (box_losses * pairs.weights).sum(),
         }
 
     def _box_losses(self, regressed: Tensor, boxes: Tensor, anchors: Tensor) -> Tensor:
