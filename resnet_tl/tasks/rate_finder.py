@@ -58,7 +58,9 @@ def find_rate(
         raise RunError(f"find_rate: steps is {steps}, expected {FEWEST_STEPS} or more to see where the loss falls")
     twin, images = copy.deepcopy(task), _twin(data)
     only = replace(phase, epochs=None, restart=False, until="epochs")
-    twin.tuning = replace(task.tuning, phases=[only], ema=None, recalibrate=0, cache="off", allow_untrained=True)
+    twin.tuning = replace(
+        task.tuning, phases=[only], ema=None, recalibrate=0, cache="off", compile="off", allow_untrained=True
+    )
     rising = _Rising([lowest * (highest / lowest) ** (step / (steps - 1)) for step in range(steps)])
     with _same_random_state(), _quiet():
         run = Trainer(
