@@ -75,7 +75,7 @@ def train(
             trainer = _trainer(recipe, run, task, data, accepted, [Accelerate(settings), *callbacks])
             data.prefetch = settings.prefetch
             redoes = bool(options.get("recover_memory") or options.get("micro_batch"))
-            ranks = configure_ddp(trainer, compiled=str(task.tuning.compile) == "all", redoes=redoes)
+            ranks = configure_ddp(trainer, compiled=task.tuning.compile == "all", redoes=redoes)
             if checkpoint is None:
                 _write_inputs(run, recipe, data)
             else:

@@ -235,7 +235,11 @@ def fit(case: Case, ranks: int, rank: int, folder: Path) -> dict[str, Any]:
         use_distributed_sampler=False, num_sanity_val_steps=0, callbacks=[*callbacks, watch], default_root_dir=folder,
         accumulate_grad_batches=case.accumulate,
     )  # fmt: skip
-    ddp = "" if case.ddp == "plain" else configure_ddp(trainer, compiled=case.network.startswith("compiled "), redoes=case.ddp == "run")
+    ddp = (
+        ""
+        if case.ddp == "plain"
+        else configure_ddp(trainer, compiled=case.network.startswith("compiled "), redoes=case.ddp == "run")
+    )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         trainer.fit(module, *loaders(ranks, rank, COLLATES.get(case.network.removeprefix("compiled "), batch_of)))
