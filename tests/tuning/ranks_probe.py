@@ -12,11 +12,13 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -226,7 +228,6 @@ def fit(case: Case, ranks: int, rank: int, folder: Path) -> dict[str, Any]:
     tuning = Tuning(PHASES, norm=case.norm, ema=case.ema, allow_untrained=True)  # type: ignore[arg-type]
     if case.network.startswith("compiled "):
         tuning.compile = "all"
-        compile_quickly()
     module, callbacks = build(case.network.removeprefix("compiled "), tuning)
     watch = Watch()
     trainer = Trainer(
@@ -240,7 +241,7 @@ def fit(case: Case, ranks: int, rank: int, folder: Path) -> dict[str, Any]:
         if case.ddp == "plain"
         else configure_ddp(trainer, compiled=case.network.startswith("compiled "), redoes=case.ddp == "run")
     )
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught, quick_compiler():
         warnings.simplefilter("always")
         trainer.fit(module, *loaders(ranks, rank, COLLATES.get(case.network.removeprefix("compiled "), batch_of)))
     if rank == 0:
@@ -249,12 +250,16 @@ def fit(case: Case, ranks: int, rank: int, folder: Path) -> dict[str, Any]:
     return {"seen": watch.seen, "wrappers": watch.wrappers, "warnings": unused, "ddp": ddp}
 
 
-def compile_quickly() -> None:
-    """Makes torch.compile skip inductor, which takes minutes and a C++ compiler, and phases compile at once."""
-    compiler, compiling.EAGER = torch.compile, 0
-    torch.compile = lambda function, *, options=None, mode=None, **others: compiler(
-        function, backend="aot_eager", **others
-    )
+@contextmanager
+def quick_compiler() -> Iterator[None]:
+    """Without inductor, which takes minutes and a C++ compiler; and phases compile from their first batch on."""
+    compiler = torch.compile
+
+    def quick(function: Any, *, options: Any = None, mode: Any = None, **others: Any) -> Any:
+        return compiler(function, backend="aot_eager", **others)
+
+    with patch.object(torch, "compile", quick), patch.object(compiling, "EAGER", 0):
+        yield
 
 
 EVALUATED = (1, 5, 7, 16)

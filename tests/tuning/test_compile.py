@@ -110,15 +110,17 @@ class Compiler:
 
     def __init__(self, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.graphs: list[str] = []
-        self.backend = torch._dynamo.lookup_backend(backend)
+        self.inductor, self.backend = backend == "inductor", torch._dynamo.lookup_backend(backend)
         self.compile = torch.compile
         monkeypatch.setattr(torch, "compile", self)
         torch.compiler.reset()
 
     def __call__(self, function: Any, *, options: Any = None, mode: Any = None, **others: Any) -> Any:
+        patches = {"config_patches": options or {}} if self.inductor else {}
+
         def count(graph: Any, inputs: Any) -> Any:
             self.graphs.append(function.__name__.rstrip("0123456789_"))
-            return self.backend(graph, inputs)
+            return self.backend(graph, inputs, **patches)
 
         return self.compile(function, backend=count, **others)
 
