@@ -19,7 +19,8 @@ from resnet_tl.report.charts import BLUE, GREY, RED, SERIES, AnyChart, Values
 
 WIDTH, BAR = 520, 15
 TEXT = "#767676"
-UNITS = {"×": "times: ours divided by the other's", "images/s": "images a second", "": "number"}
+UNITS = {"images/s": "images a second", "": "number"}
+TIMES = {"lower": "ours divided by the other's: less is better", "higher": "of the other's: more is better"}
 
 
 def svg(figures: Sequence[Figure]) -> str:
@@ -82,7 +83,8 @@ def _values(figures: Sequence[Figure]) -> Values:
 
 
 def _title(figures: Sequence[Figure]) -> str:
-    marks = [UNITS.get(figures[0].unit, figures[0].unit)]
+    first = figures[0]
+    marks = [TIMES[first.better] if first.unit == "×" else UNITS.get(first.unit, first.unit)]
     marks += ["tick: goal"] if any(figure.goal is not None for figure in figures) else []
     marks += ["line: spread"] if any(figure.low is not None for figure in figures) else []
     return "; ".join(marks)
