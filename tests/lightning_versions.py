@@ -25,6 +25,7 @@ TESTS = (
     "tests/tuning/test_exactness.py",
     "tests/tuning/test_freezing.py",
     "tests/tuning/test_ranks.py",
+    "tests/run/test_ddp.py",
     "tests/tuning/test_strategies.py",
     "tests/contracts/test_saved_files.py",
 )

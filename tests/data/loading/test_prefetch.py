@@ -20,6 +20,7 @@ from resnet_tl.structures.records import Batch, Boxes
 from resnet_tl.tasks.classification import Classification
 from resnet_tl.tracking.last import Last
 from resnet_tl.tuning.plan import Phase, Tuning
+from resnet_tl.tuning.rates import Optimizer
 from tests.data.epochs import folder
 from tests.tuning.test_resume import PowerCut
 
@@ -99,18 +100,21 @@ def test_a_batch_records_the_stream_on_all_of_its_tensors(monkeypatch: pytest.Mo
     monkeypatch.setattr(Tensor, "record_stream", lambda self, stream: recorded.append(self.data_ptr()))
     boxes = Boxes(*(torch.ones(3, *more) for more in ((4,), (), (), (), ())), masks=None)
     batch = Batch(torch.ones(2, 3, 4, 4), boxes, *(torch.ones(2) for _ in range(3)))
-    batch.record_stream(torch.Stream("cpu"))
+    batch.record_stream(SimpleNamespace())  # type: ignore[arg-type]
     tensors = [batch.images, boxes.boxes, boxes.labels, boxes.image, boxes.crowd, boxes.area]
     tensors += [batch.sizes, batch.original_sizes, batch.indices]
     assert sorted(recorded) == sorted(tensor.data_ptr() for tensor in tensors)  # type: ignore[union-attr]
 
 
-def fit(images: Path, run: Path, *, workers: int, cut: int = 99, resume: Path | None = None) -> dict[str, Tensor]:
-    """Two epochs of 5 batches, mixup and augmentation on, validated within epochs."""
+def fit(
+    images: Path, run: Path, optimizer: str, *, workers: int, cut: int = 99, resume: Path | None = None
+) -> dict[str, Tensor]:
+    """Two epochs and phases of 5 batches, mixup and augmentation on, validated within epochs, a fused optimizer."""
     torch.manual_seed(0)
     data = folder(images, augment="strong", batch_size=4, num_workers=workers, image_size=32)
     tuning = Tuning([Phase(["head"], epochs=1), Phase()], allow_untrained=True, cache="off")
-    task = Classification(data.classes, Backbone("resnet20_cifar"), tuning=tuning, mixup=0.4)
+    steps = Optimizer(optimizer, fused=True)
+    task = Classification(data.classes, Backbone("resnet20_cifar"), tuning=tuning, optimizer=steps, mixup=0.4)
     trainer = Trainer(
         max_epochs=2, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
         use_distributed_sampler=False, val_check_interval=2, default_root_dir=run,
@@ -120,18 +124,19 @@ def fit(images: Path, run: Path, *, workers: int, cut: int = 99, resume: Path | 
     return task.state_dict()
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(("workers", "optimizer"), [(0, "sgd"), (1, "adamw")])
 def test_runs_resume_within_epochs_bit_for_bit(
-    workers: int, class_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workers: int, optimizer: str, class_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = fit(class_photos, tmp_path / "whole", workers=0)
+    whole = fit(class_photos, tmp_path / "whole", optimizer, workers=0)
     monkeypatch.setattr(ImageLoader, "transfer", Recorded())
-    torch.testing.assert_close(fit(class_photos, tmp_path / "ahead", workers=workers), whole, rtol=0, atol=0)
+    ahead = fit(class_photos, tmp_path / "ahead", optimizer, workers=workers)
+    torch.testing.assert_close(ahead, whole, rtol=0, atol=0)
     for cut in (3, 6):
         run = tmp_path / str(cut)
         with pytest.raises(RuntimeError, match="power cut"):
-            fit(class_photos, run, workers=workers, cut=cut)
+            fit(class_photos, run, optimizer, workers=workers, cut=cut)
         saved = torch.load(run / "last.ckpt", weights_only=True)["position"][0]["loaders"][0]
         assert saved["batches"] == cut % 5, "those trained on, not those sent"
-        resumed = fit(class_photos, run, workers=workers, resume=run / "last.ckpt")
+        resumed = fit(class_photos, run, optimizer, workers=workers, resume=run / "last.ckpt")
         torch.testing.assert_close(resumed, whole, rtol=0, atol=0)
