@@ -27,7 +27,7 @@ Any value of a recipe can be overridden. The most common:
   --data.root PATH                  images: PATH/<class>/*.jpg, PATH/{train,val}/<class>/*.jpg, or a zip of that;
                                     boxes and masks in any form of docs/reference/forms.md
   --data.image_size N               side of the network's input, in pixels
-  --data.batch_size N               images per step and device
+  --data.batch_size N               images per step and device; auto: the recipe's, in the largest pieces that fit
   --data.num_workers N              processes that load images
   --data.augment STRENGTH           none, light, medium, strong
   --model.backbone.name NAME        resnet18, resnet50, resnet101d, resnext50_32x4d, ...

@@ -47,7 +47,8 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
 
     Args:
         images: what a source found. Without a `val` split (or with `folds`) its `train` is split.
-        batch_size: images per step and device.
+        batch_size: images per step and device; `auto` in a recipe keeps the number that it replaces, and the global
+            batch with it, in the largest `trainer.micro_batch` that fits into memory.
         num_workers: processes that decode; 0: the main process. The images are the same for any number.
         train_transforms: custom training transforms, `[{class_path: HorizontalFlip, init_args: {p: 0.5}}]`.
         eval_transforms: custom evaluation transforms.
@@ -84,7 +85,7 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         self,
         images: ImageSet[ListingT],
         *,
-        batch_size: Annotated[int, Ge(1), Le(65536)] = 32,
+        batch_size: Annotated[int, Ge(1), Le(65536)] | Literal["auto"] = 32,
         num_workers: Annotated[int, Ge(0), Le(1024)] = 2,
         train_transforms: list[dict[str, Any]] | None = None,
         eval_transforms: list[dict[str, Any]] | None = None,
@@ -111,7 +112,11 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
             refuse(self.on_device, "data.on_error: skip", "which replaces images in the workers", decoding=True)
         self.classes = images.classes
         self.channels, self.interpolation = channels, interpolation
+        if batch_size == "auto":
+            raise RecipeError("data.batch_size is auto, which only a recipe can be; expected a number")
         self.batch_size, self.num_workers, self.multiprocessing = batch_size, num_workers, multiprocessing
+        self.evaluation_batch_size = batch_size
+        """Images at a time where there is no backward pass."""
         self.train_transforms, self.eval_transforms, self.on_error = train_transforms, eval_transforms, on_error
         self.pin_memory = pin_memory
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
@@ -241,6 +246,12 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
             loader.dataset.on_device = self.on_device
         return loader
 
+    def training_batch(self) -> Batch:
+        """Returns a batch of training images, read here: no loader and no generator moves."""
+        listing = self._listing("train")
+        dataset = self._dataset(listing, True, "error" if self.on_error == "error" else "replace")
+        return self.collate([dataset[Draw(0, index)] for index in range(min(self.batch_size, len(listing)))])
+
     def evaluated(self, split: Literal["val", "test"]) -> ListingT:
         """Returns the images that validation or test uses: the other split where this one does not exist."""
         return self._listing(*(("val", "test") if split == "val" else ("test", "val")))
@@ -319,7 +330,7 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         self._datasets.append(dataset)
         loader = loader_class(
             dataset,  # type: ignore[arg-type]  # torch's stubs take a loader's type from its dataset's items
-            batch_size=self.batch_size,
+            batch_size=self.batch_size if isinstance(sampler, TrainSampler) else self.evaluation_batch_size,
             sampler=sampler,  # type: ignore[arg-type]
             collate_fn=SharedMemoryCollate(self.collate),
             num_workers=self.num_workers,

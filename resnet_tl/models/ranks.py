@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 
 _counts_are_local = ContextVar("local_counts", default=False)
+_before_count: ContextVar[Callable[[], None]] = ContextVar("before_count", default=lambda: None)
 
 
 def mean_over_ranks(count: torch.Tensor) -> torch.Tensor:
@@ -21,6 +22,7 @@ def mean_over_ranks(count: torch.Tensor) -> torch.Tensor:
     """
     if _counts_are_local.get() or not (dist.is_available() and dist.is_initialized()):
         return count.detach()
+    _before_count.get()()
     total = count.detach().clone()
     dist.all_reduce(total)
     return total / dist.get_world_size()
@@ -35,3 +37,14 @@ def local_counts() -> Iterator[None]:
         yield
     finally:
         _counts_are_local.reset(token)
+
+
+@contextmanager
+def before_count(call: Callable[[], None]) -> Iterator[None]:
+    """Makes `mean_over_ranks` call this before it waits for the other ranks: they may be unable to come, and say so
+    there."""
+    token = _before_count.set(call)
+    try:
+        yield
+    finally:
+        _before_count.reset(token)

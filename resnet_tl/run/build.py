@@ -22,6 +22,7 @@ from resnet_tl.recipe.places import Place, deepest, in_words
 from resnet_tl.recipe.read import override, read
 from resnet_tl.recipe.resolve import examine
 from resnet_tl.recipe.values import as_node
+from resnet_tl.run.batch_size import overlay_batch
 from resnet_tl.run.data_class import (
     DATA_OF,
     as_init_args,
@@ -59,7 +60,7 @@ def tree_of(recipes: Iterable[RecipeSource], overrides: Overrides, duplicates: l
     """
     layers = [as_init_args(_read(recipe, duplicates)) for recipe in recipes]
     layers += [_override(key, value) for key, value in overrides]
-    return without_replaced_place(reduce(overlay, layers, Node({}, "the recipe")))
+    return without_replaced_place(reduce(overlay_batch, layers, Node({}, "the recipe")))
 
 
 def compose(recipes: Iterable[RecipeSource], overrides: Overrides = (), *, training: bool = False) -> Recipe:
@@ -158,7 +159,11 @@ def label_of(recipe: RecipeSource) -> str:
 
 
 def build_data(recipe: Recipe) -> ImageData:
-    return instantiate(ImageData, recipe["data"])
+    data: ImageData = instantiate(ImageData, recipe["data"])
+    micro_batch = recipe["trainer"].get("micro_batch")  # checkpoints of earlier versions have none
+    if isinstance(micro_batch, int):
+        data.evaluation_batch_size = min(data.batch_size, micro_batch)
+    return data
 
 
 def build_task(recipe: Recipe, classes: list[str]) -> Task:

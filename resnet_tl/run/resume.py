@@ -16,6 +16,7 @@ from resnet_tl.files import atomic_write
 from resnet_tl.recipe.build import foreign_paths
 from resnet_tl.recipe.node import plain
 from resnet_tl.recipe.read import as_text, read
+from resnet_tl.run.batch_size import with_whole_steps
 from resnet_tl.run.build import CHANGEABLE_ON_RESUME, Recipe, compose
 from resnet_tl.run.trainer import resolve_precision
 from resnet_tl.tracking.last import epochs_done
@@ -107,7 +108,9 @@ def keep_length(run: RunFolder, epochs: int | None) -> None:
 
 def _without_changeable(recipe: Recipe) -> Recipe:
     """The part of a recipe that must not change on resume."""
-    fixed = copy.deepcopy({**recipe, "trainer": resolve_precision(recipe["trainer"])[0]})
+    whole = with_whole_steps(recipe)
+    fixed = copy.deepcopy({**whole, "trainer": resolve_precision(whole["trainer"])[0]})
+    del fixed["trainer"]["micro_batch"]  # it splits the batch, and is what memory has made it
     for key in CHANGEABLE_ON_RESUME:
         section, name = key.split(".")
         values: dict[str, Any] = fixed[section]

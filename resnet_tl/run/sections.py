@@ -87,6 +87,15 @@ def _trainer() -> dict[str, Field]:
     fields |= {name: Field(hint, fields[name].default) for name, hint in _HINTS.items()}
     fields["precision"] = Field(Literal["auto"] | fields["precision"].hint, "auto")  # type: ignore[valid-type]
     fields["callbacks"] = Field(_HINTS["callbacks"], [])
+    fields["micro_batch"] = Field(
+        Literal["auto"] | PositiveInt | None,  # type: ignore[arg-type]
+        None,
+        "Images that go through the network at once, where a batch does not fit into memory; the gradients of a batch "
+        "add up. None: the whole batch. `data.batch_size: auto` sets it to `auto`, the most that fits.",
+    )
+    fields["recover_memory"] = Field(
+        bool, True, "Halve `micro_batch` and do the optimizer step again if memory is full, in place of an error."
+    )
     described = arguments(Acceleration)
     ours = {name: replace(field, description=described[name]) for name, field in fields_of(Acceleration).items()}
     return {**fields, "benchmark": replace(fields["benchmark"], description=BENCHMARK), **ours}

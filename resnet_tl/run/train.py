@@ -17,6 +17,8 @@ from resnet_tl.errors import UserError
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.read import write
 from resnet_tl.run.acceleration import Accelerate, device_of, settings_line, settings_of
+from resnet_tl.run.batch_probe import SettleMicroBatch
+from resnet_tl.run.batch_size import AUTO, with_whole_steps
 from resnet_tl.run.build import Recipe, build_seeded
 from resnet_tl.run.closing import closing
 from resnet_tl.run.ddp import configure_ddp
@@ -63,8 +65,14 @@ def train(
         UserError: a new run that fails before its first checkpoint leaves no folder behind.
     """
     options, precision = resolve_precision(recipe["trainer"])
-    recipe = {**recipe, "trainer": options}
+    batches = recipe["trainer"]["accumulate_grad_batches"]
+    recipe = with_whole_steps({**recipe, "trainer": options})
     data, task = build_seeded(recipe)
+    if options["micro_batch"] == AUTO:
+        data.evaluation_batch_size //= batches
+    else:
+        task.micro_batches.size = options["micro_batch"]
+    task.micro_batches.recover = options["recover_memory"]
     run = folder()
     run.claim()
     try:
@@ -84,7 +92,7 @@ def train(
             for change in accepted:
                 log_info(f"data that has changed since the run began: {change}")
             computes = settings_line(settings, device_of(device), precision, ranks)
-            for line in (*data.notes, computes, global_batch(data.batch_size, trainer)):
+            for line in (*data.notes, computes, global_batch(data.batch_size, trainer, task.micro_batches.size)):
                 log_info(line)
             try:
                 with translate_errors():
@@ -122,6 +130,7 @@ def _trainer(
     return build_trainer(
         recipe["trainer"],
         callbacks=[
+            SettleMicroBatch(run, data, auto=recipe["trainer"]["micro_batch"] == AUTO),
             *decide,
             *run_callbacks(run, f"val/{task.metrics.headline}", tracking, changed_data, drawings),
             *more,

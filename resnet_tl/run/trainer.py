@@ -22,6 +22,9 @@ from resnet_tl.run.precision import Precision, automatic, hardware_of
 from resnet_tl.run.sections import sections
 from resnet_tl.tracking.checkpoints import SafeCheckpointIO
 
+OF_TASK = ("micro_batch", "recover_memory")
+"""Options of the `trainer` section that are the task's, not Lightning's."""
+
 
 def resolve_precision(options: dict[str, Any]) -> tuple[dict[str, Any], Precision]:
     """Returns the resolved `trainer` section with `precision: auto` replaced, and the choice with its reason.
@@ -43,7 +46,7 @@ def build_trainer(options: dict[str, Any], *, callbacks: list[Callback], loggers
         RunError: in Lightning's words, for options that this machine or Lightning does not support.
     """
     fields = sections().fields["trainer"].hint.fields
-    ours = fields_of(Acceleration)
+    ours = {*fields_of(Acceleration), *OF_TASK}
     values = {name: instantiate(fields[name].hint, value) for name, value in options.items() if name not in ours}
     values["callbacks"] += callbacks
     try:
@@ -72,8 +75,8 @@ def translate_errors() -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise RunError(
-            "the device's memory is full: lower data.batch_size (and raise trainer.accumulate_grad_batches as much, to "
-            "keep the global batch), data.image_size, or set model.backbone.checkpoint_segments"
+            "the device's memory is full: set trainer.micro_batch, which keeps the global batch, or "
+            "model.backbone.checkpoint_segments, or lower data.image_size"
         ) from error
     except (MisconfigurationException, ValueError, RuntimeError, MemoryError) as error:
         if (full := memory_full(error)) is not None:
@@ -90,13 +93,14 @@ def translate_errors() -> Iterator[None]:
         raise error.__context__ if isinstance(error.__context__, KeyboardInterrupt) else error from None
 
 
-def global_batch(batch_size: int, trainer: Trainer) -> str:
+def global_batch(batch_size: int, trainer: Trainer, micro_batch: int | None = None) -> str:
     """The line that shows how the global batch comes about: learning rates are chosen for it."""
     devices, accumulated = trainer.world_size, trainer.accumulate_grad_batches
+    pieces = "" if micro_batch is None or micro_batch >= batch_size else f" in micro-batches of {micro_batch}"
     if devices * accumulated == 1:
-        return f"global batch: {batch_size}"
+        return f"global batch: {batch_size}{pieces}"
     total = batch_size * devices * accumulated
-    return f"global batch: {total} = {batch_size} per device x {devices} devices x {accumulated} accumulated"
+    return f"global batch: {total} = {batch_size} per device{pieces} x {devices} devices x {accumulated} accumulated"
 
 
 def device_type(accelerator: str, devices: str | int | list[int]) -> str:

@@ -95,6 +95,10 @@ class Features:
         for value in self.maps.values():
             value.record_stream(stream)
 
+    def images(self, start: int, stop: int) -> Features:
+        """Selects the images from `start` up to, without, `stop`."""
+        return replace(self, maps={level: value[start:stop] for level, value in self.maps.items()})
+
 
 @dataclass
 class Batch:
@@ -170,6 +174,11 @@ class Boxes:
     def objects(self) -> Boxes:
         """Selects the single objects, without crowds."""
         return self.where(~self.crowd)
+
+    def images(self, start: int, stop: int) -> Boxes:
+        """Selects the objects of the images from `start` up to, without, `stop`, which are numbered from 0."""
+        chosen = self.where((self.image >= start) & (self.image < stop))
+        return replace(chosen, image=chosen.image - start)
 
     def split(self, images: int) -> list[Boxes]:
         """Splits the batch into one `Boxes` for each of its `images`; `image` keeps the positions in the batch."""

@@ -27,6 +27,7 @@ from resnet_tl.recipe.schema import import_path
 from resnet_tl.recipe.values import as_plain
 from resnet_tl.structures.evaluation import Evaluation
 from resnet_tl.structures.records import Batch, Code, Features, Preprocessing
+from resnet_tl.tasks.micro_batches import MicroBatches
 from resnet_tl.tuning.callback import FineTuning
 from resnet_tl.tuning.compile import CompiledLosses
 from resnet_tl.tuning.plan import Tuning
@@ -34,6 +35,9 @@ from resnet_tl.tuning.rates import Optimizer, Schedule, build_optimizer, build_s
 from resnet_tl.weights.load import load_weights
 from resnet_tl.weights.records import WeightRecord
 from resnet_tl.weights.report import Report
+
+MICRO_BATCH = "micro_batch"
+"""The key of a checkpoint under which a resumed run finds its `trainer.micro_batch`."""
 
 
 class Task(LightningModule):
@@ -89,6 +93,7 @@ class Task(LightningModule):
         """The data's own numbers of the classes, if it has any."""
         self.mean_loss = Mean()
         self.record = Record()
+        self.micro_batches = MicroBatches()
         if backbone.weights is not None:
             self._load_weights(backbone.weights)
 
@@ -149,6 +154,35 @@ class Task(LightningModule):
         self.preprocessing = used
         self.eval_transforms = data.eval_transforms
 
+    def on_train_start(self) -> None:
+        hooks = ("training_step", "backward", "optimizer_zero_grad")
+        overridden = any(getattr(type(self), name) is not getattr(Task, name) for name in hooks)
+        self.micro_batches.start(self, overridden=overridden)
+
+    def on_train_epoch_start(self) -> None:
+        self.micro_batches.start_epoch(self)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        return self.micro_batches.step(self, batch, batch_idx)
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Any) -> None:
+        if not self.micro_batches.done:
+            super().optimizer_zero_grad(epoch, batch_idx, optimizer)
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        if loss.requires_grad:
+            super().backward(loss, *args, **kwargs)
+        self.micro_batches.after_backward(self)
+
+    def whole_batch(self, batch: Batch) -> Batch:
+        """Returns a training batch after what acts on all of its images together, as mixup does."""
+        return batch
+
+    def loss_terms(self, batch: Batch) -> dict[str, Tensor]:
+        """Returns the terms of the loss of a training batch, or of a micro-batch, that `whole_batch` has returned."""
+        images = self.network.normalise(batch.images, batch.sizes)
+        return self.training_losses(images, batch.sizes, batch.targets)
+
     def losses(self, images: Tensor | Features, sizes: Tensor | None, targets: Any) -> dict[str, Tensor]:
         """Returns the terms of the loss, of normalised images `[N, C, H, W]` or features: what `tuning.compile: all`
         compiles."""
@@ -158,6 +192,12 @@ class Task(LightningModule):
         """Returns `losses`, compiled where they are; the frozen prefix runs before."""
         run = self.losses if self.compiled is None else self.compiled
         return run(self.network.run_prefix(images), sizes, targets)
+
+    def log_loss(self, terms: Mapping[str, Tensor], images: int) -> Tensor:
+        """Logs the terms of a training batch, and returns their sum."""
+        loss = total(terms)
+        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=images)
+        return loss
 
     def calibration_step(self, batch: Batch) -> None:
         """Runs the network as in training, for `tuning.recalibrate`."""
@@ -178,6 +218,7 @@ class Task(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         from resnet_tl.checkpoint import bundle
 
+        checkpoint[MICRO_BATCH] = self.micro_batches.size
         checkpoint["resnet_tl"] = bundle(
             self.recipe.get("model") or self.spec(),
             self.classes,
@@ -187,6 +228,9 @@ class Task(LightningModule):
             colours=self.colours,
             codes=self.codes,
         )
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.micro_batches.size = checkpoint.get(MICRO_BATCH, self.micro_batches.size)
 
     def spec(self) -> dict[str, Any]:
         """Returns the recipe's resolved `model` section: plain Python, enough to build this task again."""

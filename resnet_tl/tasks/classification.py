@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, TypeAlias, cast
 
 import numpy as np
@@ -82,13 +83,15 @@ class Classification(Task):
         """Returns probabilities `[N, K]` of images `[N, C, H, W]` (bytes)."""
         return self.classifier.predict(self.network(images))
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def whole_batch(self, batch: Batch) -> Batch:
+        """Returns the batch with normalised images, and mixed ones if there is `mixup` or `cutmix`."""
         images, targets = self.network.normalise(batch.images), batch.targets
         if isinstance(images, Tensor):
             images, targets = mix(images, targets, len(self.classes), mixup=self.mixup, cutmix=self.cutmix)
-        loss = total(self.training_losses(images, None, targets))
-        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch))
-        return loss
+        return replace(batch, images=images, targets=targets)
+
+    def loss_terms(self, batch: Batch) -> dict[str, Tensor]:
+        return self.training_losses(batch.images, None, batch.targets)
 
     def calibration_step(self, batch: Batch) -> None:
         """Runs the network as in training, without mixup, for `tuning.recalibrate`."""

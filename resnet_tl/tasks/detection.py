@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -76,13 +76,9 @@ class Detection(Task):
         """Returns the detections in images `[N, C, H, W]` (bytes), in their pixels."""
         return self.detector.predict(self.network(images))
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        images = self.network.normalise(batch.images, batch.sizes)
-        terms = self.training_losses(images, batch.sizes, batch.targets)
-        loss = total(terms)
-        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch))
-        self.log_dict({f"train/loss_{name}": term.detach() for name, term in terms.items()}, batch_size=len(batch))
-        return loss
+    def log_loss(self, terms: Mapping[str, Tensor], images: int) -> Tensor:
+        self.log_dict({f"train/loss_{name}": term.detach() for name, term in terms.items()}, batch_size=images)
+        return super().log_loss(terms, images)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Detections]:
         """Returns `detections`, in pixels of the batch's images, for callbacks that draw them."""

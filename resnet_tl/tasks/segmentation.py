@@ -89,12 +89,6 @@ class Segmentation(Task):
         """Returns probabilities `[N, K, H, W]` of images `[N, C, H, W]` (bytes)."""
         return segment(self.network, images, None, self.inference).softmax(1)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        images = self.network.normalise(batch.images, batch.sizes)
-        loss = total(self.training_losses(images, batch.sizes, batch.targets))
-        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch))
-        return loss
-
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
         """Returns the images' indices `[n]` in the listing and their masks `[n, H, W]` uint8, without fillers."""
         keep = batch.indices >= 0

@@ -109,6 +109,14 @@ class CompiledLosses:
         self._eager_seconds: float | None = None
         self._seconds: list[float] = []
 
+    def leave_graphs(self) -> None:
+        """Compiles without CUDA graphs from now on: the gradients of micro-batches add up in memory that the replay of
+        such a graph writes again."""
+        if self.mode in WITHOUT_GRAPHS:
+            self.report(f"tuning.compile_mode is {self.mode}, here without CUDA graphs: batches are split")
+            self.mode = WITHOUT_GRAPHS[self.mode]
+            self.start_phase()
+
     def __call__(self, images: Tensor | Features, sizes: Tensor | None, targets: Any) -> dict[str, Tensor]:
         """Returns the terms of the loss, of normalised images or of their features."""
         shapes = _shapes(images)

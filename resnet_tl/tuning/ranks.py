@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
+from typing import Any
 
+import torch
 import torch.distributed as dist
 from torch import Tensor
 
@@ -25,3 +28,23 @@ def average(tensors: Iterable[Tensor]) -> None:
         for tensor in tensors:
             dist.all_reduce(tensor.detach())
             tensor.div_(dist.get_world_size())
+
+
+def on_any(flag: bool) -> bool:
+    """Returns whether it is true on any rank, all of which must call this. GPUs are not waited for."""
+    return bool(largest(int(flag)))
+
+
+def largest(number: int) -> int:
+    """Returns the largest number of all ranks, all of which must call this. GPUs are not waited for."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return number
+    value = torch.tensor(number)
+    dist.all_reduce(value, dist.ReduceOp.MAX, _on_cpu(dist.group.WORLD))
+    return int(value)
+
+
+@functools.lru_cache(maxsize=1)
+def _on_cpu(ranks: Any) -> Any:
+    """Returns a group of the same ranks for tensors on the CPU."""
+    return ranks if dist.get_backend(ranks) == "gloo" else dist.new_group(backend="gloo")

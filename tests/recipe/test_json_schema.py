@@ -42,7 +42,9 @@ def test_every_shipped_recipe_and_overlay_is_valid(validator: Draft202012Validat
 def test_it_is_plain_json_with_types_ranges_defaults_and_descriptions(schema: dict[str, Any]) -> None:
     assert json.loads(json.dumps(schema)) == schema
     batch_size = schema["$defs"]["ImageFolder"]["properties"]["batch_size"]
-    assert (batch_size["type"], batch_size["minimum"], batch_size["default"]) == ("integer", 1, 32)
+    number, word = batch_size["anyOf"]
+    assert (number["type"], number["minimum"], batch_size["default"]) == ("integer", 1, 32)
+    assert word["enum"] == ["auto"]
     assert batch_size["description"]
     assert schema["properties"]["trainer"]["properties"]["accumulate_grad_batches"]["minimum"] == 1
     assert schema["$defs"]["Backbone"]["properties"]["drop_path"]["exclusiveMaximum"] == 1

@@ -68,7 +68,7 @@ def test_what_lightning_refuses_is_a_sentence_in_its_words(options: dict[str, An
     ("error", "message"),
     [
         (MisconfigurationException("No\n  way."), "^trainer: No way$"),
-        (torch.OutOfMemoryError("CUDA out of memory"), "^the device's memory is full: lower data.batch_size"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "^the device's memory is full: set trainer.micro_batch"),
         (MemoryError(), "^this machine's memory is full: lower the batch size"),
     ],
 )

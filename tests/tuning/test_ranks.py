@@ -8,9 +8,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import memory_probe
 import pytest
 import ranks_probe as probe
 import torch
@@ -23,14 +25,14 @@ Launch = Callable[..., list[dict[str, Any]]]
 def launch(tmp_path: Path) -> Launch:
     """Runs cases on this number of gloo ranks and returns the results of each."""
 
-    def launch(ranks: int, *cases: Any) -> list[dict[str, Any]]:
+    def launch(ranks: int, *cases: Any, program: str = PROBE) -> list[dict[str, Any]]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         joined = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(ranks), "NODE_RANK": "0"}
         processes = [
             subprocess.Popen(
-                [sys.executable, PROBE, str(tmp_path), *(getattr(case, "name", case) for case in cases)],
+                [sys.executable, program, str(tmp_path), *(getattr(case, "name", case) for case in cases)],
                 env={**os.environ, **joined, "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -109,6 +111,40 @@ def check_cached(found: list[dict[str, Any]], folder: Path) -> None:
 def test_some_rank_has_no_positive_target_at_some_step() -> None:
     positives = [[bool(batch.targets.any()) for batch in probe.loaders(2, rank)[0]] for rank in range(2)]
     assert any(one != other for one, other in zip(*positives, strict=True))
+
+
+def check_split_together(cases: list[memory_probe.Case], found: list[dict[str, Any]], folder: Path) -> None:
+    """`cases`: a run with batches of half the size, accumulated, then those in which memory is full on rank 1."""
+    (expected, *splits), (first, second) = cases, found
+    weights = [torch.load(folder / f"{number}.pt") for number in range(len(cases))]
+    for number, case in enumerate(splits, 1):
+        here, there = first[case.name], second[case.name]
+        assert (here["failures"], there["failures"]) == (0, 1)
+        assert here["sizes"] == there["sizes"] == [2] * 9
+        assert here["digest"] == there["digest"]
+        for ours, started in ((here, first[expected.name]), (there, second[expected.name])):
+            assert (ours["steps"], ours["rates"]) == (started["steps"], started["rates"])
+        apart = {key: float((value - weights[number][key]).abs().max()) for key, value in weights[0].items()}
+        assert max(apart.values()) <= 1e-9, apart
+
+
+def split_cases(network: str) -> list[memory_probe.Case]:
+    """The third step of an epoch exchanges gradients in its backward pass, the first two after it."""
+    full = memory_probe.Case(network, batch=4, limit=2, full=1)
+    return [memory_probe.Case(network, batch=2, accumulate=2), full, replace(full, fails="backward")]
+
+
+def test_ranks_split_their_batches_together_where_one_runs_out_of_memory(launch: Launch, tmp_path: Path) -> None:
+    cases = split_cases("masks")
+    check_split_together(cases, launch(2, *cases, program=memory_probe.__file__), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("network", ["ours", "objects"])
+def test_ranks_split_their_batches_together_for_any_network(network: str, launch: Launch, tmp_path: Path) -> None:
+    cases = split_cases(network)
+    check_split_together(cases, launch(2, *cases, program=memory_probe.__file__), tmp_path)
 
 
 @pytest.mark.slow
