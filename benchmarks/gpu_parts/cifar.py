@@ -25,7 +25,7 @@ STEPS = 64_000
 
 
 def measure(setting: Setting) -> Iterator[Figure]:
-    for mode in setting.modes:
+    for mode in (setting.modes[0], setting.modes[-1]):
         (timed,) = race(setting, {"ours": partial(step_of, setting, mode)}, setting.cifar_steps).values()
         row = f"ResNet-20, 50,000 images of 32 px, batch {BATCH}, {mode}"
         low, median, high = quartiles([seconds * -(-IMAGES // BATCH) for seconds in timed.seconds])

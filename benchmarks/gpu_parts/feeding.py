@@ -7,7 +7,6 @@ Cached: the head on features that are computed once, read by the loader.
 
 from __future__ import annotations
 
-import inspect
 import os
 import tempfile
 from collections.abc import Iterator
@@ -29,54 +28,48 @@ from resnet_tl.structures.records import Batch
 
 GOAL = 0.9
 """Times the steps without files."""
+SYNTHETIC = "one batch on the device"
 DISTINCT, CLASSES = 256, 10
 WIDTH, HEIGHT, QUALITY = 500, 375, 90
 PIECES = 4
 """That the measured steps are cut into, for their spread."""
 
 
-def measure(setting: Setting) -> Iterator[Figure | str]:
+def measure(setting: Setting) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         write_images(Path(folder) / "photos", setting.images)
-        contestants = runs()
-        if "JPEG files, decoded on the GPU" in contestants and not setting.device.is_gpu:
-            yield "JPEG files, decoded on the GPU: not available without one"
-            del contestants["JPEG files, decoded on the GPU"]
         synthetic = 0.0
-        for name, options in contestants.items():
+        for name, options in contestants(setting).items():
             pace = run(setting, Path(folder), name, options)
             row = f"fit, batch {setting.fed_batch}: {name}"
             low, median, high = quartiles(pace.rates)
             yield Figure(TABLE, row, SPEED, median, "images/s", None, "higher", low, high)
             synthetic = synthetic or median
             if name != SYNTHETIC:
-                goal = None if "cached" in name else GOAL
+                goal = GOAL if name.startswith("JPEG") else None
                 yield Figure(TABLE, row, TIMES, median / synthetic, "×", goal, "higher")
             if pace.peak is not None:
                 yield Figure(TABLE, row, MEMORY, pace.peak, "MiB")
-        if not _has_option("decode"):
-            yield "JPEG files, decoded on the GPU: not available: data.decode does not exist"
 
 
-SYNTHETIC = "one batch on the device"
-
-
-def runs() -> dict[str, dict[str, Any]]:
-    """Returns the contestants and the values of the recipe that each changes."""
-    every: dict[str, dict[str, Any]] = {
+def contestants(setting: Setting) -> dict[str, dict[str, Any]]:
+    """Returns the values of the recipe that each contestant changes; the one without files is the first."""
+    device = {"data.augment_on": "device"}
+    return {
         SYNTHETIC: {"data.class_path": "benchmarks.gpu_parts.feeding.OneBatch", "data.num_workers": 0},
         "JPEG files, decoded on the CPU": {},
-        "JPEG files, decoded on the GPU": {"data.decode": "gpu"},
         "head only, cached": {
             "model.tuning.phases": [{"train": ["head"]}],
             "model.tuning.cache": "on",
             "model.tuning.allow_untrained": True,
             "data.augment": "none",
         },
+        **(
+            {"JPEG files, decoded and augmented on the GPU": {**device, "data.decode": "gpu"}}
+            if setting.device.is_gpu
+            else {"JPEG files, augmented on the device": device}
+        ),
     }
-    if _has_option("augment_on"):
-        every["JPEG files, decoded on the GPU"]["data.augment_on"] = "device"
-    return {name: options for name, options in every.items() if "data.decode" not in options or _has_option("decode")}
 
 
 def run(setting: Setting, folder: Path, name: str, options: dict[str, Any]) -> Pace:
@@ -178,8 +171,3 @@ def _image(rng: np.random.Generator) -> Image.Image:
     )
     grain = rng.normal(0, 6, (HEIGHT, WIDTH, 3))
     return Image.fromarray((np.asarray(coarse) + grain).clip(0, 255).astype(np.uint8))
-
-
-def _has_option(name: str) -> bool:
-    """Whether `data` has an option, of one of the folder's classes."""
-    return any(name in inspect.signature(kind.__init__).parameters for kind in ImageFolder.__mro__[:-1])
