@@ -106,11 +106,10 @@ def figures(results: dict[str, Any]) -> list[Figure]:
 def _cells(table: str, row: str, runs: list[dict[str, Any]]) -> list[Figure]:
     cells = []
     if "images" in runs[0]:
+        cells.append(Figure(table, row, "images", runs[0]["images"], ""))
+    if "seconds" in runs[0]:
         minutes = statistics.median(run["seconds"] * run["machine"]["threads"] / 60 for run in runs)
-        cells = [
-            Figure(table, row, "images", runs[0]["images"], ""),
-            Figure(table, row, "core minutes", round(minutes), ""),
-        ]
+        cells.append(Figure(table, row, "core minutes", round(minutes), ""))
     scores = {"mAP": "map", "mAP50": "map50"}
     return cells + [over_seeds(table, row, name, [run[key] for run in runs], "mAP") for name, key in scores.items()]
 

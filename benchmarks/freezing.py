@@ -1,10 +1,12 @@
-"""What "frozen" means in our engine, Lightning's BackboneFinetuning, finetuning-scheduler and plain requires_grad.
+"""What "frozen" means in our engine and in five other ways of freezing.
 
 python -m benchmarks freezing [--write] [--ways resnet_tl requires_grad ...]
 
 ResNet-18 (torchvision's, random weights and statistics) at 32 px in a user's LightningModule; stem, layer1 and
 layer2 are frozen for 20 steps of SGD with momentum and weight decay and two validations. On two gloo processes they are
 frozen for one epoch and trained in a second. No timing: `python -m benchmarks freezing_speed` has those.
+luxonis-train's freezing is applied when its own trainer applies it. AutoTimm freezes in the constructor of its own
+module, `ImageClassifier`, which is fitted as it comes: the whole backbone is frozen, and nothing unfreezes it.
 """
 
 from __future__ import annotations
@@ -99,6 +101,35 @@ class User(LightningModule):
         return torch.optim.SGD(parameters, 0.01, momentum=0.9, weight_decay=1e-4)
 
 
+def autotimms_user() -> LightningModule:
+    """AutoTimm's own classifier with its own optimizer, fitted on the same images."""
+    from autotimm import BackboneConfig, ImageClassifier
+
+    class AutoTimm(ImageClassifier):
+        counted = 0
+
+        def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+            return super().training_step((batch[0], batch[1]), batch_idx)
+
+        def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
+            super().validation_step((batch[0], batch[1]), batch_idx)
+            self.counted += int((batch[2] >= 0).sum())
+
+        def on_validation_epoch_start(self) -> None:
+            super().on_validation_epoch_start()
+            self.counted = 0
+
+    torch.manual_seed(0)
+    return AutoTimm(
+        BackboneConfig("resnet18", pretrained=False),
+        num_classes=2,
+        freeze_backbone=True,
+        compile_model=False,
+        deterministic=False,
+        seed=None,
+    )
+
+
 class RequiresGrad(Callback):
     """What users write by hand."""
 
@@ -133,13 +164,36 @@ def finetuning_scheduler(unfreeze_at: int) -> Callback:
     return FinetuningScheduler(ft_schedule=phases, epoch_transitions_only=True, restore_best=False)
 
 
-WAYS: dict[str, Callable[..., Callback]] = {
+def luxonis_train(unfreeze_at: int) -> Callback:
+    from luxonis_train.lightning.freezing import FreezeSchedule, NodeFreezePlan
+
+    class TrainingManager(Callback):
+        def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+            plan = NodeFreezePlan.from_module("backbone", pl_module.backbone, unfreeze_at, lr_after_unfreeze=None)
+            self.schedule = FreezeSchedule([plan])
+            self.schedule.apply(0)
+
+        def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            self.schedule.apply(trainer.current_epoch)
+
+    return TrainingManager()
+
+
+def autotimm(unfreeze_at: int) -> None:
+    """Its module is frozen when it is constructed."""
+
+
+WAYS: dict[str, Callable[..., Callback | None]] = {
     "resnet_tl": ours,
     "BackboneFinetuning": backbone_finetuning,
     "finetuning-scheduler": finetuning_scheduler,
+    "luxonis-train": luxonis_train,
+    "AutoTimm": autotimm,
     "requires_grad": RequiresGrad,
 }
+PACKAGES = {name: name.lower().replace("-", "_") for name in ("finetuning-scheduler", "luxonis-train", "AutoTimm")}
 CAN_FREEZE_LATE = ("resnet_tl", "requires_grad")
+CANNOT_UNFREEZE = ("AutoTimm",)
 
 
 def main(arguments: list[str]) -> None:
@@ -147,7 +201,7 @@ def main(arguments: list[str]) -> None:
     if options.rank_of is not None:
         _rank(options.rank_of)
         return
-    present = [way for way in options.ways if way != "finetuning-scheduler" or find_spec("finetuning_scheduler")]
+    present = [way for way in options.ways if way not in PACKAGES or find_spec(PACKAGES[way])]
     for way in set(options.ways) - set(present):
         print(f"{way}: not installed, skipped")
     results = {way: one_process(way) | two_processes(way) for way in present}
@@ -170,8 +224,12 @@ def table(results: dict[str, Facts]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], ["---"] * len(lines[0]), *lines[1:]])
 
 
+def user(way: str) -> LightningModule:
+    return autotimms_user() if way == "AutoTimm" else User(holds_all=way != "BackboneFinetuning")
+
+
 def one_process(way: str) -> Facts:
-    module = User(holds_all=way != "BackboneFinetuning")
+    module = user(way)
     before = copy.deepcopy(module.backbone.state_dict())
     fit(module, way, WAYS[way](NEVER))
     after = module.backbone.state_dict()
@@ -207,9 +265,9 @@ def _moved_after_a_late_freeze(way: str) -> int:
 
 
 def fit(
-    module: User,
+    module: LightningModule,
     way: str,
-    callback: Callback,
+    callback: Callback | None,
     *,
     ranks: int = 1,
     others: list[Callback] | None = None,
@@ -219,16 +277,25 @@ def fit(
     rank = int(os.environ.get("LOCAL_RANK", 0))
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        trainer = Trainer(
+        trainer = trainer_of(module)(
             max_epochs=EPOCHS, accelerator="cpu", devices=ranks, strategy="ddp" if ranks > 1 else "auto",
             logger=False, enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder,
-            enable_checkpointing=way == "finetuning-scheduler", callbacks=[callback, *(others or [])],
+            enable_checkpointing=way == "finetuning-scheduler", callbacks=[*filter(None, [callback]), *(others or [])],
             num_sanity_val_steps=0, limit_val_batches=1.0 if validate else 0, use_distributed_sampler=not mine,
         )  # fmt: skip
         train, val = Images(STEPS * BATCH), Images(EVALUATED)
         draws = TrainSampler(len(train), seed=0, batch_size=BATCH // ranks, ranks=ranks, rank=rank) if mine else None
         once = EvaluationSampler(len(val), ranks=ranks, rank=rank) if mine else None
         trainer.fit(module, DataLoader(train, BATCH // ranks, sampler=draws), DataLoader(val, 2, sampler=once))
+
+
+def trainer_of(module: LightningModule) -> type[Trainer]:
+    """AutoTimm's module is of the package pytorch_lightning, which Lightning's own Trainer refuses."""
+    if isinstance(module, LightningModule):
+        return Trainer
+    import pytorch_lightning
+
+    return pytorch_lightning.Trainer
 
 
 def two_processes(way: str) -> Facts:
@@ -245,11 +312,12 @@ def two_processes(way: str) -> Facts:
             sys.exit(f"{way} failed on two ranks")
         one, other = (torch.load(Path(folder) / f"{rank}.pt") for rank in range(2))
     apart = max(_relative(one["weights"][key], other["weights"][key]) for key in one["weights"])
-    return {"ranks": apart, "counted": one["counted"] + other["counted"]}
+    counted: Facts = {"counted": one["counted"] + other["counted"]}
+    return counted if way in CANNOT_UNFREEZE else {"ranks": apart, **counted}
 
 
 def _rank(way: str) -> None:
-    module = User(holds_all=way != "BackboneFinetuning")
+    module = user(way)
     fit(module, way, WAYS[way](1), ranks=2)
     weights = {name: p.detach() for name, p in module.named_parameters()}
     path = Path(os.environ["PROBE_FOLDER"]) / f"{os.environ['LOCAL_RANK']}.pt"
