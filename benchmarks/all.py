@@ -53,7 +53,7 @@ class Planned:
 
 
 PLAN = [
-    Planned("freezing", 150),
+    Planned("freezing", 150, packages=("finetuning_scheduler",)),
     Planned("freezing_speed", 120, 13, 10, ("--allocators", "raised")),
     Planned("resnet", 120, 20, 8, ("--parts", "training", "inference")),
     Planned("segmentation", 15, 5, 10, packages=("segmentation_models_pytorch",)),

@@ -36,13 +36,13 @@ def test_a_failure_does_not_stop_the_others(
 
     def fake(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         started.append(command[3:])
-        return subprocess.CompletedProcess(command, returncode=1 if command[3] == "freezing" else 0)
+        return subprocess.CompletedProcess(command, returncode=1 if command[3] == "startup" else 0)
 
     monkeypatch.setattr(subprocess, "run", fake)
-    with pytest.raises(SystemExit, match=r"failed: freezing$"):
-        main(["--only", "freezing", "data_path"])
-    assert started == [["freezing", "--write"], ["data_path", "--rounds", "10", "--write"], ["report"]]
-    assert "freezing: 0 s, FAILED (1)" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"failed: startup$"):
+        main(["--only", "startup", "data_path"])
+    assert started == [["data_path", "--rounds", "10", "--write"], ["startup", "--rounds", "5", "--write"], ["report"]]
+    assert "startup: 0 s, FAILED (1)" in capsys.readouterr().out
 
 
 def test_what_lacks_a_package_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
