@@ -147,15 +147,17 @@ def test_three_phases_are_compiled_once_each_and_train_as_eager_ones(
     assert caplog.text.count("s eager: it ") == len(PHASES)
 
 
+CUTS = {"eager": (BATCHES + 4,), "inductor": (1, BATCHES + 4, 3 * BATCHES - 1)}
+"""Batches after which a run is cut, by backend."""
+
+
 @pytest.mark.parametrize("backend", ["eager", INDUCTOR])
-def test_it_resumes_bit_for_bit_in_the_middle_of_each_phase(
+def test_it_resumes_bit_for_bit_in_the_middle_of_a_phase(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
     compiler = Compiler(backend, monkeypatch)
     whole, losses = fit(tmp_path / "whole", tuning("all", ema=0.9))
-    again, same = fit(tmp_path / "again", tuning("all", ema=0.9))
-    assert (state(again), same.values) == (state(whole), losses.values)
-    for cut in (1, BATCHES + 4, 3 * BATCHES - 1):
+    for cut in CUTS[backend]:
         folder = tmp_path / str(cut)
         keep = ModelCheckpoint(folder, "last", every_n_train_steps=1, save_top_k=1)
         with pytest.raises(RuntimeError, match="power cut"):
