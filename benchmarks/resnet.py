@@ -1,11 +1,15 @@
 """Our ResNet compared with torchvision's: a training step and inference on the CPU.
 
-python -m benchmarks resnet [--write] [--rounds 20] [--variant resnet50] [--batch 16] [--size 224] [--threads N]
-                            [--allocators default raised] [--precisions 32 bf16] [--parts training inference memory]
+The peer is torchvision's network in its best form: in channels-last, compiled where ours is, with the same malloc; its
+default layout is measured next to that.
 
-`raised`: glibc's malloc keeps freed memory instead of returning it to the kernel (`mallopt`); all
-contestants are measured with and without it, each time in a separate process. bf16 is measured only where the
-processor multiplies it (AMX or AVX512-BF16); peers run in it too.
+python -m benchmarks resnet [--write] [--rounds 20] [--variant resnet50] [--batch 16] [--size 224] [--threads N]
+                            [--allocators default raised] [--precisions 32 bf16]
+                            [--parts training inference single memory]
+
+`single`: inference of one image at a time. `raised`: glibc's malloc keeps freed memory instead of returning it to the
+kernel (`mallopt`); all contestants are measured with and without it, each time in a separate process. bf16 is measured
+only where the processor multiplies it (AMX or AVX512-BF16); peers run in it too.
 """
 
 from __future__ import annotations
@@ -33,12 +37,15 @@ from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Backbone, Network, build
 
 TARGETS = {
-    ("training", "ours", "torchvision"): 0.78,
     ("training", "ours", "torchvision, channels-last"): 0.95,
+    ("training", "ours, compiled", "torchvision, channels-last, compiled"): 0.95,
+    ("training", "ours", "torchvision"): 0.78,
+    ("inference", "ours, folded", "torchvision, channels-last, compiled"): 0.90,
+    ("inference", "ours, folded, compiled", "torchvision, channels-last, compiled"): 0.90,
     ("inference", "ours, folded", "torchvision"): 0.63,
     ("inference", "ours, folded, compiled", "torchvision"): 0.56,
-    ("inference", "ours, folded, compiled", "torchvision, channels-last, compiled"): 0.90,
 }
+COMPILED = ", compiled"
 Run = Callable[[], object]
 
 
@@ -65,7 +72,8 @@ def main(arguments: list[str]) -> None:
     for part in options.parts:
         for precision in precisions:
             for allocator in options.allocators:
-                shape = (options.variant, options.batch, options.size, options.rounds, options.threads)
+                batch = 1 if part == "single" else options.batch
+                shape = (options.variant, batch, options.size, options.rounds, options.threads)
                 setting = Setting(part, *shape, allocator, precision)
                 results.append(measure_memory(setting) if part == "memory" else measure_time(setting))
     if options.write:
@@ -74,11 +82,12 @@ def main(arguments: list[str]) -> None:
 
 
 PEERS = {
-    "torchvision": "default layout",
     "torchvision, channels-last": "channels-last",
     "torchvision, channels-last, compiled": "channels-last, compiled",
+    "torchvision": "default layout",
 }
-"""Columns."""
+"""Columns: the peer's best forms first."""
+TABLES = {"training": "training_step", "inference": "inference", "single": "inference"}
 
 
 def figures(results: dict[str, Any]) -> list[Figure]:
@@ -88,7 +97,7 @@ def figures(results: dict[str, Any]) -> list[Figure]:
 
 
 def _ratios(run: dict[str, Any]) -> list[Figure]:
-    table, seconds = {"training": "training_step", "inference": "inference"}[run["part"]], run["seconds"]
+    table, seconds = TABLES[run["part"]], run["seconds"]
     return [
         ratio(table, _row(run, name), column, seconds, (name, peer), _target(run["part"], run["precision"], name, peer))
         for name in seconds
@@ -100,6 +109,7 @@ def _ratios(run: dict[str, Any]) -> list[Figure]:
 
 def _row(run: dict[str, Any], name: str) -> str:
     words = [run["variant"].replace("resnet", "ResNet-"), *name.split(", ")[1:]]
+    words += ["one image"] if run["part"] == "single" else []
     words += ["bf16"] if run["precision"] == "bf16" else []
     return ", ".join(words + (["our malloc for all"] if run["allocator"] == "raised" else []))
 
@@ -115,7 +125,7 @@ def measure_time(setting: Setting) -> dict[str, Any]:
         comparisons = [compare(setting, seconds, name, peer) for peer in seconds if peer.startswith("torchvision")]
         print(f"  {name:<36} {quartiles(values)}   {'   '.join(filter(None, comparisons))}")
     for name, cost in compiling.items():
-        eager = quartiles(seconds[name.removesuffix(", compiled")]).median - quartiles(seconds[name]).median
+        eager = quartiles(seconds[name.removesuffix(COMPILED)]).median - quartiles(seconds[name]).median
         print(
             f"  {name}: compiled in {cost:.0f} s" + (f", paid back after {cost / eager:.0f} runs" if eager > 0 else "")
         )
@@ -133,9 +143,9 @@ def compare(setting: Setting, seconds: Seconds, name: str, peer: str) -> str:
 
 def measure_memory(setting: Setting) -> dict[str, Any]:
     """Peak resident memory of a process that does one training step, minus that of one that only imports."""
-    peaks = {name: in_fresh_process(peak_memory, setting, name) for name in ("nothing", *TRAINERS)}
+    peaks = {name: in_fresh_process(peak_memory, setting, name) for name in ("nothing", *NETWORKS)}
     print(f"\n{describe(setting)}, peak memory of a training step, MiB beyond {peaks['nothing']:.0f}")
-    for name in TRAINERS:
+    for name in NETWORKS:
         print(f"  {name:<36} {peaks[name] - peaks['nothing']:.0f}")
     return {**asdict(setting), "peak_mib": peaks}
 
@@ -153,17 +163,14 @@ def in_fresh_process(function: Callable[..., Any], *arguments: object) -> Any:
 def timed(setting: Setting) -> tuple[Seconds, dict[str, float]]:
     """Seconds by contestant, and seconds of compiling by compiled contestant."""
     prepare(setting)
-    if setting.part == "training":
-        contestants = {name: trainer(setting, name) for name in TRAINERS}
-        return alternate(contestants, setting.rounds), {}
-    contestants = predictors(setting)
-    compiling = {name: seconds_of(run) for name, run in contestants.items() if name.endswith("compiled")}
+    contestants = trainers(setting) if setting.part == "training" else predictors(setting)
+    compiling = {name: seconds_of(run) for name, run in contestants.items() if name.endswith(COMPILED)}
     return alternate(contestants, setting.rounds), compiling
 
 
 def peak_memory(setting: Setting, name: str) -> float:
     prepare(setting)
-    if name in TRAINERS:
+    if name in NETWORKS:
         trainer(setting, name)()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -196,17 +203,23 @@ def torchvisions_channels_last(setting: Setting) -> nn.Module:
     return torchvisions(setting).to(memory_format=torch.channels_last)
 
 
-TRAINERS: dict[str, Callable[[Setting], nn.Module]] = {
+NETWORKS: dict[str, Callable[[Setting], nn.Module]] = {
     "ours": ours,
-    "torchvision": torchvisions,
     "torchvision, channels-last": torchvisions_channels_last,
+    "torchvision": torchvisions,
 }
+
+
+def trainers(setting: Setting) -> dict[str, Run]:
+    compiled = [name + COMPILED for name in NETWORKS if name != "torchvision"]
+    return {name: trainer(setting, name) for name in (*NETWORKS, *compiled)}
 
 
 def trainer(setting: Setting, name: str) -> Run:
     """A step of SGD with momentum."""
-    model = TRAINERS[name](setting)
-    predict = model.run if isinstance(model, Network) else model
+    model = NETWORKS[name.removesuffix(COMPILED)](setting)
+    predict: Callable[[Tensor], Tensor] = model.run if isinstance(model, Network) else model
+    predict = torch.compile(predict) if name.endswith(COMPILED) else predict
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
     x, targets = images(setting, name), torch.randint(1000, (setting.batch,))
 
@@ -275,6 +288,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--allocators", nargs="+", default=["default", "raised"], choices=["default", "raised"])
     parser.add_argument("--precisions", nargs="+", default=["32", "bf16"], choices=["32", "bf16"])
-    parts = ["training", "inference", "memory"]
+    parts = ["training", "inference", "single", "memory"]
     parser.add_argument("--parts", nargs="+", default=parts, choices=parts)
     return parser

@@ -25,7 +25,7 @@ from resnet_tl.models.heads.segmentation.unet import UNetHead
 from resnet_tl.models.network import Backbone, build
 from resnet_tl.models.pyramid import FPN
 
-TARGETS = {"segmentation_models.pytorch": 0.84, "segmentation_models.pytorch, channels-last": 1.0}
+TARGETS = {"segmentation_models.pytorch, channels-last": 1.0, "segmentation_models.pytorch": 0.84}
 CLASSES = [str(k) for k in range(11)]
 ARCHITECTURES = {"Unet": (None, UNetHead), "FPN": (partial(FPN, smooth=False), SemanticFPNHead)}
 NAMES = {"Unet": "U-Net", "FPN": "semantic FPN"}
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> None:
 
 
 def figures(results: dict[str, Any]) -> list[Figure]:
-    columns = dict(zip(TARGETS, ("default layout", "channels-last"), strict=True))
+    columns = dict(zip(TARGETS, ("channels-last", "default layout"), strict=True))
     return [
         ratio("training_step", NAMES[name], columns[peer], seconds, ("ours", peer), target)
         for name, seconds in results["seconds"].items()
