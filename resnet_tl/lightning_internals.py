@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from resnet_tl.errors import RunError
 
 if TYPE_CHECKING:
-    from lightning import Trainer
+    from lightning import LightningModule, Trainer
     from lightning.pytorch.loggers import WandbLogger
     from lightning.pytorch.strategies import DDPStrategy
     from torch import Tensor
@@ -68,6 +68,22 @@ def set_logged_step(trainer: Trainer, step: int) -> None:
     """Sets the step that loggers receive. The public way, logging a metric named `step`, would need every `log` call
     to do so; and on some restarts Lightning miscounts by one."""
     trainer.fit_loop.epoch_loop._batches_that_stepped = step
+
+
+def log_again(module: LightningModule, name: str, value: Tensor) -> bool:
+    """Logs a value of a step as `module.log` has done in this epoch; returns False, and does nothing, where that has
+    not been called yet. It checks and copies all settings each time, which takes as long as a linear head's step; no
+    public API logs without."""
+    trainer, hook = module._trainer, module._current_fx_name
+    results = None if trainer is None else trainer._results
+    if trainer is None or results is None or hook is None:
+        return False
+    key = f"{hook}.{name}"
+    if key not in results or trainer._logger_connector.should_reset_tensors(hook):
+        return False
+    results.update_metrics(key, value, batch_size=1)
+    trainer._logger_connector._current_fx = hook
+    return True
 
 
 def writes_logs(trainer: Trainer) -> bool:

@@ -170,3 +170,30 @@ def test_a_reduction_that_lightning_does_not_write_is_not_called() -> None:
         internals.set_epoch_logs(
             SimpleNamespace(fit_loop=SimpleNamespace(epoch_loop=SimpleNamespace(_results={}))), logs
         )
+
+
+def test_a_value_that_is_logged_again_is_what_log_logs() -> None:
+    again: list[bool] = []
+    seen: list[tuple[float, float]] = []
+
+    class Both(Module):
+        def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+            again.append(internals.log_again(self, "quick", batch[0, 1]))
+            if not again[-1]:
+                self.log("quick", batch[0, 1], prog_bar=True)
+            self.log("slow", batch[0, 1], prog_bar=True)
+            return self.layer(batch).sum()
+
+        def on_train_batch_end(self, *args: Any) -> None:
+            metrics = self.trainer.callback_metrics
+            assert self.trainer.progress_bar_metrics["quick"] == self.trainer.progress_bar_metrics["slow"]
+            seen.append((float(metrics["quick"]), float(metrics["slow"])))
+
+    options: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = Trainer(accelerator="cpu", max_epochs=2, enable_model_summary=False, **options)
+    trainer.fit(Both(), Loader())
+    assert again == 2 * [False, *[True] * (BATCHES - 1)]
+    assert len(seen) == 2 * BATCHES
+    assert all(quick == slow for quick, slow in seen)
+    assert trainer.callback_metrics["quick"] == trainer.callback_metrics["slow"] == BATCHES - 1
+    assert not internals.log_again(Both(), "quick", torch.zeros(()))

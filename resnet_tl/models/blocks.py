@@ -9,6 +9,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from resnet_tl.models.fused_convolution import FusedConv2d, conv_norm_relu
 from resnet_tl.models.norms import Norm
 from resnet_tl.models.variants import Variant
 
@@ -44,13 +45,19 @@ class Block(nn.Module):
         self.drop_path = DropPath(place.drop_path) if place.drop_path else nn.Identity()
         self.downsample = _shortcut(variant, place, norm)
 
-    def branch(self, x: Tensor) -> Tensor:
-        """`[N, in_channels, H, W]` to `[N, out_channels, ceil(H / stride), ceil(W / stride)]`."""
+    def inner(self, x: Tensor) -> Tensor:
+        """The branch up to its last convolution: `[N, in_channels, H, W]` to `[N, width, ceil(H / stride), ceil(W /
+        stride)]`."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N, in_channels, H, W]` to `[N, out_channels, ceil(H / stride), ceil(W / stride)]`."""
-        y = self.drop_path(self.se(self.branch(x)))
+        y = self.inner(x)
+        conv, norm = (getattr(self, name) for name in self.conv_norm_pairs[-1])
+        folded = isinstance(conv, FusedConv2d) and type(norm) is nn.Identity
+        if folded and type(self.se) is nn.Identity and not self.training:
+            return conv.add_relu(y, self.downsample(x))
+        y = self.drop_path(self.se(norm(conv(y))))
         y += self.downsample(x)
         return F.relu(y, inplace=True)
 
@@ -65,9 +72,8 @@ class BasicBlock(Block):
         self.conv2 = conv(place.width, place.width, 3, dilation=place.dilation)
         self.bn2 = norm(place.width)
 
-    def branch(self, x: Tensor) -> Tensor:
-        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        return self.bn2(self.conv2(x))
+    def inner(self, x: Tensor) -> Tensor:
+        return conv_norm_relu(self.conv1, self.bn1, x)
 
 
 class Bottleneck(Block):
@@ -87,10 +93,8 @@ class Bottleneck(Block):
         self.conv3 = conv(inner, place.out_channels, 1)
         self.bn3 = norm(place.out_channels)
 
-    def branch(self, x: Tensor) -> Tensor:
-        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        x = F.relu(self.bn2(self.conv2(x)), inplace=True)
-        return self.bn3(self.conv3(x))
+    def inner(self, x: Tensor) -> Tensor:
+        return conv_norm_relu(self.conv2, self.bn2, conv_norm_relu(self.conv1, self.bn1, x))
 
 
 def _shortcut(variant: Variant, place: Place, norm: Norm) -> nn.Module:

@@ -11,6 +11,7 @@ from typing import TypeAlias, TypeVar
 import torch
 from torch import nn
 
+from resnet_tl.models.fused_convolution import use_fused_convolutions
 from resnet_tl.models.norms import FrozenBatchNorm
 
 Foldable: TypeAlias = "nn.BatchNorm2d | nn.SyncBatchNorm | FrozenBatchNorm"
@@ -38,6 +39,7 @@ def fold(module: M, exclude: Iterable[nn.Module] = ()) -> M:
             if places[id(conv)] == 1 and isinstance(norm, FOLDABLE) and norm.running_mean is not None:
                 _fold_into(conv, norm)
                 setattr(parent, name, nn.Identity())
+    use_fused_convolutions(folded)
     return folded.to(memory_format=torch.channels_last)
 
 

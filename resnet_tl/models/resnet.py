@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from resnet_tl.errors import RecipeError, did_you_mean
 from resnet_tl.models.blocks import BasicBlock, Block, Bottleneck, Place, conv
 from resnet_tl.models.checkpointing import run_in_segments
+from resnet_tl.models.fused_convolution import conv_norm_relu
 from resnet_tl.models.norms import Norm, NormKind, norm_of
 from resnet_tl.models.variants import VARIANTS, Variant
 from resnet_tl.ranges import Channels, FractionBelow1, NonNegativeInt, checked
@@ -149,7 +149,7 @@ class ResNet(nn.Module):
 
     def _run(self, stage: str, x: Tensor) -> Tensor:
         if stage == "stem":
-            return F.relu(self.bn1(self.conv1(x)), inplace=True)
+            return conv_norm_relu(self.conv1, self.bn1, x)
         if stage == "layer1":
             x = self.maxpool(x)
         return run_in_segments(getattr(self, stage), x, self.checkpoint_segments)

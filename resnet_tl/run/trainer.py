@@ -18,6 +18,7 @@ from resnet_tl.errors import RunError, memory_full
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.schema import fields_of
 from resnet_tl.run.acceleration import Acceleration
+from resnet_tl.run.no_profiler import NoProfiler
 from resnet_tl.run.precision import Precision, automatic, hardware_of
 from resnet_tl.run.sections import sections
 from resnet_tl.tracking.checkpoints import SafeCheckpointIO
@@ -49,6 +50,7 @@ def build_trainer(options: dict[str, Any], *, callbacks: list[Callback], loggers
     ours = {*fields_of(Acceleration), *OF_TASK}
     values = {name: instantiate(fields[name].hint, value) for name, value in options.items() if name not in ours}
     values["callbacks"] += callbacks
+    values["profiler"] = values.get("profiler") or NoProfiler()
     try:
         return Trainer(
             **values,

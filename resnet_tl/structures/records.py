@@ -99,6 +99,11 @@ class Features:
         """Selects the images from `start` up to, without, `stop`."""
         return replace(self, maps={level: value[start:stop] for level, value in self.maps.items()})
 
+    def split(self, lengths: Sequence[int]) -> list[Features]:
+        """Splits along the images, into views of the same memory."""
+        parts = zip(*(value.split(list(lengths)) for value in self.maps.values()), strict=True)
+        return [Features(dict(zip(self.maps, maps, strict=True)), self.input_size, self.after) for maps in parts]
+
 
 @dataclass
 class Batch:
@@ -131,6 +136,14 @@ class Batch:
         """Keeps the memory of its tensors until what `stream` has been given so far is done."""
         for value in vars(self).values():
             value.record_stream(stream)
+
+    def split(self, lengths: Sequence[int]) -> list[Batch]:
+        """Splits into batches of so many images, views of the same memory. Not for `Boxes`."""
+        views = len(next(iter(self.images.maps.values())) if isinstance(self.images, Features) else self.images)
+        views //= len(self)
+        images = self.images.split([length * views for length in lengths])
+        others = (self.targets, self.sizes, self.original_sizes, self.indices)
+        return [Batch(*parts) for parts in zip(images, *(value.split(list(lengths)) for value in others), strict=True)]
 
 
 @dataclass

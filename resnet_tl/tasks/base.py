@@ -15,6 +15,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from resnet_tl import lightning_internals
 from resnet_tl.errors import RecipeError
 from resnet_tl.metrics.mean import Mean
 from resnet_tl.metrics.per_class import Tables
@@ -196,7 +197,8 @@ class Task(LightningModule):
     def log_loss(self, terms: Mapping[str, Tensor], images: int) -> Tensor:
         """Logs the terms of a training batch, and returns their sum."""
         loss = total(terms)
-        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=images)
+        if not lightning_internals.log_again(self, "train/loss", loss.detach()):
+            self.log("train/loss", loss.detach(), prog_bar=True, batch_size=images)
         return loss
 
     def calibration_step(self, batch: Batch) -> None:
@@ -310,6 +312,8 @@ class Task(LightningModule):
 
 def total(terms: Mapping[str, Tensor]) -> Tensor:
     """Returns the sum of a loss's terms."""
+    if len(terms) == 1:
+        return next(iter(terms.values()))
     return torch.stack(list(terms.values())).sum()
 
 

@@ -37,6 +37,10 @@ class FiniteLoss(Callback):
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         self._check_pending(trainer)
+        if loss.device.type == "cpu" and trainer.world_size == 1 and math.isfinite(value := loss.item()):
+            self._watch(value, trainer.global_step)  # the usual case by the shortest way
+            self._batch = None
+            return
         finite = torch.isfinite(loss.detach()).all().int().repeat(2)  # on this rank, and on all
         if trainer.world_size > 1:
             dist.all_reduce(finite[1:], dist.ReduceOp.MIN)

@@ -134,16 +134,21 @@ class FeatureFile:
             for block in self.layout.blocks
         }
 
+    @property
+    def bytes_per_image(self) -> int:
+        return sum(block.row_bytes for block in self.layout.blocks)
+
     def take(self, draws: Sequence[Draw]) -> tuple[Features, dict[str, Tensor]]:
         """Returns the features of N draws, and the other stored fields of their batch by name: `indices` `[N]` (-1: a
         filler, or an image that could not be decoded), `sizes` and `original_sizes` `[N, 2]`, masks as `targets`."""
-        images = self.layout.rows // self.layout.views
-        rows = np.array([self.stored_draw(draw).epoch * images + max(draw.index, 0) for draw in draws])
+        epochs, indices_drawn, repeats = np.array(draws).T
+        views = (epochs + repeats) % self.layout.views  # as `stored_draw`
+        rows = views * (self.layout.rows // self.layout.views) + indices_drawn.clip(0)
         stored = [self._blocks[block.name][rows] for block in self.layout.blocks]
         self._verify(rows, stored)
         taken = {block.name: _as_tensor(rows, block) for block, rows in zip(self.layout.blocks, stored, strict=True)}
         indices, original_sizes, sizes = taken.pop(NUMBERS).split([1, 2, 2], 1)
-        filler = torch.tensor([draw.index < 0 for draw in draws])
+        filler = torch.from_numpy(indices_drawn < 0)
         rest = {"indices": indices[:, 0].masked_fill(filler, -1), "original_sizes": original_sizes, "sizes": sizes}
         if TARGETS in taken:
             rest[TARGETS] = taken.pop(TARGETS)

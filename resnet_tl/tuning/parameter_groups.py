@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -47,6 +48,8 @@ class StageParameterGroups:
         """The user's groups, during a step."""
         self._origins: list[Group] = []
         """The user's group of each split one."""
+        self._of_stages: dict[int, tuple[list[Tensor], dict[str, list[Tensor]]]] = {}
+        """By the id of a group's `params`: a copy of it, and its parameters by stage."""
         for number, group in enumerate(optimizer.param_groups):
             if any(id(parameter) not in owner for parameter in group["params"]):
                 raise RecipeError(f"the optimizer's group {number} holds a parameter that is in no stage")
@@ -57,7 +60,7 @@ class StageParameterGroups:
         """Returns each stage's current rate, 0 if it is frozen; the first group's for a stage in several groups."""
         factors, rates = self.factors(), dict[str, float]()
         for group in self.optimizer.param_groups if self._unsplit is None else self._unsplit:
-            for stage in self._stages(group):
+            for stage in self._by_stage(group):
                 rates.setdefault(stage, group["lr"] * factors[stage])
         return rates
 
@@ -66,20 +69,27 @@ class StageParameterGroups:
         if self._unsplit is not None:
             self.optimizer.param_groups, self._unsplit = self._unsplit, None
 
-    def _stages(self, group: Group) -> list[str]:
-        return list(dict.fromkeys(self.owner[id(parameter)] for parameter in group["params"]))
+    def _by_stage(self, group: Group) -> dict[str, list[Tensor]]:
+        """Returns the group's parameters by stage."""
+        params = group["params"]
+        known, stages = self._of_stages.get(id(params), ([], {}))
+        if len(known) != len(params) or any(map(operator.is_not, known, params)):
+            stages = {}
+            for parameter in params:
+                stages.setdefault(self.owner[id(parameter)], []).append(parameter)
+            self._of_stages[id(params)] = list(params), stages
+        return stages
 
     def _split(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         factors, self._unsplit = self.factors(), optimizer.param_groups
         self._origins, split = [], []
         for group in self._unsplit:
-            for stage in self._stages(group):
+            for stage, params in self._by_stage(group).items():
                 if factors[stage] > 0:
-                    params = [parameter for parameter in group["params"] if self.owner[id(parameter)] == stage]
                     # Copies: an optimizer that counts in place must not count once for every stage.
                     stored = {key: value.clone() for key, value in group.items() if isinstance(value, Tensor)}
                     rate = group["lr"] * factors[stage]
-                    split.append({**group, **stored, "params": params, "lr": rate, "stage": stage})
+                    split.append({**group, **stored, "params": [*params], "lr": rate, "stage": stage})
                     if stage in self.undecayed:
                         split[-1]["weight_decay"] = 0.0
                     self._origins.append(group)

@@ -7,6 +7,7 @@ added, rebuilt or matched when a phase changes or a run resumes.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -160,13 +161,15 @@ def schedule_factor(schedule: Schedule, steps: int, steps_per_epoch: float) -> C
     warmup, _ = warmup_steps(schedule, steps, steps_per_epoch)
     shape = _SHAPES[schedule.name]
 
-    def factor(step: int) -> float:
+    @functools.lru_cache(1)  # each step asks once for every parameter group
+    def value(step: int) -> float:
         if step < warmup:
             return (step + 1) / (warmup + 1)
         progress = min((step - warmup) / max(steps - warmup, 1), 1.0)
         return shape(schedule, progress, step / steps_per_epoch)
 
-    return factor
+    # LambdaLR stores the attributes of all that is not a plain function, as a cached one.
+    return lambda step: value(step)
 
 
 def staircase(steps: int, supports: Sequence[int]) -> Callable[[int], float]:

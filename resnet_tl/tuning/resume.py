@@ -8,7 +8,7 @@ far. With these a resumed run equals the uninterrupted one bit for bit.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -38,11 +38,18 @@ class Position:
     """
 
     def __init__(self) -> None:
-        self.random: State | None = None
+        self._random: State | RandomStates | None = None
         self.loaders: list[State] = []
 
+    @property
+    def random(self) -> State | None:
+        """The random generators at the last `mark`."""
+        if isinstance(self._random, RandomStates):  # converted when it is asked for: every batch marks
+            self._random = _plain(self._random)
+        return self._random
+
     def mark(self, trainer: Trainer) -> None:
-        self.random = random_state(trainer.strategy.root_device)
+        self._random = _captured(trainer.strategy.root_device)
         self.loaders = [loader.state_dict() for loader in _stateful_loaders(trainer)]
 
     def rewind(self, trainer: Trainer) -> None:
@@ -85,24 +92,39 @@ class Position:
             lightning_internals.set_epoch_logs(trainer, _on_device(state["logged"], device))
             set_metrics(module, state["metrics"])
             set_random_state(state["random"], device)
-        self.random, self.loaders = state["random"], state["loaders"]
+        self._random, self.loaders = state["random"], state["loaders"]
         return ORDINARY_LOADER if mid_epoch and not state["loaders"] else None
 
 
 def random_state(device: torch.device) -> State:
     """Returns the states of Python's, NumPy's and torch's global generators, and of the device's."""
-    version, numbers, gauss = random.getstate()
-    kind, words, position, has_gauss, cached = np.random.get_state(legacy=True)
+    return _plain(_captured(device))
+
+
+class RandomStates(NamedTuple):
+    """The generators' states in their own forms."""
+
+    python: tuple[Any, ...]
+    numpy: Any
+    torch: Tensor
+    device: Tensor | None
+
+
+def _captured(device: torch.device) -> RandomStates:
+    of_device = {"cuda": lambda: torch.cuda.get_rng_state(device), "mps": torch.mps.get_rng_state}.get(device.type)
+    here = random.getstate(), np.random.get_state(legacy=True), torch.get_rng_state()
+    return RandomStates(*here, None if of_device is None else of_device())
+
+
+def _plain(states: RandomStates) -> State:
+    version, numbers, gauss = states.python
+    kind, words, position, has_gauss, cached = states.numpy
     state = {
         "python": [version, list(numbers), gauss],
         "numpy": [kind, torch.from_numpy(np.asarray(words, np.int64)), position, has_gauss, cached],
-        "torch": torch.get_rng_state(),
+        "torch": states.torch,
     }
-    if device.type == "cuda":
-        state["device"] = torch.cuda.get_rng_state(device)
-    if device.type == "mps":
-        state["device"] = torch.mps.get_rng_state()
-    return state
+    return state if states.device is None else {**state, "device": states.device}
 
 
 def set_random_state(state: State, device: torch.device) -> None:

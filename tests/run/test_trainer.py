@@ -12,6 +12,7 @@ from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.demos.boring_classes import BoringModel
+from lightning.pytorch.profilers import SimpleProfiler
 from torch.utils.data import DataLoader
 
 from resnet_tl.errors import RunError
@@ -57,6 +58,14 @@ def test_the_trainer_has_the_recipes_values_and_ours(options: dict[str, Any]) ->
     assert trainer.loggers == []
     assert isinstance(trainer.strategy.checkpoint_io, SafeCheckpointIO)
     assert not trainer._accelerator_connector.use_distributed_sampler
+
+
+def test_hooks_are_not_profiled_unless_the_recipe_says_so(options: dict[str, Any]) -> None:
+    trainer: Any = build_trainer({**options, "max_epochs": 1}, callbacks=[], loggers=[])
+    with trainer.profiler.profile("one"), trainer.profiler.profile("one"):
+        assert trainer.profiler.profile("one") is trainer.profiler.profile("other")
+    profiled: Any = build_trainer({**options, "max_epochs": 1, "profiler": "simple"}, callbacks=[], loggers=[])
+    assert isinstance(profiled.profiler, SimpleProfiler)
 
 
 def test_what_lightning_refuses_is_a_sentence_in_its_words(options: dict[str, Any]) -> None:

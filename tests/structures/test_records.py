@@ -47,3 +47,16 @@ def test_a_batch_moves_everything_it_holds() -> None:
     assert moved.sizes.is_meta
     assert moved.indices.is_meta
     assert len(batch) == 2
+
+
+def test_a_batch_splits_into_views_of_the_same_memory() -> None:
+    features = Features({"c4": torch.arange(10.0).view(10, 1, 1, 1)}, (32, 32), "layer3")  # two views of five images
+    numbers = torch.arange(5)
+    batch = Batch(features, numbers, sizes=numbers, original_sizes=numbers, indices=numbers)
+    first, second = batch.split([3, 2])
+    assert [len(first), len(second)] == [3, 2]
+    assert second.indices.tolist() == second.targets.tolist() == [3, 4]
+    assert isinstance(second.images, Features)
+    assert second.images.maps["c4"].flatten().tolist() == [6, 7, 8, 9]
+    assert (second.images.after, second.images.input_size) == ("layer3", (32, 32))
+    assert second.images.maps["c4"].untyped_storage().data_ptr() == features.maps["c4"].untyped_storage().data_ptr()

@@ -281,14 +281,15 @@ def test_several_labels_per_image(photos: Path) -> None:
     images = ImageTable(str(photos / "table.csv"), cache_dir=str(photos.parent / "cache"), **options)
     loader = images.train_dataloader()
     expected = next(iter(loader))
-    maps = {"c4": torch.arange(100.0)[:, None, None, None]}
+    maps = {"c4": torch.arange(float(len(expected)))[:, None, None, None]}
     rest = {name: getattr(expected, name) for name in ("indices", "sizes", "original_sizes")}
-    features: Any = SimpleNamespace(take=lambda draws: (Features(maps, (32, 32), "layer3"), dict(rest)))
+    taken = Features(maps, (32, 32), "layer3")
+    features: Any = SimpleNamespace(take=lambda draws: (taken, dict(rest)), bytes_per_image=1 << 20)
     images.use_features("train", features)
     got = next(iter(loader))
     assert torch.equal(got.targets, expected.targets)
     assert got.targets.dtype == torch.float32
-    assert got.images.maps is maps
+    assert torch.equal(got.images.maps["c4"], maps["c4"])
 
 
 def test_outdated_files_are_named(photos: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -95,6 +95,19 @@ def test_what_an_optimizer_stores_in_its_groups_is_kept() -> None:
     assert optimizer.param_groups[0]["made"] == 3
 
 
+def test_a_group_that_changes_between_steps_is_split_anew() -> None:
+    module = net()
+    optimizer = torch.optim.SGD(list(module.parameters())[:-1], 0.1)
+    StageParameterGroups(optimizer, owners(stages(module)), lambda: FACTORS)
+    last = list(module.parameters())[-1]
+    before = last.detach().clone()
+    train(module, optimizer, steps=1)
+    assert torch.equal(last, before)
+    optimizer.param_groups[0]["params"].append(last)
+    train(module, optimizer, steps=1)
+    assert not torch.equal(last, before)
+
+
 def test_a_parameter_in_no_optimizer_is_an_error() -> None:
     module = net()
     owner, parameters = owners(stages(module)), dict(module.named_parameters())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,7 +17,12 @@ from resnet_tl.data.images.transforms import Transform
 from resnet_tl.structures.records import Batch, Draw, Sample, Target
 
 
-class ClassificationDataset(ImageDataset[Samples]):
+class SamplesWithClasses(Samples, Protocol):
+    targets: Any
+    """Class indices `[N]`, or a row of them per sample."""
+
+
+class ClassificationDataset(ImageDataset[SamplesWithClasses]):
     """An `ImageDataset` whose targets are classes; a filler's is class 0, or none of several.
 
     Args:
@@ -32,7 +37,7 @@ class ClassificationDataset(ImageDataset[Samples]):
 
     def __init__(
         self,
-        listing: Samples,
+        listing: SamplesWithClasses,
         transform: Transform,
         *,
         multi_label_classes: int | None = None,
@@ -46,8 +51,7 @@ class ClassificationDataset(ImageDataset[Samples]):
 
     def batch_of(self, features: CachedFeatures, draws: Sequence[Draw]) -> Batch:
         maps, rest = features.take(draws)
-        targets = np.array([self._target_at(index) for index in rest["indices"].tolist()])
-        return Batch(maps, torch.as_tensor(targets), **rest)
+        return Batch(maps, torch.from_numpy(self._targets_at(rest["indices"].numpy())), **rest)
 
     def _load(self, draw: Draw, index: int) -> Item:
         sample = self.listing[index]
@@ -72,6 +76,11 @@ class ClassificationDataset(ImageDataset[Samples]):
     def _read(self, index: int) -> ImageArray:
         path = self.listing[index].path
         return decode_bytes(read_bytes(path), path, self.channels)
+
+    def _targets_at(self, indices: np.ndarray) -> np.ndarray:
+        if self.multi_label_classes:
+            return np.array([self._target_at(index) for index in indices.tolist()])
+        return np.where(indices >= 0, self.listing.targets[indices], 0).astype(np.int64)
 
     def _target_at(self, index: int) -> int | np.ndarray:
         none: Target = () if self.multi_label_classes else 0

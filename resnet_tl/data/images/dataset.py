@@ -48,6 +48,9 @@ SamplesT = TypeVar("SamplesT", bound=Samples)
 
 
 class CachedFeatures(Protocol):
+    @property
+    def bytes_per_image(self) -> int: ...
+
     def take(self, draws: Sequence[Draw]) -> tuple[Features, dict[str, torch.Tensor]]:
         """Returns the features of N images and the other stored fields of their batch by name, targets perhaps not."""
 
@@ -101,6 +104,11 @@ class ImageDataset(Dataset[Item], ABC, Generic[SamplesT]):
         """Returns the batch of these draws with features in place of images; opens no file."""
         maps, rest = features.take(draws)
         return Batch(maps, **rest)
+
+    def batches_of(self, features: CachedFeatures, batches: Sequence[Sequence[Draw]]) -> Iterator[Batch]:
+        """Yields `batch_of` each of several batches, read at once."""
+        whole = self.batch_of(features, [draw for draws in batches for draw in draws])
+        yield from whole.split([len(draws) for draws in batches])
 
     def failures(self) -> list[str]:
         """Returns one sentence for each image that could not be decoded so far, in this process or its workers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,10 @@ from resnet_tl.data.loading.prefetch import Transfer, prefetched
 from resnet_tl.data.loading.worker import worker_faults
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Batch
+
+READ_AHEAD = 2 << 20
+"""Bytes of cached features that are read at once, as long as they are whole batches: reading a batch of a few vectors
+takes longer than a head's step on it, and reading several takes little more."""
 
 
 class ImageLoader(DataLoader[Batch]):
@@ -40,7 +45,10 @@ class ImageLoader(DataLoader[Batch]):
             except DataError as error:
                 raise self.all_of_its_kind(error) from error
             return
-        assert self.batch_sampler is not None, "loaders have a batch_size"
-        for draws in self.batch_sampler:
-            batch = self.dataset.batch_of(features, draws)  # type: ignore[arg-type]
-            yield batch.pin_memory() if self.pin_memory else batch
+        assert self.batch_size is not None, "loaders have a batch_size"
+        assert self.batch_sampler is not None
+        at_once = max(READ_AHEAD // (features.bytes_per_image * self.batch_size), 1)
+        draws = iter(self.batch_sampler)
+        while batches := list(itertools.islice(draws, at_once)):
+            for batch in self.dataset.batches_of(features, batches):  # type: ignore[arg-type]
+                yield batch.pin_memory() if self.pin_memory else batch

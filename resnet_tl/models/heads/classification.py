@@ -79,7 +79,10 @@ class LinearHead(Head):
 
     def features(self, maps: dict[str, Tensor]) -> Tensor:
         """Returns the input of `fc` before dropout, `[N, C]`."""
-        return self.pool(maps[self.level])
+        features = maps[self.level]
+        if features.shape[2:] == (1, 1) and self.condensed and not torch.compiler.is_compiling():
+            return features.flatten(1)  # each pooling of one cell is the cell, at many times the cost
+        return self.pool(features)
 
     def condense(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
         """Returns the pooled level `[N, C, 1, 1]`, which pools to itself. GeM learns how to pool and needs the map."""
