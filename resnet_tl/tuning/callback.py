@@ -251,7 +251,8 @@ class FineTuning(Callback):
 
     def _install_prefix(self, pl_module: LightningModule) -> None:
         mode = WITHOUT_GRAPHS.get(self.tuning.compile_mode, self.tuning.compile_mode)
-        if summary := prefix.install(pl_module, compiled=self.tuning.compile != "off", mode=mode):
+        compiled, bf16 = self.tuning.compile != "off", self.tuning.prefix_precision == "bf16"
+        if summary := prefix.install(pl_module, compiled=compiled, mode=mode, bf16=bf16):
             rank_zero_info(summary)
 
     def _run_all_stages(self, trainer: Trainer, pl_module: LightningModule) -> None:

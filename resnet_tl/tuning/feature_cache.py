@@ -210,9 +210,11 @@ def _path(network: Network, images: CacheableImages, computation: Computation) -
         digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
     stage, half = network.prefix.stage, computation.tuning.cache_half
     evaluated = ["without padding"] if computation.evaluated else []
+    precision = ["prefix in bf16"] if network.prefix.bf16 else []
     settings = [
         MAGIC.decode(),
         *evaluated,
+        *precision,
         stage,
         network.condensed_after(stage),
         computation.precision,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from resnet_tl.tuning.protocols import Network
 
 
-def install(module: nn.Module, *, compiled: bool = False, mode: str = "default") -> str | None:
+def install(module: nn.Module, *, compiled: bool = False, mode: str = "default", bf16: bool = False) -> str | None:
     """Installs a prefix in every network inside `module` that is frozen from its input on.
 
     Returns:
@@ -29,7 +29,7 @@ def install(module: nn.Module, *, compiled: bool = False, mode: str = "default")
     remove(module)
     for network in networks_in(module):
         if (stage := last_frozen_stage(network)) is not None:
-            network.prefix = Prefix(network, stage, compiled=compiled, mode=mode)
+            network.prefix = Prefix(network, stage, compiled=compiled, mode=mode, bf16=bf16)
     frozen = [network.prefix for network in networks_in(module) if isinstance(network.prefix, Prefix)]
     if frozen:
         return "; ".join(map(str, frozen))
@@ -64,8 +64,11 @@ class Prefix:
     its own stages.
     """
 
-    def __init__(self, network: Network, stage: str, *, compiled: bool = False, mode: str = "default") -> None:
-        self.network, self.stage, self.compiled, self.mode = network, stage, compiled, mode
+    def __init__(
+        self, network: Network, stage: str, *, compiled: bool = False, mode: str = "default", bf16: bool = False
+    ) -> None:
+        self.network, self.stage = network, stage
+        self.compiled, self.mode, self.bf16 = compiled, mode, bf16
         names = list(network.stages())
         self.stages = names[: names.index(stage) + 1]
         self._parts = [part for name in self.stages for module in network.stages()[name] for part in module.modules()]
@@ -81,12 +84,20 @@ class Prefix:
             self._refresh()
             # Inference tensors would be compiled a second time.
             inputs = images.clone() if images.is_inference() else images
-            maps = self._run(self.stage, inputs)
+            maps = self._run_in_bf16(inputs) if self.bf16 else self._run(self.stage, inputs)
         return Features(maps, (images.shape[-2], images.shape[-1]), self.stage)
+
+    def _run_in_bf16(self, images: Tensor) -> dict[str, Tensor]:
+        """Returns maps in the precision that they would have without: autocast's, or the images'."""
+        device = images.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else images.dtype
+        with torch.autocast(device, enabled=False):
+            maps = self._run(self.stage, images.bfloat16())
+        return {level: value.to(dtype) for level, value in maps.items()}
 
     def __str__(self) -> str:
         span = self.stages[0] if len(self.stages) == 1 else f"{self.stages[0]} to {self.stage}"
-        return f"{span}: frozen, run folded and without a graph{', compiled' if self.compiled else ''}"
+        return f"{span}: frozen, run folded and without a graph{', in bf16' * self.bf16}{', compiled' * self.compiled}"
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
         return type(None), ()
@@ -113,6 +124,8 @@ class Prefix:
 
     def _fold(self) -> None:
         folded = self.network.folded_until(self.stage)
+        if self.bf16:
+            folded = folded.bfloat16()
         if self._folded is not None and _types(folded) == _types(self._folded):
             self._folded.load_state_dict(folded.state_dict())  # in place: the compiled function stays valid
             return

@@ -85,6 +85,14 @@ def test_a_cached_run_is_the_uncached_one(photos: Path, phase: Phase) -> None:
             assert torch.equal(getattr(one, name), getattr(other, name)), name
 
 
+def test_a_cached_run_in_bf16_is_the_uncached_one(photos: Path) -> None:
+    tunings = [Tuning([HEAD], cache=cache, prefix_precision="bf16") for cache in ("on", "off")]  # type: ignore[arg-type]
+    cached, plain = (fit(photos, tuning) for tuning in tunings)
+    assert all(cached.watch.kinds)
+    assert not any(plain.watch.kinds)
+    torch.testing.assert_close(weights(cached), weights(plain), rtol=1e-4, atol=1e-5)
+
+
 def test_cached_features_are_the_networks(photos: Path) -> None:
     run = fit(photos, Tuning([DEEP], cache="on"), epochs=1)
     plain = fit(photos, Tuning([DEEP], cache="off"), epochs=1)
@@ -135,6 +143,7 @@ CHANGES = {
     "size": lambda photos: {"data": {"image_size": 40}},
     "weights": lambda photos: {"backbone": Backbone("resnet20_cifar"), "tuning": {"allow_untrained": True}},
     "precision": lambda photos: {"trainer": {"precision": "bf16-mixed"}},
+    "prefix precision": lambda photos: {"tuning": {"prefix_precision": "bf16"}},
     "half": lambda photos: {"tuning": {"cache_half": True}},
     "pool": lambda photos: {"head": lambda *a: LinearHead(*a, pool="max")},
     "stage": lambda photos: {"phase": DEEP},

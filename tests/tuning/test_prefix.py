@@ -288,3 +288,39 @@ def test_compiled_it_is_equal_and_follows_new_weights() -> None:
     compiled = made.run(IMAGES)
     prefix.remove(made)
     assert relative(compiled, made.run(IMAGES)) < 1e-5
+
+
+def test_in_bf16_the_maps_have_the_precision_of_the_rest_and_nearly_the_values() -> None:
+    made = network(head=Everything)
+    prefix.install(made)
+    exact = made.prefix(IMAGES).maps
+    summary = prefix.install(made, bf16=True)
+    assert summary == "stem to layer3: frozen, run folded and without a graph, in bf16"
+    maps = made.prefix(IMAGES).maps
+    assert list(maps) == list(exact)
+    for level, value in maps.items():
+        assert value.dtype == torch.float32
+        assert torch.equal(value, value.bfloat16().float()), "computed in bf16"
+        assert 0 < (value - exact[level]).norm() / exact[level].norm() < 0.02
+    with torch.autocast("cpu", torch.bfloat16):
+        assert made.prefix(IMAGES).maps["c4"].dtype == torch.bfloat16
+    assert {tensor.dtype for tensor in made.prefix.state().values()} == {torch.bfloat16}
+    assert {tensor.dtype for tensor in made.state_dict().values()} == {torch.float32, torch.int64}
+
+
+def test_in_bf16_written_weights_are_seen() -> None:
+    made = network()
+    prefix.install(made, bf16=True)
+    before = made.prefix(IMAGES).maps["c4"]
+    with torch.no_grad():
+        made.trunk.conv1.weight.mul_(2)
+    assert relative(made.prefix(IMAGES).maps["c4"], before) > 0.1
+
+
+def test_gradients_reach_what_follows_a_prefix_in_bf16() -> None:
+    made = network().train()
+    prefix.install(made, bf16=True)
+    made.run(IMAGES).square().mean().backward()
+    gradients = {name: p.grad for name, p in made.named_parameters() if p.grad is not None}
+    assert {name.split(".")[1] for name in gradients if name.startswith("trunk")} == {"layer4"}
+    assert all(gradient.dtype == torch.float32 for gradient in gradients.values())
