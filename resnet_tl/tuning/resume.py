@@ -18,6 +18,7 @@ from torchmetrics import Metric
 
 from resnet_tl import lightning_internals
 from resnet_tl.errors import RunError
+from resnet_tl.tuning.numpy_state import NumpyState
 
 if TYPE_CHECKING:
     from lightning import Trainer
@@ -28,6 +29,9 @@ ORDINARY_LOADER = (
     "The training loader has no state_dict and load_state_dict: this run resumed in the middle of an epoch, whose "
     "remaining batches are drawn again; with such a loader a run resumes exactly from the end of an epoch only."
 )
+
+
+_numpy_state = NumpyState()
 
 
 class Position:
@@ -112,7 +116,7 @@ class RandomStates(NamedTuple):
 
 def _captured(device: torch.device) -> RandomStates:
     of_device = {"cuda": lambda: torch.cuda.get_rng_state(device), "mps": torch.mps.get_rng_state}.get(device.type)
-    here = random.getstate(), np.random.get_state(legacy=True), torch.get_rng_state()
+    here = random.getstate(), _numpy_state.read(), torch.get_rng_state()
     return RandomStates(*here, None if of_device is None else of_device())
 
 
