@@ -54,7 +54,7 @@ class Planned:
 
 PLAN = [
     Planned("freezing", 150, packages=("finetuning_scheduler",)),
-    Planned("freezing_speed", 120, 13, 10, ("--allocators", "raised")),
+    Planned("freezing_speed", 155, 14, 6, ("--allocators", "raised")),
     Planned("resnet", 200, 14, 6, ("--allocators", "raised", "--parts", "training", "inference", "single")),
     Planned("segmentation", 15, 5, 10, packages=("segmentation_models_pytorch",)),
     Planned("detection", 60, 52, 4, ("--parts", "training")),

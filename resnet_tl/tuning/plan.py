@@ -72,9 +72,9 @@ class Tuning:
             each phase. A batch of another shape than the phase's first, such as a smaller last one, runs eagerly.
         compile_mode: torch.compile's: `max-autotune` looks for the fastest kernels by timing them, which takes minutes
             and makes two runs differ by rounding; `reduce-overhead` is for `all`, and uses CUDA graphs on a GPU.
-        prefix_precision: of the stages that are frozen from the input on: `same` as all others (`trainer.precision`), or
-            `bf16`, which CPUs with AVX512-BF16 or AMX and recent GPUs compute twice as fast; the trained stages get the
-            maps in their own precision. It changes the maps by about 1 %.
+        prefix_precision: of the stages that are frozen from the input on: `same` as all others, or `bf16`, which CPUs
+            with AVX512-BF16 or AMX and recent GPUs compute twice as fast; the trained stages get the maps in their own
+            precision. It changes the maps by about 1 %.
         cache: cache the features that these stages compute on disk: `auto` where nothing random precedes them and it
             saves time, `on` (an error where it is impossible), `off`.
         views: cache this many fixed augmented views of each image and use them in turn, one an epoch; 0: every epoch
