@@ -71,7 +71,6 @@ HOW = {
     "ours": "",
     "ours, compiled": ", compiled",
     "ours, bf16": ", frozen part in bf16",
-    "ours, bf16, compiled": ", frozen part in bf16, compiled",
     "ours, cached": ", with `cache`",
     FLOOR: ": Lightning's Trainer around one linear layer",
 }
@@ -171,11 +170,9 @@ def steps(setting: Setting, frozen: str) -> Seconds:
         "ours": _ours(setting, frozen),
         "ours, compiled": _ours(setting, frozen, compiled=True),
         "ours, bf16": _ours(setting, frozen, bf16=True),
-        "ours, bf16, compiled": _ours(setting, frozen, compiled=True, bf16=True),
     }
     start = time.perf_counter()
     contestants["ours, compiled"]()
-    contestants["ours, bf16, compiled"]()
     print(f"\n{frozen} frozen: compiling took {time.perf_counter() - start:.0f} s")
     return alternate(contestants, setting.rounds)
 
