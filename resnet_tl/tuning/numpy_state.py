@@ -23,7 +23,7 @@ class NumpyState:
         self._state: Any = None
 
     def read(self) -> Any:
-        generator = np.random.get_bit_generator()
+        generator = np.random.get_bit_generator()  # type: ignore[attr-defined]  # numpy has it, its stubs do not
         if not isinstance(generator, np.random.MT19937):
             return np.random.get_state(legacy=True)
         memory = ctypes.string_at(generator.ctypes.state_address, WORDS)
