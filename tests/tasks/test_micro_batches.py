@@ -6,6 +6,7 @@ import weakref
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,9 +17,9 @@ from torch import Tensor
 from resnet_tl.errors import RecipeError, RunError
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Backbone
-from resnet_tl.structures.records import Batch
+from resnet_tl.structures.records import Batch, Features
 from resnet_tl.tasks.classification import Classification
-from resnet_tl.tasks.micro_batches import is_full
+from resnet_tl.tasks.micro_batches import MicroBatches, is_full
 from resnet_tl.tuning.rates import Optimizer
 from tests.tuning.memory_probe import Case, fit, loader
 
@@ -117,3 +118,16 @@ def fit_task(task: Classification, folder: Path, **options: Any) -> None:
         enable_model_summary=False, default_root_dir=folder, **options,
     )  # fmt: skip
     trainer.fit(task, loader(Case(), 1, 0))
+
+
+def test_steps_on_cached_features_are_prepared_for_full_memory_at_first_and_for_larger_batches() -> None:
+    def batch(count: int) -> Batch:
+        rest = torch.arange(count)
+        return Batch(Features({"c5": torch.zeros(count, 8, 1, 1)}, (32, 32), "layer4"), rest, rest, rest, rest)
+
+    task: Any = SimpleNamespace(trainer=SimpleNamespace(world_size=1, accumulate_grad_batches=1))
+    steps = MicroBatches()
+    assert steps._is_careful(task, batch(4), 2), "none was seen before"
+    steps._largest = 4 * 8
+    assert [steps._is_careful(task, batch(4), number) for number in range(4)] == [True, True, False, False]
+    assert steps._is_careful(task, batch(5), 3)
