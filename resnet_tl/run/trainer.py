@@ -88,6 +88,9 @@ def translate_errors() -> Iterator[None]:
                 "a norm cannot normalise a single value per channel: raise data.batch_size or data.image_size, or set "
                 "model.backbone.norm or model.tuning.norm to frozen"
             ) from error
+        if _raised_by_compiler(error):
+            reason = str(error).strip().partition("\n")[0]
+            raise RunError(f"torch.compile fails here: {reason}; set model.tuning.compile to off") from error
         if not (isinstance(error, MisconfigurationException) or _raised_by_lightning(error)):
             raise
         raise RunError(f"trainer: {_one_line(error)}") from error
@@ -125,6 +128,11 @@ def _raised_by_lightning(error: Exception) -> bool:
     metric that nothing logs, a `val_check_interval` beyond the epoch."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return str(frame.f_globals["__name__"]).startswith("lightning.")
+
+
+def _raised_by_compiler(error: Exception) -> bool:
+    """Whether it is torch.compile's, as of a backward pass, which is compiled when it first runs."""
+    return type(error).__module__.startswith(("torch._dynamo.", "torch._inductor."))
 
 
 def _one_line(error: Exception) -> str:

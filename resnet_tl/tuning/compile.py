@@ -166,7 +166,7 @@ class CompiledLosses:
             return self._compiled(images, sizes, targets)
         except torch._dynamo.exc.TorchDynamoException as error:
             reason = " ".join(str(error).strip().partition("\n")[0].split())
-            if self.part == len(PARTS) - 1:
+            if self.part == len(PARTS) - 1 or _is_compilers(error):
                 raise RunError(f"tuning.compile is all, but torch.compile fails here: {reason}") from error
         self.part, self._compiled = self.part + 1, None
         self.report(f"tuning.compile: {PARTS[self.part - 1]} is no single graph ({reason})")
@@ -205,6 +205,11 @@ class CompiledLosses:
                 f"tuning.compile: {self._others} of this phase's first {COUNTED} batches have other shapes than its "
                 f"first, {self.shapes}, for which it is compiled: they run eagerly"
             )
+
+
+def _is_compilers(error: BaseException) -> bool:
+    """Whether the C++ compiler is missing or has failed, and not torch: a smaller part would end the same way."""
+    return type(getattr(error, "inner_exception", error)).__name__ in ("InvalidCxxCompiler", "CppCompileError")
 
 
 class _Stopwatch:

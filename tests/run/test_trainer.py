@@ -13,6 +13,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.profilers import SimpleProfiler
+from torch._inductor.exc import CppCompileError
 from torch.utils.data import DataLoader
 
 from resnet_tl.errors import RunError
@@ -112,6 +113,13 @@ def test_one_value_per_channel_is_a_sentence() -> None:
         torch.nn.BatchNorm2d(2)(torch.zeros(1, 2, 1, 1))
     with pytest.raises(ValueError, match="another"), translate_errors():
         raise ValueError("another")
+
+
+def test_a_backward_pass_that_does_not_compile_is_a_sentence() -> None:
+    error = CppCompileError(["g++", "x.cpp"], "x.cpp:1: warning\nKilled")
+    message = r"^torch.compile fails here: C\+\+ compile error; set model.tuning.compile to off$"
+    with pytest.raises(RunError, match=message), translate_errors():
+        raise error
 
 
 def test_complaints_that_lightning_raises_are_sentences_and_other_errors_are_not(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from ranks_probe import digest
 from test_resume import PowerCut
 from torch import Tensor
+from torch._dynamo.exc import BackendCompilerFailed
+from torch._inductor.exc import CppCompileError
 from torch.utils.data import DataLoader
 
 from resnet_tl.errors import RecipeError, RunError
@@ -243,6 +245,19 @@ def test_where_nothing_compiles_it_says_why(monkeypatch: pytest.MonkeyPatch) -> 
     losses.eager_batches = EAGER
     with pytest.raises(RunError, match=r"^tuning.compile is all, but torch.compile fails here: no C\+\+ compiler$"):
         losses(torch.randn(2, 3, 4, 4), None, torch.ones(2))
+
+
+def test_a_compiler_that_fails_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> None:
+        raise BackendCompilerFailed(fails, CppCompileError(["g++"], "Killed"), None)
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: fails)
+    notes = list[str]()
+    losses = CompiledLosses(Module(), "default", torch.device("cpu"), notes.append)
+    losses.eager_batches = EAGER
+    with pytest.raises(RunError, match="fails here"):
+        losses(torch.randn(2, 3, 4, 4), None, torch.ones(2))
+    assert notes == []
 
 
 def test_images_of_many_sizes_are_not_compiled_again(monkeypatch: pytest.MonkeyPatch) -> None:
