@@ -142,7 +142,7 @@ class _Resolver:
         meant: set[str] = set()
         for key, child in given.items():
             if key not in fields:
-                nearest = _nearest(key, node, fields, at)
+                nearest = _nearest(key, child, node, fields, at)
                 meant |= {nearest[-1]} if nearest else set()
                 self.faults.append(_unknown(key, child, nearest, at))
         resolved = {}
@@ -268,16 +268,25 @@ def _unknown(key: str, child: Node, meant: Place | None, at: Place) -> str:
     return f"{child.where}: unknown key {key!r}{under}" + (f"; did you mean {meant[-1]!r}?" if meant else "")
 
 
-def _nearest(key: str, node: Node, fields: dict[str, Field], at: Place) -> Place | None:
+def _nearest(key: str, child: Node, node: Node, fields: dict[str, Field], at: Place) -> Place | None:
     """Returns where the key, or its name here, belongs: next to it or further in; else the most similar key."""
-    for name in (OTHER_NAMES.get(key), key):
+    for name in filter(None, (OTHER_NAMES.get(key), key)):
         if name in fields:
             return (*at, name)
-        further_in = [place for place, *_ in options(node, fields, at) if place[-1] == name]
+        ends = f".{name}", ".".join(("", name, *_only_keys(child)))
+        further_in = [place for place, *_ in options(node, fields, at) if f".{option_name(place)}".endswith(ends)]
         if further_in:
             return further_in[0]
     near = difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
     return (*at, near[0]) if near else None
+
+
+def _only_keys(node: Node) -> Place:
+    """The keys of mappings of one key each, as an option has: `a.b`."""
+    if not isinstance(node.value, dict) or len(node.value) != 1:
+        return ()
+    ((key, child),) = node.value.items()
+    return (key, *_only_keys(child))
 
 
 def _wrong_type(node: Node, hint: Any, at: Place) -> str:

@@ -43,7 +43,9 @@ class SettleMicroBatch(Callback):
             size = largest_micro_batch(pl_module, self.data, trainer)
             pl_module.micro_batches.size = size
             self.data.evaluation_batch_size = min(self.data.evaluation_batch_size, size)
-            log_info(global_batch(self.data.batch_size, trainer, size))
+            splits = size < self.data.batch_size
+            line = global_batch(self.data.batch_size, trainer, size) if splits else "whole batches fit into memory"
+            log_info(f"data.batch_size is auto: {line}")
             self._record(pl_module)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

@@ -159,6 +159,7 @@ def test_a_wrong_recipe(resolved: Any, old: str, new: str, message: str) -> None
         ("data__batch__size", "3", "--data.batch.size: unknown option; did you mean --data.batch_size?"),
         ("model__head__dropuot", "3", "--model.head.dropuot: unknown option; did you mean --model.head.dropout?"),
         ("lr", "3", "--lr: unknown option; did you mean --model.optimizer.lr?"),
+        ("optimizer__lr", "3", "--optimizer.lr: unknown option; did you mean --model.optimizer.lr?"),
         ("learning_rate", "3", "--learning_rate: unknown option; did you mean --model.optimizer.lr?"),
         ("epochs", "3", "--epochs: unknown option; did you mean --trainer.max_epochs?"),
         ("zzzz", "3", "--zzzz: unknown option"),
