@@ -18,16 +18,22 @@ Recipe = dict[str, Any]
 
 def overlay_batch(under: Node, over: Node) -> Node:
     """`overlay`, in which a `data.batch_size` of `auto` sets `trainer.micro_batch` instead, and a number that is laid
-    over an `auto` takes that back."""
+    over an `auto` takes that back.
+
+    Raises:
+        RecipeError: a file, or the command line, sets both.
+    """
     data = over.value.get("data")
     given = None if data is None else _batch_size(data)
     if given is None:
+        _check_one_choice(_micro_batch_of(under), _micro_batch_of(over))
         return overlay(under, over)
     if given.value == AUTO:
+        _check_one_choice(given, _micro_batch_of(over), same_file=True)
+        _check_one_choice(given, _micro_batch_of(under))
         return overlay(overlay(under, _without_batch_size(over)), _micro_batch(AUTO, given.where))
     laid = overlay(under, over)
-    trainer = laid.value.get("trainer")
-    micro = trainer.value.get("micro_batch") if trainer is not None and isinstance(trainer.value, dict) else None
+    micro = _micro_batch_of(laid)
     is_auto = micro is not None and micro.value == AUTO
     return overlay(laid, _micro_batch(None, given.where)) if is_auto else laid
 
@@ -72,6 +78,23 @@ def _without_batch_size(node: Node) -> Node:
     kept = {key: child for key, child in node.value.items() if key != "batch_size"}
     inner = {key: _without_batch_size(kept[key]) for key in ("data", "init_args") if key in kept}
     return Node({**kept, **inner}, node.where)
+
+
+def _check_one_choice(auto: Node | None, micro: Node | None, *, same_file: bool = False) -> None:
+    """Raises RecipeError where one file, or the command line, sets `auto` and another micro-batch: neither of them is
+    an overlay on the other."""
+    if auto is None or micro is None or auto.value != AUTO or micro.value in (AUTO, None):
+        return
+    if same_file or (auto.where.startswith("--") and micro.where.startswith("--")):
+        raise RecipeError(
+            f"data.batch_size is auto, which chooses trainer.micro_batch, but that is {micro.value} ({micro.where}); "
+            "give one of the two"
+        )
+
+
+def _micro_batch_of(node: Node) -> Node | None:
+    trainer = node.value.get("trainer")
+    return trainer.value.get("micro_batch") if trainer is not None and isinstance(trainer.value, dict) else None
 
 
 def _micro_batch(value: Any, where: str) -> Node:

@@ -57,3 +57,18 @@ def test_other_words_are_refused(here: Path, images: Path) -> None:
         compose(["photos.yaml"], [("data.root", images), ("data.batch_size", "atuo")])
     with pytest.raises(RecipeError, match=r"data\.batch_size is auto, which only a recipe can be; expected a number"):
         ImageFolder(str(images), batch_size="auto")
+
+
+def test_an_automatic_batch_and_a_micro_batch_are_not_both_given(here: Path, images: Path) -> None:
+    message = (
+        r"^data\.batch_size is auto, which chooses trainer\.micro_batch, but that is 4 \(.+\); give one of the two$"
+    )
+    options: list[tuple[str, Any]] = [("data.batch_size", "auto"), ("trainer.micro_batch", "4")]
+    for given in (options, options[::-1]):
+        with pytest.raises(RecipeError, match=message):
+            compose(["photos.yaml"], [("data.root", images), *given])
+    with pytest.raises(RecipeError, match=message):
+        compose(["photos.yaml", {**AUTO, "trainer": {"micro_batch": 4}}], [("data.root", images)])
+    split = {"trainer": {"micro_batch": 4}}
+    assert sizes(split, **{"data.root": images, "data.batch_size": "auto"}) == (4, "auto"), "laid over a recipe"
+    assert sizes(AUTO, **{"data.root": images, "trainer.micro_batch": 4}) == (4, 4)
