@@ -27,11 +27,12 @@ SLOW = 0.2
 """The share of waiting for data from which the loader is the limit."""
 
 
-def closing(run: RunFolder, trainer: Trainer, workers: int) -> Iterator[str]:
+def closing(run: RunFolder, trainer: Trainer, workers: int, cache: str) -> Iterator[str]:
     """Yields the lines.
 
     Args:
         workers: `data.num_workers`.
+        cache: `tuning.cache`.
     """
     (summary,) = (each for each in trainer.callbacks if isinstance(each, Summary))  # type: ignore[attr-defined]
     (pace,) = (each for each in trainer.callbacks if isinstance(each, Pace))  # type: ignore[attr-defined]
@@ -45,7 +46,7 @@ def closing(run: RunFolder, trainer: Trainer, workers: int) -> Iterator[str]:
         parts = [f"{name} {share:.0%}" for name, share in sorted(shares.items(), key=lambda each: -each[1])]
         yield f"time: {duration(pace.seconds)}, of which {', '.join(parts)}"
     if pace.waiting > SLOW:
-        yield slow_loader(pace.waiting, workers, os.cpu_count() or 1)
+        yield slow_loader(pace.waiting, workers, os.cpu_count() or 1, cache)
 
 
 def results(
@@ -79,13 +80,11 @@ def box_scores(decisions: Mapping[str, Any]) -> str:
     )
 
 
-def slow_loader(waiting: float, workers: int, cores: int) -> str:
+def slow_loader(waiting: float, workers: int, cores: int, cache: str) -> str:
     """Returns what to change where training waits for data."""
     change = f"raise data.num_workers ({workers}, of {cores} cores)" if workers < cores else "lower data.image_size"
-    return (
-        f"training waited for data in {waiting:.0%} of its time: {change}, or cache what frozen stages compute "
-        "(tuning.cache)"
-    )
+    caching = "" if cache == "on" else ", or cache what frozen stages compute (tuning.cache)"
+    return f"training waited for data in {waiting:.0%} of its time: {change}{caching}"
 
 
 def _interval(run: RunFolder) -> tuple[float, float] | None:

@@ -99,7 +99,7 @@ def train(
                     trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
             finally:
                 close(trainer.loggers)
-            for line in closing(run, trainer, data.num_workers) if trainer.is_global_zero else ():
+            for line in closing(run, trainer, data.num_workers, task.tuning.cache) if trainer.is_global_zero else ():
                 log_info(line)
             for sentence in data.skipped():
                 log_info(f"skipped: {sentence}")

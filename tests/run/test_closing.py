@@ -33,10 +33,10 @@ def test_the_best_and_the_last_epoch_have_a_line_each() -> None:
 
 
 def test_a_slow_loader_is_a_sentence_with_the_change() -> None:
-    assert slow_loader(0.45, 2, 16).startswith(
-        "training waited for data in 45% of its time: raise data.num_workers (2, of 16 cores)"
-    )
-    assert "lower data.image_size" in slow_loader(0.45, 16, 16)
+    line = "training waited for data in 45% of its time: raise data.num_workers (2, of 16 cores)"
+    assert slow_loader(0.45, 2, 16, "auto") == f"{line}, or cache what frozen stages compute (tuning.cache)"
+    assert slow_loader(0.45, 2, 16, "on") == line
+    assert "lower data.image_size" in slow_loader(0.45, 16, 16, "off")
 
 
 @pytest.fixture
@@ -67,16 +67,17 @@ def test_a_run_ends_with_its_results_and_where_its_time_went(closed: list[Any], 
     assert {name.strip() for name in shares} == set(run.summary["shares"])
     assert [*shares.values()] == sorted(shares.values(), reverse=True)
 
-    folder, trainer, _ = closed
+    folder, trainer, _, cache = closed
+    assert cache == "auto"
     (pace,) = (each for each in trainer.callbacks if isinstance(each, Pace))
-    quick = list(closing(folder, trainer, 0))
+    quick = list(closing(folder, trainer, 0, "auto"))
     pace._waited = 0.5 * pace._seconds
-    slow = list(closing(folder, trainer, 0))
+    slow = list(closing(folder, trainer, 0, "auto"))
     assert [line for line in slow if line not in quick if not line.startswith("time")] == [
-        slow_loader(0.5, 0, os.cpu_count() or 1)
+        slow_loader(0.5, 0, os.cpu_count() or 1, "auto")
     ]
     folder.best_predictions.unlink()
-    assert "interval" not in "".join(closing(folder, trainer, 0))
+    assert "interval" not in "".join(closing(folder, trainer, 0, "auto"))
 
 
 def test_a_detector_has_the_interval_of_its_map_and_the_scores_of_predict(tmp_path: Path) -> None:
