@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from resnet_tl.checkpoint import read as read_checkpoint
 from resnet_tl.data.base import ImageData
+from resnet_tl.data.images.on_device import check_accelerator
 from resnet_tl.data.segmentation import SegmentationData
 from resnet_tl.errors import UserError
 from resnet_tl.recipe.build import instantiate
@@ -65,6 +66,9 @@ def train(
         UserError: a new run that fails before its first checkpoint leaves no folder behind.
     """
     options, precision = resolve_precision(recipe["trainer"])
+    device = device_type(options["accelerator"], options["devices"])
+    if recipe["data"]["init_args"].get("decode") == "gpu":  # before images and weights are read
+        check_accelerator("decoding and transforms", device)
     batches = recipe["trainer"]["accumulate_grad_batches"]
     recipe = with_whole_steps({**recipe, "trainer": options})
     data, task = build_seeded(recipe)
@@ -78,7 +82,6 @@ def train(
     try:
         accepted = [] if checkpoint is None else check_unchanged(run, data, accept_changed_data)
         with log_file(run.log):
-            device = device_type(options["accelerator"], options["devices"])
             settings = settings_of(options, task, data, device)
             trainer = _trainer(recipe, run, task, data, accepted, [Accelerate(settings), *callbacks])
             data.prefetch = settings.prefetch

@@ -55,3 +55,15 @@ def test_no_folder_is_made_where_data_or_network_cannot_be_built(here: Path, ima
         train(compose(["photos.yaml"], [("data.root", "nowhere")]), never)
     with pytest.raises((RecipeError, RunError), match="resnet51"):
         train(compose(["photos.yaml"], [("data.root", images), ("model.backbone.name", "resnet51")]), never)
+
+
+def test_a_gpu_that_is_to_decode_is_missed_before_anything_is_read(
+    here: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(_: Recipe) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("resnet_tl.run.train.build_seeded", never)
+    options = {"data.root": images, "data.decode": "gpu", "data.augment_on": "device", "trainer.accelerator": "cpu"}
+    with pytest.raises(RecipeError, match=r"data\.decode: gpu needs an NVIDIA GPU, but this run is on cpu"):
+        train(compose(["photos.yaml"], options.items()), lambda: start_run("photos", "new"))
