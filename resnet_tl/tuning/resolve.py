@@ -70,10 +70,8 @@ def _check_options(tuning: Tuning) -> None:
     if tuning.recalibrate and tuning.norm == "frozen":
         raise RecipeError(f"tuning.recalibrate is {tuning.recalibrate}, but norm: frozen keeps the statistics")
     if tuning.compile_mode != "default" and tuning.compile == "off":
-        raise RecipeError(
-            f"tuning.compile_mode is {tuning.compile_mode}, but compile: off compiles nothing; set compile to frozen or "
-            "all"
-        )
+        mode = tuning.compile_mode
+        raise RecipeError(f"tuning.compile_mode is {mode}, but compile: off compiles nothing; set it to frozen or all")
 
 
 def _phases(phases: list[Phase] | str, stages: Sequence[str], epochs: int) -> list[Phase]:

@@ -119,7 +119,7 @@ def test_lpft_probes_then_trains_everything_with_a_schedule_each() -> None:
 
 
 def test_a_mode_without_compiling_is_refused() -> None:
-    message = r"^tuning\.compile_mode is max-autotune, but compile: off compiles nothing; set compile to frozen or all$"
+    message = r"^tuning\.compile_mode is max-autotune, but compile: off compiles nothing; set it to frozen or all$"
     with pytest.raises(RecipeError, match=message):
         resolve(Tuning(compile_mode="max-autotune"), ["stem", "head"], 1)
     assert resolve(Tuning(compile="frozen", compile_mode="max-autotune"), ["stem", "head"], 1).phases
