@@ -28,13 +28,21 @@ from resnet_tl.run.drawings import Drawings
 from resnet_tl.run.files_record import check_unchanged, write_record
 from resnet_tl.run.predicted_masks import PredictedMasks
 from resnet_tl.run.resume import keep_length
-from resnet_tl.run.trainer import build_trainer, device_type, global_batch, resolve_precision, translate_errors
+from resnet_tl.run.trainer import (
+    build_trainer,
+    device_type,
+    global_batch,
+    resolve_precision,
+    stop_if_signalled,
+    translate_errors,
+)
 from resnet_tl.tasks.base import Task
 from resnet_tl.tasks.segmentation import Segmentation
 from resnet_tl.tracking.callbacks import callbacks as run_callbacks
 from resnet_tl.tracking.last import epochs_done
 from resnet_tl.tracking.log import log_file, log_info
 from resnet_tl.tracking.loggers.build import close, loggers
+from resnet_tl.tracking.preemption import Preempted
 from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.settings import Tracking
 
@@ -62,7 +70,7 @@ def train(
         finish: called on rank 0 when the run is complete, unless `tracking.report` is false: writes the report.
 
     Raises:
-        Preempted: a signal stopped the run, which is saved.
+        Preempted: a signal stopped the run, which is saved; or its first compiling, before any checkpoint.
         UserError: a new run that fails before its first checkpoint leaves no folder behind.
     """
     options, precision = resolve_precision(recipe["trainer"])
@@ -98,7 +106,7 @@ def train(
             for line in (*data.notes, computes, global_batch(data.batch_size, trainer, task.micro_batches.size)):
                 log_info(line)
             try:
-                with translate_errors():
+                with translate_errors(), stop_if_signalled(trainer):
                     trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
             finally:
                 close(trainer.loggers)
@@ -109,7 +117,7 @@ def train(
             log_info(f"the run: {run.path}")
             if finish is not None and recipe["tracking"]["report"]:
                 rank_zero_only(finish)(run, data)
-    except (UserError, OSError, KeyboardInterrupt):  # nothing is left to block the next attempt
+    except (UserError, OSError, KeyboardInterrupt, Preempted):  # nothing is left to block the next attempt
         if checkpoint is None:
             _remove_unstarted(run)
         raise

@@ -22,6 +22,7 @@ from resnet_tl.run.no_profiler import NoProfiler
 from resnet_tl.run.precision import Precision, automatic, hardware_of
 from resnet_tl.run.sections import sections
 from resnet_tl.tracking.checkpoints import SafeCheckpointIO
+from resnet_tl.tracking.preemption import Preemption
 
 OF_TASK = ("micro_batch", "recover_memory")
 """Options of the `trainer` section that are the task's, not Lightning's."""
@@ -98,6 +99,24 @@ def translate_errors() -> Iterator[None]:
         raise error.__context__ if isinstance(error.__context__, KeyboardInterrupt) else error from None
 
 
+@contextmanager
+def stop_if_signalled(trainer: Trainer) -> Iterator[None]:
+    """Around the Trainer's work: a signal to a whole process group ends the compiler, too, whose failure is then the
+    stop of a preempted run.
+
+    Raises:
+        Preempted: in place of the compiler's error.
+    """
+    try:
+        yield
+    except Exception as error:
+        if any(_raised_by_compiler(each) for each in (error, error.__cause__)):
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                if isinstance(callback, Preemption):
+                    callback.stop_compiling(trainer)
+        raise
+
+
 def global_batch(batch_size: int, trainer: Trainer, micro_batch: int | None = None) -> str:
     """The line that shows how the global batch comes about: learning rates are chosen for it."""
     devices, accumulated = trainer.world_size, trainer.accumulate_grad_batches
@@ -130,7 +149,7 @@ def _raised_by_lightning(error: Exception) -> bool:
     return str(frame.f_globals["__name__"]).startswith("lightning.")
 
 
-def _raised_by_compiler(error: Exception) -> bool:
+def _raised_by_compiler(error: BaseException | None) -> bool:
     """Whether it is torch.compile's, as of a backward pass, which is compiled when it first runs."""
     return type(error).__module__.startswith(("torch._dynamo.", "torch._inductor."))
 

@@ -112,14 +112,26 @@ class Preemption(Callback):
             work.wait()
             self._stop, self._pending = int(signals), None
 
+    def stop_compiling(self, trainer: Trainer) -> None:
+        """Raises Preempted if this rank has received a signal: for a step that cannot be completed, as the signal
+        has ended the compiler's processes, too. The run resumes from the last checkpoint written."""
+        if self.received:
+            resumes = self._hint() if self.last.path.is_file() else "; nothing was saved before"
+            self._end(trainer, self.received, f"stopped while step {trainer.global_step} was compiled{resumes}")
+
     def _save_and_stop(self, trainer: Trainer) -> None:
         self._read_pending()
         self.last.save(trainer)
-        name = signal.Signals(self._stop).name
+        self._end(trainer, self._stop, f"saved at step {trainer.global_step}{self._hint()}")
+
+    def _hint(self) -> str:
         run = RunFolder(self.last.path.parents[1])
-        hint = "" if run.is_part else f"; to resume: --resume {run.path}"
-        log_info(f"{name}: saved at step {trainer.global_step}{hint}")
-        code = 128 + self._stop
+        return "" if run.is_part else f"; to resume: --resume {run.path}"
+
+    def _end(self, trainer: Trainer, number: int, event: str) -> None:
+        name = signal.Signals(number).name
+        log_info(f"{name}: {event}")
+        code = 128 + number
         if name == "SIGUSR1" and "SLURM_JOB_ID" in os.environ and (not trainer.is_global_zero or requeue()):
             code = 0
         raise Preempted(code)

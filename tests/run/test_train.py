@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch._dynamo.exc import BackendCompilerFailed
+from torch._inductor.exc import CppCompileError
 
+from resnet_tl.checkpoint import read
 from resnet_tl.errors import RecipeError, RunError, UserError
 from resnet_tl.run.build import Recipe, compose
 from resnet_tl.run.train import train
+from resnet_tl.tracking.preemption import Preempted
 from resnet_tl.tracking.run_folder import RunFolder, start_run
 
 
@@ -67,3 +76,50 @@ def test_a_gpu_that_is_to_decode_is_missed_before_anything_is_read(
     options = {"data.root": images, "data.decode": "gpu", "data.augment_on": "device", "trainer.accelerator": "cpu"}
     with pytest.raises(RecipeError, match=r"data\.decode: gpu needs an NVIDIA GPU, but this run is on cpu"):
         train(compose(["photos.yaml"], options.items()), lambda: start_run("photos", "new"))
+
+
+class Signalled:
+    """In the place of torch.compile: a signal to the whole process group also ends the compiler."""
+
+    def __init__(self, error: Callable[[], Exception], phase: int, *, backward: bool) -> None:
+        self.error, self.left, self.backward = error, phase, backward
+
+    def __call__(self, function: Callable[..., Any], **_: Any) -> Callable[..., Any]:
+        self.left -= 1
+        return function if self.left else (self._then_fail if self.backward else self._fail)
+
+    def _fail(self, *_: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise self.error()
+
+    def _then_fail(self, *_: Any) -> Any:
+        loss = torch.zeros((), requires_grad=True).clone()
+        loss.register_hook(self._fail)
+        return {"loss": loss}
+
+
+@pytest.mark.parametrize(
+    ("compiled", "phase", "backward"),
+    [("all", 1, False), ("all", 1, True), ("all", 2, False), ("all", 2, True), ("frozen", 1, False)],
+)
+def test_a_signal_that_ends_the_compiler_stops_the_run(
+    here: Path, images: Path, monkeypatch: pytest.MonkeyPatch, compiled: str, phase: int, backward: bool
+) -> None:
+    def error() -> Exception:
+        killed = CppCompileError(["g++"], "Terminated")
+        return killed if backward else BackendCompilerFailed(print, killed, None)
+
+    stages = "all" if compiled == "all" else ["head"]
+    phases = [{"train": stages, "epochs": 1}, {"train": stages}]
+    tuning = {"compile": compiled, "phases": phases, "allow_untrained": True, "cache": "off"}
+    recipe = compose(["photos.yaml", {"model": {"init_args": {"tuning": tuning}}}], [("data.root", images)])
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "compile", Signalled(error, phase, backward=backward))
+        with pytest.raises(Preempted) as stopped:
+            train(recipe, lambda: start_run("photos", "new"))
+    assert stopped.value.exit_code == 128 + signal.SIGTERM
+    assert (here / "new").exists() == (phase == 2), "a run without a checkpoint leaves nothing"
+    if phase == 2:
+        expected = "SIGTERM: stopped while step 5 was compiled; to resume: --resume new"
+        assert expected in (here / "new" / "log.txt").read_text()
+        assert read(here / "new").step == 3
