@@ -32,10 +32,14 @@ from resnet_tl.tuning.resume import random_state, set_random_state
 
 class SettleMicroBatch(Callback):
     """Settles an automatic `trainer.micro_batch` when a run starts, and records in its recipe.yaml what it is, also
-    after memory was full."""
+    after memory was full.
 
-    def __init__(self, run: RunFolder, data: ImageData[Any], *, auto: bool) -> None:
-        self.run, self.data, self.auto = run, data, auto
+    Args:
+        new: a resumed run takes the micro-batch of its recipe in place of its checkpoint's.
+    """
+
+    def __init__(self, run: RunFolder, data: ImageData[Any], *, auto: bool, new: bool = False) -> None:
+        self.run, self.data, self.auto, self.new = run, data, auto, new
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Task)
@@ -46,6 +50,15 @@ class SettleMicroBatch(Callback):
             splits = size < self.data.batch_size
             line = global_batch(self.data.batch_size, trainer, size) if splits else "whole batches fit into memory"
             log_info(f"data.batch_size is auto: {line}")
+            self._record(pl_module)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Task)
+        if self.new:
+            size = pl_module.recipe["trainer"]["micro_batch"]
+            if pl_module.compiled is not None and size != pl_module.micro_batches.size:
+                pl_module.compiled.start_phase()  # for batches of this size
+            pl_module.micro_batches.size = size
             self._record(pl_module)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_tl.errors import RecipeError, RunError
+from resnet_tl.run.batch_size import AUTO
 from resnet_tl.run.build import CHANGEABLE_ON_RESUME, Recipe, RecipeSource, compose, label_of
 from resnet_tl.run.finished import Folds, Run
 from resnet_tl.run.folds import Start, check_folds, train_folds
@@ -18,6 +19,8 @@ from resnet_tl.tracking.run_folder import RunFolder, start_run
 from resnet_tl.tracking.terminal import terminal_log
 
 Override = tuple[str, Any]
+
+MICRO_BATCH = "trainer.micro_batch"
 
 
 def fit(
@@ -39,6 +42,8 @@ def fit(
         finish: see `train`.
     """
     start = partial(train, finish=finish, accept_changed_data=accept_changed_data)
+    if resume not in (None, "auto"):  # `auto` repeats the command that the run began by, and keeps what it has found
+        start = partial(start, new_micro_batch=MICRO_BATCH in dict(overrides))
     with terminal_log():
         if resume is None or resume == "auto":
             folder, looks = None if run is None else Path(run), resume == "auto"
@@ -142,9 +147,11 @@ def _own_recipe(
     if recipes:
         raise RecipeError(f"--resume {run.path} uses the run's own recipe, so no other can be given with it")
     changeable = [key for key in CHANGEABLE_ON_RESUME if key not in fixed]
-    for key, _ in overrides:
+    for key, value in overrides:
         if key not in changeable:
             raise RecipeError(f"--{key}: a resumed run keeps its recipe; only {', '.join(changeable)} may change")
+        if key == MICRO_BATCH and value == AUTO:
+            raise RecipeError(f"--{key} is auto, which a run settles when it starts; expected a number to resume with")
     foreign = [] if trust_code else foreign_code_of(run)
     if foreign:
         raise RecipeError(

@@ -110,7 +110,6 @@ def _without_changeable(recipe: Recipe) -> Recipe:
     """The part of a recipe that must not change on resume."""
     whole = with_whole_steps(recipe)
     fixed = copy.deepcopy({**whole, "trainer": resolve_precision(whole["trainer"])[0]})
-    del fixed["trainer"]["micro_batch"]  # it splits the batch, and is what memory has made it
     for key in CHANGEABLE_ON_RESUME:
         section, name = key.split(".")
         values: dict[str, Any] = fixed[section]

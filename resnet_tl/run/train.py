@@ -57,6 +57,7 @@ def train(
     finish: Finish | None = None,
     *,
     accept_changed_data: bool = False,
+    new_micro_batch: bool = False,
     callbacks: Sequence[Callback] = (),
 ) -> RunFolder:
     """Fits, and returns the run's folder.
@@ -66,6 +67,7 @@ def train(
         folder: makes or finds the run's folder; called once data and network are built.
         checkpoint: where to resume; None starts from the beginning.
         accept_changed_data: resume although the data is not what it was.
+        new_micro_batch: resume with the recipe's `trainer.micro_batch` in place of the checkpoint's.
         callbacks: run after those that every run has.
         finish: called on rank 0 when the run is complete, unless `tracking.report` is false: writes the report.
 
@@ -90,8 +92,9 @@ def train(
     try:
         accepted = [] if checkpoint is None else check_unchanged(run, data, accept_changed_data)
         with log_file(run.log):
+            settle = SettleMicroBatch(run, data, auto=options["micro_batch"] == AUTO, new=new_micro_batch)
             settings = settings_of(options, task, data, device)
-            trainer = _trainer(recipe, run, task, data, accepted, [Accelerate(settings), *callbacks])
+            trainer = _trainer(recipe, run, task, data, accepted, [settle, Accelerate(settings), *callbacks])
             data.prefetch = settings.prefetch
             redoes = bool(options.get("recover_memory") or options.get("micro_batch"))
             ranks = configure_ddp(trainer, compiled=task.tuning.compile == "all", redoes=redoes)
@@ -141,7 +144,6 @@ def _trainer(
     return build_trainer(
         recipe["trainer"],
         callbacks=[
-            SettleMicroBatch(run, data, auto=recipe["trainer"]["micro_batch"] == AUTO),
             *decide,
             *run_callbacks(run, f"val/{task.metrics.headline}", tracking, changed_data, drawings),
             *more,

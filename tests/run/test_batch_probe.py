@@ -85,6 +85,30 @@ def test_a_full_memory_keeps_the_global_batch_and_a_resume_the_micro_batch(
     assert of_full == of_started
 
 
+def test_a_run_resumes_in_other_micro_batches_where_these_are_given(
+    here: Path, images: Path, resnet_tl: Command, memory: Callable[[int], list[int]]
+) -> None:
+    common = f"fit -c photos.yaml --data.root {images} {EXACT} --trainer.recover_memory false"
+    for run in ("whole", "split"):
+        assert resnet_tl(f"{common} --run {run} --trainer.max_epochs 1").code == 0
+    for epochs in (2, 3):
+        assert resnet_tl(f"fit --resume whole --trainer.max_epochs {epochs}").code == 0
+    tried = memory(2)
+    full = resnet_tl("fit --resume split --trainer.max_epochs 2")
+    assert "the device's memory is full: set trainer.micro_batch" in full.err
+    tried.clear()
+    assert resnet_tl("fit --resume split --trainer.max_epochs 2 --trainer.micro_batch 2").code == 0
+    assert tried == [2] * 6
+    assert (
+        trainer_options("split")["micro_batch"]
+        == read(RunFolder(Path("split")).last).recipe["trainer"]["micro_batch"]
+        == 2
+    )
+    assert resnet_tl("fit --resume split --trainer.max_epochs 3").code == 0
+    assert tried == [2] * 12, "the run keeps it"
+    assert apart("split", "whole") <= 1e-9
+
+
 def test_an_automatic_batch_is_the_recipes_in_micro_batches_that_fit(
     here: Path, images: Path, resnet_tl: Command, memory: Callable[[int], list[int]]
 ) -> None:
