@@ -1,7 +1,8 @@
 """Convolutions of networks that are not trained: with prepacked weights, and with the addition and the ReLU that follow
 in the same pass over the output (oneDNN's post-ops, on x86 CPUs).
 
-The results are those of the separate operations: in fp32 bit for bit where oneDNN computes these, too.
+The results are those of the separate operations: in fp32 bit for bit where oneDNN computes these, too. oneDNN's ReLU
+makes 0 of NaN, which would hide it: weights that are not finite are not fused, and images that are not must not be.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 _ops: Any = torch.ops.mkldnn
-_packed: WeakKeyDictionary[nn.Module, tuple[Any, Tensor]] = WeakKeyDictionary()
-"""Convolution -> the version of its weight, and this in oneDNN's layout. Apart from it, so no copy or file holds it."""
+_packed: WeakKeyDictionary[nn.Module, tuple[Any, Tensor | None]] = WeakKeyDictionary()
+"""Convolution -> the version of its weight, and this in oneDNN's layout, None if it is not finite. Apart from it, so no
+copy or file holds it."""
 
 
 class FusedConv2d(nn.Conv2d):
@@ -28,24 +30,26 @@ class FusedConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N, C, H, W]` to `[N, C', H', W']`."""
-        return self._fused(x, "none") if _runs(self, x) else super().forward(x)
+        return super().forward(x) if (weight := _weight(self, x)) is None else self._fused(x, weight, "none")
 
     def relu(self, x: Tensor) -> Tensor:
         """Returns relu(convolution(x))."""
-        return self._fused(x, "relu") if _runs(self, x) else F.relu(super().forward(x), inplace=True)
+        if (weight := _weight(self, x)) is None:
+            return F.relu(super().forward(x), inplace=True)
+        return self._fused(x, weight, "relu")
 
     def add_relu(self, x: Tensor, other: Tensor) -> Tensor:
         """Returns relu(convolution(x) + other); `other` stays as it is."""
-        if not _runs(self, x):
+        if (weight := _weight(self, x)) is None:
             return F.relu(super().forward(x).add_(other), inplace=True)
         other = other.contiguous(memory_format=torch.channels_last)
         fused: Tensor = _ops._convolution_pointwise.binary(
-            x, other, _weight(self, x), self.bias, *_geometry(self), "add", 1.0, "relu", [], ""
+            x, other, weight, self.bias, *_geometry(self), "add", 1.0, "relu", [], ""
         )
         return fused
 
-    def _fused(self, x: Tensor, then: str) -> Tensor:
-        fused: Tensor = _ops._convolution_pointwise(x, _weight(self, x), self.bias, *_geometry(self), then, [], "")
+    def _fused(self, x: Tensor, weight: Tensor, then: str) -> Tensor:
+        fused: Tensor = _ops._convolution_pointwise(x, weight, self.bias, *_geometry(self), then, [], "")
         return fused
 
 
@@ -87,13 +91,18 @@ def _supports(dtype: torch.dtype) -> bool:
     return dtype == torch.float32 or (dtype == torch.bfloat16 and bool(_ops._is_mkldnn_bf16_supported()))
 
 
-def _weight(conv: FusedConv2d, x: Tensor) -> Tensor:
-    weight = conv.weight
+def _weight(conv: FusedConv2d, x: Tensor) -> Tensor | None:
+    """Returns the packed weight; None where the convolution is not fused."""
+    if not _runs(conv, x):
+        return None
+    weight, bias = conv.weight, conv.bias
     # The address sees a weight that was replaced or moved, autograd's counter one that was written in place.
-    version = (weight.data_ptr(), weight._version, weight.dtype)
+    version = tuple((each.data_ptr(), each._version, each.dtype) for each in (weight, bias) if each is not None)
     known = _packed.get(conv)
     if known is None or known[0] != version:
-        packed = _ops._reorder_convolution_weight(weight.detach(), *_geometry(conv), list(x.shape))
+        packed = None
+        if weight.isfinite().all() and (bias is None or bias.isfinite().all()):
+            packed = _ops._reorder_convolution_weight(weight.detach(), *_geometry(conv), list(x.shape))
         known = _packed[conv] = version, packed
     return known[1]
 

@@ -84,8 +84,14 @@ class Prefix:
             self._refresh()
             # Inference tensors would be compiled a second time.
             inputs = images.clone() if images.is_inference() else images
-            maps = self._run_in_bf16(inputs) if self.bf16 else self._run(self.stage, inputs)
+            maps = self._maps_of(inputs)
         return Features(maps, (images.shape[-2], images.shape[-1]), self.stage)
+
+    def _maps_of(self, images: Tensor) -> dict[str, Tensor]:
+        if images.device.type == "cpu" and not images.isfinite().all():
+            # Fused convolutions would make 0 of NaN and so hide it from the loss.
+            return self.network.maps_after(self.stage, images)
+        return self._run_in_bf16(images) if self.bf16 else self._run(self.stage, images)
 
     def _run_in_bf16(self, images: Tensor) -> dict[str, Tensor]:
         """Returns maps in the precision that they would have without: autocast's, or the images'."""

@@ -39,8 +39,23 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of what ran fused, in order."""
     names: list[str] = []
     weight = fused_convolution._weight
-    monkeypatch.setattr(fused_convolution, "_weight", lambda conv, x: names.append("fused") or weight(conv, x))
+
+    def seen(conv: FusedConv2d, x: Tensor) -> Tensor | None:
+        packed = weight(conv, x)
+        names.extend([] if packed is None else ["fused"])
+        return packed
+
+    monkeypatch.setattr(fused_convolution, "_weight", seen)
     return names
+
+
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_weights_that_are_nan_are_not_hidden(name: str) -> None:
+    conv, x = conv_of(), inputs()
+    with torch.no_grad():
+        getattr(conv, name).fill_(torch.nan)
+        assert conv.relu(x).isnan().all()
+        assert conv.add_relu(x, conv(x)).isnan().all()
 
 
 @fuses

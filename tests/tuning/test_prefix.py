@@ -120,6 +120,13 @@ def test_train_and_eval_give_the_same_maps_bit_for_bit(precision: torch.dtype) -
     assert in_training.dtype == precision
 
 
+def test_images_that_are_nan_are_not_hidden() -> None:
+    net = network()
+    prefix.install(net)
+    images = torch.full((1, 3, 32, 32), torch.nan).to(memory_format=torch.channels_last)
+    assert net.prefix(images).maps["c4"].isnan().all()
+
+
 def test_batch_mates_change_nothing() -> None:
     made = network().train()
     prefix.install(made)
