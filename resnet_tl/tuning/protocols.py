@@ -71,8 +71,11 @@ class Network(Protocol):
     def cuts(self) -> list[str]:
         """Returns the stages after which it can be cut, input to output."""
 
+    def maps_after(self, stage: str, images: Tensor) -> dict[str, Tensor]:
+        """Runs the stages up to `stage`; returns every map that a later one reads."""
+
     def folded_until(self, stage: str) -> Any:
-        """Returns a copy with folded batch norms, whose `maps_after(stage, images)` run the stages up to `stage`."""
+        """Returns a copy with folded batch norms, which runs `maps_after(stage, images)`."""
 
     def normalise(self, images: Tensor, sizes: Tensor | None = None) -> Tensor: ...
 

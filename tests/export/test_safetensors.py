@@ -20,7 +20,7 @@ SAVED = Path(__file__).resolve().parents[1] / "fixtures" / "saved_2026_11"
 def test_a_classifier_is_a_folder_for_this_project(tmp_path: Path) -> None:
     done = export(SAVED / "half_run", tmp_path / "birds", to="safetensors")
     assert {path.name for path in done.path.iterdir()} == {"model.safetensors", "rest.safetensors", "config.json"}
-    assert done.agreement.differences == {"probability": 0.0}
+    assert done.agreement.differences["probability"] < 1e-7  # what is loaded is folded
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     ours, theirs = (resnet_tl.load(each).predict([image])[0] for each in (SAVED / "half_run", done.path))
     assert theirs.classes == ours.classes
@@ -31,7 +31,8 @@ def test_a_classifier_is_a_folder_for_this_project(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_masks_are_a_folder(tmp_path: Path) -> None:
     done = export(SAVED / "segmentation.ckpt", tmp_path / "masks", to="safetensors")
-    assert done.agreement.differences == {"probability": 0.0, "pixels": 0.0}
+    assert done.agreement.differences["pixels"] == 0.0
+    assert done.agreement.differences["probability"] < 1e-7
 
 
 def test_several_networks_are_refused(tmp_path: Path) -> None:
