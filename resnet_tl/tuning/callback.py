@@ -75,6 +75,8 @@ class FineTuning(Callback):
             loaded = getattr(pl_module, "loaded_stages", list(stages)[:-1])
             self.anchor = Anchor({stage: stages[stage] for stage in loaded}, self.tuning.l2_sp)
         self.compiled = compiled_losses(pl_module, self.tuning, trainer, rank_zero_info)
+        # Before a checkpoint is loaded: Lightning would round its weights to 32 bits in a run of 64-true.
+        trainer.precision_plugin.convert_module(pl_module)
         # Before the strategy wraps the module: DistributedDataParallel reduces only what is trainable then.
         self.phase_state.enter(self.phase_state.plan.index_at(trainer.current_epoch))
 

@@ -146,7 +146,15 @@ def assert_equal(one: Any, other: Any) -> None:
     assert one[2:] == other[2:]
 
 
-@pytest.mark.parametrize("options", [{}, {"accumulate_grad_batches": 3}, {"val_check_interval": 2}])
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"accumulate_grad_batches": 3},
+    {"val_check_interval": 2},
+    {"precision": "64-true"},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
 def test_custom_modules_and_loaders_resume_bit_for_bit_within_an_epoch(options: dict[str, Any], tmp_path: Path) -> None:
     whole = fit(tmp_path / "whole", Last(tmp_path / "whole", every=1), **options)
     midway = set()
