@@ -28,20 +28,20 @@ def images(count: int = 5) -> list[np.ndarray]:
     return [draw.integers(0, 256, (48, 56 if n % 2 else 40, 3), np.uint8) for n in range(count)]
 
 
-def hooked(module: nn.Module, predictor: Predictor[Any], level: str | None = None) -> np.ndarray:
-    """What the module outputs while images are predicted one by one; maps are averaged."""
+def hooked(module: nn.Module, predictor: Predictor[Any], *, inputs: bool = False) -> np.ndarray:
+    """What the module outputs, or takes, while images are predicted one by one; maps are averaged."""
     seen: list[torch.Tensor] = []
-    handle = module.register_forward_hook(lambda _, inputs, output: seen.append(output))
+    handle = module.register_forward_hook(lambda _, taken, output: seen.append(taken[0] if inputs else output))
     predictor.predict(images(), batch_size=1)
     handle.remove()
     return torch.cat([each.mean((2, 3)) if each.ndim == 4 else each for each in seen]).numpy()
 
 
-def test_the_default_of_a_classifier_is_what_its_head_pools(predictor: Make) -> None:
+def test_the_default_of_a_classifier_is_what_its_classifier_layer_takes(predictor: Make) -> None:
     classifier = predictor("classification")
     assert isinstance(classifier.network.head, LinearHead)
     features = np.stack([each.features for each in embed(classifier, images())])
-    np.testing.assert_allclose(features, hooked(classifier.network.head.pool, classifier), atol=1e-6)
+    np.testing.assert_allclose(features, hooked(classifier.network.head.fc, classifier, inputs=True), atol=1e-6)
     assert isinstance(classifier, ClassPredictor)
     observed = np.stack([row for _, row, _ in classifier.observe(images())])
     np.testing.assert_array_equal(features, observed)

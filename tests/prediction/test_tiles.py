@@ -7,7 +7,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_tl.errors import RecipeError
@@ -95,6 +95,7 @@ def layouts(draw: st.DrawFn) -> tuple[tuple[int, int], Tiling, list[list[float]]
     return (rows * overlap, columns * overlap), tiling, objects
 
 
+@settings(deadline=None)
 @given(layouts(), st.randoms(use_true_random=False))
 def test_whole_objects_stay_of_all_that_tiles_cut_whatever_the_scores(
     layout: tuple[tuple[int, int], Tiling, list[list[float]]], random: Random
