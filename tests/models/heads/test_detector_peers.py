@@ -241,7 +241,13 @@ def relative(value: Tensor, reference: Tensor) -> float:
 
 
 @pytest.mark.parametrize(
-    ("kind", "layout"), [("retinanet", "first"), ("fcos", "today's"), ("faster", "today's"), ("mask", "first")]
+    ("kind", "layout"),
+    [
+        ("retinanet", "first"),
+        ("fcos", "today's"),
+        ("faster", "today's"),
+        pytest.param("mask", "first", marks=pytest.mark.slow),  # 50 seconds
+    ],
 )
 def test_small_detectors_equal_torchvision(kind: str, layout: str, tmp_path: Path) -> None:
     case, eps = KINDS[kind], 0.0 if layout == "first" else 1e-5
