@@ -79,14 +79,7 @@ def train(
     device = device_type(options["accelerator"], options["devices"])
     if recipe["data"]["init_args"].get("decode") == "gpu":  # before images and weights are read
         check_accelerator("decoding and transforms", device)
-    batches = recipe["trainer"]["accumulate_grad_batches"]
-    recipe = with_whole_steps({**recipe, "trainer": options})
-    data, task = build_seeded(recipe)
-    if options["micro_batch"] == AUTO:
-        data.evaluation_batch_size //= batches
-    else:
-        task.micro_batches.size = options["micro_batch"]
-    task.micro_batches.recover = options["recover_memory"]
+    recipe, data, task = _build({**recipe, "trainer": options})
     run = folder()
     run.claim()
     try:
@@ -96,15 +89,12 @@ def train(
             settings = settings_of(options, task, data, device)
             trainer = _trainer(recipe, run, task, data, accepted, [settle, Accelerate(settings), *callbacks])
             data.prefetch = settings.prefetch
-            redoes = bool(options.get("recover_memory") or options.get("micro_batch"))
+            redoes = options["recover_memory"] or options["micro_batch"] is not None
             ranks = configure_ddp(trainer, compiled=task.tuning.compile == "all", redoes=redoes)
             if checkpoint is None:
                 _write_inputs(run, recipe, data)
             else:
-                log_info(_resume_line(run, recipe, checkpoint))
-                keep_length(run, recipe["trainer"]["max_epochs"])
-            for change in accepted:
-                log_info(f"data that has changed since the run began: {change}")
+                _resume(run, recipe, checkpoint, accepted)
             computes = settings_line(settings, device_of(device), precision, ranks)
             for line in (*data.notes, computes, global_batch(data.batch_size, trainer, task.micro_batches.size)):
                 log_info(line)
@@ -113,11 +103,7 @@ def train(
                     trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
             finally:
                 close(trainer.loggers)
-            for line in closing(run, trainer, data.num_workers, task.tuning.cache) if trainer.is_global_zero else ():
-                log_info(line)
-            for sentence in data.skipped():
-                log_info(f"skipped: {sentence}")
-            log_info(f"the run: {run.path}")
+            _log_end(run, trainer, data, task)
             if finish is not None and recipe["tracking"]["report"]:
                 rank_zero_only(finish)(run, data)
     except (UserError, OSError, KeyboardInterrupt, Preempted):  # nothing is left to block the next attempt
@@ -125,6 +111,34 @@ def train(
             _remove_unstarted(run)
         raise
     return run
+
+
+def _build(recipe: Recipe) -> tuple[Recipe, ImageData, Task]:
+    """Returns the recipe with the batches that it is trained in, its data, and its task with its micro-batches."""
+    options, whole = recipe["trainer"], with_whole_steps(recipe)
+    data, task = build_seeded(whole)
+    if options["micro_batch"] == AUTO:
+        data.evaluation_batch_size //= options["accumulate_grad_batches"]
+    else:
+        task.micro_batches.size = options["micro_batch"]
+    task.micro_batches.recover = options["recover_memory"]
+    return whole, data, task
+
+
+def _resume(run: RunFolder, recipe: Recipe, checkpoint: Path, changed_data: list[str]) -> None:
+    """Logs where the run resumes and with what, and records its length."""
+    log_info(_resume_line(run, recipe, checkpoint))
+    keep_length(run, recipe["trainer"]["max_epochs"])
+    for change in changed_data:
+        log_info(f"data that has changed since the run began: {change}")
+
+
+def _log_end(run: RunFolder, trainer: Trainer, data: ImageData, task: Task) -> None:
+    for line in closing(run, trainer, data.num_workers, task.tuning.cache) if trainer.is_global_zero else ():
+        log_info(line)
+    for sentence in data.skipped():
+        log_info(f"skipped: {sentence}")
+    log_info(f"the run: {run.path}")
 
 
 def _trainer(
