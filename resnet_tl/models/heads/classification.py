@@ -10,13 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnet_tl.errors import RecipeError
-from resnet_tl.models.heads.base import Head, at_least_fp32
+from resnet_tl.models.heads.base import at_least_fp32
+from resnet_tl.models.heads.pooled import PooledHead, Pooling
 from resnet_tl.ranges import Channels, Fraction, FractionBelow1, NonNegativeFloat, checked
 from resnet_tl.structures.records import Level
 
 
 @checked("head")
-class LinearHead(Head):
+class LinearHead(PooledHead):
     """Pools the deepest level, applies dropout and one linear layer `fc`.
 
     Args:
@@ -44,28 +45,23 @@ class LinearHead(Head):
         levels: list[Level],
         classes: list[str],
         *,
-        pool: Literal["avg", "max", "avgmax", "gem"] = "avg",
+        pool: Pooling = "avg",
         dropout: FractionBelow1 = 0.0,
         multi_label: bool = False,
         label_smoothing: FractionBelow1 = 0.0,
         class_weights: Literal["auto"] | list[NonNegativeFloat] | None = None,
         thresholds: Fraction | list[Fraction] | Literal["auto"] = 0.5,
     ) -> None:
-        super().__init__()
+        super().__init__(levels, pool, dropout)
         if thresholds != 0.5 and not multi_label:
             raise RecipeError(
                 f"head.thresholds is {thresholds!r}, but only multi-label heads have thresholds: "
                 "expected multi_label: true with it"
             )
-        self.level = levels[-1].name
-        self.reads = (self.level,)
         self.multi_label = multi_label
         self.label_smoothing = label_smoothing
         self.auto_weights = class_weights == "auto"
         self.auto_thresholds = thresholds == "auto"
-        self.pool = _pooling(pool)
-        self.condensed = "" if pool == "gem" else pool
-        self.dropout = nn.Dropout(dropout)
         self.fc = _classifier(levels[-1].channels, len(classes))
         weight = 1.0 if class_weights is None or class_weights == "auto" else class_weights
         self.register_buffer("weight", None if class_weights is None else _per_class("class_weights", weight, classes))
@@ -76,19 +72,6 @@ class LinearHead(Head):
         """Returns logits `[N, K]` from maps `{level: [N, C, H, W]}`. Images to classify have one size, so `sizes` is
         not used."""
         return self.fc(self.dropout(self.features(maps)))
-
-    def features(self, maps: dict[str, Tensor]) -> Tensor:
-        """Returns the input of `fc` before dropout, `[N, C]`."""
-        features = maps[self.level]
-        if features.shape[2:] == (1, 1) and self.condensed and not torch.compiler.is_compiling():
-            return features.flatten(1)  # each pooling of one cell is the cell, at many times the cost
-        return self.pool(features)
-
-    def condense(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Returns the pooled level `[N, C, 1, 1]`, which pools to itself. GeM learns how to pool and needs the map."""
-        if not self.condensed:
-            return maps
-        return {self.level: self.pool(maps[self.level])[:, :, None, None]}
 
     def loss(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Returns the cross-entropy per image (binary cross-entropy, averaged over classes); 0 without images.
@@ -159,53 +142,6 @@ def choose_thresholds(probabilities: Tensor, targets: Tensor) -> Tensor:
     last, first_excluded = p.gather(0, best)[0], following.gather(0, best)[0]
     middle = (last + first_excluded) / 2  # rounds down to `first_excluded` if there is no number in between
     return torch.where(positive.sum(0) > 0, torch.where(middle > first_excluded, middle, last), 0.5)
-
-
-class GeM(nn.Module):
-    """Generalised mean, `mean(x^p)^(1/p)` over H and W with a learnable p (arXiv:1711.02512, section 3.2).
-
-    p = 1 is the average, p → ∞ the maximum. Values below `floor` count as `floor`.
-    """
-
-    floor = 1e-6
-
-    def __init__(self, p: float = 3.0) -> None:
-        super().__init__()
-        self.p = nn.Parameter(torch.tensor([p]))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`[N, C, H, W]` to `[N, C]`."""
-        # In logarithms, relative to the largest, and in fp32: x^p would overflow for a large p.
-        logs = self.p * at_least_fp32(x).clamp(min=self.floor).log().flatten(2)
-        largest = logs.amax(2, keepdim=True)
-        return (((logs - largest).exp().mean(2).log() + largest[..., 0]) / self.p).exp().to(x.dtype)
-
-
-class Average(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        """`[N, C, H, W]` to `[N, C]`."""
-        return x.mean((2, 3))
-
-
-class Maximum(nn.Module):
-    """`amax` shares the gradient among equal maxima, and is deterministic on every device."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`[N, C, H, W]` to `[N, C]`."""
-        return x.amax((2, 3))
-
-
-class AverageMaximum(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        """`[N, C, H, W]` to `[N, C]`."""
-        return (x.mean((2, 3)) + x.amax((2, 3))) / 2
-
-
-POOLINGS: dict[str, type[nn.Module]] = {"avg": Average, "max": Maximum, "avgmax": AverageMaximum, "gem": GeM}
-
-
-def _pooling(name: str) -> nn.Module:
-    return POOLINGS[name]()
 
 
 def _classifier(features: int, classes: int) -> nn.Linear:

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.models.heads.base import Head
-from resnet_tl.models.heads.classification import GeM, LinearHead, MLPHead, choose_thresholds
+from resnet_tl.models.heads.classification import LinearHead, MLPHead, choose_thresholds
+from resnet_tl.models.heads.pooled import GeM
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.node import Node, overlay
 from resnet_tl.recipe.read import override

@@ -1,0 +1,113 @@
+"""Images with targets of the whole image, resized and cropped to one size."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Le
+
+from resnet_tl.data.base import ImageData, OnError
+from resnet_tl.data.images.augment import Strength
+from resnet_tl.data.images.cache import CacheFormat, ImageCache, open_cache
+from resnet_tl.data.images.classification_dataset import ClassificationDataset
+from resnet_tl.data.images.listed_transforms import ListedTransforms
+from resnet_tl.data.images.on_device import refuse
+from resnet_tl.data.images.transforms import Transform, evaluation_transform, training_transform
+from resnet_tl.data.listings.listing import ImageSet, ListingT
+from resnet_tl.data.loading.fixed_images import FixedImages
+from resnet_tl.ranges import Pixels, checked
+from resnet_tl.structures.records import Preprocessing
+
+
+@checked("data")
+class OneSizeData(ImageData[ListingT]):
+    """Images with targets of the whole image, such as classes.
+
+    Args:
+        images: see `ImageData`.
+        image_size: height and width in pixels of the network's input.
+        augment: strength of the training transforms; `train_transforms` replace them.
+        crop: share of the short side that evaluation cuts from the centre; `eval_transforms` replace resize and crop.
+        cache: `resized` stores decoded, resized images in one file in `cache_dir`.
+        reduced_decoding: decode JPEGs at 1/2, 1/4 or 1/8 of their size where that is enough: faster, a little softer.
+        crops: 10: evaluate on ten views of an image: the corners, the centre, and these mirrored.
+        scales: short sides in pixels to evaluate at, each a view.
+        options: of `ImageData`.
+    """
+
+    varying = ()
+
+    def __init__(
+        self,
+        images: ImageSet[ListingT],
+        *,
+        image_size: Pixels = 224,
+        augment: Strength = "light",
+        crop: Annotated[float, Ge(0.05), Le(1)] = 0.875,
+        cache: Literal["off", "resized"] = "off",
+        reduced_decoding: bool = False,
+        crops: Literal[1, 10] = 1,
+        scales: tuple[Pixels, ...] = (),
+        **options: Any,
+    ) -> None:
+        super().__init__(images, **options)
+        if cache == "resized":
+            refuse(self.on_device, "data.cache: resized", "whose images are decoded", decoding=True)
+        if reduced_decoding:
+            refuse(self.on_device, "data.reduced_decoding", "which nvJPEG does not know", decoding=True)
+        self.image_size, self.crop, self.augment = image_size, crop, augment
+        self.crops, self.scales = crops, tuple(scales)
+        self.reduced_decoding = reduced_decoding
+        self.cache = cache
+        self._cache: ImageCache | None = None
+
+    @abstractmethod
+    def _dataset_of(self, listing: ListingT, transform: Transform, **options: Any) -> ClassificationDataset:
+        """Returns the images of `listing` with their targets; `options`: of `ClassificationDataset`."""
+
+    def evaluation_preprocessing(self, expected: Preprocessing) -> Preprocessing:
+        return replace(expected, size=self.image_size, crop=self.crop, interpolation=self.interpolation)
+
+    @staticmethod
+    def options_of(preprocessing: Preprocessing) -> dict[str, Any]:
+        return {**ImageData.options_of(preprocessing), "image_size": preprocessing.size, "crop": preprocessing.crop}
+
+    def prepare_data(self) -> None:
+        """Writes the image cache if it is on: Lightning calls this in one process per machine, before all others."""
+        if self.cache == "resized" and self._cache is None:
+            short = max(int(self.image_size / self.crop), *self.scales, 0)
+            cache_format = CacheFormat(short, self.interpolation, self.channels)
+            self._cache = open_cache(self.listings.values(), cache_format, self._cache_folder)
+
+    def augments(self) -> str | None:
+        """Returns the setting that makes training images differ between epochs, if any."""
+        if self.train_transforms is not None:
+            return "data.train_transforms"
+        return None if self.augment == "none" else f"data.augment: {self.augment}"
+
+    def fixed_images(self, split: Literal["train", "val"]) -> FixedImages:
+        settings = ["augment"] if split == "train" else ["crops", "scales"]
+        return self._fixed_images(split, ["image_size", "crop", "reduced_decoding", "cache", *settings])
+
+    def _dataset(self, listing: ListingT, training: bool, on_error: OnError) -> ClassificationDataset:
+        return self._dataset_of(
+            listing,
+            self._training_transform() if training else self._evaluation_transform(),
+            channels=self.channels,
+            seed=self.seed,
+            on_error=on_error,
+            reduce=self.reduced_decoding,
+            cache=self._cache,
+        )
+
+    def _training_transform(self) -> Transform:
+        if self.train_transforms is not None:
+            return ListedTransforms(self.train_transforms, "data.train_transforms")
+        return training_transform(self.augment, self.image_size, self.interpolation)
+
+    def _evaluation_transform(self) -> Transform:
+        if self.eval_transforms is not None:
+            return ListedTransforms(self.eval_transforms, "data.eval_transforms")
+        return evaluation_transform(self.image_size, self.crop, self.interpolation, self.crops, self.scales)
