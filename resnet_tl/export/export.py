@@ -108,7 +108,8 @@ def _subject(bundle: Bundle, network: Network, task: TaskName, trial: Trial) -> 
     thresholds = getattr(network.head, "thresholds", None)
     limits = calibrated_thresholds(None if thresholds is None else thresholds.tolist(), bundle.decisions)
     described = replace(bundle, preprocessing=_by_channel(bundle.preprocessing, network))
-    description = describe(described, task, outputs, limits, graph.batch)
+    aligned = getattr(network.head, "aligned", False)
+    description = describe(described, task, outputs, limits, graph.batch, aligned=aligned)
     return Subject(bundle, network, graph, example, outputs, description, trial)
 
 

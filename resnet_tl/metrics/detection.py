@@ -28,15 +28,16 @@ class DetectionMetrics(nn.Module):
 
     Args:
         classes: K names.
+        aligned: how predicted masks are pasted, see `resnet_tl.models.pasting`.
 
     `headline` is the key of the score that runs are compared by.
     """
 
     headline = "map"
 
-    def __init__(self, classes: list[str]) -> None:
+    def __init__(self, classes: list[str], *, aligned: bool = False) -> None:
         super().__init__()
-        self.classes = classes
+        self.classes, self.aligned = classes, aligned
         self.metric = DetectionStore(len(classes))
 
     def update(self, detections: Detections, targets: Boxes, indices: Tensor, sizes: Tensor) -> None:
@@ -44,7 +45,7 @@ class DetectionMetrics(nn.Module):
 
         indices: `[N]`, the images' positions in the listing; -1 marks a filler. sizes: `[N, 2]`, their (h, w).
         """
-        self.metric.update(Objects.of(detections, targets, indices, sizes))
+        self.metric.update(Objects.of(detections, targets, indices, sizes, aligned=self.aligned))
 
     def compute(self) -> dict[str, float]:
         """Returns COCO's twelve numbers of boxes and, if masks were predicted, those of masks as `mask_map` and so on:
@@ -91,14 +92,17 @@ class Objects(NamedTuple):
     has_masks: bool
 
     @classmethod
-    def of(cls, detections: Detections, targets: Boxes, indices: Tensor, sizes: Tensor) -> Objects:
+    def of(
+        cls, detections: Detections, targets: Boxes, indices: Tensor, sizes: Tensor, *, aligned: bool = False
+    ) -> Objects:
         """The rows of a batch, without those of fillers; see `DetectionMetrics.update`."""
         real = indices >= 0
         n, d = ((detections.labels >= 0) & real[:, None]).nonzero(as_tuple=True)
         targets = targets.where(real[targets.image])
         prediction_masks, target_masks = [b""] * len(n), [b""] * len(targets)
         if detections.masks is not None:
-            prediction_masks = _prediction_masks(detections.masks[n, d], detections.boxes[n, d], sizes[n])
+            masks, boxes = detections.masks[n, d], detections.boxes[n, d]
+            prediction_masks = _prediction_masks(masks, boxes, sizes[n], aligned)
             target_masks = _target_masks(targets, sizes)
         predicted = detections.labels[n, d, None], detections.scores[n, d, None], detections.boxes[n, d]
         expected = targets.labels[:, None], targets.crowd[:, None], targets.area[:, None], targets.boxes
@@ -175,11 +179,11 @@ class DetectionStore(Metric):
         return rows.scores(self.classes)
 
 
-def _prediction_masks(masks: Tensor, boxes: Tensor, sizes: Tensor) -> list[bytes]:
+def _prediction_masks(masks: Tensor, boxes: Tensor, sizes: Tensor, aligned: bool) -> list[bytes]:
     """Encodes probabilities `[M, S, S]` over boxes `[M, 4]`, on images of `sizes` `[M, 2]` (h, w)."""
     each = zip(masks.cpu(), boxes.cpu(), sizes.tolist(), strict=True)
-    cutouts = ((paste(mask, box, (height, width)), (height, width)) for mask, box, (height, width) in each)
-    return [encode(to_run_lengths(pixels, (top, left), size), *size) for (pixels, top, left), size in cutouts]
+    pasted = ((paste(mask, box, (h, w), aligned=aligned), (h, w)) for mask, box, (h, w) in each)
+    return [encode(to_run_lengths(pixels, (top, left), size), *size) for (pixels, top, left), size in pasted]
 
 
 def _target_masks(targets: Boxes, sizes: Tensor) -> list[bytes]:

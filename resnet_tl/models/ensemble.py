@@ -147,6 +147,10 @@ class MembersOutputs(NamedTuple):
 class FusedBoxes(_Heads):
     """Fuses boxes; a loss is the mean of the members' losses."""
 
+    def __init__(self, members: Sequence[Network]) -> None:
+        super().__init__(members)
+        self.aligned = bool(self.heads[0].aligned)
+
     def forward(self, maps: dict[str, Tensor], sizes: Tensor | None, input_size: tuple[int, int]) -> MembersOutputs:
         return MembersOutputs(list(self.each(maps, sizes, input_size)))
 

@@ -168,7 +168,8 @@ class BoxPredictor(Predictor[BoxPrediction]):
         masks = None
         if detections.masks is not None:
             pairs = zip(detections.masks[chosen.to(detections.masks.device)].cpu(), boxes, strict=True)
-            masks = [paste(mask, box, original) for mask, box in pairs]
+            aligned = bool(self.network.head.aligned)
+            masks = [paste(mask, box, original, aligned=aligned) for mask, box in pairs]
         names = [self.classes[label] for label in labels[chosen].tolist()]
         arrays = boxes.numpy(), scores[chosen].numpy(), labels[chosen].numpy()
         return BoxPrediction(each.index, each.path, image, *arrays, names, masks)

@@ -12,7 +12,7 @@ from resnet_tl.imports import a
 from resnet_tl.ranges import choices
 from resnet_tl.recipe.faults import raise_if_any
 from resnet_tl.recipe.hints import describe, parse
-from resnet_tl.recipe.moved import VALUES
+from resnet_tl.recipe.moved import ADDED, VALUES
 from resnet_tl.recipe.node import Node, overlay
 from resnet_tl.recipe.places import Place, in_words, option_name
 from resnet_tl.recipe.schema import (
@@ -218,7 +218,15 @@ class _Resolver:
             place = ".".join((*at, "init_args"))
             self.faults.append(f"{init_args.where}: {place} must be a mapping, got {show(init_args)}")
             return None
+        if "." in name.value:
+            init_args = overlay(as_node(_added_since(kind), node.where), init_args)
         return _Opened(kind, fields, init_args)
+
+
+def _added_since(kind: Any) -> dict[str, Any]:
+    """What the options that a saved recipe of this class may lack would have been."""
+    bases = getattr(kind, "__mro__", ())
+    return {key: value for base in bases for key, value in ADDED.get(import_path(base), {}).items()}
 
 
 def _given(node: Node, fields: dict[str, Field]) -> dict[str, Node]:

@@ -61,7 +61,7 @@ class Detection(Task):
         super().__init__(
             classes, backbone=backbone, neck=neck, head=head, tuning=tuning, optimizer=optimizer, schedule=schedule
         )
-        self.metrics = DetectionMetrics(self.classes)
+        self.metrics = DetectionMetrics(self.classes, aligned=self.detector.aligned)
         self.record = Record("losses")
 
     def _use_data(self, data: Any, stage: str) -> None:
@@ -80,9 +80,10 @@ class Detection(Task):
         self.log_dict({f"train/loss_{name}": term.detach() for name, term in terms.items()}, batch_size=images)
         return super().log_loss(terms, images)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Detections]:
-        """Returns `detections`, in pixels of the batch's images, for callbacks that draw them."""
-        return {"detections": self._evaluate(batch, "val")}
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """Returns, for callbacks that draw them, `detections` in pixels of the batch's images, and `aligned`: how their
+        masks are pasted."""
+        return {"detections": self._evaluate(batch, "val"), "aligned": self.detector.aligned}
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Detections]:
         """Returns the images' indices `[n]` in the listing and their detections, in pixels of the image files, without
@@ -98,6 +99,8 @@ class Detection(Task):
         record, anchors = super()._load_weights(weights), getattr(self.detector, "anchors", None)
         if isinstance(anchors, Anchors) and record.floor_strides and not anchors.floor_strides:
             rank_zero_info("  they were trained with the head's floor_strides: true, here it is false")
+        if record.floor_strides and self.detector.aligned:  # torchvision's, too
+            rank_zero_info("  they were trained with the head's aligned: false, here it is true")
         return record
 
     def _truth(self, batch: Batch, split: str) -> Boxes:

@@ -46,8 +46,8 @@ def _dense(head: type[DenseHead], deviation: float) -> Graph:
     return graph
 
 
-def _two_stage(score_threshold: float) -> Graph:
-    head = partial(MaskRCNN, score_threshold=score_threshold, detections=20, floor_strides=True)
+def _two_stage(score_threshold: float, *, floor_strides: bool = False) -> Graph:
+    head = partial(MaskRCNN, score_threshold=score_threshold, detections=20, floor_strides=floor_strides)
     graph = _graph(head, partial(PYRAMID, outputs=("p2", "p3", "p4", "p5", "p6"), extra="pool"), 32, "detection")
     network = graph.network.head
     assert isinstance(network, MaskRCNN)
@@ -67,6 +67,7 @@ GRAPHS: dict[str, Callable[[], Graph]] = {
     "fcos": lambda: _dense(FCOS, 0.5),
     "retinanet": lambda: _dense(RetinaNet, 5e3),
     "mask_rcnn": lambda: _two_stage(0.4),
+    "mask_rcnn_torchvisions": lambda: _two_stage(0.4, floor_strides=True),
     "mask_rcnn_without_objects": lambda: _two_stage(0.999),
 }
 

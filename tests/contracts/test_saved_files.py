@@ -11,8 +11,10 @@ import pytest
 
 import resnet_tl
 from resnet_tl.cli.main import main
+from resnet_tl.recipe.build import instantiate_model
 from resnet_tl.recipe.schema import import_object
 from resnet_tl.run.build import compose
+from resnet_tl.structures.records import Level
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SAVED = REPOSITORY / "tests" / "fixtures" / "saved_2026_11"
@@ -48,6 +50,15 @@ def test_a_detector_predicts_as_it_did(expected: dict[str, np.ndarray]) -> None:
     for name, tolerance in (("boxes", 1e-2), ("scores", 1e-5), ("labels", 0)):
         values = np.concatenate([getattr(each, name) for each in found])
         np.testing.assert_allclose(values, expected[name], atol=tolerance)
+
+
+@pytest.mark.parametrize("kind", ["FasterRCNN", "MaskRCNN"])
+def test_a_two_stage_detector_of_then_keeps_torchvisions_convention(kind: str) -> None:
+    """A checkpoint's recipe names the class by its path and lacks the option; a new recipe names it in a word."""
+    for name, aligned in ((f"resnet_tl.models.heads.two_stage.{kind}", False), (kind, True)):
+        head = {"class_path": name, "init_args": {"samples": 8}}
+        parts = instantiate_model({"backbone": {"name": "resnet_tiny"}, "head": head})
+        assert parts["head"]([Level("p2", 8, 4), Level("p3", 8, 8)], ["ant"]).aligned == aligned
 
 
 def test_a_half_finished_run_resumes(tmp_path: Path) -> None:

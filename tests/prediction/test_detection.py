@@ -24,12 +24,14 @@ def noise(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
 
 
+@pytest.mark.parametrize("aligned", [True, False])
 @pytest.mark.parametrize(("size", "small"), [((64, 64), (64, 64)), ((128, 96), (80, 60)), ((32, 48), (53, 80))])
 def test_boxes_and_masks_are_in_pixels_of_the_image(
-    network: Build, size: tuple[int, int], small: tuple[int, int]
+    network: Build, size: tuple[int, int], small: tuple[int, int], aligned: bool
 ) -> None:
     """By hand: the short side to 64 pixels, the long one to at most 80, boxes back, masks pasted into them."""
     image, made = noise(*size), network("detection", size=64, max_size=80).eval()
+    made.head.aligned = aligned
     with torch.inference_mode():
         detections = made.head.predict(made(torch.from_numpy(resize(image, *small)).permute(2, 0, 1)[None]))
     count = int((detections.labels[0] >= 0).sum())
@@ -44,7 +46,8 @@ def test_boxes_and_masks_are_in_pixels_of_the_image(
     assert prediction.image is image
     assert prediction.masks is not None
     corners = torch.from_numpy(prediction.boxes)
-    expected = [paste(mask, box, size) for mask, box in zip(detections.masks[0, :count], corners, strict=True)]
+    pairs = zip(detections.masks[0, :count], corners, strict=True)
+    expected = [paste(mask, box, size, aligned=aligned) for mask, box in pairs]
     for mask, pasted in zip(prediction.masks, expected, strict=True):
         assert (mask.top, mask.left) == (pasted.top, pasted.left)
         assert (mask.pixels == pasted.pixels).all()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from resnet_tl.errors import RecipeError
+from resnet_tl.recipe.moved import ADDED
 from resnet_tl.recipe.node import overlay
 from resnet_tl.recipe.read import override, read, write
 from resnet_tl.recipe.resolve import option_name, options, resolve
@@ -69,6 +70,21 @@ def test_a_resolved_recipe_written_and_read_resolves_to_itself(resolved: Any, tm
     recipe = resolved()
     write(recipe, tmp_path / "again.yaml")
     assert resolve(read(tmp_path / "again.yaml"), section) == recipe
+
+
+def test_a_saved_recipe_keeps_what_an_option_that_it_lacks_would_have_been(
+    resolved: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = resolved()["model"]["init_args"]["head"]["class_path"]
+    monkeypatch.setitem(ADDED, path.replace("Deep", "Flat"), {"pool": "max"})  # before, it always pooled so
+
+    def pool(name: str, options: str = "hidden: 4", **overrides: str) -> str:
+        text = RECIPE.replace("class_path: Deep", f"class_path: {name}").replace("hidden: 4", options)
+        return resolved(text, **overrides)["model"]["init_args"]["head"]["init_args"]["pool"]
+
+    assert pool("Deep") == "avg"
+    assert pool(path) == "max"
+    assert pool(path, "hidden: 4, pool: avg") == pool(path, model__head__pool="avg") == "avg"
 
 
 def test_init_args_without_any_are_empty(resolved: Any) -> None:

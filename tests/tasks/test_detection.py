@@ -221,3 +221,15 @@ def test_a_torchvision_detector_with_other_classes_loads_trunk_neck_and_towers(
     assert made.loaded_stages == ["stem", "layer1", "layer2", "layer3", "layer4", "neck"]
     assert "skipped: head.logits.weight, head.logits.bias: the names of its classes are unknown" in caplog.text
     assert ("floor_strides" in caplog.text) == (not floor_strides)
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+def test_torchvisions_weights_in_an_aligned_head_are_noted(
+    aligned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    neck = functools.partial(FPN, channels=16, outputs=("p3", "p4", "p5"))
+    head = functools.partial(FasterRCNN, aligned=aligned, floor_strides=True)
+    with caplog.at_level("INFO", "lightning.pytorch.utilities.rank_zero"):
+        made = Detection(CLASSES, Backbone("resnet18", torchvisions(tmp_path, 91)), neck, head)
+    assert ("trained with the head's aligned: false, here it is true" in caplog.text) == aligned
+    assert made.metrics.aligned == aligned

@@ -70,7 +70,13 @@ class DetectorOutputs(Protocol):
 
 class DetectionHead(Head):
     """Base of heads that detect objects. `forward` returns `DetectorOutputs`, so that images can be evaluated one by
-    one."""
+    one.
+
+    Attributes:
+        aligned: how its masks are pasted, see `resnet_tl.models.pasting`.
+    """
+
+    aligned: bool = False
 
     @abstractmethod
     def loss(self, outputs: Any, targets: Boxes) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ nothing here depends on `training` (except that torchvision's RPN keeps more pro
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,19 +14,16 @@ from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCN
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss, maskrcnn_inference, maskrcnn_loss
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead, concat_box_prediction_layers
-from torchvision.ops import MultiScaleRoIAlign
-from torchvision.ops.poolers import LevelMapper
 
 from resnet_tl.models.anchors import Anchors
 from resnet_tl.models.heads.base import DetectionHead, at_least_fp32
+from resnet_tl.models.pasting import to_crop
 from resnet_tl.models.ranks import mean_over_ranks
+from resnet_tl.models.region_pool import roi_pool
 from resnet_tl.ranges import Fraction, PositiveInt, checked
 from resnet_tl.structures.masks import to_pixels
 from resnet_tl.structures.padding import padded_size
 from resnet_tl.structures.records import Boxes, Detections, Level
-
-DEEPEST = 32
-"""Stride of the deepest level that regions are cropped from; deeper levels only propose (arXiv:1612.03144, 4.1)."""
 
 
 class TwoStageOutputs(NamedTuple):
@@ -65,6 +62,9 @@ class FasterRCNN(DetectionHead):
             faster.
         v2: torchvision's second form (arXiv:2111.11429): a second convolution before the proposals, four with batch
             norm before the classification, and batch norm in the mask branch.
+        aligned: crop regions and the masks to learn, and paste predicted masks, at the centres of cells and pixels, as
+            detectron2 does; false: half a cell or pixel off, as torchvision, whose weights were trained so. `auto`:
+            false with `floor_strides`, which such weights need too.
 
     Losses: `objectness` and `rpn_box` of the first stage, `class` and `box` of the second; each is a sum over samples
     divided by their number. Sampling uses torch's generator.
@@ -81,14 +81,16 @@ class FasterRCNN(DetectionHead):
         floor_strides: bool = False,
         samples: PositiveInt = 512,
         v2: bool = False,
+        aligned: Literal["auto"] | bool = "auto",
     ) -> None:
         super().__init__()
+        self.aligned = not floor_strides if aligned == "auto" else aligned
         self.names, self.v2 = [level.name for level in levels], v2
         channels = levels[0].channels
         self.anchors = Anchors(levels, [[8 * level.stride] for level in levels], floor_strides=floor_strides)
         self.rpn = _rpn(RPNHead(channels, self.anchors.per_cell, conv_depth=2 if v2 else 1))
         self.roi_heads = RoIHeads(
-            box_roi_pool=roi_pool(levels, 7),
+            box_roi_pool=roi_pool(levels, 7, aligned=self.aligned),
             box_head=_box_head(channels, v2),
             box_predictor=FastRCNNPredictor(1024, len(classes) + 1),
             fg_iou_thresh=0.5,
@@ -183,7 +185,7 @@ class MaskRCNN(FasterRCNN):
 
     def __init__(self, levels: list[Level], classes: list[str], **options: Any) -> None:
         super().__init__(levels, classes, **options)
-        self.roi_heads.mask_roi_pool = roi_pool(levels, 14)
+        self.roi_heads.mask_roi_pool = roi_pool(levels, 14, aligned=self.aligned)
         self.roi_heads.mask_head = MaskRCNNHeads(
             levels[0].channels, (256, 256, 256, 256), dilation=1, norm_layer=nn.BatchNorm2d if self.v2 else None
         )
@@ -210,7 +212,8 @@ class MaskRCNN(FasterRCNN):
         regions = [sample[chosen] for sample, chosen in zip(samples, positive, strict=True)]
         matched = [number[chosen] for number, chosen in zip(match, positive, strict=True)]
         classes, pixels = [target["labels"] for target in objects], [target["masks"] for target in objects]
-        loss = maskrcnn_loss(self._masks(outputs, regions), regions, pixels, classes, matched)
+        cropped = [to_crop(own, aligned=self.aligned) for own in regions]
+        loss = maskrcnn_loss(self._masks(outputs, regions), cropped, pixels, classes, matched)
         return {"mask": _over_ranks(loss, torch.cat(positive).sum())}
 
     def masks(self, outputs: TwoStageOutputs, boxes: list[Tensor], labels: list[Tensor]) -> list[Tensor] | None:
@@ -220,17 +223,6 @@ class MaskRCNN(FasterRCNN):
         """Returns logits `[R, K + 1, 28, 28]` of all regions, fp32."""
         crops = self.roi_heads.mask_roi_pool(outputs.maps, regions, outputs.sizes)
         return at_least_fp32(self.roi_heads.mask_predictor(self.roi_heads.mask_head(crops)))
-
-
-def roi_pool(levels: list[Level], side: int) -> MultiScaleRoIAlign:
-    """Builds RoIAlign to crops of `side` x `side`, from the level that suits a region's size."""
-    # torchvision would infer the strides of the levels from the first batch; here they are known.
-    read = [level for level in levels if level.stride <= DEEPEST]
-    pool = MultiScaleRoIAlign([level.name for level in read], output_size=side, sampling_ratio=2)
-    pool.scales = [1 / level.stride for level in read]
-    depths = [level.stride.bit_length() - 1 for level in read]
-    pool.map_levels = LevelMapper(depths[0], depths[-1], pool.canonical_scale, pool.canonical_level)
-    return pool
 
 
 def _box_head(channels: int, v2: bool) -> nn.Module:

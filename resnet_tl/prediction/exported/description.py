@@ -27,7 +27,8 @@ class Description(Stored):
     """The content of a file's entry `resnet_tl`: what a checkpoint stores beside its weights, and about the graph:
 
     thresholds: of several labels, those of the calibrated probabilities. calibrated: whether the graph applies a
-    temperature. batch: the only number of images that the graph takes; None for any. epoch, step: as in `Bundle`.
+    temperature. batch: the only number of images that the graph takes; None for any. aligned: how its masks are pasted,
+    see `resnet_tl.models.pasting`. epoch, step: as in `Bundle`.
     """
 
     task: TaskName
@@ -35,14 +36,22 @@ class Description(Stored):
     thresholds: list[Fraction] | None
     calibrated: bool = False
     batch: PositiveInt | None
+    aligned: bool = False
     epoch: NonNegativeInt
     step: NonNegativeInt
 
 
 def describe(
-    saved: Bundle, task: TaskName, outputs: list[str], thresholds: list[float] | None, batch: int | None
+    saved: Bundle,
+    task: TaskName,
+    outputs: list[str],
+    thresholds: list[float] | None,
+    batch: int | None,
+    *,
+    aligned: bool = False,
 ) -> str:
-    """Returns the description of an exported checkpoint as JSON. The graph applies the temperature itself."""
+    """Returns the description of an exported checkpoint as JSON; see `Description`. The graph applies the temperature
+    itself."""
     stored = bundle(
         saved.recipe["model"],
         saved.classes,
@@ -52,7 +61,7 @@ def describe(
         colours=saved.colours,
         codes=saved.codes,
     )
-    of_graph = {"task": task, "outputs": outputs, "thresholds": thresholds, "batch": batch}
+    of_graph = {"task": task, "outputs": outputs, "thresholds": thresholds, "batch": batch, "aligned": aligned}
     of_graph["calibrated"] = saved.decisions.temperature is not None
     decisions = asdict(replace(saved.decisions, temperature=None))
     return json.dumps(stored | of_graph | {"decisions": decisions, "epoch": saved.epoch, "step": saved.step})

@@ -76,7 +76,7 @@ class ExportedHead(nn.Module):
 
     def __init__(self, description: Description) -> None:
         super().__init__()
-        self.task = description.task
+        self.task, self.aligned = description.task, description.aligned
         thresholds = description.thresholds
         self.multi_label = thresholds is not None
         self.thresholds = None if thresholds is None else torch.tensor(thresholds)

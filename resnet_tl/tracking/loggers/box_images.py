@@ -18,22 +18,24 @@ Overlay = dict[str, Any]
 
 class BoxImages(Images):
     """True and predicted objects. A detection task returns `{"detections": Detections}`, in pixels of the batch's
-    images, from its `validation_step`."""
+    images, from its `validation_step`, and `aligned`: how
+    their masks are pasted."""
 
     key = "val/objects"
 
     def can_overlay(self, outputs: Any) -> bool:
         return isinstance(outputs, dict) and "detections" in outputs
 
-    def overlays(self, outputs: dict[str, Detections], batch: Batch, classes: list[str]) -> dict[str, list[Any]]:
+    def overlays(self, outputs: dict[str, Any], batch: Batch, classes: list[str]) -> dict[str, list[Any]]:
         boxes, masks = [], []
+        aligned = outputs.get("aligned", False)
         for index, true in enumerate(batch.targets.split(len(batch))[:IMAGES]):
             size: tuple[int, int] = tuple(batch.sizes[index].tolist())
             predicted = _of_image(outputs["detections"], index)
             boxes.append({"prediction": _boxes(predicted, classes), "ground_truth": _boxes(true, classes)})
             if predicted.masks is not None:
                 pasted = zip(predicted.masks, predicted.boxes, strict=True)
-                predicted_masks = [_whole_image(mask, box, size) for mask, box in pasted]
+                predicted_masks = [_whole_image(mask, box, size, aligned) for mask, box in pasted]
                 true_masks = [to_pixels(mask, *size) for mask in true.masks or []]
                 masks.append(
                     {
@@ -52,9 +54,9 @@ def _of_image(detections: Detections, index: int) -> Detections:
     return Detections(boxes.float(), scores.float(), labels, masks)
 
 
-def _whole_image(mask: Tensor, box: Tensor, size: tuple[int, int]) -> np.ndarray:
+def _whole_image(mask: Tensor, box: Tensor, size: tuple[int, int], aligned: bool) -> np.ndarray:
     """Pastes a box's mask into an image of `size` (h, w): `[H, W]` bool."""
-    pixels, top, left = paste(mask, box, size)
+    pixels, top, left = paste(mask, box, size, aligned=aligned)
     whole = np.zeros(size, bool)
     whole[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
     return whole

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from resnet_tl.models.heads.two_stage import FasterRCNN, MaskRCNN, roi_pool
+from resnet_tl.models.heads.two_stage import FasterRCNN, MaskRCNN
+from resnet_tl.models.region_pool import AlignedRoIAlign
 from resnet_tl.structures.records import Boxes, Level
 
 LEVELS = [Level(f"p{depth}", 16, 2**depth) for depth in (2, 3, 4, 5, 6)]
@@ -15,12 +16,20 @@ def maps(images: int, side: int = 64) -> dict[str, torch.Tensor]:
     return {level.name: torch.randn(images, 16, -(-side // level.stride), -(-side // level.stride)) for level in LEVELS}
 
 
-def test_regions_are_cropped_up_to_stride_32_at_known_scales() -> None:
-    pool = roi_pool(LEVELS, 7)
-    assert pool.featmap_names == ["p2", "p3", "p4", "p5"]
-    assert pool.scales == [1 / 4, 1 / 8, 1 / 16, 1 / 32]
-    small, large = torch.tensor([[0.0, 0, 20, 20]]), torch.tensor([[0.0, 0, 1000, 1000]])
-    assert pool.map_levels([small, large]).tolist() == [0, 3]
+@pytest.mark.parametrize(
+    ("options", "aligned"),
+    [
+        ({}, True),
+        ({"floor_strides": True}, False),
+        ({"aligned": False}, False),
+        ({"aligned": True, "floor_strides": True}, True),
+    ],
+)
+def test_heads_are_aligned_but_for_torchvisions_weights(options: dict[str, bool], aligned: bool) -> None:
+    head = MaskRCNN(LEVELS, ["ant"], **options)
+    assert head.aligned == aligned
+    for pool in (head.roi_heads.box_roi_pool, head.roi_heads.mask_roi_pool):
+        assert isinstance(pool, AlignedRoIAlign) == aligned
 
 
 @pytest.mark.parametrize("kind", [FasterRCNN, MaskRCNN])

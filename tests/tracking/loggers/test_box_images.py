@@ -49,7 +49,8 @@ def sent(monkeypatch: pytest.MonkeyPatch, run: Path, outputs: Any) -> list[tuple
 
 
 def test_the_first_images_with_both_overlays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ((metrics, step),) = sent(monkeypatch, tmp_path / "run", {"detections": detections(True)})
+    outputs = {"detections": detections(True), "aligned": True}
+    ((metrics, step),) = sent(monkeypatch, tmp_path / "run", outputs)
     assert step == 7
     image, filler = metrics["val/objects"]
     assert np.asarray(image.image).shape == (20, 30, 3)
@@ -62,6 +63,7 @@ def test_the_first_images_with_both_overlays(tmp_path: Path, monkeypatch: pytest
     assert (masks["ground_truth"][:5, :4] == 2).all()
     assert masks["ground_truth"].sum() == 40
     assert (masks["prediction"][2:12, 1:11] == 1).all()
+    assert masks["prediction"].sum() == 100, "pasted by the convention of the head"
 
 
 def test_boxes_alone_and_other_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
