@@ -18,12 +18,12 @@ from resnet_tl.prediction.members import read_network
 SAVED = Path(__file__).resolve().parents[2] / "fixtures" / "saved_2026_11" / "half_run"
 
 
-def network(error: Exception) -> ExportedNetwork:
+def network(error: Exception, *, aligned: bool = False) -> ExportedNetwork:
     def run(images: NDArray[np.uint8]) -> list[NDArray[Any]]:
         raise error
 
     bundle, _ = read_network(SAVED, trust_code=False)
-    text = describe(bundle, "classification", ["probabilities"], None, None)
+    text = describe(bundle, "classification", ["probabilities"], None, None, aligned=aligned)
     description, described = read_description(text, bundle.path)
     return ExportedNetwork(run, description, described.preprocessing)
 
@@ -36,3 +36,8 @@ def test_a_failure_of_the_runtime_names_the_images() -> None:
 def test_a_full_memory_is_not_a_fault_of_the_graph() -> None:
     with pytest.raises(MemoryError):
         network(MemoryError())(torch.zeros(2, 3, 8, 9, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+def test_a_file_knows_how_its_masks_are_pasted(aligned: bool) -> None:
+    assert network(MemoryError(), aligned=aligned).head.aligned == aligned
