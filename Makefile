@@ -10,8 +10,9 @@ READY = $(VENV)/ready
 quickstart: $(READY)
 	$(BIN)/resnet-tl fit -c quickstart
 
+# A file's tests stay in one of the two processes: they share what they have trained.
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow

@@ -17,7 +17,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("WANDB_MODE", "offline")
 # Small networks gain nothing by a second thread; and with two, torch 2.14.1 crashes in the backward pass of a 1x1
 # convolution of stride 2 from 8 to 16 channels, channels-last, on an odd number of images: `resnet_tiny` has one.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"
 CACHE = tempfile.TemporaryDirectory()  # instead of the user's cache; deleted at the end
 os.environ["XDG_CACHE_HOME"] = CACHE.name
 
