@@ -225,6 +225,11 @@ class Network(nn.Module):
         neck = {} if self.neck is None else {"neck": [self.neck]}
         return {**self.trunk.stages(), **neck, "head": [self.head]}
 
+    def blocks(self) -> dict[str, list[nn.Module]]:
+        """Lists the blocks of the stages that consist of several, input to output: those that the trunk lists."""
+        blocks = getattr(self.trunk, "blocks", None)
+        return {} if blocks is None else blocks()
+
 
 def build(backbone: Backbone, neck: NeckFactory | None, head: HeadFactory, classes: Sequence[str]) -> Network:
     """Builds a network with random weights, channels-last. `resnet_tl.weights` loads weights into it."""

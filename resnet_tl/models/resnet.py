@@ -147,6 +147,10 @@ class ResNet(nn.Module):
         deeper = {stage: [self.get_submodule(stage)] for stage in self.level_after if stage != "stem"}
         return {"stem": [self.conv1, self.bn1], **deeper}
 
+    def blocks(self) -> dict[str, list[nn.Module]]:
+        """Lists the residual blocks of each stage that has any, input to output."""
+        return {stage: list(self.get_submodule(stage).children()) for stage in self.level_after if stage != "stem"}
+
     def _run(self, stage: str, x: Tensor) -> Tensor:
         if stage == "stem":
             return conv_norm_relu(self.conv1, self.bn1, x)

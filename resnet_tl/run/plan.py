@@ -16,6 +16,7 @@ from resnet_tl.tuning.plan import Plan
 from resnet_tl.tuning.plan_table import table
 from resnet_tl.tuning.rates import bit_rule
 from resnet_tl.tuning.resolve import resolve
+from resnet_tl.tuning.stages import blocks_of
 
 
 def plan_text(recipes: Sequence[RecipeSource], overrides: Overrides) -> str:
@@ -51,4 +52,5 @@ def _build(recipes: Sequence[RecipeSource], overrides: Overrides) -> tuple[Recip
     if epochs is None or epochs < 1:
         raise RecipeError(f"trainer.max_epochs is {epochs}; a plan needs at least 1 epoch")
     kinds = {stage: kinds_in(modules) for stage, modules in stages.items()}
-    return recipe, data, task, resolve(task.tuning, list(stages), epochs, task.loaded_stages, kinds)
+    blocks = blocks_of(task, stages) if task.tuning.by_block else {}
+    return recipe, data, task, resolve(task.tuning, list(stages), epochs, task.loaded_stages, kinds, blocks)

@@ -101,6 +101,9 @@ class Task(LightningModule):
     def stages(self) -> dict[str, list[nn.Module]]:
         return self.network.stages()
 
+    def blocks(self) -> dict[str, list[nn.Module]]:
+        return self.network.blocks()
+
     @property
     def peak_rate(self) -> float:
         """The schedule's highest rate, before a phase's factors."""

@@ -40,9 +40,9 @@ class FineTuning(Callback):
             "net.fc"}`), input to output; every parameter in exactly one. None: the module's own `stages()`.
 
     The optimizer is the module's own, with any groups; it must hold every parameter that some phase trains. A module
-    may also have `loaded_stages` (names), `peak_rate` and `stage_macs()` (for the plan's table), `configure_schedule`
-    (for phases that restart it), `calibration_step` (for `recalibrate`), `mixes()` and `validates_each_image_once` (for
-    cached features); `resnet_tl.tasks.base.Task` shows each.
+    may also have `loaded_stages` (names), `blocks()` (for `layer_decay_by`), `peak_rate` and `stage_macs()` (for the
+    plan's table), `configure_schedule` (for phases that restart it), `calibration_step` (for `recalibrate`), `mixes()`
+    and `validates_each_image_once` (for cached features); `resnet_tl.tasks.base.Task` shows each.
     """
 
     phase_state: PhaseState
@@ -104,9 +104,11 @@ class FineTuning(Callback):
         trained_stages = {stage for phase in self.phase_state.plan.phases for stage in phase.trained}
         trained = {name: p for name, p in pl_module.named_parameters() if owner[id(p)] in trained_stages}
         check_all_optimized(trainer.optimizers, trained, owner)
-        undecayed = self.anchor.stages if self.anchor is not None else []
+        units = self.phase_state.units(pl_module)
+        undecayed = [unit for stage in self.anchor.stages for unit in units[stage]] if self.anchor is not None else []
+        owner = owners({unit: modules for own in units.values() for unit, modules in own.items()})
         self.parameter_groups = [
-            StageParameterGroups(optimizer, owner, lambda: self.phase_state.current.factors, undecayed)
+            StageParameterGroups(optimizer, owner, lambda: self.phase_state.current.unit_factors, undecayed)
             for optimizer in trainer.optimizers
         ]
 
@@ -154,8 +156,9 @@ class FineTuning(Callback):
     ) -> None:
         # Only where it is written: logging a rate per stage takes longer than a step of a head on cached features.
         if not trainer.loggers or lightning_internals.writes_logs(trainer):
-            rates = {f"lr/{stage}": _exact(rate) for g in self.parameter_groups for stage, rate in g.rates().items()}
-            pl_module.log_dict({**rates, "phase": float(self.phase_state.index)})
+            rates = {unit: _exact(rate) for groups in self.parameter_groups for unit, rate in groups.rates().items()}
+            by_stage = {f"lr/{stage}": rates[stage] for stage in self.phase_state.stages if stage in rates}
+            pl_module.log_dict({**by_stage, "phase": float(self.phase_state.index)})
         self._stepped = True
         if self.anchor is not None:
             self.anchor.add_gradients()

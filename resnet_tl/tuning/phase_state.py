@@ -10,7 +10,7 @@ from resnet_tl.tuning.freezing import freeze, kinds_in, unfreeze, unfreeze_only
 from resnet_tl.tuning.plan import Plan, ResolvedPhase, Tuning
 from resnet_tl.tuning.plateau import Plateau
 from resnet_tl.tuning.resolve import resolve
-from resnet_tl.tuning.stages import Stages
+from resnet_tl.tuning.stages import Stages, blocks_of, units_of
 
 
 class PhaseState:
@@ -18,7 +18,7 @@ class PhaseState:
 
     Args:
         tuning: the recipe's.
-        module: may have `loaded_stages`, the names of the stages whose weights were loaded.
+        module: may have `loaded_stages`, the names of the stages whose weights were loaded, and `blocks()`.
 
     Attributes:
         index: of the current phase in the plan.
@@ -28,7 +28,9 @@ class PhaseState:
     def __init__(self, tuning: Tuning, stages: Stages, epochs: int, module: nn.Module) -> None:
         self.tuning, self.stages = tuning, stages
         kinds = {stage: kinds_in(modules) for stage, modules in stages.items()}
-        self.plan: Plan = resolve(tuning, list(stages), epochs, getattr(module, "loaded_stages", None), kinds)
+        blocks = blocks_of(module, stages) if tuning.by_block else {}
+        loaded = getattr(module, "loaded_stages", None)
+        self.plan: Plan = resolve(tuning, list(stages), epochs, loaded, kinds, blocks)
         self.index = -1
         self.plateau: Plateau | None = None
 
@@ -67,6 +69,10 @@ class PhaseState:
                 unfreeze_only(self.stages[stage], parts, norms_frozen=norms_frozen)
             else:
                 unfreeze(self.stages[stage], norms_frozen=norms_frozen)
+
+    def units(self, module: nn.Module) -> dict[str, Stages]:
+        """Returns what has a rate of its own in some phase, by stage: see `units_of`."""
+        return units_of(self.stages, blocks_of(module, self.stages) if self.tuning.by_block else {})
 
     def schedule_spans(self) -> list[tuple[int, int]]:
         """Returns the epochs of every schedule from the current one on; none if no phase restarts the schedule."""

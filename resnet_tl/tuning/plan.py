@@ -14,6 +14,11 @@ KINDS = ("norms", "biases")
 """What of a stage can be trained alone."""
 
 
+def unit_name(stage: str, block: int) -> str:
+    """Returns the name of one of a stage's blocks; the last one has the stage's own."""
+    return f"{stage}.{block}"
+
+
 @checked("phase")
 @dataclass
 class Phase:
@@ -29,6 +34,8 @@ class Phase:
             is frozen, running statistics too, except that norms follow `tuning.norm` where `norms` are trained.
         lr: factors on `optimizer.lr` by stage name or glob; the first match counts, 1 where nothing matches.
         layer_decay: a further factor, applied once per stage from the head (factor 1) down to the stem.
+        layer_decay_by: `block` applies it once per residual block, as timm does: 17 times down to the stem of a
+            ResNet-50 in place of 5, so that it is to be closer to 1. A stage's rate is then that of its last block.
         restart: starts the schedule again with this phase; it spans this phase and those after it, up to the next
             that restarts. The schedule before it ends with the previous phase.
         until: `plateau` ends the phase, or with the last phase the run, when `monitor` stops improving; `epochs` is
@@ -42,6 +49,7 @@ class Phase:
     epochs: PositiveInt | Annotated[float, Gt(0), Lt(1)] | None = None
     lr: dict[str, PositiveFloat] = field(default_factory=dict)
     layer_decay: Annotated[float, Gt(0), Le(10)] = 1.0
+    layer_decay_by: Literal["stage", "block"] = "stage"
     restart: bool = False
     until: Literal["epochs", "plateau"] = "epochs"
     patience: PositiveInt = 3
@@ -99,6 +107,11 @@ class Tuning:
         if isinstance(self.compile, bool):  # as it was before there was `all`
             self.compile = "frozen" if self.compile else "off"
 
+    @property
+    def by_block(self) -> bool:
+        """Whether a phase decays by block."""
+        return isinstance(self.phases, list) and any(phase.layer_decay_by == "block" for phase in self.phases)
+
 
 @dataclass(frozen=True)
 class ResolvedPhase:
@@ -109,6 +122,8 @@ class ResolvedPhase:
         factors: on the learning rate of every stage, 0 where it is frozen.
         parts: stages that are trained in part, and which parts: `norms`, `biases`.
         settings: the recipe's phase.
+        blocks: of the stages of several blocks, the factors of these, input to output; the last one's is the stage's.
+            Empty if no phase of the plan decays by block.
     """
 
     start: int
@@ -116,6 +131,17 @@ class ResolvedPhase:
     factors: Mapping[str, float]
     parts: Mapping[str, Sequence[str]]
     settings: Phase
+    blocks: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+    @property
+    def unit_factors(self) -> dict[str, float]:
+        """The factors by unit, as `resnet_tl.tuning.stages.units_of` names them."""
+        earlier = {
+            unit_name(stage, number): factor
+            for stage, blocks in self.blocks.items()
+            for number, factor in enumerate(blocks[:-1])
+        }
+        return {**self.factors, **earlier}
 
     @property
     def trained(self) -> list[str]:

@@ -72,4 +72,6 @@ def _cell(phase: ResolvedPhase, stage: str, norms: str, rate: float | None) -> s
     if factor == 0:
         return "frozen"  # its norms are too, always
     part = f" ({' and '.join(phase.parts[stage])} only)" if stage in phase.parts else ""
-    return (f"lr x {factor:.4g}" if rate is None else f"lr {rate * factor:.4g}") + part + norms
+    sign, scale = ("lr x ", 1.0) if rate is None else ("lr ", rate)
+    first, last = (f"{scale * each:.4g}" for each in (phase.blocks.get(stage, [factor])[0], factor))
+    return sign + (last if first == last else f"{first} to {last}") + part + norms

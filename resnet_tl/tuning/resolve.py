@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Sized
 from fnmatch import fnmatchcase
 
 from resnet_tl.errors import RecipeError, did_you_mean
@@ -18,12 +18,14 @@ def resolve(
     epochs: int,
     trained_before: Sequence[str] | None = None,
     kinds: Mapping[str, Collection[str]] | None = None,
+    blocks: Mapping[str, Sized] | None = None,
 ) -> Plan:
     """Returns the plan of a run of `epochs` over `stages` (input to output).
 
     Args:
         trained_before: stages whose weights were loaded; None if unknown: then a plan may freeze any stage.
         kinds: which of `norms` and `biases` each stage has; None: both everywhere.
+        blocks: those of the stages that have several, for a plan that decays by them; None: none.
 
     Raises:
         RecipeError: a phase trains nothing, names no stage or freezes what was never trained, or lengths do not add up.
@@ -36,8 +38,9 @@ def resolve(
     resolved = []
     for index, (start, end, phase) in enumerate(zip(starts, ends, phases, strict=True)):
         whole, parts = _trained(phase, f"tuning.phases[{index}]", stages, kinds)
-        factors = _factors(phase, f"tuning.phases[{index}]", stages, {*whole, *parts})
-        resolved.append(ResolvedPhase(start, end, factors, parts, phase))
+        trained = {*whole, *parts}
+        factors, of_blocks = _factors(phase, f"tuning.phases[{index}]", stages, trained, blocks or {})
+        resolved.append(ResolvedPhase(start, end, factors, parts, phase, of_blocks))
     plan = Plan(tuple(resolved))
     if trained_before is not None and not tuning.allow_untrained:
         _check_trained(plan, trained_before)
@@ -99,15 +102,23 @@ def _trained(
     return whole, parts
 
 
-def _factors(phase: Phase, where: str, stages: Sequence[str], trained: Collection[str]) -> dict[str, float]:
+def _factors(
+    phase: Phase, where: str, stages: Sequence[str], trained: Collection[str], blocks: Mapping[str, Sized]
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Returns the factors of the stages, and of the blocks of those that have several."""
     by_name: dict[str, float] = {}
     for pattern, factor in phase.lr.items():
         for stage in _matching(pattern, f"{where}.lr", stages):
             by_name.setdefault(stage, factor)
-    return {
-        stage: by_name.get(stage, 1.0) * phase.layer_decay ** (len(stages) - 1 - depth) if stage in trained else 0.0
-        for depth, stage in enumerate(stages)
-    }
+    factors: dict[str, list[float]] = {}
+    above = 0  # of the head: how often it is decayed
+    for stage in reversed(stages):
+        count, by_block = len(blocks.get(stage, [stage])), phase.layer_decay_by == "block"
+        depths = [above + (count - 1 - number if by_block else 0) for number in range(count)]
+        above = depths[0] + 1
+        own = by_name.get(stage, 1.0) if stage in trained else 0.0
+        factors[stage] = [own * phase.layer_decay**depth for depth in depths]
+    return {stage: factors[stage][-1] for stage in stages}, {stage: factors[stage] for stage in blocks}
 
 
 def _matching(pattern: str, where: str, stages: Sequence[str]) -> list[str]:

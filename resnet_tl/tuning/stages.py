@@ -9,6 +9,7 @@ from typing import TypeAlias
 from torch import nn
 
 from resnet_tl.errors import RecipeError, did_you_mean
+from resnet_tl.tuning.plan import unit_name
 
 Stages: TypeAlias = dict[str, list[nn.Module]]
 Paths: TypeAlias = Mapping[str, "str | Sequence[str]"]
@@ -34,9 +35,38 @@ def stages_of(module: nn.Module, paths: Paths | None = None) -> Stages:
     return stages
 
 
+def blocks_of(module: nn.Module, stages: Stages) -> Stages:
+    """Returns the blocks of each stage that has several, input to output, by the module's own `blocks()`.
+
+    Raises:
+        RecipeError: it lists none, or a parameter of such a stage is in none of its blocks, or in two.
+    """
+    own_blocks: Stages = getattr(module, "blocks", dict)()
+    blocks = {stage: list(parts) for stage, parts in own_blocks.items() if stage in stages}
+    if not blocks:
+        raise RecipeError(
+            "tuning.phases: layer_decay_by is block, but this network lists no blocks; set it to stage, or give the "
+            f"trunk blocks(), or {type(module).__name__}: the blocks of each stage of several, input to output"
+        )
+    for stage, parts in blocks.items():
+        whole = nn.ModuleList(stages[stage])
+        _check_cover(whole, {unit_name(stage, number): [part] for number, part in enumerate(parts)})
+    return {stage: parts for stage, parts in blocks.items() if len(parts) > 1}
+
+
+def units_of(stages: Stages, blocks: Stages) -> dict[str, Stages]:
+    """Returns what has a rate of its own, by stage: its blocks, where it has several, the last under its own name."""
+    return {stage: _units(stage, blocks[stage]) if stage in blocks else {stage: stages[stage]} for stage in stages}
+
+
 def owners(stages: Mapping[str, Sequence[nn.Module]]) -> dict[int, str]:
     """Returns the stage of each parameter, by the parameter's id."""
     return {id(p): stage for stage, modules in stages.items() for module in modules for p in module.parameters()}
+
+
+def _units(stage: str, blocks: Sequence[nn.Module]) -> Stages:
+    earlier = {unit_name(stage, number): [block] for number, block in enumerate(blocks[:-1])}
+    return {**earlier, stage: [blocks[-1]]}
 
 
 def _parts(module: nn.Module, stage: str, listed: str | Sequence[str]) -> list[nn.Module]:

@@ -225,7 +225,8 @@ class Watch(Callback):
 
 
 def fit(case: Case, ranks: int, rank: int, folder: Path) -> dict[str, Any]:
-    tuning = Tuning(PHASES, norm=case.norm, ema=case.ema, allow_untrained=True)  # type: ignore[arg-type]
+    phases = [*PHASES[:-1], replace(PHASES[-1], layer_decay_by="block")] if case.network == "ours" else PHASES
+    tuning = Tuning(phases, norm=case.norm, ema=case.ema, allow_untrained=True)  # type: ignore[arg-type]
     if case.network.startswith("compiled "):
         tuning.compile = "all"
     module, callbacks = build(case.network.removeprefix("compiled "), tuning)
