@@ -29,7 +29,7 @@ Any value of a recipe can be overridden. The most common:
   --data.image_size N               side of the network's input, in pixels
   --data.batch_size N               images per step and device; auto: the recipe's, in the largest pieces that fit
   --data.num_workers N              processes that load images
-  --data.augment STRENGTH           none, light, medium, strong
+  --data.augment STRENGTH           none, light, medium, strong, trivial, rand
   --model.backbone.name NAME        resnet18, resnet50, resnet101d, resnext50_32x4d, ...
   --model.backbone.weights NAME     a file, builtin/..., timm/..., torchvision/..., a URL; null: random
   --model.head.dropout SHARE        share of the pooled features to drop

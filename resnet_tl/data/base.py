@@ -37,7 +37,7 @@ from resnet_tl.data.loading.unreadable import all_unreadable
 from resnet_tl.data.loading.worker import init_worker
 from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.lightning_internals import replaces_samplers
-from resnet_tl.ranges import ImageChannels, NonNegativeInt, PositiveFraction, Seed, checked
+from resnet_tl.ranges import ImageChannels, NonNegativeInt, PositiveFraction, PositiveInt, Seed, checked
 from resnet_tl.structures.records import Batch, Draw, Preprocessing, Sample
 
 
@@ -62,6 +62,10 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
             in parentheses names the group.
         exclude: a CSV with a column `key`: paths below the root of images to skip, as `data check --write` and
             `data suspects --write` write it.
+        shots: train on a few images only: on so many of each class, chosen by `seed`. Where images show any number of
+            classes: on images so that at least so many show each class.
+        repeats: repeated augmentation: how often each image is in its batch, with different draws. An epoch stays as
+            long, so it shows only every n-th image; the next epochs show the others.
         on_error: what to do with an image that cannot be decoded: end the run, or skip it and list it in `skipped()`
             (in training the next image replaces it).
         seed: of split, order and augmentation; None: the run's (`seed_everything`), or 0.
@@ -96,6 +100,8 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         fold: NonNegativeInt = 0,
         group: str | None = None,
         exclude: str | None = None,
+        shots: PositiveInt | None = None,
+        repeats: Annotated[int, Ge(1), Le(64)] = 1,
         on_error: Literal["error", "skip"] = "error",
         seed: Seed | None = None,
         multiprocessing: Literal["fork", "spawn"] | None = None,
@@ -118,7 +124,7 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         self.evaluation_batch_size = batch_size
         """Images at a time where there is no backward pass."""
         self.train_transforms, self.eval_transforms, self.on_error = train_transforms, eval_transforms, on_error
-        self.pin_memory = pin_memory
+        self.pin_memory, self.repeats, self.shots = pin_memory, repeats, shots
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self.root, self.cache_dir = images.root, cache_dir
         included = (images if exclude is None else exclude_images(images, exclude)).usable()
@@ -133,7 +139,11 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         origin = " (split here)" if folds is None else f" (fold {fold + 1} of {folds}{pooled})"
         self.notes, self.remarks = [*included.notes, *self._split_notes(included.splits, origin)], [*included.remarks]
         """Sentences about what was skipped or assumed, and what they count one by one."""
+        if shots is not None and "train" in self.listings:
+            self.listings["train"], note = splits.few_shots(self.listings["train"], shots, self.classes, self.seed)
+            self.notes.append(note)
         self._features: dict[str, CachedFeatures] = {}
+        self._train_loader: TrainLoader | None = None
         self._datasets: list[ImageDataset] = []
 
     @abstractmethod
@@ -237,11 +247,14 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
             rank=self._rank,
             weights=self._weights(listing),
             groups=self._groups(listing),
+            repeats=self.repeats,
         )
         if self.trainer is not None:
             # When a run resumes after its first epoch, workers fetch ahead before Lightning calls set_epoch.
             sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         loader = self._loader(listing, True, sampler, split="train", loader_class=TrainLoader)
+        assert isinstance(loader, TrainLoader)
+        self._train_loader = loader
         if self.trainer is not None:
             loader.dataset.on_device = self.on_device
         return loader
@@ -272,6 +285,11 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         return self.test_dataloader()
+
+    def _renew_training_images(self) -> None:
+        """Makes the training loader return what `_dataset` makes of images now, from its next epoch on."""
+        if self._train_loader is not None:
+            self._train_loader.renew(self._dataset(self._listing("train"), True, "error"))
 
     def _listing(self, *candidates: str) -> ListingT:
         """Returns the first of these splits that exists."""

@@ -14,7 +14,7 @@ from resnet_tl.data.boxes.composites import MosaicAndPaste
 from resnet_tl.data.boxes.dataset import BoxDataset, as_boxes, collate_boxes
 from resnet_tl.data.boxes.transforms import LargeScaleJitter, ListedSceneTransforms, ResizeWhole, SceneTransform
 from resnet_tl.data.images.augment import Strength
-from resnet_tl.data.images.on_device import refuse
+from resnet_tl.data.images.on_device import refuse, refuse_policy
 from resnet_tl.data.images.resize import resized_size
 from resnet_tl.data.listings.boxes import BoxListing, BoxSet
 from resnet_tl.data.listings.objects import NO_OBJECTS
@@ -38,7 +38,8 @@ class DetectionData(ImageData[BoxListing]):
         image_size: pixels of the short side to which all images are resized.
         max_size: limit of the long side in pixels; None: 5/3 of the short side, as in 800 and 1333.
         scale: smallest and largest factor on a training image's size; what exceeds the usual size is cropped.
-        augment: strength of colour changes; `none` also turns mirroring off.
+        augment: strength of colour changes; `none` also turns mirroring off. Of TrivialAugment (`trivial`) and
+            RandAugment (`rand`) the operations that keep every pixel in its place.
         mosaic: share (0...1) of the training images that are composed of four.
         copy_paste: share of the training images into which objects of another one are pasted, by their masks.
         grouped: batch images of similar aspect ratio together, which needs less padding.
@@ -77,7 +78,9 @@ class DetectionData(ImageData[BoxListing]):
             "data.eval_transforms: detection evaluates whole images, of data.image_size and data.max_size; remove it",
         )
         self.image_size, self.max_size, self.scale, self.augment = image_size, longest, tuple(scale), augment
+        self.training_size = image_size
         self.mosaic, self.copy_paste, self.grouped, self.codes = mosaic, copy_paste, grouped, images.codes
+        refuse_policy(self.on_device, augment)
         if composed := self.composes():
             refuse(self.on_device, composed, "which composes images of several")
 
@@ -93,6 +96,13 @@ class DetectionData(ImageData[BoxListing]):
             "image_size": preprocessing.size,
             "max_size": preprocessing.max_size,
         }
+
+    def use_image_size(self, size: int | None) -> None:
+        """Makes training images of `size` from the next epoch on, and of `max_size` in proportion; None: of
+        `image_size`."""
+        if (size or self.image_size) != self.training_size:
+            self.training_size = size or self.image_size
+            self._renew_training_images()
 
     def truth(self, split: Literal["val", "test"], indices: Sequence[int]) -> Boxes:
         """Returns the annotated objects of these images in pixels of the upright files, which metrics compare with.
@@ -121,7 +131,7 @@ class DetectionData(ImageData[BoxListing]):
     def fixed_images(self, split: Literal["train", "val"]) -> FixedImages:
         if split == "val":
             return self._fixed_images(split, ["image_size", "max_size"])
-        settings = ["image_size", "max_size", "scale", "augment"]
+        settings = ["image_size", "training_size", "max_size", "scale", "augment"]
         return self._fixed_images(split, settings, **self._listing("train").cache_key())
 
     def _dataset(self, listing: BoxListing, training: bool, on_error: OnError) -> BoxDataset:
@@ -141,7 +151,8 @@ class DetectionData(ImageData[BoxListing]):
     def _training_transform(self) -> SceneTransform:
         if self.train_transforms is not None:
             return ListedSceneTransforms(self.train_transforms, "data.train_transforms")
-        resize = ResizeWhole(self.image_size, self.max_size, self.interpolation, fast=True)
+        longest = round(self.max_size * self.training_size / self.image_size)
+        resize = ResizeWhole(self.training_size, longest, self.interpolation, fast=True)
         jitter = LargeScaleJitter(resize, (self.scale[0], self.scale[1]), self.augment)
         return MosaicAndPaste(jitter, self.mosaic, self.copy_paste)
 

@@ -8,16 +8,16 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 
-from resnet_tl.data.base import ImageData, OnError
+from resnet_tl.data.base import ImageData, OnError, check
 from resnet_tl.data.images.augment import Strength
 from resnet_tl.data.images.cache import CacheFormat, ImageCache, open_cache
 from resnet_tl.data.images.classification_dataset import ClassificationDataset
 from resnet_tl.data.images.listed_transforms import ListedTransforms
-from resnet_tl.data.images.on_device import refuse
+from resnet_tl.data.images.on_device import refuse, refuse_policy
 from resnet_tl.data.images.transforms import Transform, evaluation_transform, training_transform
 from resnet_tl.data.listings.listing import ImageSet, ListingT
 from resnet_tl.data.loading.fixed_images import FixedImages
-from resnet_tl.ranges import Pixels, checked
+from resnet_tl.ranges import Fraction, Pixels, checked
 from resnet_tl.structures.records import Preprocessing
 
 
@@ -28,7 +28,9 @@ class OneSizeData(ImageData[ListingT]):
     Args:
         images: see `ImageData`.
         image_size: height and width in pixels of the network's input.
-        augment: strength of the training transforms; `train_transforms` replace them.
+        augment: strength of the training transforms, or TrivialAugment (`trivial`) or RandAugment (`rand`);
+            `train_transforms` replace them.
+        erase: share (0...1) of the training images in which a random rectangle becomes noise (random erasing).
         crop: share of the short side that evaluation cuts from the centre; `eval_transforms` replace resize and crop.
         cache: `resized` stores decoded, resized images in one file in `cache_dir`.
         reduced_decoding: decode JPEGs at 1/2, 1/4 or 1/8 of their size where that is enough: faster, a little softer.
@@ -45,6 +47,7 @@ class OneSizeData(ImageData[ListingT]):
         *,
         image_size: Pixels = 224,
         augment: Strength = "light",
+        erase: Fraction = 0.0,
         crop: Annotated[float, Ge(0.05), Le(1)] = 0.875,
         cache: Literal["off", "resized"] = "off",
         reduced_decoding: bool = False,
@@ -53,15 +56,20 @@ class OneSizeData(ImageData[ListingT]):
         **options: Any,
     ) -> None:
         super().__init__(images, **options)
+        refuse_policy(self.on_device, augment)
+        if erase:
+            check(self.train_transforms is None, "data.train_transforms replace data.erase; list Erasing in them")
+            check(augment != "none", "data.erase needs random images, but data.augment is none; remove one of them")
         if cache == "resized":
             refuse(self.on_device, "data.cache: resized", "whose images are decoded", decoding=True)
         if reduced_decoding:
             refuse(self.on_device, "data.reduced_decoding", "which nvJPEG does not know", decoding=True)
-        self.image_size, self.crop, self.augment = image_size, crop, augment
+        self.image_size, self.crop, self.augment, self.erase = image_size, crop, augment, erase
         self.crops, self.scales = crops, tuple(scales)
         self.reduced_decoding = reduced_decoding
         self.cache = cache
         self._cache: ImageCache | None = None
+        self.training_size = image_size
 
     @abstractmethod
     def _dataset_of(self, listing: ListingT, transform: Transform, **options: Any) -> ClassificationDataset:
@@ -73,6 +81,12 @@ class OneSizeData(ImageData[ListingT]):
     @staticmethod
     def options_of(preprocessing: Preprocessing) -> dict[str, Any]:
         return {**ImageData.options_of(preprocessing), "image_size": preprocessing.size, "crop": preprocessing.crop}
+
+    def use_image_size(self, size: int | None) -> None:
+        """Makes training images of `size` from the next epoch on; None: of `image_size`."""
+        if (size or self.image_size) != self.training_size:
+            self.training_size = size or self.image_size
+            self._renew_training_images()
 
     def prepare_data(self) -> None:
         """Writes the image cache if it is on: Lightning calls this in one process per machine, before all others."""
@@ -88,7 +102,7 @@ class OneSizeData(ImageData[ListingT]):
         return None if self.augment == "none" else f"data.augment: {self.augment}"
 
     def fixed_images(self, split: Literal["train", "val"]) -> FixedImages:
-        settings = ["augment"] if split == "train" else ["crops", "scales"]
+        settings = ["augment", "erase", "training_size"] if split == "train" else ["crops", "scales"]
         return self._fixed_images(split, ["image_size", "crop", "reduced_decoding", "cache", *settings])
 
     def _dataset(self, listing: ListingT, training: bool, on_error: OnError) -> ClassificationDataset:
@@ -105,7 +119,7 @@ class OneSizeData(ImageData[ListingT]):
     def _training_transform(self) -> Transform:
         if self.train_transforms is not None:
             return ListedTransforms(self.train_transforms, "data.train_transforms")
-        return training_transform(self.augment, self.image_size, self.interpolation)
+        return training_transform(self.augment, self.training_size, self.interpolation, self.erase)
 
     def _evaluation_transform(self) -> Transform:
         if self.eval_transforms is not None:

@@ -11,8 +11,9 @@ from annotated_types import Ge, Le
 
 from resnet_tl.data.base import ImageData, OnError, check
 from resnet_tl.data.images.augment import Strength
+from resnet_tl.data.images.on_device import refuse_policy
 from resnet_tl.data.listings.listing import ImageSet
-from resnet_tl.data.listings.masks import MaskSet, SegmentationListing
+from resnet_tl.data.listings.masks import MaskSet, SegmentationListing, pixel_counts
 from resnet_tl.data.loading.fixed_images import FixedImages
 from resnet_tl.data.masks.dataset import MaskDataset, collate_masks
 from resnet_tl.data.masks.transforms import CentreCrop, ListedPairTransforms, PairTransform, RandomCrop, ResizeWhole
@@ -37,7 +38,8 @@ class SegmentationData(ImageData[SegmentationListing]):
         scale: smallest and largest factor on a training image's size.
         balanced: share (0...1) of the crops that are cut around a class drawn uniformly from those in the image.
         augment: strength of colour changes, on top of random crops, scales and mirroring; `none`: every epoch shows the
-            same centre crop of each image, without `scale`.
+            same centre crop of each image, without `scale`. Of TrivialAugment (`trivial`) and RandAugment (`rand`) the
+            operations that keep every pixel in its place.
         options: of `ImageData`; listed transforms replace crops and resizing, and receive image and mask. Their
             `fill_mask` is a value of the mask files; without it, what they fill in is ignored.
     """
@@ -59,9 +61,14 @@ class SegmentationData(ImageData[SegmentationListing]):
         sides = tuple(image_size) if isinstance(image_size, Sequence) else (image_size, image_size)
         check(scale[0] <= scale[1], f"data.scale is {list(scale)}; expected the smaller factor first")
         super().__init__(images, **options)
+        refuse_policy(self.on_device, augment)
         self.image_size: tuple[int, int] = (sides[0], sides[1])
         self.short, self.scale, self.balanced, self.augment = short, tuple(scale), balanced, augment
         self.colours, self.pixels, self.coding = images.colours, images.pixels, images.coding
+        if self.shots is not None:
+            few = self._listing("train")
+            counts = [pixel_counts(few.mask(index)) for index in range(len(few))]
+            self.pixels = np.sum(counts, 0)[: len(self.classes)]
 
     def evaluation_preprocessing(self, expected: Preprocessing) -> Preprocessing:
         return replace(expected, size=self.short, crop=1.0, interpolation=self.interpolation)

@@ -18,6 +18,7 @@ from resnet_tl.tuning.anchor import Anchor
 from resnet_tl.tuning.average import RAW_STATE, Average
 from resnet_tl.tuning.compile import WITHOUT_GRAPHS, CompiledLosses, compiled_losses
 from resnet_tl.tuning.freezing import frozen_keys
+from resnet_tl.tuning.image_size import check_image_sizes, use_image_size
 from resnet_tl.tuning.parameter_groups import StageParameterGroups, check_all_optimized
 from resnet_tl.tuning.phase_state import PhaseState
 from resnet_tl.tuning.plan import Phase, Plan, Tuning
@@ -82,6 +83,7 @@ class FineTuning(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         _check_plateaus(trainer, self.phase_state.plan)
+        check_image_sizes(self.phase_state.plan, _data(trainer))
         # The strategy may have replaced some modules (SyncBatchNorm), which are to be frozen in their place.
         self.phase_state.stages = stages_of(pl_module, self.paths)
         stage_macs, rate = getattr(pl_module, "stage_macs", None), getattr(pl_module, "peak_rate", None)
@@ -114,7 +116,7 @@ class FineTuning(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.phase_state.plan.index_at(trainer.current_epoch) == self.phase_state.index:
-            self._cache_features(trainer, pl_module)
+            self._start_images(trainer, pl_module)
         if self._saved_steps not in (None, self.steps):
             schedule.fast_forward(trainer, self._initial_schedules)
         saved = self._saved_position
@@ -141,7 +143,7 @@ class FineTuning(Callback):
             self.average.copy_raw(pl_module, frozen_keys(pl_module))
         pl_module.zero_grad(set_to_none=True)  # before wrapping: DistributedDataParallel must not see old gradients
         _wrap_again(trainer)
-        self._cache_features(trainer, pl_module)
+        self._start_images(trainer, pl_module)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if pl_module.automatic_optimization:
@@ -267,7 +269,9 @@ class FineTuning(Callback):
             self.compiled = None
         feature_cache.disable(_data(trainer))
 
-    def _cache_features(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _start_images(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Makes the loaders return the phase's images, or cached features in their place."""
+        use_image_size(_data(trainer), self.phase_state.current.settings.image_size)
         epochs = self.phase_state.current.end - self.phase_state.current.start  # of all, also on resume within it
         feature_cache.enable(trainer, _data(trainer), pl_module, self.tuning, epochs, rank_zero_info)
 

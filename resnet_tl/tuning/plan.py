@@ -43,6 +43,8 @@ class Phase:
         patience: of `plateau`: validations without a new best after which the phase ends.
         monitor: of `plateau`: a metric to minimise (its name ends in loss, error or ece) or maximise (any other).
         restore_best: of `plateau`: end the phase with the weights of its best validation.
+        image_size: of the training images in this phase, at most `data.image_size`: progressive resizing, or a training
+            resolution below the one of evaluation (FixRes, arXiv:1906.06423). None: `data.image_size`.
     """
 
     train: list[str] | str = "all"
@@ -55,6 +57,7 @@ class Phase:
     patience: PositiveInt = 3
     monitor: str = "val/loss"
     restore_best: bool = False
+    image_size: PositiveInt | None = None
 
 
 @checked("tuning")

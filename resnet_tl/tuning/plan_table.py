@@ -29,6 +29,9 @@ def table(
         count = sum(parameter.numel() for module in modules for parameter in module.parameters())
         cells = [_cell(phase, stage, _norms(phase, stage, modules, norm), rate) for phase in plan.phases]
         rows.append([stage, f"{count:,}", *cells])
+    if any(phase.settings.image_size for phase in plan.phases):
+        sizes = [phase.settings.image_size for phase in plan.phases]
+        rows.append(["image size", "", *("data's" if size is None else f"{size} pixels" for size in sizes)])
     if macs is not None:
         rows.append(["compute saved", "", *(f"{saved(phase, macs):.0%}" for phase in plan.phases)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -121,3 +121,13 @@ class CachingData(Protocol):
     def use_features(self, split: Literal["train", "val"], features: FeatureFile) -> None: ...
 
     def use_images(self) -> None: ...
+
+
+class ResizingData(Protocol):
+    """A data module whose training images can have another size in a phase."""
+
+    image_size: int
+    """Of evaluation, and of training where a phase has no size of its own."""
+
+    def use_image_size(self, size: int | None) -> None:
+        """Makes training images of `size` from the next epoch on; None: of `image_size`."""

@@ -43,7 +43,8 @@ FAULTS = [
     "bad.yaml:11: optimizer.name is 'sdg', which is not sgd, adamw or one of timm's optimizers; did you mean 'sgd'?",
     "bad.yaml:13: duplicate key 'mixup', first on line 12",
     "bad.yaml:16: unknown key 'batch_sise' under data.init_args; did you mean 'batch_size'?",
-    "bad.yaml:16: data.init_args.augment must be one of 'none', 'light', 'medium', 'strong', got 'hevy'",
+    "bad.yaml:16: data.init_args.augment must be one of 'none', 'light', 'medium', 'strong', 'trivial', 'rand', "
+    "got 'hevy'",
     "bad.yaml:17: trainer.accumulate_grad_batches must be int >= 1, got 0",
     "--data.num_workers must be int in [0, 1024], got -1",
 ]

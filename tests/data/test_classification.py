@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from resnet_tl.data.classification import ImageTable
+from resnet_tl.data.listings.splits import split_sizes
+from resnet_tl.errors import RecipeError
 from resnet_tl.structures.records import Preprocessing
 from tests.data.epochs import epoch_of, equal, folder
 
@@ -109,6 +111,39 @@ def test_augments_names_the_setting_that_changes_images(
     assert folder(class_photos, **options).augments() == setting
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"augment": "none"}, "data.erase needs random images, but data.augment is none; remove one of them"),
+        ({"train_transforms": []}, "data.train_transforms replace data.erase; list Erasing in them"),
+    ],
+)
+def test_erasing_needs_a_preset(class_photos: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        folder(class_photos, erase=0.5, **options)
+
+
+def test_few_shots_leave_validation_alone_and_are_written(class_photos: Path, tmp_path: Path) -> None:
+    """Of 10, 6 and 4 images to train on."""
+    whole, few = folder(class_photos), folder(class_photos, shots=5)
+    assert few.class_counts().tolist() == [5, 5, 4]
+    assert few.notes[-1].endswith("data.shots: 5 trains on 14 of 20 images; there are fewer of emu (4)")
+    assert few.listings["val"].keys() == whole.listings["val"].keys()
+    assert set(few.listings["train"].keys()) < set(whole.listings["train"].keys())
+    assert folder(class_photos, shots=5, seed=1).listings["train"].keys() != few.listings["train"].keys()
+    few.write_split(tmp_path / "split.csv")
+    assert split_sizes(tmp_path / "split.csv") == {"train": 14, "val": 5}
+
+
+def test_repeats_are_one_image_drawn_differently(class_photos: Path) -> None:
+    data = folder(class_photos, batch_size=6, repeats=3)
+    [batch, *_] = epoch_of(data.train_dataloader())
+    assert batch.indices.tolist() == [index for index in batch.indices[::3].tolist() for _ in range(3)]
+    assert batch.indices[0] != batch.indices[3]
+    assert len({image.numpy().tobytes() for image in batch.images[:3]}) == 3
+    assert sum(len(each) for each in epoch_of(data.train_dataloader())) == 20
+
+
 def test_fixed_images_are_those_of_the_loaders_in_listing_order(class_photos: Path) -> None:
     data = folder(class_photos, augment="light")
     fixed = data.fixed_images("train")
@@ -124,4 +159,5 @@ def test_fixed_images_are_those_of_the_loaders_in_listing_order(class_photos: Pa
         for index, image in zip(batch.indices.tolist(), batch.images, strict=True):
             assert torch.equal(drawn[index], image), "the n-th view is that of the n-th epoch"
     assert fixed.key() != data.fixed_images("val").key()
-    assert fixed.key() != folder(class_photos, augment="strong").fixed_images("train").key()
+    for other in ({"augment": "strong"}, {"augment": "light", "erase": 0.2}):
+        assert fixed.key() != folder(class_photos, **other).fixed_images("train").key()

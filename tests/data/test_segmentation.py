@@ -60,6 +60,19 @@ def test_pixels_of_the_training_masks_are_the_class_counts() -> None:
     assert data.class_counts().tolist() == counts[: len(data.classes)].tolist()
 
 
+def test_few_shots_are_images_that_show_each_class() -> None:
+    """The masks are read: a listing of files does not know their classes."""
+    data = masks(shots=2)
+    few, whole = data.listings["train"], masks().listings["train"]
+    shown = [np.unique(few.mask(index)) for index in range(len(few))]
+    for number in range(len(data.classes)):
+        assert sum(number in each for each in shown) >= 2
+    assert len(few) < len(whole)
+    assert f"data.shots: 2 trains on {len(few)} of {len(whole)} images" in data.notes[-1]
+    assert data.class_counts().sum() == sum((few.mask(index) != 255).sum() for index in range(len(few)))
+    assert data.listings["val"].keys() == masks().listings["val"].keys()
+
+
 def test_without_augmentation_every_epoch_shows_the_same() -> None:
     assert masks().augments() == "random cropping"
     data = masks(augment="none")

@@ -1,9 +1,10 @@
-"""The augmentation presets: random crops, mirroring, and changes of colour and geometry by strength."""
+"""The augmentation presets: random crops, mirroring, and changes of colour and geometry by strength or by a policy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -13,16 +14,19 @@ from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.data.images.deferred import Deferred
 from resnet_tl.data.images.drawn_only import DrawnOnly
 from resnet_tl.data.images.listed_transforms import apply, compose_of, library
+from resnet_tl.data.images.operations import RANDAUGMENT, WIDE, RandomOperations
 from resnet_tl.data.images.resize import Interpolation, resize_fast, resize_short
 
 if TYPE_CHECKING:
     import albumentations as A
 
-Strength = Literal["none", "light", "medium", "strong"]
+Strength = Literal["none", "light", "medium", "strong", "trivial", "rand"]
+Change: TypeAlias = Callable[[ImageArray, np.random.Generator], ImageArray]
+"""(image, generator) -> another image of its shape and dtype."""
 
 
 class Augment:
-    """A random crop resized to `size`, mirrored with probability 0.5, then changed by the steps of a preset.
+    """A random crop resized to `size`, mirrored with probability 0.5, then changed.
 
     An image of about `size` already (both sides within a quarter) leaves no room for random areas and aspect ratios: it
     is padded by an eighth, reflected at the edges, and a random `size` x `size` square is cut (for 32 pixels a padding
@@ -35,21 +39,13 @@ class Augment:
         size: side of the square in pixels.
         scale: smallest and largest share of the area to crop.
         interpolation: of the resize.
-        anything: steps for every image.
-        rgb: further steps for 8-bit RGB images.
+        changes: applied to the square, one after the other.
     """
 
     def __init__(
-        self,
-        size: int,
-        scale: tuple[float, float],
-        interpolation: Interpolation,
-        *,
-        anything: Sequence[A.BasicTransform] = (),
-        rgb: Sequence[A.BasicTransform] = (),
+        self, size: int, scale: tuple[float, float], interpolation: Interpolation, changes: Sequence[Change] = ()
     ) -> None:
-        self.size, self.scale, self.interpolation = size, scale, interpolation
-        self.steps = _StepsByKind(anything, rgb)
+        self.size, self.scale, self.interpolation, self.changes = size, scale, interpolation, changes
 
     def __call__(self, image: ImageArray, original: tuple[int, int], seed: Seed) -> ImageArray:
         rng = np.random.default_rng(seed)
@@ -59,7 +55,9 @@ class Augment:
             image = self._crop(image, original, rng)
         if rng.random() < 0.5:
             image = mirror(image)
-        return self.steps(image, rng)[None]
+        for change in self.changes:
+            image = change(image, rng)
+        return image[None]
 
     def reduction(self, original: tuple[int, int], seed: Seed) -> int:
         if min(original) < 2 * self.size:  # every crop is smaller still
@@ -86,16 +84,27 @@ class Augment:
 
 
 class ColourAugment:
-    """The steps of a preset that keep every pixel in place: brightness, colour, sharpness."""
+    """What a preset changes and keeps every pixel in place: brightness, colour, sharpness."""
 
     def __init__(self, strength: Strength) -> None:
-        _, anything, rgb = PRESETS[strength] if strength != "none" else (1.0, list, list)
-        in_place = [step for step in anything() if type(step).__name__ not in ("Affine", "CoarseDropout")]
-        self.steps = _StepsByKind(in_place, rgb())
+        self.change = preset(strength, in_place=True)[1]
 
     def __call__(self, image: ImageArray, rng: np.random.Generator) -> ImageArray:
         """`[H, W, C]` -> `[H, W, C]` of the same dtype."""
-        return self.steps(image, rng)
+        return self.change(image, rng)
+
+
+def preset(strength: Strength, *, in_place: bool = False) -> tuple[float, Change]:
+    """Returns the smallest share of an image's area to crop, and what else changes.
+
+    in_place: only changes that keep every pixel in place.
+    """
+    if strength in POLICIES:
+        smallest, policy = POLICIES[strength]
+        return smallest, policy(in_place=in_place)
+    smallest, anything, rgb = PRESETS[strength] if strength != "none" else (1.0, list, list)
+    steps = [step for step in anything() if not (in_place and type(step).__name__ in ("Affine", "CoarseDropout"))]
+    return smallest, _StepsByKind(steps, rgb())
 
 
 class _StepsByKind:
@@ -148,3 +157,11 @@ PRESETS = {
     "strong": (0.08, _strong, _strong_rgb),
 }
 """Strength -> (smallest share of the area, steps for every image, further steps for 8-bit RGB)."""
+
+POLICIES: dict[str, tuple[float, Callable[..., RandomOperations]]] = {
+    "trivial": (0.08, partial(RandomOperations, WIDE, 1, None)),
+    "rand": (0.08, partial(RandomOperations, RANDAUGMENT, 2, 9)),
+}
+"""Strength -> (smallest share of the area, operations), as torchvision's references have them. TrivialAugment
+(arXiv:2103.10158): one operation of any magnitude. RandAugment (arXiv:1909.13719): two of magnitude 9, the paper's for
+ResNet-50."""

@@ -111,7 +111,7 @@ class Deferred:
         return self
 
     def coloured(self, colours: Colours) -> Deferred:
-        return replace(self, colours=colours)
+        return replace(self, colours={**self.colours, **colours})
 
     def _followed_by(self, step: Step, height: int, width: int) -> Deferred:
         return replace(self, steps=(*self.steps, step), shape=(height, width, self.shape[2]))

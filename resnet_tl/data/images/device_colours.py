@@ -86,6 +86,17 @@ def erase(images: Tensor, parameters: Sequence[Parameters]) -> Tensor:
     return images
 
 
+def erase_at_random(images: Tensor, parameters: Sequence[Parameters]) -> Tensor:
+    """Fills a `hole` (x1, y1, x2, y2) of each with random bytes, those that `RandomErasing` draws from `seed`."""
+    images = images.clone()
+    for image, each in zip(images, parameters, strict=True):
+        left, top, right, bottom = each["hole"]
+        shape = (bottom - top, right - left, len(image))
+        values = np.random.default_rng(each["seed"]).integers(0, 255, shape, np.uint8, endpoint=True)
+        image[:, top:bottom, left:right] = upload(values, images.device, torch.uint8).permute(2, 0, 1)
+    return images
+
+
 def hue_saturation(images: Tensor, parameters: Sequence[Parameters]) -> Tensor:
     """Adds `hue_shift` (0...179 is the circle) and `sat_shift` to the hue and saturation of RGB images; grey stays."""
     hue, saturation, value = _to_hsv(images)
@@ -110,8 +121,9 @@ STEPS: dict[str, Callable[[Tensor, Sequence[Parameters]], Tensor]] = {
     "CoarseDropout": erase,
     "HueSaturationValue": hue_saturation,
     "ToGray": grey,
+    "RandomErasing": erase_at_random,
 }
-"""albumentations' class -> the same on `[n, C, H, W]` uint8, in the order of the presets."""
+"""albumentations' class, or `RandomErasing` -> the same on `[n, C, H, W]` uint8, in the order of the presets."""
 
 KEPT = {
     "Affine": ("matrix",),

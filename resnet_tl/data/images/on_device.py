@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from resnet_tl.data.images.augment import POLICIES, Strength
 from resnet_tl.errors import RecipeError
 
 OnDevice = Literal["nothing", "transforms", "decoding and transforms"]
@@ -33,6 +34,12 @@ def refuse(on_device: OnDevice, setting: str, reason: str, *, decoding: bool = F
         return
     option = "data.decode: gpu" if decoding else "data.augment_on: device"
     raise RecipeError(f"{option} cannot be used with {setting}, {reason}; remove one of them")
+
+
+def refuse_policy(on_device: OnDevice, augment: Strength) -> None:
+    """Raises RecipeError where the device is to apply TrivialAugment or RandAugment."""
+    if augment in POLICIES:
+        refuse(on_device, f"data.augment: {augment}", "whose operations only workers apply")
 
 
 def check_accelerator(on_device: OnDevice, device: str) -> None:

@@ -6,11 +6,12 @@ Images stay uint8 or uint16 here; the network normalises them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, get_args
 
-from resnet_tl.data.images.augment import PRESETS, Augment, Strength
+from resnet_tl.data.images.augment import Augment, Change, Strength, preset
 from resnet_tl.data.images.crops import Seed, Views
 from resnet_tl.data.images.decode import ImageArray
+from resnet_tl.data.images.erase import RandomErasing
 from resnet_tl.data.images.resize import Interpolation
 from resnet_tl.errors import RecipeError, did_you_mean
 
@@ -26,7 +27,9 @@ class Transform(Protocol):
         """Returns the largest of 1, 2, 4, 8 by which the decoder may divide the size without a crop being enlarged."""
 
 
-def training_transform(strength: Strength, size: int, interpolation: Interpolation = "bilinear") -> Transform:
+def training_transform(
+    strength: Strength, size: int, interpolation: Interpolation = "bilinear", erase: float = 0.0
+) -> Transform:
     """Returns a preset for classification.
 
     Args:
@@ -36,17 +39,23 @@ def training_transform(strength: Strength, size: int, interpolation: Interpolati
             medium: a crop of 20 to 100 %, with small changes of brightness, contrast and colour.
             strong: a crop of 8 to 100 %, also rotated, sheared, blurred or sharpened, sometimes grey, sometimes with a
                 part erased; for long training.
+            trivial: TrivialAugment, a crop of 8 to 100 % changed by one of 14 operations; see `POLICIES`.
+            rand: RandAugment, by two of them, of less magnitude.
         size: side of the resulting square in pixels.
         interpolation: bilinear, bicubic or nearest.
+        erase: share of the images in which a part is erased at the end; not with none.
+
+    Raises:
+        RecipeError: an unknown strength.
     """
+    if strength not in get_args(Strength):
+        known = get_args(Strength)
+        raise RecipeError(f"augment: {strength!r} is not one of {', '.join(known)}{did_you_mean(strength, known)}")
     if strength == "none":
         return Views(size, interpolation=interpolation)
-    if strength not in PRESETS:
-        raise RecipeError(
-            f"augment: {strength!r} is not one of none, light, medium, strong{did_you_mean(strength, PRESETS)}"
-        )
-    smallest, anything, rgb = PRESETS[strength]
-    return Augment(size, (smallest, 1.0), interpolation, anything=anything(), rgb=rgb())
+    smallest, change = preset(strength)
+    changes: list[Change] = [change, RandomErasing(erase)] if erase else [change]
+    return Augment(size, (smallest, 1.0), interpolation, changes)
 
 
 def evaluation_transform(

@@ -92,6 +92,10 @@ class Listing:
     def __iter__(self) -> Iterator[Sample]:
         return map(self.__getitem__, range(len(self)))
 
+    def classes_of(self, index: int) -> np.ndarray:
+        """Returns the indices of the classes that an image shows."""
+        return np.atleast_1d(self.targets[index])
+
     def key(self, index: int) -> str:
         return self._keys[index].tobytes().decode()
 

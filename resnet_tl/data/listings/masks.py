@@ -51,6 +51,10 @@ class MaskListing(Listing):
         mask = os.path.join(self.root, self.masks[index].tobytes().decode())
         return Sample(os.path.join(self.root, key), mask, key)
 
+    def classes_of(self, index: int) -> np.ndarray:
+        """Reads the mask."""
+        return np.flatnonzero(pixel_counts(self.mask(index)))
+
     def mask(self, index: int) -> ClassMask:
         return read_mask(str(self[index].target), self.coding, int(self.orientations[index]))
 
@@ -112,6 +116,11 @@ class MaskSet(ImageSet[SegmentationListing]):
     colours: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), np.uint8))
     pixels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     absent: Sequence[int] = ()
+
+
+def pixel_counts(mask: ClassMask) -> np.ndarray:
+    """Returns how many pixels each class has, `[IGNORE]` int64."""
+    return np.bincount(mask.ravel(), minlength=IGNORE + 1)[:IGNORE]
 
 
 def paint(objects: Objects, size: tuple[int, int]) -> ClassMask:

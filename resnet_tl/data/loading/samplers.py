@@ -28,6 +28,9 @@ class TrainSampler:
             rounded up or down at random (systematic sampling).
         groups: `[count]` int; the images of a step are from one group, except for a few steps at the ends of groups,
             which mix neighbouring ones.
+        repeats: how often in a row an image is drawn (repeated augmentation, arXiv:1902.05509): its repeats are in one
+            step, except for an image at the border of two. An epoch still has `count` draws, as with DeiT's and timm's
+            samplers, so it shows only every n-th image; `repeats` epochs together show all of them.
     """
 
     def __init__(
@@ -40,11 +43,12 @@ class TrainSampler:
         rank: int = 0,
         weights: np.ndarray | None = None,
         groups: np.ndarray | None = None,
+        repeats: int = 1,
     ) -> None:
         if count < ranks:
             raise DataError(f"{count} training images are too few for {ranks} devices; expected at least one each")
         self.count, self.seed, self.batch_size, self.ranks, self.rank = count, seed, batch_size, ranks, rank
-        self.weights, self.groups = weights, groups
+        self.weights, self.groups, self.repeats = weights, groups, repeats
         self.epoch = 0
         self.start = 0
         """Batches of this epoch to skip because they have been trained on, after a resume in mid-epoch."""
@@ -68,13 +72,18 @@ class TrainSampler:
 
     def _order(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the epoch's draws over all ranks: sample indices `[count]`, and how often each was drawn before."""
-        rng = np.random.default_rng((self.seed, self.epoch))
+        cycle, turn = divmod(self.epoch, self.repeats)
+        rng = np.random.default_rng((self.seed, cycle))
         order = rng.permutation(self.count)
         if self.weights is not None:
             order = rng.permutation(_systematic(order, self.weights, rng))
+        if self.repeats > 1:
+            distinct = -(-self.count // self.repeats)
+            order = np.roll(order, -turn * distinct)[:distinct].repeat(self.repeats)[: self.count]
         if self.groups is not None:
             order = _grouped(order, self.groups, self.batch_size * self.ranks, rng)
-        return order, np.zeros_like(order) if self.weights is None else _occurrence(order)
+        once = self.weights is None and self.repeats == 1
+        return order, np.zeros_like(order) if once else _occurrence(order)
 
 
 class EvaluationSampler:

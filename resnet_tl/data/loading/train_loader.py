@@ -26,6 +26,11 @@ class TrainLoader(ImageLoader):
         self._skip = 0  # only the first iterator resumes
         return self._counted(super().__iter__())
 
+    def renew(self, dataset: Any) -> None:
+        """Takes the transform of another dataset of the same images, from the next epoch on."""
+        self.dataset.transform = dataset.transform  # type: ignore[attr-defined]  # every data set of images has one
+        self._iterator = None  # torch's: its workers, where they are persistent, have the dataset as it was
+
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self.sampler.epoch, "batches": self._yielded}
 

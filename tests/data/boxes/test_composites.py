@@ -6,10 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from resnet_tl.data.boxes.composites import MosaicAndPaste, mosaic_of_four, paste_objects
 from resnet_tl.data.boxes.scenes import MIN_VISIBLE_SHARE, Scene, area
 from resnet_tl.data.boxes.transforms import LargeScaleJitter, ResizeWhole
+from resnet_tl.data.images.augment import Strength
 from resnet_tl.data.listings.objects import Objects
 from resnet_tl.structures.masks import Mask, to_pixels
 
@@ -99,6 +102,34 @@ def test_any_number_of_channels_and_16_bits(draw_scene: Draw, dtype: type, chann
         whole = MosaicAndPaste(jitter, mosaic, copy_paste)(scene, (0,), random_scene)
         assert whole.image.dtype == dtype
         assert whole.image.shape[2] == channels
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.sampled_from(["medium", "strong", "trivial", "rand"]),
+    st.sampled_from([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)]),
+    st.integers(0, 2**32),
+)
+def test_a_preset_changes_colours_and_no_box_or_mask(
+    draw_scene: Draw, strength: Strength, shares: tuple[float, float], seed: int
+) -> None:
+    def random_scene(rng: np.random.Generator) -> Scene:
+        return draw_scene(seed=int(rng.integers(100)))
+
+    scenes = []
+    for each in (strength, "light"):
+        jitter = LargeScaleJitter(ResizeWhole(32, 48, "bilinear"), (0.5, 2.0), each)
+        scenes.append(MosaicAndPaste(jitter, *shares)(draw_scene(seed=seed), (seed,), random_scene))
+    changed, light = scenes
+    assert changed.image.shape == light.image.shape
+    for one, other in zip(changed.objects[:4], light.objects[:4], strict=True):
+        np.testing.assert_array_equal(one, other)
+    for mask, same in zip(changed.objects.masks or [], light.objects.masks or [], strict=True):
+        np.testing.assert_array_equal(to_pixels(mask, *changed.size), to_pixels(same, *light.size))
+    height, width = changed.size
+    assert (changed.objects.boxes[:, :2] < changed.objects.boxes[:, 2:]).all()
+    assert (changed.objects.boxes >= 0).all()
+    assert (changed.objects.boxes <= (width, height, width, height)).all()
 
 
 def test_sets_without_masks_have_none(draw_scene: Draw) -> None:

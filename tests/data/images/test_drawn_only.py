@@ -24,4 +24,4 @@ def test_draws_are_those_of_an_image() -> None:
         assert one.bit_generator.state == other.bit_generator.state
         assert bool(drawn) == (after != image).any()
         seen |= drawn.keys()
-    assert seen == STEPS.keys()
+    assert seen == STEPS.keys() - {"RandomErasing"}

@@ -38,6 +38,10 @@ def test_what_is_left_to_the_device() -> None:
             {"augment_on": "device", "train_transforms": LISTED},
             r"data\.augment_on: device cannot be used with data\.train_transforms, which only workers apply; remove",
         ),
+        (
+            {"augment_on": "device", "augment": "trivial"},
+            r"data\.augment_on: device cannot be used with data\.augment: trivial, whose operations only workers apply",
+        ),
     ],
 )
 def test_settings_that_need_the_workers(class_photos: Path, options: dict[str, Any], message: str) -> None:

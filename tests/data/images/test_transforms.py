@@ -18,7 +18,7 @@ from resnet_tl.data.images.transforms import evaluation_transform, training_tran
 from resnet_tl.errors import RecipeError
 
 Smooth = Callable[..., np.ndarray]
-STRENGTHS = ["none", "light", "medium", "strong"]
+STRENGTHS = ["none", "light", "medium", "strong", "trivial", "rand"]
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
 
 
@@ -42,7 +42,7 @@ def test_seed_epoch_key_and_repeat_each_change_the_image(strength: Any, part: in
     assert len({transform(IMAGE, (48, 64), seed).tobytes() for seed in seeds}) >= 9
 
 
-@pytest.mark.parametrize("strength", STRENGTHS)
+@pytest.mark.parametrize("strength", STRENGTHS[1:])
 @pytest.mark.parametrize("channels", [1, 3, 5])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("size", [(32, 32), (80, 50)])
@@ -50,20 +50,21 @@ def test_every_dtype_and_channel_count_is_kept(
     strength: Any, channels: int, dtype: type, size: tuple[int, int], smooth: Smooth
 ) -> None:
     image = smooth(*size, channels=channels, dtype=dtype)
-    before, transform = image.copy(), training_transform(strength, 32)
+    before, transform, brightest = image.copy(), training_transform(strength, 32, erase=0.5), 0
     for key in range(20):
         views = transform(image, size, (0, 0, key, 0))
         assert (views.dtype, views.shape) == (dtype, (1, 32, 32, channels))
-        assert views.max() > np.iinfo(dtype).max // 8  # 16 bits are used
+        brightest = max(brightest, int(views.max()))
+    assert brightest > np.iinfo(dtype).max // 2  # 16 bits are used
     np.testing.assert_array_equal(image, before)
 
 
-@pytest.mark.parametrize("strength", STRENGTHS)
+@pytest.mark.parametrize("strength", ["none", "light", "medium"])
 @pytest.mark.parametrize("factor", [2, 4])
 def test_a_smaller_copy_shows_the_same_part(strength: Any, factor: int, smooth: Smooth) -> None:
     large = smooth(512, 640)
     small = cv2.resize(large, (640 // factor, 512 // factor), interpolation=cv2.INTER_AREA)
-    transform = training_transform(strength, 32) if strength != "strong" else training_transform("light", 32)
+    transform = training_transform(strength, 32)
     for key in range(10):
         first, second = (transform(each, (512, 640), (0, 0, key, 0)).astype(int) for each in (large, small))
         assert np.abs(first - second).mean() < 3

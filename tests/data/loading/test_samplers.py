@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,8 +38,17 @@ def test_ranks_share_one_order(count: int, ranks: int, batch_size: int, epoch: i
     assert {draw.epoch for draws in drawn for draw in draws} == {epoch}
 
 
-@pytest.mark.parametrize("options", [{}, {"weights": np.arange(1, 49)}, {"groups": np.arange(48) // 13}])
-def test_a_step_sees_the_same_images_on_any_number_of_ranks(options: dict[str, np.ndarray]) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"weights": np.arange(1, 49)},
+        {"groups": np.arange(48) // 13},
+        {"repeats": 3},
+        {"weights": np.arange(1, 49), "groups": np.arange(48) // 13, "repeats": 2},
+    ],
+)
+def test_a_step_sees_the_same_images_on_any_number_of_ranks(options: dict[str, Any]) -> None:
     steps = {}
     for ranks in (1, 2, 4):
         per_rank = [
@@ -129,6 +139,57 @@ def test_balanced_classes_are_drawn_equally_often_and_every_image_in_turn() -> N
         seen.update(indices)
     assert len(seen) == 300
     assert indices != sorted(indices)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 60), st.integers(1, 4), st.integers(2, 5), st.integers(1, 9), st.integers(0, 9))
+def test_repeats_are_next_to_each_other_and_an_epoch_keeps_its_length(
+    count: int, ranks: int, repeats: int, batch_size: int, epoch: int
+) -> None:
+    if count < ranks:
+        return
+    options: dict[str, Any] = {"seed": 3, "batch_size": batch_size, "ranks": ranks}
+    drawn = []
+    for rank in range(ranks):
+        sampler = TrainSampler(count, rank=rank, repeats=repeats, **options)
+        sampler.set_epoch(epoch)
+        drawn.append(list(sampler))
+        assert len(drawn[-1]) == len(sampler) == len(TrainSampler(count, rank=rank, **options))
+    order = list(chain(*zip(*drawn, strict=True)))
+    assert [draw.repeat for draw in order] == [place % repeats for place in range(len(order))]
+    for place, draw in enumerate(order):
+        assert draw.index == order[place - draw.repeat].index
+    distinct = [draw.index for draw in order[::repeats]]
+    assert len(set(distinct)) == len(distinct) == -(-len(order) // repeats)
+
+
+@pytest.mark.parametrize("count", [12, 13, 14])
+def test_as_many_epochs_as_repeats_show_every_image(count: int) -> None:
+    sampler = TrainSampler(count, seed=0, batch_size=1, repeats=3)
+    cycles = []
+    for cycle in range(3):
+        seen = []
+        for epoch in range(3 * cycle, 3 * cycle + 3):
+            sampler.set_epoch(epoch)
+            seen.append([draw.index for draw in sampler])
+        assert set(chain(*seen)) == set(range(count))
+        cycles.append(tuple(chain(*seen)))
+    assert len(set(cycles)) == 3
+
+
+def test_repeated_images_keep_to_their_group_and_weight() -> None:
+    groups, weights = np.arange(240) // 100, np.where(np.arange(240) < 40, 5.0, 1.0)
+    sampler = TrainSampler(240, seed=0, batch_size=12, repeats=3, groups=groups, weights=weights)
+    heavy, several, whole = 0, 0, 0
+    for epoch in range(30):
+        sampler.set_epoch(epoch)
+        for batch in batches(sampler):
+            whole += sum(times % 3 == 0 for times in Counter(draw.index for draw in batch).values())
+            several += len({groups[draw.index] for draw in batch}) > 1
+            heavy += sum(draw.index < 40 for draw in batch)
+    assert several <= 3 * 30
+    assert whole > 65 * 30, "of 80, or fewer where one is drawn by its weight six times"
+    assert heavy / (240 * 30) == pytest.approx(0.5, abs=0.02)
 
 
 def test_evaluation_in_another_order_counts_every_sample_once() -> None:

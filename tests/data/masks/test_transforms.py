@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resnet_tl.data.images.augment import Strength
 from resnet_tl.data.masks.transforms import CentreCrop, ListedPairTransforms, RandomCrop, ResizeWhole
 from resnet_tl.data.sources.class_list import ClassList, of_values, palette
 from resnet_tl.errors import RecipeError
@@ -59,6 +60,32 @@ def test_image_and_mask_move_together() -> None:
         assert (pair.image[..., 0] == CODE[pair.mask]).all()
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(["medium", "strong", "trivial", "rand"]),
+    st.tuples(st.integers(5, 70), st.integers(5, 70)),
+    st.integers(0, 2**32),
+)
+def test_a_preset_changes_colours_and_no_mask(strength: Strength, size: tuple[int, int], seed: int) -> None:
+    """TrivialAugment and RandAugment move no pixel: inside an area of one colour there is still one colour."""
+    image, mask = scene(*size, seed=seed)
+    pair, light = (RandomCrop((24, 32), (0.5, 2.0), 0, 0.5, each)(image, mask, (seed,)) for each in (strength, "light"))
+    np.testing.assert_array_equal(pair.mask, light.mask)
+    assert pair.size == light.size
+    assert (pair.image.shape, pair.image.dtype) == (light.image.shape, light.image.dtype)
+    if strength in ("trivial", "rand"):
+        before, after = light.image[..., 0], pair.image[..., 0].astype(int)
+        inner = inside_areas(before)
+        for grey in np.unique(before[inner]):
+            assert np.ptp(after[inner & (before == grey)]) == 0
+
+
+def inside_areas(grey: np.ndarray) -> np.ndarray:
+    """Pixels whose surroundings (two pixels in each direction) have one value: `[H, W]` bool."""
+    window = np.lib.stride_tricks.sliding_window_view(np.pad(grey, 2, mode="edge"), (5, 5))
+    return np.asarray(np.ptp(window, axis=(2, 3)) == 0)
+
+
 def test_balanced_crops_show_a_rare_class() -> None:
     mask = np.zeros((100, 100), np.uint8)
     mask[70:73, 20:23] = 4
@@ -76,7 +103,7 @@ def test_balanced_crops_show_a_rare_class() -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [1, 3, 5])
-@pytest.mark.parametrize("strength", ["light", "medium", "strong"])
+@pytest.mark.parametrize("strength", ["light", "medium", "strong", "trivial", "rand"])
 def test_any_number_of_channels_and_16_bits(dtype: type, channels: int, strength: str) -> None:
     image = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (30, 40, channels), dtype)
     pair = RandomCrop((16, 16), (0.5, 2.0), 0, 0.5, strength)(image, np.zeros((30, 40), np.uint8), (0,))
