@@ -300,16 +300,19 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
             f"{self.root} has no images in a split {' or '.join(candidates)}; it has {', '.join(self.listings)} only"
         )
 
-    def _fixed_images(self, split: str, settings: Iterable[str], **more: Any) -> FixedImages:
-        """Returns the images of the split `train` or `val` in listing order; their n-th view is that of the n-th epoch.
+    def _fixed_images(
+        self, split: str, settings: Iterable[str], *, evaluated: bool = False, **more: Any
+    ) -> FixedImages:
+        """Returns the images of the split `train` or `val` in listing order; their n-th view is that of the n-th epoch,
+        or, if they are `evaluated`, evaluation's.
 
         `settings` (names of attributes) and `more` are what their pixels and targets depend on.
         """
-        training = split == "train"
-        listing = self._listing("train") if training else self.evaluated("val")
+        training = split == "train" and not evaluated
+        listing = self._listing("train") if split == "train" else self.evaluated("val")
 
         def batches(view: int) -> DataLoader[Batch]:
-            return self._loader(listing, training, EvaluationSampler(len(listing), epoch=view))
+            return self._loader(listing, training, EvaluationSampler(len(listing), epoch=view), split=split)
 
         names = ["interpolation", "channels", "on_error", *settings]
         names += ["seed", "train_transforms"] if training else ["eval_transforms"]
@@ -343,7 +346,7 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         if self.trainer is not None:
             _check_trainer(self.trainer)
         self.prepare_data()
-        fallback: OnError = "replace" if training else "skip"
+        fallback: OnError = "replace" if split == "train" else "skip"
         dataset = self._dataset(listing, training, fallback if self.on_error == "skip" else "error")
         self._datasets.append(dataset)
         loader = loader_class(

@@ -17,6 +17,7 @@ from resnet_tl.data.images.on_device import refuse, refuse_policy
 from resnet_tl.data.images.transforms import Transform, evaluation_transform, training_transform
 from resnet_tl.data.listings.listing import ImageSet, ListingT
 from resnet_tl.data.loading.fixed_images import FixedImages
+from resnet_tl.errors import RecipeError
 from resnet_tl.ranges import Fraction, Pixels, checked
 from resnet_tl.structures.records import Preprocessing
 
@@ -101,9 +102,18 @@ class OneSizeData(ImageData[ListingT]):
             return "data.train_transforms"
         return None if self.augment == "none" else f"data.augment: {self.augment}"
 
-    def fixed_images(self, split: Literal["train", "val"]) -> FixedImages:
-        settings = ["augment", "erase", "training_size"] if split == "train" else ["crops", "scales"]
-        return self._fixed_images(split, ["image_size", "crop", "reduced_decoding", "cache", *settings])
+    def fixed_images(self, split: Literal["train", "val"], *, evaluated: bool = False) -> FixedImages:
+        """Returns the images of a split; training images as they are `evaluated`, or in the views of training."""
+        if split == "train" and evaluated and (self.crops > 1 or len(self.scales) > 1):
+            name = "crops" if self.crops > 1 else "scales"
+            raise RecipeError(
+                f"data.{name} evaluates several views of an image, but a solver takes one of each training image; omit "
+                "it, and give it to `resnet-tl validate`, or set tuning.views"
+            )
+        of_training = ["augment", "erase", "training_size"]
+        settings = of_training if split == "train" and not evaluated else ["crops", "scales"]
+        names = ["image_size", "crop", "reduced_decoding", "cache", *settings]
+        return self._fixed_images(split, names, evaluated=evaluated)
 
     def _dataset(self, listing: ListingT, training: bool, on_error: OnError) -> ClassificationDataset:
         return self._dataset_of(

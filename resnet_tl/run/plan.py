@@ -16,6 +16,7 @@ from resnet_tl.tuning.plan import Plan
 from resnet_tl.tuning.plan_table import table
 from resnet_tl.tuning.rates import bit_rule
 from resnet_tl.tuning.resolve import resolve
+from resnet_tl.tuning.solved_head import check_solvable
 from resnet_tl.tuning.stages import blocks_of
 
 
@@ -35,6 +36,8 @@ def find_lr(recipes: Sequence[RecipeSource], overrides: Overrides, phase: int) -
     recipe, data, task, plan = _build(recipes, overrides)
     if not 0 <= phase < len(plan.phases):
         raise RecipeError(f"--phase {phase}: the plan has {len(plan.phases)} phases, counted from 0")
+    if plan.phases[phase].settings.solver is not None:
+        raise RecipeError(f"--phase {phase}: its head is solved, which takes no rate; choose another phase")
     options, _ = resolve_precision(recipe["trainer"])
     trainer = {name: options[name] for name in ("accelerator", "precision")}
     with translate_errors():
@@ -53,4 +56,6 @@ def _build(recipes: Sequence[RecipeSource], overrides: Overrides) -> tuple[Recip
         raise RecipeError(f"trainer.max_epochs is {epochs}; a plan needs at least 1 epoch")
     kinds = {stage: kinds_in(modules) for stage, modules in stages.items()}
     blocks = blocks_of(task, stages) if task.tuning.by_block else {}
-    return recipe, data, task, resolve(task.tuning, list(stages), epochs, task.loaded_stages, kinds, blocks)
+    plan = resolve(task.tuning, list(stages), epochs, task.loaded_stages, kinds, blocks)
+    check_solvable(plan, task)
+    return recipe, data, task, plan

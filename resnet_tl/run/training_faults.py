@@ -83,7 +83,7 @@ def _plan_faults(tree: Node, stages: Sequence[str]) -> Iterator[str]:
     if tuning is None or not isinstance(epochs, int) or epochs < 1:
         return
     if named_wrong and isinstance(tuning.phases, list):
-        tuning = replace(tuning, phases=[replace(phase, train="all", lr={}) for phase in tuning.phases])
+        tuning = replace(tuning, phases=[replace(phase, train="all", lr={}, solver=None) for phase in tuning.phases])
     weights = deepest(tree, (*MODEL, "backbone", "weights")).value
     loaded: list[str] | None = [] if weights is None or isinstance(weights, dict) else None  # a dict: no such key
     yield from _attempt(tree, PHASES, lambda: resolve(tuning, stages, epochs, loaded))[1]

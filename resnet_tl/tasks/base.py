@@ -64,6 +64,8 @@ class Task(LightningModule):
     metrics: Any
     compiled: CompiledLosses | None = None
     """Runs `losses` in training; set by `FineTuning`."""
+    solved: Mapping[str, float] = {}
+    """Of the head that a phase has solved: `phase`, and see `tuning.solved_head.solve_head`; set by `FineTuning`."""
     evaluation: Evaluation | None = None
     tables: Tables
     interval: tuple[float, float] | None = None

@@ -29,6 +29,8 @@ class Summary(Callback):
     waiting, shares: see `Pace`. memory_gb: see `peak_memory`.
     finished: whether the run reached its planned end.
     changed_data: what had changed in the data when the run was resumed, a sentence for each time; absent if nothing.
+    solved: `phase`, `l2`, `acc`, `loss` and `seconds` of the head that was solved (`solver: lbfgs`): the penalty, and
+        accuracy and loss in cross-validation; absent if none was.
     decisions: what was fitted on the validation images after training, in numbers; absent before, and if nothing.
     """
 
@@ -37,6 +39,7 @@ class Summary(Callback):
         self.changed_data = list(changed_data)
         self.best: dict[str, Any] = {}
         self.final: dict[str, Any] = {}
+        self.solved: dict[str, float] = {}
         self.decisions: dict[str, Any] = {}
         self._environment: dict[str, Any] = {}
 
@@ -50,6 +53,7 @@ class Summary(Callback):
         self.final = {"epoch": trainer.current_epoch, "step": trainer.global_step, **metrics}
         if metrics.get(self.monitor, -math.inf) > self.best.get(self.monitor, -math.inf):
             self.best = self.final
+        self.solved = getattr(pl_module, "solved", {})
         self._write(trainer, finished=False)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -82,6 +86,7 @@ class Summary(Callback):
             "memory_gb": peak_memory(trainer.strategy.root_device),
             "finished": finished,
             **({"changed_data": self.changed_data} if self.changed_data else {}),
+            **({"solved": self.solved} if self.solved else {}),
             **({"decisions": self.decisions} if self.decisions else {}),
             **self._environment,
         }

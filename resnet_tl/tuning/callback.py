@@ -27,6 +27,7 @@ from resnet_tl.tuning.plateau import Plateau
 from resnet_tl.tuning.ranks import broadcast
 from resnet_tl.tuning.recalibration import recalibrate_with
 from resnet_tl.tuning.resume import Position
+from resnet_tl.tuning.solved_head import solve_head
 from resnet_tl.tuning.stages import Paths, owners, stages_of
 
 POSITION = "position"
@@ -58,6 +59,8 @@ class FineTuning(Callback):
         self.position = Position()
         self.steps = 0
         """Of the whole run: the length of its schedules."""
+        self.solved: dict[str, Any] = {}
+        """Of the last head that was solved: the `phase`, and what `solve_head` returns."""
         self._fitting = self._recalibrated = self._stepped = False
         self._saved_position: list[dict[str, Any]] | None = None
         self._saved_steps: int | None = None
@@ -90,6 +93,7 @@ class FineTuning(Callback):
         macs = None if stage_macs is None else stage_macs()
         rank_zero_info(table(self.phase_state.plan, self.phase_state.stages, self.tuning.norm, rate, macs))
         self.phase_state.apply()
+        pl_module.solved = self.solved  # type: ignore[assignment]  # torch's hint of all attributes of modules
         self._install_prefix(pl_module)
         self._split_parameter_groups(trainer, pl_module)
         if self.compiled is not None:
@@ -110,7 +114,7 @@ class FineTuning(Callback):
         undecayed = [unit for stage in self.anchor.stages for unit in units[stage]] if self.anchor is not None else []
         owner = owners({unit: modules for own in units.values() for unit, modules in own.items()})
         self.parameter_groups = [
-            StageParameterGroups(optimizer, owner, lambda: self.phase_state.current.unit_factors, undecayed)
+            StageParameterGroups(optimizer, owner, lambda: self.phase_state.current.stepped, undecayed)
             for optimizer in trainer.optimizers
         ]
 
@@ -128,7 +132,14 @@ class FineTuning(Callback):
         index = self.phase_state.index_at(trainer.current_epoch)
         if index != self.phase_state.index:
             self._change_phase(trainer, pl_module, index)
+        if self.phase_state.current.settings.solver is not None and self.solved.get("phase") != index:
+            self._solve(trainer, pl_module)
         self.position.mark(trainer)
+
+    def _solve(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        found = solve_head(trainer, pl_module, _data(trainer), self.tuning, self.average, rank_zero_info)
+        self.solved = {"phase": self.phase_state.index, **found}
+        pl_module.solved = self.solved  # type: ignore[assignment]
 
     def _change_phase(self, trainer: Trainer, pl_module: LightningModule, index: int) -> None:
         self._broadcast_buffers(pl_module)
@@ -199,6 +210,10 @@ class FineTuning(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Recalibrates before the run's last checkpoint, if no validation that was known to be the last did."""
+        if self.phase_state.current.settings.solver is not None:
+            pl_module.log_dict({f"solved/{name}": _exact(self.solved[name]) for name in ("l2", "acc")})
+            # An earlier phase has ended early; another epoch would change nothing.
+            trainer.should_stop |= self.phase_state.in_last_phase and not _is_last_epoch(trainer)
         if self.tuning.recalibrate and not self._recalibrated and (_is_last_epoch(trainer) or trainer.should_stop):
             self._swap(pl_module)
             self._recalibrate(trainer, pl_module)
@@ -229,6 +244,7 @@ class FineTuning(Callback):
             "anchor": anchor,
             "averaged": updates,
             "compiled": compiled,
+            "solved": self.solved,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -236,6 +252,7 @@ class FineTuning(Callback):
             return
         self.phase_state.load_state_dict(state["course"])
         self._saved_steps = state["steps"]
+        self.solved = state.get("solved", {})
         if self.average is not None:  # runs that began before there was a warm-up continue without
             self.average.updates = state.get("averaged")
         if self.compiled is not None and state.get("compiled") is not None:
@@ -273,7 +290,8 @@ class FineTuning(Callback):
         """Makes the loaders return the phase's images, or cached features in their place."""
         use_image_size(_data(trainer), self.phase_state.current.settings.image_size)
         epochs = self.phase_state.current.end - self.phase_state.current.start  # of all, also on resume within it
-        feature_cache.enable(trainer, _data(trainer), pl_module, self.tuning, epochs, rank_zero_info)
+        solves = self.phase_state.current.settings.solver is not None
+        feature_cache.enable(trainer, _data(trainer), pl_module, self.tuning, epochs, rank_zero_info, solves=solves)
 
     def _recalibrate(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._recalibrated = True

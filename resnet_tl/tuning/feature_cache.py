@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from resnet_tl.errors import DataError, RecipeError
+from resnet_tl.errors import DataError, RecipeError, RunError
 from resnet_tl.files import atomic_create
 from resnet_tl.structures.records import Batch, Features
 from resnet_tl.tuning.feature_file import MAGIC, FeatureFile, Layout, fill, layout_of
@@ -58,19 +58,32 @@ class Computation:
     evaluated: bool
 
 
-def enable(trainer: Trainer, data: object, module: nn.Module, tuning: Tuning, epochs: int, report: Report) -> None:
+def enable(
+    trainer: Trainer, data: object, module: nn.Module, tuning: Tuning, epochs: int, report: Report, *, solves: bool
+) -> None:
     """Makes the data module's loaders return features in place of images in a phase of `epochs`, where possible.
 
     One rank of each machine computes and writes them, the others wait.
 
+    Args:
+        solves: a solver needs the features, whatever changes the images in other phases: see `solver_images`.
+
     Raises:
-        RecipeError: see `obstacle`.
+        RecipeError: see `obstacle`; or what a solver needs is impossible.
+        RunError: it cannot be written.
     """
     networks = networks_in(module)
     disable(data)
     if not any(isinstance(network.prefix, Prefix) for network in networks):
         return
-    if reason := obstacle(tuning, module, data, networks, epochs):
+    reason = obstacle(tuning, module, data, networks, epochs, solves=solves)
+    if reason is None and trainer.precision == "64-true":
+        reason = (
+            "trainer.precision is 64-true, for which Lightning copies what is in a batch, and it cannot copy features"
+        )
+    if reason is not None:
+        if solves:
+            raise RecipeError(f"a phase has a solver, which reads cached features, but {reason}")
         if tuning.cache != "off":
             report(f"features are not cached: {reason}")
         return
@@ -84,10 +97,18 @@ def enable(trainer: Trainer, data: object, module: nn.Module, tuning: Tuning, ep
         computation = Computation(
             tuning, count, trainer.precision, strategy.root_device, autocast, heartbeat, evaluated=split == "val"
         )
-        file = _cached_file(networks[0], caching.fixed_images(split), computation, trainer, report)
+        images = solver_images(caching, tuning) if solves and split == "train" else caching.fixed_images(split)
+        file = _cached_file(networks[0], images, computation, trainer, report)
         if file is None:
+            if solves and split == "train":
+                raise RunError("a phase has a solver, which reads cached features, but they cannot be written")
             return
         caching.use_features(split, file)
+
+
+def solver_images(data: CachingData, tuning: Tuning) -> CacheableImages:
+    """Returns the training images that a head is solved on: in `tuning.views`, or without these as in evaluation."""
+    return data.fixed_images("train", evaluated=True) if tuning.views == 0 else data.fixed_images("train")
 
 
 def disable(data: object) -> None:
@@ -96,20 +117,24 @@ def disable(data: object) -> None:
         data.use_images()
 
 
-def obstacle(tuning: Tuning, module: nn.Module, data: object, networks: list[Network], epochs: int) -> str | None:
+def obstacle(
+    tuning: Tuning, module: nn.Module, data: object, networks: list[Network], epochs: int, *, solves: bool = False
+) -> str | None:
     """Returns why features are not cached in a phase of `epochs`, as the end of a sentence; None if they can be.
+
+    solves: neither what is random in training nor a short phase is an obstacle.
 
     Raises:
         RecipeError: with `cache: on`, if something random precedes the network.
     """
     if tuning.cache == "off":
         return "tuning.cache is off"
-    reason = _random_before(tuning, module, data)
+    reason = None if solves else _random_before(tuning, module, data)
     if len(networks) != 1 or not all(hasattr(data, name) for name in ("fixed_images", "use_features", "use_images")):
         reason = "it takes one network, and a data module with fixed_images"
     if reason and tuning.cache == "on":
         raise RecipeError(f"tuning.cache is on, but {reason}")
-    if reason is None and tuning.cache == "auto" and epochs <= max(tuning.views, 1):
+    if reason is None and tuning.cache == "auto" and epochs <= max(tuning.views, 1) and not solves:
         return "the phase is too short to gain from it"
     return reason
 

@@ -14,7 +14,8 @@ def phase_ends(phases: Sequence[Phase], epochs: int) -> list[int]:
     the first ones get none if the run has fewer epochs than phases.
 
     Raises:
-        RecipeError: the phases do not fit into the run, or a phase before the last has no length.
+        RecipeError: the phases do not fit into the run, a phase before the last has no length, or a solver longer than
+            1 epoch.
     """
     _check_lengths(phases, epochs)
     skipped = max(len(phases) - epochs, 0)
@@ -24,6 +25,11 @@ def phase_ends(phases: Sequence[Phase], epochs: int) -> list[int]:
         # A rounded share may be too long for a short run: later phases keep the fewest epochs that they need.
         left = epochs - done - sum(map(_fewest_epochs, phases[index + 1 :]))
         ends.append(done + _length(phase, epochs, left))
+    if phases[-1].solver is not None and ends[-1] < epochs:
+        raise RecipeError(
+            f"tuning.phases last {ends[-1]} epochs, of which a solver takes the last, but trainer.max_epochs is "
+            f"{epochs}; set it to {ends[-1]}, or add a phase"
+        )
     return [*ends[:-1], epochs]
 
 
@@ -41,6 +47,8 @@ def _check_lengths(phases: Sequence[Phase], epochs: int) -> None:
         length = phase.epochs
         if length is None and index < len(phases) - 1:
             raise RecipeError(f"tuning.phases[{index}] has no epochs; only the last phase may omit them")
+        if phase.solver is not None and length != 1:
+            raise RecipeError(f"tuning.phases[{index}].solver takes 1 epoch, but epochs is {length}; omit epochs")
     open_ended = phases[-1].epochs is None
     lengths = [phase.epochs for phase in phases if isinstance(phase.epochs, int)]
     shares = [phase.epochs for phase in phases if isinstance(phase.epochs, float)]

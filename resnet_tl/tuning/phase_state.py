@@ -10,6 +10,7 @@ from resnet_tl.tuning.freezing import freeze, kinds_in, unfreeze, unfreeze_only
 from resnet_tl.tuning.plan import Plan, ResolvedPhase, Tuning
 from resnet_tl.tuning.plateau import Plateau
 from resnet_tl.tuning.resolve import resolve
+from resnet_tl.tuning.solved_head import check_solvable
 from resnet_tl.tuning.stages import Stages, blocks_of, units_of
 
 
@@ -31,6 +32,7 @@ class PhaseState:
         blocks = blocks_of(module, stages) if tuning.by_block else {}
         loaded = getattr(module, "loaded_stages", None)
         self.plan: Plan = resolve(tuning, list(stages), epochs, loaded, kinds, blocks)
+        check_solvable(self.plan, module)
         self.index = -1
         self.plateau: Plateau | None = None
 

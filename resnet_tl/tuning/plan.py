@@ -38,6 +38,9 @@ class Phase:
             ResNet-50 in place of 5, so that it is to be closer to 1. A stage's rate is then that of its last block.
         restart: starts the schedule again with this phase; it spans this phase and those after it, up to the next
             that restarts. The schedule before it ends with the previous phase.
+        solver: `lbfgs` solves the head (`train: [head]`) in place of training it: the logistic regression on the cached
+            features of all training images, standardised, with the L2 penalty of the best cross-validated loss, found
+            by L-BFGS. It takes one epoch, whose steps change nothing; `optimizer` and `schedule` are not used.
         until: `plateau` ends the phase, or with the last phase the run, when `monitor` stops improving; `epochs` is
             then its maximum length. Later phases start earlier, and the last one lasts longer.
         patience: of `plateau`: validations without a new best after which the phase ends.
@@ -53,11 +56,16 @@ class Phase:
     layer_decay: Annotated[float, Gt(0), Le(10)] = 1.0
     layer_decay_by: Literal["stage", "block"] = "stage"
     restart: bool = False
+    solver: Literal["lbfgs"] | None = None
     until: Literal["epochs", "plateau"] = "epochs"
     patience: PositiveInt = 3
     monitor: str = "val/loss"
     restore_best: bool = False
     image_size: PositiveInt | None = None
+
+    def __post_init__(self) -> None:
+        if self.solver is not None and self.epochs is None:
+            self.epochs = 1
 
 
 @checked("tuning")
@@ -66,7 +74,7 @@ class Tuning:
     """How a network is fine-tuned.
 
     Args:
-        phases: a list; or `gradual` or `lpft`, whose phases are derived from the stages and `max_epochs`
+        phases: a list; or `gradual`, `lpft` or `lpft_solved`, whose phases are derived from the stages and `max_epochs`
             (`resnet-tl plan` shows them).
         norm: normalisation in trained stages: by the batch (`train`) or by the running statistics (`frozen`). Frozen
             stages always use the running statistics.
@@ -93,7 +101,7 @@ class Tuning:
         cache_half: store cached features in 16 bits.
     """
 
-    phases: list[Phase] | Literal["gradual", "lpft"] = field(default_factory=lambda: [Phase()])
+    phases: list[Phase] | Literal["gradual", "lpft", "lpft_solved"] = field(default_factory=lambda: [Phase()])
     norm: Literal["train", "frozen"] = "train"
     ema: FractionBelow1 | None = None
     l2_sp: NonNegativeFloat = 0.0
@@ -150,6 +158,11 @@ class ResolvedPhase:
     def trained(self) -> list[str]:
         """Stages that are trained, in whole or in part."""
         return [stage for stage, factor in self.factors.items() if factor > 0]
+
+    @property
+    def stepped(self) -> Mapping[str, float]:
+        """The `unit_factors` by which the optimizer steps: 0 where the head is solved."""
+        return self.unit_factors if self.settings.solver is None else dict.fromkeys(self.unit_factors, 0.0)
 
     @property
     def frozen(self) -> list[str]:

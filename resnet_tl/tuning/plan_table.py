@@ -74,6 +74,8 @@ def _cell(phase: ResolvedPhase, stage: str, norms: str, rate: float | None) -> s
     factor = phase.factors[stage]
     if factor == 0:
         return "frozen"  # its norms are too, always
+    if phase.settings.solver is not None:
+        return "solved"
     part = f" ({' and '.join(phase.parts[stage])} only)" if stage in phase.parts else ""
     sign, scale = ("lr x ", 1.0) if rate is None else ("lr ", rate)
     first, last = (f"{scale * each:.4g}" for each in (phase.blocks.get(stage, [factor])[0], factor))

@@ -58,6 +58,9 @@ class Trainer(Protocol):
     @property
     def lr_scheduler_configs(self) -> Sequence[Any]: ...
 
+    @property
+    def optimizers(self) -> Sequence[torch.optim.Optimizer]: ...
+
     accumulate_grad_batches: int
 
 
@@ -65,6 +68,8 @@ class Network(Protocol):
     """A network that can be cut in two between its stages, as `resnet_tl.models.network.Network`."""
 
     prefix: Callable[[Tensor], Features] | None
+    head: Any
+    """A `SolvableHead`, if its `solvable` is true."""
 
     def stages(self) -> dict[str, list[nn.Module]]: ...
 
@@ -84,6 +89,19 @@ class Network(Protocol):
 
     def condensed_after(self, stage: str) -> str:
         """Returns the name of what `condense` does to features after `stage`, or ""."""
+
+
+class SolvableHead(Protocol):
+    """A linear classifier of features that are fixed while the stages before it are, as
+    `resnet_tl.models.heads.classification.LinearHead`."""
+
+    solvable: bool
+
+    def features(self, maps: dict[str, Tensor]) -> Tensor:
+        """Returns the classifier's inputs `[N, C]`."""
+
+    def solve(self, features: Tensor, targets: Tensor, seed: int) -> Any:
+        """Sets the classifier's weights from features `[V, N, C]` of V views of N images; returns `l2` and `score`."""
 
 
 class Losses(Protocol):
@@ -116,7 +134,11 @@ class CacheableImages(Protocol):
 class CachingData(Protocol):
     """A data module whose loaders can return cached features in place of images, as those of `resnet_tl.data`."""
 
-    def fixed_images(self, split: Literal["train", "val"]) -> CacheableImages: ...
+    seed: int
+
+    def fixed_images(self, split: Literal["train", "val"], *, evaluated: bool = False) -> CacheableImages:
+        """Returns the images of a split; of `train` as training sees them, or as evaluation does. Where features are in
+        use, their batches hold these."""
 
     def use_features(self, split: Literal["train", "val"], features: FeatureFile) -> None: ...
 

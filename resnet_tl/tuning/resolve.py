@@ -28,7 +28,8 @@ def resolve(
         blocks: those of the stages that have several, for a plan that decays by them; None: none.
 
     Raises:
-        RecipeError: a phase trains nothing, names no stage or freezes what was never trained, or lengths do not add up.
+        RecipeError: a phase trains nothing, names no stage or freezes what was never trained, a solver has more to do
+            than the last stage, or lengths do not add up.
     """
     _check_options(tuning)
     phases = _phases(tuning.phases, stages, epochs)
@@ -39,6 +40,8 @@ def resolve(
     for index, (start, end, phase) in enumerate(zip(starts, ends, phases, strict=True)):
         whole, parts = _trained(phase, f"tuning.phases[{index}]", stages, kinds)
         trained = {*whole, *parts}
+        if phase.solver is not None:
+            _check_solver(phase, f"tuning.phases[{index}]", stages, trained)
         factors, of_blocks = _factors(phase, f"tuning.phases[{index}]", stages, trained, blocks or {})
         resolved.append(ResolvedPhase(start, end, factors, parts, phase, of_blocks))
     plan = Plan(tuple(resolved))
@@ -66,7 +69,12 @@ def lpft(stages: Sequence[str], epochs: int) -> list[Phase]:
     return [Phase([stages[-1]], epochs=(epochs + 1) // 2), Phase(lr={"*": 0.1}, restart=True)]
 
 
-_NAMED = {"gradual": gradual, "lpft": lpft}
+def lpft_solved(stages: Sequence[str], epochs: int) -> list[Phase]:
+    """`lpft` whose head is solved, in one epoch, in place of half of them."""
+    return [Phase([stages[-1]], solver="lbfgs"), Phase(lr={"*": 0.1}, restart=True)]
+
+
+_NAMED = {"gradual": gradual, "lpft": lpft, "lpft_solved": lpft_solved}
 
 
 def _check_options(tuning: Tuning) -> None:
@@ -100,6 +108,29 @@ def _trained(
         fault = f"names {' and '.join(wanted_kinds)}, which no stage has" if wanted_kinds else "is empty"
         raise RecipeError(f"{where}.train {fault}, expected 'all' or stages of {', '.join(stages)}")
     return whole, parts
+
+
+def _check_solver(phase: Phase, where: str, stages: Sequence[str], trained: Collection[str]) -> None:
+    if trained != {stages[-1]}:
+        named = ", ".join(stage for stage in stages if stage in trained)
+        raise RecipeError(
+            f"{where}.solver is {phase.solver}, which solves {stages[-1]!r} alone, but train names {named}; expected "
+            f"train: [{stages[-1]}]"
+        )
+    stepping = [
+        name
+        for name, is_set in (
+            ("lr", phase.lr),
+            ("layer_decay", phase.layer_decay != 1),
+            ("until", phase.until != "epochs"),
+            ("image_size", phase.image_size is not None),
+        )
+        if is_set
+    ]
+    if stepping:
+        raise RecipeError(
+            f"{where}.{stepping[0]} is for phases of steps, but this one has a solver; omit one of the two"
+        )
 
 
 def _factors(

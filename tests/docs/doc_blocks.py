@@ -50,6 +50,7 @@ _BOXES = {
 }
 STAND_INS = {
     "quickstart": {**_QUICK, "data.root": "photos"},
+    "classify/folder_resnet50_probe": {**_QUICK, **_CIFAR, "data.image_size": "32", "trainer.max_epochs": "1"},
     "classify/": {**_QUICK, **_CIFAR, "data.image_size": "32", "data.batch_size": "8"},
     "detect/": _BOXES,
     "instance/": {**_BOXES, "model.head.samples": "8"},

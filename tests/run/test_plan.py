@@ -24,6 +24,16 @@ def test_a_plan_needs_an_end(here: Path, images: Path) -> None:
         plan_text(["photos.yaml"], [("data.root", images), ("trainer.max_epochs", -1)])
 
 
+def test_a_solver_has_no_rate_and_needs_a_linear_head(here: Path, images: Path) -> None:
+    solved = [("data.root", images), ("model.tuning.phases", "[{train: [head], solver: lbfgs}, {train: all}]")]
+    solved += [("model.tuning.allow_untrained", True)]
+    assert "solved" in plan_text(["photos.yaml"], solved)
+    with pytest.raises(RecipeError, match="--phase 0: its head is solved, which takes no rate; choose another phase"):
+        find_lr(["photos.yaml"], solved, 0)
+    with pytest.raises(RecipeError, match=r"phases\[0\]\.solver needs a head that is one linear classifier"):
+        plan_text(["photos.yaml"], [*solved, ("model.head", "MLPHead")])
+
+
 def test_rates_are_tried_in_a_phase_that_exists(here: Path, images: Path) -> None:
     with pytest.raises(RecipeError, match="--phase -1: the plan has 1 phases, counted from 0"):
         find_lr(["photos.yaml"], [("data.root", images)], -1)

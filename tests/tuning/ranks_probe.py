@@ -1,7 +1,7 @@
 """Fits of three phases on one rank of several, or the only one, and digests of its weights.
 
 As a program, started once a rank with Lightning's environment variables: `ranks_probe.py FOLDER CASE...`; the case
-`evaluate` validates, tests and predicts; `cache` trains on cached features.
+`evaluate` validates, tests and predicts; `cache` trains on cached features; `solved` from a solved head on.
 """
 
 from __future__ import annotations
@@ -348,6 +348,24 @@ def cache(ranks: int, rank: int, folder: Path) -> dict[str, Any]:
     return {"seen": seen.batches, "written": written, "weights": weights, "loss": loss}
 
 
+def solved(ranks: int, rank: int, folder: Path) -> dict[str, Any]:
+    """A phase that solves the head, and one that trains everything."""
+    data = ImageFolder(
+        str(folder / "photos"), image_size=32, crop=1.0, batch_size=4 // ranks, num_workers=0, seed=3,
+        cache_dir=str(folder / "solved"),
+    )  # fmt: skip
+    torch.manual_seed(rank)  # of the head, until it is solved, and of the trunk, which DDP makes rank 0's
+    tuning = Tuning([Phase(["head"], solver="lbfgs"), Phase()], ema=0.9, allow_untrained=True)
+    task, watch = Classification(data.classes, Backbone("resnet20_cifar"), tuning=tuning), Watch()
+    trainer = Trainer(
+        max_epochs=2, accelerator="cpu", devices=ranks, strategy="ddp" if ranks > 1 else "auto", logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, callbacks=[watch],
+        use_distributed_sampler=False, num_sanity_val_steps=0, default_root_dir=folder,
+    )  # fmt: skip
+    trainer.fit(task, data)
+    return {"seen": watch.seen, "solved": {**task.solved, "seconds": 0}}
+
+
 def recalibrated(ranks: range) -> dict[str, Any]:
     """Statistics estimated over the batches of these ranks, together with the other processes if there are any."""
     norm = nn.BatchNorm1d(3)
@@ -361,8 +379,8 @@ def main() -> None:
     ranks, rank = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
     found: dict[str, Any] = {}
     for name in names:
-        if name in ("evaluate", "cache"):
-            found[name] = {"evaluate": evaluate, "cache": cache}[name](ranks, rank, Path(folder))
+        if name in ("evaluate", "cache", "solved"):
+            found[name] = {"evaluate": evaluate, "cache": cache, "solved": solved}[name](ranks, rank, Path(folder))
         else:
             found[name] = fit(Case.of(name), ranks, rank, Path(folder))
     found["recalibrated"] = recalibrated(range(rank, rank + 1))

@@ -28,6 +28,12 @@ def plan(*phases: Phase, epochs: int = 10, loaded: list[str] | None = None, **op
         ([Phase(epochs=0.5), Phase(epochs=9), Phase()], "need 11 epochs, at least 1 each, but .* is 10"),
         ([Phase(epochs=11)], "last 11 epochs, but trainer.max_epochs is 10"),
         ([Phase(epochs=10), Phase()], "10 epochs and one without a length"),
+        ([Phase(["head"], epochs=3, solver="lbfgs"), Phase()], r"phases\[0\].solver takes 1 epoch, but epochs is 3"),
+        ([Phase(["head"], epochs=0.1, solver="lbfgs"), Phase()], "takes 1 epoch, but epochs is 0.1; omit epochs"),
+        (
+            [Phase(epochs=4), Phase(["head"], solver="lbfgs")],
+            "last 5 epochs, of which a solver takes the last, but .* is 10; set it to 5, or add a phase",
+        ),
     ],
 )
 def test_lengths_that_do_not_fit_are_refused(phases: Any, message: str) -> None:

@@ -27,6 +27,11 @@ def test_every_stage_and_phase_is_shown() -> None:
     ]
 
 
+def test_a_solved_head_has_no_rate() -> None:
+    plan = resolve(Tuning([Phase(["head"], solver="lbfgs"), Phase()]), list(STAGES), 10)
+    assert table(plan, STAGES, "train", 0.2).splitlines()[-1].split() == ["head", "10", "solved", "lr", "0.2"]
+
+
 def test_without_rate_and_compute() -> None:
     plan = resolve(Tuning([Phase(["biases"])], norm="train"), list(STAGES), 10)
     lines = table(plan, STAGES, "train").splitlines()

@@ -77,7 +77,7 @@ def test_two_ranks_are_one(launch: Launch, tmp_path: Path) -> None:
     cases = [probe.Case("ours", ema=0.9), *(probe.Case(network, **EXACT) for network in ("ours", "masks", "objects"))]
     cases += [probe.Case("regions", ddp="static"), probe.Case(accumulate=2, ddp="static", **EXACT)]
     ways = [probe.Case(ddp=ddp, ema=0.9) for ddp in ("plain", "static")]
-    found = launch(2, *cases, *ways, "cache")
+    found = launch(2, *cases, *ways, "cache", "solved")
     for case in (*cases, *ways):
         check(case, found, tmp_path)
     wrapped = [found[0][case.name]["ddp"].removeprefix("2 ranks by DDP ") for case in (cases[0], *cases[-2:])]
@@ -87,6 +87,7 @@ def test_two_ranks_are_one(launch: Launch, tmp_path: Path) -> None:
     for way in ways:
         assert found[0][way.name]["seen"] == found[0][cases[0].name]["seen"], "views and static graph change nothing"
     check_cached([rank["cache"] for rank in found], tmp_path)
+    check_solved([rank["solved"] for rank in found], tmp_path)
     assert [rank["mean count"] for rank in found] == [[0.5, 2.0]] * 2
     alone = probe.recalibrated(range(2))
     for rank in found:
@@ -106,6 +107,17 @@ def check_cached(found: list[dict[str, Any]], folder: Path) -> None:
     for epoch in range(4):
         epochs = [index for batches in cached for indices in batches[3 * epoch : 3 * epoch + 3] for index in indices]
         assert sorted(epochs) == list(range(probe.COUNT // 2))
+
+
+def check_solved(found: list[dict[str, Any]], folder: Path) -> None:
+    """Ranks are equal after every step, and one alone finds the same head on all images."""
+    first, second = found
+    assert first == second
+    alone = probe.solved(1, 0, folder)
+    assert alone["solved"] == pytest.approx(first["solved"])
+    assert [where for where, _ in first["seen"]].count("validation") == 2
+    epoch = len(first["seen"]) // 2
+    assert first["seen"][:epoch] == [list(each) for each in alone["seen"][:epoch]], "its steps move nothing"
 
 
 def test_some_rank_has_no_positive_target_at_some_step() -> None:

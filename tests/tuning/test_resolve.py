@@ -118,6 +118,34 @@ def test_lpft_probes_then_trains_everything_with_a_schedule_each() -> None:
         words("lpft", 1)
 
 
+def test_lpft_from_a_solved_head() -> None:
+    resolved = resolve(Tuning("lpft_solved"), STAGES, 9, STAGES[:-1])
+    assert words("lpft_solved", 9) == [(0, 1, ["head"]), (1, 9, STAGES)]
+    assert resolved.schedule_spans() == [(0, 1), (1, 9)]
+    assert not any(resolved.phases[0].stepped.values())
+    assert resolved.phases[1].stepped == resolved.phases[1].factors
+    with pytest.raises(RecipeError, match=r"last 1 epochs and one without a length, but trainer\.max_epochs is 1"):
+        words("lpft_solved", 1)
+
+
+@pytest.mark.parametrize(
+    ("phase", "message"),
+    [
+        (
+            Phase(solver="lbfgs"),
+            r"phases\[0\]\.solver is lbfgs, which solves 'head' alone, but train names stem, .*\[head\]$",
+        ),
+        (Phase(["layer4"], solver="lbfgs"), "but train names layer4; expected"),
+        (Phase(["head"], solver="lbfgs", lr={"head": 2.0}), r"\.lr is for phases of steps, but this one has a solver"),
+        (Phase(["head"], solver="lbfgs", until="plateau"), r"\.until is for phases of steps"),
+        (Phase(["head"], solver="lbfgs", image_size=64), r"\.image_size is for phases of steps"),
+    ],
+)
+def test_a_solver_does_nothing_else(phase: Phase, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        resolve(Tuning([phase]), STAGES, 1)
+
+
 def test_a_mode_without_compiling_is_refused() -> None:
     message = r"^tuning\.compile_mode is max-autotune, but compile: off compiles nothing; set it to frozen or all$"
     with pytest.raises(RecipeError, match=message):

@@ -29,7 +29,7 @@ class Watch(Callback):
 
 
 def fit_watched(
-    task: LightningModule, data: LightningDataModule, folder: Path, **options: Any
+    task: LightningModule, data: LightningDataModule, folder: Path, resume: Path | None = None, **options: Any
 ) -> tuple[Watch, dict[str, float]]:
     """Returns the batches of two epochs and the final metrics; `options` are the Trainer's."""
     watch = Watch()
@@ -40,5 +40,5 @@ def fit_watched(
             "num_sanity_val_steps": 0, "callbacks": [watch], **options,
         }
     )  # fmt: skip
-    trainer.fit(task, data)
+    trainer.fit(task, data, ckpt_path=resume, weights_only=True)
     return watch, {name: float(value) for name, value in trainer.callback_metrics.items()}

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from resnet_tl.errors import RecipeError
 from resnet_tl.models.heads.base import at_least_fp32
 from resnet_tl.models.heads.pooled import PooledHead, Pooling
+from resnet_tl.models.logistic_regression import Solution, solve
 from resnet_tl.ranges import Channels, Fraction, FractionBelow1, NonNegativeFloat, checked
 from resnet_tl.structures.records import Level
 
@@ -72,6 +73,25 @@ class LinearHead(PooledHead):
         """Returns logits `[N, K]` from maps `{level: [N, C, H, W]}`. Images to classify have one size, so `sizes` is
         not used."""
         return self.fc(self.dropout(self.features(maps)))
+
+    @property
+    def solvable(self) -> bool:
+        """Whether `fc` is all that is trained here, so that its inputs are fixed where all stages before are."""
+        return len(list(self.parameters())) == len(list(self.fc.parameters()))
+
+    def solve(self, features: Tensor, targets: Tensor, seed: int) -> Solution:
+        """Sets `fc` to the logistic regression that `models.logistic_regression.solve` finds.
+
+        Args:
+            features: `[V, N, C]`, see `features`, of V views of N images.
+            targets: class indices `[N]`, or multi-hot `[N, K]`.
+            seed: of the folds of the cross-validation.
+        """
+        solution = solve(features, targets, self.fc.out_features, seed=seed)
+        with torch.no_grad():
+            self.fc.weight.copy_(solution.linear.weight)
+            self.fc.bias.copy_(solution.linear.bias)
+        return solution
 
     def loss(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Returns the cross-entropy per image (binary cross-entropy, averaged over classes); 0 without images.
