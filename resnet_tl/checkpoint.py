@@ -226,6 +226,7 @@ def parse_stored(value: Any, path: Path) -> tuple[Stored, dict[str, Any]]:
     stored = parse_json(Stored, text, path, KEY)
     classes = len(stored.classes)
     lists = {"colours": stored.colours, "codes": stored.codes, "decisions.box_scores": stored.decisions.box_scores}
+    lists["decisions.margins"] = stored.decisions.margins
     if stored.decisions.temperature is not None and len(stored.decisions.temperature) > 1:
         lists["decisions.temperature"] = stored.decisions.temperature
     for name, values in lists.items():

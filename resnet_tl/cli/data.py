@@ -124,6 +124,12 @@ def _table(numbers: dict[str, Any]) -> Iterable[str]:
     for first, *others in rows:
         cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
         yield "  ".join([first.ljust(widths[0]), *cells])
+    for name, by_split in numbers.get("values", {}).items():
+        each = (
+            f"{least:.4g} to {most:.4g}, median {median:.4g} ({split})"
+            for split, (least, median, most) in by_split.items()
+        )
+        yield f"{name}: {'; '.join(each)}"
     for side, (least, median, most) in numbers.get("sizes", {}).items():
         yield f"{side}: {least} to {most} pixels, median {median}"
     if sizes:

@@ -19,14 +19,15 @@ from resnet_tl.errors import RecipeError, RunError, printable
 if TYPE_CHECKING:
     from resnet_tl.prediction.classification import ClassPrediction, ClassPredictor
     from resnet_tl.prediction.detection import BoxPrediction, BoxPredictor, Limits
+    from resnet_tl.prediction.regression import ValuePrediction, ValuePredictor
     from resnet_tl.prediction.segmentation import MaskPredictor
     from resnet_tl.prediction.writers.output import Output
 
 HELP = """usage: resnet-tl predict MODEL IMAGES ... [--out FILE]
 
 Predicts images (files, folders, zips, globs) and videos with a run's best checkpoint, with a checkpoint, an exported
-file or a published folder, or with all folds of a folder together: probabilities of classes and pixels are means, boxes
-are fused.
+file or a published folder, or with all folds of a folder together: probabilities of classes and pixels, and numbers,
+are means; boxes are fused.
 
   --out FILE.csv | FILE.json        a line per image (detectors: per object); never overwritten (default: the terminal)
   --out FOLDER                      segmentation: masks, overlays, areas.csv (default: predictions);
@@ -83,6 +84,7 @@ def run(verb: str, command: Command) -> int:
     from resnet_tl.prediction.base import wrong_task
     from resnet_tl.prediction.detection import BoxPredictor
     from resnet_tl.prediction.load import load
+    from resnet_tl.prediction.regression import ValuePredictor
     from resnet_tl.prediction.segmentation import MaskPredictor
 
     predictor = load(options.run, device=options.device, trust_code=options.trust_code, batch_size=options.batch_size)
@@ -91,7 +93,7 @@ def run(verb: str, command: Command) -> int:
         ("score", "detection"),
         ("unsure", "classification"),
         ("unsure_by", "classification"),
-        ("draw", "detection and classification" if options.rate is None else predictor.task),
+        ("draw", f"detection and classification{', and segmentation' if options.rate is not None else ''}"),
         ("annotations", "detection"),
         ("tiles", "detection"),
         ("overlap", "detection"),
@@ -100,6 +102,8 @@ def run(verb: str, command: Command) -> int:
             raise wrong_task(f"--{option.replace('_', '-')}", task, predictor.task)
     if isinstance(predictor, BoxPredictor):
         return _objects(predictor, options)
+    if isinstance(predictor, ValuePredictor):
+        return _values(predictor, options)
     return _masks(predictor, options) if isinstance(predictor, MaskPredictor) else _classes(predictor, options)
 
 
@@ -139,6 +143,23 @@ def _classes(predictor: ClassPredictor, options: Namespace) -> int:
             print(_line(prediction))
         return 0
     output = class_table(out, safe=options.csv_safe) if out.suffix == ".csv" else class_list(out)
+    return _report(out, write(predictions, [output]))
+
+
+def _values(predictor: ValuePredictor, options: Namespace) -> int:
+    from resnet_tl.prediction.writers.csv_tables import value_table
+    from resnet_tl.prediction.writers.json_list import value_list
+    from resnet_tl.prediction.writers.output import write
+
+    out: Path | None = options.out
+    if out is not None and out.suffix not in FILES:
+        raise RecipeError(f"--out {out}: expected a name that ends in .csv or .json")
+    predictions = predictor.stream(options.images, every=options.every, on_error=options.on_error)
+    if out is None:
+        for prediction in predictions:
+            print(_numbers(prediction))
+        return 0
+    output = value_table(out, safe=options.csv_safe) if out.suffix == ".csv" else value_list(out)
     return _report(out, write(predictions, [output]))
 
 
@@ -262,6 +283,15 @@ def _recording(
 def _report(out: Path, count: int, thing: str = "image") -> int:
     print(f"{printable(str(out))}: {counted(count, thing)}", file=sys.stderr)
     return 0
+
+
+def _numbers(prediction: ValuePrediction) -> str:
+    ends = prediction.intervals or {}
+    each = (
+        f"{name} {value:.4g}" + (" ({:.4g} to {:.4g})".format(*ends[name]) if name in ends else "")
+        for name, value in prediction.values.items()
+    )
+    return "  ".join([printable(str(prediction.path)), *each])
 
 
 def _line(prediction: ClassPrediction) -> str:

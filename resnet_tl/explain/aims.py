@@ -1,4 +1,4 @@
-"""What of a prediction is explained: classes of an image, objects, the pixels of a class."""
+"""What of a prediction is explained: classes or numbers of an image, objects, the pixels of a class."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from resnet_tl.errors import RecipeError
-from resnet_tl.explain.scores import ClassScore, ObjectScore, RegionScore, Score
+from resnet_tl.explain.scores import ClassScore, ObjectScore, RegionScore, Score, ValueScore
 from resnet_tl.explain.view import Box
 from resnet_tl.models.heads.base import Head
 from resnet_tl.prediction.base import Prediction
 from resnet_tl.prediction.classification import ClassPrediction
 from resnet_tl.prediction.detection import BoxPrediction
+from resnet_tl.prediction.regression import ValuePrediction
 from resnet_tl.prediction.segmentation import MaskPrediction
 from resnet_tl.structures.boxes import rescale
 
@@ -53,6 +54,8 @@ def aims(prediction: Prediction, head: Head, size: tuple[int, int], choice: Choi
         return _classes(prediction, choice)
     if isinstance(prediction, BoxPrediction):
         return _objects(prediction, head, size, choice)
+    if isinstance(prediction, ValuePrediction):
+        return _values(prediction, choice)
     assert isinstance(prediction, MaskPrediction)
     return _regions(prediction, size, choice)
 
@@ -62,6 +65,13 @@ def _classes(prediction: ClassPrediction, choice: Choice) -> Iterator[Aim]:
     for label in best if choice.label is None else [choice.label]:
         probability = float(prediction.probabilities[label])
         yield Aim(label, probability, None, ClassScore(torch.tensor([label])), f"{probability:.2f}")
+
+
+def _values(prediction: ValuePrediction, choice: Choice) -> Iterator[Aim]:
+    """What raises a number: of several the first ones."""
+    values = list(prediction.values.values())
+    for label in range(len(values))[: choice.top] if choice.label is None else [choice.label]:
+        yield Aim(label, values[label], None, ValueScore(label), f"{values[label]:.4g}")
 
 
 def _objects(prediction: BoxPrediction, head: Head, size: tuple[int, int], choice: Choice) -> Iterator[Aim]:

@@ -30,7 +30,8 @@ class Explanation(Prediction):
 
     image: `[H, W, C]` as decoded; as the network receives it where a classifier's recipe lists its own transforms.
     label: the class that is explained.
-    score: its probability; an object's score; for pixels the share of the region, or of the image, that has the class.
+    score: its probability, or a predicted number; an object's score; for pixels the share of the region, or of the
+        image, that has the class.
     box: x1, y1, x2, y2 of the object or the region, in pixels of the image; None if there is none.
     map: `[H, W]` float32: how much each pixel adds to the score; 0 where the network sees nothing.
     caption: the prediction and the method in words.
@@ -118,7 +119,7 @@ def _stream(
         for each in batch:
             pixels = predictor.stack([each])
             (prediction,) = predictor.predict_batch([each], Options(top=1, score=score))
-            view = view_of(each, loader.transform, whole=predictor.task != "classification")
+            view = view_of(each, loader.transform, whole=predictor.task in ("detection", "segmentation"))
             size = (pixels.shape[-2], pixels.shape[-1])
             aim: Aim | None = None
             for aim in aims(prediction, predictor.trained.head, size, choice):

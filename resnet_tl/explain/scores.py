@@ -35,6 +35,18 @@ class ClassScore:
 
 
 @dataclass(frozen=True)
+class ValueScore:
+    """A predicted number, in standard deviations: `label` is its index."""
+
+    label: int
+    whole: bool = True
+
+    def __call__(self, outputs: object) -> Tensor:
+        assert isinstance(outputs, Tensor)
+        return at_least_fp32(outputs)[:, self.label, outputs.shape[-1] // 2]
+
+
+@dataclass(frozen=True)
 class ObjectScore:
     """The score of the detection that overlaps `box` most, times their IoU (arXiv:2006.03204, section 3.2).
 

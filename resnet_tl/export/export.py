@@ -34,6 +34,9 @@ EXAMPLE = (2, 291, 421)
 """Images, height and width of the batch that graphs of any size are traced with. Every level of a pyramid up to stride
 128 has more than one row and column, and none divides a side: tracing drops crops and branches that do nothing here."""
 
+OF_HEAD = ("aligned", "sd", "coverage")
+"""Attributes of some heads that a file's description keeps."""
+
 
 @dataclass(frozen=True)
 class Export:
@@ -108,8 +111,10 @@ def _subject(bundle: Bundle, network: Network, task: TaskName, trial: Trial) -> 
     thresholds = getattr(network.head, "thresholds", None)
     limits = calibrated_thresholds(None if thresholds is None else thresholds.tolist(), bundle.decisions)
     described = replace(bundle, preprocessing=_by_channel(bundle.preprocessing, network))
-    aligned = getattr(network.head, "aligned", False)
-    description = describe(described, task, outputs, limits, graph.batch, aligned=aligned)
+    of_head: dict[str, Any] = {name: getattr(network.head, name) for name in OF_HEAD if hasattr(network.head, name)}
+    if "sd" in of_head:
+        of_head["sd"] = of_head["sd"].tolist()
+    description = describe(described, task, outputs, limits, graph.batch, **of_head)
     return Subject(bundle, network, graph, example, outputs, description, trial)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from resnet_tl.checkpoint import Bundle
-from resnet_tl.errors import RecipeError
+from resnet_tl.errors import RecipeError, RunError
 from resnet_tl.export import int8, onnx, openvino, pt2, safetensors
 from resnet_tl.export.graph import Graph
 from resnet_tl.export.int8 import Cost
@@ -113,6 +113,10 @@ def _write_openvino(subject: Subject, path: Path) -> None:
 
 
 def _write_int8(subject: Subject, path: Path) -> Cost:
+    if subject.graph.task == "regression":
+        raise RunError(
+            "int8 measures what it costs in points of a share, which errors of numbers are not; use openvino"
+        )
     trial = subject.trial
     images = int8.training_images(trial.checkpoint, trial.overrides, trust_code=trial.trust_code)
     limit = int8.LIMIT if trial.max_loss is None else trial.max_loss

@@ -17,9 +17,11 @@ from resnet_tl.prediction.exported.description import OUTPUTS, TaskName
 class Graph(nn.Module):
     """Maps images `[N, C, H, W]`, uint8, RGB, resized as in validation, to what `names` lists.
 
-    classification: probabilities `[N, K]`, calibrated. segmentation: logits `[N, K, H, W]`. detection: boxes
-    `[N, D, 4]` x1, y1, x2, y2 in pixels of the images; scores `[N, D]`, best first; labels `[N, D]`, -1 where an image
-    has fewer than D objects; of heads with masks also masks `[N, D, S, S]`, probabilities over each box.
+    classification: probabilities `[N, K]`, calibrated. regression: values `[N, T, Q]`, the number or its quantiles in
+    ascending order, without the margins of intervals (`Decisions.margins`). segmentation: logits `[N, K, H, W]`.
+    detection: boxes `[N, D, 4]` x1, y1, x2, y2 in pixels of the images; scores `[N, D]`, best first; labels `[N, D]`,
+    -1 where an image has fewer than D objects; of heads with masks also masks `[N, D, S, S]`, probabilities over each
+    box.
 
     Args:
         network: it is copied, with its batch norms folded.
@@ -42,6 +44,8 @@ class Graph(nn.Module):
         outputs = self.network(images)
         if self.task == "segmentation":
             return (outputs.main,)
+        if self.task == "regression":
+            return (self.network.head.predict(outputs),)
         if self.task == "classification":
             return (self._calibrated(self.network.head.predict(outputs)),)
         return tuple(part for part in self.network.head.predict(outputs) if part is not None)

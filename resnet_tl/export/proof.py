@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,11 +21,21 @@ from resnet_tl.prediction.classification import ClassPrediction
 from resnet_tl.prediction.detection import BoxPrediction
 from resnet_tl.prediction.inputs import Source
 from resnet_tl.prediction.load import AnyPredictor
+from resnet_tl.prediction.regression import ValuePrediction
 from resnet_tl.prediction.segmentation import MaskPrediction, MaskPredictor
 
-LIMITS = {"probability": 1e-3, "pixels": 1e-3, "objects": 0.0, "1 - IoU": 1e-3, "score": 1e-3, "mask": 1e-2}
-"""The largest differences that rounding explains. pixels: the share of them whose class differs. objects: how many the
-other side lacks. mask: the share of all objects' pixels that differ."""
+LIMITS = {
+    "probability": 1e-3,
+    "number / sd": 1e-3,
+    "pixels": 1e-3,
+    "objects": 0.0,
+    "1 - IoU": 1e-3,
+    "score": 1e-3,
+    "mask": 1e-2,
+}
+"""The largest differences that rounding explains. number / sd: in standard deviations of the training images' numbers.
+pixels: the share of them whose class differs. objects: how many the other side lacks. mask: the share of all objects'
+pixels that differ."""
 SCORE = 0.3
 """Objects with lower scores are not compared: rounding decides which of very many are kept."""
 BATCHES = (1, 4)
@@ -91,10 +102,24 @@ def _differences(
         return {"probability": _largest(one.probabilities - other.probabilities)}
     if isinstance(one, BoxPrediction) and isinstance(other, BoxPrediction):
         return _of_objects(one, other)
+    if isinstance(one, ValuePrediction) and isinstance(other, ValuePrediction):
+        return {"number / sd": _of_numbers(checkpoint, one, other)}
     assert isinstance(one, MaskPrediction)
     assert isinstance(other, MaskPrediction)
     ours, theirs = (_probabilities(each, one.image) for each in (checkpoint, exported))
     return {"probability": _largest(ours - theirs), "pixels": float((one.mask != other.mask).mean())}
+
+
+def _of_numbers(checkpoint: AnyPredictor, one: ValuePrediction, other: ValuePrediction) -> float:
+    """Compares numbers and both ends of their intervals, in standard deviations of the training images."""
+    head: Any = checkpoint.network.head
+    sd: NDArray[np.float32] = head.sd.cpu().numpy()
+    ours, theirs = (np.array([[*each.values.values()], *_ends(each)]) for each in (one, other))
+    return _largest((ours - theirs) / sd)
+
+
+def _ends(prediction: ValuePrediction) -> list[tuple[float, ...]]:
+    return [] if prediction.intervals is None else [*zip(*prediction.intervals.values(), strict=True)]
 
 
 def _found(prediction: Prediction) -> bool:

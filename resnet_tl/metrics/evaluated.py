@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from resnet_tl.metrics.classification import ClassificationMetrics
 from resnet_tl.metrics.detection import DetectionMetrics, Objects
+from resnet_tl.metrics.regression import RegressionMetrics
 from resnet_tl.metrics.segmentation import SegmentationMetrics
-from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, PixelEvaluation
+from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, PixelEvaluation, ValueEvaluation
 
-Metrics = ClassificationMetrics | DetectionMetrics | SegmentationMetrics
+Metrics = ClassificationMetrics | DetectionMetrics | SegmentationMetrics | RegressionMetrics
 
 
 def metrics_of(evaluation: Evaluation) -> Metrics:
@@ -22,6 +24,8 @@ def metrics_of(evaluation: Evaluation) -> Metrics:
         metrics = _of_classes(evaluation)
     elif isinstance(evaluation, PixelEvaluation):
         metrics = _of_pixels(evaluation)
+    elif isinstance(evaluation, ValueEvaluation):
+        metrics = _of_values(evaluation)
     else:
         assert isinstance(evaluation, BoxEvaluation)
         metrics = _of_boxes(evaluation)
@@ -59,6 +63,14 @@ def _of_pixels(evaluation: PixelEvaluation) -> SegmentationMetrics:
     metrics = SegmentationMetrics(evaluation.classes)
     keep = torch.ones(len(evaluation), dtype=torch.bool)
     metrics.metric.update(torch.from_numpy(evaluation.confusions()), keep, torch.from_numpy(evaluation.edges))
+    return metrics
+
+
+def _of_values(evaluation: ValueEvaluation) -> RegressionMetrics:
+    metrics = RegressionMetrics(evaluation.classes)
+    metrics.sd = evaluation.sd.astype(np.float64)
+    predictions, targets = torch.from_numpy(evaluation.predictions), torch.from_numpy(evaluation.targets)
+    metrics.update(predictions, targets, torch.ones(len(evaluation), dtype=torch.bool))
     return metrics
 
 

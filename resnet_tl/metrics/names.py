@@ -34,6 +34,10 @@ NAMES = {
     "boundary_f1": "boundary F1",
     "assd": "average surface distance",
     "hd95": "95 % Hausdorff distance",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "r2": "R²",
+    "coverage": "coverage of intervals",
     "loss": "loss",
 }
 

@@ -18,8 +18,9 @@ from scipy import stats
 from resnet_tl.metrics.bootstrap import RESAMPLES, SEED, Counts, mean_average_precisions, percentiles, resample
 from resnet_tl.metrics.box_interval import mean_precisions, resamples_of
 from resnet_tl.metrics.evaluated import metric_options, metrics_of
+from resnet_tl.metrics.regression import image_errors
 from resnet_tl.metrics.segmentation import mean_ious, summaries
-from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, PixelEvaluation
+from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, PixelEvaluation, ValueEvaluation
 
 Floats = NDArray[np.float64]
 EvaluationT = TypeVar("EvaluationT", bound=Evaluation)
@@ -115,6 +116,9 @@ def scores_in(evaluation: Evaluation, counts: Counts) -> Floats:
         return mean_ious(summaries(evaluation.confusions()), counts, evaluation.absent)
     if isinstance(evaluation, BoxEvaluation):
         return mean_precisions(evaluation, counts)
+    if isinstance(evaluation, ValueEvaluation):
+        errors = image_errors(evaluation.predictions, evaluation.targets, evaluation.sd)
+        return errors @ counts / counts.sum(0)
     assert isinstance(evaluation, ClassEvaluation)
     if evaluation.multi_label:
         return mean_average_precisions(evaluation.probabilities, evaluation.targets > 0, counts)
@@ -133,8 +137,9 @@ def select(evaluation: EvaluationT, images: NDArray[np.int64]) -> EvaluationT:
         return replace(evaluation, **shared, cells=cells, surfaces=None)
     if isinstance(evaluation, BoxEvaluation):
         return replace(evaluation, **shared, **_objects(evaluation, images, number))
-    assert isinstance(evaluation, ClassEvaluation)
-    rows: dict[str, Any] = {name: getattr(evaluation, name)[images] for name in ("probabilities", "targets")}
+    assert isinstance(evaluation, (ClassEvaluation, ValueEvaluation))
+    names = ("probabilities", "targets") if isinstance(evaluation, ClassEvaluation) else ("predictions", "targets")
+    rows: dict[str, Any] = {name: getattr(evaluation, name)[images] for name in names}
     return replace(evaluation, **shared, **rows)
 
 

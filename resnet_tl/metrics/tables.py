@@ -10,9 +10,11 @@ from resnet_tl.metrics.classification import ClassificationMetrics
 from resnet_tl.metrics.detection import DetectionMetrics
 from resnet_tl.metrics.evaluated import Metrics, metrics_of
 from resnet_tl.metrics.pixel_tables import pixel_tables
+from resnet_tl.metrics.regression import RegressionMetrics
 from resnet_tl.metrics.score_tables import ScoreTables
 from resnet_tl.metrics.segmentation import SegmentationMetrics
-from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, PixelEvaluation
+from resnet_tl.metrics.value_tables import value_tables
+from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, PixelEvaluation, ValueEvaluation
 
 
 def tables_of(
@@ -36,6 +38,9 @@ def tables_of(
     if isinstance(evaluation, PixelEvaluation):
         assert isinstance(metrics, SegmentationMetrics)
         return pixel_tables(evaluation, metrics)
+    if isinstance(evaluation, ValueEvaluation):
+        assert isinstance(metrics, RegressionMetrics)
+        return value_tables(evaluation, metrics)
     assert isinstance(evaluation, BoxEvaluation)
     assert isinstance(metrics, DetectionMetrics)
     return box_tables(evaluation, metrics, box_scores)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from resnet_tl.models.box_fusion import fuse
 from resnet_tl.models.heads.base import DetectionHead, DetectorOutputs, Head
+from resnet_tl.models.heads.regression import RegressionHead
 from resnet_tl.models.heads.segmentation.base import PixelLogits, SegmentationHead
 from resnet_tl.models.network import Network
 from resnet_tl.structures.records import Boxes, Detections, Level
@@ -20,8 +21,8 @@ TINY = 1e-7
 def ensemble(members: Sequence[Network], temperatures: Sequence[Sequence[float]] | None = None) -> Network:
     """Returns the network of all members, which have the same preprocessing, classes and kind of head.
 
-    Its probabilities of classes and pixels are the mean of theirs, its outputs the logits of that mean; its boxes are
-    fused, see `resnet_tl.models.box_fusion`.
+    Its probabilities of classes and pixels are the mean of theirs, its outputs the logits of that mean; its numbers are
+    the mean of theirs; its boxes are fused, see `resnet_tl.models.box_fusion`.
 
     Args:
         temperatures: what the logits of each classifier are divided by, 1 or K values; None: by nothing.
@@ -31,6 +32,8 @@ def ensemble(members: Sequence[Network], temperatures: Sequence[Sequence[float]]
         return _joined(members, FusedBoxes(members))
     if isinstance(head, SegmentationHead):
         return _joined(members, MeanPixels(members))
+    if isinstance(head, RegressionHead):
+        return _joined(members, MeanValues(members))
     return _joined(members, MeanClasses(members, temperatures or [[1.0]] * len(members)))
 
 
@@ -118,6 +121,25 @@ class MeanClasses(_Heads):
         outputs = zip(self.heads, self.each(maps, sizes, input_size), self.temperatures, strict=True)
         mean = torch.stack([head.predict(logits / temperature) for head, logits, temperature in outputs]).mean(0)
         return mean.logit(TINY) if self.multi_label else _log(mean)
+
+
+class MeanValues(_Heads):
+    """Averages numbers, and each of their quantiles; outputs are in the first head's standard deviations."""
+
+    mean: Tensor
+    sd: Tensor
+
+    def __init__(self, members: Sequence[Network]) -> None:
+        super().__init__(members)
+        first: Any = self.heads[0]
+        self.coverage = first.coverage
+        self.register_buffer("mean", first.mean)
+        self.register_buffer("sd", first.sd)
+
+    def forward(self, maps: dict[str, Tensor], sizes: Tensor | None, input_size: tuple[int, int]) -> Tensor:
+        each = zip(self.heads, self.each(maps, sizes, input_size), strict=True)
+        mean = torch.stack([head.predict(outputs) for head, outputs in each]).mean(0)
+        return (mean - self.mean[:, None]) / self.sd[:, None]
 
 
 class MeanPixels(_Heads):

@@ -64,7 +64,7 @@ class Predictor(ABC, Generic[P]):
     """A trained network with the preprocessing of its validation.
 
     Attributes:
-        task: `classification`, `segmentation` or `detection`.
+        task: `classification`, `segmentation`, `detection` or `regression`.
         network, classes (K names), preprocessing.
         batch_size: images predicted at a time, unless `predict` sets another.
         loader: what decodes images and preprocesses them as in validation.

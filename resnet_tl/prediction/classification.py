@@ -12,9 +12,6 @@ import torch
 from torch import Tensor
 
 from resnet_tl.data.images.decode import ImageArray
-from resnet_tl.data.images.listed_transforms import ListedTransforms
-from resnet_tl.data.images.resize import Interpolation
-from resnet_tl.data.images.transforms import evaluation_transform
 from resnet_tl.errors import RecipeError, WeightsError
 from resnet_tl.metrics.outliers import LEAST, SCORES
 from resnet_tl.models.heads.classification import LinearHead
@@ -23,7 +20,7 @@ from resnet_tl.prediction.embedding import head_features
 from resnet_tl.prediction.exported.description import TaskName
 from resnet_tl.prediction.exported.network import AnyNetwork
 from resnet_tl.prediction.inputs import Source
-from resnet_tl.prediction.loader import Input, Loader
+from resnet_tl.prediction.loader import Input, one_size_loader
 from resnet_tl.structures.decisions import ClassSpace, Decisions, Limit
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -89,13 +86,7 @@ class ClassPredictor(Predictor[ClassPrediction]):
         device: str = "cpu",
         batch_size: int = 32,
     ) -> None:
-        channels, preprocessing = len(network.mean), network.preprocessing
-        if eval_transforms is None:
-            interpolation = cast(Interpolation, preprocessing.interpolation)
-            transform = evaluation_transform(preprocessing.size, preprocessing.crop, interpolation)
-            loader = Loader(transform, channels, reduce=reduced_decoding)
-        else:  # in one thread, because albumentations keeps state in its transforms
-            loader = Loader(ListedTransforms(eval_transforms), channels, reduce=reduced_decoding, threads=1)
+        loader = one_size_loader(network.preprocessing, len(network.mean), eval_transforms, reduce=reduced_decoding)
         super().__init__(network, classes, loader, device=device, batch_size=batch_size)
         self.decisions, self.space = decisions, space
         self.keep_pixels = False

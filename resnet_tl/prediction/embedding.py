@@ -14,7 +14,7 @@ from torch import Tensor
 
 from resnet_tl.errors import RecipeError, WeightsError
 from resnet_tl.models.ensemble import Members
-from resnet_tl.models.heads.classification import LinearHead
+from resnet_tl.models.heads.pooled import PooledHead
 from resnet_tl.models.network import Network, is_divisible
 from resnet_tl.prediction.base import Prediction, Predictor
 from resnet_tl.prediction.inputs import Listed, Source, list_images
@@ -61,8 +61,8 @@ def embed(
 
 
 def head_features(network: Network, images: Tensor) -> Tensor:
-    """Returns what the last layer of a classifier takes, `[N, F]`, of images `[N, C, h, w]`."""
-    head = cast(LinearHead, network.head)
+    """Returns what the last layer of a head that pools takes, `[N, F]`, of images `[N, C, h, w]`."""
+    head = cast(PooledHead, network.head)
     return head.features(network.maps_after(network.cuts()[-1], network.normalise(images)))
 
 
@@ -89,7 +89,7 @@ def _features(
 def _pooling(network: Network, level: str | None) -> Pool:
     if isinstance(network.trunk, Members):
         raise WeightsError("embeddings are of one network, not of folds together; name one of them, as FOLDER/fold1")
-    if level is None and isinstance(network.head, LinearHead):
+    if level is None and isinstance(network.head, PooledHead):
         return lambda images: head_features(network, images)
     levels = [each.name for each in network.trunk.feature_info]
     if level is not None and level not in levels:

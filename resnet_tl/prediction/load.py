@@ -7,10 +7,11 @@ from typing import Any, TypeAlias
 
 from resnet_tl.checkpoint import Bundle
 from resnet_tl.errors import WeightsError
-from resnet_tl.models.ensemble import FusedBoxes, MeanPixels
+from resnet_tl.models.ensemble import FusedBoxes, MeanPixels, MeanValues
 from resnet_tl.models.fold import fold
-from resnet_tl.models.heads.base import DetectionHead
+from resnet_tl.models.heads.base import DetectionHead, Head
 from resnet_tl.models.heads.classification import LinearHead
+from resnet_tl.models.heads.regression import RegressionHead
 from resnet_tl.models.heads.segmentation.base import SegmentationHead
 from resnet_tl.models.inference import Inference
 from resnet_tl.models.network import Network
@@ -20,11 +21,12 @@ from resnet_tl.prediction.exported.description import TaskName
 from resnet_tl.prediction.exported.load import find_exported, read_exported
 from resnet_tl.prediction.exported.network import AnyNetwork
 from resnet_tl.prediction.members import check_trust, read_network
+from resnet_tl.prediction.regression import ValuePredictor
 from resnet_tl.prediction.segmentation import MaskPredictor
 from resnet_tl.recipe.build import instantiate_unchecked
 from resnet_tl.recipe.schema import Field
 
-AnyPredictor: TypeAlias = ClassPredictor | MaskPredictor | BoxPredictor
+AnyPredictor: TypeAlias = ClassPredictor | MaskPredictor | BoxPredictor | ValuePredictor
 
 
 def load(
@@ -38,7 +40,8 @@ def load(
     Args:
         device: `cpu`, `cuda`, `cuda:1`, `mps`.
         trust_code: import classes outside `resnet_tl` that the checkpoint names; open .pt2 files, which run code.
-        batch_size: images predicted at a time; None for 32 in classification, 1 in segmentation and detection.
+        batch_size: images predicted at a time; None for 32 in classification and regression, 1 in
+            segmentation and detection.
 
     Raises:
         WeightsError: see `resnet_tl.prediction.members.read_network`.
@@ -54,9 +57,15 @@ def load(
 
 def task_of(network: Network) -> TaskName:
     """Returns what a network does."""
-    if isinstance(network.head, (SegmentationHead, MeanPixels)):
-        return "segmentation"
-    return "detection" if isinstance(network.head, (DetectionHead, FusedBoxes)) else "classification"
+    return next((task for kinds, task in TASKS.items() if isinstance(network.head, kinds)), "classification")
+
+
+TASKS: dict[tuple[type[Head], ...], TaskName] = {
+    (SegmentationHead, MeanPixels): "segmentation",
+    (DetectionHead, FusedBoxes): "detection",
+    (RegressionHead, MeanValues): "regression",
+}
+"""What networks do by their heads; all others classify."""
 
 
 def predictor_of(
@@ -77,9 +86,11 @@ def predictor_of(
     if task == "detection":
         return BoxPredictor(network, bundle.classes, bundle.codes, decisions=bundle.decisions, **options)
     data = bundle.recipe.get("data") or {"init_args": {}}
-    reduced = data["init_args"].get("reduced_decoding", False)
+    options |= {"eval_transforms": transforms, "decisions": bundle.decisions}
+    options["reduced_decoding"] = data["init_args"].get("reduced_decoding", False)
+    if task == "regression":
+        return ValuePredictor(network, bundle.classes, **options)
     space, head = bundle.class_space, network.head
     if space is not None and not (isinstance(head, LinearHead) and space.means.shape[1] == head.fc.in_features):
         raise WeightsError(f"{bundle.path}: not valid: its class means are not of the features of its network")
-    options |= {"eval_transforms": transforms, "decisions": bundle.decisions, "space": space}
-    return ClassPredictor(network, bundle.classes, reduced_decoding=reduced, **options)
+    return ClassPredictor(network, bundle.classes, space=space, **options)

@@ -9,13 +9,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.data.images.limits import naming
-from resnet_tl.data.images.transforms import Transform
+from resnet_tl.data.images.listed_transforms import ListedTransforms
+from resnet_tl.data.images.resize import Interpolation
+from resnet_tl.data.images.transforms import Transform, evaluation_transform
 from resnet_tl.errors import DataError
 from resnet_tl.prediction.inputs import SEED, Listed, Readable, decode_input, path_of, read_frames
+from resnet_tl.structures.records import Preprocessing
 
 OnError: TypeAlias = Literal["error", "skip"]
 
@@ -91,6 +94,21 @@ class Loader:
         with naming(f"image {index}" if path is None else path):
             pixels = self.transform(image, original_size, SEED)[0]
         return Input(index, path, pixels, image if self.keep_images else None, original_size)
+
+
+def one_size_loader(
+    preprocessing: Preprocessing, channels: int, eval_transforms: list[dict[str, Any]] | None, *, reduce: bool
+) -> Loader:
+    """Returns what preprocesses images of which one square is used.
+
+    eval_transforms: of validation, as a recipe lists them; None for resizing and a centre crop.
+    """
+    if eval_transforms is None:
+        interpolation = cast(Interpolation, preprocessing.interpolation)
+        transform = evaluation_transform(preprocessing.size, preprocessing.crop, interpolation)
+        return Loader(transform, channels, reduce=reduce)
+    # In one thread, because albumentations keeps state in its transforms.
+    return Loader(ListedTransforms(eval_transforms), channels, reduce=reduce, threads=1)
 
 
 def _results(futures: Iterable[Future[Input]], on_error: OnError) -> Iterator[Input]:

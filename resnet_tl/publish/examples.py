@@ -13,6 +13,7 @@ from resnet_tl.prediction.contact_sheet import Tile, sheet
 from resnet_tl.prediction.detection import BoxPredictor
 from resnet_tl.prediction.inputs import spread
 from resnet_tl.prediction.load import AnyPredictor
+from resnet_tl.prediction.segmentation import MaskPredictor
 from resnet_tl.prediction.writers.drawings import SCORE, class_drawing, drawing
 from resnet_tl.prediction.writers.masks import overlaid
 from resnet_tl.structures.evaluation import Evaluation
@@ -50,6 +51,7 @@ def _drawn(predictor: AnyPredictor, paths: list[str]) -> Iterator[Image.Image]:
         limits = predictor.limits(default=SCORE)
         yield from (_small(drawing(each.at_least(limits))) for each in predictor.predict(paths))
     else:
+        assert isinstance(predictor, MaskPredictor)
         masks = [overlaid(each, predictor.colours) for each in predictor.predict(paths)]
         legend = zip(predictor.classes, map(tuple, predictor.colours.tolist()), strict=True)
         yield sheet([Tile(picture, "") for picture in masks], ACROSS, list(legend))

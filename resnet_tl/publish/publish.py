@@ -7,6 +7,7 @@ from pathlib import Path
 
 from resnet_tl.checkpoint import read
 from resnet_tl.data.listings.splits import split_sizes
+from resnet_tl.errors import RunError
 from resnet_tl.export.safetensors import write_folder
 from resnet_tl.prediction.exported.load import refuse_exported
 from resnet_tl.prediction.load import predictor_of, task_of
@@ -45,12 +46,17 @@ def publish(
 
     Raises:
         WeightsError: see `resnet_tl.checkpoint.read`; or `run` is an exported file.
-        RunError: `folder` exists or cannot be written.
+        RunError: `folder` exists or cannot be written; or the network predicts numbers.
     """
     refuse_exported(run)
     saved = read(run)
     network = build_network(saved, trust_code).eval()
     task = task_of(network)
+    if task == "regression":
+        raise RunError(
+            f"{run}: predicts numbers of images, for which the hub has no task; share {saved.path}, which "
+            "`resnet_tl.load` reads"
+        )
     files = RunFolder(Path(run))
     evaluation = load_evaluation(files.best_predictions) if files.best_predictions.is_file() else None
     trained_on = split_sizes(files.split)["train"] if files.split.is_file() else None

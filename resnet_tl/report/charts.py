@@ -130,6 +130,34 @@ def calibration(bins: Floats) -> AnyChart:
     return _sized(bars + diagonal + points.encode(x="confidence:Q", y="accuracy:Q"))
 
 
+def predicted_and_true(truth: Floats, predicted: Floats, images: Sequence[str]) -> AnyChart:
+    """A point for each image; exact predictions are on the diagonal."""
+    low, high = (float(pick([*truth, *predicted])) for pick in (min, max))
+    ends = _chart([{"true": low, "predicted": low}, {"true": high, "predicted": high}])
+    line = ends.mark_line(color=GREY, strokeDash=[4, 4]).encode(x="true:Q", y="predicted:Q")
+    return _sized(line + _points(truth, "predicted", predicted, images))
+
+
+def residuals(truth: Floats, predicted: Floats, images: Sequence[str]) -> AnyChart:
+    """The error of each image by its true number."""
+    rule = _chart([{"error": 0.0}]).mark_rule(color=GREY, strokeDash=[4, 4]).encode(y="error:Q")
+    return _sized(rule + _points(truth, "error", predicted - truth, images))
+
+
+def _points(truth: Floats, name: str, numbers: Floats, images: Sequence[str]) -> alt.Chart:
+    pairs = zip(truth.tolist(), numbers.tolist(), images, strict=True)
+    values: Values = [{"true": x, name: y, "image": image} for x, y, image in pairs]
+    return (
+        _chart(values)
+        .mark_point(color=BLUE, filled=True, size=24, opacity=0.6)
+        .encode(
+            x=alt.X("true:Q", title="true", scale=alt.Scale(zero=False)),
+            y=alt.Y(f"{name}:Q", title=name, scale=alt.Scale(zero=False)),
+            tooltip=[alt.Tooltip("image:N"), _number("true"), _number(name)],
+        )
+    )
+
+
 def right_and_wrong(scores: Floats, right: NDArray[np.bool_], title: str, unit: str = "images") -> AnyChart:
     """How often each score, 0...1, was right and wrong."""
     edges = np.linspace(0, 1, 21)

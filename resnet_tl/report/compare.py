@@ -17,8 +17,9 @@ from resnet_tl.report.assets import Assets
 from resnet_tl.report.page import write_page
 from resnet_tl.report.records import RunRecord
 from resnet_tl.report.section import Gallery, Section, drawn
-from resnet_tl.report.words import SPLITS, capitalised, interval_text, points, share
+from resnet_tl.report.words import SPLITS, as_text, capitalised, difference_text, interval_text, share
 from resnet_tl.structures.evaluation import ClassEvaluation, Evaluation
+from resnet_tl.structures.scores import improves
 
 SHOWN = 12
 """Pictures of a gallery."""
@@ -69,10 +70,11 @@ def verdicts(runs: Sequence[RunRecord], names: list[str]) -> list[dict[str, Any]
     chance = spread(evaluations)
     titles = [" + ".join(those) for those in members.values()]
     each = zip(evaluations, titles, members.values(), strict=True)
-    seeds = [_of_seeds(group, title) for group, title, those in each if len(those) > 1]
+    metric = runs[0].metrics.headline
+    seeds = [_of_seeds(group, title, metric) for group, title, those in each if len(those) > 1]
     others = zip(evaluations[1:], titles[1:], strict=True)
     return [
-        *(_sentence(difference(evaluations[0], group, chance), titles[0], title) for group, title in others),
+        *(_sentence(difference(evaluations[0], group, chance), titles[0], title, metric) for group, title in others),
         *seeds,
     ]
 
@@ -84,13 +86,14 @@ def _recipe_and_seed(recipe: dict[str, Any]) -> tuple[str, str]:
     return repr({key: value for key, value in values.items() if key not in seeds}), repr(seeds)
 
 
-def _of_seeds(evaluations: Sequence[Evaluation], title: str) -> dict[str, Any]:
+def _of_seeds(evaluations: Sequence[Evaluation], title: str, metric: str) -> dict[str, Any]:
     if len(evaluations) == 1:
         return {"text": f"{title}: one recipe with one seed, which says nothing about chance.", "sure": False}
     scores = [headline(each) for each in common(evaluations)]
     text = (
-        f"{title}: one recipe with {len(scores)} seeds, {share(min(scores))} to {share(max(scores))}, "
-        f"standard deviation {100 * float(np.std(scores, ddof=1)):.1f} points. That is chance."
+        f"{title}: one recipe with {len(scores)} seeds, {as_text(metric, min(scores))} to "
+        f"{as_text(metric, max(scores))}, standard deviation "
+        f"{difference_text(metric, float(np.std(scores, ddof=1)))}. That is chance."
     )
     return {"text": text, "sure": False}
 
@@ -122,17 +125,21 @@ def labels(runs: Sequence[RunRecord]) -> list[str]:
     return ["/".join(each[shared:]) for each in parts]
 
 
-def _sentence(found: Difference, first: str, second: str) -> dict[str, Any]:
+def _sentence(found: Difference, first: str, second: str, metric: str) -> dict[str, Any]:
     over = f"{found.images:,} images" + (", over seeds too" if found.seeds else "")
-    interval = f"95 % interval {points(found.low)} to {points(found.high)}, {over}"
+    low, high = (difference_text(metric, each, signed=True).removesuffix(" points") for each in found[1:3])
+    interval = f"95 % interval {low} to {high}, {over}"
     if not found.sure:
-        text = f"{second} and {first} do not differ for certain: {points(found.value)} points ({interval})."
-    else:
-        better, worse = (second, first) if found.value > 0 else (first, second)
-        low, high = sorted(abs(100 * each) for each in (found.low, found.high))
         text = (
-            f"{better} is better than {worse} by {abs(100 * found.value):.1f} points "
-            f"(95 % interval {low:.1f} to {high:.1f}, {over})."
+            f"{second} and {first} do not differ for certain: "
+            f"{difference_text(metric, found.value, signed=True)} ({interval})."
+        )
+    else:
+        better, worse = (second, first) if improves(metric, found.value, 0) else (first, second)
+        low, high = (difference_text(metric, each).removesuffix(" points") for each in sorted(found[1:3], key=abs))
+        text = (
+            f"{better} is better than {worse} by {difference_text(metric, found.value)} "
+            f"(95 % interval {low} to {high}, {over})."
         )
     return {"text": text, "sure": found.sure}
 
@@ -144,7 +151,7 @@ def _scores(runs: Sequence[RunRecord], shared: Sequence[RunRecord], names: list[
     rows = []
     for run, name in zip(shared, names, strict=True):
         others = {metric_name(key): value for key, value in run.scores.items() if key in NAMES and key != main}
-        interval = interval_text(run.score_tables.interval)
+        interval = interval_text(main, run.score_tables.interval)
         seconds, epoch = run.summary["seconds"], run.summary["best"]["epoch"] + 1
         rows.append(
             {
@@ -205,7 +212,9 @@ def _by_class(runs: Sequence[RunRecord], names: list[str]) -> Section:
     """The main score of each class in each run, with the difference between the last and the first."""
     first = runs[0].evaluation
     one_label = isinstance(first, ClassEvaluation) and not first.multi_label
-    column = "f1" if one_label else next(key for key in ("iou", "map", "ap") if key in runs[0].tables["per_class"][0])
+    column = (
+        "f1" if one_label else next(key for key in ("iou", "map", "ap", "mae") if key in runs[0].tables["per_class"][0])
+    )
     tables = [run.tables["per_class"] for run in runs]
     rows = []
     for each in zip(*tables, strict=True):

@@ -83,7 +83,7 @@ def explained(run: RunRecord, note: str, predictor: AnyPredictor | None = None) 
 
 
 def _read(predictor: AnyPredictor, paths: Sequence[str]) -> list[Input]:
-    loader = replace(predictor.loader, keep_images=predictor.task != "classification")
+    loader = replace(predictor.loader, keep_images=predictor.task in ("detection", "segmentation"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # files that cannot be read have no picture either
         return [each for batch in loader.batches(paths, len(paths), "skip") for each in batch]

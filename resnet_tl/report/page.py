@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from resnet_tl.errors import RunError
 from resnet_tl.files import atomic_write
 from resnet_tl.metrics.names import NAMES, metric_name
-from resnet_tl.report import boxes, classes, pixels, training
+from resnet_tl.report import boxes, classes, pixels, training, values
 from resnet_tl.report.assets import Assets, vega_script
 from resnet_tl.report.records import RunRecord
 from resnet_tl.report.section import Section, score_table
-from resnet_tl.report.words import SPLITS, interval_text, share
-from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, PixelEvaluation
+from resnet_tl.report.words import SPLITS, as_text, counted, interval_text
+from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, PixelEvaluation, ValueEvaluation
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -66,6 +66,8 @@ def _about_predictions(run: RunRecord, assets: Assets) -> list[Section]:
         return classes.sections(run, run.evaluation, assets)
     if isinstance(run.evaluation, PixelEvaluation):
         return pixels.sections(run, run.evaluation, assets)
+    if isinstance(run.evaluation, ValueEvaluation):
+        return values.sections(run, run.evaluation, assets)
     assert isinstance(run.evaluation, BoxEvaluation)
     return boxes.sections(run, run.evaluation, assets)
 
@@ -79,12 +81,12 @@ def _head(run: RunRecord) -> dict[str, Any]:
         "task": run.evaluation.task.capitalize(),
         "backbone": model["backbone"]["name"],
         "weights": model["backbone"]["weights"] or "random weights",
-        "classes": len(run.evaluation.classes),
+        "classes": counted(len(run.evaluation.classes), run.evaluation.task),
         "images": len(run.evaluation),
         "split": SPLITS[run.evaluation.split],
         "headline": metric_name(headline),
-        "value": share(scores[headline]),
-        "interval": interval_text(run.score_tables.interval),
+        "value": as_text(headline, scores[headline]),
+        "interval": interval_text(headline, run.score_tables.interval),
         "tiles": [*tiles, ("loss", f"{run.loss:.3f}")],
         "date": _date(run),
     }

@@ -59,6 +59,12 @@ def class_table(rows: list[Row], lead: str = "") -> Section:
     return Section("classes", "Classes", "table.html", {"rows": narrow, "shares": SHARES}, lead)
 
 
+def number_table(rows: list[Row]) -> Section:
+    """A table by predicted number, in the unit of each."""
+    table = [{"number" if name == "class" else name: value for name, value in row.items()} for row in rows]
+    return Section("numbers", "Numbers", "rows.html", {"rows": table}, "Each in its own unit.")
+
+
 def score_table(tables: ScoreTables) -> Section:
     """All scores with their intervals."""
     rows = [

@@ -21,6 +21,7 @@ from resnet_tl.run.averaged_scores import Score, Scorer, Weights
 from resnet_tl.run.build import Overrides
 from resnet_tl.run.files_record import same_files
 from resnet_tl.structures.decisions import Decisions
+from resnet_tl.structures.scores import improves, lower_is_better
 from resnet_tl.tensor_file import save_atomically
 from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.terminal import terminal_log
@@ -211,12 +212,14 @@ def _check_choosable(data: ImageData, learned: Sequence[str]) -> None:
 
 def _chosen(bundles: Sequence[Bundle], scores: Sequence[Score], scorer: Scorer) -> tuple[list[float], Weights, Score]:
     """Returns the shares, weights and score of the greedy mean."""
-    best, *others = sorted(range(len(bundles)), key=lambda index: -scores[index].value)
+    metric = scorer.task.metrics.headline
+    falling = not lower_is_better(metric)
+    best, *others = sorted(range(len(bundles)), key=lambda index: scores[index].value, reverse=falling)
     kept, state, score = [best], bundles[best].state_dict, scores[best]
     for index in others:
         candidates = [*kept, index]
         candidate = mean([bundles[each].state_dict for each in candidates], [1.0] * len(candidates))
-        if (reached := scorer.recalibrated(candidate)).value >= score.value:
+        if not improves(metric, score.value, (reached := scorer.recalibrated(candidate)).value):
             kept, state, score = candidates, candidate, reached
     if len(kept) == 1:
         scorer.notes.append(f"no mean scores as high as {bundles[best].path} alone, whose weights are written")

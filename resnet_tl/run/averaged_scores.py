@@ -27,7 +27,7 @@ BATCHES = 100
 
 
 class Score(NamedTuple):
-    """value: of the headline metric, higher is better. interval: 95 %, None for metrics without one."""
+    """value: of the headline metric. interval: 95 %, None for metrics without one."""
 
     value: float
     interval: tuple[float, float] | None

@@ -42,6 +42,8 @@ def closing(run: RunFolder, trainer: Trainer, workers: int, cache: str) -> Itera
         yield calibration(summary.decisions)
     if "box_scores" in summary.decisions:
         yield box_scores(summary.decisions)
+    if "margins" in summary.decisions:
+        yield intervals(summary.decisions)
     if shares := summary.shares(trainer):
         parts = [f"{name} {share:.0%}" for name, share in sorted(shares.items(), key=lambda each: -each[1])]
         yield f"time: {duration(pace.seconds)}, of which {', '.join(parts)}"
@@ -68,6 +70,15 @@ def calibration(decisions: Mapping[str, Any]) -> str:
     if decisions.get("images", BINNED) < BINNED:
         return line
     return f"{line}, expected calibration error {decisions['ece']:.3f} before, {decisions['calibrated_ece']:.3f} after"
+
+
+def intervals(decisions: Mapping[str, Any]) -> str:
+    """Returns how wide the intervals of predicted numbers are, by what validation has measured."""
+    each = ", ".join(f"{name} {margin:+.4g}" for name, margin in decisions["margins"].items())
+    return (
+        f"intervals for predict: {each} beyond the number or its quantiles, for {decisions['coverage']:.0%} of images "
+        f"like the {decisions['images']} of validation"
+    )
 
 
 def box_scores(decisions: Mapping[str, Any]) -> str:

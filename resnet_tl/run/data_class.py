@@ -9,6 +9,7 @@ from dataclasses import replace
 from resnet_tl.data.base import ImageData
 from resnet_tl.data.classification import ClassificationData
 from resnet_tl.data.detection import DetectionData
+from resnet_tl.data.regression import RegressionData
 from resnet_tl.data.segmentation import SegmentationData
 from resnet_tl.data.sources.forms import Form, form_of
 from resnet_tl.errors import DataError, RecipeError
@@ -18,6 +19,7 @@ from resnet_tl.recipe.schema import REQUIRED, can_be_named, fields_of, find_clas
 from resnet_tl.tasks.base import Task
 from resnet_tl.tasks.classification import Classification
 from resnet_tl.tasks.detection import Detection
+from resnet_tl.tasks.regression import Regression
 from resnet_tl.tasks.segmentation import Segmentation
 
 ANY = "AnyData"
@@ -26,6 +28,7 @@ ANY = "AnyData"
 DATA_OF: dict[type[Task], type[ImageData]] = {
     Classification: ClassificationData,
     Detection: DetectionData,
+    Regression: RegressionData,
     Segmentation: SegmentationData,
 }
 """The data modules that each task takes."""
@@ -80,7 +83,7 @@ def with_detected_class(tree: Node) -> tuple[Node, str]:
     needed = options.keys() - {"root"}
     place = str(options[key].value)
     takers = [kind.__name__ for kind in _kinds(tree) if needed <= fields_of(kind).keys()]
-    only = Form("", takers[0], "the only one that takes these options") if len(takers) == 1 else None
+    only = Form("", takers[0], "the only one that takes these options", place) if len(takers) == 1 else None
     try:
         form = form_of(place, task, takers.__contains__)
     except DataError:
@@ -89,7 +92,7 @@ def with_detected_class(tree: Node) -> tuple[Node, str]:
         form = only
     if task is None and only is not None and form.module != only.module:
         form = only
-    if key == "root" and form.table is not None:
+    if key == "root" and form.table is not None and "csv" in fields_of(find_class(form.module, ImageData)):
         options = _as_table(options, form.table)
     return _with_class(tree, form.module, options), f"{place}: read by {form.module} ({form.why})"
 

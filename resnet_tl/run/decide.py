@@ -15,14 +15,14 @@ from resnet_tl.data.listings.listing import Listing
 from resnet_tl.errors import UserError
 from resnet_tl.metrics.box_matches import match
 from resnet_tl.metrics.box_scores import best_scores
-from resnet_tl.metrics.conformal import possible_from
+from resnet_tl.metrics.conformal import margins_of, possible_from
 from resnet_tl.metrics.temperature import calibration_of, fit_temperature
 from resnet_tl.prediction.classification import ClassPredictor
 from resnet_tl.prediction.load import load
 from resnet_tl.run.outliers import fit_outliers, spread_images, spread_over_classes
 from resnet_tl.run.resume import checkpoint_is_trusted
 from resnet_tl.structures.decisions import ClassSpace, Decisions, Limits
-from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation
+from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, ValueEvaluation
 from resnet_tl.tracking.log import log_info
 from resnet_tl.tracking.predictions import load_evaluation
 from resnet_tl.tracking.run_folder import RunFolder
@@ -80,7 +80,18 @@ def decide(evaluation: Evaluation) -> tuple[Decisions, dict[str, Any]]:
         if matches.hits.any():
             scores = best_scores(evaluation, matches).tolist()
             return Decisions(box_scores=scores), {"box_scores": dict(zip(evaluation.classes, scores, strict=True))}
+    if isinstance(evaluation, ValueEvaluation) and len(evaluation):
+        return _of_values(evaluation)
     return Decisions(), {}
+
+
+def _of_values(evaluation: ValueEvaluation) -> tuple[Decisions, dict[str, Any]]:
+    margins = margins_of(evaluation.predictions, evaluation.targets, evaluation.coverage)
+    if margins is None:
+        return Decisions(), {}
+    by_name = dict(zip(evaluation.classes, margins, strict=True))
+    numbers = {"margins": by_name, "images": len(evaluation), "coverage": evaluation.coverage}
+    return Decisions(margins=margins), numbers
 
 
 def _of_classes(evaluation: ClassEvaluation) -> tuple[Decisions, dict[str, Any]]:

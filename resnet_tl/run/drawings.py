@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,14 @@ from resnet_tl.metrics.calibration import confidence_bins
 from resnet_tl.metrics.extremes import worst_and_typical
 from resnet_tl.prediction.thumbnails import read_small, small
 from resnet_tl.run.predicted_masks import MaskedImage
-from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, PixelEvaluation
+from resnet_tl.structures.evaluation import (
+    BoxEvaluation,
+    ClassEvaluation,
+    Evaluation,
+    PixelEvaluation,
+    ValueEvaluation,
+    values_of,
+)
 from resnet_tl.tracking.loggers.drawings import (
     Calibration,
     Cell,
@@ -126,7 +133,10 @@ def _calibration(evaluation: ClassEvaluation) -> Calibration:
 
 
 def _labels(evaluation: Evaluation, index: int) -> list[str]:
-    """Returns `["bee 0.93", "is ant"]` of a classified image, `["bee 0.93"]` where that is right; of others nothing."""
+    """Returns `["bee 0.93", "is ant"]` of a classified image, `["bee 0.93"]` where that is right, `["age 31, is 30"]`
+    of a number; of others nothing."""
+    if isinstance(evaluation, ValueEvaluation):
+        return [f"{name} {predicted:.4g}, is {true:.4g}" for name, predicted, true in _numbers(evaluation, index)]
     if not isinstance(evaluation, ClassEvaluation):
         return []
     names, probabilities = evaluation.classes, evaluation.probabilities[index]
@@ -158,9 +168,18 @@ def _row(evaluation: Evaluation, index: int) -> dict[str, Cell]:
     elif isinstance(evaluation, BoxEvaluation):
         row["objects"] = int((evaluation.target_image == index).sum())
         row["detections"] = int(((evaluation.image == index) & (evaluation.scores >= SCORE)).sum())
+    elif isinstance(evaluation, ValueEvaluation):
+        for name, predicted, number in _numbers(evaluation, index):
+            row |= {f"{name}, true": number, f"{name}, predicted": predicted}
     elif isinstance(evaluation, PixelEvaluation):
         row["wrong pixels"] = _wrong_pixels(evaluation, index)
     return row
+
+
+def _numbers(evaluation: ValueEvaluation, index: int) -> Iterator[tuple[str, float, float]]:
+    """Yields the name, the prediction and the truth of each number of an image."""
+    predicted, true = values_of(evaluation.predictions[index]).tolist(), evaluation.targets[index].tolist()
+    yield from zip(evaluation.classes, predicted, true, strict=True)
 
 
 def _wrong_pixels(evaluation: PixelEvaluation, index: int) -> float:

@@ -12,9 +12,11 @@ from lightning.pytorch import Callback, Trainer
 
 import resnet_tl.data.classification
 import resnet_tl.data.detection
+import resnet_tl.data.regression
 import resnet_tl.data.segmentation
 import resnet_tl.tasks.classification
 import resnet_tl.tasks.detection
+import resnet_tl.tasks.regression
 import resnet_tl.tasks.segmentation  # noqa: F401
 from resnet_tl.data.base import ImageData
 from resnet_tl.ranges import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFraction, PositiveInt, Seed

@@ -31,7 +31,7 @@ from resnet_tl.recipe.read import read
 from resnet_tl.run.build import Overrides
 from resnet_tl.run.data import open_data
 from resnet_tl.run.evaluate import recorded_predictions
-from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation
+from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, ValueEvaluation
 from resnet_tl.tracking.run_folder import RunFolder
 
 __all__ = ["Suspect", "Suspects", "find_suspects", "save", "suspects_sheet"]
@@ -82,6 +82,11 @@ def find_suspects(
         found = label_suspects(evaluation)
     elif isinstance(evaluation, BoxEvaluation):
         found = box_suspects(evaluation)
+    elif isinstance(evaluation, ValueEvaluation):
+        raise RunError(
+            f"{path}: data suspects looks for wrong classes, boxes and masks, not for wrong numbers; the images with "
+            f"the largest errors are in its report: resnet-tl report {path}"
+        )
     else:
         found = _region_suspects(folder, evaluation, overrides, progress, trust_code)
     notes = [_examined(folder, evaluation), *_doubts(evaluation, found)]

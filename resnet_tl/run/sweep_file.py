@@ -16,6 +16,7 @@ from resnet_tl.recipe.node import Node, plain
 from resnet_tl.recipe.read import read
 from resnet_tl.run.build import compose
 from resnet_tl.run.sweep_space import Parameter, headline_of, space_of
+from resnet_tl.structures.scores import lower_is_better
 
 Goal: TypeAlias = Literal["maximize", "minimize"]
 METHODS = ("bayes", "random")
@@ -58,7 +59,8 @@ def sweep_of(recipes: Sequence[str], overrides: Sequence[tuple[str, str]]) -> Sw
     recipe = compose(recipes, overrides, training=True)
     parameters = space_of(recipe)
     words, project = words_of(recipes, overrides, parameters), recipe["tracking"]["project"]
-    return Sweep(words, headline_of(recipe), parameters, project=project)
+    metric = headline_of(recipe)
+    return Sweep(words, metric, parameters, "minimize" if lower_is_better(metric) else "maximize", project=project)
 
 
 def words_of(

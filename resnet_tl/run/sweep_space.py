@@ -9,6 +9,7 @@ from resnet_tl.data.images.augment import PRESETS
 from resnet_tl.imports import import_object
 from resnet_tl.run.build import Recipe
 from resnet_tl.tasks.classification import Classification
+from resnet_tl.tasks.regression import Regression
 from resnet_tl.tasks.segmentation import Segmentation
 
 Parameter: TypeAlias = dict[str, Any]
@@ -25,10 +26,12 @@ def space_of(recipe: Recipe) -> dict[str, Parameter]:
 
 
 def headline_of(recipe: Recipe) -> str:
-    """Returns the metric of validation by which a run of the recipe chooses its best epoch; higher is better."""
+    """Returns the metric of validation by which a run of the recipe chooses its best epoch."""
     task = import_object(recipe["model"]["class_path"])
     if issubclass(task, Classification):
         return "val/map" if _head(recipe["model"]["init_args"]).get("multi_label") else "val/acc"
+    if issubclass(task, Regression):
+        return "val/mae"
     return "val/miou" if issubclass(task, Segmentation) else "val/map"
 
 

@@ -15,6 +15,7 @@ from resnet_tl.models.pasting import Cutout
 from resnet_tl.prediction.classification import ClassPrediction
 from resnet_tl.prediction.detection import BoxPrediction
 from resnet_tl.prediction.load import AnyPredictor
+from resnet_tl.prediction.regression import ValuePrediction
 from resnet_tl.prediction.segmentation import MaskPrediction, MaskPredictor
 from resnet_tl.prediction.writers.masks import save_mask
 from resnet_tl.serve.batching import Predicted
@@ -31,6 +32,8 @@ def answer(predicted: Predicted, predictor: AnyPredictor, outlines: bool) -> dic
     prediction, (height, width) = predicted
     if isinstance(prediction, ClassPrediction):
         content = _classes(prediction)
+    elif isinstance(prediction, ValuePrediction):
+        content = {"values": prediction.values, "intervals": prediction.intervals}
     elif isinstance(prediction, BoxPrediction):
         content = {"objects": _objects(prediction, outlines)}
     else:

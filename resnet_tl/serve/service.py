@@ -64,7 +64,7 @@ class Service:
             predicted = await self.batcher.predict(images, options)
             call = partial(answer, predictor=self.predictor, outlines=masks == "polygons")
             # Names and scores are quicker written than handed to a thread; outlines and masks are not.
-            if self.predictor.task == "classification":
+            if self.predictor.task in ("classification", "regression"):
                 return list(map(call, predicted))
             return await self.batcher.run_aside(lambda: list(map(call, predicted)))
 

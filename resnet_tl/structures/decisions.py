@@ -57,12 +57,15 @@ class Decisions:
         their class, or a higher one.
     outliers: by which images unlike those of training are recognised.
     box_scores: K, of a detector: objects of a class with lower scores are dropped by default.
+    margins: T, of numbers, in their units: what intervals of predictions reach beyond the number, or beyond its
+        quantiles (if negative, they end before these), so that they hold the true one as often as the head says.
     """
 
     temperature: Annotated[list[Temperature], MinLen(1)] | None = None
     possible: Fraction | None = None
     outliers: Limits | None = None
     box_scores: Annotated[list[Fraction], MinLen(1)] | None = None
+    margins: Annotated[list[Finite], MinLen(1)] | None = None
 
     def calibrated(self, probabilities: NDArray[np.floating], *, multi_label: bool) -> NDArray[np.float32]:
         """Returns the probabilities `[N, K]` that the temperature makes of those of the network, in the same order."""

@@ -73,6 +73,30 @@ class ClassEvaluation(Evaluation):
 
 
 @dataclass(frozen=True)
+class ValueEvaluation(Evaluation):
+    """Of a network that predicts T numbers, whose names are `classes`; a loss is the mean absolute error of an image's
+    numbers in standard deviations.
+
+    predictions: `[N, T, Q]` float32, quantiles in ascending order, or the number alone.
+    targets: `[N, T]` float32.
+    sd: `[T]` float32, standard deviations of the training images' numbers.
+    coverage: 0...1, the share of images whose number is to lie in its interval.
+    """
+
+    task = "regression"
+
+    predictions: Floats
+    targets: Floats
+    sd: Floats
+    coverage: float
+
+
+def values_of(predictions: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Returns the predicted numbers `[N, T]` of quantiles `[N, T, Q]`: the median."""
+    return predictions[..., predictions.shape[-1] // 2]
+
+
+@dataclass(frozen=True)
 class BoxEvaluation(Evaluation):
     """Of a detector, in pixels of the upright image files. `image` numbers the images 0...N-1, ascending.
 

@@ -10,18 +10,18 @@ from typing import Any, TypeVar
 import numpy as np
 
 from resnet_tl.errors import DataError
-from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, PixelEvaluation
+from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, PixelEvaluation, ValueEvaluation
 
 EvaluationT = TypeVar("EvaluationT", bound=Evaluation)
 
-SHARED = ("classes", "root", "split", "step", "absent")
+SHARED = ("classes", "root", "split", "step", "absent", "coverage")
 """What holds for a whole record, in place of its images, objects or detections."""
 
 
 def pool(evaluations: Sequence[EvaluationT]) -> EvaluationT:
     """Joins records of one task and the same classes: the images of the first, then those of the second, ...
 
-    `step` is the largest, `edges` of pixels are sums, thresholds of several labels are means.
+    `step` is the largest, `edges` of pixels are sums, thresholds of several labels and `sd` of numbers are means.
 
     Raises:
         DataError: an image is in two of them.
@@ -49,6 +49,8 @@ def _special(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
     if isinstance(evaluations[0], PixelEvaluation):
         cells = [vars(each)["cells"] + [start, 0, 0, 0] for each, start in zip(evaluations, starts, strict=False)]
         return {"cells": np.concatenate(cells), "edges": np.sum([vars(each)["edges"] for each in evaluations], 0)}
+    if isinstance(evaluations[0], ValueEvaluation):
+        return {"sd": np.mean([vars(each)["sd"] for each in evaluations], 0, dtype=np.float32)}
     assert isinstance(evaluations[0], BoxEvaluation)
     return {
         name: np.concatenate([vars(each)[name] + start for each, start in zip(evaluations, starts, strict=False)])

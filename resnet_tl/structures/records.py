@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from resnet_tl.structures.masks import Mask
 
-Target: TypeAlias = "int | tuple[int, ...] | str"
-"""A class index (multi-class), the indices of all true classes, possibly none (multi-label), or the path of a mask."""
+Target: TypeAlias = "int | tuple[int, ...] | tuple[float, ...] | str"
+"""A class index (multi-class), the indices of all true classes, possibly none (multi-label), the numbers of an image
+(regression), or the path of a mask."""
 
 Code: TypeAlias = "int | str"
 """A set's own id of a class, as its annotations have it."""
@@ -111,8 +112,8 @@ class Batch:
 
     images: uint8 (0...255) or uint16 (0...65535), `[N*V, C, H, W]`, channels-last, the V views of an image adjacent;
         or the cached features of these images.
-    targets: class indices `[N]` int64, multi-hot `[N, K]` float32, class indices of pixels `[N, H, W]` uint8; or
-        `Boxes`.
+    targets: class indices `[N]` int64, multi-hot `[N, K]` float32, numbers `[N, T]` float32, class indices of pixels
+        `[N, H, W]` uint8; or `Boxes`.
     sizes, original_sizes: `[N, 2]` int64, (h, w) in pixels before padding, and of the file after EXIF rotation.
     indices: `[N]` int64 into the listing; -1 marks a filler.
     """

@@ -36,7 +36,7 @@ def callbacks(
     NaN loss.
 
     Args:
-        monitor: the metric whose highest value makes an epoch the best: `val/acc`, `val/map`, `val/miou`.
+        monitor: the metric whose best value makes an epoch the best: `val/acc`, `val/map`, `val/miou`, `val/mae`.
         changed_data: see `Summary`.
         draw: what loggers draw of the best validation so far; None: nothing.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
+from resnet_tl.structures.scores import improves as improves_on
+from resnet_tl.structures.scores import lower_is_better, worst
 from resnet_tl.tensor_file import load_safely, save_atomically, to_plain
 
 
@@ -39,10 +40,11 @@ class SafeCheckpointIO(CheckpointIO):
 
 
 class Best(ModelCheckpoint):
-    """Saves `best.ckpt`: the epoch with the highest `monitor` (the first of equals), never one where it is NaN."""
+    """Saves `best.ckpt`: the epoch with the best `monitor` (the first of equals), never one where it is NaN."""
 
     def __init__(self, folder: Path, monitor: str) -> None:
-        super().__init__(folder, "best", monitor=monitor, mode="max", enable_version_counter=False)
+        mode = "min" if lower_is_better(monitor) else "max"
+        super().__init__(folder, "best", monitor=monitor, mode=mode, enable_version_counter=False)
 
     @property
     def state_key(self) -> str:
@@ -56,7 +58,8 @@ class Best(ModelCheckpoint):
 
 def improves(trainer: Trainer, best: ModelCheckpoint) -> bool:
     """Whether `best` is about to save the weights of the validation that has just ended."""
-    score, highest = trainer.callback_metrics.get(str(best.monitor)), best.best_model_score
+    monitor = str(best.monitor)
+    score, highest = trainer.callback_metrics.get(monitor), best.best_model_score
     if trainer.sanity_checking or score is None:
         return False
-    return bool(score > (-math.inf if highest is None else highest))
+    return improves_on(monitor, float(score), worst(monitor) if highest is None else float(highest))

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from resnet_tl.errors import RunError
 from resnet_tl.files import atomic_write
-from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, PixelEvaluation
+from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, PixelEvaluation, ValueEvaluation
 from resnet_tl.tracking.checkpoints import improves
 from resnet_tl.tracking.run_folder import RunFolder
 
@@ -54,7 +54,7 @@ def load_evaluation(path: Path) -> Evaluation:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
         kind = KINDS[str(arrays.pop("task"))]
-        plain = {name: arrays[name].tolist() for name in ("classes", "step", "absent")}
+        plain = {name: arrays[name].tolist() for name in ("classes", "step", "absent", "coverage") if name in arrays}
         texts = {name: str(arrays[name]) for name in ("root", "split")}
         return kind(**{**{name: arrays[name] for name in _stored(kind)}, **plain, **texts})
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
@@ -66,4 +66,6 @@ def _stored(kind: type[Evaluation]) -> list[str]:
     return [field.name for field in fields(kind) if field.default is MISSING]
 
 
-KINDS: dict[str, type[Evaluation]] = {kind.task: kind for kind in (ClassEvaluation, BoxEvaluation, PixelEvaluation)}
+KINDS: dict[str, type[Evaluation]] = {
+    kind.task: kind for kind in (ClassEvaluation, BoxEvaluation, PixelEvaluation, ValueEvaluation)
+}

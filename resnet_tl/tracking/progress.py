@@ -16,6 +16,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Column
 from torch import Tensor
 
+from resnet_tl.structures.scores import improves, worst
 from resnet_tl.tracking.log import log_info
 from resnet_tl.tracking.pace import Pace, duration
 
@@ -45,7 +46,7 @@ class Progress(ProgressBar):
         self._loss: Tensor | float = 0.0
         self._batches = 0
         self._logs = True
-        self._best = -math.inf
+        self._best = worst(monitor)
 
     def disable(self) -> None:
         """Lightning calls this on every rank but 0."""
@@ -67,7 +68,8 @@ class Progress(ProgressBar):
             pl_module.log(EPOCH_LOSS, self._loss / self._batches)
         metrics = self._metrics(trainer, "val/loss", self.monitor)
         if self.monitor in metrics:
-            self._best = max(self._best, float(metrics[self.monitor]))
+            score = float(metrics[self.monitor])
+            self._best = score if improves(self.monitor, score, self._best) else self._best
         left = self.pace.seconds_left(trainer, int(trainer.num_training_batches))
         line = _line(metrics, self.pace, left, [*_rate_and_phase(trainer.callback_metrics)], {self.monitor: self._best})
         log_info(f"{_epoch(trainer)}  {line}")
@@ -78,7 +80,7 @@ class Progress(ProgressBar):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._loss, self._batches = state_dict["loss"], state_dict["batches"]
-        self._best = state_dict.get("best", -math.inf)  # absent in checkpoints of earlier versions
+        self._best = state_dict.get("best", worst(self.monitor))  # absent in checkpoints of earlier versions
         self._logs = state_dict.get("logs", False)  # a run's metrics.csv keeps the columns that it began with
 
     def on_validation_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
@@ -172,7 +174,7 @@ def _line(
 ) -> str:
     parts = []
     for name, value in metrics.items():
-        is_worse = name in best and best[name] > float(value)
+        is_worse = name in best and improves(name, best[name], float(value))
         parts.append(f"{name} {float(value):.4g}" + (f" (best {best[name]:.4g})" if is_worse else ""))
     parts += more
     if pace.images_per_second is not None:

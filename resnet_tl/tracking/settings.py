@@ -24,7 +24,7 @@ class Tracking:
         table_rows: of the table of validation predictions at the end, which has the highest losses first; 0: no table.
         artifacts: send best.ckpt, last.ckpt, and a record of the data (its files by digest, no images) at the end.
         decisions: at the end, decide on the validation images what `predict` applies: the temperature of probabilities,
-            and the limits of `--unsure`, which takes a pass over up to 4,000 images.
+            the intervals of numbers, and the limits of `--unsure`, which takes a pass over up to 4,000 images.
         report: write report.html at the end of the run (needs `pip install 'resnet-tl[report]'`).
         tensorboard: write event files to the run folder (needs `pip install tensorboard`).
     """

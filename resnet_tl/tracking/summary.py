@@ -13,6 +13,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from resnet_tl.files import atomic_write
+from resnet_tl.structures.scores import improves, worst
 from resnet_tl.tracking.checkpoints import SafeCheckpointIO
 from resnet_tl.tracking.memory import peak_memory
 from resnet_tl.tracking.pace import Pace
@@ -24,7 +25,7 @@ PACKAGES = ("resnet-tl", "torch", "torchvision", "lightning", "timm", "albumenta
 class Summary(Callback):
     """Writes `{best, final, epoch, step, seconds, images_per_s, waiting, shares, memory_gb, finished, versions, git}`.
 
-    best, final: `epoch`, `step` and all `val/...` metrics of the epoch with the highest `monitor` (the first of equals)
+    best, final: `epoch`, `step` and all `val/...` metrics of the epoch with the best `monitor` (the first of equals)
     and of the last one; epochs count from 0, steps are optimizer steps taken.
     waiting, shares: see `Pace`. memory_gb: see `peak_memory`.
     finished: whether the run reached its planned end.
@@ -51,7 +52,8 @@ class Summary(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
         self.final = {"epoch": trainer.current_epoch, "step": trainer.global_step, **metrics}
-        if metrics.get(self.monitor, -math.inf) > self.best.get(self.monitor, -math.inf):
+        none = worst(self.monitor)
+        if improves(self.monitor, metrics.get(self.monitor, none), self.best.get(self.monitor, none)):
             self.best = self.final
         self.solved = getattr(pl_module, "solved", {})
         self._write(trainer, finished=False)

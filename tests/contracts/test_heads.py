@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from resnet_tl.models.heads.base import Head
 from resnet_tl.models.heads.classification import LinearHead, MLPHead
+from resnet_tl.models.heads.regression import RegressionHead
 from resnet_tl.structures.records import Level
 
 LEVELS = [Level("c4", 8, 16), Level("c5", 12, 32)]
@@ -38,7 +39,11 @@ def soft(images: int) -> Tensor:
     return (torch.arange(images)[:, None] * torch.arange(len(CLASSES))).float().softmax(1)
 
 
-CASES = {
+def numbers(images: int) -> Tensor:
+    return torch.arange(images)[:, None] - torch.arange(len(CLASSES)) / 2
+
+
+CLASSIFIERS = {
     f"{kind.__name__} {pool} {'multi-label' if multi_label else 'multi-class'} {targets.__name__}": Case(
         lambda kind=kind, options={"pool": pool, "multi_label": multi_label, **more}: kind(LEVELS, CLASSES, **options),
         targets,
@@ -51,6 +56,10 @@ CASES = {
         (MLPHead, "gem", True, multi_hot, {"thresholds": [0.1, 0.2, 0.3, 0.4], "label_smoothing": 0.1}),
         (MLPHead, "avg", False, indices, {"dropout": 0.5, "hidden": 6}),
     )
+}
+CASES = CLASSIFIERS | {
+    f"RegressionHead {options}": Case(lambda options=options: RegressionHead(LEVELS, CLASSES, **options), numbers)
+    for options in ({"loss": "mse"}, {"loss": "huber", "pool": "gem"}, {"loss": "quantiles", "dropout": 0.5})
 }
 
 
@@ -80,7 +89,8 @@ def test_odd_sizes_and_single_images_have_outputs_predictions_and_a_loss(
 ) -> None:
     head = case.build()
     outputs = run(head, images, height, width)
-    assert outputs.shape == head.predict(outputs).shape == (images, len(CLASSES))
+    assert outputs.shape == head.predict(outputs).shape
+    assert outputs.shape[:2] == (images, len(CLASSES))
     for name, term in head.loss(outputs, case.targets(images)).items():
         assert isinstance(name, str)
         assert term.shape == ()
@@ -129,6 +139,7 @@ def test_the_loss_is_one_graph(case: Case) -> None:
     assert compiled(head.fixed_shapes(case.targets(3), 3)) == losses(case.targets(3))
 
 
+@pytest.mark.parametrize("case", CLASSIFIERS, indirect=True)
 def test_predictions_are_probabilities(case: Case) -> None:
     head = case.build().eval()
     probabilities = head.predict(head({name: 100 * map for name, map in maps(3).items()}, None, (64, 64)))

@@ -37,7 +37,7 @@ def test_links_lead_somewhere_in_a_file_viewer(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_recipes_that_a_page_names_are_shipped(name: str) -> None:
-    named = re.findall(r"(?<![\w/])((?:classify|detect|instance|segment|overlays)/[a-z]\w+)", _text(name))
+    named = re.findall(r"(?<![\w/])((?:classify|detect|instance|regress|segment|overlays)/[a-z]\w+)", _text(name))
     own = {"detect/", "segment/"}
     assert {recipe for recipe in named if not recipe.startswith(tuple(own)) or "_" in recipe} <= set(shipped())
 

@@ -13,6 +13,7 @@ from resnet_tl.models.box_fusion import fuse
 from resnet_tl.models.ensemble import ensemble
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.heads.fcos import FCOS
+from resnet_tl.models.heads.regression import RegressionHead
 from resnet_tl.models.heads.segmentation.unet import UNetHead
 from resnet_tl.models.heads.two_stage import FasterRCNN
 from resnet_tl.models.inference import Inference, segment
@@ -59,6 +60,19 @@ def test_probabilities_of_classes_are_the_mean_of_the_calibrated_ones(images: Te
         expected = torch.nn.functional.nll_loss(found.log(), targets)
         assert joined.head.thresholds is None
     torch.testing.assert_close(joined.head.loss(joined(images), targets)["loss"], expected)
+
+
+def test_numbers_are_the_mean_in_their_own_units(images: Tensor) -> None:
+    """Each member has learned another scale, as folds do."""
+    members = networks(functools.partial(RegressionHead, loss="quantiles"))
+    for number, member in enumerate(members):
+        member.head.set_scale([10.0 * number, 1.0, 5.0], [1.0 + number, 2.0, 3.0])  # type: ignore[operator]
+    joined, each = ensemble(members), torch.stack([member.head.predict(member(images)) for member in members])
+    torch.testing.assert_close(joined.head.predict(joined(images)), each.mean(0))
+    targets = torch.tensor([[1.0, 2, 3], [4, 5, 6]])
+    expected = members[0].head.loss(joined(images), targets)["loss"]
+    assert joined.head.loss(joined(images), targets)["loss"] == expected
+    assert (joined.head.sd == members[0].head.sd).all()  # type: ignore[operator, union-attr]
 
 
 def test_members_that_are_all_certain_have_finite_outputs(images: Tensor) -> None:

@@ -14,6 +14,7 @@ import torch
 
 from resnet_tl.checkpoint import bundle
 from resnet_tl.models.heads.classification import LinearHead
+from resnet_tl.models.heads.regression import RegressionHead
 from resnet_tl.models.heads.segmentation.semantic_fpn import SemanticFPNHead
 from resnet_tl.models.heads.two_stage import MaskRCNN
 from resnet_tl.models.network import Backbone, Network, build
@@ -21,13 +22,14 @@ from resnet_tl.models.pyramid import FPN
 from resnet_tl.prediction.base import Predictor
 from resnet_tl.prediction.classification import ClassPredictor
 from resnet_tl.prediction.detection import BoxPredictor
+from resnet_tl.prediction.regression import ValuePredictor
 from resnet_tl.prediction.segmentation import MaskPredictor
 from resnet_tl.structures.records import Preprocessing
 from resnet_tl.tasks.classification import Classification
 from resnet_tl.tensor_file import save_atomically
 
 CLASSES = ["ant", "bee", "cat"]
-TASKS = ("classification", "segmentation", "detection")
+TASKS = ("classification", "segmentation", "detection", "regression")
 
 
 def draw(path: Path, seed: int) -> None:
@@ -73,6 +75,8 @@ def network() -> Callable[..., Network]:
         backbone = Backbone(name="resnet_tiny", in_channels=channels, norm="group", zero_init_last=False)
         if task == "classification":
             built = build(backbone, None, LinearHead, CLASSES)
+        elif task == "regression":
+            built = build(backbone, None, partial(RegressionHead, loss="quantiles"), CLASSES)
         elif task == "segmentation":
             neck = partial(FPN, channels=16, smooth=False)
             built = build(backbone, neck, partial(SemanticFPNHead, channels=16), CLASSES)
@@ -90,7 +94,7 @@ def network() -> Callable[..., Network]:
 @pytest.fixture(scope="session")
 def predictor(network: Callable[..., Network]) -> Callable[..., Predictor[Any]]:
     """`predictor("segmentation", batch_size=2)`."""
-    kinds: dict[str, Any] = dict(zip(TASKS, (ClassPredictor, MaskPredictor, BoxPredictor), strict=True))
+    kinds: dict[str, Any] = dict(zip(TASKS, (ClassPredictor, MaskPredictor, BoxPredictor, ValuePredictor), strict=True))
 
     def make(task: str, *, batch_size: int = 1, **options: Any) -> Predictor[Any]:
         return kinds[task](network(task, **options), CLASSES, batch_size=batch_size)

@@ -16,9 +16,10 @@ from resnet_tl.errors import DataError, RecipeError, UserError, WeightsError
 from resnet_tl.prediction.base import Predictor
 from resnet_tl.prediction.classification import ClassPredictor
 from resnet_tl.prediction.detection import BoxPredictor
+from resnet_tl.prediction.regression import ValuePredictor
 from resnet_tl.prediction.segmentation import MaskPredictor
 
-TASKS = ("classification", "segmentation", "detection")
+TASKS = ("classification", "segmentation", "detection", "regression")
 Make = Callable[..., Predictor[Any]]
 
 
@@ -26,6 +27,8 @@ def values(prediction: Any) -> list[np.ndarray]:
     """Everything numeric in a prediction."""
     if hasattr(prediction, "probabilities"):
         return [prediction.probabilities]
+    if hasattr(prediction, "values"):
+        return [np.array([*prediction.values.values()]), np.array([*prediction.intervals.values()])]
     if hasattr(prediction, "mask"):
         return [prediction.mask]
     masks = [np.array([mask.pixels.sum(), mask.top, mask.left]) for mask in prediction.masks]
@@ -40,7 +43,7 @@ def images(count: int = 7) -> list[np.ndarray]:
 
 
 def test_all_have_one_signature_with_options_by_keyword() -> None:
-    for kind in (ClassPredictor, MaskPredictor, BoxPredictor):
+    for kind in (ClassPredictor, MaskPredictor, BoxPredictor, ValuePredictor):
         for method in (kind.predict, kind.stream):
             assert method is getattr(Predictor, method.__name__)
     for method in (Predictor.predict, Predictor.stream):
@@ -73,7 +76,7 @@ def test_images_of_one_size_go_through_the_network_together(predictor: Make, tas
     made.network.trunk.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))  # type: ignore[attr-defined]
     arrays = [np.zeros((40, 40 + 20 * (n % 2), 3), np.uint8) for n in range(8)]
     made.predict(arrays, batch_size=None if own else 4)
-    assert seen == ([4, 4] if task == "classification" else [2, 2, 2, 2])
+    assert seen == ([4, 4] if task in ("classification", "regression") else [2, 2, 2, 2])
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -40,6 +40,7 @@ ENDS = {
     "instance/folder_mask_rcnn_resnet50": [1, 20],
     **{f"segment/folder_{name}": [2, 50] for name in ("deeplabv3plus_resnet34", "fpn_resnet34", "unet_resnet34")},
     "segment/folder_small_machine": [2, 20],
+    "regress/csv_resnet50": [4, 30],
 }
 """The epochs at which the phases of recipes with several end."""
 
@@ -60,6 +61,9 @@ def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> Recipe:
         csv.writer(file).writerows([("path", "label"), *rows])
     source = ("data.csv", str(table)) if "multilabel" in name else ("data.root", str(SAMPLES))
     offline = [("model.backbone.weights", "null"), ("data.num_workers", "0")]
+    if name.startswith("regress/"):
+        table.write_text("path,a,b\n" + "".join(f"{path},{n},{n % 7}\n" for n, (path, _) in enumerate(rows)))
+        return compose(configs, [("data.csv", str(table)), ("data.value_columns", "[a, b]"), *offline])
     if name.startswith("segment/"):
         ignore = [("data.ignore", "[255]")] if "camvid" in name else []  # 255 of our samples, not CamVid's 11
         return compose(configs, [("data.root", segmentation_set(name, tmp_path)), *ignore, *offline])
@@ -136,6 +140,17 @@ def test_a_recipe_of_segmentation_builds_data_network_plan_and_trainer(
     with torch.no_grad():
         assert task(batch.images[:1, :, :64, :64]).shape == (1, len(data.classes), 64, 64)
     assert resolve(task.tuning, list(task.stages()), recipe["trainer"]["max_epochs"]).phases
+    check_phases(name_of(request), task, recipe)
+
+
+@pytest.mark.parametrize("recipe", [name for name in NAMES if name.startswith("regress/")], indirect=True)
+def test_a_recipe_of_regression_builds_data_network_and_plan(recipe: Recipe, request: pytest.FixtureRequest) -> None:
+    seed_everything(recipe["seed_everything"], verbose=False)
+    data = build_data(recipe)
+    task = build_task(recipe, data.classes)
+    batch = next(iter(data.train_dataloader()))
+    assert batch.targets.shape == (32, 2)
+    assert task(batch.images[:2]).shape == (2, 2, 1)
     check_phases(name_of(request), task, recipe)
 
 

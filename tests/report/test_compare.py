@@ -41,24 +41,37 @@ def test_the_page_says_what_differs(run: Path, other: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("found", "text"),
+    ("metric", "found", "text"),
     [
         (
+            "acc",
             Difference(0.013, 0.002, 0.025, 500, False),
             "B is better than A by 1.3 points (95 % interval 0.2 to 2.5, 500 images).",
         ),
         (
+            "acc",
             Difference(-0.013, -0.025, -0.002, 500, True),
             "A is better than B by 1.3 points (95 % interval 0.2 to 2.5, 500 images, over seeds too).",
         ),
         (
+            "acc",
             Difference(-0.005, -0.02, 0.011, 1500, False),
             "B and A do not differ for certain: −0.5 points (95 % interval −2.0 to +1.1, 1,500 images).",
         ),
+        (
+            "mae",
+            Difference(-1.25, -2.5, -0.125, 500, False),
+            "B is better than A by 1.25 (95 % interval 0.125 to 2.5, 500 images).",
+        ),
+        (
+            "mae",
+            Difference(1.25, -0.5, 3.0, 500, False),
+            "B and A do not differ for certain: +1.25 (95 % interval −0.5 to +3, 500 images).",
+        ),
     ],
 )
-def test_a_difference_in_words(found: Difference, text: str) -> None:
-    assert _sentence(found, "A", "B") == {"text": text, "sure": found.sure}
+def test_a_difference_in_words(metric: str, found: Difference, text: str) -> None:
+    assert _sentence(found, "A", "B", metric) == {"text": text, "sure": found.sure}
 
 
 def test_runs_are_named_by_the_parts_that_differ(run: Path) -> None:

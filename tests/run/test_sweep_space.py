@@ -41,6 +41,7 @@ def test_what_a_recipe_switches_off_is_not_varied() -> None:
         ("classify/folder_resnet50_multilabel", {"data.csv": "labels.csv"}, "val/map"),
         ("detect/coco_fcos_resnet50", {"data.root": "coco"}, "val/map"),
         ("segment/camvid_fpn_resnet18", {"data.root": "camvid"}, "val/miou"),
+        ("regress/csv_resnet50", {"data.csv": "labels.csv"}, "val/mae"),
     ],
 )
 def test_the_metric_is_the_one_that_chooses_the_best_epoch(name: str, options: dict[str, str], metric: str) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from resnet_tl.models.pasting import Cutout
 from resnet_tl.prediction.classification import ClassPrediction
+from resnet_tl.prediction.regression import ValuePrediction
 from resnet_tl.serve.answers import answer, polygons
 from resnet_tl.serve.batching import Predicted
 
@@ -37,3 +38,9 @@ def test_images_unlike_those_of_training_are_named() -> None:
         "width": 40,
         "height": 30,
     }
+
+
+def test_numbers_have_their_intervals() -> None:
+    prediction = ValuePrediction(0, None, {"age": 31.5}, {"age": (27.0, 36.0)})
+    content = answer(Predicted(prediction, (30, 40)), None, False)  # type: ignore[arg-type]
+    assert (content["values"], content["intervals"]) == ({"age": 31.5}, {"age": (27.0, 36.0)})

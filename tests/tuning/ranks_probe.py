@@ -32,6 +32,7 @@ from torch.utils.data import DataLoader, Dataset
 from resnet_tl.data.classification import ImageFolder
 from resnet_tl.data.loading.samplers import EvaluationSampler, TrainSampler
 from resnet_tl.models.heads.classification import LinearHead
+from resnet_tl.models.heads.regression import RegressionHead
 from resnet_tl.models.heads.retinanet import RetinaNet
 from resnet_tl.models.heads.segmentation.losses import CrossEntropy, Focal
 from resnet_tl.models.heads.segmentation.unet import UNetHead
@@ -43,6 +44,7 @@ from resnet_tl.run.ddp import configure_ddp
 from resnet_tl.structures.records import IGNORE, Batch, Boxes, Draw, Features
 from resnet_tl.tasks.classification import Classification
 from resnet_tl.tasks.detection import Detection
+from resnet_tl.tasks.regression import Regression
 from resnet_tl.tasks.segmentation import Segmentation
 from resnet_tl.tuning import compile as compiling
 from resnet_tl.tuning import feature_cache
@@ -57,8 +59,9 @@ PHASES = [Phase(["head"], epochs=1), Phase(["layer3", "head"], epochs=1, lr={"la
 
 @dataclass(frozen=True)
 class Case:
-    """network: `ours`, `checkpointed`, `masks`, `objects`, `regions`, `timm`, `convnet`, `compiled ours` (`masks`,
-    `objects`); ddp: `run` and `static`, as a run wraps it, or `plain`, as Lightning does; the rest as in a recipe."""
+    """network: `ours`, `checkpointed`, `numbers`, `masks`, `objects`, `regions`, `timm`, `convnet`, `compiled ours`
+    (`masks`, `objects`); ddp: `run` and `static`, as a run wraps it, or `plain`, as Lightning does; the rest as in a
+    recipe."""
 
     network: str = "ours"
     norm: str = "train"
@@ -123,7 +126,14 @@ def objects_of(items: list[tuple[Tensor, Tensor, int]]) -> Batch:
     return replace(batch, targets=Boxes.join(each))
 
 
-COLLATES: dict[str, Callable[..., Batch]] = {"masks": masks_of, "objects": objects_of, "regions": objects_of}
+def numbers_of(items: list[tuple[Tensor, Tensor, int]]) -> Batch:
+    batch = batch_of(items)
+    return replace(batch, targets=torch.stack([batch.indices / 10, (batch.indices % 5).float()], 1))
+
+
+COLLATES: dict[str, Callable[..., Batch]] = {
+    "numbers": numbers_of, "masks": masks_of, "objects": objects_of, "regions": objects_of,
+}  # fmt: skip
 
 
 def loaders(ranks: int, rank: int, collate: Callable[..., Batch] = batch_of) -> list[DataLoader]:
@@ -176,12 +186,19 @@ def build(network: str, tuning: Tuning) -> tuple[LightningModule, list[Callback]
         head = partial(LinearHead, multi_label=True, class_weights=[1.0, 2.0, 3.0, 4.0])
         task = Classification(list("abcd"), backbone, head, tuning, Optimizer("sgd", lr=0.05, weight_decay=1e-2))
         return task, []
-    if network == "masks":
-        return masks_task(tuning), []
+    if network in ("numbers", "masks"):
+        return (numbers_task if network == "numbers" else masks_task)(tuning), []
     if network in DETECTORS:
         return detection_task(network, tuning), []
     net, stages = {"timm": timm_net, "convnet": conv_net}[network]()
     return Plain(net), [FineTuning(tuning, stages)]
+
+
+def numbers_task(tuning: Tuning) -> Regression:
+    optimizer = Optimizer("sgd", lr=0.05, weight_decay=1e-2)
+    return Regression(
+        ["a", "b"], Backbone("resnet20_cifar"), partial(RegressionHead, loss="quantiles"), tuning, optimizer
+    )
 
 
 def masks_task(tuning: Tuning) -> Segmentation:
@@ -279,7 +296,7 @@ def evaluate(ranks: int, rank: int, folder: Path) -> dict[str, Any]:
         torch.manual_seed(0)
         head = partial(LinearHead, multi_label=kind == "labels")
         classification = Classification(list("abcd"), Backbone("resnet20_cifar"), head)
-        task = segmentation_or_detection(kind) or classification
+        task = other_task(kind) or classification
         for count in EVALUATED:
             sampler = EvaluationSampler(count, ranks=ranks, rank=rank)
             loader = DataLoader(Images(count), 2, sampler=sampler, collate_fn=collate)
@@ -294,9 +311,9 @@ def evaluate(ranks: int, rank: int, folder: Path) -> dict[str, Any]:
     return found
 
 
-def segmentation_or_detection(kind: str) -> LightningModule | None:
-    if kind == "masks":
-        return masks_task(Tuning())
+def other_task(kind: str) -> LightningModule | None:
+    if kind in ("numbers", "masks"):
+        return {"numbers": numbers_task, "masks": masks_task}[kind](Tuning())
     if kind not in DETECTORS:
         return None
     task = detection_task(kind, Tuning())

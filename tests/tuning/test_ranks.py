@@ -74,7 +74,10 @@ EXACT = {"norm": "frozen", "precision": "64-true"}
 
 def test_two_ranks_are_one(launch: Launch, tmp_path: Path) -> None:
     probe.draw_images(tmp_path)
-    cases = [probe.Case("ours", ema=0.9), *(probe.Case(network, **EXACT) for network in ("ours", "masks", "objects"))]
+    cases = [
+        probe.Case("ours", ema=0.9),
+        *(probe.Case(network, **EXACT) for network in ("ours", "numbers", "masks", "objects")),
+    ]
     cases += [probe.Case("regions", ddp="static"), probe.Case(accumulate=2, ddp="static", **EXACT)]
     ways = [probe.Case(ddp=ddp, ema=0.9) for ddp in ("plain", "static")]
     found = launch(2, *cases, *ways, "cache", "solved")
@@ -170,7 +173,9 @@ def test_two_ranks_that_compile_are_one(launch: Launch, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("network", ["ours", "checkpointed", "masks", "objects", "regions", "timm", "convnet"])
+@pytest.mark.parametrize(
+    "network", ["ours", "checkpointed", "numbers", "masks", "objects", "regions", "timm", "convnet"]
+)
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_several_ranks_are_one_for_any_network(ranks: int, network: str, launch: Launch, tmp_path: Path) -> None:
     options = ({"ema": 0.9}, EXACT, {**EXACT, "ddp": "static", "ema": 0.5}, {"precision": "bf16-mixed"})

@@ -57,8 +57,6 @@ def _divided(fault: str) -> tuple[str, str]:
 
 
 def _labels(data: ImageData) -> Iterator[tuple[str, str]]:
-    """The class, or the classes, that each image shows."""
+    """The class, the classes or the numbers of each image."""
     for listing in data.listings.values():
-        for sample in listing:
-            labels = sample.target if isinstance(sample.target, tuple) else (sample.target,)
-            yield sample.key, "|".join(data.classes[int(index)] for index in labels)
+        yield from ((key, listing.label_text(index, data.classes)) for index, key in enumerate(listing.keys()))

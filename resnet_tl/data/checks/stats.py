@@ -14,6 +14,7 @@ from resnet_tl.data.checks.bars import Panel, draw_bars
 from resnet_tl.data.images.decode import decode
 from resnet_tl.data.listings.boxes import BoxListing
 from resnet_tl.data.listings.listing import Listing
+from resnet_tl.data.listings.values import ValueListing
 from resnet_tl.errors import DataError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def stats(data: ImageData, decoded: int = SAMPLED) -> dict[str, Any]:
     splits: split -> images. classes: class -> split -> images that show it (objects, or pixels, where they are
     annotated). sizes: of images, `[smallest, median, largest]` of widths and of heights in pixels. channels: mean and
     standard deviation of each channel of the training images, 0...1. objects: small, medium and large ones, without
-    crowds; objects_by_class: the same of each class.
+    crowds; objects_by_class: the same of each class. values: number -> split -> `[smallest, median, largest]`.
 
     Args:
         decoded: images at most that are decoded, for sizes and channels.
@@ -42,6 +43,8 @@ def stats(data: ImageData, decoded: int = SAMPLED) -> dict[str, Any]:
         name: {split: int(count[index]) for split, count in counts.items()} for index, name in enumerate(data.classes)
     }
     numbers["counted"] = counted
+    if values := _values(data):
+        numbers["values"] = values
     first = "train" if "train" in data.listings else next(iter(data.listings))
     numbers |= _images(data.listings[first], data.channels, decoded)
     listings = [listing for listing in data.listings.values() if isinstance(listing, BoxListing)]
@@ -64,6 +67,16 @@ def stats_picture(numbers: Mapping[str, Any]) -> Image.Image:
         title = f"Training objects by the anchors that fit ({fit['head']}, images of {fit['image_size']} pixels)"
         panels.append(Panel(title, {name: {"train": count} for name, count in rows.items()}))
     return draw_bars(panels)
+
+
+def _values(data: ImageData) -> dict[str, dict[str, list[float]]]:
+    """Returns number -> split -> `[smallest, median, largest]`; nothing where images have no numbers."""
+    found = {split: listing.values for split, listing in data.listings.items() if isinstance(listing, ValueListing)}
+    return {
+        name: {split: np.quantile(values[:, index], (0, 0.5, 1)).tolist() for split, values in found.items()}
+        for index, name in enumerate(data.classes)
+        if found
+    }
 
 
 def _objects_by_size(listings: Sequence[BoxListing], classes: Sequence[str]) -> dict[str, dict[str, int]]:

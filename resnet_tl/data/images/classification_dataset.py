@@ -91,7 +91,7 @@ class ClassificationDataset(ImageDataset[SamplesWithClasses]):
             return target
         assert isinstance(target, tuple), "classes are an index, or a tuple of them"
         multi_hot = np.zeros(self.multi_label_classes or 0, np.float32)
-        multi_hot[list(target)] = 1
+        multi_hot[list(map(int, target))] = 1
         return multi_hot
 
 

@@ -102,6 +102,12 @@ class Listing:
     def keys(self) -> list[str]:
         return [self.key(index) for index in range(len(self))]
 
+    def label_text(self, index: int, classes: Sequence[str]) -> str:
+        """Returns what an image shows, for people: `cat`, or `cat|indoors`; nothing of objects and masks."""
+        target = self[index].target
+        shown = () if isinstance(target, str) else target if isinstance(target, tuple) else (target,)
+        return "|".join(classes[int(each)] for each in shown)
+
     def cache_key(self) -> dict[str, Any]:
         """Returns what decides the targets besides the files and `targets`, as plain Python."""
         return {}

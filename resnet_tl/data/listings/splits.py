@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
@@ -122,9 +122,9 @@ def assign_folds(listing: Listing, count: int, seed: int, group: Rule | None = N
 
 
 def write_split(path: str | Path, listings: Mapping[str, Listing], classes: list[str]) -> None:
-    """Writes one line per image: key, class (`a|b` for several), split; sorted by key."""
+    """Writes one line per image: key, class (`a|b` for several, or numbers), split; sorted by key."""
     rows = sorted(
-        (key, "|".join(classes[index] for index in _indices(listing, i)), split)
+        (key, listing.label_text(i, classes), split)
         for split, listing in listings.items()
         for i, key in enumerate(listing.keys())
     )
@@ -136,13 +136,6 @@ def split_sizes(path: Path) -> Counter[str]:
     """Returns how many images each split of a file of `write_split` has."""
     with open(path, newline="", encoding="utf-8") as file:
         return Counter(row["split"] for row in csv.DictReader(file))
-
-
-def _indices(listing: Listing, index: int) -> Iterable[int]:
-    target = listing[index].target
-    if isinstance(target, str):  # the path of a mask
-        return ()
-    return target if isinstance(target, tuple) else (target,)
 
 
 def _shuffled(listing: Listing, seed: int) -> np.ndarray:

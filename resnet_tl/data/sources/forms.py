@@ -27,6 +27,7 @@ EXPECTED = {
     "classification": "folders of images named after classes (ImageFolder) or a table of paths and labels (ImageTable)",
     "detection": "COCO (CocoDetection), Pascal VOC (VOCDetection), YOLO (YoloDetection), an annotation tool's export "
     "(ToolDetection) or a CSV of boxes (BoxTable)",
+    "regression": "a CSV of paths and numbers (RegressionTable)",
     "segmentation": "images/ and masks/ (MaskFolder), a published set (PascalVOC, Cityscapes), COCO (CocoSegmentation) "
     "or an annotation tool's export (ToolSegmentation)",
 }
@@ -66,8 +67,8 @@ def forms_of(root: str, task: str | None = None) -> list[Form]:
 
 
 def form_of(root: str, task: str | None = None, suits: Callable[[str], bool] = lambda module: True) -> Form:
-    """Returns the form for a task (`classification`, `detection`, `segmentation`; None: that of the likeliest form
-    that suits).
+    """Returns the form for a task (`classification`, `detection`, `regression`, `segmentation`; None: that of the
+    likeliest form that suits).
 
     Args:
         suits: whether a data module takes the options that are given; asked where several read the data.

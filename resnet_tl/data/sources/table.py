@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -139,10 +139,10 @@ def read_lines(table: str, header: Sequence[str] | None = None) -> tuple[list[st
 
 
 def _rows(table: str, headings: list[str], lines: Sequence[tuple[int, list[str]]], columns: Columns) -> list[_Row]:
-    expected = {"path_column": columns.path, "label_column": columns.label}
+    expected = [("path_column", columns.path), ("label_column", columns.label)]
     if columns.split != Columns().split or columns.split in map(str.lower, headings):
-        expected["split_column"] = columns.split
-    path, label, *splits = _positions(table, headings, expected)
+        expected.append(("split_column", columns.split))
+    path, label, *splits = positions(table, headings, expected)
     split_column = splits[0] if splits else None
     group_column = headings.index(columns.group) if columns.group in headings else None
 
@@ -184,21 +184,23 @@ def _separator(table: str, rows: list[_Row], usual: str, known: Sequence[str], n
     return usual
 
 
-def _positions(table: str, headings: list[str], expected: Mapping[str, str]) -> list[int]:
-    """Returns the position of each expected column; `expected` names them by the option that renames them."""
-    lowered = [heading.lower() for heading in headings]
-    missing = {option: name for option, name in expected.items() if name.lower() not in lowered}
+def positions(table: str, headings: list[str], expected: Sequence[tuple[str, str]]) -> list[int]:
+    """Returns the position of each expected column; `expected` has the option that renames it, and its heading.
+
+    Raises DataError where one is missing.
+    """
+    lowered, names = [heading.lower() for heading in headings], [name for _, name in expected]
+    missing = [(option, name) for option, name in expected if name.lower() not in lowered]
     if missing and any(map(is_image, headings)):
         raise DataError(
-            f"{table} has no header; expected a first line {','.join(expected.values())} "
-            f"(its first line: {', '.join(headings)})"
+            f"{table} has no header; expected a first line {','.join(names)} (its first line: {', '.join(headings)})"
         )
     if missing:
-        names = " and ".join(f"no column {name!r}{did_you_mean(name, headings)}" for name in missing.values())
-        options = " and ".join(f"data.{option}" for option in missing)
+        lacking = " and ".join(f"no column {name!r}{did_you_mean(name, headings)}" for _, name in missing)
+        options = " and ".join(dict.fromkeys(f"data.{option}" for option, _ in missing))
         another = "names another" if len(missing) == 1 else "name others"
-        raise DataError(f"{table} has {names} (columns: {', '.join(headings)}; {options} {another})")
-    return [headings.index(name) if name in headings else lowered.index(name.lower()) for name in expected.values()]
+        raise DataError(f"{table} has {lacking} (columns: {', '.join(headings)}; {options} {another})")
+    return [headings.index(name) if name in headings else lowered.index(name.lower()) for name in names]
 
 
 def _labels(cell: str, separator: str) -> tuple[str, ...]:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from resnet_tl.checkpoint import KEY, Bundle, Stored, bundle, parse_json, parse_stored, restored
 from resnet_tl.errors import WeightsError
-from resnet_tl.ranges import Fraction, NonNegativeInt, PositiveInt
+from resnet_tl.ranges import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
 from resnet_tl.structures.decisions import Decisions
 
-TaskName: TypeAlias = Literal["classification", "segmentation", "detection"]
+TaskName: TypeAlias = Literal["classification", "segmentation", "detection", "regression"]
 OUTPUTS: dict[TaskName, tuple[str, ...]] = {
     "classification": ("probabilities",),
     "segmentation": ("logits",),
     "detection": ("boxes", "scores", "labels", "masks"),
+    "regression": ("values",),
 }
 """Names of a graph's outputs; masks are there if the head predicts them."""
 
@@ -26,14 +27,16 @@ OUTPUTS: dict[TaskName, tuple[str, ...]] = {
 class Description(Stored):
     """The content of a file's entry `resnet_tl`: what a checkpoint stores beside its weights, and about the graph:
 
-    thresholds: of several labels, those of the calibrated probabilities. calibrated: whether the graph applies a
-    temperature. batch: the only number of images that the graph takes; None for any. aligned: how its masks are pasted,
-    see `resnet_tl.models.pasting`. epoch, step: as in `Bundle`.
+    thresholds: of several labels, those of the calibrated probabilities. sd, coverage: of numbers, as their head has
+    them. calibrated: whether the graph applies a temperature. batch: the only number of images that the graph takes;
+    None for any. aligned: how its masks are pasted, see `resnet_tl.models.pasting`. epoch, step: as in `Bundle`.
     """
 
     task: TaskName
     outputs: list[str]
     thresholds: list[Fraction] | None
+    sd: list[PositiveFloat] | None = None
+    coverage: Fraction | None = None
     calibrated: bool = False
     batch: PositiveInt | None
     aligned: bool = False
@@ -49,6 +52,8 @@ def describe(
     batch: int | None,
     *,
     aligned: bool = False,
+    sd: list[float] | None = None,
+    coverage: float | None = None,
 ) -> str:
     """Returns the description of an exported checkpoint as JSON; see `Description`. The graph applies the temperature
     itself."""
@@ -61,7 +66,8 @@ def describe(
         colours=saved.colours,
         codes=saved.codes,
     )
-    of_graph = {"task": task, "outputs": outputs, "thresholds": thresholds, "batch": batch, "aligned": aligned}
+    of_graph: dict[str, Any] = {"task": task, "outputs": outputs, "thresholds": thresholds, "batch": batch}
+    of_graph |= {"aligned": aligned, "sd": sd, "coverage": coverage}
     of_graph["calibrated"] = saved.decisions.temperature is not None
     decisions = asdict(replace(saved.decisions, temperature=None))
     return json.dumps(stored | of_graph | {"decisions": decisions, "epoch": saved.epoch, "step": saved.step})
@@ -81,6 +87,8 @@ def read_description(text: str | None, path: Path) -> tuple[Description, Bundle]
         raise WeightsError(f"{path}: not valid: its entry {KEY!r} is not JSON ({error})") from None
     parse_stored(content, path)  # first: it says which files are of newer versions
     description = parse_json(Description, text, path)
+    if description.task == "regression" and len(description.sd or []) != len(description.classes):
+        raise WeightsError(f"{path}: not valid: sd has not as many entries as there are numbers")
     counts = {"epoch": description.epoch, "global_step": description.step}
     return description, restored({KEY: content, "state_dict": {}, **counts}, path)
 

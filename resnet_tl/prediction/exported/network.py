@@ -80,6 +80,8 @@ class ExportedHead(nn.Module):
         thresholds = description.thresholds
         self.multi_label = thresholds is not None
         self.thresholds = None if thresholds is None else torch.tensor(thresholds)
+        self.sd = torch.tensor(description.sd or [])
+        self.coverage = description.coverage
 
     def joined(self, parts: list[list[Tensor]]) -> Any:
         """Joins the outputs of several runs to those of one batch."""

@@ -1,4 +1,4 @@
-"""Classes and objects as CSV tables."""
+"""Classes, objects and numbers as CSV tables."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from resnet_tl.csv_text import text_cell
 from resnet_tl.prediction.classification import NONE_OF_THESE, ClassPrediction
 from resnet_tl.prediction.detection import BoxPrediction
+from resnet_tl.prediction.regression import ValuePrediction
 from resnet_tl.prediction.writers.output import Add, image_name, new_file
 
 
@@ -55,6 +56,38 @@ def box_table(path: Path, *, safe: bool = True) -> Iterator[Add[BoxPrediction]]:
                 table.writerow([*texts, f"{score:.6f}", *(f"{edge:.2f}" for edge in box)])
 
         yield add
+
+
+@contextmanager
+def value_table(path: Path, *, safe: bool = True) -> Iterator[Add[ValuePrediction]]:
+    """One line an image: `path,age,age_low,age_high,...`; without intervals `path,age,...`.
+
+    Args:
+        safe: see `resnet_tl.csv_text.text_cell`.
+    """
+    with new_file(path) as file:
+        table = csv.writer(file, lineterminator="\n")
+        has_header = False
+
+        def add(prediction: ValuePrediction) -> None:
+            nonlocal has_header
+            cells = _numbers(prediction)
+            if not has_header:
+                table.writerow([text_cell(name, safe) for name in ("path", *cells)])
+                has_header = True
+            numbers = (f"{value:.7g}" for value in cells.values())
+            table.writerow([text_cell(image_name(prediction), safe), *numbers])
+
+        yield add
+
+
+def _numbers(prediction: ValuePrediction) -> dict[str, float]:
+    cells = {}
+    for name, value in prediction.values.items():
+        cells[name] = value
+        if prediction.intervals is not None:
+            cells[f"{name}_low"], cells[f"{name}_high"] = prediction.intervals[name]
+    return cells
 
 
 def _cells(prediction: ClassPrediction, safe: bool) -> list[str]:

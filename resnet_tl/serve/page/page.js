@@ -202,7 +202,7 @@ function showModel() {
   for (const [metric, value] of Object.entries(metrics)) {
     byId("metrics").append(make("div", { class: "tile" }, make("b", {}, value.toFixed(3)), make("span", {}, metric)));
   }
-  for (const [key, value] of Object.entries({ [plural(classes.length, "class")]: classes, ...preprocessing })) {
+  for (const [key, value] of Object.entries({ [plural(classes.length, task === "regression" ? "number" : "class")]: classes, ...preprocessing })) {
     if (value === null) continue;
     byId("facts").append(make("dt", {}, key.replaceAll("_", " ")), make("dd", {}, [value].flat().join(", ")));
   }

@@ -20,6 +20,7 @@ export function summary(prediction, model) {
     const count = prediction.objects.filter((each) => each.score >= decided(model, each.name)).length;
     return count ? plural(count, "object") : "no objects";
   }
+  if (prediction.values) return numbers(prediction).slice(0, 2).map(([name, value]) => `${name} ${value}`).join(", ");
   return prediction.areas.slice(0, 2).map((each) => `${each.name} ${percent(each.share)}`).join(", ");
 }
 
@@ -27,12 +28,29 @@ export function showPrediction(prediction, model) {
   panel.replaceChildren();
   if (prediction.classes) showClasses(prediction);
   else if (prediction.objects) showList(prediction, model);
+  else if (prediction.values) showNumbers(prediction);
   else showAreas(prediction);
 }
 
 const best = ({ name, score }) => `${name} ${score.toFixed(2)}`;
 const percent = (share) => (share < 0.001 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`);
 const decided = (model, name) => model.scores?.[name] ?? UNDECIDED;
+
+const digits = (value) => String(Number(value.toPrecision(4)));
+
+/** Returns [name, number, interval or ""] of each number. */
+function numbers({ values, intervals }) {
+  const between = (name) => (intervals ? intervals[name].map(digits).join(" to ") : "");
+  return Object.entries(values).map(([name, value]) => [name, digits(value), between(name)]);
+}
+
+function showNumbers(prediction) {
+  const list = make("ul", { class: "bars", "aria-label": "Predicted numbers" });
+  for (const [name, value, interval] of numbers(prediction)) {
+    list.append(make("li", {}, make("span", {}, name), make("b", {}, value), make("small", { class: "soft" }, interval)));
+  }
+  panel.append(list);
+}
 
 function showClasses({ classes, none_of_these: none, possible }) {
   if (none) {

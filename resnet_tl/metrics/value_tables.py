@@ -1,0 +1,22 @@
+"""The tables of an evaluation of numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from resnet_tl.metrics.regression import RegressionMetrics
+from resnet_tl.metrics.score_tables import NOT_FINITE, ScoreTables, assembled, score
+from resnet_tl.structures.evaluation import ValueEvaluation
+
+
+def value_tables(evaluation: ValueEvaluation, metrics: RegressionMetrics) -> ScoreTables:
+    """Computes the tables; `per_class` has a row for each number."""
+    logged, counted = metrics.compute(), metrics.tables()
+    intervals = {metrics.headline: metrics.interval()}
+    summary = [score(name, value, intervals.get(name)) for name, value in logged.items()]
+    notes = [] if np.isfinite(evaluation.predictions).all() else [NOT_FINITE]
+    if len(evaluation.classes) > 1:
+        notes.append(
+            "MAE and RMSE of several numbers are means over them, each in standard deviations of the training images"
+        )
+    return ScoreTables(assembled(summary, counted, evaluation.classes), notes)
