@@ -127,7 +127,7 @@ def ants_and_bees(part: str, folder: Path, seeds: Sequence[int]) -> Iterator[tup
 
 def cifar10(part: str, folder: Path, seeds: Sequence[int]) -> Iterator[tuple[str, Row]]:
     """Yields accuracies in %, and seconds, by way, for each number of images."""
-    (train, y), (tested, truth) = (pool(part, folder, *each) for each in (("train", POOL), ("test", TESTED)))
+    (tested, truth), (train, y) = (pool(part, folder, *each) for each in (("test", TESTED), ("train", POOL)))
     for shots in SHOTS:
         row = defaultdict[str, list[float]](list)
         for seed in seeds:
@@ -176,7 +176,8 @@ def pool(part: str, folder: Path, split: str, count: int) -> tuple[Tensor, Tenso
         sizes: dict[str, Any] = {"image_size": SIZES[part], "crop": 1.0, "batch_size": 100, "num_workers": 0}
         data = ImageFolder(root, exclude=str(exclude), **sizes)
     task = classifier(part, folder, data)
-    found = [features(task, data.fixed_images("train", evaluated=True)), features(task, data.fixed_images("val"))]
+    trained_on = [data.fixed_images("train", evaluated=True)] if "train" in data.listings else []
+    found = [features(task, images) for images in (*trained_on, data.fixed_images("val"))]  # without val: test
     return torch.cat([inputs for inputs, _ in found]), torch.cat([targets for _, targets in found])
 
 
