@@ -6,6 +6,7 @@ import hashlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -32,8 +33,6 @@ def open_openvino(path: Path) -> tuple[Runtime, str | None]:
         WeightsError: not a valid model; its weights are missing, damaged, or of another.
     """
     require(f"{path}: an OpenVINO model", "openvino", extra="openvino")
-    with without_telemetry():
-        import openvino
     try:
         model = read_model(path)
         options = {
@@ -41,7 +40,7 @@ def open_openvino(path: Path) -> tuple[Runtime, str | None]:
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "NUM_STREAMS": 1,
         }
-        request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+        request = _core().compile_model(model, "CPU", options).create_infer_request()
     except RuntimeError as error:
         raise WeightsError(f"{path}: not readable as an OpenVINO model ({_reason(error)})") from None
     lock = Lock()
@@ -51,6 +50,19 @@ def open_openvino(path: Path) -> tuple[Runtime, str | None]:
             return list(request.infer([images]).to_tuple())
 
     return run, model.get_rt_info(DESCRIPTION).value if model.has_rt_info(DESCRIPTION) else None
+
+
+@cache
+def _core() -> Any:
+    """Returns the one core of this process.
+
+    Each has a signal stack of its own from its first compiled model on, and puts the stack before it back at its end:
+    after the first of two, the stack of a core that is gone, on which the next signal crashes the process
+    (OpenVINO 2026.4).
+    """
+    with without_telemetry():
+        import openvino
+    return openvino.Core()
 
 
 def read_model(path: Path) -> Any:

@@ -69,3 +69,21 @@ def test_its_import_reports_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_signals_are_handled_after_two_models_are_gone(folder: Path) -> None:
+    """Of which the second one ends last."""
+    script = f"""
+import gc, signal
+from pathlib import Path
+from resnet_tl.prediction.exported.openvino import open_openvino
+signal.signal(signal.SIGTERM, lambda *_: print("handled"))
+first = open_openvino(Path({str(folder / "model.xml")!r}))
+second = open_openvino(Path({str(folder / "model.xml")!r}))
+for number in range(2):
+    first, second = second, None
+    gc.collect()
+signal.raise_signal(signal.SIGTERM)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
