@@ -173,6 +173,20 @@ def test_a_recipe_builds_data_network_plan_and_trainer(recipe: Recipe, request: 
     build_trainer(options, callbacks=[], loggers=[])
 
 
+@pytest.mark.parametrize(
+    "name", ["detect/coco_faster_rcnn_resnet50", "detect/coco_retinanet_resnet50", "instance/coco_mask_rcnn_resnet50"]
+)
+def test_the_overlay_of_a1_weights_keeps_schedule_and_phases_of_a_detector(name: str) -> None:
+    plain, laid = (compose([name, *overlays]) for overlays in ([], ["overlays/detector_a1_adamw"]))
+    before, after = plain["model"]["init_args"], laid["model"]["init_args"]
+    optimizer, backbone, tuning = after["optimizer"], after["backbone"], after["tuning"]
+    assert (optimizer["name"], optimizer["lr"], optimizer["weight_decay"]) == ("adamw", 2e-4, 0.05)
+    assert (backbone["weights"], backbone["norm"]) == ("timm/resnet50.a1_in1k", "batch")
+    assert tuning == {**before["tuning"], "norm": "frozen"}
+    assert {key for key in after if after[key] != before[key]} == {"backbone", "tuning", "optimizer"}
+    assert {key for key in laid if laid[key] != plain[key]} == {"model"}
+
+
 def name_of(request: pytest.FixtureRequest) -> str:
     name: str = request.node.callspec.params["recipe"]
     return name
