@@ -11,6 +11,7 @@ from typing import TypeAlias, TypeVar
 import torch
 from torch import nn
 
+from resnet_tl.models.adapters import merge_adapters
 from resnet_tl.models.fused_convolution import use_fused_convolutions
 from resnet_tl.models.norms import FrozenBatchNorm
 
@@ -21,7 +22,7 @@ M = TypeVar("M", bound=nn.Module)
 
 def fold(module: M, exclude: Iterable[nn.Module] = ()) -> M:
     """Returns a copy of `module` in eval mode, without gradients, channels-last, with batch norms folded into
-    convolutions.
+    convolutions, and adapters merged with them.
 
     The copy computes what `module` computes in eval mode, up to rounding. Folds the pairs that a module publishes by
     the names of its children as `conv_norm_pairs`, and neighbours within an `nn.Sequential`. The data flow of other
@@ -31,6 +32,7 @@ def fold(module: M, exclude: Iterable[nn.Module] = ()) -> M:
     """
     # deepcopy's memo maps excluded parts to None: they are never copied, which would need their memory.
     folded = copy.deepcopy(module, {id(part): None for part in exclude}).eval().requires_grad_(False)
+    merge_adapters(folded)
     places = Counter(id(part) for _, part in folded.named_modules(remove_duplicate=False))
     for parent in list(folded.modules()):
         for conv, name in _pairs(parent):

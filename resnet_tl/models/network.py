@@ -76,6 +76,8 @@ class Backbone:
         drop_path: probability of dropping the deepest block in training (arXiv:1603.09382).
         zero_init_last: start each residual branch at zero (arXiv:1706.02677, section 5.1).
         checkpoint_segments: recompute activations in this many pieces per stage, to save memory; 0 stores them all.
+        adapters: put a 1x1 convolution that starts at zero next to each 3x3 one of the residual blocks, for phases that
+            train `[adapters]` (arXiv:1803.10082); they are merged where the network predicts.
     """
 
     name: str = "resnet50"
@@ -88,6 +90,7 @@ class Backbone:
     drop_path: FractionBelow1 = 0.0
     zero_init_last: bool = True
     checkpoint_segments: NonNegativeInt = 0
+    adapters: bool = False
 
 
 class Network(nn.Module):
@@ -262,6 +265,7 @@ def build_trunk(backbone: Backbone) -> Trunk:
         "drop_path": backbone.drop_path,
         "zero_init_last": backbone.zero_init_last,
         "checkpoint_segments": backbone.checkpoint_segments,
+        "adapters": backbone.adapters,
     }
     if "." not in backbone.name:
         return resnet(backbone.name, **options)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from resnet_tl.errors import RecipeError, did_you_mean
+from resnet_tl.models.adapters import add_adapters
 from resnet_tl.models.blocks import BasicBlock, Block, Bottleneck, Place, conv
 from resnet_tl.models.checkpointing import run_in_segments
 from resnet_tl.models.fused_convolution import conv_norm_relu
@@ -69,6 +70,7 @@ class ResNet(nn.Module):
         stride_first: use the paper's bottleneck, which halves the map in its first 1x1 convolution.
         checkpoint_segments: cut each stage into this many pieces of which the backward pass stores only the input and
             recomputes the rest; 0 stores everything. torch.compile decides on its own what to store.
+        adapters: put a 1x1 convolution that starts at zero next to each 3x3 one, see `resnet_tl.models.adapters`.
         levels: what `forward` returns, by default all; stages beyond the deepest of them are not built.
 
     Attributes:
@@ -90,6 +92,7 @@ class ResNet(nn.Module):
         norm: NormKind = "batch",
         stride_first: bool = False,
         checkpoint_segments: NonNegativeInt = 0,
+        adapters: bool = False,
         levels: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
@@ -114,6 +117,8 @@ class ResNet(nn.Module):
         self.feature_info = [level for level in built.values() if level.name in returned]
         self.level_after = {stage: level.name for stage, level in built.items()}
         _initialise(self, zero_init_last and norm != "frozen")  # a frozen norm would stay at zero
+        if adapters:
+            add_adapters(self)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor, levels: Sequence[str] | None = None, after: str | None = None) -> dict[str, Tensor]:

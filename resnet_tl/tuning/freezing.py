@@ -43,7 +43,8 @@ def unfreeze(modules: Iterable[nn.Module], *, norms_frozen: bool = False) -> Non
 
 
 def unfreeze_only(modules: Sequence[nn.Module], kinds: Collection[str], *, norms_frozen: bool = False) -> None:
-    """Unfreezes `kinds`, of `norms` and `biases`, and freezes the rest. Statistics move only if `norms` are trained."""
+    """Unfreezes `kinds` of `resnet_tl.tuning.plan.KINDS` and freezes the rest. Statistics move only if `norms` are
+    trained."""
     freeze(modules)
     for part in (part for module in modules for part in module.modules()):
         for name, parameter in part.named_parameters(recurse=False):
@@ -55,7 +56,7 @@ def unfreeze_only(modules: Sequence[nn.Module], kinds: Collection[str], *, norms
 
 
 def kinds_in(modules: Iterable[nn.Module]) -> set[str]:
-    """Returns which of `norms` and `biases` a stage has."""
+    """Returns which of `resnet_tl.tuning.plan.KINDS` a stage has."""
     parts = [part for module in modules for part in module.modules()]
     parameters = [(part, name) for part in parts for name, _ in part.named_parameters(recurse=False)]
     return {kind for part, name in parameters for kind in _kinds_of(part, name)}
@@ -77,8 +78,9 @@ def frozen_keys(module: nn.Module) -> list[str]:
 
 
 def _kinds_of(part: nn.Module, name: str) -> set[str]:
-    """Returns the kinds of a parameter: of a norm, a bias, both or neither."""
-    return {kind for kind, holds in (("norms", _is_norm(part)), ("biases", name == "bias")) if holds}
+    """Returns the kinds of a parameter, of `resnet_tl.tuning.plan.KINDS`; several, one or none."""
+    kinds = {"norms": _is_norm(part), "biases": name == "bias", "adapters": getattr(part, "is_adapter", False)}
+    return {kind for kind, holds in kinds.items() if holds}
 
 
 def _is_norm(part: nn.Module) -> bool:

@@ -10,7 +10,7 @@ from annotated_types import Gt, Le, Lt
 
 from resnet_tl.ranges import FractionBelow1, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, checked
 
-KINDS = ("norms", "biases")
+KINDS = ("norms", "biases", "adapters")
 """What of a stage can be trained alone."""
 
 
@@ -30,8 +30,9 @@ class Phase:
             the last phase may omit it and then lasts to the end of the run.
         train: stages by name or glob (`[layer4, head]`, `[layer*]`), or `all`; the others are frozen. Next to stages,
             `norms` names the weights and biases of the normalisations in every stage, and `biases` every parameter
-            called `bias` (arXiv:2106.10199), those of norms included. The rest of a stage that is only named this way
-            is frozen, running statistics too, except that norms follow `tuning.norm` where `norms` are trained.
+            called `bias` (arXiv:2106.10199), those of norms included; `adapters` those of `backbone.adapters`. The rest
+            of a stage that is only named this way is frozen, running statistics too, except that norms follow
+            `tuning.norm` where `norms` are trained.
         lr: factors on `optimizer.lr` by stage name or glob; the first match counts, 1 where nothing matches.
         layer_decay: a further factor, applied once per stage from the head (factor 1) down to the stem.
         layer_decay_by: `block` applies it once per residual block, as timm does: 17 times down to the stem of a
@@ -131,7 +132,7 @@ class ResolvedPhase:
     Args:
         start, end: its epochs are `start` <= e < `end`: none if it is skipped.
         factors: on the learning rate of every stage, 0 where it is frozen.
-        parts: stages that are trained in part, and which parts: `norms`, `biases`.
+        parts: stages that are trained in part, and which parts, of `KINDS`.
         settings: the recipe's phase.
         blocks: of the stages of several blocks, the factors of these, input to output; the last one's is the stage's.
             Empty if no phase of the plan decays by block.

@@ -24,7 +24,7 @@ def resolve(
 
     Args:
         trained_before: stages whose weights were loaded; None if unknown: then a plan may freeze any stage.
-        kinds: which of `norms` and `biases` each stage has; None: both everywhere.
+        kinds: which of `KINDS` each stage has; None: all everywhere.
         blocks: those of the stages that have several, for a plan that decays by them; None: none.
 
     Raises:
@@ -106,6 +106,8 @@ def _trained(
     parts = {stage: trained for stage, trained in parts.items() if trained}
     if not whole and not parts:
         fault = f"names {' and '.join(wanted_kinds)}, which no stage has" if wanted_kinds else "is empty"
+        if wanted_kinds == ["adapters"]:
+            fault += " (backbone.adapters: true adds them)"
         raise RecipeError(f"{where}.train {fault}, expected 'all' or stages of {', '.join(stages)}")
     return whole, parts
 

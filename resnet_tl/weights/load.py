@@ -17,7 +17,7 @@ from resnet_tl.weights.keys import Layout, Shape, find_layout
 from resnet_tl.weights.mismatch import Candidates, check_fit, first_convolution
 from resnet_tl.weights.parts import add_parts
 from resnet_tl.weights.records import WeightRecord
-from resnet_tl.weights.report import Report, above_trunk, in_classifier
+from resnet_tl.weights.report import ADAPTER, Report, above_trunk, in_classifier
 from resnet_tl.weights.sources import fetch
 
 
@@ -67,8 +67,11 @@ def load_weights(
     if head and "fc.weight" not in head:  # a detection head: its outputs for classes are matched one by one
         head, parts = {}, parts | head
 
+    adapters = {key: trunk.pop(key) for key in list(trunk) if key.endswith(ADAPTER)}
     layout = find_layout(content, trunk)
     report = Report(record.source)
+    trunk |= {key: shape for key, shape in adapters.items() if key in layout.tensors}
+    report.adapted |= {key: "not in the file, start at zero" for key in adapters if key not in trunk}
     chosen = _fill(trunk, layout, report)
     check_fit(content, trunk, layout, report, candidates)
     if parts:

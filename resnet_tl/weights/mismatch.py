@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from resnet_tl.errors import WeightsError
 from resnet_tl.weights.keys import Content, Layout, Shape, find_layout
-from resnet_tl.weights.report import Report, abbreviated, in_trunk, is_counter
+from resnet_tl.weights.report import ADAPTER, Report, abbreviated, in_trunk, is_counter
 
 Candidates: TypeAlias = Callable[[], Iterable[tuple[str, dict[str, Shape]]]]
 """Names of networks, and the shapes of their trunks by torchvision's key."""
@@ -36,6 +36,8 @@ def check_fit(
     surplus = _surplus(layout, trunk)
     if not report.unfilled and not surplus:
         return
+    if not report.unfilled and all(key.endswith(ADAPTER) for key in surplus):
+        raise WeightsError(f"{report.source} holds {len(surplus)} adapters, which need backbone.adapters: true")
     known = list(candidates())
     network = next((name for name, shapes in known if _same(shapes, trunk)), "the network")
     raise WeightsError(f"{report.source} {_complaint(network, report, surplus)}{_nearest(content, known, network)}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+ADAPTER = ".adapter.weight"
+"""The end of an adapter's key, see `resnet_tl.models.adapters`; published files have none."""
 LISTED = 3
 """The number of keys that a line of the report names."""
 
