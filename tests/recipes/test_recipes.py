@@ -177,7 +177,8 @@ def test_a_recipe_builds_data_network_plan_and_trainer(recipe: Recipe, request: 
     "name", ["detect/coco_faster_rcnn_resnet50", "detect/coco_retinanet_resnet50", "instance/coco_mask_rcnn_resnet50"]
 )
 def test_the_overlay_of_a1_weights_keeps_schedule_and_phases_of_a_detector(name: str) -> None:
-    plain, laid = (compose([name, *overlays]) for overlays in ([], ["overlays/detector_a1_adamw"]))
+    root = [("data.root", "coco")]
+    plain, laid = (compose([name, *overlays], root) for overlays in ([], ["overlays/detector_a1_adamw"]))
     before, after = plain["model"]["init_args"], laid["model"]["init_args"]
     optimizer, backbone, tuning = after["optimizer"], after["backbone"], after["tuning"]
     assert (optimizer["name"], optimizer["lr"], optimizer["weight_decay"]) == ("adamw", 2e-4, 0.05)
