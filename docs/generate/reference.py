@@ -22,6 +22,7 @@ PLACES = {
     "Head": "model.head",
     "Neck": "model.neck",
     "PixelLoss": "model.head.losses",
+    "Regulariser": "model.tuning.regularisers",
     "ImageData": "data",
 }
 """Where a recipe names a class of a kind. Callbacks are Lightning's, or the user's own."""
@@ -76,7 +77,7 @@ def entries() -> list[Entry]:
 def keys_page() -> str:
     everything = entries()
     places = _places(everything)
-    chosen = [entry for entry in everything if entry.kind in ("Task", "")]
+    chosen = [entry for entry in everything if entry.kind in ("Task", "", "Regulariser")]
     parts = [
         "# Keys of a recipe\n",
         "A recipe has five sections. Every value is a key of the file and an option of the command:",

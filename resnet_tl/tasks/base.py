@@ -33,6 +33,7 @@ from resnet_tl.tuning.callback import FineTuning
 from resnet_tl.tuning.compile import CompiledLosses
 from resnet_tl.tuning.plan import Tuning
 from resnet_tl.tuning.rates import Optimizer, Schedule, build_optimizer, build_schedule, parameter_groups, warmup_steps
+from resnet_tl.tuning.regularisers.collection import Regularisers
 from resnet_tl.weights.load import load_weights
 from resnet_tl.weights.records import WeightRecord
 from resnet_tl.weights.report import Report
@@ -66,6 +67,8 @@ class Task(LightningModule):
     """Runs `losses` in training; set by `FineTuning`."""
     solved: Mapping[str, float] = {}
     """Of the head that a phase has solved: `phase`, and see `tuning.solved_head.solve_head`; set by `FineTuning`."""
+    regularisers: Regularisers | None = None
+    """Those that look into the network in training; set by `FineTuning`."""
     evaluation: Evaluation | None = None
     tables: Tables
     interval: tuple[float, float] | None = None
@@ -86,6 +89,8 @@ class Task(LightningModule):
         self.backbone, self.head, self.neck = backbone, head, neck
         self.tuning, self.optimizer, self.schedule = tuning, optimizer, schedule
         self.network: Network = build(backbone, neck, head, self.classes)
+        self.regulariser_layers = nn.ModuleDict()
+        """Layers that regularisers train at the head's rate; predictions do not use them."""
         self.preprocessing: Preprocessing = self.network.preprocessing
         self.loaded_stages: list[str] = []
         self.recipe: dict[str, Any] = {}
@@ -101,7 +106,16 @@ class Task(LightningModule):
             self._load_weights(backbone.weights)
 
     def stages(self) -> dict[str, list[nn.Module]]:
-        return self.network.stages()
+        stages = self.network.stages()
+        return {**stages, "head": [*stages["head"], *self.regulariser_layers.values()]}
+
+    def classifier_input(self) -> nn.Module | None:
+        """Returns the module whose input is the features `[N, C]` of the classifier; None: there is no such vector."""
+        return None
+
+    def reads_images(self) -> str | None:
+        """Returns the setting that needs the images of the current phase, cached features or not; None: nothing."""
+        return None if self.regularisers is None else self.regularisers.reads_images()
 
     def blocks(self) -> dict[str, list[nn.Module]]:
         return self.network.blocks()
@@ -195,15 +209,20 @@ class Task(LightningModule):
         return self.network.head.loss(self.network.run(images, sizes), targets)
 
     def training_losses(self, images: Tensor | Features, sizes: Tensor | None, targets: Any) -> dict[str, Tensor]:
-        """Returns `losses`, compiled where they are; the frozen prefix runs before."""
+        """Returns `losses`, compiled where they are, and the terms of regularisers; the frozen prefix runs before."""
         run = self.losses if self.compiled is None else self.compiled
-        return run(self.network.run_prefix(images), sizes, targets)
+        features = self.network.run_prefix(images)
+        if self.regularisers is None:
+            return run(features, sizes, targets)
+        return self.regularisers.add_to(lambda: run(features, sizes, targets), self, images, targets)
 
     def log_loss(self, terms: Mapping[str, Tensor], images: int) -> Tensor:
-        """Logs the terms of a training batch, and returns their sum."""
+        """Logs the loss of a training batch and the terms of regularisers, and returns the sum of all terms."""
         loss = total(terms)
-        if not lightning_internals.log_again(self, "train/loss", loss.detach()):
-            self.log("train/loss", loss.detach(), prog_bar=True, batch_size=images)
+        penalties = [] if self.regularisers is None else [name for name in self.regularisers.names if name in terms]
+        for name, value in {"loss": loss, **{name: terms[name] for name in penalties}}.items():
+            if not lightning_internals.log_again(self, f"train/{name}", value.detach()):
+                self.log(f"train/{name}", value.detach(), prog_bar=name == "loss", batch_size=images)
         return loss
 
     def calibration_step(self, batch: Batch) -> None:

@@ -8,13 +8,13 @@ from typing import Annotated, Any, TypeAlias, cast
 import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.metrics.classification import ClassificationMetrics
 from resnet_tl.metrics.record import Record
-from resnet_tl.models.heads.classification import LinearHead, choose_thresholds
-from resnet_tl.models.network import Backbone, HeadFactory
+from resnet_tl.models.heads.classification import LinearHead, MLPHead, choose_thresholds
+from resnet_tl.models.network import Backbone, HeadFactory, public_keys
 from resnet_tl.ranges import checked
 from resnet_tl.structures.evaluation import ClassEvaluation
 from resnet_tl.structures.records import Batch
@@ -22,6 +22,7 @@ from resnet_tl.tasks.base import Task, total
 from resnet_tl.tasks.mixing import mix
 from resnet_tl.tuning.plan import Tuning
 from resnet_tl.tuning.rates import Optimizer, Schedule
+from resnet_tl.weights.file_classifier import file_classifier
 
 Alpha: TypeAlias = Annotated[float, Ge(0), Le(100)]
 
@@ -61,6 +62,31 @@ class Classification(Task):
     @property
     def classifier(self) -> LinearHead:
         return cast(LinearHead, self.network.head)
+
+    @property
+    def multi_label(self) -> bool:
+        return self.classifier.multi_label
+
+    def classifier_input(self) -> nn.Module:
+        return self.classifier.dropout
+
+    def classifier_layer(self) -> nn.Linear:
+        return self.classifier.fc
+
+    def old_classifier(self, reader: str) -> nn.Linear:
+        if isinstance(self.classifier, MLPHead):
+            raise RecipeError(
+                f"tuning.regularisers: {reader} reads pooled features by the weight file's classifier, but MLPHead has "
+                "a layer before its own; use LinearHead"
+            )
+        assert self.backbone.weights is not None
+        return file_classifier(
+            self.network,
+            self.backbone.weights,
+            self.classifier.fc.in_features,
+            sha256=self.backbone.sha256,
+            keys=public_keys(self.network),
+        )
 
     def spec(self) -> dict[str, Any]:
         spec = super().spec()

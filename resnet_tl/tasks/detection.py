@@ -77,7 +77,9 @@ class Detection(Task):
         return self.detector.predict(self.network(images))
 
     def log_loss(self, terms: Mapping[str, Tensor], images: int) -> Tensor:
-        self.log_dict({f"train/loss_{name}": term.detach() for name, term in terms.items()}, batch_size=images)
+        penalties = [] if self.regularisers is None else self.regularisers.names
+        of_head = {f"train/loss_{name}": term.detach() for name, term in terms.items() if name not in penalties}
+        self.log_dict(of_head, batch_size=images)
         return super().log_loss(terms, images)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:

@@ -70,6 +70,10 @@ class MicroBatches:
         strategy = task.trainer.strategy
         sharding = isinstance(strategy, DeepSpeedStrategy)  # a subclass of DDPStrategy
         splits = isinstance(strategy, DDPStrategy | SingleDeviceStrategy) and not (sharding or overridden)
+        whole = None if task.regularisers is None else task.regularisers.unsplittable()
+        if self.size is not None and whole:
+            raise RecipeError(f"trainer.micro_batch is {self.size}, but {whole} needs whole batches; omit one of them")
+        splits = splits and not whole
         if self.size is not None and not splits:
             kind = type(task) if overridden else type(strategy)
             raise RecipeError(f"trainer.micro_batch is {self.size}, but {kind.__name__} cannot split batches; omit it")

@@ -14,7 +14,6 @@ from torch import Tensor
 from resnet_tl import lightning_internals
 from resnet_tl.errors import RecipeError, did_you_mean
 from resnet_tl.tuning import feature_cache, prefix, schedule
-from resnet_tl.tuning.anchor import Anchor
 from resnet_tl.tuning.average import RAW_STATE, Average
 from resnet_tl.tuning.compile import WITHOUT_GRAPHS, CompiledLosses, compiled_losses
 from resnet_tl.tuning.freezing import frozen_keys
@@ -26,6 +25,7 @@ from resnet_tl.tuning.plan_table import table
 from resnet_tl.tuning.plateau import Plateau
 from resnet_tl.tuning.ranks import broadcast
 from resnet_tl.tuning.recalibration import recalibrate_with
+from resnet_tl.tuning.regularisers.collection import Regularisers
 from resnet_tl.tuning.resume import Position
 from resnet_tl.tuning.solved_head import solve_head
 from resnet_tl.tuning.stages import Paths, owners, stages_of
@@ -54,7 +54,7 @@ class FineTuning(Callback):
         self.paths = stages
         self.average: Average | None = None
         self.parameter_groups: list[StageParameterGroups] = []
-        self.anchor: Anchor | None = None
+        self.regularisers = Regularisers(Tuning(), None, {})  # none, until `setup`
         self.compiled: CompiledLosses | None = None
         self.position = Position()
         self.steps = 0
@@ -72,12 +72,11 @@ class FineTuning(Callback):
             return
         if trainer.max_epochs is None or trainer.max_epochs < 1:
             raise RecipeError(f"trainer.max_epochs is {trainer.max_epochs}, expected the number of epochs of the plan")
+        # Before a checkpoint is loaded, and before the stages are read: they may add layers to them.
+        self.regularisers = Regularisers(self.tuning, pl_module, stages_of(pl_module, self.paths))
         stages = stages_of(pl_module, self.paths)
         self.phase_state = PhaseState(self.tuning, stages, trainer.max_epochs, pl_module)
         _check_strategy(trainer, self.phase_state.plan)
-        if self.tuning.l2_sp:  # before a checkpoint is loaded
-            loaded = getattr(pl_module, "loaded_stages", list(stages)[:-1])
-            self.anchor = Anchor({stage: stages[stage] for stage in loaded}, self.tuning.l2_sp)
         self.compiled = compiled_losses(pl_module, self.tuning, trainer, rank_zero_info)
         # Before a checkpoint is loaded: Lightning would round its weights to 32 bits in a run of 64-true.
         trainer.precision_plugin.convert_module(pl_module)
@@ -111,7 +110,7 @@ class FineTuning(Callback):
         trained = {name: p for name, p in pl_module.named_parameters() if owner[id(p)] in trained_stages}
         check_all_optimized(trainer.optimizers, trained, owner)
         units = self.phase_state.units(pl_module)
-        undecayed = [unit for stage in self.anchor.stages for unit in units[stage]] if self.anchor is not None else []
+        undecayed = [unit for stage in self.regularisers.undecayed for unit in units[stage]]
         owner = owners({unit: modules for own in units.values() for unit, modules in own.items()})
         self.parameter_groups = [
             StageParameterGroups(optimizer, owner, lambda: self.phase_state.current.stepped, undecayed)
@@ -119,6 +118,9 @@ class FineTuning(Callback):
         ]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        data: Any = _data(trainer)
+        has_order = hasattr(data, "fixed_images")
+        self.regularisers.begin(pl_module, (lambda: data.fixed_images("train").batches(0)) if has_order else None)
         if self.phase_state.plan.index_at(trainer.current_epoch) == self.phase_state.index:
             self._start_images(trainer, pl_module)
         if self._saved_steps not in (None, self.steps):
@@ -171,10 +173,10 @@ class FineTuning(Callback):
         if not trainer.loggers or lightning_internals.writes_logs(trainer):
             rates = {unit: _exact(rate) for groups in self.parameter_groups for unit, rate in groups.rates().items()}
             by_stage = {f"lr/{stage}": rates[stage] for stage in self.phase_state.stages if stage in rates}
-            pl_module.log_dict({**by_stage, "phase": float(self.phase_state.index)})
+            penalties = {f"train/{name}": value for name, value in self.regularisers.values().items()}
+            pl_module.log_dict({**by_stage, **penalties, "phase": float(self.phase_state.index)})
         self._stepped = True
-        if self.anchor is not None:
-            self.anchor.add_gradients()
+        self.regularisers.add_gradients()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         if self.average is not None and self._stepped:
@@ -235,13 +237,12 @@ class FineTuning(Callback):
         self._run_all_stages(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
-        anchor = None if self.anchor is None else self.anchor.digest()
         updates = None if self.average is None else self.average.updates
         compiled = None if self.compiled is None else self.compiled.state_dict()
         return {
             "course": self.phase_state.state_dict(),
             "steps": self.steps,
-            "anchor": anchor,
+            "regularisers": self.regularisers.state_dict(),
             "averaged": updates,
             "compiled": compiled,
             "solved": self.solved,
@@ -257,8 +258,10 @@ class FineTuning(Callback):
             self.average.updates = state.get("averaged")
         if self.compiled is not None and state.get("compiled") is not None:
             self.compiled.load_state_dict(state["compiled"])
-        if self.anchor is not None:
-            self.anchor.check(state["anchor"])
+        # A run from before there were others holds the digest of L2-SP's weights alone.
+        self.regularisers.load_state_dict(
+            state.get("regularisers", {"l2_sp": {"digest": state.get("anchor"), "state": {}}})
+        )
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         self._broadcast_buffers(pl_module)  # in place: the checkpoint holds the module's own tensors
@@ -280,6 +283,7 @@ class FineTuning(Callback):
             rank_zero_info(summary)
 
     def _run_all_stages(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.regularisers.finish(pl_module)
         prefix.remove(pl_module)
         if self.compiled is not None:
             self.compiled.remove()

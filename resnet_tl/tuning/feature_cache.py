@@ -130,6 +130,9 @@ def obstacle(
     if tuning.cache == "off":
         return "tuning.cache is off"
     reason = None if solves else _random_before(tuning, module, data)
+    reads_images: Callable[[], str | None] = getattr(module, "reads_images", lambda: None)
+    if reading := reads_images():
+        reason = f"{reading} runs the loaded network on the images, too"
     if len(networks) != 1 or not all(hasattr(data, name) for name in ("fixed_images", "use_features", "use_images")):
         reason = "it takes one network, and a data module with fixed_images"
     if reason and tuning.cache == "on":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from annotated_types import Gt, Le, Lt
 
 from resnet_tl.ranges import FractionBelow1, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, checked
+from resnet_tl.tuning.regularisers.base import Regulariser
 
 KINDS = ("norms", "biases", "adapters")
 """What of a stage can be trained alone."""
@@ -81,8 +82,9 @@ class Tuning:
             stages always use the running statistics.
         ema: decay per step of the averaged weights that validation and checkpoints use, e.g. 0.999; None: no average.
             It rises to this value, 1 - (1 + step)^(-2/3) at most, so that a short run's average is of trained weights.
-        l2_sp: strength of the L2-SP penalty (arXiv:1802.01483), e.g. 0.01 to 0.1: stages with loaded weights are
-            pulled towards these and have no weight decay; 0: off.
+        regularisers: what keeps the network near the loaded weights, or its features transferable: a list,
+            `[{class_path: BSS}, {class_path: L2SP, init_args: {strength: 0.05}}]`.
+        l2_sp: strength of an `L2SP` regulariser, a short form of naming it in `regularisers`; 0: none.
         recalibrate: number of training batches, without mixup, over which the running statistics of trained norms are
             estimated again at the end of the run, before its last validation; with `ema` those of the averaged
             weights. 0: off.
@@ -105,6 +107,7 @@ class Tuning:
     phases: list[Phase] | Literal["gradual", "lpft", "lpft_solved"] = field(default_factory=lambda: [Phase()])
     norm: Literal["train", "frozen"] = "train"
     ema: FractionBelow1 | None = None
+    regularisers: list[Callable[[], Regulariser]] = field(default_factory=list)
     l2_sp: NonNegativeFloat = 0.0
     recalibrate: NonNegativeInt = 0
     allow_untrained: bool = False

@@ -116,6 +116,36 @@ class Losses(Protocol):
         """Returns the terms of the loss."""
 
 
+class Regularised(Losses, Protocol):
+    """A module whose network regularisers may look into, as `resnet_tl.tasks.base.Task`. It calls
+    `regularisers.add_to` around its losses."""
+
+    regularisers: Any
+    """The `Regularisers` of the fit, or None."""
+    regulariser_layers: nn.ModuleDict
+    """Layers of regularisers by name, which belong to the stage `head`."""
+
+    def classifier_input(self) -> nn.Module | None:
+        """Returns the module whose input is the features `[N, C]` of the classifier; None: there is no such vector.
+        Where there is one, `network.head.features(maps)` computes them."""
+
+    def classifier_layer(self) -> nn.Linear:
+        """Returns the classifier, if there is a `classifier_input`."""
+
+    def old_classifier(self, reader: str) -> nn.Linear:
+        """Returns the classifier that the weight file has for its own classes, if there is a `classifier_input`.
+
+        reader: the name of who needs it, for the error if there is none.
+        """
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether images have any number of classes, if there is a `classifier_input`."""
+
+    def mixes(self) -> str | None:
+        """Returns the setting that blends the images of a training batch, or None."""
+
+
 class CacheableImages(Protocol):
     """The images of a split in the order of their listing, the same in every epoch."""
 

@@ -30,6 +30,15 @@ def average(tensors: Iterable[Tensor]) -> None:
             tensor.div_(dist.get_world_size())
 
 
+def gather(tensor: Tensor) -> Tensor:
+    """Returns the tensors of all ranks, of equal shapes, joined along the first dimension; itself on a single rank."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return tensor
+    each = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+    dist.all_gather(each, tensor.contiguous())
+    return torch.cat(each)
+
+
 def on_any(flag: bool) -> bool:
     """Returns whether it is true on any rank, all of which must call this. GPUs are not waited for."""
     return bool(largest(int(flag)))
