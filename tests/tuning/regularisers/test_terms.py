@@ -58,7 +58,7 @@ def seen(features: NDArray[Any] | None = None, **maps: NDArray[Any]) -> Seen:
 def term(regulariser: Regulariser, network: Seen, source: Seen | None = None, targets: Any = None) -> float:
     penalty = regulariser.penalty(Step(torch.empty(0), targets, network, source))
     assert penalty is not None
-    return float(penalty)
+    return float(penalty.detach())
 
 
 def softmax(logits: NDArray[Any]) -> NDArray[Any]:
