@@ -28,8 +28,8 @@ class RegressionHead(PooledHead):
         pool: how `[N, C, H, W]` becomes `[N, C]`: mean, maximum, the mean of both, or GeM (learnable, see `GeM`).
         dropout: share of pooled channels zeroed in training.
         loss: of errors in standard deviations: `mse`, their squares; `huber`, half their squares up to 1 and linear
-            above, so that outliers count less (Huber 1964); `quantiles`, the pinball loss (Koenker and Bassett 1978) of
-            the median and of both ends of an interval.
+            above, so that outliers count less (Huber 1964); `quantiles`, twice the pinball loss (Koenker and Bassett
+            1978) of the median, which makes it the size of the error, and of both ends of an interval.
         coverage: the share of images whose number lies in the interval that is predicted for it. `quantiles` learns its
             ends, and its width follows the image; those of the other losses have one width, from the validation images.
 
@@ -68,7 +68,8 @@ class RegressionHead(PooledHead):
         return self.linear(self.dropout(self.features(maps))).unflatten(1, (len(self.mean), len(self.quantiles)))
 
     def loss(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Returns the mean over images, numbers and quantiles; 0 without images. `targets` `[N, T]` in their units."""
+        """Returns the mean over images and numbers, of the sum over quantiles; 0 without images. `targets` `[N, T]` in
+        their units."""
         predicted = at_least_fp32(outputs)
         errors = ((targets - self.mean) / self.sd).to(predicted.dtype)[..., None] - predicted
         if self.kind == "mse":
@@ -77,8 +78,8 @@ class RegressionHead(PooledHead):
             size = errors.abs()
             terms = torch.where(size < 1, errors.square() / 2, size - 0.5)
         else:
-            terms = torch.maximum(self.quantiles * errors, (self.quantiles - 1) * errors)
-        return {"loss": terms.sum() / max(terms.numel(), 1)}
+            terms = 2 * torch.maximum(self.quantiles * errors, (self.quantiles - 1) * errors)
+        return {"loss": terms.sum() / max(targets.numel(), 1)}
 
     def predict(self, outputs: Tensor) -> Tensor:
         """Returns `[N, T, Q]` in the numbers' units, fp32 (fp64 for fp64). Quantiles that cross are sorted, which never

@@ -56,6 +56,15 @@ def test_the_pinball_loss_is_lowest_at_the_quantiles() -> None:
     assert torch.tensor(best) == pytest.approx(torch.tensor([-2.4, 0.0, 2.4]), abs=0.05)
 
 
+def test_the_pinball_loss_is_of_the_size_of_the_errors_and_summed_over_quantiles() -> None:
+    built = head(loss="quantiles")
+    truth = torch.tensor([[1.5, -2.0]]) * torch.tensor(SD) + torch.tensor(MEAN)
+    alike = built.loss(torch.zeros(1, 2, 3), truth)["loss"]
+    median = alike - built.loss(torch.zeros(1, 2, 3).index_fill(2, torch.tensor(1), 1.0), truth)["loss"]
+    torch.testing.assert_close(alike, torch.tensor(3 * (1.5 + 2.0) / 2))
+    torch.testing.assert_close(median, torch.tensor(((1.5 - 0.5) + (2.0 - 3.0)) / 2))
+
+
 def test_an_untrained_head_predicts_about_the_mean_of_the_training_images() -> None:
     built = head()
     predicted = built.predict(built(maps(), None, (96, 128)))
