@@ -14,7 +14,7 @@ from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 
-from resnet_tl.errors import RunError, memory_full
+from resnet_tl.errors import RecipeError, RunError, memory_full
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.schema import fields_of
 from resnet_tl.run.acceleration import Acceleration
@@ -27,13 +27,21 @@ from resnet_tl.tracking.preemption import Preemption
 OF_TASK = ("micro_batch", "recover_memory")
 """Options of the `trainer` section that are the task's, not Lightning's."""
 
+WEIGHTS_IN_16_BITS = ("bf16-true", "16-true", "transformer-engine", "transformer-engine-float16")
+
 
 def resolve_precision(options: dict[str, Any]) -> tuple[dict[str, Any], Precision]:
     """Returns the resolved `trainer` section with `precision: auto` replaced, and the choice with its reason.
 
     Raises:
+        RecipeError: weights in 16 bits.
         RunError: this machine lacks the accelerator.
     """
+    if options["precision"] in WEIGHTS_IN_16_BITS:
+        raise RecipeError(
+            f"trainer.precision is {options['precision']}, whose weights of 16 bits lose the small steps of "
+            "fine-tuning; expected auto, bf16-mixed, 16-mixed, 32-true or 64-true"
+        )
     device = device_type(options["accelerator"], options["devices"])
     if options["precision"] != "auto":
         return options, Precision(str(options["precision"] or "32-true"))

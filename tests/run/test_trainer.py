@@ -16,7 +16,7 @@ from lightning.pytorch.profilers import SimpleProfiler
 from torch._inductor.exc import CppCompileError
 from torch.utils.data import DataLoader
 
-from resnet_tl.errors import RunError
+from resnet_tl.errors import RecipeError, RunError
 from resnet_tl.run.build import compose
 from resnet_tl.run.trainer import build_trainer, global_batch, resolve_precision, translate_errors
 from resnet_tl.tracking.checkpoints import SafeCheckpointIO
@@ -42,6 +42,12 @@ def test_a_precision_of_the_recipes_stays_and_auto_becomes_one_with_its_reason(o
     assert resolved["precision"] in ("32-true", "bf16-mixed")
     assert str(precision).startswith(f"precision: {resolved['precision']}; this CPU ")
     assert {**resolved, "precision": options["precision"]} == options
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "16-true"])
+def test_weights_of_16_bits_are_refused(precision: str) -> None:
+    with pytest.raises(RecipeError, match=rf"^trainer\.precision is {precision}, .*; expected auto, bf16-mixed"):
+        resolve_precision({"precision": precision})
 
 
 @pytest.mark.usefixtures("no_gpu")
