@@ -16,8 +16,9 @@ HELP = """usage: resnet-tl rank -c RECIPE [-c OVERLAY ...] --weights NAME [NAME 
 
 Rate weights by their features of a recipe's training images, without training; for images with one class each. The
 table is ordered by probe, the accuracy of a linear classifier on images that it was not fitted on (five folds), with
-its 95 % interval; k-NN is the accuracy of the five nearest other images; LogME and H-score are higher for better
-weights. Below it stands how sure the first place is.
+its 95 % interval; earlier is that of the features one stage before the last. k-NN is the accuracy of the five nearest
+other images. LogME, H-score, LEEP and NCE are higher for better weights; the last two are of the weights' own
+classifier, where they have one. Below the table stands how sure the first place is.
 
   -c RECIPE                         the recipe, then any overlays; its own weights are not used
   --weights NAME [NAME ...]         BACKBONE=WEIGHTS: a backbone, and its weights as model.backbone.weights names them
@@ -62,15 +63,18 @@ def run(verb: str, command: Command) -> int:
     return 0
 
 
-def _row(rated: Rated) -> dict[str, str | float]:
+def _row(rated: Rated) -> dict[str, str | float | None]:
     low, high = rated.interval
     return {
         "weights": str(rated.candidate),
         "probe": rated.probe,
         "95 % interval": f"{low:.3f} to {high:.3f}",
+        "earlier": rated.earlier,
         "k-NN": rated.neighbours,
         "LogME": rated.log_me,
         "H-score": rated.h_score,
+        "LEEP": rated.leep,
+        "NCE": rated.nce,
         "seconds": f"{rated.seconds:.1f}",
     }
 

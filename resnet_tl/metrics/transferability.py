@@ -1,25 +1,26 @@
 """How well features tell classes apart before anything is trained: scores by which weights are chosen.
 
-All are of the features `[N, F]` of images with one class each, `[N]`, where every class has at least two images.
+All are of images with one class each, `[N]`, where every class has at least two images: most are of their features
+`[N, F]`, `leep` and `nce` of what the weights' own classifier predicts.
 """
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize
-from scipy.special import logsumexp
 
 from resnet_tl.metrics.class_space import shrinkage
 from resnet_tl.metrics.outliers import unit
+from resnet_tl.models.logistic_regression import solve, stratified_folds
 
 Floats = NDArray[np.floating]
 Classes = NDArray[np.int64]
 
-FOLDS, NEIGHBOURS = 5, 5
+FOLDS, INNER_FOLDS, NEIGHBOURS = 5, 3, 5
+STRENGTHS = (1e4, 1e3, 1e2, 10.0, 1.0)
+"""L2 penalties of the probe."""
 STEPS = 100
 """Of the fixed point of LogME at most; about ten are usual."""
 TINY = 1e-12
@@ -91,48 +92,31 @@ def neighbours_agree(features: Floats, targets: Classes) -> NDArray[np.bool_]:
 
 def probe_right(features: Floats, targets: Classes) -> NDArray[np.bool_]:
     """Returns whether a linear classifier that was fitted without the image is right about it, `[N]`: five stratified
-    folds, features standardised by the images that it is fitted on."""
-    classes = np.unique(targets, return_inverse=True)[1]
-    fold = stratified_folds(classes)
-    right = np.empty(len(classes), np.bool_)
-    for each in np.unique(fold):
+    folds. The images that it is fitted on also decide its L2 penalty, by folds of their own."""
+    rows, classes = torch.from_numpy(features), torch.from_numpy(np.unique(targets, return_inverse=True)[1])
+    fold, right = stratified_folds(classes, FOLDS), torch.empty(len(classes), dtype=torch.bool)
+    for each in fold.unique():
         held = fold == each
-        fitted = features[~held].astype(np.float64)
-        mean, spread = fitted.mean(0), fitted.std(0)
-        spread[spread < TINY] = 1
-        weight = fit_linear((fitted - mean) / spread, classes[~held])
-        logits = ((features[held] - mean) / spread) @ weight[:-1] + weight[-1]
-        right[held] = logits.argmax(1) == classes[held]
-    return right
+        fitted = rows[None, ~held], classes[~held]
+        linear = solve(*fitted, int(classes.max()) + 1, strengths=STRENGTHS, folds=INNER_FOLDS).linear
+        right[held] = linear(rows[held].double()).argmax(1) == classes[held]
+    return right.numpy()
 
 
-def stratified_folds(classes: Classes) -> Classes:
-    """Returns the fold of each image, `[N]`, seeded: folds differ by at most one image, also within a class."""
-    shuffled = np.random.default_rng(0).permutation(len(classes))
-    by_class = shuffled[np.argsort(classes[shuffled], kind="stable")]
-    fold = np.empty(len(classes), np.int64)
-    fold[by_class] = np.arange(len(classes)) % FOLDS
-    return fold
+def leep(probabilities: Floats, targets: Classes) -> float:
+    """Returns the log expected empirical prediction (arXiv:2002.12462): the mean log likelihood of the images' classes,
+    each predicted from the probabilities of another classifier's classes by how those go with these. 0 at most.
+
+    Args:
+        probabilities: `[N, S]` of the classes that the weights were trained for.
+    """
+    indicators = (targets[:, None] == np.unique(targets)).astype(np.float64)
+    joint = indicators.T @ probabilities
+    given = joint / np.maximum(joint.sum(0), np.finfo(np.float64).tiny)  # of each class, for each of the classifier's
+    return float(np.log(((probabilities @ given.T) * indicators).sum(1)).mean())
 
 
-def fit_linear(features: Floats, classes: Classes) -> NDArray[np.float64]:
-    """Returns weight and bias (the last row) `[F + 1, K]` of a multinomial logistic regression: the sum of the cross
-    entropies and half the squared weights is smallest, as scikit-learn's LogisticRegression has it with C = 1 (of two
-    classes, for which it has one column of weights, with C = 2)."""
-    width, count = features.shape[1] + 1, int(classes.max()) + 1
-    objective = partial(_objective, features, np.eye(count)[classes])
-    options = {"maxiter": 500, "maxcor": 20}
-    found = minimize(objective, np.zeros(width * count), jac=True, method="L-BFGS-B", options=options)
-    weight: NDArray[np.float64] = found.x.reshape(width, count)
-    return weight
-
-
-def _objective(features: Floats, indicators: Floats, flat: Floats) -> tuple[float, Floats]:
-    """Returns the mean over the images of what `fit_linear` minimises, and its gradient."""
-    images, weight = len(features), flat.reshape(features.shape[1] + 1, indicators.shape[1])
-    logits = features @ weight[:-1] + weight[-1]
-    logs = logits - logsumexp(logits, 1, keepdims=True)
-    error = np.exp(logs) - indicators
-    gradient = np.concatenate([features.T @ error + weight[:-1], error.sum(0, keepdims=True)])
-    loss = 0.5 * (weight[:-1] ** 2).sum() - (logs * indicators).sum()
-    return loss / images, gradient.ravel() / images
+def nce(predicted: Classes, targets: Classes) -> float:
+    """Returns the negative conditional entropy of the images' classes given those that another classifier predicts,
+    `[N]` (arXiv:1908.08142; of predictions in the place of labels as in arXiv:2002.12462). 0 at most."""
+    return leep(np.eye(predicted.max() + 1)[predicted], targets)

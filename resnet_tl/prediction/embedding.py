@@ -35,7 +35,7 @@ def embed(
     predictor: Predictor[Any],
     inputs: Source | Iterable[Source],
     *,
-    level: str | None = None,
+    level: str | Sequence[str] | None = None,
     normalise: bool = False,
     on_error: OnError = "error",
     every: int | None = None,
@@ -44,8 +44,8 @@ def embed(
 
     Args:
         inputs, on_error, every: as `Predictor.predict` takes them.
-        level: of the trunk, `c1` ... `c5`; its map is averaged over all places. None: what the last layer of a
-            classifier takes; of other networks the deepest level.
+        level: of the trunk, `c1` ... `c5`; its map is averaged over all places. Several: their features one after
+            another. None: what the last layer of a classifier takes; of other networks the deepest level.
         normalise: divide each by its length, so that a product of two is their cosine.
 
     Raises:
@@ -86,19 +86,20 @@ def _features(
     return (F.normalize(features) if normalise else features).cpu().numpy()
 
 
-def _pooling(network: Network, level: str | None) -> Pool:
+def _pooling(network: Network, level: str | Sequence[str] | None) -> Pool:
     if isinstance(network.trunk, Members):
         raise WeightsError("embeddings are of one network, not of folds together; name one of them, as FOLDER/fold1")
     if level is None and isinstance(network.head, PooledHead):
         return lambda images: head_features(network, images)
     levels = [each.name for each in network.trunk.feature_info]
-    if level is not None and level not in levels:
-        raise RecipeError(f"level: {level!r} is not in this network; expected one of {', '.join(levels)}")
-    chosen = level or levels[-1]
-    return lambda images: _level(network, chosen, images).mean((2, 3))
+    chosen = levels[-1:] if level is None else [level] if isinstance(level, str) else list(level)
+    if unknown := [each for each in chosen if each not in levels]:
+        raise RecipeError(f"level: {unknown[0]!r} is not in this network; expected one of {', '.join(levels)}")
+    return lambda images: _pooled(network, chosen, images)
 
 
-def _level(network: Network, level: str, images: Tensor) -> Tensor:
-    """Returns the map of one level of the trunk, `[N, F, H, W]`; nothing deeper is computed."""
+def _pooled(network: Network, levels: list[str], images: Tensor) -> Tensor:
+    """Returns the averaged maps of levels of the trunk, `[N, F]`; nothing deeper is computed."""
     trunk, normalised = network.trunk, network.normalise(images)
-    return (trunk(normalised, levels=[level]) if is_divisible(trunk) else trunk(normalised))[level]
+    maps = trunk(normalised, levels=levels) if is_divisible(trunk) else trunk(normalised)
+    return torch.cat([maps[level].mean((2, 3)) for level in levels], 1)

@@ -17,13 +17,15 @@ from resnet_tl.data.classification import ClassificationData
 from resnet_tl.data.listings.listing import Listing
 from resnet_tl.errors import DataError, RecipeError, WeightsError
 from resnet_tl.metrics.bootstrap import accuracy_interval, resampled
-from resnet_tl.metrics.transferability import h_score, log_me, neighbours_agree, probe_right
+from resnet_tl.metrics.transferability import h_score, leep, log_me, nce, neighbours_agree, probe_right
+from resnet_tl.models.network import Network, public_keys
 from resnet_tl.prediction.backbone import backbone_network
 from resnet_tl.prediction.classification import ClassPredictor
 from resnet_tl.prediction.embedding import embed
 from resnet_tl.prediction.loader import OnError
 from resnet_tl.run.build import Overrides, Recipe, RecipeSource, build_data, compose
 from resnet_tl.run.outliers import spread_over_classes
+from resnet_tl.weights.file_classifier import file_classifier
 
 IMAGES = 5000
 RANDOM = "random"
@@ -45,14 +47,19 @@ class Rated:
     """How well the features of a candidate tell the classes apart.
 
     right: for each image, whether the probe that was fitted without it is right, `[N]`.
+    earlier: the probe's accuracy on the features of the stage before the last; None: there is none.
     neighbours: accuracy of the nearest other images.
+    leep, nce: of the weights' own classifier; None: they have none.
     """
 
     candidate: Candidate
     right: NDArray[np.bool_] = field(repr=False)
+    earlier: float | None
     neighbours: float
     log_me: float
     h_score: float
+    leep: float | None
+    nce: float | None
     seconds: float
 
     @property
@@ -184,11 +191,37 @@ def _predictor(candidate: Candidate, data: ClassificationData, recipe: Recipe, d
 
 def _rate(candidate: Candidate, predictor: ClassPredictor, listing: Listing, on_error: OnError) -> Rated:
     began = time.perf_counter()
-    found = list(embed(predictor, [sample.path for sample in listing], on_error=on_error))
-    features = np.stack([each.features for each in found])
+    levels = predictor.trained.trunk.feature_info[:-3:-1]  # the deepest, and the one before
+    paths = [sample.path for sample in listing]
+    found = list(embed(predictor, paths, level=[each.name for each in levels], on_error=on_error))
+    features, earlier = np.split(np.stack([each.features for each in found]), [levels[0].channels], axis=1)
     targets = np.asarray(listing.targets, np.int64)[[each.index for each in found]]
     if not np.ptp(features, axis=0).any():
         raise WeightsError(f"--weights {candidate}: the features of all images are equal, so they tell nothing apart")
-    right, neighbours = probe_right(features, targets), neighbours_agree(features, targets)
-    scores = float(neighbours.mean()), log_me(features, targets), h_score(features, targets)
-    return Rated(candidate, right, *scores, time.perf_counter() - began)
+    own = _own_probabilities(candidate, predictor.trained, features)
+    return Rated(
+        candidate,
+        probe_right(features, targets),
+        float(probe_right(earlier, targets).mean()) if earlier.size else None,
+        float(neighbours_agree(features, targets).mean()),
+        log_me(features, targets),
+        h_score(features, targets),
+        None if own is None else leep(own, targets),
+        None if own is None else nce(own.argmax(1), targets),
+        time.perf_counter() - began,
+    )
+
+
+def _own_probabilities(
+    candidate: Candidate, network: Network, features: NDArray[np.float32]
+) -> NDArray[np.float64] | None:
+    """Returns the probabilities `[N, S]` by the candidate's own classifier; None: it has none that reads features."""
+    if candidate.weights == RANDOM:
+        return None
+    channels, keys = features.shape[1], public_keys(network)
+    try:
+        layer = file_classifier(network, candidate.weights, channels, sha256=None, keys=keys)
+    except WeightsError:
+        return None
+    with torch.inference_mode():
+        return layer.double()(torch.from_numpy(features).double()).softmax(1).numpy()

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal, ortho_group
 
 from resnet_tl.metrics import transferability
-from resnet_tl.metrics.transferability import (
-    fit_linear,
-    h_score,
-    log_me,
-    neighbours_agree,
-    probe_right,
-    stratified_folds,
-)
+from resnet_tl.metrics.transferability import h_score, leep, log_me, nce, neighbours_agree, probe_right
+from resnet_tl.models.logistic_regression import stratified_folds
 
 Floats = NDArray[np.float64]
 Classes = NDArray[np.int64]
@@ -136,32 +133,71 @@ def test_neighbours_are_those_of_a_loop(monkeypatch: pytest.MonkeyPatch, chunk: 
         assert agrees == (winners[np.argmax(close)] == targets[image])
 
 
-def test_each_fold_has_its_share_of_each_class() -> None:
-    classes = np.repeat([0, 1, 2], [11, 2, 27])
-    fold = stratified_folds(classes)
-    for of in (fold, *(fold[classes == k] for k in range(3))):
-        counts = np.bincount(of, minlength=5)
-        assert counts.max() - counts.min() <= 1
+def leep_by_loops(probabilities: Floats, targets: Classes) -> float:
+    images, sources = probabilities.shape
+    together = {(y, z): 0.0 for y in set(targets) for z in range(sources)}
+    for row, y in zip(probabilities, targets, strict=True):
+        for z in range(sources):
+            together[y, z] += row[z] / images
+    alone = [sum(together[y, z] for y in set(targets)) for z in range(sources)]
+    logs = [
+        np.log(sum(row[z] * together[y, z] / alone[z] for z in range(sources)))
+        for row, y in zip(probabilities, targets, strict=True)
+    ]
+    return float(sum(logs) / images)
 
 
-def test_the_linear_classifier_is_at_the_minimum() -> None:
-    features, classes = blobs(0.5)
-    weight = fit_linear(features, classes)
-    logits = features @ weight[:-1] + weight[-1]
-    error = np.exp(logits) / np.exp(logits).sum(1, keepdims=True) - np.eye(3)[classes]
-    np.testing.assert_allclose(features.T @ error, -weight[:-1], atol=2e-3)
-    np.testing.assert_allclose(error.sum(0), 0, atol=2e-3)
+def entropy(labels: list[Any]) -> float:
+    shares = np.array(list(Counter(labels).values())) / len(labels)
+    return -float((shares * np.log(shares)).sum())
 
 
-@pytest.mark.parametrize(("classes", "strength"), [(3, 1), (2, 2)])
-def test_the_linear_classifier_is_that_of_scikit_learn(classes: int, strength: float) -> None:
+@pytest.mark.parametrize(("sources", "sharpness"), [(2, 1.0), (7, 5.0), (40, 0.1)])
+def test_leep_and_nce_are_those_of_their_definitions(sources: int, sharpness: float) -> None:
+    draw = np.random.default_rng(0)
+    targets = draw.permutation(np.array([3, 5, 8])[np.arange(50) % 3])
+    probabilities = np.exp(sharpness * draw.normal(0, 1, (50, sources)))
+    probabilities /= probabilities.sum(1, keepdims=True)
+    assert leep(probabilities, targets) == pytest.approx(leep_by_loops(probabilities, targets), abs=1e-9)
+    predicted = probabilities.argmax(1)
+    conditional = entropy(list(zip(predicted, targets, strict=True))) - entropy(list(predicted))
+    assert nce(predicted, targets) == pytest.approx(-conditional, abs=1e-9)
+
+
+def test_leep_and_nce_are_zero_for_a_classifier_of_these_classes_and_have_no_limit_of_classes() -> None:
+    targets = np.arange(12) % 3
+    certain = np.eye(5)[targets + 1]  # two classes that no image has at all
+    assert leep(certain, targets) == nce(targets + 1, targets) == 0
+    useless = np.full((12, 4), 0.25)
+    assert leep(useless, targets) == pytest.approx(-np.log(3))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_probe_is_that_of_scikit_learn_at_the_penalty_that_it_chooses(
+    classes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     linear = pytest.importorskip("sklearn.linear_model")
-    features, targets = blobs(0.5, classes=classes)
-    expected = linear.LogisticRegression(C=strength, tol=1e-8, max_iter=1000).fit(features, targets)
-    weight = fit_linear(features, targets)
-    logits = features @ weight[:-1] + weight[-1]
-    found = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    np.testing.assert_allclose(found, expected.predict_proba(features), atol=1e-3)
+    monkeypatch.setattr(transferability, "STRENGTHS", (10.0,))
+    features, targets = blobs(0.5, 90, 8, classes)
+    fold, expected = stratified_folds(torch.from_numpy(targets), 5).numpy(), np.empty(90, np.bool_)
+    for each in range(5):
+        held = fold == each
+        mean, spread = features[~held].mean(0), features[~held].std(0)
+        fitted = linear.LogisticRegression(C=0.2 if classes == 2 else 0.1, tol=1e-8, max_iter=1000)
+        fitted.fit((features[~held] - mean) / spread, targets[~held])
+        expected[held] = fitted.predict((features[held] - mean) / spread) == targets[held]
+    np.testing.assert_array_equal(probe_right(features, targets), expected)
+
+
+def test_the_probe_chooses_a_strong_penalty_where_a_weak_one_learns_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(0)
+    targets = np.arange(120) % 2
+    features = draw.normal(0, 1, (120, 200))
+    features += 0.25 * (2 * targets[:, None] - 1)  # a little of it in each
+    features[:, 100:] = draw.normal(0, 1, (120, 100))
+    chosen = probe_right(features, targets).mean()
+    monkeypatch.setattr(transferability, "STRENGTHS", (1e-4,))
+    assert chosen > probe_right(features, targets).mean()
 
 
 def test_the_probe_sees_nothing_of_the_images_that_it_is_tested_on() -> None:

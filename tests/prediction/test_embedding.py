@@ -57,6 +57,15 @@ def test_each_level_of_each_task_is_averaged(predictor: Make, task: str, level: 
     np.testing.assert_allclose(np.stack([each.features for each in found]), expected, atol=1e-6)
 
 
+def test_several_levels_are_one_after_another(predictor: Make) -> None:
+    one = predictor("detection")
+    both = np.stack([each.features for each in embed(one, images(), level=["c5", "c3"])])
+    alone = [np.stack([each.features for each in embed(one, images(), level=level)]) for level in ("c5", "c3")]
+    np.testing.assert_allclose(both, np.hstack(alone), atol=1e-6)
+    with pytest.raises(RecipeError, match="'c9' is not in this network"):
+        embed(one, images(), level=["c5", "c9"])
+
+
 def test_batches_of_two_sizes_keep_the_order(predictor: Make) -> None:
     alone = list(embed(predictor("segmentation"), images(), level="c2"))
     found = list(embed(predictor("segmentation", batch_size=4), images(), level="c2"))

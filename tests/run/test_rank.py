@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from resnet_tl.errors import DataError, RecipeError, WeightsError
+from resnet_tl.prediction.backbone import backbone_network
 from resnet_tl.recipe.shipped import shipped_root
 from resnet_tl.run.rank import Candidate, Ranking, Rated, rank
 from tests.cli.conftest import RECIPE, several_labels
@@ -41,6 +43,37 @@ def test_it_repeats_and_the_order_of_candidates_does_not_matter(images: Path) ->
     assert {str(each.candidate): each.log_me for each in one.rated} == {
         str(each.candidate): each.log_me for each in other.rated
     }
+
+
+def test_weights_with_a_classifier_are_rated_by_it_and_others_are_not(images: Path, tmp_path: Path) -> None:
+    trunk = {key: value for key, value in backbone_network(None, "resnet_tiny").state_dict().items() if "fc" not in key}
+    torch.save(trunk, tmp_path / "trunk.pt")
+    names = ["resnet20_cifar=builtin/resnet20_cifar10", "resnet20_cifar=random", str(tmp_path / "trunk.pt")]
+    for each in rank([recipe()], of(images), names).rated:
+        own = each.candidate.weights.startswith("builtin")
+        assert (each.leep is not None, each.nce is not None) == (own, own), each.candidate
+
+
+def test_a_classifier_that_knows_nothing_has_the_likelihood_of_the_shares(images: Path, tmp_path: Path) -> None:
+    network = backbone_network("builtin/resnet20_cifar10", "resnet20_cifar")
+    state = {key: value for key, value in network.state_dict().items() if key not in ("mean", "std", "head.fc.bias")}
+    state["head.fc.weight"] = torch.zeros(3, 64)
+    torch.save(state, tmp_path / "flat.pt")
+    (found,) = rank([recipe()], of(images), [f"resnet20_cifar={tmp_path / 'flat.pt'}"]).rated
+    assert found.leep == found.nce == pytest.approx(np.log(0.5))  # two classes of six images
+
+
+def test_the_earlier_stage_is_that_before_the_last(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+
+    def observed(features: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        seen.append(features)
+        return np.full(len(targets), len(seen) == 1)
+
+    monkeypatch.setattr("resnet_tl.run.rank.probe_right", observed)
+    (found,) = rank([recipe()], of(images), ["resnet20_cifar=builtin/resnet20_cifar10"]).rated
+    assert (found.probe, found.earlier) == (1, 0)
+    assert [each.shape for each in seen] == [(12, 64), (12, 32)]
 
 
 def test_the_size_of_the_recipe_is_that_of_the_features(images: Path) -> None:
@@ -78,7 +111,7 @@ def test_one_class_is_refused(images: Path, tmp_path: Path) -> None:
 
 
 def rated(right: list[int]) -> Rated:
-    return Rated(Candidate("a", "b"), np.array(right, np.bool_), 0.5, 0.0, 0.0, 1.0)
+    return Rated(Candidate("a", "b"), np.array(right, np.bool_), None, 0.5, 0.0, 0.0, None, None, 1.0)
 
 
 def test_how_sure_it_is_counts_the_images_on_which_two_differ() -> None:
