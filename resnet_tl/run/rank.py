@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from lightning.pytorch import seed_everything
 from numpy.typing import NDArray
+from torch import Tensor
 
 from resnet_tl.data.base import ImageData
 from resnet_tl.data.classification import ClassificationData
@@ -224,4 +225,5 @@ def _own_probabilities(
     except WeightsError:
         return None
     with torch.inference_mode():
-        return layer.double()(torch.from_numpy(features).double()).softmax(1).numpy()
+        logits: Tensor = layer.double()(torch.from_numpy(features).double())
+        return logits.softmax(1).numpy()

@@ -164,7 +164,7 @@ def test_leep_and_nce_are_those_of_their_definitions(sources: int, sharpness: fl
     assert nce(predicted, targets) == pytest.approx(-conditional, abs=1e-9)
 
 
-def test_leep_and_nce_are_zero_for_a_classifier_of_these_classes_and_have_no_limit_of_classes() -> None:
+def test_leep_and_nce_are_zero_for_a_classifier_that_knows_these_classes() -> None:
     targets = np.arange(12) % 3
     certain = np.eye(5)[targets + 1]  # two classes that no image has at all
     assert leep(certain, targets) == nce(targets + 1, targets) == 0
