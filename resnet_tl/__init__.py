@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     from resnet_tl.models.network import Network as Network
     from resnet_tl.models.resnet import ResNet
     from resnet_tl.prediction.load import AnyPredictor
+    from resnet_tl.run.average import Averaged
     from resnet_tl.run.finished import Run
     from resnet_tl.tuning.callback import FineTuning as FineTuning
 
 __version__ = "0.1.0"
-__all__ = ["FineTuning", "Network", "backbone", "evaluate", "fit", "load"]
+__all__ = ["FineTuning", "Network", "average", "backbone", "evaluate", "fit", "load"]
 
 
 def backbone(name: str, weights: str | None = None, **options: Any) -> ResNet:
@@ -128,6 +129,52 @@ def evaluate(
 
     asked, recipes = Asked(specificity, spacing), with_overlays(None, overlays)
     return evaluate(recipe_or_run, split, recipes, list(overrides.items()), asked, trust_code=trust_code)
+
+
+def average(
+    runs: str | Path | Run | Sequence[str | Path | Run],
+    out: str | Path | None = None,
+    *,
+    shares: Sequence[float] | None = None,
+    greedy: bool = False,
+    wise_ft: bool = False,
+    trust_code: bool = False,
+    **overrides: Any,
+) -> Averaged:
+    """Writes the mean of the weights of several runs as one checkpoint, as `resnet-tl average` does.
+
+        resnet_tl.average([one, two, three], "soup.ckpt", greedy=True).score.value
+        resnet_tl.load(resnet_tl.average(run, wise_ft=True).path).predict("new_photos")
+
+    Args:
+        runs: finished runs, run folders (their best checkpoints), folders of folds (all of them) or checkpoints.
+        out: a new file, `FILE.ckpt`; None, for `wise_ft` alone: `checkpoints/wise_ft.ckpt` in the run.
+        shares: of each run in the mean, divided by their sum; None: all the same.
+        greedy: start with the best, and keep each other, by falling score, only if the mean does not score lower.
+        wise_ft: of a single run: mix its end with the end of its head's phase, and write the mix that scores best.
+        trust_code: let the runs name classes outside `resnet_tl`.
+        overrides: of the first run's data, as `data.root` where its images have moved.
+
+    Returns the file (`path`), the validation `score` of the mean, of its `ingredients` with their shares, and with
+    `wise_ft` the `curve` of all mixes.
+
+    Raises:
+        UserError: the runs cannot be averaged, in one sentence.
+    """
+    from resnet_tl.run.average import average
+    from resnet_tl.run.finished import Run
+
+    given = [runs] if isinstance(runs, (str, Path, Run)) else runs
+    paths = [run.path if isinstance(run, Run) else Path(run) for run in given]
+    return average(
+        paths,
+        None if out is None else Path(out),
+        shares,
+        list(overrides.items()),
+        greedy=greedy,
+        wise_ft=wise_ft,
+        trust_code=trust_code,
+    )
 
 
 def load(path: str, **options: Any) -> AnyPredictor:

@@ -24,7 +24,7 @@ def loaded_by(code: str) -> set[str]:
 
 
 def test_the_public_names_are_these_and_exist() -> None:
-    assert set(resnet_tl.__all__) == {"FineTuning", "Network", "backbone", "evaluate", "fit", "load"}
+    assert set(resnet_tl.__all__) == {"FineTuning", "Network", "average", "backbone", "evaluate", "fit", "load"}
     assert all(callable(getattr(resnet_tl, name)) for name in resnet_tl.__all__)
     assert resnet_tl.__version__.count(".") == 2
 

@@ -82,6 +82,26 @@ def runs(rows: Sequence[Sequence[Row]], names: Sequence[str], key: str) -> AnyCh
     return _sized(lines)
 
 
+def mixes(rows: Values, best: float, title: str) -> AnyChart:
+    """A score, with `low` and `high` where they are known, over the `share` of a mix; the best share is marked."""
+    x, scale = alt.X("share:Q", title="share of the run's end in the mix"), alt.Scale(zero=False)
+    known = _chart([row for row in rows if row["low"] is not None])
+    band = known.mark_area(color=BLUE, opacity=0.16).encode(
+        x=x, y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q"
+    )
+    line = (
+        _chart(rows)
+        .mark_line(color=BLUE, point={"size": 30, "color": BLUE})
+        .encode(
+            x=x,
+            y=alt.Y("value:Q", title=title, scale=scale),
+            tooltip=[_number("share"), _number("value", title), _number("low"), _number("high")],
+        )
+    )
+    rule = _chart([{"share": best}]).mark_rule(color=ORANGE, strokeDash=[3, 3]).encode(x=x)
+    return _sized(band + line + rule)
+
+
 def rates(rows: Sequence[Row]) -> AnyChart:
     """The learning rate of each stage over epochs, logarithmic; a frozen stage has none."""
     stages = [name for name in dict.fromkeys(name for row in rows for name in row) if name.startswith("lr/")]

@@ -12,6 +12,7 @@ from resnet_tl.files import atomic_write
 from resnet_tl.metrics.names import NAMES, metric_name
 from resnet_tl.report import boxes, classes, pixels, training, values
 from resnet_tl.report.assets import Assets, vega_script
+from resnet_tl.report.mixes import mixes
 from resnet_tl.report.records import RunRecord
 from resnet_tl.report.section import Section, score_table
 from resnet_tl.report.words import SPLITS, as_text, counted, interval_text
@@ -32,6 +33,7 @@ def write_report(run: RunRecord, path: Path) -> None:
     assets = Assets(run.data.channels if run.data is not None else 3)
     sections = [
         training.folds(run) if run.folder.is_folds else training.training(run, assets),
+        mixes(run, assets),
         score_table(run.score_tables),
         *_about_predictions(run, assets),
         training.data(run, assets),

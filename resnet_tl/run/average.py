@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import NamedTuple
 
 from resnet_tl import checkpoint
 from resnet_tl.checkpoint import Bundle
 from resnet_tl.data.base import ImageData
-from resnet_tl.errors import DataError, RecipeError, RunError, WeightsError
-from resnet_tl.prediction.exported.load import refuse_exported
-from resnet_tl.prediction.members import ALIKE, check_trust
+from resnet_tl.errors import DataError, RecipeError, RunError
 from resnet_tl.run.averaged_scores import Score, Scorer, Weights
 from resnet_tl.run.build import Overrides
-from resnet_tl.run.files_record import same_files
+from resnet_tl.run.ingredients import check_alike, learned_by, read_bundle
+from resnet_tl.run.mixes import Mix, best_mix, check_order, curve_of, ends, write_curve
+from resnet_tl.run.weighted_mean import mean
 from resnet_tl.structures.decisions import Decisions
-from resnet_tl.structures.scores import improves, lower_is_better
+from resnet_tl.structures.scores import at_least, lower_is_better
 from resnet_tl.tensor_file import save_atomically
-from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.terminal import terminal_log
 
-TRAINING_ONLY = frozenset({"weights", "sha256", "keep_classifier", "drop_path", "zero_init_last", "checkpoint_segments",
-                           "dropout", "label_smoothing", "class_weights"})  # fmt: skip
-"""Options of backbone and head in which runs of one network may differ."""
+WISE_FT = "wise_ft.ckpt"
+"""What the best mix of a run is called next to its checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -42,22 +37,30 @@ class Ingredient:
 
 @dataclass(frozen=True)
 class Averaged:
-    """metric: what the scores are of. ingredients: as they were given. notes: what is to be known about the result."""
+    """A mean that was written.
+
+    metric: what the scores are of.
+    ingredients: as they were given, folds one by one; with `wise_ft` the run's end and that of its head's phase.
+    notes: what is to be known about the result.
+    curve: with `wise_ft` the mixes by rising share of the run's end, else empty.
+    """
 
     path: Path
     metric: str
     ingredients: list[Ingredient]
     score: Score
     notes: list[str]
+    curve: list[Mix] = field(default_factory=list)
 
 
 def average(
     runs: Sequence[Path],
-    out: Path,
+    out: Path | None = None,
     shares: Sequence[float] | None = None,
     overrides: Overrides = (),
     *,
     greedy: bool = False,
+    wise_ft: bool = False,
     trust_code: bool = False,
 ) -> Averaged:
     """Writes the mean of the weights of runs and checkpoints as a checkpoint, and scores it next to them.
@@ -66,147 +69,113 @@ def average(
     training images, except those that are the same in all.
 
     Args:
-        runs: run folders (their best checkpoints) and checkpoint files, of one network and the same classes.
-        out: a new file, `FILE.ckpt`.
+        runs: run folders (their best checkpoints), folders of folds (all of them) and checkpoint files, of one network
+            and the same classes; with `wise_ft` a single run or one of its checkpoints.
+        out: a new file, `FILE.ckpt`; with `wise_ft` None is `wise_ft.ckpt` in the folder of the run's checkpoints.
         shares: of each in the mean, 0 or more; they are divided by their sum. None: all the same.
         overrides: of the first run's recipe, as `data.root` where its images have moved.
         greedy: start with the best, and keep each other, by falling score, only if the mean does not score lower.
+        wise_ft: mix the run's end with the end of its head's phase (arXiv:2109.01903), in shares of 0, 0.1 ... 1, and
+            write the mix that scores best, and the curve of all as a JSON file next to it.
 
     Raises:
-        RecipeError: fewer than two runs, or shares that do not fit.
-        RunError: `out` exists.
+        RecipeError: too few or too many runs, no file to write, or options that do not fit together.
+        RunError: `out` exists; or with `wise_ft`, the run has no end of a head's phase.
         WeightsError: a run is not there, damaged, exported, or not of the same network.
-        DataError: the first run's images cannot be read; or with `greedy`, there are no validation images, or a run was
-            trained on them.
+        DataError: the first run's images cannot be read; or with `greedy` or `wise_ft`, there are no validation images,
+            or a run was trained on them.
     """
-    shares = _checked(runs, out, shares, greedy)
+    paths = [Path(member) for run in runs for member in checkpoint.members(run)]
+    _check_options(paths, shares, greedy=greedy, wise_ft=wise_ft)
+    if wise_ft:
+        paths = ends(paths[0])
+        out = out or paths[0].with_name(WISE_FT)
+    out = _checked_out(out, wise_ft)
     with terminal_log():
-        bundles = [_read(run, trust_code) for run in runs]
-        _check_alike(bundles)
+        bundles = [read_bundle(path, trust_code) for path in paths]
+        if wise_ft:
+            check_order(*bundles)
+        check_alike(bundles)
         scorer = Scorer(bundles, overrides)
-        learned = _learned(bundles, scorer.data)
-        if greedy:
-            _check_choosable(scorer.data, learned)
-        scores = [scorer.score(bundle.state_dict) for bundle in bundles]
-        if greedy:
-            shares, state, score = _chosen(bundles, scores, scorer)
-        else:
-            state = mean([bundle.state_dict for bundle in bundles], shares)
-            score = scorer.recalibrated(state)
-        _save(bundles, state, out)
-    total = sum(shares)
+        learned = learned_by(bundles, scorer.data)
+        if greedy or wise_ft:
+            _check_choosable(scorer.data, learned, "--greedy" if greedy else "--wise-ft")
+        made = _mixed(bundles, scorer) if wise_ft else _soup(bundles, scorer, shares, greedy)
+        _save(bundles, made.state, out)
+        metric, total = scorer.task.metrics.headline, math.fsum(made.shares)
+        if wise_ft:
+            write_curve(curve_of(out), metric, paths, made.curve, made.shares[0])
     ingredients = [
-        Ingredient(path, score, share / total) for path, score, share in zip(runs, scores, shares, strict=True)
+        Ingredient(path, score, share / total)
+        for path, score, share in zip(paths, made.scores, made.shares, strict=True)
     ]
-    return Averaged(
-        out, scorer.task.metrics.headline, ingredients, score, [*learned, *scorer.notes, *_dropped(bundles)]
-    )
+    return Averaged(out, metric, ingredients, made.score, [*learned, *scorer.notes, *_dropped(bundles)], made.curve)
 
 
-def mean(states: Sequence[Mapping[str, Tensor]], shares: Sequence[float]) -> Weights:
-    """Returns the weighted mean of each tensor; integers, which count, are those of the first.
+class _Made(NamedTuple):
+    """shares, scores: of the ingredients. state, score: of their mean."""
 
-    shares: 0 or more each, with a positive sum, by which they are divided.
-    """
-    total = math.fsum(shares)
-    result = {}
-    for key, first in states[0].items():
-        if first.is_floating_point():
-            pairs = zip(states, shares, strict=True)
-            sum_ = sum((state[key].double() * share for state, share in pairs), torch.zeros_like(first).double())
-            result[key] = (sum_ / total).to(first.dtype)
-        else:
-            result[key] = first.clone()
-    return result
+    shares: Sequence[float]
+    scores: list[Score]
+    state: Weights
+    score: Score
+    curve: list[Mix]
 
 
-def _checked(runs: Sequence[Path], out: Path, shares: Sequence[float] | None, greedy: bool) -> Sequence[float]:
-    """Returns the shares. Raises for what can be refused before anything is read."""
-    if len(runs) < 2:
-        raise RecipeError("average needs two or more runs or checkpoints: resnet-tl average RUN RUN --out FILE.ckpt")
-    if out.exists():
-        raise RunError(f"{out}: exists already, and nothing is overwritten")
-    if out.suffix != ".ckpt":
-        raise RecipeError(f"--out {out}: expected a file that ends in .ckpt")
-    if shares is None:
-        return [1.0] * len(runs)
+def _mixed(bundles: Sequence[Bundle], scorer: Scorer) -> _Made:
+    curve, best, state = best_mix(*(bundle.state_dict for bundle in bundles), scorer=scorer)
+    return _Made([best.share, 1 - best.share], [curve[-1].score, curve[0].score], state, best.score, curve)
+
+
+def _soup(bundles: Sequence[Bundle], scorer: Scorer, shares: Sequence[float] | None, greedy: bool) -> _Made:
+    scores = [scorer.score(bundle.state_dict) for bundle in bundles]
     if greedy:
-        raise RecipeError("--weights and --greedy: the shares of a greedy mean are equal; name one of the two")
+        shares, state, score = _chosen(bundles, scores, scorer)
+    else:
+        shares = [1.0] * len(bundles) if shares is None else shares
+        state = mean([bundle.state_dict for bundle in bundles], shares)
+        score = scorer.recalibrated(state)
+    return _Made(shares, scores, state, score, [])
+
+
+def _check_options(runs: Sequence[Path], shares: Sequence[float] | None, *, greedy: bool, wise_ft: bool) -> None:
+    """Raises RecipeError for what can be refused before anything is read."""
+    given = {"--weights": shares is not None, "--greedy": greedy, "--wise-ft": wise_ft}
+    if len(names := [name for name, there in given.items() if there]) > 1:
+        raise RecipeError(f"{' and '.join(names)}: each decides the shares by itself; name one of them")
+    if wise_ft and len(runs) != 1:
+        raise RecipeError(f"--wise-ft mixes one run with the end of its head's phase, but {len(runs)} are named")
+    if not wise_ft and len(runs) < 2:
+        raise RecipeError("average needs two or more runs or checkpoints: resnet-tl average RUN RUN --out FILE.ckpt")
+    if shares is None:
+        return
     if len(shares) != len(runs):
         raise RecipeError(f"--weights has {len(shares)} shares for {len(runs)} runs; expected one for each")
     if min(shares) < 0 or not 0 < sum(shares) < math.inf:
-        given = " ".join(f"{share:g}" for share in shares)
-        raise RecipeError(f"--weights {given}: expected shares of 0 or more with a positive sum, as 0.3 0.7")
-    return shares
+        text = " ".join(f"{share:g}" for share in shares)
+        raise RecipeError(f"--weights {text}: expected shares of 0 or more with a positive sum, as 0.3 0.7")
 
 
-def _read(run: Path, trust_code: bool) -> Bundle:
-    refuse_exported(run)
-    bundle = checkpoint.read(run)
-    check_trust([bundle.recipe.get(name) for name in ("model", "data")], bundle.path, trust_code)
-    return bundle
+def _checked_out(out: Path | None, wise_ft: bool) -> Path:
+    """Raises RecipeError: there is none, or it has another ending. RunError: it exists."""
+    if out is None:
+        raise RecipeError("average needs a file to write: --out FILE.ckpt")
+    for path in [out, *([curve_of(out)] if wise_ft else [])]:
+        if path.exists():
+            raise RunError(f"{path}: exists already, and nothing is overwritten; name another: --out FILE.ckpt")
+    if out.suffix != ".ckpt":
+        raise RecipeError(f"--out {out}: expected a file that ends in .ckpt")
+    return out
 
 
-def _check_alike(bundles: Sequence[Bundle]) -> None:
-    """Raises WeightsError unless all are different weights of one network, with the same classes and preprocessing."""
-    first = bundles[0]
-    for position, other in enumerate(bundles[1:], 1):
-        cannot = f"{other.path} and {first.path} cannot be averaged: their"
-        if _network(other) != _network(first) or _shapes(other) != _shapes(first):
-            raise WeightsError(f"{cannot} networks differ")
-        for name in ALIKE:
-            if getattr(other, name) != getattr(first, name):
-                raise WeightsError(f"{cannot} {name} differ")
-        for earlier in bundles[:position]:
-            if all(torch.equal(other.state_dict[key], tensor) for key, tensor in earlier.state_dict.items()):
-                raise WeightsError(f"{other.path} and {earlier.path} have the same weights; expected different ones")
-
-
-def _network(bundle: Bundle) -> dict[str, Any]:
-    """The model of a recipe without what concerns its training alone."""
-    options = bundle.recipe["model"]["init_args"]
-    head = options.get("head") or {}
-    return {
-        "class_path": bundle.recipe["model"]["class_path"],
-        "backbone": _lasting(options.get("backbone") or {}),
-        "neck": options.get("neck"),
-        "head": {**head, "init_args": _lasting(head.get("init_args") or {})},
-    }
-
-
-def _lasting(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name not in TRAINING_ONLY}
-
-
-def _shapes(bundle: Bundle) -> dict[str, Any]:
-    return {key: tensor.shape for key, tensor in bundle.state_dict.items()}
-
-
-def _learned(bundles: Sequence[Bundle], data: ImageData) -> list[str]:
-    """Returns a sentence for each run that was trained on the images that all are scored on."""
-    files = data.split_files().get("val")
-    if files is None:
-        return []
-    images, sentences = {image.key for image in data.listings["val"]}, []
-    for path in dict.fromkeys(bundle.path.absolute().parent.parent for bundle in bundles):
-        run = RunFolder(path)
-        known = [key for key in same_files(run, files, ("train",)) if key in images] if run.files.is_file() else []
-        if known:
-            fold = ", another fold's" if RunFolder(path.parent).is_folds else ""
-            sentences.append(
-                f"{path}: trained on {len(known)} of the {len(images)} validation images{fold}, as {known[0]}: its "
-                "score here, and the mean's, are too high"
-            )
-    return sentences
-
-
-def _check_choosable(data: ImageData, learned: Sequence[str]) -> None:
-    """Raises DataError unless the validation images can choose between the runs."""
+def _check_choosable(data: ImageData, learned: Sequence[str], option: str) -> None:
+    """Raises DataError unless the validation images can choose between weights."""
     if "val" not in data.listings:
-        raise DataError(f"{data.root} has no validation images, by which --greedy chooses")
+        raise DataError(f"{data.root} has no validation images, by which {option} chooses")
     if learned:
         raise DataError(
-            f"{learned[0]}, so --greedy cannot choose by them; leave it out, or name runs with these validation images"
+            f"{learned[0]}, so {option} cannot choose by them; leave it out, or name runs with these validation "
+            "images, or images that no run was trained on: --data.root PATH"
         )
 
 
@@ -219,7 +188,7 @@ def _chosen(bundles: Sequence[Bundle], scores: Sequence[Score], scorer: Scorer) 
     for index in others:
         candidates = [*kept, index]
         candidate = mean([bundles[each].state_dict for each in candidates], [1.0] * len(candidates))
-        if not improves(metric, score.value, (reached := scorer.recalibrated(candidate)).value):
+        if at_least(metric, (reached := scorer.recalibrated(candidate)).value, score.value):
             kept, state, score = candidates, candidate, reached
     if len(kept) == 1:
         scorer.notes.append(f"no mean scores as high as {bundles[best].path} alone, whose weights are written")

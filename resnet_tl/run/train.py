@@ -26,6 +26,7 @@ from resnet_tl.run.ddp import configure_ddp
 from resnet_tl.run.decide import Decide
 from resnet_tl.run.drawings import Drawings
 from resnet_tl.run.files_record import check_unchanged, write_record
+from resnet_tl.run.head_checkpoint import HeadCheckpoint
 from resnet_tl.run.predicted_masks import PredictedMasks
 from resnet_tl.run.resume import keep_length
 from resnet_tl.run.trainer import (
@@ -151,6 +152,7 @@ def _trainer(
 ) -> Trainer:
     tracking = instantiate(Tracking, recipe["tracking"])
     decide = [Decide(run)] if tracking.decisions else []
+    head = [HeadCheckpoint(run.checkpoints)] if tracking.keep_head else []
     masks = None
     if isinstance(data, SegmentationData) and isinstance(task, Segmentation):
         masks = PredictedMasks(data, task)
@@ -160,6 +162,7 @@ def _trainer(
         callbacks=[
             *decide,
             *run_callbacks(run, f"val/{task.metrics.headline}", tracking, changed_data, drawings),
+            *head,
             *more,
         ],
         loggers=loggers(tracking, run, recipe),

@@ -20,3 +20,8 @@ def worst(metric: str) -> float:
 def improves(metric: str, score: float, on: float) -> bool:
     """Whether a score is better than the one before; NaN never is."""
     return score < on if lower_is_better(metric) else score > on
+
+
+def at_least(metric: str, score: float, other: float) -> bool:
+    """Whether a score is as good as another one, or better; NaN never is."""
+    return score == other or improves(metric, score, other)

@@ -14,6 +14,8 @@ class Tracking:
 
     Args:
         checkpoint_every: optimizer steps between two saves of last.ckpt; null: only after epochs.
+        keep_head: save head.ckpt when the phases that train the head alone are over: what `resnet-tl average RUN
+            --wise-ft` mixes with the end of the run. It takes the size of the weights.
         wandb: log to Weights & Biases; without a key offline, for `wandb sync` to upload later.
         project, entity, name, tags: of the W&B run; the default name is the run folder's.
         mlflow: log to the MLflow server of MLFLOW_TRACKING_URI, without one to mlruns/ in the run folder (needs
@@ -30,6 +32,7 @@ class Tracking:
     """
 
     checkpoint_every: PositiveInt | None = 500
+    keep_head: bool = True
     wandb: bool = False
     project: str = "resnet_tl"
     entity: str | None = None

@@ -136,6 +136,8 @@ def last(run: Path) -> dict[str, Any]:
 def assert_same_run(one: Path, other: Path) -> None:
     keys = ("state_dict", "raw_state_dict", "optimizer_states", "lr_schedulers", "position", "global_step", "loops")
     assert differences(*({key: last(run)[key] for key in keys} for run in (one, other))) == []
+    heads = [torch.load(run / "checkpoints" / "head.ckpt", weights_only=True)["state_dict"] for run in (one, other)]
+    assert differences(*heads) == []
     assert (one / "metrics.csv").read_text() == (other / "metrics.csv").read_text()
 
 

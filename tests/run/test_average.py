@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 import resnet_tl
 from resnet_tl import checkpoint
 from resnet_tl.errors import DataError, RecipeError, RunError, WeightsError
-from resnet_tl.run.average import average, mean
+from resnet_tl.run.average import average
+from resnet_tl.run.weighted_mean import mean
 from resnet_tl.structures.decisions import Decisions
 from tests.cli.conftest import RECIPE
 from tests.run.averaged import changed, runs
@@ -103,7 +104,9 @@ def test_images_that_a_run_was_trained_on_are_reported_and_do_not_choose(images:
     runs = [folds / "fold1", folds / "fold2"]
     with pytest.raises(DataError, match=r"fold2: trained on 10 of the 10 .* another fold's.* cannot choose by them"):
         average(runs, tmp_path / "mean.ckpt", greedy=True)
-    assert "fold2: trained on 10 of the 10" in average(runs, tmp_path / "mean.ckpt").notes[0]
+    done = average([folds], tmp_path / "mean.ckpt")
+    assert [each.path for each in done.ingredients] == runs
+    assert "fold2: trained on 10 of the 10" in done.notes[0]
 
 
 def test_greedy_needs_validation_images(runs: list[Path], images: Path, tmp_path: Path) -> None:
@@ -143,7 +146,7 @@ def test_what_cannot_be_averaged_is_a_sentence(runs: list[Path], tmp_path: Path)
     for shares in ([0.0, 0.0], [-0.5, 1.5]):
         with pytest.raises(RecipeError, match="expected shares of 0 or more with a positive sum"):
             average(runs, out, shares)
-    with pytest.raises(RecipeError, match="name one of the two"):
+    with pytest.raises(RecipeError, match="name one of them"):
         average(runs, out, [1, 1], greedy=True)
     with pytest.raises(RecipeError, match=r"ends in \.ckpt"):
         average(runs, tmp_path / "mean.pt")

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from resnet_tl import checkpoint
-from resnet_tl.run.average import mean
 from resnet_tl.run.averaged_scores import Scorer
+from resnet_tl.run.weighted_mean import mean
 from tests.run.averaged import changed, runs
 
 __all__ = ["runs"]

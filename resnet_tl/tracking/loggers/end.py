@@ -26,7 +26,9 @@ class EndLoggers(Callback):
         digests = {"recipe": recipe_digest(recipe)} if recipe else {}
         if self.run.files.is_file():
             digests["data"] = data_digest(self.run)
-        checkpoints = {path.stem: path for path in sorted(self.run.checkpoints.glob("*.ckpt"))}
+        checkpoints = {
+            name: path for name in ("best", "last") if (path := self.run.checkpoints / f"{name}.ckpt").is_file()
+        }
         data = [path for path in (self.run.files, self.run.split) if path.is_file()]
         sent = (checkpoints, data) if self.artifacts else ({}, [])
         for logger in loggers:
