@@ -3,9 +3,9 @@
 python -m benchmarks soups RUN [RUN ...] --images DIR [--side 224] [--severities 1 3 5] [--kinds contrast ...] [--write]
 
 The runs are of one recipe with several seeds, from the same weights, whose plan trains the head alone first, so that
-each has checkpoints/head.ckpt. --images holds <class>/*.jpg: the runs' validation images, on which the chosen mix and the
-greedy soup are optimistic where they are clean, or others. Every image is resized to 8/7 of --side, cropped to its middle, corrupted, and saved as PNG; the
-clean ones likewise, so that all columns differ by the corruption alone.
+each has checkpoints/head.ckpt. --images holds <class>/*.jpg: other images, or the runs' validation images, on which the
+chosen mix and the greedy soup are a little optimistic. Every image is resized to 8/7 of --side, cropped to its middle,
+corrupted, and saved as PNG; the clean ones likewise, so that all columns differ by the corruption alone.
 
 Kinds and their five severities are those of ImageNet-C (arXiv:1903.12261) that need no further images or programs, with
 the constants of ImageNet-C/create_c/make_imagenet_c.py in github.com/hendrycks/robustness (commit e0377d46), which are
