@@ -161,10 +161,13 @@ def average(
     Raises:
         UserError: the runs cannot be averaged, in one sentence.
     """
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from resnet_tl.run.average import average
     from resnet_tl.run.finished import Run
 
-    given = [runs] if isinstance(runs, (str, Path, Run)) else runs
+    given = runs if isinstance(runs, Sequence) and not isinstance(runs, str) else [runs]
     paths = [run.path if isinstance(run, Run) else Path(run) for run in given]
     return average(
         paths,
