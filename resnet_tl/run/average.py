@@ -123,7 +123,8 @@ class _Made(NamedTuple):
 
 
 def _mixed(bundles: Sequence[Bundle], scorer: Scorer) -> _Made:
-    curve, best, state = best_mix(*(bundle.state_dict for bundle in bundles), scorer=scorer)
+    end, head = bundles
+    curve, best, state = best_mix(end.state_dict, head.state_dict, scorer)
     return _Made([best.share, 1 - best.share], [curve[-1].score, curve[0].score], state, best.score, curve)
 
 
