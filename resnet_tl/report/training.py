@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -85,16 +86,28 @@ def data(run: RunRecord, assets: Assets) -> Section | None:
         facts.append(("objects by area", ", ".join(f"{count:,} {name}" for name, count in numbers["objects"].items())))
     for name, values in numbers.get("channels", {}).items():
         facts.append((f"channel {name}", ", ".join(f"{value:.3f}" for value in values)))
+    for name, spreads in numbers.get("values", {}).items():
+        facts.append((name, "; ".join(_spread(split, *values) for split, values in spreads.items())))
+    content: dict[str, Any] = {"facts": facts, "notes": run.data.notes, "rows": (), "shares": (), "charts": []}
+    if "values" not in numbers:  # of numbers, each image has every one
+        content |= _by_class(numbers, assets)
+    return Section("data", "Data", "data.html", content, str(run.evaluation.root))
+
+
+def _spread(split: str, least: float, median: float, most: float) -> str:
+    return f"{least:.4g} to {most:.4g}, median {median:.4g} ({split})"
+
+
+def _by_class(numbers: Mapping[str, Any], assets: Assets) -> dict[str, Any]:
+    """Returns a chart of what is counted, or the rows of a table for many classes."""
+    if len(numbers["classes"]) <= charts.MOST_CLASSES:
+        chart = assets.chart(charts.classes_by_split(numbers["classes"], numbers["counted"]))
+        return {"charts": [drawn(f"{numbers['counted'].capitalize()} by class and split", chart)]}
     rows = [
         {"class": name, **{split: counts.get(split, 0) for split in numbers["splits"]}}
         for name, counts in numbers["classes"].items()
     ]
-    few = len(rows) <= charts.MOST_CLASSES
-    content: dict[str, Any] = {"facts": facts, "notes": run.data.notes, "rows": rows, "shares": (), "charts": []}
-    if few:
-        chart = assets.chart(charts.classes_by_split(numbers["classes"], numbers["counted"]))
-        content |= {"charts": [drawn(f"{numbers['counted'].capitalize()} by class and split", chart)], "rows": []}
-    return Section("data", "Data", "data.html", content, str(run.evaluation.root))
+    return {"rows": rows}
 
 
 def repeat(run: RunRecord) -> Section:

@@ -212,6 +212,10 @@ def test_reports_checks_and_statistics_know_numbers(
     pytest.importorskip("altair")
     assert main(["report", str(unbroken.path)]) == 0
     page = unbroken.report.read_text()
+    levels = [float(line.split(",")[1]) for line in table.read_text().splitlines()[1:]]
+    trained = [level for number, level in enumerate(levels) if number % 3]
+    assert f"{min(trained):.4g} to {max(trained):.4g}, median {np.median(trained):.4g} (train)" in page
+    assert "by class and split" not in page
     for text in ("Largest errors", "predicted and true", "2 numbers", "MAE"):
         assert text in page
     assert '"pictures":{"' in page
