@@ -6,6 +6,8 @@ All are of images with one class each, `[N]`, where every class has at least two
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,7 +15,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from resnet_tl.metrics.class_space import shrinkage
 from resnet_tl.metrics.outliers import unit
-from resnet_tl.models.logistic_regression import solve, stratified_folds
+from resnet_tl.models.logistic_regression import ROUGH, solve, stratified_folds
 
 Floats = NDArray[np.floating]
 Classes = NDArray[np.int64]
@@ -95,10 +97,10 @@ def probe_right(features: Floats, targets: Classes) -> NDArray[np.bool_]:
     folds. The images that it is fitted on also decide its L2 penalty, by folds of their own."""
     rows, classes = torch.from_numpy(features), torch.from_numpy(np.unique(targets, return_inverse=True)[1])
     fold, right = stratified_folds(classes, FOLDS), torch.empty(len(classes), dtype=torch.bool)
+    options: dict[str, Any] = {"strengths": STRENGTHS, "folds": INNER_FOLDS, "tolerance": ROUGH}
     for each in fold.unique():
         held = fold == each
-        fitted = rows[None, ~held], classes[~held]
-        linear = solve(*fitted, int(classes.max()) + 1, strengths=STRENGTHS, folds=INNER_FOLDS).linear
+        linear = solve(rows[None, ~held], classes[~held], int(classes.max()) + 1, **options).linear
         right[held] = linear(rows[held].double()).argmax(1) == classes[held]
     return right.numpy()
 

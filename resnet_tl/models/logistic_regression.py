@@ -19,7 +19,7 @@ STRENGTHS = tuple(10 ** (exponent / 2) for exponent in range(8, -5, -1))
 FOLDS = 5
 ITERATIONS = 1000
 TOLERANCE = 1e-9
-"""Of the largest gradient of the mean loss at the solution; `ROUGH` where strengths are only compared."""
+"""Of the largest gradient of the mean loss at the solution; `ROUGH` where only accuracy or strengths are compared."""
 ROUGH = 1e-5
 CONSTANT = 1e-5
 """A feature that deviates less than this share of its mean is constant but for rounding in 32 bits."""
@@ -60,6 +60,7 @@ def solve(
     strengths: Sequence[float] = STRENGTHS,
     folds: int = FOLDS,
     seed: int = 0,
+    tolerance: float = TOLERANCE,
 ) -> Solution:
     """Returns the classifier of standardised features whose L2 penalty has the lowest cross-validated loss, fitted to
     all images; the standardisation is folded into it.
@@ -70,6 +71,7 @@ def solve(
         classes: K.
         strengths: L2 penalties, strongest first; see `fit`, in which the views of an image count as one.
         seed: of the folds.
+        tolerance: of the fit to all images, see `TOLERANCE`.
     """
     views, images, _ = features.shape
     rows, mean, scale = standardised(features.flatten(0, 1))
@@ -78,7 +80,7 @@ def solve(
     penalties = [views * strength for strength in strengths]
     scores = cross_validated(rows, of_rows, classes, fold, penalties)
     best = min(range(len(scores)), key=lambda index: scores[index].loss)  # the strongest of equals
-    linear = fit(rows, of_rows, classes, penalties[best])
+    linear = fit(rows, of_rows, classes, penalties[best], tolerance=tolerance)
     weight = linear.weight / scale
     return Solution(Linear(weight, linear.bias - weight @ mean), strengths[best], scores[best])
 
