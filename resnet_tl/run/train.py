@@ -103,6 +103,7 @@ def train(
                 with translate_errors(), stop_if_signalled(trainer):
                     trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
             finally:
+                trainer.fit_loop.teardown()  # Lightning, stopped in validation, leaves the training loader's workers
                 close(trainer.loggers)
             _log_end(run, trainer, data, task)
             if finish is not None and recipe["tracking"]["report"]:

@@ -1,4 +1,4 @@
-"""What a run leaves behind when it fails before its first checkpoint."""
+"""What a run leaves behind when it fails or is stopped."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import errno
 import os
 import signal
 from collections.abc import Callable
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch._dynamo.exc import BackendCompilerFailed
 from torch._inductor.exc import CppCompileError
 
 from resnet_tl.checkpoint import read
-from resnet_tl.errors import RecipeError, RunError, UserError
+from resnet_tl.errors import DataError, RecipeError, RunError, UserError
 from resnet_tl.run.build import Recipe, compose
 from resnet_tl.run.train import train
 from resnet_tl.tracking.preemption import Preempted
@@ -123,3 +125,41 @@ def test_a_signal_that_ends_the_compiler_stops_the_run(
         expected = "SIGTERM: stopped while step 5 was compiled; to resume: --resume new"
         assert expected in (here / "new" / "log.txt").read_text()
         assert read(here / "new").step == 3
+
+
+class StoppedInValidation(Callback):
+    """Stops the run in the first validation, and holds its Trainer."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self.stop = stop
+
+    def on_validation_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
+        if not trainer.sanity_checking:
+            self.trainer = trainer
+            assert trainer.train_dataloader._iterator is not None, "its workers wait for the next epoch"
+            self.stop()
+
+
+def terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def fail() -> None:
+    raise DataError("broken.jpg")
+
+
+@pytest.mark.parametrize(
+    ("stop", "stopped"), [(terminate, Preempted), (interrupt, KeyboardInterrupt), (fail, DataError)]
+)
+def test_a_run_that_is_stopped_in_validation_leaves_no_workers(
+    here: Path, images: Path, stop: Callable[[], None], stopped: type[BaseException]
+) -> None:
+    others, callback = set(active_children()), StoppedInValidation(stop)
+    recipe = compose(["photos.yaml"], [("data.root", images), ("data.num_workers", 1)])
+    with pytest.raises(stopped):
+        train(recipe, lambda: start_run("photos", "new"), callbacks=[callback])
+    assert set(active_children()) <= others

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset
 from resnet_tl.data.loading.prefetch import Transfer, prefetched
-from resnet_tl.data.loading.worker import worker_faults
+from resnet_tl.data.loading.worker import killed_at_exit, worker_faults
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Batch
 
@@ -41,7 +41,9 @@ class ImageLoader(DataLoader[Batch]):
         if features is None:
             try:
                 with worker_faults():
-                    yield from super().__iter__()
+                    with killed_at_exit():
+                        iterator = super().__iter__()
+                    yield from iterator
             except DataError as error:
                 raise self.all_of_its_kind(error) from error
             return

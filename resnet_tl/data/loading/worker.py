@@ -1,4 +1,4 @@
-"""How a loader's worker process starts."""
+"""How a loader's worker process starts, and how it ends at the latest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
 from types import FrameType
+from weakref import ref
 
 import cv2
 import torch
@@ -38,8 +42,30 @@ def init_worker(worker: int) -> None:
 
 
 def _ignore_once(number: int, frame: FrameType | None) -> None:
-    # The second ends the worker: PyTorch and multiprocessing both terminate one that hangs.
+    # The second ends the worker: one that hangs can still be terminated.
     signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def killed_at_exit() -> Iterator[None]:
+    """Around what starts workers: those that are left when this process exits are killed then.
+
+    multiprocessing would terminate each of them once, which they outlive (`init_worker`), and wait without end.
+    """
+    others = set(active_children())
+    try:
+        yield
+    finally:  # also where Ctrl-C interrupts the start
+        for worker in set(active_children()) - others:
+            Finalize(worker, _kill, (ref(worker),), exitpriority=0)
+
+
+def _kill(worker: ref[BaseProcess]) -> None:
+    process = worker()
+    if process is not None:  # at exit; otherwise it has ended, and its object is deleted
+        if hasattr(signal, "SIGCHLD"):
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises an error about a killed worker
+        process.kill()
 
 
 @contextmanager

@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import re
 import signal
-from multiprocessing.context import SpawnContext
+from collections.abc import Iterator
+from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.synchronize import Event
+from typing import Any
 
 import pytest
 
+from resnet_tl.data.loading.image_loader import ImageLoader
 from resnet_tl.data.loading.worker import init_worker, worker_faults
 from resnet_tl.errors import RunError
 
@@ -34,6 +37,43 @@ def test_a_worker_outlives_one_termination_and_not_two() -> None:
     worker.terminate()
     worker.join(30)
     assert worker.exitcode == -signal.SIGTERM
+
+
+HELD: list[Any] = []
+
+
+def hold(*, interrupted: bool) -> None:
+    """Holds a loader whose workers wait for work, or the interrupt of their start."""
+    ready = ForkContext().Barrier(3)
+
+    class Order:
+        def __iter__(self) -> Iterator[int]:  # with the first batch, at the end of the workers' start
+            ready.wait()
+            if interrupted:
+                raise KeyboardInterrupt
+            return iter(range(4))
+
+    def init(worker: int) -> None:
+        init_worker(worker)
+        ready.wait()
+
+    workers = {"num_workers": 2, "persistent_workers": True, "worker_init_fn": init, "multiprocessing_context": "fork"}
+    HELD.append(ImageLoader(range(4), batch_size=2, sampler=Order(), collate_fn=list, **workers))  # type: ignore[arg-type]
+    try:
+        assert list(HELD[0]) == [[0, 1], [2, 3]]
+    except KeyboardInterrupt as error:
+        HELD.append(error)
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+@pytest.mark.timeout(60)
+def test_workers_of_a_held_loader_do_not_keep_its_process_from_exiting(interrupted: bool) -> None:
+    process = ForkContext().Process(target=hold, kwargs={"interrupted": interrupted})
+    process.start()
+    process.join(20)
+    process.kill()  # its workers notice that, too
+    process.join()
+    assert process.exitcode == 0
 
 
 @pytest.mark.parametrize(
