@@ -125,6 +125,9 @@ class _Made(NamedTuple):
 def _mixed(bundles: Sequence[Bundle], scorer: Scorer) -> _Made:
     end, head = bundles
     curve, best, state = best_mix(end.state_dict, head.state_dict, scorer)
+    if best.share in (0, 1):
+        alone = (end if best.share == 1 else head).path
+        scorer.notes.append(f"no mix scores as high as {alone} alone, whose weights are written")
     return _Made([best.share, 1 - best.share], [curve[-1].score, curve[0].score], state, best.score, curve)
 
 

@@ -52,6 +52,7 @@ def test_the_best_mix_is_written_with_the_curve_of_all(run: Path, tmp_path: Path
     assert (curve["metric"], curve["best"]) == ("acc", done.ingredients[0].share)
     states = [checkpoint.read(path).state_dict for path in (end, head, done.path)]
     expected = mean(states[:2], [curve["best"], 1 - curve["best"]])
+    assert any(note.endswith("alone, whose weights are written") for note in done.notes) == (curve["best"] in (0, 1))
     trained = [key for key in expected if "running_" not in key and "num_batches" not in key]
     assert all(torch.equal(states[2][key], expected[key]) for key in trained)
 
