@@ -14,17 +14,19 @@ if TYPE_CHECKING:
 
 HELP = """usage: resnet-tl rank -c RECIPE [-c OVERLAY ...] --weights NAME [NAME ...] [--images N] [--KEY VALUE ...]
 
-Rate weights by their features of a recipe's training images, without training; for images with one class each. The
-table is ordered by probe, the accuracy of a linear classifier on images that it was not fitted on (five folds), with
-its 95 % interval; earlier is that of the features one stage before the last. k-NN is the accuracy of the five nearest
-other images. LogME, H-score, LEEP and NCE are higher for better weights; the last two are of the weights' own
-classifier, where they have one. Below the table stands how sure the first place is.
+Rate weights by their features of a recipe's training images, without training; for images with one class each, and for
+boxes and masks: then the features are those of each box, or of the pixels of each class in an image. The table is
+ordered by probe, the accuracy of a linear classifier on images that it was not fitted on (five folds), with its 95 %
+interval; earlier is that of the features one stage before the last. k-NN is the accuracy of the five nearest in other
+images. LogME, H-score, LEEP and NCE are higher for better weights; the last two are of the weights' own classifier,
+where they have one. Below the table stands how sure the first place is.
 
   -c RECIPE                         the recipe, then any overlays; its own weights are not used
   --weights NAME [NAME ...]         BACKBONE=WEIGHTS: a backbone, and its weights as model.backbone.weights names them
                                     (a file, builtin/..., timm/..., torchvision/...); WEIGHTS alone are of the recipe's
                                     backbone; random for none, which shows what weights are worth
-  --images N                        training images at most, evenly from each class (5000), but 20 of each
+  --images N                        training images at most, evenly from each class (5000), but 20 of each; of
+                                    those with boxes or masks, spread over the list
   --device DEVICE                   cpu, cuda, cuda:1, mps
 
 Any value of a recipe can be overridden, as for `resnet-tl fit`.

@@ -277,6 +277,10 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         """
         return self.collate([self._dataset(self.evaluated(split), False, "error")[Draw(0, index)]])
 
+    def evaluation_batches(self, listing: ListingT) -> DataLoader[Batch]:
+        """Returns the images of a listing, training images too, as evaluation sees them."""
+        return self._evaluation_loader(listing)
+
     def val_dataloader(self) -> DataLoader[Batch]:
         return self._evaluation_loader(self.evaluated("val"), "val")
 

@@ -75,15 +75,19 @@ def h_score(features: Floats, targets: Classes) -> float:
     return float((1 - share) * (weighted * cho_solve(cho_factor(covariance), weighted.T).T).sum())
 
 
-def neighbours_agree(features: Floats, targets: Classes) -> NDArray[np.bool_]:
+def neighbours_agree(features: Floats, targets: Classes, images: Classes | None = None) -> NDArray[np.bool_]:
     """Returns whether the most frequent class among the five other images of smallest angle is the image's, `[N]`; of
-    classes that are equally frequent, the one whose images are closer counts."""
+    classes that are equally frequent, the one whose images are closer counts.
+
+    images: the image of each sample, where images have several; those of the same one are no neighbours.
+    """
     directions, classes = unit(features.astype(np.float64)), np.unique(targets, return_inverse=True)[1]
-    count = min(NEIGHBOURS, len(features) - 1)
+    images = np.arange(len(features)) if images is None else images
+    count = min(NEIGHBOURS, len(features) - int(np.unique(images, return_counts=True)[1].max()))
     right = np.empty(len(features), np.bool_)
     for rows in np.array_split(np.arange(len(features)), -(-(len(features) ** 2) // CHUNK)):
         cosines = directions[rows] @ directions.T
-        cosines[np.arange(len(rows)), rows] = -np.inf
+        cosines[images[rows, None] == images] = -np.inf
         nearest = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
         votes = np.zeros((len(rows), classes.max() + 1))
         close = 1 + np.take_along_axis(cosines, nearest, 1) / (4 * NEIGHBOURS)  # it decides between equal votes alone
@@ -92,11 +96,18 @@ def neighbours_agree(features: Floats, targets: Classes) -> NDArray[np.bool_]:
     return right
 
 
-def probe_right(features: Floats, targets: Classes) -> NDArray[np.bool_]:
+def probe_right(features: Floats, targets: Classes, images: Classes | None = None) -> NDArray[np.bool_]:
     """Returns whether a linear classifier that was fitted without the image is right about it, `[N]`: five stratified
-    folds. The images that it is fitted on also decide its L2 penalty, by folds of their own."""
-    rows, classes = torch.from_numpy(features), torch.from_numpy(np.unique(targets, return_inverse=True)[1])
-    fold, right = stratified_folds(classes, FOLDS), torch.empty(len(classes), dtype=torch.bool)
+    folds. The images that it is fitted on also decide its L2 penalty, by folds of their own.
+
+    images: the image of each sample, where images have several; those of one image are in the same fold.
+    """
+    rows, right = torch.from_numpy(features), torch.empty(len(features), dtype=torch.bool)
+    images = np.arange(len(features)) if images is None else images
+    classes, numbers = (torch.from_numpy(np.unique(each, return_inverse=True)[1]) for each in (targets, images))
+    shown = torch.zeros(int(numbers.max()) + 1, int(classes.max()) + 1, dtype=torch.int64)
+    shown[numbers, classes] = 1
+    fold = stratified_folds(shown, FOLDS)[numbers]
     options: dict[str, Any] = {"strengths": STRENGTHS, "folds": INNER_FOLDS, "tolerance": ROUGH}
     for each in fold.unique():
         held = fold == each

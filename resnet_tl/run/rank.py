@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -15,20 +15,25 @@ from torch import Tensor
 
 from resnet_tl.data.base import ImageData
 from resnet_tl.data.classification import ClassificationData
+from resnet_tl.data.detection import DetectionData
 from resnet_tl.data.listings.listing import Listing
+from resnet_tl.data.segmentation import SegmentationData
 from resnet_tl.errors import DataError, RecipeError, WeightsError
-from resnet_tl.metrics.bootstrap import accuracy_interval, resampled
+from resnet_tl.metrics.bootstrap import accuracy_interval, percentiles, resampled
 from resnet_tl.metrics.transferability import h_score, leep, log_me, nce, neighbours_agree, probe_right
 from resnet_tl.models.network import Network, public_keys
 from resnet_tl.prediction.backbone import backbone_network
+from resnet_tl.prediction.base import find_device
 from resnet_tl.prediction.classification import ClassPredictor
 from resnet_tl.prediction.embedding import embed
-from resnet_tl.prediction.loader import OnError
 from resnet_tl.run.build import Overrides, Recipe, RecipeSource, build_data, compose
-from resnet_tl.run.outliers import spread_over_classes
+from resnet_tl.run.outliers import spread_images, spread_over_classes
+from resnet_tl.run.region_features import Samples, region_features
+from resnet_tl.structures.records import Level
 from resnet_tl.weights.file_classifier import file_classifier
 
 IMAGES = 5000
+Ranked: TypeAlias = ClassificationData | DetectionData | SegmentationData
 RANDOM = "random"
 """In place of weights: what an untrained backbone achieves."""
 
@@ -47,13 +52,15 @@ class Candidate(NamedTuple):
 class Rated:
     """How well the features of a candidate tell the classes apart.
 
-    right: for each image, whether the probe that was fitted without it is right, `[N]`.
+    images: of each sample, the image that it is in, `[N]`.
+    right: for each sample, whether the probe that was fitted without its image is right, `[N]`.
     earlier: the probe's accuracy on the features of the stage before the last; None: there is none.
     neighbours: accuracy of the nearest other images.
     leep, nce: of the weights' own classifier; None: they have none.
     """
 
     candidate: Candidate
+    images: NDArray[np.int64] = field(repr=False)
     right: NDArray[np.bool_] = field(repr=False)
     earlier: float | None
     neighbours: float
@@ -71,7 +78,11 @@ class Rated:
     @property
     def interval(self) -> tuple[float, float]:
         """Of the probe's accuracy, 95 %, over the choice of the images."""
-        return accuracy_interval(int(self.right.sum()), len(self.right))
+        if len(np.unique(self.images)) == len(self.images):
+            return accuracy_interval(int(self.right.sum()), len(self.right))
+        right, samples = per_image(self.images, self.right), per_image(self.images, np.ones(len(self.right)))
+        shares = resampled(len(right), lambda drawn: {"accuracy": (right @ drawn) / (samples @ drawn)})
+        return percentiles(shares["accuracy"])
 
 
 @dataclass(frozen=True)
@@ -86,8 +97,14 @@ class Ranking:
         """In which share of resamples of the images the probe of the first is better than that of the second."""
         if len(self.rated) < 2:
             return None
-        first, second = (each.right.astype(np.int64) for each in self.rated[:2])
+        first, second = (per_image(each.images, each.right) for each in self.rated[:2])
         return float((resampled(len(first), lambda drawn: {"lead": (first - second) @ drawn})["lead"] > 0).mean())
+
+
+def per_image(images: NDArray[np.int64], values: NDArray[Any]) -> NDArray[np.float64]:
+    """Returns the sum of each image's values."""
+    numbers = np.unique(images, return_inverse=True)[1]
+    return np.bincount(numbers, weights=values).astype(np.float64)
 
 
 def rank(
@@ -103,14 +120,16 @@ def rank(
     and standard deviation of the weights.
 
     Args:
-        recipes, overrides: of images with one class each; the recipe's own weights are not used.
+        recipes, overrides: of images with one class each, with boxes or masks; the recipe's own weights are not used.
+            Samples are images, boxes, or the classes of an image, each with the mean features of its pixels.
         weights: `BACKBONE=WEIGHTS`, or `WEIGHTS` of the recipe's backbone; `random` for none.
-        images: about so many at most, evenly from each class, but 20 of a class if it has them.
+        images: about so many at most, evenly from each class, but 20 of a class if it has them; of images with boxes or
+            masks, evenly over the listing.
         progress: called with each candidate before its images are read.
 
     Raises:
         RecipeError: data of another task, images of several labels, or a candidate twice.
-        DataError: one class, or a class with one image.
+        DataError: one class, or a class with one image (of boxes and masks: one image).
         WeightsError: weights that are not found, of another backbone, or whose features cannot be compared.
     """
     recipe = compose(recipes, overrides)
@@ -119,14 +138,27 @@ def rank(
     data = _with_classes(build_data(recipe))
     listing = _listing(data, images)
     # All weights are loaded before the first is rated: a wrong name is found at once.
-    predictors = [_predictor(candidate, data, recipe, device) for candidate in candidates]
+    networks = [_network(candidate, data, recipe) for candidate in candidates]
     rated = []
-    for candidate, predictor in zip(candidates, predictors, strict=True):
+    for candidate, network in zip(candidates, networks, strict=True):
         progress(str(candidate))
-        rated.append(_rate(candidate, predictor, listing, data.on_error))
+        began = time.perf_counter()
+        levels = network.trunk.feature_info[:-3:-1]  # the deepest, and the one before
+        if isinstance(data, ClassificationData):
+            samples = _of_images(network, data, listing, levels, device)
+        else:
+            samples = region_features(network, data, listing, levels, find_device(device))
+        rated.append(_rate(candidate, network, samples, levels[0].channels, began))
     rated.sort(key=lambda each: (-each.probe, -each.log_me))
-    classes = len(np.unique(np.asarray(listing.targets)))
-    return Ranking(rated, [*data.notes, f"{len(rated[0].right)} training images of {classes} classes are compared"])
+    return Ranking(rated, [*data.notes, _compared(data, samples)])
+
+
+def _compared(data: Ranked, samples: Samples) -> str:
+    count, classes = len(np.unique(samples.images)), len(np.unique(samples.targets))
+    if isinstance(data, ClassificationData):
+        return f"{count} training images of {classes} classes are compared"
+    kind = "boxes" if isinstance(data, DetectionData) else "regions"
+    return f"{len(samples.images)} {kind} of {classes} classes in {count} training images are compared"
 
 
 def _candidates(weights: Sequence[str], backbone: str | None) -> list[Candidate]:
@@ -147,16 +179,16 @@ def _read(weights: Sequence[str], backbone: str | None) -> Iterator[Candidate]:
         yield Candidate(name, own)
 
 
-def _with_classes(data: ImageData) -> ClassificationData:
-    """Returns the data if its images have one class each, else raises RecipeError."""
-    if not isinstance(data, ClassificationData):
-        raise RecipeError(f"rank is for images with classes, but data is {type(data).__name__}")
-    if data.multi_label:
+def _with_classes(data: ImageData) -> Ranked:
+    """Returns the data if its images have one class each, boxes or masks, else raises RecipeError."""
+    if not isinstance(data, ClassificationData | DetectionData | SegmentationData):
+        raise RecipeError(f"rank is for images with classes, boxes or masks, but data is {type(data).__name__}")
+    if isinstance(data, ClassificationData) and data.multi_label:
         raise RecipeError("rank is for images of one class each, but these have any number of labels")
     return data
 
 
-def _listing(data: ClassificationData, images: int) -> Listing:
+def _listing(data: Ranked, images: int) -> Listing:
     """Returns the training images to compare by.
 
     Raises:
@@ -164,6 +196,8 @@ def _listing(data: ClassificationData, images: int) -> Listing:
     """
     if "train" not in data.listings:
         raise DataError(f"{data.root} has no training images; expected some of every class")
+    if not isinstance(data, ClassificationData):
+        return spread_images(data.listings["train"], images)
     counts = data.class_counts()
     if (counts > 0).sum() < 2:
         raise DataError(f"{data.root}: all training images are of one class; rank needs two classes or more")
@@ -174,13 +208,20 @@ def _listing(data: ClassificationData, images: int) -> Listing:
     return listing if len(listing) <= images else spread_over_classes(listing, images)
 
 
-def _predictor(candidate: Candidate, data: ClassificationData, recipe: Recipe, device: str) -> ClassPredictor:
-    """Returns the predictor whose images are preprocessed as the recipe's validation does it with these weights."""
+def _network(candidate: Candidate, data: Ranked, recipe: Recipe) -> Network:
+    """Returns the backbone, with the recipe's preprocessing in validation, with these weights."""
     torch.manual_seed(recipe["seed_everything"])
     weights = None if candidate.weights == RANDOM else candidate.weights
     network = backbone_network(weights, candidate.backbone, data.channels)
     network.set_preprocessing(data.evaluation_preprocessing(network.preprocessing))
-    return ClassPredictor(
+    return network
+
+
+def _of_images(
+    network: Network, data: ClassificationData, listing: Listing, levels: list[Level], device: str
+) -> Samples:
+    """Returns the features of whole images, those of several levels one after another."""
+    predictor = ClassPredictor(
         network,
         ["untrained"],
         eval_transforms=data.eval_transforms,
@@ -188,23 +229,25 @@ def _predictor(candidate: Candidate, data: ClassificationData, recipe: Recipe, d
         device=device,
         batch_size=data.batch_size,
     )
+    paths, names = [sample.path for sample in listing], [level.name for level in levels]
+    found = list(embed(predictor, paths, level=names, on_error=data.on_error))
+    images = np.array([each.index for each in found])
+    return Samples(np.stack([each.features for each in found]), np.asarray(listing.targets, np.int64)[images], images)
 
 
-def _rate(candidate: Candidate, predictor: ClassPredictor, listing: Listing, on_error: OnError) -> Rated:
-    began = time.perf_counter()
-    levels = predictor.trained.trunk.feature_info[:-3:-1]  # the deepest, and the one before
-    paths = [sample.path for sample in listing]
-    found = list(embed(predictor, paths, level=[each.name for each in levels], on_error=on_error))
-    features, earlier = np.split(np.stack([each.features for each in found]), [levels[0].channels], axis=1)
-    targets = np.asarray(listing.targets, np.int64)[[each.index for each in found]]
+def _rate(candidate: Candidate, network: Network, samples: Samples, channels: int, began: float) -> Rated:
+    """Rates by the first `channels` features; those after them are of the stage before."""
+    features, earlier = np.split(samples.features, [channels], axis=1)
+    targets, images = samples.targets, samples.images
     if not np.ptp(features, axis=0).any():
         raise WeightsError(f"--weights {candidate}: the features of all images are equal, so they tell nothing apart")
-    own = _own_probabilities(candidate, predictor.trained, features)
+    own = _own_probabilities(candidate, network, features)
     return Rated(
         candidate,
-        probe_right(features, targets),
-        float(probe_right(earlier, targets).mean()) if earlier.size else None,
-        float(neighbours_agree(features, targets).mean()),
+        images,
+        probe_right(features, targets, images),
+        float(probe_right(earlier, targets, images).mean()) if earlier.size else None,
+        float(neighbours_agree(features, targets, images).mean()),
         log_me(features, targets),
         h_score(features, targets),
         None if own is None else leep(own, targets),

@@ -179,7 +179,7 @@ def test_the_probe_is_that_of_scikit_learn_at_the_penalty_that_it_chooses(
     linear = pytest.importorskip("sklearn.linear_model")
     monkeypatch.setattr(transferability, "STRENGTHS", (10.0,))
     features, targets = blobs(0.5, 90, 8, classes)
-    fold, expected = stratified_folds(torch.from_numpy(targets), 5).numpy(), np.empty(90, np.bool_)
+    fold, expected = stratified_folds(torch.eye(classes)[targets], 5).numpy(), np.empty(90, np.bool_)
     for each in range(5):
         held = fold == each
         mean, spread = features[~held].mean(0), features[~held].std(0)
@@ -204,6 +204,14 @@ def test_the_probe_sees_nothing_of_the_images_that_it_is_tested_on() -> None:
     draw = np.random.default_rng(0)
     right = probe_right(draw.normal(0, 1, (100, 300)), np.arange(100) % 2)  # wide enough to learn all by heart
     assert right.mean() < 0.65
+
+
+@pytest.mark.parametrize("agree", [probe_right, neighbours_agree])
+def test_samples_of_one_image_say_nothing_of_each_other(agree: Callable[..., NDArray[np.bool_]]) -> None:
+    draw = np.random.default_rng(0)
+    features, targets = draw.normal(0, 1, (40, 100)).repeat(6, 0), draw.permutation(np.arange(40) % 2).repeat(6)
+    assert agree(features, targets).all()  # its copies give it away
+    assert agree(features, targets, np.arange(40).repeat(6)).mean() < 0.75
 
 
 @pytest.mark.parametrize("name", SCORES)

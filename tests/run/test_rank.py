@@ -13,7 +13,6 @@ import yaml
 
 from resnet_tl.errors import DataError, RecipeError, WeightsError
 from resnet_tl.prediction.backbone import backbone_network
-from resnet_tl.recipe.shipped import shipped_root
 from resnet_tl.run.rank import Candidate, Ranking, Rated, rank
 from tests.cli.conftest import RECIPE, several_labels
 
@@ -66,7 +65,7 @@ def test_a_classifier_that_knows_nothing_has_the_likelihood_of_the_shares(images
 def test_the_earlier_stage_is_that_before_the_last(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[np.ndarray] = []
 
-    def observed(features: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    def observed(features: np.ndarray, targets: np.ndarray, images: np.ndarray) -> np.ndarray:
         seen.append(features)
         return np.full(len(targets), len(seen) == 1)
 
@@ -110,8 +109,9 @@ def test_one_class_is_refused(images: Path, tmp_path: Path) -> None:
         rank([recipe()], of(images, exclude=str(listed)), [TINY])
 
 
-def rated(right: list[int]) -> Rated:
-    return Rated(Candidate("a", "b"), np.array(right, np.bool_), None, 0.5, 0.0, 0.0, None, None, 1.0)
+def rated(right: list[int], images: np.ndarray | None = None) -> Rated:
+    images = np.arange(len(right)) if images is None else images
+    return Rated(Candidate("a", "b"), images, np.array(right, np.bool_), None, 0.5, 0.0, 0.0, None, None, 1.0)
 
 
 def test_how_sure_it_is_counts_the_images_on_which_two_differ() -> None:
@@ -121,11 +121,24 @@ def test_how_sure_it_is_counts_the_images_on_which_two_differ() -> None:
     assert Ranking([rated(much), rated(little)], []).sure == 1
 
 
+def test_samples_of_one_image_are_drawn_together() -> None:
+    right = [1] * 60 + [0] * 40
+    alone, together = rated(right), rated(right, np.arange(100) // 10)  # ten images, each all right or all wrong
+    low, high = together.interval
+    assert high - low > 2.5 * (alone.interval[1] - alone.interval[0])
+    lead, none = rated([0] * 10 + [1] * 90, np.arange(100) // 10), rated([0] * 100, np.arange(100) // 10)
+    assert Ranking([lead, none], []).sure == pytest.approx(1, abs=0.01)
+    assert Ranking([rated([1] * 10 + [0] * 90, none.images), none], []).sure == pytest.approx(1 - 0.9**10, abs=0.05)
+
+
 def test_data_that_cannot_be_ranked_is_refused(images: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="images of one class each, but these have any number of labels"):
         rank([several_labels(images, tmp_path)], [], [TINY])
-    with pytest.raises(RecipeError, match="rank is for images with classes, but data is CocoDetection"):
-        rank(["detect/folder_fcos_resnet50"], of(shipped_root() / "data" / "samples" / "detection"), [TINY])
+    table = tmp_path / "sizes.csv"
+    table.write_text("\n".join(["path,size", *(f"{n}.png,{n}" for n in range(6))]))
+    numbers = {"root": str(images / "train" / "red"), "csv": str(table), "value_columns": ["size"]}
+    with pytest.raises(RecipeError, match="with classes, boxes or masks, but data is RegressionTable"):
+        rank([{"model": "Regression", "data": numbers}], [], [TINY])
     (tmp_path / "set" / "train").mkdir(parents=True)
     for name in ("blue", "red"):
         (tmp_path / "set" / "train" / name).symlink_to(images / "train" / name)
