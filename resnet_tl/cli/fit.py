@@ -7,12 +7,17 @@ from argparse import Namespace
 from resnet_tl.cli.command import Command, Options
 from resnet_tl.errors import RecipeError
 
-HELP = """usage: resnet-tl fit -c RECIPE [-c OVERLAY ...] [--run DIR] [--KEY VALUE ...]
+WEIGHTS, KEEP = "model.backbone.weights", "model.backbone.keep_classifier"
+
+HELP = """usage: resnet-tl fit -c RECIPE [-c OVERLAY ...] [--run DIR] [--from RUN] [--KEY VALUE ...]
 
 Train by a recipe: a file, or a name that `resnet-tl recipes list` shows. Later recipes override earlier ones.
 
   -c RECIPE                         the recipe, then any overlays
   --run DIR                         the run's folder (default: runs/<recipe>/<date-time>)
+  --from RUN                        start from a run's or checkpoint's weights and keep the rows of its classes that the
+                                    data has, too: for images of more classes, or of others; short for
+                                    --model.backbone.weights RUN --model.backbone.keep_classifier known
   --resume DIR                      resume an unfinished run or its folds, by its own recipe
   --resume auto                     resume this recipe's newest unfinished run (or --run DIR), else start a new one
   --folds K                         train K networks, each on all images but a K-th that it is validated on, below one
@@ -47,6 +52,7 @@ example: resnet-tl fit -c classify/folder_resnet50_finetune --data.root photos -
 def run(verb: str, command: Command) -> int:
     parser = Options(verb)
     parser.add_argument("--run", metavar="DIR")
+    parser.add_argument("--from", dest="start", metavar="RUN")
     parser.add_argument("--resume", metavar="DIR|auto")
     parser.add_argument("--folds", metavar="K", type=int)
     parser.add_argument("--trust-code", action="store_true")
@@ -71,10 +77,11 @@ def _fit(command: Command, options: Namespace) -> int:
     from resnet_tl.run.fit import fit
     from resnet_tl.tracking.preemption import Preempted
 
+    start = [] if options.start is None else [(WEIGHTS, options.start), (KEEP, "known")]
     try:
         fit(
             command.configs,
-            command.overrides,
+            [*start, *command.overrides],
             run=options.run,
             resume=options.resume,
             finish=after_fit,

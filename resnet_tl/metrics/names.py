@@ -60,6 +60,8 @@ def metric_name(name: str) -> str:
     key = name.rpartition("/")[2]
     if key.startswith("mask_"):
         return f"mask {metric_name(key.removeprefix('mask_'))}"
+    if key.endswith(("_old", "_new")):  # of the old or new classes alone
+        return f"{metric_name(key[:-4])}, {key[-3:]} classes"
     if key.startswith(SENSITIVITY):
         return f"sensitivity at specificity {key.removeprefix(SENSITIVITY)}"
     return NAMES.get(key) or DETAILS.get(key, key)

@@ -39,6 +39,22 @@ class Ratios(NamedTuple):
         return nanmean(without(self.f1, absent))
 
 
+def old_and_new(table: list[Row], headline: str, new: Sequence[str]) -> dict[str, float]:
+    """Returns the headline's means over the old and over the new classes with images: `acc_old` and `acc_new`.
+
+    Args:
+        table: by class, with the column that the headline is of.
+        headline: `acc`, `map` or `miou`.
+        new: names of the new classes.
+    """
+    column = {"acc": "recall", "miou": "iou", "map": "ap" if "ap" in table[0] else "map"}[headline]
+    groups: dict[str, list[float]] = {}
+    for row in table:
+        if (value := row[column]) is not None:
+            groups.setdefault(f"{headline}_{'new' if row['class'] in new else 'old'}", []).append(float(value))
+    return {name: sum(values) / len(values) for name, values in groups.items()}
+
+
 def nanmean(values: Floats) -> float:
     """Returns the mean without NaNs, NaN if there is nothing else (numpy warns then)."""
     known = values[~np.isnan(values)]

@@ -66,10 +66,12 @@ class Backbone:
 
     Args:
         name: a variant in `resnet_tl.models.variants.VARIANTS`, or the import path of a custom trunk.
-        weights: a file, `builtin/...`, `timm/...`, `torchvision/...`, `hf://USER/NAME` or a URL; None starts from
-            random weights.
+        weights: a file, a run folder or checkpoint, `builtin/...`, `timm/...`, `torchvision/...`, `hf://USER/NAME` or
+            a URL; None starts from random weights.
         sha256: of the file at a URL, 64 hex digits.
-        keep_classifier: keep the classifier of the weights even if the class names cannot be compared.
+        keep_classifier: keep the classifier of the weights even if the class names cannot be compared. `known`: keep of
+            the last layers the rows of the classes that the weights know by name, whatever other classes there are; the
+            rows of new classes of a classification head start from the classes' mean features (arXiv:1712.07136).
         in_channels: channels of the images.
         output_stride: 32, or 16 or 8 by dilation.
         norm: `frozen` uses fixed statistics everywhere, `group` does not depend on the batch.
@@ -83,7 +85,7 @@ class Backbone:
     name: str = "resnet50"
     weights: str | None = None
     sha256: str | None = None
-    keep_classifier: bool = False
+    keep_classifier: Literal["known"] | bool = False
     in_channels: Channels = 3
     output_stride: Literal[8, 16, 32] = 32
     norm: Literal["batch", "frozen", "group"] = "batch"

@@ -38,6 +38,7 @@ def closing(run: RunFolder, trainer: Trainer, workers: int, cache: str) -> Itera
     (pace,) = (each for each in trainer.callbacks if isinstance(each, Pace))  # type: ignore[attr-defined]
     if summary.best:
         yield from results(summary.monitor, summary.best, summary.final, _interval(run))
+        yield from old_and_new(summary.monitor, summary.best, summary.final)
     if "temperature" in summary.decisions:
         yield calibration(summary.decisions)
     if "box_scores" in summary.decisions:
@@ -59,6 +60,14 @@ def results(
         of_best = f"  (95 % interval {interval[0]:.4g} to {interval[1]:.4g})" if interval and title == "best" else ""
         loss = f"  val/loss {each['val/loss']:.4g}" if "val/loss" in each else ""
         yield f"{title:<6} epoch {each['epoch'] + 1:<4} {headline} {each[headline]:.4g}{of_best}{loss}"
+
+
+def old_and_new(headline: str, best: Mapping[str, Any], final: Mapping[str, Any]) -> Iterator[str]:
+    """Yields what the best and the last epoch reach on old and on new classes, of a run that knew some before."""
+    groups = [group for group in ("old", "new") if f"{headline}_{group}" in best]
+    for title, each in (("best", best), ("final", final)) if groups else ():
+        scores = "  ".join(f"{group} classes {each[f'{headline}_{group}']:.4g}" for group in groups)
+        yield f"{title:<6} {headline}, mean of {scores}"
 
 
 def calibration(decisions: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ from resnet_tl.run.decide import Decide
 from resnet_tl.run.drawings import Drawings
 from resnet_tl.run.files_record import check_unchanged, write_record
 from resnet_tl.run.head_checkpoint import HeadCheckpoint
+from resnet_tl.run.new_classes import Imprint
 from resnet_tl.run.predicted_masks import PredictedMasks
 from resnet_tl.run.resume import keep_length
 from resnet_tl.run.trainer import (
@@ -88,7 +89,8 @@ def train(
         with log_file(run.log):
             settle = SettleMicroBatch(run, data, auto=options["micro_batch"] == AUTO, new=new_micro_batch)
             settings = settings_of(options, task, data, device)
-            trainer = _trainer(recipe, run, task, data, accepted, [settle, Accelerate(settings), *callbacks])
+            more = [*([Imprint()] if task.new_classes and checkpoint is None else []), *callbacks]
+            trainer = _trainer(recipe, run, task, data, accepted, [settle, Accelerate(settings), *more])
             data.prefetch = settings.prefetch
             redoes = options["recover_memory"] or options["micro_batch"] is not None
             ranks = configure_ddp(trainer, compiled=task.tuning.compile == "all", redoes=redoes)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from resnet_tl import lightning_internals
 from resnet_tl.errors import RecipeError
 from resnet_tl.metrics.mean import Mean
-from resnet_tl.metrics.per_class import Tables
+from resnet_tl.metrics.per_class import Tables, old_and_new
 from resnet_tl.metrics.record import Record
 from resnet_tl.models.heads.base import Head
 from resnet_tl.models.macs import stage_macs
@@ -93,6 +93,8 @@ class Task(LightningModule):
         """Layers that regularisers train at the head's rate; predictions do not use them."""
         self.preprocessing: Preprocessing = self.network.preprocessing
         self.loaded_stages: list[str] = []
+        self.new_classes: list[str] = []
+        """Those that `backbone.keep_classifier: known` did not find in the weights; empty without it."""
         self.recipe: dict[str, Any] = {}
         """The whole resolved recipe, if there is one, for the checkpoints."""
         self.eval_transforms: list[dict[str, Any]] | None = None
@@ -295,6 +297,9 @@ class Task(LightningModule):
         """Logs the metrics of an evaluation, stores its `tables` and `interval`, and resets the metrics."""
         options = self._metric_options()
         loss, metrics = self.mean_loss.compute(), self.metrics.compute(**options)
+        self.tables = self.metrics.tables(**options)
+        if self.new_classes:
+            metrics |= old_and_new(self.tables["per_class"], self.metrics.headline, self.new_classes)
         if not loss.isfinite():
             # An argmax over NaN is the first class: such an epoch would have a score, and might be the best.
             metrics = dict.fromkeys(metrics, math.nan)
@@ -302,7 +307,6 @@ class Task(LightningModule):
             rank_zero_warn(f"{reason}outputs are NaN or infinite, so all metrics are NaN")
         values = {"loss": loss, **metrics} if self.has_loss else metrics
         self.log_dict({f"{split}/{name}": value for name, value in values.items()})
-        self.tables = self.metrics.tables(**options)
         self.evaluation = self._evaluation_of(split) if self.record.update_called else None
         if not self.fitting and hasattr(self.metrics, "interval"):  # it takes seconds for a large multi-label set
             self.interval = self.metrics.interval()
@@ -330,6 +334,7 @@ class Task(LightningModule):
         self.network.set_preprocessing(record.preprocessing)
         self.preprocessing = record.preprocessing
         self.loaded_stages = _stages_loaded(self.network, report, keys)
+        self.new_classes = report.new_classes
         rank_zero_info(str(report))
         return record
 
@@ -342,13 +347,14 @@ def total(terms: Mapping[str, Tensor]) -> Tensor:
 
 
 def _stages_loaded(network: Network, report: Report, keys: dict[str, str]) -> list[str]:
-    """Returns the stages whose parameters were all loaded from the file."""
+    """Returns the stages whose parameters were all loaded from the file; no head with rows of new classes."""
     filled = set(report.loaded) | set(report.adapted)
     names = {id(parameter): keys.get(name) for name, parameter in network.named_parameters()}
     return [
         stage
         for stage, modules in network.stages().items()
         if all(names[id(parameter)] in filled for module in modules for parameter in module.parameters())
+        and not (stage == "head" and report.new_classes)
     ]
 
 

@@ -17,6 +17,8 @@ T = TypeVar("T")
 DECODERS = ("head.decoder.", "head.auxiliary.decoder.")
 CLASSIFIERS = ("fc.", "head.auxiliary.fc.")
 """Layers with one row per class; the second is that of an auxiliary head, which is optional in files and networks."""
+VECTORS = ("head.thresholds", "head.weight", ".class_weights")
+"""The ends of the names of buffers with a number for each class; files and networks may be without."""
 
 
 def add_classifier(
@@ -55,7 +57,8 @@ def add_classifier(
     if order is None:
         report.notes.append("classifier kept on request, its classes in the file's order")
     used = [key for key, shape in expected.items() if key in stored and stored[key].shape == shape]
-    reordered = [key for key in used if key.startswith(CLASSIFIERS)] if order and order != sorted(order) else []
+    of_classes = [key for key in used if key.startswith(CLASSIFIERS) or key.endswith(VECTORS)]
+    reordered = of_classes if order and order != sorted(order) else []
     report.adapted |= dict.fromkeys(reordered, "classes reordered as in the data")
     report.loaded += [key for key in used if key not in reordered]
     report.missing += [key for key in expected if key not in used]

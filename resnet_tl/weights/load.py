@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import Literal, cast
 
 from torch import Tensor, nn
 
@@ -14,6 +14,7 @@ from resnet_tl.weights.channels import adapt_channels, adapt_preprocessing
 from resnet_tl.weights.classifier import add_classifier
 from resnet_tl.weights.detectors import holds_detector, to_native_keys
 from resnet_tl.weights.keys import Layout, Shape, find_layout
+from resnet_tl.weights.known_classes import with_known_classes
 from resnet_tl.weights.mismatch import Candidates, check_fit, first_convolution
 from resnet_tl.weights.parts import add_parts
 from resnet_tl.weights.records import WeightRecord
@@ -28,7 +29,7 @@ def load_weights(
     sha256: str | None = None,
     keys: Mapping[str, str] | None = None,
     classes: Sequence[str] | None = None,
-    keep_classifier: bool = False,
+    keep_classifier: bool | Literal["known"] = False,
     candidates: Candidates = tuple,
 ) -> tuple[WeightRecord, Report]:
     """Loads the weights called `name` into `module`.
@@ -45,7 +46,8 @@ def load_weights(
         keys: the module's keys -> torchvision's, of the tensors to fill; by default all, under their own names.
         classes: names of the data's classes, in the order of the module's outputs.
         keep_classifier: keep the classifier whatever its classes are called; their number must agree. A detector's
-            outputs are kept for classes that the file knows by name.
+            outputs are kept for classes that the file knows by name. `known`: keep of the last layers the rows of
+            classes that the file knows by name; see `with_known_classes`.
         candidates: names and shapes of other networks, called to suggest the closest if the file does not fit.
 
     Returns:
@@ -53,7 +55,7 @@ def load_weights(
 
     Raises:
         WeightsError: `name` is not found, damaged or not safe to open; the weights are another network's; NaN among
-            them; `keep_classifier` and another number of classes.
+            them; `keep_classifier` and another number of classes, or no class name in common.
     """
     content, record = fetch(name, sha256)
     record = replace(record, floor_strides=holds_detector(content))
@@ -74,10 +76,16 @@ def load_weights(
     report.adapted |= {key: "not in the file, start at zero" for key in adapters if key not in trunk}
     chosen = _fill(trunk, layout, report)
     check_fit(content, trunk, layout, report, candidates)
+    tensors, named, merged = layout.tensors, record, dict[str, str]()
+    if keep_classifier == "known":
+        own = {public: state[key] for key, public in keys.items() if public in head | parts}
+        tensors, named, merged = with_known_classes(own, tensors, record, classes, report)
     if parts:
-        chosen |= add_parts(parts, layout.tensors, record, classes, keep_classifier, report)
+        chosen |= add_parts(parts, tensors, named, classes, bool(keep_classifier), report)
     if head or not parts:
-        chosen |= add_classifier(head, layout.tensors, record, classes, keep_classifier, report)
+        chosen |= add_classifier(head, tensors, named, classes, bool(keep_classifier), report)
+    report.loaded = [key for key in report.loaded if key not in merged]
+    report.adapted |= merged
     chosen |= _norms_with_eps(record, module, keys, chosen, report)
     report.notes += _notes(record, layout)
     _check_values(chosen, record.source)

@@ -24,6 +24,7 @@ class Report:
         unexpected: in the file only, under the file's keys.
         misshapen: in both, with different shapes -> the two shapes.
         notes: remarks on the file as a whole.
+        new_classes: those that `keep_classifier: known` did not find in the file: their rows keep their initial values.
     """
 
     source: str
@@ -34,6 +35,7 @@ class Report:
     unexpected: list[str] = field(default_factory=list)
     misshapen: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    new_classes: list[str] = field(default_factory=list)
 
     @property
     def share(self) -> float:

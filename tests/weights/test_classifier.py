@@ -100,6 +100,18 @@ def test_thresholds_of_a_head_may_differ(file: str, classified: Any) -> None:
     assert "head.thresholds" in report.missing
 
 
+def test_thresholds_follow_their_classes(tmp_path: Path, classified: Any) -> None:
+    network, other = classified("resnet_tiny", 3), classified("resnet_tiny", 3)
+    for each in (network, other):
+        each.head.register_buffer("thresholds", torch.zeros(3))
+    network.head.thresholds.copy_(torch.tensor([0.1, 0.2, 0.3]))
+    keys = network.keys | {"head.thresholds": "head.thresholds"}
+    tensors = {keys[key]: value for key, value in network.state_dict().items()}
+    save_weights(tensors, WeightRecord("here", classes=ANIMALS), tmp_path / "b.safetensors")
+    load_weights(other, str(tmp_path / "b.safetensors"), keys=keys, classes=("cat", "ant", "bee"))
+    torch.testing.assert_close(other.head.thresholds, torch.tensor([0.3, 0.1, 0.2]))
+
+
 def test_a_file_without_a_classifier_is_an_error_on_request(tmp_path: Path, small: Any, classified: Any) -> None:
     torch.save(small, tmp_path / "x.pth")
     network = classified("resnet_tiny", 3)

@@ -108,7 +108,7 @@ class Regularisers:
         """Called before the first training step of a fit. batches: returns all training images, each once."""
         with torch.random.fork_rng(devices=[]):  # loaders draw seeds
             for each in self.each:
-                each.begin(module, None if batches is None else _features(module, batches))
+                each.begin(module, None if batches is None else features_of(module, batches))
 
     def add_to(self, run: Callable[[], Terms], module: Any, images: Tensor | Features, targets: Any) -> Terms:
         """Returns the terms that `run` computes with the network, and those of the regularisers by their names.
@@ -177,7 +177,7 @@ def _source(module: Any) -> Source:
     return Source(module.network, head)
 
 
-def _features(module: Any, batches: Callable[[], Iterable[Batch]]) -> Iterator[tuple[Tensor, Any]]:
+def features_of(module: Any, batches: Callable[[], Iterable[Batch]]) -> Iterator[tuple[Tensor, Any]]:
     """Yields the features of each batch, of the network as it is now, and the targets."""
     source = _source(module)
     for batch in batches():
