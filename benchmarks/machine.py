@@ -33,9 +33,15 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    described = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
+    """Results do not count as changes: one benchmark after the other writes them."""
     try:
-        done = subprocess.run(described, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+        commit = _git("rev-parse", "--short=12", "HEAD")
+        changes = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":/!benchmarks/results")
     except (OSError, subprocess.CalledProcessError):  # a copy of the code without its history, or without git
         return "unknown"
+    return commit + "+" * bool(changes)
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
     return done.stdout.strip()
