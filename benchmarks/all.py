@@ -66,7 +66,7 @@ PLAN = [
     Planned("coco_evaluation", 240, packages=("pycocotools",)),
     Planned("checkpoints", 20, 3, 8),
     Planned("startup", 10, 14, 5),
-    Planned("finetune", 20, 110, 2),
+    Planned("finetune", 20, 205, 2),
     Planned("listing", 200),
     Planned("growth", 130),
 ]
