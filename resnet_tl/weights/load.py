@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 from torch import Tensor, nn
 
@@ -63,13 +63,7 @@ def load_weights(
     state = module.state_dict()
     keys = {key: key for key in state} if keys is None else keys
     expected = {public: tuple(state[key].shape) for key, public in keys.items()}
-    trunk = {key: shape for key, shape in expected.items() if not above_trunk(key)}
-    head = {key: shape for key, shape in expected.items() if in_classifier(key)}
-    parts = {key: shape for key, shape in expected.items() if key.startswith("neck.")}
-    if head and "fc.weight" not in head:  # a detection head: its outputs for classes are matched one by one
-        head, parts = {}, parts | head
-
-    adapters = {key: trunk.pop(key) for key in list(trunk) if key.endswith(ADAPTER)}
+    trunk, adapters, head, parts = _places(expected)
     layout = find_layout(content, trunk)
     report = Report(record.source)
     trunk |= {key: shape for key, shape in adapters.items() if key in layout.tensors}
@@ -92,6 +86,29 @@ def load_weights(
 
     module.load_state_dict({key: chosen[public] for key, public in keys.items() if public in chosen}, strict=False)
     return _for_module(record, module, trunk), report
+
+
+class _Places(NamedTuple):
+    """Shapes of the tensors to fill, by torchvision's key, by how they are matched with the file's.
+
+    adapters: may be missing from the file. head: of a single classifier. parts: of a neck, and of a detection head,
+    whose outputs for classes are matched one by one.
+    """
+
+    trunk: dict[str, Shape]
+    adapters: dict[str, Shape]
+    head: dict[str, Shape]
+    parts: dict[str, Shape]
+
+
+def _places(expected: Mapping[str, Shape]) -> _Places:
+    trunk = {key: shape for key, shape in expected.items() if not above_trunk(key)}
+    adapters = {key: trunk.pop(key) for key in list(trunk) if key.endswith(ADAPTER)}
+    head = {key: shape for key, shape in expected.items() if in_classifier(key)}
+    parts = {key: shape for key, shape in expected.items() if key.startswith("neck.")}
+    if head and "fc.weight" not in head:
+        return _Places(trunk, adapters, {}, parts | head)
+    return _Places(trunk, adapters, head, parts)
 
 
 def _check_values(chosen: Mapping[str, Tensor], source: str) -> None:
