@@ -33,6 +33,7 @@ class L2SP(Regulariser):
         parameters = [p for stage in start.loaded for module in start.stages[stage] for p in module.parameters()]
         self.weights = [parameter for parameter in parameters if parameter.ndim > 1]
         self.loaded = [weight.detach().clone() for weight in self.weights]
+        self.digest_of_loaded = digest_of(self.loaded)  # once: each checkpoint has it
 
     def add_gradients(self) -> None:
         """Adds to the gradients that there are: frozen weights have none."""
@@ -46,7 +47,7 @@ class L2SP(Regulariser):
         return self.strength / 2 * torch.stack(distances or [torch.zeros(())]).sum()
 
     def digest(self) -> str:
-        return digest_of(self.loaded)
+        return self.digest_of_loaded
 
     def _loaded(self, index: int) -> Tensor:
         # Copied at setup, when the module was still on the CPU.
