@@ -36,9 +36,9 @@ def decimals(figure: Figure) -> int:
 
 
 def _usual(value: float, unit: str) -> int:
-    """%: 1. mAP: 3. Others: two significant digits from 2 on, two decimals below; whole numbers: none."""
-    if unit in ("%", "mAP"):
-        return {"%": 1, "mAP": 3}[unit]
+    """%, points: 1. mAP: 3. Others: two significant digits from 2 on, two decimals below; whole numbers: none."""
+    if unit in ("%", "points", "mAP"):
+        return {"%": 1, "points": 1, "mAP": 3}[unit]
     if value == round(value) and unit != "×":
         return 0
     size = abs(value)
@@ -51,7 +51,7 @@ def _spread(figure: Figure, digits: int) -> list[str]:
     if figure.low is None or figure.high is None:
         return []
     low, high = _digits(figure.low, digits), _digits(figure.high, digits)
-    return [] if low == high else [f"{low}–{high}"]
+    return [] if low == high else [f"{low}{' to ' if figure.low < 0 else '–'}{high}"]
 
 
 def _digits(value: float, digits: int) -> str:

@@ -71,7 +71,8 @@ class Lite0(nn.Module):
         self.net: Any = timm.create_model("tf_efficientnet_lite0", num_classes=0)
 
     def stages(self) -> dict[str, list[nn.Module]]:
-        return {"trunk": [self.net]}
+        blocks = {f"layer{number}": [block] for number, block in enumerate(self.net.blocks, 1)}
+        return {"stem": [self.net.conv_stem, self.net.bn1], **blocks, "features": [self.net.conv_head, self.net.bn2]}
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         return {"features": self.net.forward_features(images)}

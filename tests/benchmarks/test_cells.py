@@ -23,6 +23,7 @@ from benchmarks.figures import Figure
         (Figure("", "", "", 0.022826, "s"), "0.023 s"),
         (Figure("", "", "", 41.667, "images/s", low=40.8, high=41.9), "41.7 (40.8–41.9)"),
         (Figure("", "", "", 1234.5, "images/s"), "1,234"),
+        (Figure("", "", "", 1.24, "points", low=-0.52, high=3), "1.2 points (-0.5 to 3.0)"),
     ],
 )
 def test_a_cell_has_value_spread_goal_and_whether_it_is_missed(figure: Figure, text: str) -> None:

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.short_fits import Fits, OutOfTime, accuracy_of, digest
+from resnet_tl.recipe.shipped import shipped_root
+
+
+class Fitter:
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, overrides: Any, mix: float | None) -> float:
+        self.calls += 1
+        return float(overrides["seed_everything"]) / 10
+
+
+def test_a_finished_fit_is_not_trained_again(tmp_path: Path) -> None:
+    path, fitter = tmp_path / "some" / "fits.jsonl", Fitter()
+    labels = {"method": "plain", "seed": 3}
+    assert Fits(path, run=fitter).accuracy(labels, {"seed_everything": 3}) == 0.3
+    again = Fits(path, minutes=0, run=fitter)
+    assert again.accuracy(labels, {"seed_everything": 3}) == 0.3
+    assert fitter.calls == 1
+    for other in ({"seed_everything": 4}, {"seed_everything": 3, "data.augment": "light"}):
+        with pytest.raises(OutOfTime):
+            again.accuracy(labels, other)
+    (record,) = [json.loads(line) for line in path.read_text().splitlines()]
+    assert (record["method"], record["accuracy"]) == ("plain", 0.3)
+
+
+def test_a_fit_is_the_same_where_its_files_have_moved() -> None:
+    assert digest({"data.root": "/a/images/train"}) == digest({"data.root": "/b/c/images/train"})
+    assert digest({"data.root": "/a/images/train"}) != digest({"data.root": "/a/images/val"})
+    assert digest({"data.root": "x"}, 0.5) != digest({"data.root": "x"})
+
+
+def test_a_fit_is_validated_once_and_its_mix_is_another_network() -> None:
+    overrides = {
+        "data.root": str(shipped_root() / "data/samples/classification"),
+        "data.image_size": 32,
+        "data.shots": 2,
+        "data.augment": "none",
+        "model.backbone.name": "resnet20_cifar",
+        "model.backbone.weights": "builtin/resnet20_cifar10",
+        "model.tuning.phases": [{"epochs": 1, "train": ["head"]}, {"train": "all"}],
+        "trainer.max_epochs": 2,
+        "seed_everything": 1,
+    }
+    end, mixed = accuracy_of(overrides), accuracy_of(overrides, mix=0.5)
+    assert 0.1 < end <= 1
+    assert 0.1 < mixed <= 1
+    assert accuracy_of(overrides) == end
