@@ -43,6 +43,7 @@ Any value of a recipe can be overridden. The most common:
   --trainer.precision KIND          auto, 32, bf16-mixed, 16-mixed
   --trainer.devices N               GPUs; with --trainer.accelerator cpu: processes
   --trainer.accumulate_grad_batches N
+  --trainer.global_batch N          images of a step over all devices, on any number of them
   --tracking.wandb true             log to Weights & Biases, offline without a key
   --seed_everything N
 

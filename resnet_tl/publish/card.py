@@ -35,7 +35,7 @@ FEW = 30
 """Images or objects of a class, below which its scores say little."""
 RECIPE = {
     "data": ("image_size", "max_size", "crop", "scales", "augment", "train_transforms", "balanced", "batch_size"),
-    "trainer": ("max_epochs", "precision", "accumulate_grad_batches"),
+    "trainer": ("max_epochs", "precision", "accumulate_grad_batches", "global_batch"),
 }
 """Of a recipe's sections besides the model, the keys that hold no path and say how it was trained."""
 HEADS = {

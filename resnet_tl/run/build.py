@@ -32,6 +32,7 @@ from resnet_tl.run.data_class import (
     with_likely_class,
     without_replaced_place,
 )
+from resnet_tl.run.global_batch import global_batch_faults
 from resnet_tl.run.sections import sections
 from resnet_tl.run.training_faults import training_faults
 from resnet_tl.tasks.base import Task
@@ -113,7 +114,7 @@ def settled(tree: Node) -> Node:
 
 def _examine(tree: Node, training: bool = False) -> tuple[Recipe, list[str]]:
     recipe, faults = examine(tree, sections())
-    faults = faults or [*_mismatch(recipe), *_channel_faults(tree, recipe)]
+    faults = faults or [*_mismatch(recipe), *_channel_faults(tree, recipe), *global_batch_faults(tree, recipe)]
     return recipe, [*faults, *(training_faults(tree) if training else [])]
 
 

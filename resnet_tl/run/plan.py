@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from resnet_tl.data.base import ImageData
 from resnet_tl.errors import RecipeError
 from resnet_tl.run.build import Overrides, Recipe, RecipeSource, build_seeded, compose
+from resnet_tl.run.global_batch import scale_rate
 from resnet_tl.run.trainer import resolve_precision, translate_errors
 from resnet_tl.tasks.base import Task
 from resnet_tl.tasks.classification import Classification
@@ -22,9 +23,16 @@ from resnet_tl.tuning.stages import blocks_of
 
 def plan_text(recipes: Sequence[RecipeSource], overrides: Overrides) -> str:
     """Returns the plan as a table, and the overlay that BiT's rule recommends for this number of images."""
-    _, data, task, plan = _build(recipes, overrides)
+    recipe, data, task, plan = _build(recipes, overrides)
     task.preprocessing = data.evaluation_preprocessing(task.preprocessing)
+    batch, base = recipe["trainer"]["global_batch"], task.optimizer.base_batch
+    scaled = "" if batch is None else scale_rate(task, batch)
+    if base is not None and not scaled:
+        scaled = (
+            f"the rates are for a global batch of {base} images (optimizer.base_batch); a run scales them to its own"
+        )
     text = table(plan, task.stages(), task.tuning.norm, task.peak_rate, task.stage_macs())
+    text += f"\n\n{scaled}" if scaled else ""
     if not isinstance(task, Classification):  # the rule is one of classifiers, and so are its overlays
         return text
     images = len(data.listings["train"])

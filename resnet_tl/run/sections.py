@@ -95,6 +95,13 @@ def _trainer() -> dict[str, Field]:
         "Images that go through the network at once, where a batch does not fit into memory; the gradients of a batch "
         "add up. None: the whole batch. `data.batch_size: auto` sets it to `auto`, the most that fits.",
     )
+    fields["global_batch"] = Field(
+        PositiveInt | None,
+        None,
+        "Images of an optimizer step over all devices, on any number of them: each takes its equal share, "
+        "`data.batch_size` images at a time (or `micro_batch`). None: as many as batches, devices and "
+        "`accumulate_grad_batches` make.",
+    )
     fields["recover_memory"] = Field(
         bool, True, "Halve `micro_batch` and do the optimizer step again if memory is full, in place of an error."
     )

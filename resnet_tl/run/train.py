@@ -26,6 +26,7 @@ from resnet_tl.run.ddp import configure_ddp
 from resnet_tl.run.decide import Decide
 from resnet_tl.run.drawings import Drawings
 from resnet_tl.run.files_record import check_unchanged, write_record
+from resnet_tl.run.global_batch import scale_rate, share_global_batch
 from resnet_tl.run.head_checkpoint import HeadCheckpoint
 from resnet_tl.run.new_classes import Imprint
 from resnet_tl.run.predicted_masks import PredictedMasks
@@ -92,14 +93,19 @@ def train(
             more = [*([Imprint()] if task.new_classes and checkpoint is None else []), *callbacks]
             trainer = _trainer(recipe, run, task, data, accepted, [settle, Accelerate(settings), *more])
             data.prefetch = settings.prefetch
-            redoes = options["recover_memory"] or options["micro_batch"] is not None
+            share_global_batch(recipe, data, task, trainer.world_size)
+            batch = data.batch_size * trainer.world_size * trainer.accumulate_grad_batches
+            rate = scale_rate(task, batch)
+            pieces = options["micro_batch"] is not None or task.micro_batches.size is not None
+            redoes = options["recover_memory"] or pieces
             ranks = configure_ddp(trainer, compiled=task.tuning.compile == "all", redoes=redoes)
             if checkpoint is None:
                 _write_inputs(run, recipe, data)
             else:
                 _resume(run, recipe, checkpoint, accepted)
             computes = settings_line(settings, device_of(device), precision, ranks)
-            for line in (*data.notes, computes, global_batch(data.batch_size, trainer, task.micro_batches.size)):
+            sizes = global_batch(data.batch_size, trainer, task.micro_batches.size)
+            for line in (*data.notes, computes, sizes, *([rate] if rate else [])):
                 log_info(line)
             try:
                 with translate_errors(), stop_if_signalled(trainer):

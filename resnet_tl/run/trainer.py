@@ -24,8 +24,8 @@ from resnet_tl.run.sections import sections
 from resnet_tl.tracking.checkpoints import SafeCheckpointIO
 from resnet_tl.tracking.preemption import Preemption
 
-OF_TASK = ("micro_batch", "recover_memory")
-"""Options of the `trainer` section that are the task's, not Lightning's."""
+NOT_LIGHTNINGS = ("micro_batch", "recover_memory", "global_batch")
+"""Options of the `trainer` section that are the task's or the data's."""
 
 WEIGHTS_IN_16_BITS = ("bf16-true", "16-true", "transformer-engine", "transformer-engine-float16")
 
@@ -56,7 +56,7 @@ def build_trainer(options: dict[str, Any], *, callbacks: list[Callback], loggers
         RunError: in Lightning's words, for options that this machine or Lightning does not support.
     """
     fields = sections().fields["trainer"].hint.fields
-    ours = {*fields_of(Acceleration), *OF_TASK}
+    ours = {*fields_of(Acceleration), *NOT_LIGHTNINGS}
     values = {name: instantiate(fields[name].hint, value) for name, value in options.items() if name not in ours}
     values["callbacks"] += callbacks
     values["profiler"] = values.get("profiler") or NoProfiler()

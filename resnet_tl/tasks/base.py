@@ -258,7 +258,8 @@ class Task(LightningModule):
         )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.micro_batches.size = checkpoint.get(MICRO_BATCH, self.micro_batches.size)
+        saved = checkpoint.get(MICRO_BATCH)
+        self.micro_batches.size = self.micro_batches.size if saved is None else saved
 
     def spec(self) -> dict[str, Any]:
         """Returns the recipe's resolved `model` section: plain Python, enough to build this task again."""

@@ -21,7 +21,15 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from resnet_tl.errors import RecipeError, did_you_mean
 from resnet_tl.imports import import_object, makes, returns_function
-from resnet_tl.ranges import Fraction, FractionBelow1, NonNegativeFloat, NonNegativeInt, PositiveFloat, checked
+from resnet_tl.ranges import (
+    Fraction,
+    FractionBelow1,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    checked,
+)
 from resnet_tl.tuning.fused import is_fused, prepare_if_fused
 
 
@@ -32,7 +40,9 @@ class Optimizer:
 
     Args:
         name: `sgd`, `adamw`, or the name of any timm optimizer (`lamb`, `lion`, ...).
-        lr: the learning rate for the actual global batch: it is never scaled.
+        lr: the learning rate for the actual global batch: without `base_batch` it is never scaled.
+        base_batch: linear scaling (arXiv:1706.02677): `lr` is meant for this global batch, and is multiplied by the
+            actual one over it, which the run prints. `schedule.warmup_epochs` makes it a gradual warm-up.
         weight_decay: of weights; biases and norms are never decayed.
         momentum: of `sgd`, and of timm's optimizers that have one.
         nesterov: of `sgd`.
@@ -47,6 +57,7 @@ class Optimizer:
     nesterov: bool = False
     options: dict[str, Any] = field(default_factory=dict)
     fused: Literal["auto"] | bool = "auto"
+    base_batch: PositiveInt | None = None
 
 
 @checked("schedule")
