@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from resnet_tl.cli import suspects
 from resnet_tl.cli.command import Command, Options, check_counts
-from resnet_tl.cli.new_files import check_new, show_progress, write_excluded
+from resnet_tl.cli.new_files import check_new, counted, show_progress, write_excluded
 from resnet_tl.errors import RecipeError, did_you_mean
 from resnet_tl.files import write_new_text
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 HELP = f"""usage: resnet-tl data check PATH | -c RECIPE [--json FILE] [--write FILE.csv] [--KEY VALUE ...]
        resnet-tl data stats PATH | -c RECIPE [--json FILE] [--draw FILE.png] [--KEY VALUE ...]
        resnet-tl data preview PATH | -c RECIPE [--out FILE.png] [--count N] [--epochs N] [--KEY VALUE ...]
+       resnet-tl data pack PATH DEST | -c RECIPE DEST [--shard-mb N] [--resize N] [--workers N] [--KEY VALUE ...]
 
 check: look for what is probably wrong with a data set: what fit refuses, damaged images, duplicates and near-duplicates
 (within a split and across splits), groups in two splits, empty and tiny classes, class names that differ by case,
@@ -28,6 +29,9 @@ missing labels, boxes out of frame, doubled, tiny and giant ones, masks that sho
 stats: count images, classes, sizes, objects or pixels, and the channels' mean and standard deviation; for objects also
 how many are small, medium and large, and how many fit no anchor of the recipe's head (RetinaNet without one).
 preview: draw training images as the network receives them, cropped and augmented, with labels, boxes or masks.
+pack: write images and targets into a few large files (LitData's shards) in DEST, a folder or an address
+(s3://bucket/photos), which fit reads as it reads PATH: --data.root DEST. A pack that was stopped goes on when the
+command is given again.
 PATH is a folder, zip or CSV in any form that is read; its form is detected.
 
   -c RECIPE                         the data section of a recipe, in place of PATH
@@ -41,6 +45,11 @@ PATH is a folder, zip or CSV in any form that is read; its form is detected.
   --out FILE.png                    preview: the file to draw (preview.png)
   --count N                         preview: how many images (16)
   --epochs N                        preview: show each image as N epochs show it, side by side (1)
+  --shard-mb N                      pack: MB of a shard (256)
+  --resize N                        pack: reduce images with a longer short side to N pixels; without it files are kept
+                                    as they are
+  --workers N                       pack: shards written at a time, each of which needs three times its size of memory
+                                    (one per core, at most 4)
 
 Nothing is overwritten. Exit code of check: 0 if nothing is found, 1 if something is, 2 if the data cannot be read.
 
@@ -48,6 +57,8 @@ example: resnet-tl data check photos --json findings.json
 
 {suspects.HELP}"""
 
+LARGEST_SHARD = 2000
+"""MB; LitData's offsets have 32 bits."""
 FIRST = 5
 """Findings of a kind that are listed without `--all`."""
 
@@ -71,10 +82,16 @@ def run(verb: str, command: Command) -> int:
     if options.help:
         print(HELP)
         return 0
-    if len(options.paths) + bool(command.configs) != 1:
-        raise RecipeError(f"data {action} needs a folder, zip or CSV, or a recipe: resnet-tl data {action} photos")
+    places = ACTIONS[action].places
+    if len(options.paths) + bool(command.configs) != 1 + len(places):
+        into = "".join(f", and {place}" for place in places)
+        example = " ".join(["photos", *places])
+        raise RecipeError(
+            f"data {action} needs a folder, zip or CSV, or a recipe{into}: resnet-tl data {action} {example}"
+        )
     check_new(options, PICTURES)
-    return ACTIONS[action].run(Source(command.configs, command.overrides, next(iter(options.paths), None)), options)
+    root = None if command.configs else options.paths[0]
+    return ACTIONS[action].run(Source(command.configs, command.overrides, root), options)
 
 
 class Source(NamedTuple):
@@ -166,6 +183,21 @@ def _check(source: Source, options: Namespace) -> int:
     return 1 if findings else 0
 
 
+def _pack(source: Source, options: Namespace) -> int:
+    from resnet_tl.run.data import pack_data
+
+    names = {"shard_mb": options.shard_mb, "resize": options.resize, "workers": options.workers}
+    check_counts(options, *names)
+    if options.shard_mb > LARGEST_SHARD:
+        raise RecipeError(f"--shard-mb is {options.shard_mb}; expected {LARGEST_SHARD} or less")
+    notes, packed = pack_data(*source, options.paths[-1], show_progress(), **names)
+    images = ", ".join(f"{count:,} {split}" for split, count in packed.splits.items())
+    size = sum(shard.bytes for shard in packed.shards)
+    shards = counted(len(packed.shards), "shard")
+    print("\n".join([*notes, f"{options.paths[-1]}: {images} in {shards}, {size / 1e6:,.1f} MB, verified"]))
+    return 0
+
+
 def _report(findings: list[Finding], first: int | None) -> str:
     """Every kind with its first findings, and a table of all kinds."""
     if not findings:
@@ -183,10 +215,11 @@ def _report(findings: list[Finding], first: int | None) -> str:
 
 
 class Action(NamedTuple):
-    """run: does it and returns the exit code. options: name -> argparse's settings."""
+    """run: does it and returns the exit code. options: name -> argparse's settings. places: what it writes to."""
 
     run: Callable[[Source, Namespace], int]
     options: dict[str, dict[str, Any]]
+    places: tuple[str, ...] = ()
 
 
 PICTURES = ("draw", "out")
@@ -201,5 +234,10 @@ ACTIONS = {
             "count": {"type": int, "default": 16},
             "epochs": {"type": int, "default": 1},
         },
+    ),
+    "pack": Action(
+        _pack,
+        {"shard-mb": {"type": int, "default": 256}, "resize": {"type": int}, "workers": {"type": int}},
+        places=("DEST",),
     ),
 }

@@ -127,7 +127,8 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         self.pin_memory, self.repeats, self.shots = pin_memory, repeats, shots
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self.root, self.cache_dir = images.root, cache_dir
-        included = (images if exclude is None else exclude_images(images, exclude)).usable()
+        self.images = included = (images if exclude is None else exclude_images(images, exclude)).usable()
+        """What the source found, in its own splits."""
         self.absent = self._absent_classes(included)
         """Indices of the classes that no split shows: those of a checkpoint that is evaluated on another set."""
         rule = Column(group, images.groups) if group is not None and images.groups else group

@@ -11,8 +11,10 @@ from resnet_tl.data.base import ImageData
 from resnet_tl.data.checks.check import check, fault_findings
 from resnet_tl.data.checks.stats import stats, stats_picture
 from resnet_tl.data.detection import DetectionData
+from resnet_tl.data.images.manifest import Manifest
 from resnet_tl.data.listings.faults import kept_faults
 from resnet_tl.data.listings.finding import Finding
+from resnet_tl.data.packing.pack import pack
 from resnet_tl.data.sources.mask_coding import UnlistedColours
 from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.recipe.build import instantiate
@@ -24,7 +26,7 @@ from resnet_tl.run.build import Overrides, RecipeSource, tree_of
 from resnet_tl.run.data_class import names_class, with_detected_class, with_table
 from resnet_tl.run.sections import sections
 
-__all__ = ["Finding", "UnlistedColours", "check_data", "data_stats", "open_data", "stats_picture"]
+__all__ = ["Finding", "UnlistedColours", "check_data", "data_stats", "open_data", "pack_data", "stats_picture"]
 
 KEYS = ("seed_everything", "data")
 TABLES = (".csv", ".tsv", ".parquet")
@@ -86,6 +88,27 @@ def check_data(
                 raise
             return [], list(fault_findings("", {**faults, str(error): ""}))
     return data.notes, [*fault_findings(data.root, faults), *(check(data, progress) if data.listings else [])]
+
+
+def pack_data(
+    recipes: Sequence[RecipeSource],
+    overrides: Overrides,
+    root: str | None,
+    destination: str,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    **options: Any,
+) -> tuple[list[str], Manifest]:
+    """Packs the images that a recipe names into shards; returns the notes of the data module, and what was packed.
+
+    Args:
+        recipes, overrides, root: as for `open_data`.
+        destination, progress, options: of `pack`.
+
+    Raises:
+        UserError: a fault of the recipe, of the data, or of what lies at the destination.
+    """
+    data = open_data(recipes, overrides, root)
+    return data.notes, pack(data, destination, progress=progress, **options)
 
 
 def data_stats(

@@ -12,6 +12,7 @@ from resnet_tl.data.detection import DetectionData
 from resnet_tl.data.regression import RegressionData
 from resnet_tl.data.segmentation import SegmentationData
 from resnet_tl.data.sources.forms import Form, form_of
+from resnet_tl.data.sources.shards import MODULES
 from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.recipe.node import Node, overlay
 from resnet_tl.recipe.resolve import SPEC
@@ -83,7 +84,8 @@ def with_detected_class(tree: Node) -> tuple[Node, str]:
     needed = options.keys() - {"root"}
     place = str(options[key].value)
     takers = [kind.__name__ for kind in _kinds(tree) if needed <= fields_of(kind).keys()]
-    only = Form("", takers[0], "the only one that takes these options", place) if len(takers) == 1 else None
+    plain = [name for name in takers if name not in MODULES.values()]  # a packed set is detected
+    only = Form("", plain[0], "the only one that takes these options", place) if len(plain) == 1 else None
     try:
         form = form_of(place, task, takers.__contains__)
     except DataError:

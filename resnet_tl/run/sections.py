@@ -14,6 +14,7 @@ import resnet_tl.data.classification
 import resnet_tl.data.detection
 import resnet_tl.data.regression
 import resnet_tl.data.segmentation
+import resnet_tl.data.shards
 import resnet_tl.tasks.classification
 import resnet_tl.tasks.detection
 import resnet_tl.tasks.regression

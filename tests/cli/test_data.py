@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -159,3 +160,43 @@ def test_a_class_file_is_proposed_for_masks_in_colours(resnet_tl: Callable[..., 
     stats = resnet_tl("data stats {}", tmp_path)
     assert stats.code == 0
     assert "#ff0000" in stats.out
+
+
+@pytest.mark.slow
+def test_a_packed_set_trains_the_same_network(resnet_tl: Callable[..., Any], photos: Path) -> None:
+    pytest.importorskip("litdata")
+    done = resnet_tl("data pack photos packed --data.image_size 32")
+    assert done.code == 0
+    images = len(list(photos.rglob("*.png")))
+    assert re.search(r"^packed: \d+ train, \d+ val in 2 shards, [\d.]+ MB, verified$", done.out, re.MULTILINE)
+    assert sum(map(int, re.findall(r"(\d+) (?:train|val)[ ,]", done.out.splitlines()[-1]))) == images
+    again = resnet_tl("data pack photos packed")
+    assert (again.code, "holds a packed set already" in again.err) == (2, True)
+    checked = resnet_tl("data check packed")
+    assert "packed: read by Shards (shards packed from ImageFolder)" in checked.out
+    assert checked.out.splitlines()[-1] == "nothing found"
+    scores = {}
+    for root, words in {"photos": "--data ImageFolder", "packed": "--data Shards"}.items():
+        line = f"fit -c quickstart {words} --data.root {root} --trainer.max_epochs 2 --run runs/{root}"
+        assert resnet_tl(line).code == 0
+        metrics = Path(f"runs/{root}/metrics.csv").read_text().splitlines()
+        scores[root] = [line for line in metrics if "seconds" not in line]
+        assert resnet_tl(f"validate runs/{root}").code == 0
+    assert scores["photos"] == scores["packed"]
+    assert resnet_tl("validate runs/photos --data Shards --data.root packed").code == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("data pack photos", "data pack needs a folder, zip or CSV, or a recipe, and DEST: resnet-tl data pack photos"),
+        ("data pack -c quickstart", "data pack needs a folder, zip or CSV, or a recipe, and DEST"),
+        ("data pack photos x --shard-mb 0", "--shard-mb is 0; expected 1 or more"),
+        ("data pack photos x --shard-mb 5000", "--shard-mb is 5000; expected 2000 or less"),
+        ("data pack nowhere x", "nowhere"),
+    ],
+)
+def test_a_pack_that_cannot_begin(resnet_tl: Callable[..., Any], photos: Path, line: str, message: str) -> None:
+    done = resnet_tl(line)
+    assert done.code == 2
+    assert message in done.err

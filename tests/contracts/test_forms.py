@@ -23,6 +23,7 @@ from PIL import Image
 
 from resnet_tl.errors import DataError
 from resnet_tl.run.build import build_data, compose
+from resnet_tl.run.data import pack_data
 from tests.docs.doc_blocks import ROOT
 
 TASKS = ("Classification", "Detection", "Segmentation")
@@ -94,6 +95,12 @@ def saved_by_datasets(root: Path) -> None:
         (root / name).write_text("{}")
 
 
+def packed(root: Path, write: Callable[[Path], object]) -> None:
+    pytest.importorskip("litdata")
+    write(root)
+    pack_data([], [], str(root), str(root / "packed"))
+
+
 CLASSES = [
     Form("one folder per class", "ImageFolder", class_folders),
     Form("folders of classes in train/ and val/", "ImageFolder", lambda root: class_folders(root, "train")),
@@ -106,6 +113,7 @@ CLASSES = [
     ),
     Form("Parquet with paths", "ImageTable", lambda root: parquet(root, False)),
     Form("Parquet with images, as Hugging Face's datasets writes it", "ImageTable", lambda root: parquet(root, True)),
+    Form("shards of `data pack`", "Shards", lambda root: packed(root, class_folders), root="packed"),
     Form("a CSV of URLs", "", lambda root: label_table(root, address="https://x.org/"), refused="download the images"),
     Form("a folder saved by Hugging Face's datasets", "", saved_by_datasets, refused="expected Parquet"),
 ]  # fmt: skip
@@ -219,6 +227,8 @@ OBJECTS = [
     Form("Label Studio's JSON", "ToolDetection", of_objects(tool_exports.label_studio)),
     Form("CVAT for images 1.1", "ToolDetection", of_objects(tool_exports.cvat)),
     Form("Supervisely's projects", "ToolDetection", of_objects(tool_exports.supervisely)),
+    Form("shards of `data pack`", "DetectionShards", lambda root: packed(root, of_objects(objects.coco)),
+         root="packed"),
 ]  # fmt: skip
 
 MASK_NAMES = {
@@ -345,6 +355,8 @@ MASKS = [
     Form("Label Studio's JSON, painted", "ToolSegmentation", outlined("label_studio")),
     Form("CVAT for images 1.1, painted", "ToolSegmentation", outlined("cvat")),
     Form("Supervisely's projects, painted", "ToolSegmentation", outlined("supervisely")),
+    Form("shards of `data pack`", "SegmentationShards", lambda root: packed(root, cityscapes),
+         root="packed", classes=["road", "sidewalk"]),
 ]  # fmt: skip
 
 FORMS = {"Classification": CLASSES, "Detection": OBJECTS, "Segmentation": MASKS}

@@ -1,4 +1,4 @@
-"""Members of a zip, read in place by many processes at the same time."""
+"""Members of a zip, read in place by many processes at the same time; and how a path leads into one, or into shards."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import os
 import weakref
 import zipfile
 import zlib
-from hashlib import blake2b
 
 import numpy as np
 
+from resnet_tl.data.images.key_hash import hash64
 from resnet_tl.data.images.limits import BYTES, check_bytes
+from resnet_tl.data.images.shards import ShardFiles
 from resnet_tl.errors import DataError
 
 LOCAL_HEADER = 30
@@ -19,20 +20,19 @@ LOCAL_HEADER = 30
 
 
 def split_path(path: str) -> tuple[str, str] | None:
-    """`photos.zip/train/cat/1.jpg` -> (`photos.zip`, `train/cat/1.jpg`); None for a path that leads into no zip."""
-    archive, separator, member = path.partition(".zip/")
-    return (archive + ".zip", member) if separator and _is_file(archive + ".zip") else None
+    """`photos.zip/train/cat/1.jpg` -> (`photos.zip`, `train/cat/1.jpg`), and the same for the index of a packed set,
+    `packed/files.shards/train/cat/1.jpg`; None for a path that leads into neither."""
+    for ending in (".zip", ".shards"):
+        archive, separator, member = path.partition(f"{ending}/")
+        if separator and _is_file(archive + ending):
+            return archive + ending, member
+    return None
 
 
 @functools.lru_cache(maxsize=64)
-def open_archive(path: str) -> Archive:
-    """Returns one `Archive` per file and process; one opened before a fork also works in the children."""
-    return Archive(path)
-
-
-def hash64(text: str) -> int:
-    """Returns the same 64 bits for the same text on every machine."""
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+def open_archive(path: str) -> Archive | ShardFiles:
+    """Returns one object per file and process; one opened before a fork also works in the children."""
+    return ShardFiles(path) if path.endswith(".shards") else Archive(path)
 
 
 class Archive:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from resnet_tl.data.listings.listing import Listing
 from resnet_tl.data.listings.rows import Rows
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Draw
+
+Watch = Callable[[np.ndarray, Iterable[Draw]], Iterator[Draw]]
 
 
 class TrainSampler:
@@ -31,7 +33,16 @@ class TrainSampler:
         repeats: how often in a row an image is drawn (repeated augmentation, arXiv:1902.05509): its repeats are in one
             step, except for an image at the border of two. An epoch still has `count` draws, as with DeiT's and timm's
             samplers, so it shows only every n-th image; `repeats` epochs together show all of them.
+
+    Attributes:
+        shards: `[count]` int, the file from which each sample is read, where these are read one after another, mixing
+            the samples of `window` of them at a time; None: all samples are mixed.
     """
+
+    shards: np.ndarray | None = None
+    window = 1
+    watched: Watch = staticmethod(lambda indices, draws: iter(draws))
+    """Wraps the draws of an epoch, whose samples are `indices`."""
 
     def __init__(
         self,
@@ -67,8 +78,8 @@ class TrainSampler:
     def __iter__(self) -> Iterator[Draw]:
         indices, repeats = self._order()
         mine = slice(self.rank + self.start * self.batch_size * self.ranks, len(self) * self.ranks, self.ranks)
-        for index, repeat in zip(indices[mine].tolist(), repeats[mine].tolist(), strict=True):
-            yield Draw(self.epoch, index, repeat)
+        drawn = zip(indices[mine].tolist(), repeats[mine].tolist(), strict=True)
+        yield from self.watched(indices[mine], (Draw(self.epoch, index, repeat) for index, repeat in drawn))
 
     def _order(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the epoch's draws over all ranks: sample indices `[count]`, and how often each was drawn before."""
@@ -79,9 +90,14 @@ class TrainSampler:
             order = rng.permutation(_systematic(order, self.weights, rng))
         if self.repeats > 1:
             distinct = -(-self.count // self.repeats)
-            order = np.roll(order, -turn * distinct)[:distinct].repeat(self.repeats)[: self.count]
+            order = np.roll(order, -turn * distinct)[:distinct]
+        if self.shards is not None:
+            order = order[_streamed(self.shards[order], self.window, rng)]
+        if self.repeats > 1:
+            order = order.repeat(self.repeats)[: self.count]
         if self.groups is not None:
-            order = _grouped(order, self.groups, self.batch_size * self.ranks, rng)
+            shuffle = self.shards is None
+            order = _grouped(order, self.groups, self.batch_size * self.ranks, rng, shuffle=shuffle)
         once = self.weights is None and self.repeats == 1
         return order, np.zeros_like(order) if once else _occurrence(order)
 
@@ -93,6 +109,8 @@ class EvaluationSampler:
     ranks is a filler with index -1, which passes through the network and is not counted. `epoch` is that of the draws.
     """
 
+    watched: Watch = staticmethod(lambda indices, draws: iter(draws))
+
     def __init__(
         self, count: int, *, ranks: int = 1, rank: int = 0, epoch: int = 0, order: np.ndarray | None = None
     ) -> None:
@@ -102,10 +120,10 @@ class EvaluationSampler:
         return max(1, -(-self.count // self.ranks))
 
     def __iter__(self) -> Iterator[Draw]:
-        for turn in range(len(self)):
-            place = turn * self.ranks + self.rank
-            index = place if self.order is None or place >= self.count else int(self.order[place])
-            yield Draw(self.epoch, index if place < self.count else -1)
+        places = np.arange(len(self)) * self.ranks + self.rank
+        order = np.arange(self.count) if self.order is None else self.order
+        indices = np.append(order, -1)[np.minimum(places, self.count)]
+        yield from self.watched(indices, (Draw(self.epoch, index) for index in indices.tolist()))
 
 
 def class_weights(listing: Listing, classes: int) -> np.ndarray:
@@ -136,17 +154,37 @@ def _systematic(order: np.ndarray, weights: np.ndarray, rng: np.random.Generator
     return np.repeat(order, np.diff(marks, prepend=0))
 
 
-def _grouped(order: np.ndarray, groups: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Rearranges `order` into batches of `size` from one group, or from the rest of the groups, in random order."""
-    order = order[np.argsort(groups[order], kind="stable")]
+def _streamed(shards: np.ndarray, window: int, rng: np.random.Generator) -> np.ndarray:
+    """Returns the places `[N]` of samples in the order in which their shards are read.
+
+    Each shard begins at its place in a random order and is spread over the time in which `window` shards are read: one
+    ends when another begins, and at most `window` + 1 are in use.
+
+    shards: `[N]` int, of each sample, which are in random order.
+    """
+    numbers, shard = np.unique(shards, return_inverse=True)
+    begin = rng.permutation(len(numbers))[shard]
+    return np.argsort(begin + window * rng.random(len(shards)), kind="stable")
+
+
+def _grouped(
+    order: np.ndarray, groups: np.ndarray, size: int, rng: np.random.Generator, *, shuffle: bool
+) -> np.ndarray:
+    """Rearranges `order` into batches of `size` from one group, or from the rest of the groups.
+
+    shuffle: whether the batches are in random order; otherwise in that of their last images in `order`.
+    """
+    by_group = np.argsort(groups[order], kind="stable")
     _, counts = np.unique(groups[order], return_counts=True)
     place = np.arange(len(order)) - np.repeat(counts.cumsum() - counts, counts)
     whole = place < np.repeat(counts // size * size, counts)
-    rest = order[~whole]
+    rest = by_group[~whole]
     # Starting at a random group, so that the last, smaller batch is not always from the same one.
-    order = np.concatenate([order[whole], np.roll(rest, rng.integers(max(1, len(rest))))])
-    full = len(order) // size * size
-    return np.concatenate([rng.permutation(order[:full].reshape(-1, size)).ravel(), order[full:]])
+    places = np.concatenate([by_group[whole], np.roll(rest, rng.integers(max(1, len(rest))))])
+    full = len(places) // size * size
+    batches = places[:full].reshape(-1, size)
+    batches = rng.permutation(batches) if shuffle else batches[np.argsort(batches.max(1), kind="stable")]
+    return order[np.concatenate([batches.ravel(), places[full:]])]
 
 
 def _occurrence(drawn: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from resnet_tl.data.sources.folder_names import kinds_of_file, split_of
 from resnet_tl.data.sources.mask_layout import find_files
 from resnet_tl.data.sources.mask_pairing import pair_up
 from resnet_tl.data.sources.parquet import saved_by_datasets
+from resnet_tl.data.sources.shards import packed_form
 from resnet_tl.data.sources.text_files import read_json, read_xml
 from resnet_tl.data.sources.tools import cvat
 from resnet_tl.data.sources.tools.tool import TOOLS, is_supervisely, tool_of_json
@@ -54,6 +55,8 @@ def forms_of(root: str, task: str | None = None) -> list[Form]:
     Raises:
         DataError: there is nothing at `root`, or no form that a data module reads.
     """
+    if packed := packed_form(root):
+        return [Form(*packed)]
     if os.path.isfile(root) and not root.endswith(".zip"):
         columns = "is a table without columns of boxes"
         return list(_table_forms(root)) or [Form("classification", "ImageTable", columns, root)]

@@ -1,0 +1,74 @@
+"""Files at addresses (`s3://bucket/key`), by fsspec; what fails for a moment is tried again."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from resnet_tl.errors import RecipeError, RunError, UserError
+
+T = TypeVar("T")
+WAITS = (0.5, 1, 2, 4, 8)
+"""Seconds between tries."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What a full disk is called."""
+
+
+def is_url(root: str) -> bool:
+    return "://" in root
+
+
+def open_filesystem(url: str) -> tuple[Any, str]:
+    """Returns fsspec's file system of an address, and the path in it. One for each process: none is shared by a fork.
+
+    Raises:
+        RunError: its package is not installed.
+        RecipeError: there is no such kind of address.
+    """
+    import fsspec.core
+
+    try:
+        filesystem, path = fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        how = "pip install 'resnet-tl[shards]'" if url.startswith("s3://") else str(error)
+        raise RunError(f"{url}: a package is missing that reads such addresses: {how}") from None
+    except ValueError as error:
+        raise RecipeError(f"{url}: {error}; expected an address as s3://bucket/folder or gs://bucket/folder") from None
+    return filesystem, str(path)
+
+
+def retried(url: str, action: Callable[[], T]) -> T:
+    """Returns what `action` returns, which reads or writes what is at `url`; tries again what may pass.
+
+    Raises:
+        RunError: there is nothing, it may not be read, or the last try failed too.
+        OSError: the disk is full.
+    """
+    for wait in (*WAITS, None):
+        try:
+            return action()
+        except UserError:
+            raise
+        except FileNotFoundError:
+            raise RunError(f"{url}: does not exist") from None
+        except PermissionError as error:
+            raise RunError(f"{url}: no permission ({error})") from None
+        except Exception as error:  # each library of a store has its own for what the network does
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise
+            if wait is None:
+                raise RunError(f"{url}: failed {len(WAITS) + 1} times, the last time with: {error}") from error
+            time.sleep(wait)
+    raise AssertionError("the last try returns or raises")
+
+
+def read_url(url: str) -> bytes:
+    """Returns the content of the file at `url`. Raises RunError, see `retried`."""
+
+    def read() -> bytes:
+        filesystem, path = open_filesystem(url)
+        return bytes(filesystem.cat_file(path))
+
+    return retried(url, read)

@@ -1,0 +1,135 @@
+"""A folder of shards that are downloaded when they are first read; the least recently opened make room for others."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+
+from resnet_tl.data.images.manifest import MANIFEST, Shard
+from resnet_tl.data.images.remote import FULL, open_filesystem, retried
+from resnet_tl.errors import RunError
+from resnet_tl.files import atomic_create
+
+ORIGIN = "origin.json"
+"""In the folder: where the shards are, and how many bytes of them it may hold."""
+ABANDONED = 600
+"""Seconds without a byte after which a part of a shard is of a process that is gone."""
+BLOCK = 1 << 22
+
+
+def write_origin(folder: Path, url: str, limit: int) -> None:
+    """Makes `folder` a cache of the shards at `url`, of at most `limit` bytes."""
+    with atomic_create(folder / ORIGIN) as file:
+        file.write(json.dumps({"url": url, "limit": limit}).encode())
+
+
+class ShardCache:
+    """The shards in one folder, for any number of processes of a machine: each shard is downloaded by one of them.
+
+    Args:
+        folder: one of `write_origin`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._read_origin()
+
+    def _read_origin(self) -> None:
+        origin = json.loads((self.folder / ORIGIN).read_bytes())
+        self.url, self.limit = str(origin["url"]), int(origin["limit"])
+
+    def fetch(self, shard: Shard) -> None:
+        """Downloads a shard unless it is there; in any case it is now the most recently used.
+
+        Raises:
+            RunError: it does not exist, cannot be read after several tries, is damaged, or there is no room for it.
+        """
+        path = self.folder / shard.name
+        with suppress(FileNotFoundError):
+            os.utime(path)
+            return
+        # One at a time: the stores' clients read the parts of a shard in parallel, and the limit is exact.
+        with _exclusive(self.folder / ".lock"):
+            if path.exists():
+                return
+            try:
+                self._read_origin()
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._make_room(shard.bytes)
+                self._download(shard, path)
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise RunError(f"{path}: cannot be written: {error.strerror}") from error
+                raise RunError(
+                    f"{self.url}/{shard.name}: the disk of {self.folder} has no room for its {shard.bytes:,} bytes; "
+                    "free some, lower data.cache_gb, or set data.cache_dir to a folder on another disk"
+                ) from None
+
+    def _make_room(self, size: int) -> None:
+        """Deletes the least recently opened shards until `size` more bytes are within the limit. Processes that read
+        one of them keep it until they close it."""
+        for part in self.folder.glob("*/.*.part"):
+            if time.time() - part.stat().st_mtime > ABANDONED:
+                part.unlink(missing_ok=True)
+        found = sorted((path.stat().st_mtime_ns, path.stat().st_size, path) for path in self.folder.glob("*/*.bin"))
+        total = size + sum(length for _, length, _ in found)
+        for _, length, path in found:
+            if total <= self.limit:
+                return
+            path.unlink(missing_ok=True)
+            total -= length
+
+    def _download(self, shard: Shard, path: Path) -> None:
+        url, part = f"{self.url}/{shard.name}", path.with_name(f".{path.name}.{os.getpid()}.part")
+        damaged = 0
+
+        def download() -> None:
+            nonlocal damaged
+            filesystem, source = open_filesystem(url)
+            filesystem.get_file(source, str(part))
+            if part.stat().st_size != shard.bytes:
+                raise ConnectionError(f"{part.stat().st_size:,} of {shard.bytes:,} bytes were received")
+            if digest_of(part) != shard.sha256:
+                damaged += 1
+                if damaged > 1:  # not by the network
+                    raise RunError(
+                        f"{url}: is damaged: its SHA-256 is not the one in {MANIFEST}; copy or pack it again"
+                    )
+                raise ConnectionError("other bytes were received than were packed")
+
+        try:
+            retried(url, download)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def digest_of(path: Path) -> str:
+    """Returns the SHA-256 of a file in hex digits."""
+    digest = sha256()
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    """Lets one thread of one process in at a time, where the system has locks; elsewhere several may download."""
+    with open(path, "ab") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except (ImportError, OSError):
+            yield
+            return
+        try:
+            yield
+        finally:  # not by closing the file alone: a process forked meanwhile has it open, too
+            fcntl.flock(file, fcntl.LOCK_UN)

@@ -1,0 +1,158 @@
+"""Packed sets as LightningDataModules: the images, order and augmentation of the data class that was packed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+from annotated_types import Gt
+
+from resnet_tl.data.classification import ClassificationData
+from resnet_tl.data.detection import DetectionData
+from resnet_tl.data.images.archive import open_archive
+from resnet_tl.data.images.cache import cache_folder
+from resnet_tl.data.images.shards import WINDOW, ShardFiles
+from resnet_tl.data.listings.listing import Listing
+from resnet_tl.data.loading.ahead import Ahead
+from resnet_tl.data.loading.samplers import TrainSampler
+from resnet_tl.data.regression import RegressionData
+from resnet_tl.data.segmentation import SegmentationData
+from resnet_tl.data.sources.shards import read_shards
+from resnet_tl.ranges import checked
+
+_Base: Any = object
+"""In truth the data modules below."""
+Gigabytes = Annotated[float, Gt(0)]
+"""Of 10^9 bytes."""
+
+
+class _InShards(_Base):
+    """Reads shards one after another where there are more of them than an epoch mixes: a set of at most `WINDOW` shards
+    is drawn in the order of the files that it was packed from."""
+
+    def _loader(self, listing: Any, training: bool, sampler: Any, **options: Any) -> Any:
+        files = _files_of(listing)
+        shards = files.shards_of(listing.keys())
+        if isinstance(sampler, TrainSampler) and _are_many(shards):
+            sampler.shards, sampler.window = shards, WINDOW
+        if files.cache is not None:
+            sampler.watched = Ahead(files.fetch, shards)
+        return super()._loader(listing, training, sampler, **options)
+
+    def _evaluation_order(self, listing: Any) -> Any:
+        order, shards = super()._evaluation_order(listing), _files_of(listing).shards_of(listing.keys())
+        if not _are_many(shards):
+            return order
+        order = np.arange(len(listing)) if order is None else order
+        return order[np.argsort(shards[order] // WINDOW, kind="stable")]
+
+
+@checked("data")
+class Shards(_InShards, ClassificationData):
+    """Images with classes that `resnet-tl data pack` has packed into shards.
+
+    Args:
+        root: the folder of the shards, or its address, as `s3://bucket/photos`.
+        cache_gb: GB (10^9 bytes) of shards of an address that may lie in `cache_dir`; the least recently opened ones
+            make room for others.
+        classes: class names of a checkpoint, which must include the set's; None: the set's own.
+        options: of `ClassificationData`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        cache_gb: Gigabytes = 50.0,
+        classes: list[str] | None = None,
+        cache_dir: str | None = None,
+        **options: Any,
+    ) -> None:
+        found: Any = read_shards(root, "classification", classes, cache_folder(cache_dir), cache_gb)
+        super().__init__(found, cache_dir=cache_dir, **options)
+
+
+@checked("data")
+class DetectionShards(_InShards, DetectionData):
+    """Images with objects that `resnet-tl data pack` has packed into shards.
+
+    Args:
+        root: the folder of the shards, or its address, as `s3://bucket/photos`.
+        cache_gb: GB (10^9 bytes) of shards of an address that may lie in `cache_dir`; the least recently opened ones
+            make room for others.
+        classes: class names of a checkpoint, which must include the set's; None: the set's own.
+        options: of `DetectionData`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        cache_gb: Gigabytes = 50.0,
+        classes: list[str] | None = None,
+        cache_dir: str | None = None,
+        **options: Any,
+    ) -> None:
+        found: Any = read_shards(root, "detection", classes, cache_folder(cache_dir), cache_gb)
+        super().__init__(found, cache_dir=cache_dir, **options)
+
+
+@checked("data")
+class SegmentationShards(_InShards, SegmentationData):
+    """Images with masks that `resnet-tl data pack` has packed into shards.
+
+    Args:
+        root: the folder of the shards, or its address, as `s3://bucket/photos`.
+        cache_gb: GB (10^9 bytes) of shards of an address that may lie in `cache_dir`; the least recently opened ones
+            make room for others.
+        classes: class names of a checkpoint, which must include the set's; None: the set's own.
+        options: of `SegmentationData`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        cache_gb: Gigabytes = 50.0,
+        classes: list[str] | None = None,
+        cache_dir: str | None = None,
+        **options: Any,
+    ) -> None:
+        found: Any = read_shards(root, "segmentation", classes, cache_folder(cache_dir), cache_gb)
+        super().__init__(found, cache_dir=cache_dir, **options)
+
+
+@checked("data")
+class RegressionShards(_InShards, RegressionData):
+    """Images with numbers that `resnet-tl data pack` has packed into shards.
+
+    Args:
+        root: the folder of the shards, or its address, as `s3://bucket/photos`.
+        cache_gb: GB (10^9 bytes) of shards of an address that may lie in `cache_dir`; the least recently opened ones
+            make room for others.
+        classes: names of a checkpoint's numbers, which must be the set's; None: the set's own.
+        options: of `RegressionData`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        cache_gb: Gigabytes = 50.0,
+        classes: list[str] | None = None,
+        cache_dir: str | None = None,
+        **options: Any,
+    ) -> None:
+        found: Any = read_shards(root, "regression", classes, cache_folder(cache_dir), cache_gb)
+        super().__init__(found, cache_dir=cache_dir, **options)
+
+
+def _files_of(listing: Listing) -> ShardFiles:
+    files = open_archive(listing.root)
+    assert isinstance(files, ShardFiles), "the listing of a packed set has its index as root"
+    return files
+
+
+def _are_many(shards: np.ndarray) -> bool:
+    """Whether images lie in more shards than an epoch mixes. shards `[N]`: of each image."""
+    return len(np.unique(shards)) > WINDOW
