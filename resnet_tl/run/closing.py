@@ -103,7 +103,7 @@ def box_scores(decisions: Mapping[str, Any]) -> str:
 def slow_loader(waiting: float, workers: int, cores: int, cache: str) -> str:
     """Returns what to change where training waits for data."""
     change = f"raise data.num_workers ({workers}, of {cores} cores)" if workers < cores else "lower data.image_size"
-    caching = "" if cache == "on" else ", or cache what frozen stages compute (tuning.cache)"
+    caching = ", or cache what frozen stages compute (tuning.cache: auto)" if cache == "off" else ""
     return f"training waited for data in {waiting:.0%} of its time: {change}{caching}"
 
 

@@ -34,8 +34,8 @@ def test_the_best_and_the_last_epoch_have_a_line_each() -> None:
 
 def test_a_slow_loader_is_a_sentence_with_the_change() -> None:
     line = "training waited for data in 45% of its time: raise data.num_workers (2, of 16 cores)"
-    assert slow_loader(0.45, 2, 16, "auto") == f"{line}, or cache what frozen stages compute (tuning.cache)"
-    assert slow_loader(0.45, 2, 16, "on") == line
+    assert slow_loader(0.45, 2, 16, "off") == f"{line}, or cache what frozen stages compute (tuning.cache: auto)"
+    assert slow_loader(0.45, 2, 16, "auto") == line  # which caches, or has said why not
     assert "lower data.image_size" in slow_loader(0.45, 16, 16, "off")
 
 
