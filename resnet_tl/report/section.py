@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from resnet_tl.metrics.names import metric_name
 from resnet_tl.metrics.per_class import Row
 from resnet_tl.metrics.score_tables import ScoreTables
 
@@ -61,7 +62,7 @@ def class_table(rows: list[Row], lead: str = "") -> Section:
 
 def number_table(rows: list[Row]) -> Section:
     """A table by predicted number, in the unit of each."""
-    table = [{"number" if name == "class" else name: value for name, value in row.items()} for row in rows]
+    table = [{"number" if key == "class" else metric_name(key): value for key, value in row.items()} for row in rows]
     return Section("numbers", "Numbers", "rows.html", {"rows": table}, "Each in its own unit.")
 
 

@@ -9,7 +9,7 @@ from resnet_tl.report import charts
 from resnet_tl.report.assets import Assets
 from resnet_tl.report.records import RunRecord
 from resnet_tl.report.section import Gallery, Picture, Section, drawn, number_table
-from resnet_tl.report.words import SPLITS
+from resnet_tl.report.words import SPLITS, capitalised
 from resnet_tl.run.closing import intervals
 from resnet_tl.structures.evaluation import ValueEvaluation, values_of
 
@@ -35,7 +35,7 @@ def _errors(run: RunRecord, evaluation: ValueEvaluation, assets: Assets) -> Sect
         shown.append(drawn(f"{name}: predicted and true", assets.chart(charts.predicted_and_true(*points)), NOTE))
         shown.append(drawn(f"{name}: error by true number", assets.chart(charts.residuals(*points)), RESIDUALS))
     decisions = run.summary.get("decisions", {})
-    lead = f"{intervals(decisions).capitalize()}." if "margins" in decisions else ""
+    lead = f"{capitalised(intervals(decisions))}." if "margins" in decisions else ""
     return Section("errors", "Errors", "charts.html", {"charts": shown}, lead)
 
 
