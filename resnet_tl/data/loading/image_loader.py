@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset
 from resnet_tl.data.loading.prefetch import Transfer, prefetched
-from resnet_tl.data.loading.worker import killed_at_exit, worker_faults
+from resnet_tl.data.loading.worker import killed_at_exit, signals_wait, worker_faults
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Batch
 
@@ -41,7 +42,7 @@ class ImageLoader(DataLoader[Batch]):
         if features is None:
             try:
                 with worker_faults():
-                    with killed_at_exit():
+                    with killed_at_exit(), signals_wait(self.multiprocessing_context or multiprocessing.get_context()):
                         iterator = super().__iter__()
                     yield from iterator
             except DataError as error:

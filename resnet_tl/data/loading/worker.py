@@ -8,7 +8,9 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import active_children
+from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
+from multiprocessing.resource_tracker import ensure_running
 from multiprocessing.util import Finalize
 from types import FrameType
 from weakref import ref
@@ -18,6 +20,9 @@ import torch
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from resnet_tl.errors import RunError
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1) if hasattr(signal, "SIGUSR1") else (signal.SIGTERM,)
+"""Those that a run saves itself on; see `resnet_tl.tracking.preemption`."""
 
 SHARED_MEMORY_FULL = (
     "shared memory is full, which the loader's workers need; enlarge /dev/shm (docker run --shm-size 1g), or set "
@@ -39,11 +44,34 @@ def init_worker(worker: int) -> None:
     signal.signal(signal.SIGTERM, _ignore_once)
     if hasattr(signal, "SIGUSR1"):
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def _ignore_once(number: int, frame: FrameType | None) -> None:
     # The second ends the worker: one that hangs can still be terminated.
     signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def signals_wait(context: BaseContext) -> Iterator[None]:
+    """Around what starts workers: they inherit that signals wait, until `init_worker` handles them. A spawned worker
+    imports for seconds before that, and a signal would end it.
+
+    Args:
+        context: how they start.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        if context.get_start_method() != "fork":
+            ensure_running()  # the process that cleans up after spawned ones; where it starts, SIGTERM waits no longer
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

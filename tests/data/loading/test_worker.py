@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import signal
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from resnet_tl.data.loading.image_loader import ImageLoader
-from resnet_tl.data.loading.worker import init_worker, worker_faults
+from resnet_tl.data.loading.worker import init_worker, signals_wait, worker_faults
 from resnet_tl.errors import RunError
 
 
@@ -37,6 +38,37 @@ def test_a_worker_outlives_one_termination_and_not_two() -> None:
     worker.terminate()
     worker.join(30)
     assert worker.exitcode == -signal.SIGTERM
+
+
+def slow_work(importing: Event, ready: Event, go: Event) -> None:
+    """A worker that takes its time before `init_worker`, as a spawned one that imports."""
+    importing.set()
+    go.wait(30)
+    init_worker(0)
+    ready.set()
+    go.wait(30)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals cannot wait on this system")
+@pytest.mark.parametrize("context", [ForkContext(), SpawnContext()])
+@pytest.mark.timeout(120)
+def test_signals_while_a_worker_starts_do_not_end_it(context: ForkContext | SpawnContext) -> None:
+    importing, ready, go = context.Event(), context.Event(), context.Event()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    worker = context.Process(target=slow_work, args=(importing, ready, go), daemon=True)
+    with signals_wait(context):
+        worker.start()
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+    assert importing.wait(60)
+    assert worker.pid is not None
+    for number in (signal.SIGUSR1, signal.SIGTERM):
+        os.kill(worker.pid, number)
+    worker.join(0.5)
+    assert worker.is_alive()
+    go.set()
+    assert ready.wait(60)
+    worker.join(30)
+    assert worker.exitcode == 0
 
 
 HELD: list[Any] = []
