@@ -4,7 +4,7 @@ python -m benchmarks all [--only NAME ...] [--plan]
 
 Nothing is downloaded: images and networks are made. Each runs in a process of its own and writes its results; one that
 fails is named at the end and does not stop the others, and what needs a package that is not installed is skipped. The
-seconds of the plan are those of two cores of an AMD EPYC without other load. The scores of trainings are not among
+seconds of the plan are those of two cores of an Intel Xeon without other load. The scores of trainings are not among
 them: ants_bees, foreign, quickstart, camvid, bccd, overfit.
 """
 
@@ -53,22 +53,22 @@ class Planned:
 
 
 PLAN = [
-    Planned("freezing", 150, packages=("finetuning_scheduler",)),
-    Planned("freezing_speed", 155, 14, 6, ("--allocators", "raised")),
-    Planned("resnet", 200, 14, 6, ("--allocators", "raised", "--parts", "training", "inference", "single")),
-    Planned("segmentation", 15, 5, 10, packages=("segmentation_models_pytorch",)),
-    Planned("detection", 60, 52, 4, ("--parts", "training")),
-    Planned("data_path", 20, 3, 10),
-    Planned("export", 120, 13, 4, packages=("onnxruntime", "openvino", "onnxscript")),
-    Planned("serve", 30, 20, 6, ("--seconds", "60"), ("fastapi", "uvicorn", "multipart")),
-    Planned("logging_cost", 60, 25, 3, packages=("mlflow", "tensorboard")),
-    Planned("predict_files", 20, 20, 4),
-    Planned("coco_evaluation", 240, packages=("pycocotools",)),
-    Planned("checkpoints", 20, 3, 8),
-    Planned("startup", 10, 14, 5),
-    Planned("finetune", 20, 205, 2),
-    Planned("listing", 200),
-    Planned("growth", 130),
+    Planned("freezing", 80, packages=("finetuning_scheduler",)),
+    Planned("freezing_speed", 120, 25, 6, ("--allocators", "raised")),
+    Planned("resnet", 115, 16, 6, ("--allocators", "raised", "--parts", "training", "inference", "single")),
+    Planned("segmentation", 15, 13, 10, packages=("segmentation_models_pytorch",)),
+    Planned("detection", 30, 40, 4, ("--parts", "training")),
+    Planned("data_path", 25, 3, 10),
+    Planned("export", 150, 13, 4, packages=("onnxruntime", "openvino", "onnxscript")),
+    Planned("serve", 30, 15, 6, ("--seconds", "60"), ("fastapi", "uvicorn", "multipart")),
+    Planned("logging_cost", 12, 20, 3, packages=("mlflow", "tensorboard")),
+    Planned("predict_files", 15, 11, 4),
+    Planned("coco_evaluation", 65, packages=("pycocotools",)),
+    Planned("checkpoints", 10, 2, 8),
+    Planned("startup", 5, 14, 5),
+    Planned("finetune", 20, 380, 1),
+    Planned("listing", 130),
+    Planned("growth", 125),
 ]
 
 

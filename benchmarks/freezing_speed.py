@@ -5,7 +5,8 @@ python -m benchmarks freezing_speed [--write] [--rounds 20] [--variant resnet50]
 
 steps: with (a) `BackboneFinetuning.freeze` in its default settings and (b) `requires_grad=False`, both on torchvision's
 model in train mode and in either layout; and with ours, eager and compiled. All use SGD with momentum
-on the trained parameters, and images in memory. "bf16": ours with `tuning.prefix_precision: bf16`.
+on the trained parameters, and images in memory. "bf16": ours with `tuning.prefix_precision: bf16`, on a CPU that
+multiplies bf16.
 memory: the peak beyond that of a process that only imports, each in a separate process.
 cached: ours within Trainer.fit, with loader, metrics.csv and progress; in between each peer takes a timed step. With
 all but the head frozen, ours is the mean of as many steps as are read from the file at once, and next to it is the
@@ -35,7 +36,7 @@ from torch import nn
 
 from benchmarks.alternate import Seconds, alternate, quartiles, ratios
 from benchmarks.figures import Figure, ratio, write
-from benchmarks.machine import machine
+from benchmarks.machine import machine, multiplies_bf16
 from benchmarks.resnet import in_fresh_process
 from resnet_tl.data.classification import ImageFolder
 from resnet_tl.models.heads.classification import LinearHead
@@ -169,8 +170,9 @@ def steps(setting: Setting, frozen: str) -> Seconds:
         PLAIN + LAST: _theirs(setting, frozen, PLAIN, channels_last=True),
         "ours": _ours(setting, frozen),
         "ours, compiled": _ours(setting, frozen, compiled=True),
-        "ours, bf16": _ours(setting, frozen, bf16=True),
     }
+    if multiplies_bf16():
+        contestants["ours, bf16"] = _ours(setting, frozen, bf16=True)
     start = time.perf_counter()
     contestants["ours, compiled"]()
     print(f"\n{frozen} frozen: compiling took {time.perf_counter() - start:.0f} s")

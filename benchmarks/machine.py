@@ -45,3 +45,11 @@ def _commit() -> str:
 def _git(*words: str) -> str:
     done = subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
     return done.stdout.strip()
+
+
+def multiplies_bf16() -> str:
+    """The instructions by which the CPU multiplies bf16; "" without any."""
+    info = Path("/proc/cpuinfo")
+    flags = info.read_text().split() if info.exists() else []
+    known = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16 (no AMX)"}
+    return next((name for flag, name in known.items() if flag in flags), "")

@@ -23,7 +23,6 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,7 +30,7 @@ from torch import Tensor, nn
 
 from benchmarks.alternate import Seconds, alternate, quartiles, ratios
 from benchmarks.figures import Figure, ratio, write
-from benchmarks.machine import machine
+from benchmarks.machine import machine, multiplies_bf16
 from resnet_tl.models.fold import fold
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Backbone, Network, build
@@ -268,14 +267,6 @@ def seconds_of(run: Run) -> float:
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
-
-
-def multiplies_bf16() -> str:
-    """The instructions by which the CPU multiplies bf16; "" without any."""
-    info = Path("/proc/cpuinfo")
-    flags = info.read_text().split() if info.exists() else []
-    known = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16 (no AMX)"}
-    return next((name for flag, name in known.items() if flag in flags), "")
 
 
 def _parser() -> argparse.ArgumentParser:
