@@ -47,7 +47,6 @@ def write_onnx(graph: Graph, example: Tensor, outputs: list[str], description: s
 
 
 def _write_by_export(graph: Graph, example: Tensor, outputs: list[str], path: Path) -> None:
-    dynamic = torch.export.Dim.DYNAMIC
     program = torch.onnx.export(
         graph,
         (example,),
@@ -55,7 +54,7 @@ def _write_by_export(graph: Graph, example: Tensor, outputs: list[str], path: Pa
         opset_version=OPSET,
         input_names=["images"],
         output_names=outputs,
-        dynamic_shapes={"images": {0: dynamic, 2: dynamic, 3: dynamic}},
+        dynamic_shapes={"images": {0: "batch", 2: "height", 3: "width"}},
         custom_translation_table={operator.floordiv: _floordiv, torch.ops.torchvision.nms.default: _nms},
         verbose=False,
     )
