@@ -42,6 +42,7 @@ class Bundle:
     codes: the training set's ids of the classes (COCO's category ids); None if it has none.
     decisions: what validation decided for prediction; neutral in checkpoints without.
     class_space: of the training images' features, for classifiers with `decisions.outliers`.
+    new_classes: those that the weights it started from did not know, where it kept the others; else empty.
     epoch, step: epochs started (counted from 0), optimizer steps taken.
     """
 
@@ -57,6 +58,7 @@ class Bundle:
     class_space: ClassSpace | None
     epoch: int
     step: int
+    new_classes: Sequence[str] = ()
 
 
 def bundle(
@@ -68,6 +70,7 @@ def bundle(
     eval_transforms: list[dict[str, Any]] | None = None,
     colours: list[list[int]] | None = None,
     codes: Sequence[Code] | None = None,
+    new_classes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Builds the dictionary that a task stores in its checkpoint under `KEY`.
 
@@ -75,6 +78,7 @@ def bundle(
         model: the recipe's `model` section, resolved: `{class_path, init_args}`.
         recipe: the other sections, if any.
         eval_transforms, colours, codes: of the data module, if it has them.
+        new_classes: see `Bundle`.
     """
     return to_plain(
         {
@@ -85,6 +89,7 @@ def bundle(
             "eval_transforms": eval_transforms,
             "colours": colours,
             "codes": None if codes is None else list(codes),
+            "new_classes": list(new_classes),
         },
         at=KEY,
     )
@@ -121,6 +126,7 @@ def restored(content: Any, path: Path) -> Bundle:
         class_space=None if rest.class_space is None else _parse_space(rest.class_space, path),
         epoch=rest.epoch,
         step=rest.global_step,
+        new_classes=ours.new_classes,
     )
 
 
@@ -177,6 +183,7 @@ class Stored(BaseModel):
     eval_transforms: list[dict[str, JsonValue]] | None = None
     colours: list[Annotated[list[Byte], MinLen(3), MaxLen(3)]] | None = None
     codes: list[Code] | None = None
+    new_classes: list[str] = []
     decisions: Decisions = Decisions()
 
 

@@ -68,6 +68,7 @@ def _config(saved: Bundle, network: Network, model_args: dict[str, Any] | None, 
         eval_transforms=saved.eval_transforms,
         colours=saved.colours,
         codes=saved.codes,
+        new_classes=saved.new_classes,
     )
     entry = {KEY: ours | {"decisions": asdict(saved.decisions), "epoch": saved.epoch, "step": saved.step}}
     name, head = saved.recipe["model"]["init_args"]["backbone"]["name"], network.head

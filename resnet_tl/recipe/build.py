@@ -29,8 +29,8 @@ KNOWN = ("resnet_tl.", "torch.optim.", "lightning.pytorch.callbacks.", "albument
 transforms."""
 TEXT = frozenset([
     "root", "csv", "data", "annotations", "images", "masks", "class_file", "classes", "cache_dir", "exclude", "group",
-    "weights", "path_column", "label_column", "value_columns", "split_column", "columns", "train", "val", "test",
-    "monitor", "precision", "project", "entity", "tags",
+    "replay", "weights", "path_column", "label_column", "value_columns", "split_column", "columns", "train", "val",
+    "test", "monitor", "precision", "project", "entity", "tags",
 ])  # fmt: skip
 """Keys whose values are names of files, columns, classes or metrics, and are never imported."""
 

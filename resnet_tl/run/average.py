@@ -209,6 +209,7 @@ def _save(bundles: Sequence[Bundle], state: Weights, out: Path) -> None:
         eval_transforms=first.eval_transforms,
         colours=first.colours,
         codes=first.codes,
+        new_classes=first.new_classes,
     )
     save_atomically(
         {

@@ -33,6 +33,7 @@ from resnet_tl.run.data_class import (
     without_replaced_place,
 )
 from resnet_tl.run.global_batch import global_batch_faults
+from resnet_tl.run.replay import check_replay
 from resnet_tl.run.sections import sections
 from resnet_tl.run.training_faults import training_faults
 from resnet_tl.tasks.base import Task
@@ -50,8 +51,8 @@ Overrides = Iterable[tuple[str, Any]]
 IN_CHANNELS: Place = ("model", "init_args", "backbone", "in_channels")
 
 CHANGEABLE_ON_RESUME = (
-    "trainer.max_epochs", "trainer.devices", "trainer.micro_batch", "data.root", "data.num_workers", "data.cache_dir",
-    "data.cache_gb"
+    "trainer.max_epochs", "trainer.devices", "trainer.micro_batch", "data.root", "data.replay", "data.num_workers",
+    "data.cache_dir", "data.cache_gb",
 )  # fmt: skip
 
 
@@ -179,7 +180,9 @@ def build_seeded(recipe: Recipe) -> tuple[ImageData, Task]:
     """The data and the task of a recipe, whose random weights and splits follow from its seed."""
     seed_everything(recipe["seed_everything"], workers=True, verbose=False)
     data = build_data(recipe)
-    return data, build_task(recipe, data.classes)
+    task = build_task(recipe, data.classes)
+    check_replay(data, task)
+    return data, task
 
 
 def _read(recipe: RecipeSource, duplicates: list[str] | None) -> Node:

@@ -58,6 +58,7 @@ class Evaluated(NamedTuple):
         Raises:
             RecipeError: its weights are those of another network than the task's.
         """
+        task.new_classes = list(self.bundle.new_classes)
         if self.network is not None:
             task.network = cast(Network, self.network)  # an exported one runs in its place, without a loss
             return

@@ -20,6 +20,9 @@ from resnet_tl.run.files_record import same_files
 from resnet_tl.tasks.base import Task
 from resnet_tl.tracking.run_folder import RunFolder
 
+TRAINED_ON = {"replay", "replay_shots"}
+"""Options of images that are only trained on, which need not be there for an evaluation."""
+
 
 def recipe_for(evaluated: Evaluated, recipes: Sequence[RecipeSource], overrides: Overrides) -> Recipe:
     """Returns the network's recipe with overlays. Networks of folds are evaluated on all images of another set."""
@@ -50,7 +53,8 @@ def _recipe_of(bundle: checkpoint.Bundle, recipes: Sequence[RecipeSource], overr
     """The bundle's recipe without what belongs to training on the machine it came from."""
     saved = bundle.recipe
     data = _saved_data(bundle)
-    data = {**data, "init_args": {**data["init_args"], "classes": bundle.classes}}
+    unused = dict.fromkeys(TRAINED_ON & data["init_args"].keys())
+    data = {**data, "init_args": {**data["init_args"], **unused, "classes": bundle.classes}}
     base = {"model": saved["model"], "data": data, "seed_everything": saved.get("seed_everything", 1)}
     without_weights = {"model": {"init_args": {"backbone": {"weights": None}}}}
     layers = (as_node(base, str(bundle.path)), as_node(without_weights, str(bundle.path)), tree_of(recipes, overrides))

@@ -255,6 +255,7 @@ class Task(LightningModule):
             eval_transforms=self.eval_transforms,
             colours=self.colours,
             codes=self.codes,
+            new_classes=self.new_classes,
         )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, TypeAlias, cast
 
 import numpy as np
+import torch
 from annotated_types import Ge, Le
+from lightning.pytorch.utilities import rank_zero_info
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -23,6 +26,7 @@ from resnet_tl.tasks.mixing import mix
 from resnet_tl.tuning.plan import Tuning
 from resnet_tl.tuning.rates import Optimizer, Schedule
 from resnet_tl.weights.file_classifier import file_classifier
+from resnet_tl.weights.report import abbreviated
 
 Alpha: TypeAlias = Annotated[float, Ge(0), Le(100)]
 
@@ -99,7 +103,23 @@ class Classification(Task):
             raise RecipeError(f"the data has {kind}; set model.head.multi_label: {str(data.multi_label).lower()}")
         self.metrics.absent = data.absent
         if stage == "fit":
-            self.classifier.set_class_counts(data.class_counts())
+            counts = data.class_counts()
+            self.classifier.set_class_counts(counts)
+            self._spare_known_classes(counts)
+
+    def _spare_known_classes(self, counts: Sequence[int]) -> None:
+        """Leaves the classes that are known from the weights, and have no images to train on, out of the loss. A single
+        other class has nothing else to be told from."""
+        if self.backbone.keep_classifier != "known":
+            return
+        trained = [k for k, name in enumerate(self.classes) if counts[k] or name in self.new_classes]
+        if 1 < len(trained) < len(self.classes):
+            others = [name for k, name in enumerate(self.classes) if k not in trained]
+            self.classifier.trained_classes = torch.tensor(trained, device=self.device)
+            rank_zero_info(
+                f"no images to train on of {abbreviated(others)}: the loss of training is over the other classes, so "
+                "that their rows stay as they are (data.replay trains on old images)"
+            )
 
     def mixes(self) -> str | None:
         """Returns the setting that blends the images of a training batch, or None."""

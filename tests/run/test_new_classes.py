@@ -162,6 +162,86 @@ def test_a_stopped_run_resumes_exactly(resnet_tl: Callable[..., Any], here: Path
     assert (here / "part" / "log.txt").read_text().count("new classes start") == 1
 
 
+@pytest.fixture(scope="module")
+def green(more: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of `more` green alone to train on, and all three to validate on."""
+    root = tmp_path_factory.mktemp("green") / "images"
+    shutil.copytree(more / "train" / "green", root / "train" / "green")
+    shutil.copytree(more / "val", root / "val")
+    return root
+
+
+REPLAY = "fit -c photos.yaml --data.root {} --data.replay {} --data.replay_shots 3 --from first"
+
+
+def test_replay_of_a_few_old_images(
+    resnet_tl: Callable[..., Any], here: Path, images: Path, green: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert resnet_tl("fit -c photos.yaml --data.root {} --run first --trainer.max_epochs 1", images).code == 0
+    old = images / "train"
+    (here / "phases.yaml").write_text(
+        "model: {init_args: {tuning: {ema: 0.9, regularisers: [{class_path: LwF}], phases: [{epochs: 1, train: [head]}"
+        ", {}]}}}\ndata: {init_args: {balanced: true}}\n"
+    )
+    line = f"{REPLAY} -c phases.yaml --model.schedule.name constant"
+    assert resnet_tl(f"{line} --run whole --trainer.max_epochs 3", green, old).code == 0
+    assert resnet_tl(f"{line} --run part --trainer.max_epochs 2", green, old).code == 0
+    assert resnet_tl("fit --resume part --trainer.max_epochs 3").code == 0
+    whole, part = state_of("whole"), state_of("part")
+    assert [key for key, value in whole.items() if not value.equal(part[key])] == []
+    assert (here / "whole" / "metrics.csv").read_text() == (here / "part" / "metrics.csv").read_text()
+    rows = [row.split(",") for row in (here / "whole" / "split.csv").read_text().splitlines()[1:]]
+    trained = [label for key, label, split in rows if split == "train"]
+    assert {name: trained.count(name) for name in trained} == {"blue": 3, "red": 3, "green": 6}
+    assert [key for key, _, split in rows if split == "val" and "replay" in key] == []
+    summary = json.loads((here / "whole" / "summary.json").read_text())["best"]
+
+    shutil.move(here / "first", here / "gone")
+    caplog.clear()
+    done = resnet_tl("validate whole")
+    assert done.code == 0
+    scores = dict(line.split()[:2] for line in done.out.splitlines() if line.startswith("val/acc"))
+    for group in ("old", "new"):
+        assert float(scores[f"val/acc_{group}"]) == pytest.approx(summary[f"val/acc_{group}"], abs=1e-4)
+
+
+def test_replay_of_what_the_run_does_not_know_is_refused(
+    resnet_tl: Callable[..., Any], here: Path, images: Path, green: Path, tmp_path: Path
+) -> None:
+    assert resnet_tl("fit -c photos.yaml --data.root {} --run first --trainer.max_epochs 1", images).code == 0
+    shutil.copytree(images / "train", tmp_path / "old")
+    shutil.copytree(images / "train" / "red", tmp_path / "old" / "rod", copy_function=shutil.copy)
+    done = resnet_tl(REPLAY + " --run second", green, tmp_path / "old")
+    assert done.code == 2
+    assert (
+        "data.replay has the class 'rod', which first does not know; expected some of blue, red, and new classes in "
+        "data.root; did you mean 'red'?" in done.err
+    )
+    assert not (here / "second").exists()
+    done = resnet_tl("fit -c photos.yaml --data.root {} --data.replay {} --run second", green, images / "train")
+    assert done.code == 2
+    assert "data.replay is for a run that keeps the classes which another one knows" in done.err
+
+
+def test_rows_of_classes_without_training_images_stay(
+    resnet_tl: Callable[..., Any], here: Path, images: Path, more: Path, green: Path, tmp_path: Path
+) -> None:
+    assert resnet_tl("fit -c photos.yaml --data.root {} --run first --trainer.max_epochs 1", images).code == 0
+    shutil.copytree(green, tmp_path / "two")
+    shutil.copytree(more / "train" / "green", tmp_path / "two" / "train" / "lime")
+    line = f"{FROM} --run second --trainer.max_epochs 1 --model.optimizer.weight_decay 0 --model.optimizer.lr 0.5"
+    done = resnet_tl(f"{line} --data.classes '[blue, green, lime, red]'", tmp_path / "two")
+    assert done.code == 0
+    assert (
+        "no images to train on of blue, red: the loss of training is over the other classes"
+        in (here / "second" / "log.txt").read_text()
+    )
+    second, first = state_of("second"), state_of("first")
+    for name in ("weight", "bias"):
+        assert torch.equal(second[f"network.head.fc.{name}"][[0, 3]], first[f"network.head.fc.{name}"])
+    assert any(not torch.equal(second[key], value) for key, value in first.items() if ".conv" in key)
+
+
 def test_mistakes_are_one_sentence(here: Path, images: Path, more: Path) -> None:
     base: dict[str, Any] = {"data.root": images, "trainer.max_epochs": 1, "model.backbone.keep_classifier": "known"}
     with pytest.raises(WeightsError, match="there are no weights at 'nowhere'"):
@@ -192,13 +272,17 @@ def test_detectors_and_masks_keep_the_known_classes_too(here: Path, caplog: pyte
 
 
 @pytest.mark.slow
-def test_two_ranks_start_as_one(process: Callable[..., BaseProcess], here: Path, images: Path, more: Path) -> None:
+@pytest.mark.parametrize("replay", [False, True])
+def test_two_ranks_start_as_one(
+    process: Callable[..., BaseProcess], here: Path, images: Path, more: Path, green: Path, replay: bool
+) -> None:
     resnet_tl.fit("photos.yaml", run="first", **{"data.root": images})
     exact = "--model.backbone.norm frozen --trainer.precision 64-true"
     short = "--trainer.max_epochs 1 --trainer.limit_train_batches 4"  # the fifth batch is smaller
     two = "--trainer.accelerator cpu --trainer.devices 2 --trainer.strategy ddp --data.batch_size 2"
+    data = f"{green} --data.replay {images}/train --data.replay_shots 5" if replay else more
     for run, devices in (("one", ""), ("two", two)):
-        started = process(f"{FROM.format(more)} {exact} {short} {devices} --run {run}", here)
+        started = process(f"{FROM.format(data)} {exact} {short} {devices} --run {run}", here)
         started.join(300)
         assert started.exitcode == 0
     one, other = state_of("one"), state_of("two")

@@ -52,9 +52,11 @@ class ClassSet(ImageSet["Listing"]):
     """Images with classes.
 
     multi_label: whether an image has any number of classes, in place of one.
+    replay: images of another folder that training on new classes replays; their targets are of `classes`.
     """
 
     multi_label: bool = False
+    replay: Listing | None = None
 
 
 class Listing:

@@ -185,12 +185,16 @@ def _iterative(targets: Rows, shares: np.ndarray, order: np.ndarray) -> np.ndarr
     return subsets
 
 
-def few_shots(listing: ListingT, shots: int, classes: list[str], seed: int) -> tuple[ListingT, str]:
+def few_shots(
+    listing: ListingT, shots: int, classes: list[str], seed: int, option: str = "data.shots"
+) -> tuple[ListingT, str]:
     """Returns images of which at least `shots` show each class, or all that do, and a sentence about them.
 
     Images are looked through in a random order, a function of their keys and `seed`, and one is taken if it shows a
     class that fewer than `shots` images taken before it show: with one class for each image, exactly `shots` of each.
     An image without a class is never taken. Masks are read until every class has enough.
+
+    option: by which `shots` are set.
 
     Raises:
         DataError: a mask that cannot be read.
@@ -205,5 +209,5 @@ def few_shots(listing: ListingT, shots: int, classes: list[str], seed: int) -> t
             break
     short = [f"{classes[i]} ({counts[i]})" for i in np.flatnonzero((counts > 0) & (counts < shots)).tolist()]
     fewer = f"; there are fewer of {', '.join(short[:5])}{', ...' if len(short) > 5 else ''}" if short else ""
-    note = f"{listing.root}: data.shots: {shots} trains on {len(taken)} of {len(listing)} images{fewer}"
+    note = f"{listing.root}: {option}: {shots} trains on {len(taken)} of {len(listing)} images{fewer}"
     return cast(ListingT, listing.select(np.sort(np.array(taken, np.int64)))), note

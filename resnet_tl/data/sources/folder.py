@@ -16,16 +16,22 @@ from resnet_tl.data.sources.tree import Tree, is_image, walk
 from resnet_tl.errors import DataError, did_you_mean
 
 
-def read_folder(root: str, classes: Sequence[str] | None = None) -> ClassSet:
+def read_folder(
+    root: str, classes: Sequence[str] | None = None, also: Sequence[str] = (), *, least: int = 2
+) -> ClassSet:
     """Lists `root/<class>/...` or `root/{train,val,test}/<class>/...`; `root` is a folder or a zip of one.
 
     Classes are sorted by name, unless `classes` (a checkpoint's) are given: then there may be no other ones.
     Names are compared in Unicode's composed form (NFC), in which most systems write them and macOS does not. Hidden and
     system files are ignored; other files that are not images are counted in the notes.
 
+    Args:
+        also: further classes, of which there need be no images here.
+        least: number of classes that there must be.
+
     Raises:
-        DataError: there is no such folder, its layout is another one, a class is empty, there are fewer than two, or
-            the splits' classes differ.
+        DataError: there is no such folder, its layout is another one, a class is empty, there are fewer than `least`,
+            or the splits' classes differ.
     """
     tree = _unwrapped(walk(root))
     images = sorted(filter(is_image, tree.files))
@@ -46,7 +52,7 @@ def read_folder(root: str, classes: Sequence[str] | None = None) -> ClassSet:
             f"{tree.root} has folders that are named after kinds of files ({some(kinds)}), not after classes; expected "
             f"{_layout(tree.root)}{other_form(tree, 'classification')}"
         )
-    names = _common_classes(tree.root, found, classes)
+    names = _common_classes(tree.root, found, classes, [*map(composed, also)], least)
     notes += [] if classes else order_notes(tree.root, names)
     index = {composed(name): i for i, name in enumerate(names)}
     splits = {}
@@ -136,19 +142,21 @@ def _by_class(tree: Tree, images: list[str], prefix: str, notes: list[str]) -> d
     return dict(sorted(classes.items()))
 
 
-def _common_classes(root: str, found: dict[str, dict[str, list[str]]], known: Sequence[str] | None) -> list[str]:
+def _common_classes(
+    root: str, found: dict[str, dict[str, list[str]]], known: Sequence[str] | None, also: Sequence[str], least: int
+) -> list[str]:
     """Returns the class names after checking that they include every split's; `found` loses classes that do not."""
     if known is not None:
         check_known(root, {name for by_class in found.values() for name in by_class}, [*map(composed, known)])
         return list(known)
     first = "train" if "train" in found else next(iter(found))
-    names = sorted(found[first])
+    names = sorted({*found[first], *also})
     for split, by_class in found.items():
         for unknown in sorted(by_class.keys() - set(names)):
             near = did_you_mean(unknown, names)
             refuse_or_keep(f"{root} has the class {unknown!r} in its {split} split, but not in {first}{near}")
             del by_class[unknown]
-    if len(names) < 2:
+    if len(names) < least:
         raise DataError(
             f"{root} has only one class, {names[0]!r}{_deeper(found[first][names[0]])}; expected two or more"
         )

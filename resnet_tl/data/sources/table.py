@@ -40,6 +40,7 @@ def read_table(
     multi_label: bool | None = None,
     separator: str = "|",
     classes: Sequence[str] | None = None,
+    also: Sequence[str] = (),
     cache: Path = Path(),
 ) -> ClassSet:
     """Lists the images of a CSV (UTF-8, separated by comma, semicolon or tab, with a header) or of Parquet files.
@@ -54,6 +55,7 @@ def read_table(
         multi_label: whether a cell has any number of classes, separated by `separator`, and an empty one none; None: if
             any cell contains the separator.
         classes: class names of a checkpoint, which the table's must equal; None: the labels found, sorted.
+        also: further classes, of which there need be no images here.
         cache: folder to which images in Parquet files are copied.
 
     Raises:
@@ -75,7 +77,7 @@ def read_table(
     if not multi_label:
         rows = _labelled(table, rows, columns.label)
     names = {row.line: _labels(row.label, separator) if multi_label else (row.label,) for row in rows}
-    known = _classes(table, rows, names, multi_label, classes)
+    known = _classes(table, rows, names, multi_label, classes, [*map(composed, also)])
     index = {composed(name): i for i, name in enumerate(known)}
     folder = os.path.expanduser(root) if root is not None else os.path.dirname(table) or "."
     folder, keys = _keys(table, [row for row in rows if index.keys() >= set(names[row.line])], folder)
@@ -208,7 +210,12 @@ def _labels(cell: str, separator: str) -> tuple[str, ...]:
 
 
 def _classes(
-    table: str, rows: list[_Row], names: dict[int, tuple[str, ...]], multi_label: bool, known: Sequence[str] | None
+    table: str,
+    rows: list[_Row],
+    names: dict[int, tuple[str, ...]],
+    multi_label: bool,
+    known: Sequence[str] | None,
+    also: Sequence[str],
 ) -> list[str]:
     """names: the labels of each line."""
     if known is not None:
@@ -216,7 +223,7 @@ def _classes(
         return list(known)
     splits = {row.split for row in rows}
     first = "train" if "train" in splits else next((row.split for row in rows), "train")
-    classes = sorted({name for row in rows if row.split == first for name in names[row.line]})
+    classes = sorted({*also, *(name for row in rows if row.split == first for name in names[row.line])})
     for row in rows:
         if unknown := [name for name in names[row.line] if name not in classes]:
             refuse_or_keep(

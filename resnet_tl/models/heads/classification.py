@@ -36,10 +36,15 @@ class LinearHead(PooledHead):
 
     Outputs are logits `[N, K]`, predictions are probabilities `[N, K]`. Buffers: `weight` `[K]` with class weights,
     `thresholds` `[K]` in multi-label; otherwise the state is that of `fc` alone.
+
+    Attributes:
+        trained_classes: indices of the classes that the loss of training is over; None: all. Rows of others, of which
+            there are no images to train on, would only be pushed down (the labels trick of arXiv:1803.10123).
     """
 
     weight: Tensor | None
     thresholds: Tensor | None
+    trained_classes: Tensor | None
 
     def __init__(
         self,
@@ -68,6 +73,7 @@ class LinearHead(PooledHead):
         self.register_buffer("weight", None if class_weights is None else _per_class("class_weights", weight, classes))
         values = 0.5 if thresholds == "auto" else thresholds
         self.register_buffer("thresholds", _per_class("thresholds", values, classes) if multi_label else None)
+        self.register_buffer("trained_classes", None, persistent=False)
 
     def forward(self, maps: dict[str, Tensor], sizes: Tensor | None, input_size: tuple[int, int]) -> Tensor:
         """Returns logits `[N, K]` from maps `{level: [N, C, H, W]}`. Images to classify have one size, so `sizes` is
@@ -100,15 +106,17 @@ class LinearHead(PooledHead):
         """
         # The sum is divided by N, never by the weights or labels in the batch: so accumulated batches, and those of
         # ranks, which are equally large, add up to the loss of one large batch.
-        logits, images = at_least_fp32(outputs), max(len(outputs), 1)
+        logits, images, weight = at_least_fp32(outputs), max(len(outputs), 1), self.weight
+        soft = targets if self.multi_label or targets.is_floating_point() else F.one_hot(targets, logits.shape[1])
+        if self.training and self.trained_classes is not None:
+            logits, soft = logits[:, self.trained_classes], soft[:, self.trained_classes]
+            weight = None if weight is None else weight[self.trained_classes]
+        soft = soft.to(logits.dtype)
         if self.multi_label:
-            soft = targets.to(logits.dtype) * (1 - self.label_smoothing) + self.label_smoothing / 2
-            total = F.binary_cross_entropy_with_logits(logits, soft, pos_weight=self.weight, reduction="sum")
+            soft = soft * (1 - self.label_smoothing) + self.label_smoothing / 2
+            total = F.binary_cross_entropy_with_logits(logits, soft, pos_weight=weight, reduction="sum")
             return {"loss": total / (images * logits.shape[1])}
-        soft = targets if targets.is_floating_point() else F.one_hot(targets, logits.shape[1])
-        total = F.cross_entropy(
-            logits, soft.to(logits.dtype), self.weight, reduction="sum", label_smoothing=self.label_smoothing
-        )
+        total = F.cross_entropy(logits, soft, weight, reduction="sum", label_smoothing=self.label_smoothing)
         return {"loss": total / images}
 
     def predict(self, outputs: Tensor) -> Tensor:

@@ -65,6 +65,7 @@ def describe(
         eval_transforms=saved.eval_transforms,
         colours=saved.colours,
         codes=saved.codes,
+        new_classes=saved.new_classes,
     )
     of_graph: dict[str, Any] = {"task": task, "outputs": outputs, "thresholds": thresholds, "batch": batch}
     of_graph |= {"aligned": aligned, "sd": sd, "coverage": coverage}

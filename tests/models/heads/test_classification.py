@@ -117,6 +117,23 @@ def test_the_loss_of_two_halves_averages_to_that_of_the_whole(weights: list[floa
     torch.testing.assert_close(halves, loss(head, logits, targets))
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_training_leaves_classes_out_of_the_loss_and_their_rows_alone(several: bool) -> None:
+    head = linear(multi_label=several, class_weights=[1.0, 5.0, 3.0], label_smoothing=0.1)
+    head.trained_classes = torch.tensor([0, 2])
+    maps = {"c5": torch.randn(4, 3, 2, 2)}
+    targets = torch.tensor([[1, 0, 0], [0, 0, 1], [1, 0, 1], [0, 0, 0]]) if several else torch.tensor([0, 2, 2, 0])
+    loss(head, logits := head(maps, None, (64, 64)), targets).backward()
+    assert head.fc.weight.grad is not None
+    assert head.fc.weight.grad[1].abs().sum() == 0
+    two = LinearHead(LEVELS, ["ant", "cat"], multi_label=several, class_weights=[1.0, 3.0], label_smoothing=0.1)
+    of_two = targets[:, [0, 2]] if several else targets // 2
+    torch.testing.assert_close(loss(head, logits, targets), loss(two, logits[:, [0, 2]], of_two))
+    whole = linear(multi_label=several, class_weights=[1.0, 5.0, 3.0], label_smoothing=0.1)
+    torch.testing.assert_close(loss(head.eval(), logits, targets), loss(whole, logits, targets))
+    assert "trained_classes" not in head.state_dict()
+
+
 def test_auto_weights_give_all_classes_the_same_total_weight() -> None:
     head = linear(class_weights="auto")
     assert head.weight.tolist() == [1, 1, 1]
