@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -88,6 +88,20 @@ class Average:
             first.setdefault(id(tensor), key)
         raw = module.state_dict()
         return {key: raw[key] for key in first.values()}
+
+
+HORIZONS = 25.6
+"""A run has so many times the steps that its average reaches back over, with `tuning.ema: auto`."""
+
+
+def decay_of(ema: float | Literal["auto"], steps: int) -> float:
+    """Returns the decay of a run of `steps`; `auto` is the one whose average reaches back over 1 / 25.6 of them.
+
+    That is the average of torchvision's published classifiers (references/classification/train.py, after pycls's
+    net.py, which keep it so for any batch size and number of epochs): `--model-ema-decay 0.99998` forgets a share of
+    2e-5 x batch / epochs with each step, which over the steps of a run on ImageNet's 1,281,167 images adds up to 25.6.
+    """
+    return max(1 - HORIZONS / steps, 0.0) if ema == "auto" else ema
 
 
 def warm_decay(updates: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning import Callback, LightningModule, Trainer
@@ -14,7 +14,7 @@ from torch import Tensor
 from resnet_tl import lightning_internals
 from resnet_tl.errors import RecipeError, did_you_mean
 from resnet_tl.tuning import feature_cache, prefix, schedule
-from resnet_tl.tuning.average import RAW_STATE, Average
+from resnet_tl.tuning.average import RAW_STATE, Average, decay_of
 from resnet_tl.tuning.compile import WITHOUT_GRAPHS, CompiledLosses, compiled_losses
 from resnet_tl.tuning.freezing import frozen_keys
 from resnet_tl.tuning.image_size import check_image_sizes, use_image_size
@@ -97,11 +97,19 @@ class FineTuning(Callback):
         self._split_parameter_groups(trainer, pl_module)
         if self.compiled is not None:
             self.compiled.install()
-        if self.tuning.ema is not None and self.average is None:
-            self.average = Average(pl_module, self.tuning.ema, updates=0)
         schedule.start(trainer, pl_module, self.phase_state.schedule_spans())
         self.steps, self._initial_schedules = int(trainer.estimated_stepping_batches), schedule.initial_states(trainer)
-        if self.average is not None and (note := self.average.note(self.steps)):
+        if self.tuning.ema is not None:
+            self._start_average(pl_module, self.tuning.ema)
+
+    def _start_average(self, pl_module: LightningModule, ema: float | Literal["auto"]) -> None:
+        decay = decay_of(ema, self.steps)
+        if self.average is None:
+            self.average = Average(pl_module, decay, updates=0)
+        self.average.decay = decay  # a checkpoint's average is loaded before the steps are known
+        if ema == "auto":
+            rank_zero_info(f"tuning.ema: auto is {decay:.6g}, for the {self.steps:,} steps of the run")
+        if note := self.average.note(self.steps):
             rank_zero_info(note)
 
     def _split_parameter_groups(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -271,7 +279,7 @@ class FineTuning(Callback):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         if self.tuning.ema is not None and RAW_STATE in checkpoint:
-            self.average = Average(pl_module, self.tuning.ema)
+            self.average = Average(pl_module, decay=0.0)
             pl_module.load_state_dict(checkpoint[RAW_STATE])
         if trainer.state.fn == TrainerFn.FITTING:
             self._saved_position = checkpoint.get(POSITION)

@@ -82,6 +82,8 @@ class Tuning:
             stages always use the running statistics.
         ema: decay per step of the averaged weights that validation and checkpoints use, e.g. 0.999; None: no average.
             It rises to this value, 1 - (1 + step)^(-2/3) at most, so that a short run's average is of trained weights.
+            `auto`: 1 - 25.6 / steps of the run, so that the average reaches back over 4 % of it, as those of
+            torchvision's published classifiers do.
         regularisers: what keeps the network near the loaded weights, or its features transferable: a list,
             `[{class_path: BSS}, {class_path: L2SP, init_args: {strength: 0.05}}]`.
         l2_sp: strength of an `L2SP` regulariser, a short form of naming it in `regularisers`; 0: none.
@@ -106,7 +108,7 @@ class Tuning:
 
     phases: list[Phase] | Literal["gradual", "lpft", "lpft_solved"] = field(default_factory=lambda: [Phase()])
     norm: Literal["train", "frozen"] = "train"
-    ema: FractionBelow1 | None = None
+    ema: FractionBelow1 | Literal["auto"] | None = None
     regularisers: list[Callable[[], Regulariser]] = field(default_factory=list)
     l2_sp: NonNegativeFloat = 0.0
     recalibrate: NonNegativeInt = 0

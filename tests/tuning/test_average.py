@@ -7,7 +7,7 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from resnet_tl.tuning.average import Average, warm_decay
+from resnet_tl.tuning.average import Average, decay_of, warm_decay
 
 
 def net() -> nn.Sequential:
@@ -86,3 +86,12 @@ def test_a_note_where_the_warm_up_does_not_reach_the_decay() -> None:
     )
     assert Average(module, 0.9, updates=0).note(80) is None
     assert Average(module, 0.999).note(80) is None
+
+
+@pytest.mark.parametrize(("images", "batch", "epochs", "every"), [(1_281_167, 1024, 600, 32), (1_281_167, 256, 90, 1)])
+def test_auto_is_torchvisions_average_of_any_batch_and_length(images: int, batch: int, epochs: int, every: int) -> None:
+    alpha = (1 - 0.99998) * batch * every / epochs  # references/classification/train.py, of `every` steps
+    steps = images * epochs // batch
+    assert (1 - decay_of("auto", steps)) * every == pytest.approx(alpha, rel=1e-2)
+    assert decay_of("auto", 20) == 0, "a copy of the weights"
+    assert decay_of(0.9, 20) == 0.9

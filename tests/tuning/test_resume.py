@@ -115,11 +115,19 @@ class PowerCut(Callback):
 
 
 def fit(
-    folder: Path, keeper: Callback, *, loader: Any = None, resume: Path | None = None, cut: int = 99, **options: Any
+    folder: Path,
+    keeper: Callback,
+    *,
+    loader: Any = None,
+    resume: Path | None = None,
+    cut: int = 99,
+    ema: Any = 0.8,
+    epochs: int = 3,
+    **options: Any,
 ) -> tuple[Foreign, Any, str]:
     """Returns the module, the optimizer's state, and metrics.csv."""
     folder.mkdir(exist_ok=True)
-    tuning = Tuning([Phase(["head"], epochs=1), Phase()], ema=0.8, allow_untrained=True)
+    tuning = Tuning([Phase(["head"], epochs=1), Phase()], ema=ema, allow_untrained=True)
     logger = MetricsCsv(folder / "metrics.csv")
     if resume is not None:
         logger.truncate_after(torch.load(resume, weights_only=True)["global_step"])
@@ -127,7 +135,7 @@ def fit(
         random.seed(0)
         np.random.seed(0)
     trainer = Trainer(
-        max_epochs=3, accelerator="cpu", logger=[logger], enable_progress_bar=False, log_every_n_steps=1,
+        max_epochs=epochs, accelerator="cpu", logger=[logger], enable_progress_bar=False, log_every_n_steps=1,
         default_root_dir=folder, enable_model_summary=False, callbacks=[FineTuning(tuning), keeper, PowerCut(cut)],
         **options,
     )  # fmt: skip
@@ -180,6 +188,17 @@ def test_a_run_from_before_the_averages_warm_up_continues_without(tmp_path: Path
     fit(tmp_path, keeper, resume=tmp_path / "old.ckpt")
     last = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert [state["averaged"] for name, state in last["callbacks"].items() if name.startswith("FineTuning")] == [None]
+
+
+def test_the_decay_of_auto_is_that_of_the_runs_length_also_after_a_resume(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"ema": "auto", "epochs": 5}
+    whole = fit(tmp_path / "whole", Last(tmp_path / "whole", every=1), **options)
+    named = {"ema": 1 - 25.6 / (5 * BATCHES), "epochs": 5}
+    assert_equal(fit(tmp_path / "named", Last(tmp_path / "named", every=1), **named), whole)
+    folder = tmp_path / "cut"
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(folder, Last(folder, every=1), cut=20, **options)
+    assert_equal(fit(folder, Last(folder, every=1), resume=folder / "last.ckpt", **options), whole)
 
 
 class SaveAt(Callback):
