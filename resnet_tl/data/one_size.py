@@ -71,6 +71,7 @@ class OneSizeData(ImageData[ListingT]):
         self.cache = cache
         self._cache: ImageCache | None = None
         self.training_size = image_size
+        self.augmenting = True
 
     @abstractmethod
     def _dataset_of(self, listing: ListingT, transform: Transform, **options: Any) -> ClassificationDataset:
@@ -89,6 +90,17 @@ class OneSizeData(ImageData[ListingT]):
             self.training_size = size or self.image_size
             self._renew_training_images()
 
+    def check_unaugmented(self, reader: str) -> None:
+        """Raises RecipeError where `reader`, a setting, cannot have the training images as evaluation sees them."""
+        refuse(self.on_device, reader, "whose images only workers resize")
+        self._check_one_view(reader)
+
+    def use_augmentation(self, augment: bool) -> None:
+        """Makes training images augmented, or as evaluation sees them, from the next epoch on."""
+        if augment != self.augmenting:
+            self.augmenting = augment
+            self._renew_training_images()
+
     def prepare_data(self) -> None:
         """Writes the image cache if it is on: Lightning calls this in one process per machine, before all others."""
         if self.cache == "resized" and self._cache is None:
@@ -98,27 +110,34 @@ class OneSizeData(ImageData[ListingT]):
 
     def augments(self) -> str | None:
         """Returns the setting that makes training images differ between epochs, if any."""
+        if not self.augmenting:
+            return None
         if self.train_transforms is not None:
             return "data.train_transforms"
         return None if self.augment == "none" else f"data.augment: {self.augment}"
 
     def fixed_images(self, split: Literal["train", "val"], *, evaluated: bool = False) -> FixedImages:
         """Returns the images of a split; training images as they are `evaluated`, or in the views of training."""
-        if split == "train" and evaluated and (self.crops > 1 or len(self.scales) > 1):
-            name = "crops" if self.crops > 1 else "scales"
-            raise RecipeError(
-                f"data.{name} evaluates several views of an image, but a solver takes one of each training image; omit "
-                "it, and give it to `resnet-tl validate`, or set tuning.views"
-            )
+        evaluated = evaluated or not self.augmenting
+        if split == "train" and evaluated:
+            self._check_one_view("a solver")
         of_training = ["augment", "erase", "training_size"]
         settings = of_training if split == "train" and not evaluated else ["crops", "scales"]
         names = ["image_size", "crop", "reduced_decoding", "cache", *settings]
         return self._fixed_images(split, names, evaluated=evaluated)
 
+    def _check_one_view(self, reader: str) -> None:
+        if self.crops > 1 or len(self.scales) > 1:
+            name = "crops" if self.crops > 1 else "scales"
+            raise RecipeError(
+                f"data.{name} evaluates several views of an image, but {reader} takes one of each training image; omit "
+                "it, and give it to `resnet-tl validate`, or set tuning.views"
+            )
+
     def _dataset(self, listing: ListingT, training: bool, on_error: OnError) -> ClassificationDataset:
         return self._dataset_of(
             listing,
-            self._training_transform() if training else self._evaluation_transform(),
+            self._training_transform() if training and self.augmenting else self._evaluation_transform(),
             channels=self.channels,
             seed=self.seed,
             on_error=on_error,

@@ -17,7 +17,7 @@ from resnet_tl.tuning import feature_cache, prefix, schedule
 from resnet_tl.tuning.average import RAW_STATE, Average, decay_of
 from resnet_tl.tuning.compile import WITHOUT_GRAPHS, CompiledLosses, compiled_losses
 from resnet_tl.tuning.freezing import frozen_keys
-from resnet_tl.tuning.image_size import check_image_sizes, use_image_size
+from resnet_tl.tuning.image_size import check_images, use_augmentation, use_image_size
 from resnet_tl.tuning.parameter_groups import StageParameterGroups, check_all_optimized
 from resnet_tl.tuning.phase_state import PhaseState
 from resnet_tl.tuning.plan import Phase, Plan, Tuning
@@ -85,7 +85,7 @@ class FineTuning(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         _check_plateaus(trainer, self.phase_state.plan)
-        check_image_sizes(self.phase_state.plan, _data(trainer))
+        check_images(self.phase_state.plan, _data(trainer))
         # The strategy may have replaced some modules (SyncBatchNorm), which are to be frozen in their place.
         self.phase_state.stages = stages_of(pl_module, self.paths)
         stage_macs, rate = getattr(pl_module, "stage_macs", None), getattr(pl_module, "peak_rate", None)
@@ -301,6 +301,7 @@ class FineTuning(Callback):
     def _start_images(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Makes the loaders return the phase's images, or cached features in their place."""
         use_image_size(_data(trainer), self.phase_state.current.settings.image_size)
+        use_augmentation(_data(trainer), self.phase_state.current.settings.augment)
         epochs = self.phase_state.current.end - self.phase_state.current.start  # of all, also on resume within it
         solves = self.phase_state.current.settings.solver is not None
         feature_cache.enable(trainer, _data(trainer), pl_module, self.tuning, epochs, rank_zero_info, solves=solves)

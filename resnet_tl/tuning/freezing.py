@@ -43,14 +43,18 @@ def unfreeze(modules: Iterable[nn.Module], *, norms_frozen: bool = False) -> Non
 
 
 def unfreeze_only(modules: Sequence[nn.Module], kinds: Collection[str], *, norms_frozen: bool = False) -> None:
-    """Unfreezes `kinds` of `resnet_tl.tuning.plan.KINDS` and freezes the rest. Statistics move only if `norms` are
+    """Unfreezes `kinds` of `resnet_tl.tuning.plan.KINDS` and freezes the rest. Statistics move only of norms that are
     trained."""
     freeze(modules)
-    for part in (part for module in modules for part in module.modules()):
+    parts = [part for module in modules for part in module.modules()]
+    norms = [part for part in parts if _is_norm(part)]
+    trained = norms if "norms" in kinds else norms[-1:] if "last_norm" in kinds else []
+    for part in parts:
         for name, parameter in part.named_parameters(recurse=False):
-            parameter.requires_grad_(bool(_kinds_of(part, name) & set(kinds)))
-        # `freeze` has fixed all parts in eval mode; a norm that is trained normalises by its batch again.
-        if "norms" in kinds and _is_norm(part) and not (norms_frozen and has_running_statistics(part)):
+            parameter.requires_grad_(part in trained or bool(_kinds_of(part, name) & set(kinds)))
+    # `freeze` has fixed all parts in eval mode; a norm that is trained normalises by its batch again.
+    for part in trained:
+        if not (norms_frozen and has_running_statistics(part)):
             vars(part).pop("train", None)
             part.train()
 
@@ -59,7 +63,8 @@ def kinds_in(modules: Iterable[nn.Module]) -> set[str]:
     """Returns which of `resnet_tl.tuning.plan.KINDS` a stage has."""
     parts = [part for module in modules for part in module.modules()]
     parameters = [(part, name) for part in parts for name, _ in part.named_parameters(recurse=False)]
-    return {kind for part, name in parameters for kind in _kinds_of(part, name)}
+    kinds = {kind for part, name in parameters for kind in _kinds_of(part, name)}
+    return kinds | {"last_norm"} if "norms" in kinds else kinds
 
 
 def is_fixed_in_eval(part: nn.Module) -> bool:

@@ -1,4 +1,5 @@
-"""Training images of another size in some phases of a plan. What a data module needs for this is in `ResizingData`."""
+"""Training images of another size, or without augmentation, in some phases of a plan. What a data module needs for this
+is in `ResizingData` and `AugmentingData`."""
 
 from __future__ import annotations
 
@@ -8,15 +9,22 @@ from resnet_tl.errors import RecipeError
 from resnet_tl.tuning.plan import Plan
 
 if TYPE_CHECKING:
-    from resnet_tl.tuning.protocols import ResizingData
+    from resnet_tl.tuning.protocols import AugmentingData, ResizingData
 
 
-def check_image_sizes(plan: Plan, data: object) -> None:
-    """Raises RecipeError where a phase has an `image_size` that the data module cannot give it."""
+def check_images(plan: Plan, data: object) -> None:
+    """Raises RecipeError where a phase has an `image_size` or `augment: false` that the data module cannot give it."""
     for index, phase in enumerate(plan.phases):
+        if not phase.settings.augment:
+            where = f"tuning.phases[{index}].augment is false"
+            if not hasattr(data, "use_augmentation"):
+                raise RecipeError(f"{where}, but {type(data).__name__} always augments training images; omit it")
+            if phase.settings.image_size is not None:
+                raise RecipeError(f"{where}: its images have the size of evaluation; omit its image_size")
+            cast("AugmentingData", data).check_unaugmented(where)
         if (size := phase.settings.image_size) is None:
             continue
-        where = f"tuning.phases[{index}].image_size is {size}"
+        where = f"tuning.phases[{index}].image_size is {size:g}"
         if not hasattr(data, "use_image_size"):
             raise RecipeError(f"{where}, but {type(data).__name__} has one size for the whole run; omit it")
         largest = cast("ResizingData", data).image_size
@@ -25,7 +33,15 @@ def check_image_sizes(plan: Plan, data: object) -> None:
             raise RecipeError(f"{where}, but data.image_size {largest}; expected at most that")
 
 
-def use_image_size(data: object, size: int | None) -> None:
-    """Makes training images of `size` from the next epoch on; None: of the data module's own size."""
+def use_image_size(data: object, size: int | float | None) -> None:
+    """Makes training images of `size`, in pixels or as a share of the data module's, from the next epoch on; None: of
+    that."""
     if hasattr(data, "use_image_size"):
-        cast("ResizingData", data).use_image_size(size)
+        resizing = cast("ResizingData", data)
+        resizing.use_image_size(max(round(size * resizing.image_size), 1) if isinstance(size, float) else size)
+
+
+def use_augmentation(data: object, augment: bool) -> None:
+    """Makes training images augmented, or as evaluation sees them, from the next epoch on."""
+    if hasattr(data, "use_augmentation"):
+        cast("AugmentingData", data).use_augmentation(augment)

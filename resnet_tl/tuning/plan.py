@@ -11,7 +11,7 @@ from annotated_types import Gt, Le, Lt
 from resnet_tl.ranges import FractionBelow1, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, checked
 from resnet_tl.tuning.regularisers.base import Regulariser
 
-KINDS = ("norms", "biases", "adapters")
+KINDS = ("norms", "biases", "adapters", "last_norm")
 """What of a stage can be trained alone."""
 
 
@@ -31,9 +31,10 @@ class Phase:
             the last phase may omit it and then lasts to the end of the run.
         train: stages by name or glob (`[layer4, head]`, `[layer*]`), or `all`; the others are frozen. Next to stages,
             `norms` names the weights and biases of the normalisations in every stage, and `biases` every parameter
-            called `bias` (arXiv:2106.10199), those of norms included; `adapters` those of `backbone.adapters`. The rest
-            of a stage that is only named this way is frozen, running statistics too, except that norms follow
-            `tuning.norm` where `norms` are trained.
+            called `bias` (arXiv:2106.10199), those of norms included; `adapters` those of `backbone.adapters`;
+            `last_norm` the last normalisation of the network. The rest of a stage that is only named this way is
+            frozen, running statistics too, except that norms follow `tuning.norm` where `norms` are trained, or the
+            `last_norm`.
         lr: factors on `optimizer.lr` by stage name or glob; the first match counts, 1 where nothing matches.
         layer_decay: a further factor, applied once per stage from the head (factor 1) down to the stem.
         layer_decay_by: `block` applies it once per residual block, as timm does: 17 times down to the stem of a
@@ -48,8 +49,10 @@ class Phase:
         patience: of `plateau`: validations without a new best after which the phase ends.
         monitor: of `plateau`: a metric to minimise (its name ends in loss, error or ece) or maximise (any other).
         restore_best: of `plateau`: end the phase with the weights of its best validation.
-        image_size: of the training images in this phase, at most `data.image_size`: progressive resizing, or a training
-            resolution below the one of evaluation (FixRes, arXiv:1906.06423). None: `data.image_size`.
+        image_size: of the training images in this phase, at most `data.image_size`, or a share of it between 0 and 1:
+            progressive resizing, or a training resolution below the one of evaluation (FixRes, arXiv:1906.06423). None:
+            `data.image_size`.
+        augment: false: in this phase training images are resized and cropped as in evaluation, and not augmented.
     """
 
     train: list[str] | str = "all"
@@ -63,7 +66,8 @@ class Phase:
     patience: PositiveInt = 3
     monitor: str = "val/loss"
     restore_best: bool = False
-    image_size: PositiveInt | None = None
+    image_size: PositiveInt | Annotated[float, Gt(0), Lt(1)] | None = None
+    augment: bool = True
 
     def __post_init__(self) -> None:
         if self.solver is not None and self.epochs is None:
@@ -76,8 +80,8 @@ class Tuning:
     """How a network is fine-tuned.
 
     Args:
-        phases: a list; or `gradual`, `lpft` or `lpft_solved`, whose phases are derived from the stages and `max_epochs`
-            (`resnet-tl plan` shows them).
+        phases: a list; or `gradual`, `lpft`, `lpft_solved` or `fixres`, whose phases are derived from the stages and
+            `max_epochs` (`resnet-tl plan` shows them).
         norm: normalisation in trained stages: by the batch (`train`) or by the running statistics (`frozen`). Frozen
             stages always use the running statistics.
         ema: decay per step of the averaged weights that validation and checkpoints use, e.g. 0.999; None: no average.
@@ -106,7 +110,7 @@ class Tuning:
         cache_half: store cached features in 16 bits.
     """
 
-    phases: list[Phase] | Literal["gradual", "lpft", "lpft_solved"] = field(default_factory=lambda: [Phase()])
+    phases: list[Phase] | Literal["gradual", "lpft", "lpft_solved", "fixres"] = field(default_factory=lambda: [Phase()])
     norm: Literal["train", "frozen"] = "train"
     ema: FractionBelow1 | Literal["auto"] | None = None
     regularisers: list[Callable[[], Regulariser]] = field(default_factory=list)

@@ -30,8 +30,10 @@ def table(
         cells = [_cell(phase, stage, _norms(phase, stage, modules, norm), rate) for phase in plan.phases]
         rows.append([stage, f"{count:,}", *cells])
     if any(phase.settings.image_size for phase in plan.phases):
-        sizes = [phase.settings.image_size for phase in plan.phases]
-        rows.append(["image size", "", *("data's" if size is None else f"{size} pixels" for size in sizes)])
+        rows.append(["image size", "", *(_size(phase.settings.image_size) for phase in plan.phases)])
+    if not all(phase.settings.augment for phase in plan.phases):
+        augmented = [phase.settings.augment for phase in plan.phases]
+        rows.append(["images", "", *("augmented" if each else "as evaluated" for each in augmented)])
     if macs is not None:
         rows.append(["compute saved", "", *(f"{saved(phase, macs):.0%}" for phase in plan.phases)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -66,8 +68,16 @@ def _norms(phase: ResolvedPhase, stage: str, modules: Sequence[nn.Module], norm:
     """Returns the mode of a trained stage's norms with running statistics, as the end of a cell; "" without any."""
     if not any(has_running_statistics(part) for module in modules for part in module.modules()):
         return ""
-    trained = stage not in phase.parts or "norms" in phase.parts[stage]
-    return ", norms train" if trained and norm == "train" else ", norms frozen"
+    parts = phase.parts.get(stage, ["norms"])
+    if norm == "train" and "norms" not in parts and "last_norm" in parts:
+        return ", other norms frozen"
+    return ", norms train" if norm == "train" and "norms" in parts else ", norms frozen"
+
+
+def _size(size: int | float | None) -> str:
+    if size is None:
+        return "data's"
+    return f"{size} pixels" if isinstance(size, int) else f"{size:.0%} of data's"
 
 
 def _cell(phase: ResolvedPhase, stage: str, norms: str, rate: float | None) -> str:

@@ -183,3 +183,13 @@ class ResizingData(Protocol):
 
     def use_image_size(self, size: int | None) -> None:
         """Makes training images of `size` from the next epoch on; None: of `image_size`."""
+
+
+class AugmentingData(Protocol):
+    """A data module whose training images can be as evaluation sees them in a phase."""
+
+    def check_unaugmented(self, reader: str) -> None:
+        """Raises RecipeError where `reader`, a setting, cannot have the training images as evaluation sees them."""
+
+    def use_augmentation(self, augment: bool) -> None:
+        """Makes training images augmented, or as evaluation sees them, from the next epoch on."""

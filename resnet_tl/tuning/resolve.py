@@ -74,7 +74,17 @@ def lpft_solved(stages: Sequence[str], epochs: int) -> list[Phase]:
     return [Phase([stages[-1]], solver="lbfgs"), Phase(lr={"*": 0.1}, restart=True)]
 
 
-_NAMED = {"gradual": gradual, "lpft": lpft, "lpft_solved": lpft_solved}
+def fixres(stages: Sequence[str], epochs: int) -> list[Phase]:
+    """Trains at 176 pixels of 224, or as much of another `data.image_size`, at which random crops show objects about as
+    large as evaluation does; then, for a tenth of the epochs, trains the head and the last normalisation on images as
+    evaluation sees them (arXiv:1906.06423), at a twentieth of the rate as in github.com/facebookresearch/FixRes."""
+    if epochs < 2:
+        raise RecipeError(f"tuning.phases: fixres needs at least 2 epochs, but trainer.max_epochs is {epochs}")
+    last = Phase(["last_norm", stages[-1]], lr={"*": 0.05}, restart=True, augment=False)
+    return [Phase(epochs=epochs - max(round(epochs / 10), 1), image_size=176 / 224), last]
+
+
+_NAMED = {"gradual": gradual, "lpft": lpft, "lpft_solved": lpft_solved, "fixres": fixres}
 
 
 def _check_options(tuning: Tuning) -> None:
@@ -103,6 +113,8 @@ def _trained(
     wanted_kinds = [kind for kind in KINDS if kind in phase.train]
     whole = {stage for pattern in patterns for stage in _matching(pattern, f"{where}.train", stages)}
     parts = {stage: [kind for kind in wanted_kinds if kind in kinds[stage]] for stage in stages if stage not in whole}
+    for stage in [stage for stage in stages if "last_norm" in kinds[stage]][:-1]:
+        parts[stage] = [kind for kind in parts.get(stage, []) if kind != "last_norm"]
     parts = {stage: trained for stage, trained in parts.items() if trained}
     if not whole and not parts:
         fault = f"names {' and '.join(wanted_kinds)}, which no stage has" if wanted_kinds else "is empty"
@@ -126,6 +138,7 @@ def _check_solver(phase: Phase, where: str, stages: Sequence[str], trained: Coll
             ("layer_decay", phase.layer_decay != 1),
             ("until", phase.until != "epochs"),
             ("image_size", phase.image_size is not None),
+            ("augment", not phase.augment),
         )
         if is_set
     ]

@@ -148,9 +148,9 @@ def test_biases_alone_leave_the_norms_statistics(net: nn.Sequential) -> None:
 
 
 def test_kinds_in_a_stage(net: nn.Sequential) -> None:
-    assert kinds_in([net]) == {"norms", "biases"}
+    assert kinds_in([net]) == {"norms", "last_norm", "biases"}
     assert kinds_in([nn.Conv2d(3, 4, 3, bias=False)]) == set()
-    assert kinds_in([nn.Conv2d(3, 4, 3, bias=False), nn.LayerNorm(4, bias=False)]) == {"norms"}
+    assert kinds_in([nn.Conv2d(3, 4, 3, bias=False), nn.LayerNorm(4, bias=False)]) == {"norms", "last_norm"}
 
 
 def test_frozen_keys_are_those_of_what_does_not_change(net: nn.Sequential) -> None:
@@ -159,3 +159,15 @@ def test_frozen_keys_are_those_of_what_does_not_change(net: nn.Sequential) -> No
     assert set(frozen_keys(net)) == set(net.state_dict()) - {"0.bias", "1.bias", "3.bias"}
     unfreeze([net], norms_frozen=True)
     assert set(frozen_keys(net)) == {"1.running_mean", "1.running_var", "1.num_batches_tracked"}
+
+
+@pytest.mark.parametrize("norms_frozen", [False, True])
+def test_the_last_norm_alone(norms_frozen: bool) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 3), nn.BatchNorm2d(2), nn.ReLU())
+    assert kinds_in([net]) == {"norms", "biases", "last_norm"}
+    unfreeze_only([net], ["last_norm"], norms_frozen=norms_frozen)
+    net.train()
+    assert [name for name, parameter in net.named_parameters() if parameter.requires_grad] == ["3.weight", "3.bias"]
+    assert [part.training for part in net] == [False, False, False, not norms_frozen, False]
+    unfreeze_only([net], ["last_norm", "norms"], norms_frozen=norms_frozen)
+    assert [part.training for part in net] == [False, not norms_frozen] * 2 + [False]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from resnet_tl.data.segmentation import MaskFolder
 from resnet_tl.errors import RecipeError
 from resnet_tl.models.network import Backbone
 from resnet_tl.tasks.classification import Classification
-from resnet_tl.tuning.image_size import check_image_sizes, use_image_size
+from resnet_tl.tuning.image_size import check_images, use_image_size
 from resnet_tl.tuning.plan import Phase, Plan, ResolvedPhase, Tuning
 from resnet_tl.tuning.plan_table import table
 from resnet_tl.tuning.rates import Optimizer
@@ -37,7 +38,15 @@ class Stop(Callback):
 
 
 def fit(
-    folder: Path, phases: list[Phase], epochs: int, *, resume: Path | None = None, stop: int = 0, **options: Any
+    folder: Path,
+    phases: Any,
+    epochs: int,
+    *,
+    resume: Path | None = None,
+    stop: int = 0,
+    callbacks: Sequence[Callback] = (),
+    cache: Any = "auto",
+    **options: Any,
 ) -> Any:
     images = ImageFolder(
         str(SAMPLES / "classification"),
@@ -48,14 +57,14 @@ def fit(
     task = Classification(
         images.classes,
         Backbone("resnet_tiny"),
-        tuning=Tuning(phases, allow_untrained=True),
+        tuning=Tuning(phases, allow_untrained=True, cache=cache),
         optimizer=Optimizer(lr=0.05),
     )
     watch = Watch()
     trainer = Trainer(
         max_epochs=epochs, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
         enable_checkpointing=False, default_root_dir=folder, num_sanity_val_steps=0, limit_val_batches=1,
-        callbacks=[watch, Stop(stop)], use_distributed_sampler=False,
+        callbacks=[watch, Stop(stop), *callbacks], use_distributed_sampler=False,
     )  # fmt: skip
     trainer.fit(task, images, ckpt_path=resume, weights_only=False)
     trainer.save_checkpoint(folder / "end.ckpt")
@@ -111,7 +120,7 @@ def test_sizes_that_the_data_cannot_give_are_refused(data: dict[str, Any] | None
     )
     plan = Plan((ResolvedPhase(0, 1, {"head": 1.0}, {}, GROWING[0]),))
     with pytest.raises(RecipeError, match=message):
-        check_image_sizes(plan, images)
+        check_images(plan, images)
 
 
 def test_objects_have_the_phases_size_and_its_limit() -> None:
@@ -131,3 +140,77 @@ def test_the_plan_shows_sizes() -> None:
     plan = Plan(tuple(ResolvedPhase(i, i + 1, {"head": 1.0}, {}, phase) for i, phase in enumerate(GROWING)))
     rows = table(plan, {"head": []}, "train").splitlines()
     assert rows[-1].split() == ["image", "size", "16", "pixels", "24", "pixels", "data's"]
+
+
+def as_evaluated(photos: str) -> Tensor:
+    images = ImageFolder(photos, image_size=32, crop=1.0, batch_size=40, num_workers=0, seed=3)
+    return torch.cat([batch.images for batch in images.evaluation_batches(images.listings["train"])])
+
+
+@pytest.mark.parametrize("cache", ["off", "auto"])
+def test_fixres_trains_head_and_last_norm_on_images_as_evaluation_sees_them(tmp_path: Path, cache: Any) -> None:
+    whole: list[Any] = []
+
+    class Keep(Callback):
+        def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            whole.append({key: value.clone() for key, value in pl_module.state_dict().items()})
+
+    task, watch = fit(tmp_path, "fixres", 20, augment="light", callbacks=[Keep()], cache=cache)
+    images = [batch.images for batch in watch.batches if isinstance(batch.images, Tensor)]
+    assert {image.shape[-1] for image in images[: 18 * 5]} == {25}, "176 / 224 of 32"
+    if cache == "off":
+        seen = torch.cat(images[-5:])
+        order = torch.cat([batch.indices for batch in watch.batches[-5:]])
+        assert torch.equal(seen, as_evaluated(str(SAMPLES / "classification"))[order])
+    else:
+        assert watch.kinds == [False] * 18 * 5 + [True] * 2 * 5
+    before = whole[18]
+    moved = {key for key, value in task.state_dict().items() if not torch.equal(value, before[key])}
+    *_, last = (name for name, part in task.named_modules() if isinstance(part, torch.nn.BatchNorm2d))
+    assert moved == {
+        *(f"{last}.{name}" for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")),
+        "network.head.fc.weight", "network.head.fc.bias",
+    }  # fmt: skip
+
+
+def test_a_run_resumes_within_the_phase_without_augmentation(tmp_path: Path) -> None:
+    phases = [Phase(epochs=1, image_size=0.5), Phase(["last_norm", "head"], augment=False)]
+    whole, _ = fit(tmp_path, phases, 3)
+    fit(tmp_path, phases, 3, stop=2)
+    resumed, watch = fit(tmp_path, phases, 3, resume=tmp_path / "end.ckpt")
+    assert len(watch.batches) == 5
+    for one, other in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("phase", "options", "message"),
+    [
+        (Phase(augment=False, image_size=16), {}, "augment is false: its images have the size of evaluation; omit its"),
+        (Phase(augment=False), {"crops": 10}, r"data\.crops evaluates several views of an image, but tuning\.phases"),
+        (
+            Phase(augment=False),
+            {"augment_on": "device"},
+            r"data\.augment_on: device cannot be used with tuning\.phases",
+        ),
+        (Phase(augment=False), None, "augment is false, but MaskFolder always augments training images; omit it"),
+    ],
+)
+def test_images_as_evaluated_that_the_data_cannot_give_are_refused(
+    phase: Phase, options: dict[str, Any] | None, message: str
+) -> None:
+    images = (
+        MaskFolder(str(SAMPLES / "segmentation"))
+        if options is None
+        else ImageFolder(str(SAMPLES / "classification"), **options)
+    )
+    with pytest.raises(RecipeError, match=message):
+        check_images(Plan((ResolvedPhase(0, 1, {"head": 1.0}, {}, phase),)), images)
+
+
+def test_the_plan_shows_shares_and_images_as_evaluated() -> None:
+    phases = [Phase(image_size=0.75), Phase(augment=False)]
+    plan = Plan(tuple(ResolvedPhase(i, i + 1, {"head": 1.0}, {}, phase) for i, phase in enumerate(phases)))
+    sizes, images = table(plan, {"head": []}, "train").splitlines()[-2:]
+    assert sizes.split() == ["image", "size", "75%", "of", "data's", "data's"]
+    assert images.split() == ["images", "augmented", "as", "evaluated"]

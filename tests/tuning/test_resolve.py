@@ -128,6 +128,30 @@ def test_lpft_from_a_solved_head() -> None:
         words("lpft_solved", 1)
 
 
+def test_fixres_ends_with_head_and_last_norm() -> None:
+    have = dict.fromkeys(STAGES, ("norms", "last_norm", "biases")) | {"head": ["biases"]}
+    first, last = resolve(Tuning("fixres"), STAGES, 20, STAGES[:-1], kinds=have).phases
+    assert (first.start, first.end, last.start, last.end) == (0, 18, 18, 20)
+    assert (first.trained, last.trained) == (STAGES, ["layer4", "head"])
+    assert last.parts == {"layer4": ["last_norm"]}
+    assert first.settings.image_size == 176 / 224
+    assert not last.settings.augment
+    assert words("fixres", 2) == [(0, 1, STAGES), (1, 2, ["head"])]
+    with pytest.raises(RecipeError, match="fixres needs at least 2 epochs"):
+        words("fixres", 1)
+
+
+def test_the_last_norm_is_that_of_the_network() -> None:
+    have = dict.fromkeys(STAGES[:4], ("norms", "last_norm")) | {"layer4": [], "head": ["biases"]}
+    assert resolve(Tuning([Phase(["last_norm"])]), STAGES, 2, kinds=have).phases[0].parts == {"layer3": ["last_norm"]}
+    whole = resolve(Tuning([Phase(["last_norm", "layer3", "head"])]), STAGES, 2, kinds=have).phases[0]
+    assert (whole.parts, whole.trained) == ({}, ["layer3", "head"])
+    both = resolve(Tuning([Phase(["last_norm", "norms"])]), STAGES, 2, kinds=have).phases[0]
+    assert (both.parts["layer2"], both.parts["layer3"]) == (["norms"], ["norms", "last_norm"])
+    with pytest.raises(RecipeError, match="names last_norm, which no stage has"):
+        resolve(Tuning([Phase(["last_norm"])]), STAGES, 2, kinds=dict.fromkeys(STAGES, ("biases",)))
+
+
 @pytest.mark.parametrize(
     ("phase", "message"),
     [
@@ -139,6 +163,7 @@ def test_lpft_from_a_solved_head() -> None:
         (Phase(["head"], solver="lbfgs", lr={"head": 2.0}), r"\.lr is for phases of steps, but this one has a solver"),
         (Phase(["head"], solver="lbfgs", until="plateau"), r"\.until is for phases of steps"),
         (Phase(["head"], solver="lbfgs", image_size=64), r"\.image_size is for phases of steps"),
+        (Phase(["head"], solver="lbfgs", augment=False), r"\.augment is for phases of steps"),
     ],
 )
 def test_a_solver_does_nothing_else(phase: Phase, message: str) -> None:
