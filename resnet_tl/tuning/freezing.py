@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 
 from torch import nn
@@ -52,11 +52,14 @@ def unfreeze_only(modules: Sequence[nn.Module], kinds: Collection[str], *, norms
     for part in parts:
         for name, parameter in part.named_parameters(recurse=False):
             parameter.requires_grad_(part in trained or bool(_kinds_of(part, name) & set(kinds)))
-    # `freeze` has fixed all parts in eval mode; a norm that is trained normalises by its batch again.
-    for part in trained:
-        if not (norms_frozen and has_running_statistics(part)):
+    # `freeze` has fixed all parts in eval mode; a norm that is trained normalises by its batch again, in training.
+    switched = [part for part in trained if not (norms_frozen and has_running_statistics(part))]
+    for part in parts:
+        if part in switched:
             vars(part).pop("train", None)
             part.train()
+        elif any(inner in switched for inner in part.modules()):
+            _fix_in_eval(part, _pass_on)
 
 
 def kinds_in(modules: Iterable[nn.Module]) -> set[str]:
@@ -105,10 +108,18 @@ def _check_norm(name: str, part: nn.Module) -> None:
         )
 
 
-def _fix_in_eval(part: nn.Module) -> None:
+def _fix_in_eval(part: nn.Module, train: Callable[..., nn.Module] | None = None) -> None:
     part.training = False
-    part.train = partial(_stay, part)  # type: ignore[method-assign, assignment]  # a method would not survive pickling
+    # A method would not survive pickling.
+    part.train = partial(train or _stay, part)  # type: ignore[method-assign, assignment]
 
 
 def _stay(part: nn.Module, mode: bool = True) -> nn.Module:
+    return part
+
+
+def _pass_on(part: nn.Module, mode: bool = True) -> nn.Module:
+    """Leaves a module in eval mode and sets that of what it holds, of which something is trained."""
+    for child in part.children():
+        child.train(mode)
     return part

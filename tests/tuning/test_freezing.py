@@ -171,3 +171,18 @@ def test_the_last_norm_alone(norms_frozen: bool) -> None:
     assert [part.training for part in net] == [False, False, False, not norms_frozen, False]
     unfreeze_only([net], ["last_norm", "norms"], norms_frozen=norms_frozen)
     assert [part.training for part in net] == [False, not norms_frozen] * 2 + [False]
+
+
+@pytest.mark.parametrize("kinds", [["norms"], ["last_norm", "biases"]])
+def test_trained_norms_of_frozen_parts_follow_evaluation(kinds: list[str]) -> None:
+    block = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.BatchNorm2d(4), nn.Dropout(0.5)))
+    network = nn.Sequential(block, nn.Flatten())
+    unfreeze_only([block], kinds)
+    for module in (network, copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
+        norm = module[0][1][0]
+        module.train()
+        assert [part.training for part in module[0].modules()] == [part is norm for part in module[0].modules()]
+        module.eval()
+        assert not any(part.training for part in module.modules())
+        x = torch.randn(4, 3, 8, 8)
+        torch.testing.assert_close(module(x)[:2], module(x[:2]))
