@@ -197,7 +197,7 @@ def test_the_decay_of_auto_is_that_of_the_runs_length_also_after_a_resume(tmp_pa
     assert_equal(fit(tmp_path / "named", Last(tmp_path / "named", every=1), **named), whole)
     folder = tmp_path / "cut"
     with pytest.raises(RuntimeError, match="power cut"):
-        fit(folder, Last(folder, every=1), cut=20, **options)
+        fit(folder, Last(folder, every=1), cut=10, **options)
     assert_equal(fit(folder, Last(folder, every=1), resume=folder / "last.ckpt", **options), whole)
 
 
