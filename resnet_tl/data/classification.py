@@ -14,7 +14,7 @@ from resnet_tl.data.listings.listing import ClassSet, ImageSet, Listing
 from resnet_tl.data.listings.replayed import ReplayListing
 from resnet_tl.data.listings.splits import few_shots
 from resnet_tl.data.loading.samplers import class_weights
-from resnet_tl.data.one_size import OneSizeData
+from resnet_tl.data.semi_supervised import SemiSupervisedData
 from resnet_tl.data.sources.folder import read_folder
 from resnet_tl.data.sources.replay import with_replay
 from resnet_tl.data.sources.table import Columns, read_table
@@ -23,14 +23,14 @@ from resnet_tl.ranges import PositiveInt, checked
 
 
 @checked("data")
-class ClassificationData(OneSizeData[Listing]):
+class ClassificationData(SemiSupervisedData):
     """Images with classes: one each, or any number.
 
     Args:
         images: see `ImageData`.
         balanced: draw every class equally often in training.
         replay_shots: so many images of each class of `replay`, chosen by `seed`; None: all.
-        options: of `OneSizeData`.
+        options: of `SemiSupervisedData`.
 
     Attributes:
         replayed: names of the classes whose images are replayed.

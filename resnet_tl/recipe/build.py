@@ -30,9 +30,10 @@ transforms."""
 TEXT = frozenset([
     "root", "csv", "data", "annotations", "images", "masks", "class_file", "classes", "cache_dir", "exclude", "group",
     "replay", "weights", "path_column", "label_column", "value_columns", "split_column", "columns", "train", "val",
-    "test", "monitor", "precision", "project", "entity", "tags",
+    "test", "monitor", "precision", "project", "entity", "tags", "unlabelled", "network", "file", "level",
+    "teacher_level",
 ])  # fmt: skip
-"""Keys whose values are names of files, columns, classes or metrics, and are never imported."""
+"""Keys whose values are names of files, networks, columns, classes or metrics, and are never imported."""
 
 
 def instantiate(hint: Any, value: Any) -> Any:

@@ -26,6 +26,7 @@ from resnet_tl.run.ddp import configure_ddp
 from resnet_tl.run.decide import Decide
 from resnet_tl.run.drawings import Drawings
 from resnet_tl.run.files_record import check_unchanged, write_record
+from resnet_tl.run.give_teacher import give_teacher
 from resnet_tl.run.global_batch import scale_rate, share_global_batch
 from resnet_tl.run.head_checkpoint import HeadCheckpoint
 from resnet_tl.run.new_classes import Imprint
@@ -127,6 +128,7 @@ def _build(recipe: Recipe) -> tuple[Recipe, ImageData, Task]:
     """Returns the recipe with the batches that it is trained in, its data, and its task with its micro-batches."""
     options, whole = recipe["trainer"], with_whole_steps(recipe)
     data, task = build_seeded(whole)
+    give_teacher(task)
     if options["micro_batch"] == AUTO:
         data.evaluation_batch_size //= options["accumulate_grad_batches"]
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 from torch import Tensor
 
@@ -22,8 +23,13 @@ def split(batch: Batch, size: int | None) -> list[Batch]:
 def _pieces(batch: Batch, count: int) -> Iterator[Batch]:
     ends = [len(batch) * number // count for number in range(count + 1)]
     for start, stop in pairwise(ends):
-        others = {name: getattr(batch, name)[start:stop] for name in ("sizes", "original_sizes", "indices")}
+        others: dict[str, Any] = {
+            name: getattr(batch, name)[start:stop] for name in ("sizes", "original_sizes", "indices")
+        }
         images = _images(batch, start, stop)
+        if batch.unlabelled is not None:
+            own = slice(*(len(batch.unlabelled.images) * end // len(batch) for end in (start, stop)))
+            others["unlabelled"] = replace(batch.unlabelled, images=batch.unlabelled.images[own])
         if not isinstance(batch.targets, Boxes):
             yield replace(batch, images=images, targets=batch.targets[start:stop], **others)
             continue

@@ -107,6 +107,27 @@ class Features:
 
 
 @dataclass
+class Unlabelled:
+    """Images without targets beside those of a training batch.
+
+    images: `[U, C, H, W]`, as the batch's.
+    share: U per image of the whole batch; of a micro-batch, that of the batch that it is a part of.
+    """
+
+    images: Tensor
+    share: float
+
+    def to(self, device: torch.device | str, **options: Any) -> Unlabelled:
+        return replace(self, images=self.images.to(device, **options))
+
+    def pin_memory(self) -> Unlabelled:
+        return replace(self, images=self.images.pin_memory())
+
+    def record_stream(self, stream: torch.Stream) -> None:
+        self.images.record_stream(stream)
+
+
+@dataclass
 class Batch:
     """A batch of images with their targets.
 
@@ -116,6 +137,7 @@ class Batch:
         `[N, H, W]` uint8; or `Boxes`.
     sizes, original_sizes: `[N, 2]` int64, (h, w) in pixels before padding, and of the file after EXIF rotation.
     indices: `[N]` int64 into the listing; -1 marks a filler.
+    unlabelled: of a training batch, images without targets beside these; None: there are none.
     """
 
     images: Tensor | Features
@@ -123,20 +145,24 @@ class Batch:
     sizes: Tensor
     original_sizes: Tensor
     indices: Tensor
+    unlabelled: Unlabelled | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def to(self, device: torch.device | str, **options: Any) -> Batch:
-        return replace(self, **{name: value.to(device, **options) for name, value in vars(self).items()})
+        return replace(self, **{name: value.to(device, **options) for name, value in self._present().items()})
 
     def pin_memory(self) -> Batch:
-        return replace(self, **{name: value.pin_memory() for name, value in vars(self).items()})
+        return replace(self, **{name: value.pin_memory() for name, value in self._present().items()})
 
     def record_stream(self, stream: torch.Stream) -> None:
         """Keeps the memory of its tensors until what `stream` has been given so far is done."""
-        for value in vars(self).values():
+        for value in self._present().values():
             value.record_stream(stream)
+
+    def _present(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if value is not None}
 
     def split(self, lengths: Sequence[int]) -> list[Batch]:
         """Splits into batches of so many images, views of the same memory. Not for `Boxes`."""

@@ -210,13 +210,13 @@ class Task(LightningModule):
         compiles."""
         return self.network.head.loss(self.network.run(images, sizes), targets)
 
-    def training_losses(self, images: Tensor | Features, sizes: Tensor | None, targets: Any) -> dict[str, Tensor]:
-        """Returns `losses`, compiled where they are, and the terms of regularisers; the frozen prefix runs before."""
+    def training_losses(self, images: Any, sizes: Tensor | None, targets: Any, share: float = 0) -> dict[str, Tensor]:
+        """Returns `losses`, compiled where they are, and regularisers' terms (`share`: `Step.unlabelled`)."""
         run = self.losses if self.compiled is None else self.compiled
         features = self.network.run_prefix(images)
         if self.regularisers is None:
             return run(features, sizes, targets)
-        return self.regularisers.add_to(lambda: run(features, sizes, targets), self, images, targets)
+        return self.regularisers.add_to(lambda: run(features, sizes, targets), self, images, targets, share)
 
     def log_loss(self, terms: Mapping[str, Tensor], images: int) -> Tensor:
         """Logs the loss of a training batch and the terms of regularisers, and returns the sum of all terms."""

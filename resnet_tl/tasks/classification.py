@@ -20,10 +20,11 @@ from resnet_tl.models.heads.classification import LinearHead, MLPHead, choose_th
 from resnet_tl.models.network import Backbone, HeadFactory, public_keys
 from resnet_tl.ranges import checked
 from resnet_tl.structures.evaluation import ClassEvaluation
-from resnet_tl.structures.records import Batch
+from resnet_tl.structures.records import Batch, Features
 from resnet_tl.tasks.base import Task, total
 from resnet_tl.tasks.mixing import mix
 from resnet_tl.tuning.plan import Tuning
+from resnet_tl.tuning.protocols import TeacherNetwork
 from resnet_tl.tuning.rates import Optimizer, Schedule
 from resnet_tl.weights.file_classifier import file_classifier
 from resnet_tl.weights.report import abbreviated
@@ -46,6 +47,9 @@ class Classification(Task):
 
     Logs `train/loss`, `val/loss`, and `val/acc`, `val/top5`, `val/f1`, `val/ece` (multi-label: `val/map`, `val/f1`).
     """
+
+    teacher: TeacherNetwork | None = None
+    """What `tuning.teacher` names: see `resnet_tl.run.teacher.read_teacher`."""
 
     def __init__(
         self,
@@ -102,6 +106,10 @@ class Classification(Task):
             kind = "several labels per image" if data.multi_label else "one label per image"
             raise RecipeError(f"the data has {kind}; set model.head.multi_label: {str(data.multi_label).lower()}")
         self.metrics.absent = data.absent
+        if stage == "fit" and getattr(data, "unlabelled", None) is not None and self.tuning.teacher is None:
+            raise RecipeError(
+                "data.unlabelled names images that only a teacher has targets for; add model.tuning.teacher, or omit it"
+            )
         if stage == "fit":
             counts = data.class_counts()
             self.classifier.set_class_counts(counts)
@@ -130,14 +138,28 @@ class Classification(Task):
         return self.classifier.predict(self.network(images))
 
     def whole_batch(self, batch: Batch) -> Batch:
-        """Returns the batch with normalised images, and mixed ones if there is `mixup` or `cutmix`."""
-        images, targets = self.network.normalise(batch.images), batch.targets
+        """Returns the batch with normalised images, and mixed ones if there is `mixup` or `cutmix`; those without
+        targets are mixed among themselves."""
+        images, targets, unlabelled = self.network.normalise(batch.images), batch.targets, batch.unlabelled
         if isinstance(images, Tensor):
             images, targets = mix(images, targets, len(self.classes), mixup=self.mixup, cutmix=self.cutmix)
-        return replace(batch, images=images, targets=targets)
+        if unlabelled is not None:
+            others = self.network.normalise(unlabelled.images)
+            others, _ = mix(others, others.new_zeros(len(others), 1), 1, mixup=self.mixup, cutmix=self.cutmix)
+            unlabelled = replace(unlabelled, images=others)
+        return replace(batch, images=images, targets=targets, unlabelled=unlabelled)
 
     def loss_terms(self, batch: Batch) -> dict[str, Tensor]:
-        return self.training_losses(batch.images, None, batch.targets)
+        if batch.unlabelled is None:
+            return self.training_losses(batch.images, None, batch.targets)
+        images = torch.cat([cast(Tensor, batch.images), batch.unlabelled.images])
+        return self.training_losses(images, None, batch.targets, batch.unlabelled.share)
+
+    def losses(self, images: Tensor | Features, sizes: Tensor | None, targets: Any) -> dict[str, Tensor]:
+        outputs = self.network.run(images, sizes)
+        if len(outputs) > len(targets):
+            outputs = outputs[: len(targets)]  # images without targets come last
+        return self.classifier.loss(outputs, targets)
 
     def calibration_step(self, batch: Batch) -> None:
         """Runs the network as in training, without mixup, for `tuning.recalibrate`."""

@@ -32,6 +32,7 @@ from resnet_tl.structures.padding import by_size
 from resnet_tl.structures.records import Batch, Boxes, Detections
 from resnet_tl.tasks.base import Task, total
 from resnet_tl.tuning.plan import Tuning
+from resnet_tl.tuning.protocols import TeacherNetwork
 from resnet_tl.tuning.rates import Optimizer, Schedule
 from resnet_tl.weights.records import WeightRecord
 
@@ -47,6 +48,9 @@ class Detection(Task):
     ..., of masks `val/mask_map`, .... `val/loss` is the mean of the losses of single images, whose samples are drawn
     with the image's index as seed: it depends neither on batches nor on the number of ranks.
     """
+
+    teacher: TeacherNetwork | None = None
+    """What `tuning.teacher` names: see `resnet_tl.run.detector_teacher.read_detector`."""
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -26,6 +26,7 @@ from resnet_tl.structures.records import Batch, Features
 from resnet_tl.tuning.feature_file import MAGIC, FeatureFile, Layout, fill, layout_of
 from resnet_tl.tuning.plan import Tuning
 from resnet_tl.tuning.prefix import Prefix, networks_in
+from resnet_tl.tuning.regularisers.teaching import Teaching, teaching_of
 
 if TYPE_CHECKING:
     from resnet_tl.tuning.protocols import CacheableImages, CachingData, Network, Trainer
@@ -47,6 +48,7 @@ class Computation:
         autocast: returns the context of a forward pass.
         heartbeat: called after every batch, so that waiting ranks do not time out.
         evaluated: for validation, which sees images without padding.
+        teaching: its outputs are cached, too; None: there is none.
     """
 
     tuning: Tuning
@@ -56,6 +58,7 @@ class Computation:
     autocast: Callable[[], AbstractContextManager[Any]]
     heartbeat: Callable[[], object]
     evaluated: bool
+    teaching: Teaching | None
 
 
 def enable(
@@ -72,10 +75,28 @@ def enable(
         RecipeError: see `obstacle`; or what a solver needs is impossible.
         RunError: it cannot be written.
     """
+    teaching = teaching_of(module)
+    cached = _enable(trainer, data, module, tuning, epochs, report, teaching, solves=solves)
+    if teaching is not None and not solves:
+        report(teaching.line(cached))
+
+
+def _enable(
+    trainer: Trainer,
+    data: object,
+    module: nn.Module,
+    tuning: Tuning,
+    epochs: int,
+    report: Report,
+    teaching: Teaching | None,
+    *,
+    solves: bool,
+) -> bool:
+    """Returns whether the loaders return features."""
     networks = networks_in(module)
     disable(data)
     if not any(isinstance(network.prefix, Prefix) for network in networks):
-        return
+        return False
     reason = obstacle(tuning, module, data, networks, epochs, solves=solves)
     if reason is None and trainer.precision == "64-true":
         reason = (
@@ -86,7 +107,7 @@ def enable(
             raise RecipeError(f"a phase has a solver, which reads cached features, but {reason}")
         if tuning.cache != "off":
             report(f"features are not cached: {reason}")
-        return
+        return False
     caching = cast("CachingData", data)
     views: dict[Literal["train", "val"], int] = {"train": max(tuning.views, 1)}
     if trainer.enable_validation and getattr(module, "validates_each_image_once", True):
@@ -94,16 +115,18 @@ def enable(
     strategy, autocast = trainer.strategy, trainer.precision_plugin.forward_context
     heartbeat = partial(strategy.reduce_boolean_decision, True, all=False)
     for split, count in views.items():
+        taught = teaching if split == "train" and teaching is not None and teaching.needed and not solves else None
         computation = Computation(
-            tuning, count, trainer.precision, strategy.root_device, autocast, heartbeat, evaluated=split == "val"
+            tuning, count, trainer.precision, strategy.root_device, autocast, heartbeat, split == "val", taught
         )
         images = solver_images(caching, tuning) if solves and split == "train" else caching.fixed_images(split)
         file = _cached_file(networks[0], images, computation, trainer, report)
         if file is None:
             if solves and split == "train":
                 raise RunError("a phase has a solver, which reads cached features, but they cannot be written")
-            return
+            return split == "val"  # training images have theirs then
         caching.use_features(split, file)
+    return True
 
 
 def solver_images(data: CachingData, tuning: Tuning) -> CacheableImages:
@@ -132,7 +155,7 @@ def obstacle(
     reason = None if solves else _random_before(tuning, module, data)
     reads_images: Callable[[], str | None] = getattr(module, "reads_images", lambda: None)
     if reading := reads_images():
-        reason = f"{reading} runs the loaded network on the images, too"
+        reason = f"{reading} runs another network on the images, too"
     if len(networks) != 1 or not all(hasattr(data, name) for name in ("fixed_images", "use_features", "use_images")):
         reason = "it takes one network, and a data module with fixed_images"
     if reason and tuning.cache == "on":
@@ -147,6 +170,8 @@ def _random_before(tuning: Tuning, module: object, data: object) -> str | None:
         return f"{mixing} blends the images of a batch"
     if hasattr(data, "composes") and (composing := data.composes()):
         return f"{composing} composes images of several"
+    if getattr(data, "unlabelled", None) is not None:
+        return "data.unlabelled puts other images beside those of each batch"
     if not tuning.views and hasattr(data, "augments") and (augmenting := data.augments()):
         return f"{augmenting} changes the images in every epoch (tuning.views: 4 would cache four fixed views of each)"
     return None
@@ -187,8 +212,9 @@ def _write(path: Path, network: Network, images: CacheableImages, computation: C
     path.parent.mkdir(parents=True, exist_ok=True)
     _check_disk(path, layout, computation.tuning.cache)
     in_views = f" in {views} views" if views > 1 else ""
+    taught = "" if computation.teaching is None else ", and the teacher's outputs"
     report(
-        f"caching the features of {len(images):,} images{in_views} after stage {layout.after}: "
+        f"caching the features of {len(images):,} images{in_views} after stage {layout.after}{taught}: "
         f"{_size(layout.nbytes)} in {path}"
     )
     others = [other for other in path.parent.glob(f"{path.stem[:-DIGITS]}*.features") if other != path]
@@ -209,6 +235,8 @@ def _compute(network: Network, images: CacheableImages, computation: Computation
             with torch.no_grad(), computation.autocast():
                 normalised = network.normalise(pixels, _padded_sizes(moved, pixels))
                 features = network.condense(network.prefix(normalised))
+                if computation.teaching is not None:
+                    features = replace(features, maps={**features.maps, **computation.teaching.maps(normalised)})
             yield features, batch
             computation.heartbeat()
 
@@ -248,6 +276,7 @@ def _path(network: Network, images: CacheableImages, computation: Computation) -
         computation.precision,
         half,
         computation.views,
+        *([] if computation.teaching is None else [computation.teaching.key]),
     ]
     digest.update(json.dumps([*settings, images.key()]).encode())
     return images.folder / f"{images.name}-{stage}-{digest.hexdigest()[:DIGITS]}.features"

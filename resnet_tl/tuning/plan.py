@@ -10,6 +10,7 @@ from annotated_types import Gt, Le, Lt
 
 from resnet_tl.ranges import FractionBelow1, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, checked
 from resnet_tl.tuning.regularisers.base import Regulariser
+from resnet_tl.tuning.teacher import Teacher
 
 KINDS = ("norms", "biases", "adapters", "last_norm")
 """What of a stage can be trained alone."""
@@ -90,6 +91,7 @@ class Tuning:
             torchvision's published classifiers do.
         regularisers: what keeps the network near the loaded weights, or its features transferable: a list,
             `[{class_path: BSS}, {class_path: L2SP, init_args: {strength: 0.05}}]`.
+        teacher: a trained network to learn from, next to the labels, or in their place; None: none.
         l2_sp: strength of an `L2SP` regulariser, a short form of naming it in `regularisers`; 0: none.
         recalibrate: number of training batches, without mixup, over which the running statistics of trained norms are
             estimated again at the end of the run, before its last validation; with `ema` those of the averaged
@@ -114,6 +116,7 @@ class Tuning:
     norm: Literal["train", "frozen"] = "train"
     ema: FractionBelow1 | Literal["auto"] | None = None
     regularisers: list[Callable[[], Regulariser]] = field(default_factory=list)
+    teacher: Teacher | None = None
     l2_sp: NonNegativeFloat = 0.0
     recalibrate: NonNegativeInt = 0
     allow_untrained: bool = False

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from resnet_tl.structures.records import Batch, Features
+    from resnet_tl.structures.records import Batch, Features, Level
     from resnet_tl.tuning.feature_file import FeatureFile
+    from resnet_tl.tuning.regularisers.base import Taught
 
 
 class Strategy(Protocol):
@@ -124,6 +125,8 @@ class Regularised(Losses, Protocol):
     """The `Regularisers` of the fit, or None."""
     regulariser_layers: nn.ModuleDict
     """Layers of regularisers by name, which belong to the stage `head`."""
+    teacher: TeacherNetwork | None
+    """What `tuning.teacher` names; no module, so that it is in no state and no optimizer."""
 
     def classifier_input(self) -> nn.Module | None:
         """Returns the module whose input is the features `[N, C]` of the classifier; None: there is no such vector.
@@ -144,6 +147,30 @@ class Regularised(Losses, Protocol):
 
     def mixes(self) -> str | None:
         """Returns the setting that blends the images of a training batch, or None."""
+
+
+class TeacherNetwork(Protocol):
+    """A trained network, or several as one, that regularisers learn from: `teacher` of a `Regularised` module."""
+
+    @property
+    def digest(self) -> str:
+        """Of everything that its outputs and features depend on, except for the images."""
+
+    @property
+    def channels(self) -> int:
+        """Of its features."""
+
+    @property
+    def levels(self) -> Sequence[Level] | None:
+        """Of a detector, those of its pyramid that another can imitate; None of a classifier."""
+
+    @property
+    def description(self) -> str:
+        """What it is, for the log."""
+
+    def __call__(self, images: Tensor, *, outputs: bool, features: bool) -> Taught:
+        """Returns its outputs, its features or both, of images `[N, C, H, W]` normalised for the module's network,
+        computed on their device, in eval mode."""
 
 
 class CacheableImages(Protocol):

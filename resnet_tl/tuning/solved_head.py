@@ -93,6 +93,8 @@ def _unused(module: Any, head: Any, data: Any, tuning: Tuning) -> list[str]:
         module.mixes() if hasattr(module, "mixes") else None: True,
         augmenting: True,
         "data.balanced": getattr(data, "balanced", False),
+        "data.unlabelled": getattr(data, "unlabelled", None) is not None,
+        "tuning.teacher": tuning.teacher is not None,
         "head.label_smoothing": getattr(head, "label_smoothing", 0),
         "head.class_weights": getattr(head, "weight", None) is not None,
         "head.dropout": getattr(getattr(head, "dropout", None), "p", 0),

@@ -25,7 +25,14 @@ def epoch_of(loader: DataLoader[Batch], epoch: int = 0) -> list[Batch]:
 
 def equal(first: list[Batch], second: list[Batch]) -> bool:
     return len(first) == len(second) and all(
-        torch.equal(vars(one)[name], vars(other)[name])
+        torch.equal(value, others[name])
         for one, other in zip(first, second, strict=True)
-        for name in vars(one)
+        for others in [tensors(other)]
+        for name, value in tensors(one).items()
     )
+
+
+def tensors(batch: Batch) -> dict[str, torch.Tensor]:
+    """A batch's tensors by name, those without labels too."""
+    found = {name: value for name, value in vars(batch).items() if isinstance(value, torch.Tensor)}
+    return found if batch.unlabelled is None else {**found, "unlabelled": batch.unlabelled.images}

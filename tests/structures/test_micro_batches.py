@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from resnet_tl.structures.micro_batches import split
-from resnet_tl.structures.records import Batch, Boxes, Features
+from resnet_tl.structures.records import Batch, Boxes, Features, Unlabelled
 
 
 def batch(count: int, views: int = 1) -> Batch:
@@ -49,3 +49,13 @@ def test_objects_stay_with_their_image_and_padding_is_that_of_the_piece() -> Non
     assert (first.targets.image.tolist(), first.targets.masks) == ([0], ["a"])
     assert (second.targets.image.tolist(), second.targets.masks) == ([0, 0, 1], ["b", "c", "d"])
     assert second.targets.labels.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("count", "others", "size"), [(4, 4, 2), (4, 2, 1), (5, 3, 2), (3, 7, 2)])
+def test_images_without_targets_are_split_with_the_others(count: int, others: int, size: int) -> None:
+    images = torch.arange(others)[:, None, None, None].expand(-1, 3, 64, 96)
+    pieces = split(replace(batch(count), unlabelled=Unlabelled(images, others / count)), size)
+    theirs = [piece.unlabelled for piece in pieces if piece.unlabelled is not None]
+    assert len(theirs) == len(pieces)
+    assert torch.cat([each.images for each in theirs])[:, 0, 0, 0].tolist() == list(range(others))
+    assert {each.share for each in theirs} == {others / count}

@@ -20,6 +20,7 @@ from ranks_probe import digest
 
 from resnet_tl.data.classification import ImageFolder
 from resnet_tl.models.network import Backbone
+from resnet_tl.run.teacher import read_teacher
 from resnet_tl.structures.records import Features
 from resnet_tl.tasks.classification import Classification
 from resnet_tl.tuning.plan import Phase, Tuning
@@ -103,14 +104,21 @@ def fit(
     tuning: dict[str, Any] | None = None,
     micro_batch: int | None = None,
     trainer: dict[str, Any] | None = None,
+    images: dict[str, Any] | None = None,
     **model: Any,
 ) -> tuple[Classification, Record]:
-    """Returns the task after three phases of an epoch, 9 steps, and what was recorded of its steps."""
+    """Returns the task after three phases of an epoch, 9 steps, and what was recorded of its steps.
+
+    tuning, trainer, images: options of the plan, the Trainer and the data.
+    """
+    own: dict[str, Any] = {"augment": "none", **(images or {})}
     data = ImageFolder(
-        str(folder / "photos"), image_size=32, crop=1.0, batch_size=4 // ranks, num_workers=0, seed=3, augment="none",
-        cache_dir=str(folder / "cache"), val_fraction=0.2,
+        str(folder / "photos"), image_size=32, crop=1.0, batch_size=4 // ranks, num_workers=0, seed=3,
+        cache_dir=str(folder / "cache"), val_fraction=0.2, **own,
     )  # fmt: skip
     task, record = task_of(data.classes, *regularisers, tuning=tuning, **model), Record()
+    if task.tuning.teacher is not None:
+        task.teacher = read_teacher(task)
     task.micro_batches.size = micro_batch
     saves = any(isinstance(callback, Checkpoint) for callback in callbacks or [])
     options: dict[str, Any] = {"enable_checkpointing": saves, **(trainer or {})}

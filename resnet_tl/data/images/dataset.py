@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
-import torch
 from torch.utils.data import Dataset
 
 from resnet_tl.data.images.archive import hash64
@@ -26,7 +25,8 @@ OnError = Literal["error", "replace", "skip"]
 class Item(NamedTuple):
     """An image before collation.
 
-    views: `[V, H, W, C]`. target: class index, multi-hot `[K]` float32, mask `[H, W]` uint8, or `Boxes`.
+    views: `[V, H, W, C]`. target: class index, multi-hot `[K]` float32, mask `[H, W]` uint8, or `Boxes`; None of an
+    image that has none and is in a training batch beside those that do.
     original_size: (h, w) of the file. row: its index in the listing, -1 for a filler. size: (h, w) without padding;
     None where there is none.
     """
@@ -51,11 +51,17 @@ class CachedFeatures(Protocol):
     @property
     def bytes_per_image(self) -> int: ...
 
-    def take(self, draws: Sequence[Draw]) -> tuple[Features, dict[str, torch.Tensor]]:
-        """Returns the features of N images and the other stored fields of their batch by name, targets perhaps not."""
+    def take(self, draws: Sequence[Draw]) -> tuple[Features, dict[str, Any]]:
+        """Returns the features of N images and the other stored fields of their batch by name, targets perhaps not:
+        tensors."""
 
     def stored_draw(self, draw: Draw) -> Draw:
         """Returns the draw whose features are stored for this one."""
+
+
+class Companions(Protocol):
+    def of(self, dataset: Any, draws: Sequence[Draw]) -> list[Item]:
+        """Returns the items, without targets, beside those of a batch of `dataset`."""
 
 
 class ImageDataset(Dataset[Item], ABC, Generic[SamplesT]):
@@ -71,9 +77,11 @@ class ImageDataset(Dataset[Item], ABC, Generic[SamplesT]):
 
     Attributes:
         on_device: what items leave to the device; their views are then `Deferred`.
+        companions: images without targets that are in a batch after its own.
     """
 
     on_device: OnDevice = "nothing"
+    companions: Companions | None = None
 
     def __init__(self, listing: SamplesT, *, channels: int = 3, seed: int = 0, on_error: OnError = "error") -> None:
         self.listing, self.channels, self.seed, self.on_error = listing, channels, seed, on_error
@@ -99,6 +107,11 @@ class ImageDataset(Dataset[Item], ABC, Generic[SamplesT]):
             return self._filler()
         item = self._first_usable(draw.index, lambda index: self._load(draw, index))
         return self._filler() if item is None else item
+
+    def __getitems__(self, draws: Sequence[Draw]) -> list[Item]:
+        """Returns the items of a batch; a DataLoader calls this in place of `self[draw]` for each."""
+        items = [self[draw] for draw in draws]
+        return items if self.companions is None else [*items, *self.companions.of(self, draws)]
 
     def batch_of(self, features: CachedFeatures, draws: Sequence[Draw]) -> Batch:
         """Returns the batch of these draws with features in place of images; opens no file."""

@@ -27,7 +27,8 @@ from torch.utils.data import get_worker_info
 from resnet_tl.data.images.dataset import Item
 from resnet_tl.data.images.pending import PendingBatch
 from resnet_tl.data.images.shared_bytes import SharedBytes
-from resnet_tl.structures.records import Batch, Boxes
+from resnet_tl.data.loading.collate import with_unlabelled
+from resnet_tl.structures.records import Batch, Boxes, Unlabelled
 
 Collate = Callable[[Sequence[Item]], Batch]
 SEGMENTS = 8
@@ -67,11 +68,14 @@ class SharedMemoryCollate:
             return self._to_segment(batch, batch.data.numpy())
         if not isinstance(batch.images, Tensor):
             return batch
-        return self._to_segment(batch, batch.images.permute(0, 2, 3, 1).numpy())
+        images = batch.images
+        if batch.unlabelled is not None:
+            images = torch.cat([images, batch.unlabelled.images])
+        return self._to_segment(batch, images.permute(0, 2, 3, 1).numpy())
 
     def _to_segment(self, batch: Batch | PendingBatch, images: np.ndarray) -> Any:
-        """Returns what arrives as the batch with its `images` `[N*V, H, W, C]`, or the `data` of a pending one, in a
-        free segment, or copied."""
+        """Returns what arrives as the batch with its `images` `[N*V, H, W, C]` (and after them those without targets),
+        or the `data` of a pending one, in a free segment, or copied."""
         others = {name: _inline(value) for name, value in vars(batch).items() if name not in ("images", "data")}
         index = self._free_segment(images.nbytes)
         if index is not None:
@@ -189,7 +193,8 @@ def _as_batch(images: np.ndarray, others: dict[str, Any]) -> Batch:
     fields, tensor = _as_tensor(others), torch.from_numpy(images)
     if "recorded" in fields:
         return PendingBatch(tensor, **fields)  # type: ignore[return-value]  # becomes a Batch on its device
-    return Batch(images=tensor.permute(0, 3, 1, 2), **fields)
+    unlabelled = fields.pop("unlabelled") or 0
+    return with_unlabelled(Batch(tensor.permute(0, 3, 1, 2), **fields), unlabelled)
 
 
 def _as_array(segment: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
@@ -206,6 +211,8 @@ def _inline(value: Any) -> Any:
     """Sends small tensors in the message itself: as tensors, each would be a file that is opened, sent and mapped."""
     if isinstance(value, Boxes):
         return replace(value, **_inline(vars(value)))
+    if isinstance(value, Unlabelled):
+        return len(value.images)  # their number: they are in the segment
     if isinstance(value, dict):
         return {name: _inline(field) for name, field in value.items()}
     return value.numpy() if isinstance(value, Tensor) else value

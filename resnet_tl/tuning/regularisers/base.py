@@ -37,10 +37,25 @@ class Seen:
 
     maps: the outputs of the stages that ran, by name; `[N, C, H, W]` of a trunk's.
     features: what the classifier reads, before dropout, `[N, C]`; None if that is not watched.
+    outputs: of the classifier, logits `[N, K]`; None if they are not watched.
     """
 
     maps: dict[str, Tensor]
     features: Tensor | None
+    outputs: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What a teacher computes of the images of a batch, without a graph.
+
+    outputs: logits `[N, K]` of the data's classes; None if nobody needs them.
+    features: what its classifier reads, `[N, C]`, or the maps `[N, C, H, W]` of a stage, or of a detector's levels by
+        name; None if nobody needs them.
+    """
+
+    outputs: Tensor | None
+    features: Tensor | dict[str, Tensor] | None
 
 
 @dataclass(frozen=True)
@@ -52,12 +67,23 @@ class Step:
     network: computed by the network that is trained, with its graph. Stages that are frozen from the input on are not
         among the maps.
     source: computed by the network as it was loaded, without a graph; None unless a regulariser `reads_images`.
+    taught: computed by the teacher, if there is one. It and `network` then begin with the images that have targets, and
+        those without follow; no other regulariser sees these.
+    unlabelled: images without targets per image that has one, in the batch that a micro-batch is a part of.
     """
 
     images: Tensor | Features
     targets: Any
     network: Seen
     source: Seen | None
+    taught: Taught | None = None
+    unlabelled: float = 0.0
+
+    @property
+    def images_of_whole(self) -> float:
+        """By which a sum over all images is divided, so that those of micro-batches, weighted by their images with
+        targets, add up to the mean over the batch."""
+        return len(self.targets) * (1 + self.unlabelled)
 
 
 class Regulariser:
@@ -66,7 +92,9 @@ class Regulariser:
 
     Attributes:
         name: of its term: `train/<name>` in the metrics.
-        reads: what of the network it looks at in training: `maps`, `features`, both or nothing.
+        label: what it is called in messages.
+        other_weights: what is wrong where a run resumes with another `digest`.
+        reads: what of the network it looks at in training: some of `maps`, `features`, `outputs`, or nothing.
         source: whether it needs, in phases in which it `reads_images`, what the loaded network computes of a batch.
         splits: whether its term of a batch is the mean of those of micro-batches, weighted by images.
         undecayed: stages without weight decay.
@@ -79,6 +107,17 @@ class Regulariser:
     splits: bool = True
     undecayed: Sequence[str] = ()
     layers: nn.Module | None = None
+
+    @property
+    def label(self) -> str:
+        return f"tuning.regularisers: {type(self).__name__}"
+
+    @property
+    def other_weights(self) -> str:
+        return (
+            f"{type(self).__name__} regularises towards the weights that the run started from, but other weights are "
+            "loaded now; name the same backbone.weights"
+        )
 
     def start(self, start: Start) -> None:
         """Stores what it needs of the loaded weights. Called in each fit, also of a run that resumes, before a

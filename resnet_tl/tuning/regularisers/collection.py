@@ -18,17 +18,24 @@ from resnet_tl.tuning.regularisers.bi_tuning import BiTuning  # noqa: F401  know
 from resnet_tl.tuning.regularisers.bss import BSS  # noqa: F401
 from resnet_tl.tuning.regularisers.co_tuning import CoTuning  # noqa: F401
 from resnet_tl.tuning.regularisers.delta import DELTA  # noqa: F401
+from resnet_tl.tuning.regularisers.distillation import Distillation
+from resnet_tl.tuning.regularisers.feature_distillation import FeatureDistillation
+from resnet_tl.tuning.regularisers.imitation import Imitation
 from resnet_tl.tuning.regularisers.l2_sp import L2SP
 from resnet_tl.tuning.regularisers.lwf import LwF  # noqa: F401
 from resnet_tl.tuning.regularisers.source import Source
 from resnet_tl.tuning.regularisers.stoch_norm import StochNorm  # noqa: F401
+from resnet_tl.tuning.regularisers.teaching import Teaching
 from resnet_tl.tuning.regularisers.watch import Watch
 
 Terms = dict[str, Tensor]
+TAUGHT = (Distillation, FeatureDistillation, Imitation)
+"""Those that learn from a teacher."""
 
 
 class Regularisers:
-    """Those of `tuning`, in its order; `tuning.l2_sp` is an `L2SP` before them.
+    """Those of `tuning`, in its order; `tuning.l2_sp` is an `L2SP` before them, and the terms of `tuning.teacher` come
+    after them.
 
     Registers nothing in the module but the layers that they train. A copied or pickled module has None in the place of
     this object.
@@ -44,9 +51,13 @@ class Regularisers:
 
     def __init__(self, tuning: Tuning, module: Any, stages: Mapping[str, Sequence[nn.Module]]) -> None:
         makers: list[Callable[[], Regulariser]] = [partial(L2SP, tuning.l2_sp)] if tuning.l2_sp else []
-        self.each = [make() for make in (*makers, *tuning.regularisers)]
+        self.each = [*(make() for make in (*makers, *tuning.regularisers)), *_taught(tuning, module)]
         self.watching = [each for each in self.each if each.reads]
         self._check(tuning, module)
+        taught = [each for each in self.each if isinstance(each, TAUGHT)]
+        self.teaching = Teaching(module.teacher, taught) if taught else None
+        self.hard = 1 - tuning.teacher.weight if tuning.teacher is not None else 1.0
+        """What the task's own terms weigh."""
         start = Start(module, stages, getattr(module, "loaded_stages", list(stages)[:-1]))
         with torch.random.fork_rng(devices=[]):  # what their layers draw changes nothing else
             for each in self.each:
@@ -64,25 +75,29 @@ class Regularisers:
                 hint = " (tuning.l2_sp is one, too)" if kind == "L2SP" and tuning.l2_sp else ""
                 raise RecipeError(f"tuning.regularisers has {kind} twice{hint}; expected each once")
         for each in self.watching:
-            kind = type(each).__name__
             if not hasattr(module, "regularisers"):
                 raise RecipeError(
-                    f"tuning.regularisers: {kind} looks into the network, for which it needs a task of resnet_tl, and "
+                    f"{each.label} looks into the network, for which it needs a task of resnet_tl, and "
                     f"{type(module).__name__} is none"
                 )
-            if "features" in each.reads and module.classifier_input() is None:
+            if {"features", "outputs"} & set(each.reads) and module.classifier_input() is None:
                 raise RecipeError(
-                    f"tuning.regularisers: {kind} needs one vector of features per image, which "
+                    f"{each.label} needs one vector of features per image, which "
                     f"{type(module).__name__} does not have; it is for Classification"
+                )
+            if isinstance(each, TAUGHT) and getattr(module, "teacher", None) is None:
+                raise RecipeError(
+                    "tuning.teacher names a network that `resnet-tl fit` and `resnet_tl.fit` read; with a Trainer of "
+                    "your own, set the task's `teacher` to resnet_tl.run.teacher.read_teacher(task)"
                 )
             if each.source and tuning.cache == "on":
                 raise RecipeError(
-                    f"tuning.cache is on, but tuning.regularisers: {kind} runs the loaded network on the images, too; "
+                    f"tuning.cache is on, but {each.label} runs the loaded network on the images, too; "
                     "auto caches the phases that it leaves out"
                 )
             if tuning.compile == "all":
                 raise RecipeError(
-                    f"tuning.regularisers: {kind} looks into the network, which tuning.compile: all makes one graph; "
+                    f"{each.label} looks into the network, which tuning.compile: all makes one graph; "
                     "set it to frozen or off"
                 )
 
@@ -98,11 +113,11 @@ class Regularisers:
 
     def reads_images(self) -> str | None:
         """Returns the name of one that needs the images in the current phase, or None."""
-        return next((f"tuning.regularisers: {type(each).__name__}" for each in self.each if each.reads_images()), None)
+        return next((each.label for each in self.each if each.reads_images()), None)
 
     def unsplittable(self) -> str | None:
         """Returns the name of one whose term depends on the batch as a whole, or None."""
-        return next((f"tuning.regularisers: {type(each).__name__}" for each in self.each if not each.splits), None)
+        return next((each.label for each in self.each if not each.splits), None)
 
     def begin(self, module: Any, batches: Callable[[], Iterable[Batch]] | None) -> None:
         """Called before the first training step of a fit. batches: returns all training images, each once."""
@@ -110,26 +125,37 @@ class Regularisers:
             for each in self.each:
                 each.begin(module, None if batches is None else features_of(module, batches))
 
-    def add_to(self, run: Callable[[], Terms], module: Any, images: Tensor | Features, targets: Any) -> Terms:
+    def add_to(
+        self, run: Callable[[], Terms], module: Any, images: Tensor | Features, targets: Any, unlabelled: float = 0.0
+    ) -> Terms:
         """Returns the terms that `run` computes with the network, and those of the regularisers by their names.
 
         Args:
-            images: normalised, or features of them.
+            images: normalised, or features of them; those without targets come last.
+            unlabelled: see `Step`.
         """
         terms, seen = self._watch(module)(run)
         source = None
         if self.source is not None and self.reads_images():
             assert not isinstance(images, Features)
-            source = _at_least_fp32(self.source(images))
+            source = _at_least_fp32(self.source(images[: len(targets)] if unlabelled else images))
+        taught = None if self.teaching is None else self.teaching(images)
+        if taught is not None and self.hard < 1:
+            terms = {name: term * self.hard for name, term in terms.items()}
         with torch.autocast(next(iter(terms.values())).device.type, enabled=False):
-            step = Step(images, targets, _at_least_fp32(seen), source)
-            penalties = {each.name: _penalty(each, step) for each in self.watching}
+            step = Step(images, targets, _at_least_fp32(seen), source, taught, unlabelled)
+            labelled = _with_targets(step) if unlabelled else step
+            penalties = {
+                each.name: _penalty(each, step if isinstance(each, TAUGHT) else labelled) for each in self.watching
+            }
         return {**terms, **{name: penalty for name, penalty in penalties.items() if penalty is not None}}
 
     def _watch(self, module: Any) -> Watch:
         read = {what for each in self.watching for what in each.reads}
         return Watch(
-            module.network.stages() if "maps" in read else {}, module.classifier_input() if "features" in read else None
+            module.network.stages() if "maps" in read else {},
+            module.classifier_input() if "features" in read else None,
+            module.classifier_layer() if "outputs" in read else None,
         )
 
     def add_gradients(self) -> None:
@@ -154,15 +180,12 @@ class Regularisers:
         """Raises RunError if one of them held other weights, or was not part of the run."""
         for each in self.each:
             if each.name not in state:
+                named = "tuning.teacher is set" if isinstance(each, TAUGHT) else each.label.replace(": ", " has ")
                 raise RunError(
-                    f"tuning.regularisers has {type(each).__name__}, which the run that is to be resumed did not have; "
-                    "expected the same regularisers"
+                    f"{named}, which the run that is to be resumed did not have; expected the same regularisers"
                 )
             if state[each.name]["digest"] != self._digest(each):
-                raise RunError(
-                    f"{type(each).__name__} regularises towards the weights that the run started from, but other "
-                    "weights are loaded now; name the same backbone.weights"
-                )
+                raise RunError(each.other_weights)
             each.load_state_dict(state[each.name]["state"])
 
     def _digest(self, each: Regulariser) -> str | None:
@@ -170,6 +193,25 @@ class Regularisers:
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
         return type(None), ()
+
+
+def _taught(tuning: Tuning, module: Any) -> list[Regulariser]:
+    """Returns the terms of the teacher that the plan weighs."""
+    teacher = tuning.teacher
+    if teacher is None:
+        return []
+    of_features = Imitation if getattr(getattr(module, "teacher", None), "levels", None) else FeatureDistillation
+    features = [of_features(teacher)] if teacher.features else []
+    return [Distillation(teacher), *features] if teacher.weight else [*features]
+
+
+def _with_targets(step: Step) -> Step:
+    """Returns the step without the images that have no target."""
+    images, seen = len(step.targets), step.network
+    assert not isinstance(step.images, Features)
+    maps = {name: value[:images] for name, value in seen.maps.items()}
+    features, outputs = (None if value is None else value[:images] for value in (seen.features, seen.outputs))
+    return replace(step, images=step.images[:images], network=Seen(maps, features, outputs), unlabelled=0.0)
 
 
 def _source(module: Any) -> Source:
@@ -196,7 +238,11 @@ def _penalty(each: Regulariser, step: Step) -> Tensor | None:
 
 
 def _at_least_fp32(seen: Seen) -> Seen:
-    """Casts features in half precision; maps would take memory that few regularisers need."""
-    if seen.features is None:
-        return seen
-    return replace(seen, features=seen.features.to(torch.promote_types(seen.features.dtype, torch.float32)))
+    """Casts features and outputs in half precision; maps would take memory that few regularisers need."""
+    vectors = {"features": seen.features, "outputs": seen.outputs}
+    cast: dict[str, Any] = {
+        name: value.to(torch.promote_types(value.dtype, torch.float32))
+        for name, value in vectors.items()
+        if value is not None
+    }
+    return replace(seen, **cast)

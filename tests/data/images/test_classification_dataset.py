@@ -21,6 +21,7 @@ from resnet_tl.data.listings.listing import Listing
 from resnet_tl.data.loading.collate import collate
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Batch, Draw
+from tests.data.epochs import equal
 
 Smooth = Callable[..., np.ndarray]
 KEYS = [f"{i}.jpg" for i in range(12)]
@@ -66,10 +67,7 @@ def batches(dataset: ClassificationDataset, workers: int = 0, start: str | None 
 @pytest.mark.parametrize(("workers", "start"), [(1, "fork"), (2, "fork"), (2, "spawn")])
 def test_images_are_the_same_for_any_workers(workers: int, start: str, photos: str) -> None:
     dataset = ClassificationDataset(listing_of(photos), training_transform("strong", 32), seed=7)
-    alone, together = batches(dataset), batches(dataset, workers, start)
-    for one, other in zip(alone, together, strict=True):
-        for name, value in vars(one).items():
-            assert torch.equal(value, vars(other)[name])
+    assert equal(batches(dataset), batches(dataset, workers, start))
 
 
 @settings(deadline=None, max_examples=25)
