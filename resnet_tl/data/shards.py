@@ -31,8 +31,7 @@ class _InShards(_Base):
     is drawn in the order of the files that it was packed from."""
 
     def _loader(self, listing: Any, training: bool, sampler: Any, **options: Any) -> Any:
-        files = _files_of(listing)
-        shards = files.shards_of(listing.keys())
+        files, shards = _files_of(listing), _shards_of(listing)
         if isinstance(sampler, TrainSampler) and _are_many(shards):
             sampler.shards, sampler.window = shards, WINDOW
         if files.cache is not None:
@@ -40,7 +39,7 @@ class _InShards(_Base):
         return super()._loader(listing, training, sampler, **options)
 
     def _evaluation_order(self, listing: Any) -> Any:
-        order, shards = super()._evaluation_order(listing), _files_of(listing).shards_of(listing.keys())
+        order, shards = super()._evaluation_order(listing), _shards_of(listing)
         if not _are_many(shards):
             return order
         order = np.arange(len(listing)) if order is None else order
@@ -151,6 +150,11 @@ def _files_of(listing: Listing) -> ShardFiles:
     files = open_archive(listing.root)
     assert isinstance(files, ShardFiles), "the listing of a packed set has its index as root"
     return files
+
+
+def _shards_of(listing: Listing) -> np.ndarray:
+    """Returns the shard of each image, `[N]`."""
+    return _files_of(listing).shards_of(map(listing.key, range(len(listing))))
 
 
 def _are_many(shards: np.ndarray) -> bool:

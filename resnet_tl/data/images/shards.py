@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -75,9 +75,9 @@ class ShardFiles:
         if self.cache is not None:
             self.cache.fetch(self.manifest.shards[shard])
 
-    def shards_of(self, members: Sequence[str]) -> np.ndarray:
+    def shards_of(self, members: Iterable[str]) -> np.ndarray:
         """Returns the number of the shard of each file, `[N]` int32; the set has all of them."""
-        names = np.fromiter(map(hash64, members), np.uint64, len(members))
+        names = np.fromiter(map(hash64, members), np.uint64)
         return np.asarray(self.shards[np.searchsorted(self.names, names)])
 
     def _row(self, member: str) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from resnet_tl.data.images.manifest import INDEX, LISTING, MANIFEST, Manifest
+from resnet_tl.data.images.manifest import FORMAT, INDEX, LISTING, MANIFEST, Manifest
 from resnet_tl.data.images.remote import is_url, read_url
 from resnet_tl.data.images.shard_cache import digest_of, write_origin
 from resnet_tl.data.images.shards import OPEN, WINDOW
@@ -44,13 +44,15 @@ def packed_form(root: str) -> tuple[str, str, str] | None:
 
     Raises:
         RunError: the address cannot be read.
+        DataError: there is no packed set at the address, or it is not finished.
     """
-    if not is_url(root) and not os.path.isfile(os.path.join(os.path.expanduser(root), MANIFEST)):
+    folder = os.path.expanduser(root)
+    if not is_url(root) and not any(os.path.isfile(f"{folder}/{name}") for name in (MANIFEST, PLAN)):
         return None
     try:
         manifest = _manifest(root)
     except DataError:
-        if is_url(root):
+        if is_url(root) or _is_unfinished(Path(folder)):
             raise
         return None  # a folder of images with a manifest of its own
     return manifest.task, MODULES[manifest.task], f"shards packed from {manifest.source}"
@@ -92,8 +94,13 @@ def _manifest(root: str) -> Manifest:
         return Manifest.parse((folder / MANIFEST).read_bytes(), where)
     except OSError:
         unfinished = "its pack is not finished: the same `resnet-tl data pack` goes on with it"
-        why = unfinished if (folder / PLAN).exists() else f"there is no {MANIFEST} as `resnet-tl data pack` writes it"
+        why = unfinished if _is_unfinished(folder) else f"there is no {MANIFEST} as `resnet-tl data pack` writes it"
         raise DataError(f"{root} is no packed set: {why}") from None
+
+
+def _is_unfinished(folder: Path) -> bool:
+    plan = folder / PLAN
+    return not (folder / MANIFEST).exists() and plan.is_file() and FORMAT.encode() in plan.read_bytes()
 
 
 def _cached(root: str, manifest: Manifest, cache: Path, cache_gb: float) -> Path:

@@ -15,6 +15,7 @@ from resnet_tl.data.images.manifest import MANIFEST, Manifest
 from resnet_tl.data.images.resize import resize
 from resnet_tl.data.packing.pack import pack
 from resnet_tl.data.shards import Shards
+from resnet_tl.data.sources.forms import form_of
 from resnet_tl.errors import DataError, RunError
 from tests.data.packed_sets import OF_CLASSES, SETS, as_folder, packed_photos
 
@@ -82,6 +83,8 @@ def test_a_killed_pack_goes_on_with_the_shards_that_are_missing(tmp_path: Path) 
         packed_photos(again, shards=5, progress=killed, workers=1)
     with pytest.raises(DataError, match=r"not finished: the same `resnet-tl data pack` goes on"):
         Shards(str(again / "packed"), **OF_CLASSES)
+    with pytest.raises(DataError, match="its pack is not finished"):
+        form_of(str(again / "packed"))
     before = {path: path.stat().st_mtime_ns for path in (again / "packed").rglob("*.bin")}
     assert 0 < len(before) < len(list(whole.rglob("*.bin")))
     packed_photos(again, shards=5, workers=1)
