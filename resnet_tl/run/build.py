@@ -51,8 +51,8 @@ Overrides = Iterable[tuple[str, Any]]
 IN_CHANNELS: Place = ("model", "init_args", "backbone", "in_channels")
 
 CHANGEABLE_ON_RESUME = (
-    "trainer.max_epochs", "trainer.devices", "trainer.micro_batch", "data.root", "data.replay", "data.unlabelled",
-    "data.num_workers", "data.cache_dir", "data.cache_gb",
+    "trainer.max_epochs", "trainer.devices", "trainer.num_nodes", "trainer.micro_batch", "data.root", "data.replay",
+    "data.unlabelled", "data.num_workers", "data.cache_dir", "data.cache_gb",
 )  # fmt: skip
 
 

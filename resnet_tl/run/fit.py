@@ -12,6 +12,7 @@ from resnet_tl.run.batch_size import AUTO
 from resnet_tl.run.build import CHANGEABLE_ON_RESUME, Recipe, RecipeSource, compose, label_of
 from resnet_tl.run.finished import Folds, Run
 from resnet_tl.run.folds import Start, check_folds, train_folds
+from resnet_tl.run.launch import resume_if_restarted
 from resnet_tl.run.resume import find_unfinished, foreign_code_of, has_finished
 from resnet_tl.run.train import Finish, train
 from resnet_tl.tracking.last import epochs_done
@@ -45,6 +46,7 @@ def fit(
     if resume not in (None, "auto"):  # `auto` repeats the command that the run began by, and keeps what it has found
         start = partial(start, new_micro_batch=MICRO_BATCH in dict(overrides))
     with terminal_log():
+        resume = resume_if_restarted(run, resume)
         if resume is None or resume == "auto":
             folder, looks = None if run is None else Path(run), resume == "auto"
             if folds is None:

@@ -44,7 +44,7 @@ _OrMinusOne = Annotated[int, Ge(-1)]
 _Batches = NonNegativeInt | Fraction | None
 _HINTS: dict[str, Any] = {
     "devices": list[NonNegativeInt] | str | _OrMinusOne,
-    "num_nodes": PositiveInt,
+    "num_nodes": PositiveInt | Literal["auto"],
     "callbacks": list[Callback],
     "max_epochs": _OrMinusOne | None,
     "min_epochs": NonNegativeInt | None,
@@ -90,6 +90,9 @@ def _trainer() -> dict[str, Field]:
     fields |= {name: Field(hint, fields[name].default) for name, hint in _HINTS.items()}
     fields["precision"] = Field(Literal["auto"] | fields["precision"].hint, "auto")  # type: ignore[valid-type]
     fields["callbacks"] = Field(_HINTS["callbacks"], [])
+    fields["num_nodes"] = replace(
+        fields["num_nodes"], description="Machines. auto: with `devices: auto`, what torchrun or SLURM has started."
+    )
     fields["micro_batch"] = Field(
         Literal["auto"] | PositiveInt | None,  # type: ignore[arg-type]
         None,

@@ -29,6 +29,7 @@ from resnet_tl.run.files_record import check_unchanged, write_record
 from resnet_tl.run.give_teacher import give_teacher
 from resnet_tl.run.global_batch import scale_rate, share_global_batch
 from resnet_tl.run.head_checkpoint import HeadCheckpoint
+from resnet_tl.run.launch import SameStart
 from resnet_tl.run.new_classes import Imprint
 from resnet_tl.run.predicted_masks import PredictedMasks
 from resnet_tl.run.resume import keep_length
@@ -91,7 +92,8 @@ def train(
         with log_file(run.log):
             settle = SettleMicroBatch(run, data, auto=options["micro_batch"] == AUTO, new=new_micro_batch)
             settings = settings_of(options, task, data, device)
-            more = [*([Imprint()] if task.new_classes and checkpoint is None else []), *callbacks]
+            step = None if checkpoint is None else read_checkpoint(checkpoint).step
+            more = [*([Imprint()] if task.new_classes and checkpoint is None else []), SameStart(step), *callbacks]
             trainer = _trainer(recipe, run, task, data, accepted, [settle, Accelerate(settings), *more])
             data.prefetch = settings.prefetch
             share_global_batch(recipe, data, task, trainer.world_size)

@@ -12,12 +12,13 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
 from resnet_tl.errors import RecipeError, RunError, memory_full
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.schema import fields_of
 from resnet_tl.run.acceleration import Acceleration
+from resnet_tl.run.launch import with_launched
 from resnet_tl.run.no_profiler import NoProfiler
 from resnet_tl.run.precision import Precision, automatic, hardware_of
 from resnet_tl.run.sections import sections
@@ -57,7 +58,8 @@ def build_trainer(options: dict[str, Any], *, callbacks: list[Callback], loggers
     """
     fields = sections().fields["trainer"].hint.fields
     ours = {*fields_of(Acceleration), *NOT_LIGHTNINGS}
-    values = {name: instantiate(fields[name].hint, value) for name, value in options.items() if name not in ours}
+    given = with_launched(options)
+    values = {name: instantiate(fields[name].hint, value) for name, value in given.items() if name not in ours}
     values["callbacks"] += callbacks
     values["profiler"] = values.get("profiler") or NoProfiler()
     try:
@@ -75,8 +77,10 @@ def build_trainer(options: dict[str, Any], *, callbacks: list[Callback], loggers
 
 
 def _cluster() -> list[SLURMEnvironment]:
-    """SLURM as Lightning detects it, without Lightning's signal handlers: `Preemption` has its own."""
-    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
+    """SLURM as Lightning detects it, which is torchrun where that runs under SLURM, without Lightning's signal
+    handlers: `Preemption` has its own."""
+    on_slurm = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
+    return [SLURMEnvironment(auto_requeue=False)] if on_slurm else []
 
 
 @contextmanager

@@ -109,8 +109,11 @@ def test_every_shipped_recipe_is_named(made: dict[str, str]) -> None:
 
 
 DOTTED = re.compile(r"(?<![\w./])(?:--)?((?:model|data|trainer|tracking|tuning)(?:\.\w+)+)")
-NOT_KEYS = {"model.safetensors", "model.xml", "model.bin", "data.yaml", "model.train", "model.parameters"}
-"""Files, and methods."""
+NOT_KEYS = {
+    "model.safetensors", "model.xml", "model.bin", "data.yaml", "model.train", "model.parameters",
+    "trainer.kubeflow.org",
+}  # fmt: skip
+"""Files, methods, and a name of Kubernetes."""
 MISTAKES = {"model.optimizer.learning_rate", "model.backbone.nme"}
 """That pages show on purpose."""
 

@@ -1,0 +1,87 @@
+"""The processes that torchrun or SLURM has started: how many there are, and whether they are started again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+
+from resnet_tl.errors import RecipeError, RunError
+from resnet_tl.tuning.ranks import on_any
+
+AUTO = "auto"
+
+
+class Launched(NamedTuple):
+    """devices: the processes of this machine. nodes: the machines."""
+
+    devices: int
+    nodes: int
+
+
+def launched() -> Launched | None:
+    """Returns what torchrun or SLURM has started; None: this process was started by itself."""
+    if TorchElasticEnvironment.detect():
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        return Launched(devices, int(os.environ["WORLD_SIZE"]) // devices)
+    if SLURMEnvironment.detect():
+        nodes = int(os.environ.get("SLURM_NNODES", 1))
+        return Launched(int(os.environ["SLURM_NTASKS"]) // nodes, nodes)
+    return None
+
+
+def with_launched(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a `trainer` section whose `devices: auto` and `num_nodes: auto` are what was started; of a process that
+    was started by itself all devices, and one machine."""
+    found = launched()
+    nodes = 1 if found is None else found.nodes
+    devices = options["devices"] if found is None else found.devices
+    return {
+        **options,
+        "devices": devices if options["devices"] == AUTO else options["devices"],
+        "num_nodes": nodes if options["num_nodes"] == AUTO else options["num_nodes"],
+    }
+
+
+def resume_if_restarted(run: object, resume: Any) -> Any:
+    """Returns how a run is resumed: by itself, if torchrun is to start its processes again after one has failed.
+
+    Args:
+        run: `--run`, or None.
+        resume: `--resume`, or None.
+
+    Raises:
+        RecipeError: there is no folder in which it would find itself.
+    """
+    restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)) if TorchElasticEnvironment.detect() else 0
+    if restarts == 0 or resume is not None:
+        return resume
+    if run is None:
+        raise RecipeError(
+            f"torchrun --max-restarts {restarts} starts this command again when a process has failed: name the run's "
+            "folder, in which it then resumes: --run DIR"
+        )
+    return "auto"
+
+
+class SameStart(Callback):
+    """Compares where the ranks start, which each has looked up in the run's folder.
+
+    Args:
+        step: of the checkpoint that this rank resumes from; None: it has found none.
+    """
+
+    def __init__(self, step: int | None) -> None:
+        self.step = step
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        first = trainer.strategy.broadcast(self.step)
+        if on_any(self.step != first):
+            start = "starts a new run" if first is None else f"resumes at step {first}"
+            raise RunError(
+                f"rank 0 {start}, and another rank does not: the run's folder must lie on storage that all machines "
+                "see, and each must have the same --run and --resume"
+            )
