@@ -152,7 +152,7 @@ _OF_CIFAR: dict[str, Any] = {
 _OF_ANTS_AND_BEES: dict[str, Any] = {"shots": {10: 12, 25: 31, 50: 61, 100: None}}
 _AT_64: dict[str, Any] = {
     **_OF_ANTS_AND_BEES,
-    "epochs": {10: 40, 25: 24, 50: 24, 100: 36},
+    "epochs": {10: 20, 25: 20, 50: 24, 100: 36},
     "batch": {10: 8, 25: 16, 50: 16, 100: 32},
     "rates": (0.005, 0.02, 0.05),
     "overrides": {"data.image_size": 64, "data.reduced_decoding": True},
