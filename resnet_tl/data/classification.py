@@ -95,7 +95,8 @@ class ImageFolder(ClassificationData):
     def __init__(
         self, root: str, *, classes: list[str] | None = None, replay: str | None = None, **options: Any
     ) -> None:
-        super().__init__(with_replay(partial(read_folder, root, classes), replay), **options)
+        read = partial(read_folder, root, classes, cache=cache_folder(options.get("cache_dir")))
+        super().__init__(with_replay(read, replay), **options)
 
 
 class ImageTable(ClassificationData):

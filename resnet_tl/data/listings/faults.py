@@ -25,6 +25,11 @@ def kept_faults() -> Iterator[dict[str, str]]:
         _kept.reset(token)
 
 
+def are_kept() -> bool:
+    """Whether this is inside of `kept_faults`."""
+    return _kept.get() is not None
+
+
 def refuse_or_keep(sentence: str, each: Mapping[str, str] | None = None) -> None:
     """Raises DataError(sentence), unless faults are kept; then it is one of them, or `each` of several in its place.
 

@@ -5,19 +5,26 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from resnet_tl.data.listings.faults import refuse_or_keep
+from resnet_tl.data.listings.kept import kept_listing
 from resnet_tl.data.listings.listing import ClassSet, Listing
 from resnet_tl.data.sources.class_names import check_known, composed, order_notes, some
 from resnet_tl.data.sources.folder_names import kinds_of_file, split_of
 from resnet_tl.data.sources.forms import other_form
 from resnet_tl.data.sources.parquet import saved_by_datasets
-from resnet_tl.data.sources.tree import Tree, is_image, walk
+from resnet_tl.data.sources.tree import SUFFIXES, Tree, decisive_paths, is_image, walk
 from resnet_tl.errors import DataError, did_you_mean
 
 
 def read_folder(
-    root: str, classes: Sequence[str] | None = None, also: Sequence[str] = (), *, least: int = 2
+    root: str,
+    classes: Sequence[str] | None = None,
+    also: Sequence[str] = (),
+    *,
+    least: int = 2,
+    cache: Path | None = None,
 ) -> ClassSet:
     """Lists `root/<class>/...` or `root/{train,val,test}/<class>/...`; `root` is a folder or a zip of one.
 
@@ -28,12 +35,25 @@ def read_folder(
     Args:
         also: further classes, of which there need be no images here.
         least: number of classes that there must be.
+        cache: folder in which the listing of a large set is kept, see `kept_listing`; None: none is.
 
     Raises:
         DataError: there is no such folder, its layout is another one, a class is empty, there are fewer than `least`,
             or the splits' classes differ.
     """
-    tree = _unwrapped(walk(root))
+
+    def read() -> tuple[ClassSet, list[str]]:
+        tree = walk(root)
+        return _listed(tree, classes, also, least), decisive_paths(tree)
+
+    if cache is None:
+        return read()[0]
+    options = [None if classes is None else list(classes), list(also), least]
+    return kept_listing(["folder", root, os.path.abspath(os.path.expanduser(root)), *options, SUFFIXES], read, cache)
+
+
+def _listed(tree: Tree, classes: Sequence[str] | None, also: Sequence[str], least: int) -> ClassSet:
+    tree = _unwrapped(tree)
     images = sorted(filter(is_image, tree.files))
     if not images and (saved := saved_by_datasets(tree)):
         raise DataError(saved)

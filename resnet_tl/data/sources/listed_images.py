@@ -5,25 +5,54 @@ from __future__ import annotations
 import os
 import posixpath
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import chain
 
+from resnet_tl.data.listings.listing import Listing
 from resnet_tl.data.sources.annotations import find_elsewhere
 from resnet_tl.data.sources.image_finder import ImageFinder
-from resnet_tl.data.sources.tree import walk
+from resnet_tl.data.sources.tree import Scan, archive_of, walk
+
+MANY = 10_000
+"""Paths, from which their folders are listed."""
 
 
 class ListedImages:
     """Finds images below a root, which is only listed where one is missing at its path."""
 
     def __init__(self, root: str) -> None:
-        self._given = root
+        self.given = root
         self.root, self._exists = _open_root(root)
         self._finder: ImageFinder | None = None
 
+    @property
+    def searched(self) -> bool:
+        """Whether an image was missing at its path: then all below the root decide where it is."""
+        return self._finder is not None
+
+    def decisive_paths(self, listings: Iterable[Listing]) -> list[str]:
+        """Returns the folders of these images, or their zip, which change when one of them goes."""
+        archive = archive_of(self.root)
+        if archive:
+            return [archive]
+        keys = (listing.key(index) for listing in listings for index in range(len(listing)))
+        folders = {key.rpartition("/")[0] for key in keys}
+        return sorted(os.path.join(self.root, folder) for folder in folders)
+
+    def look_up(self, paths: Sequence[str]) -> None:
+        """Lists the folders that many paths lie in, in place of looking for each of them."""
+        if len(paths) < MANY or archive_of(self.root):
+            return
+        folders = sorted({posixpath.dirname(_key_of(self.given, path)) for path in paths})
+        scan = Scan(self.root, partial(_files_in, self.root), len)
+        found = set(chain.from_iterable(scan.over(folders)))
+        root = self.root  # a file that the listing has in other words, as on a disk that ignores case, is looked for
+        self._exists = lambda key: key in found or os.path.isfile(os.path.join(root, key))
+
     def at(self, path: str, base: str = "") -> str | None:
         """Returns the key of the image at a path, below the root or its folder `base`; None: there is none."""
-        keys = (_key_of(self._given, path), posixpath.join(base, path))
+        keys = (_key_of(self.given, path), posixpath.join(base, path))
         return next((key for key in map(self._spelled, keys) if key is not None), None)
 
     def find(self, path: str, base: str, split: str) -> str | None:
@@ -35,13 +64,22 @@ class ListedImages:
         if (key := self.at(path, base)) is not None:
             return key
         if self._finder is None:
-            self._finder = ImageFinder(walk(self._given))
+            self._finder = ImageFinder(walk(self.given))
         return find_elsewhere(self._finder, path, base, split)
 
     def _spelled(self, key: str) -> str | None:
         """The key as the file is called: a table and a disk may spell accents differently (NFC and NFD)."""
         forms = (unicodedata.normalize(form, key) for form in ("NFC", "NFD"))
         return next((form for form in chain([key], forms) if self._exists(form)), None)
+
+
+def _files_in(root: str, folder: str) -> list[str]:
+    """Returns the keys of the files in a folder below the root; none, if there is no such folder."""
+    try:
+        with os.scandir(os.path.join(root, folder)) as entries:
+            return [posixpath.join(folder, entry.name) for entry in entries if entry.is_file()]
+    except OSError:  # a path through it does not exist either, and is reported with its line
+        return []
 
 
 def _key_of(root: str, path: str) -> str:

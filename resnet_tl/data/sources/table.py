@@ -6,10 +6,11 @@ import csv
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from resnet_tl.csv_text import plain_text
 from resnet_tl.data.listings.faults import refuse_or_keep
+from resnet_tl.data.listings.kept import kept_listing
 from resnet_tl.data.listings.listing import ClassSet, Listing
 from resnet_tl.data.sources import parquet
 from resnet_tl.data.sources.class_names import check_known, composed, order_notes
@@ -56,7 +57,8 @@ def read_table(
             any cell contains the separator.
         classes: class names of a checkpoint, which the table's must equal; None: the labels found, sorted.
         also: further classes, of which there need be no images here.
-        cache: folder to which images in Parquet files are copied.
+        cache: folder to which images in Parquet files are copied, and in which the listing of a large CSV is kept, see
+            `kept_listing`.
 
     Raises:
         DataError: the file, a column or images are missing, a line has no label, an image is listed twice, or a split
@@ -64,10 +66,32 @@ def read_table(
     """
     table = os.path.expanduser(table)
     if is_parquet(table):
-        headings, lines, archive = parquet.read_rows(table, *columns[:3], separator, cache, columns.group)
+        *content, archive = parquet.read_rows(table, *columns[:3], separator, cache, columns.group)
         root = archive or root or (table if os.path.isdir(table) else None)
-    else:
-        headings, lines = read_lines(table)
+        return _listed(table, content, root, columns, multi_label, separator, classes, also)[0]
+
+    def read() -> tuple[ClassSet, list[str]]:
+        found, images = _listed(table, read_lines(table), root, columns, multi_label, separator, classes, also)
+        return found, [] if images.searched else [table, *images.decisive_paths(found.splits.values())]
+
+    places = [os.path.abspath(os.path.expanduser(path)) for path in (table, root or "")]
+    known = None if classes is None else list(classes)
+    options = [table, root, *columns, multi_label, separator, known, list(also)]
+    return kept_listing(["table", *places, *options], read, cache)
+
+
+def _listed(
+    table: str,
+    content: Sequence[Any],
+    root: str | None,
+    columns: Columns,
+    multi_label: bool | None,
+    separator: str,
+    classes: Sequence[str] | None,
+    also: Sequence[str],
+) -> tuple[ClassSet, ListedImages]:
+    """Returns the set, and where its images were looked up. content: the table's headings, and its numbered lines."""
+    headings, lines = content
     rows = _rows(table, headings, lines, columns)
     notes: list[str] = []
     if multi_label is not False:
@@ -79,17 +103,18 @@ def read_table(
     names = {row.line: _labels(row.label, separator) if multi_label else (row.label,) for row in rows}
     known = _classes(table, rows, names, multi_label, classes, [*map(composed, also)])
     index = {composed(name): i for i, name in enumerate(known)}
-    folder = os.path.expanduser(root) if root is not None else os.path.dirname(table) or "."
-    folder, keys = _keys(table, [row for row in rows if index.keys() >= set(names[row.line])], folder)
+    images = ListedImages(os.path.expanduser(root) if root is not None else os.path.dirname(table) or ".")
+    keys = _keys(table, [row for row in rows if index.keys() >= set(names[row.line])], images)
     by_split: dict[str, list[str]] = {}
     for key in sorted(keys):
         by_split.setdefault(keys[key].split, []).append(key)
     splits = {
-        split: _listing(folder, members, [names[keys[key].line] for key in members], index, multi_label)
+        split: _listing(images.root, members, [names[keys[key].line] for key in members], index, multi_label)
         for split, members in sorted(by_split.items())
     }
     groups = {key: row.group for key, row in keys.items() if row.group is not None}
-    return ClassSet(table, known, splits, notes + order_notes(table, known), groups=groups, multi_label=multi_label)
+    notes += order_notes(table, known)
+    return ClassSet(table, known, splits, notes, groups=groups, multi_label=multi_label), images
 
 
 class _Row(NamedTuple):
@@ -223,9 +248,10 @@ def _classes(
         return list(known)
     splits = {row.split for row in rows}
     first = "train" if "train" in splits else next((row.split for row in rows), "train")
-    classes = sorted({*also, *(name for row in rows if row.split == first for name in names[row.line])})
+    trained = {*also, *(name for row in rows if row.split == first for name in names[row.line])}
+    classes = sorted(trained)
     for row in rows:
-        if unknown := [name for name in names[row.line] if name not in classes]:
+        if unknown := [name for name in names[row.line] if name not in trained]:
             refuse_or_keep(
                 f"{table} line {row.line} has the class {unknown[0]!r} in the {row.split} split, but {first} has no "
                 f"image of it{did_you_mean(unknown[0], classes)}"
@@ -235,9 +261,10 @@ def _classes(
     return classes
 
 
-def _keys(table: str, rows: list[_Row], root: str) -> tuple[str, dict[str, _Row]]:
-    """Returns the root and the rows by their path below it, after checking that all exist and none is listed twice."""
-    images = ListedImages(root)
+def _keys(table: str, rows: list[_Row], images: ListedImages) -> dict[str, _Row]:
+    """Returns the rows by their path below the root, after checking that all exist and none is listed twice."""
+    root = images.given
+    images.look_up([row.path for row in rows if "://" not in row.path])
     found = [_find(table, row, images) for row in rows]
     if addresses := [row.path for row, key in zip(rows, found, strict=True) if key is None and "://" in row.path]:
         raise DataError(
@@ -257,7 +284,7 @@ def _keys(table: str, rows: list[_Row], root: str) -> tuple[str, dict[str, _Row]
                 f"{table} line {row.line} lists {row.path} again (first in line {keys[key].line}); expected one line "
                 f"per image, several classes as a|b"
             )
-    return images.root, keys
+    return keys
 
 
 def _find(table: str, row: _Row, images: ListedImages) -> str | None:

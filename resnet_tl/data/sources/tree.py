@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
+import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from resnet_tl.errors import DataError, did_you_mean
 
@@ -19,6 +23,18 @@ SYSTEM_FILES = frozenset([
     "__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN", "#recycle", "System Volume Information",
     "lost+found", "__pycache__",
 ])  # fmt: skip
+
+
+THREADS, AT_ONCE = 16, 64
+"""Threads, and folders between two looks at the clock."""
+PATIENCE, SLOW = 0.01, 20e-6
+"""Seconds, and for each name, beyond which a file system makes a thread wait."""
+REPORTED_EVERY = 10.0
+"""Seconds."""
+
+log = logging.getLogger("resnet_tl")
+
+T = TypeVar("T")
 
 
 class Tree(NamedTuple):
@@ -41,13 +57,10 @@ def walk(root: str) -> Tree:
     root = os.path.expanduser(root).rstrip("/") or "/"
     try:
         if os.path.isdir(root):
-            files: list[str] = []
-            folders: set[str] = set()
-            _scan(root, "", files, folders)
-            return Tree(root, files, folders)
-        archive, found, inside = (root + "/").partition(".zip/")
-        if found and os.path.exists(archive + ".zip"):
-            return _zip_tree(archive + ".zip", inside)
+            return _folder_tree(root)
+        archive = archive_of(root)
+        if archive:
+            return _zip_tree(archive, (root + "/").removeprefix(archive + "/"))
         if os.path.exists(root):
             raise DataError(f"{root} is a file; expected a folder of images or a .zip of one")
         raise missing(root)
@@ -57,6 +70,18 @@ def walk(root: str) -> Tree:
         if error.errno != errno.ELOOP:
             raise
         raise DataError(f"{error.filename or root} is a symbolic link that leads back to itself; remove it") from None
+
+
+def decisive_paths(tree: Tree) -> list[str]:
+    """Returns the folders, or the zip, that change when a file appears, goes or is renamed."""
+    archive = archive_of(tree.root)
+    return [archive] if archive else [tree.root, *(os.path.join(tree.root, folder) for folder in sorted(tree.folders))]
+
+
+def archive_of(root: str) -> str:
+    """Returns the zip that a root is or lies in; "" for any other root."""
+    archive, found, _ = (root + "/").partition(".zip/")
+    return archive + ".zip" if found and os.path.exists(archive + ".zip") and not os.path.isdir(root) else ""
 
 
 def is_image(path: str) -> bool:
@@ -79,7 +104,53 @@ def missing(path: str) -> DataError:
     return DataError(f"{path} does not exist{where}{near}")
 
 
-def _scan(root: str, below: str, files: list[str], folders: set[str]) -> None:
+class Scan(Generic[T]):
+    """Looks at many folders, one after another; where the file system makes a thread wait, as over a network, several
+    at once. Elsewhere threads would only take Python's interpreter from each other.
+
+    Args:
+        root: what the folders are reported as.
+        look: returns what is found in a folder.
+        count: returns how many names that is.
+    """
+
+    def __init__(self, root: str, look: Callable[[str], T], count: Callable[[T], int]) -> None:
+        self.root, self.look, self.count = root, look, count
+        self._names, self._waits, self._reported = 0, False, time.monotonic()
+
+    def over(self, folders: Sequence[str]) -> Iterator[T]:
+        """Yields what is found in each, and reports the number of names so far every ten seconds."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            for first in range(0, len(folders), AT_ONCE):
+                some, start, before = folders[first : first + AT_ONCE], time.monotonic(), self._names
+                found = list(pool.map(self.look, some) if self._waits else map(self.look, some))
+                self._names += sum(map(self.count, found))
+                now, names = time.monotonic(), self._names - before + len(some)
+                self._waits = self._waits or now - start > PATIENCE + names * SLOW
+                if now - self._reported > REPORTED_EVERY:
+                    log.info(f"{self.root}: {self._names:,} files so far")
+                    self._reported = now
+                yield from found
+
+
+def _folder_tree(root: str) -> Tree:
+    """Lists a folder level by level."""
+    files: list[str] = []
+    folders: set[str] = set()
+    scan, level = Scan(root, partial(_scan, root), lambda found: len(found[0])), [""]
+    while level:
+        below: list[str] = []
+        for names, inside in scan.over(level):
+            files += names
+            below += inside
+        folders.update(below)
+        level = [folder + "/" for folder in below]
+    return Tree(root, files, folders)
+
+
+def _scan(root: str, below: str) -> tuple[list[str], list[str]]:
+    """Returns the files and folders in the folder `below`, which ends in `/` or is "", as paths below the root."""
+    files, folders = [], []
     with os.scandir(os.path.join(root, below)) as entries:
         for entry in entries:
             if _hidden(entry.name):
@@ -88,10 +159,10 @@ def _scan(root: str, below: str, files: list[str], folders: set[str]) -> None:
             if entry.is_dir():
                 if entry.is_symlink() and _contains(entry.path, root, below):
                     raise DataError(f"{entry.path} is a symbolic link to a folder that it lies in; remove it")
-                folders.add(path)
-                _scan(root, path + "/", files, folders)
+                folders.append(path)
             else:
                 files.append(path)
+    return files, folders
 
 
 def _contains(link: str, root: str, below: str) -> bool:

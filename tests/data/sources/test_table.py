@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from resnet_tl.data.sources import listed_images
 from resnet_tl.data.sources.table import Columns, read_table
 from resnet_tl.errors import DataError
 
@@ -187,3 +188,13 @@ def refused(says: str, *args: Any, **options: Any) -> None:
         read_table(*args, **options)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_many_paths_are_looked_up_by_their_folders(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = f"path,label\n{photos}/a.jpg,cat\nb.jpg,dog\n./in/d.jpg,cat\n"
+    expected = read_table(write(photos, text))
+    monkeypatch.setattr(listed_images, "MANY", 2)
+    found = read_table(write(photos, text))
+    assert [*found.splits["train"]] == [*expected.splits["train"]]
+    with pytest.raises(DataError, match=r"lists 2 images of 3 that do not exist .*: b2\.jpg, nowhere/e\.jpg$"):
+        read_table(write(photos, "path,label\na.jpg,cat\nb2.jpg,dog\nnowhere/e.jpg,cat\n"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from resnet_tl.data.sources.tree import is_image, missing, walk
+from resnet_tl.data.sources import tree
+from resnet_tl.data.sources.tree import decisive_paths, is_image, missing, walk
 from resnet_tl.errors import DataError
 
 FILES = ("a/b/1.jpg", "a/.hidden/2.jpg", "a/Thumbs.db", "a/b/c/notes.txt", "top.png", "__MACOSX/a/._1.jpg")
@@ -75,3 +77,36 @@ def test_links_in_a_circle_are_named(tmp_path: Path) -> None:
 def test_an_empty_name_is_not_the_whole_disk() -> None:
     with pytest.raises(DataError, match="a path is empty; expected a folder"):
         walk("")
+
+
+def test_a_slow_file_system_is_looked_at_by_several_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(200):
+        (tmp_path / f"{number:03}" / "in").mkdir(parents=True)
+        (tmp_path / f"{number:03}" / "in" / "1.jpg").touch()
+    fast = walk(str(tmp_path))
+    for name in ("PATIENCE", "SLOW"):
+        monkeypatch.setattr(tree, name, 0.0)
+    monkeypatch.setattr(tree, "REPORTED_EVERY", 0.0)
+    seen: set[int] = set()
+    scan = tree._scan
+    monkeypatch.setattr(tree, "_scan", lambda *each: (seen.add(threading.get_ident()), scan(*each))[1])
+    with caplog.at_level("INFO", "resnet_tl"):
+        assert walk(str(tmp_path)) == fast
+    assert len(fast.files) == 200
+    assert len(fast.folders) == 400
+    assert len(seen) > 1
+    assert f"{tmp_path}: 200 files so far" in caplog.messages
+    (tmp_path / "000" / "up").symlink_to("..")
+    with pytest.raises(DataError, match="000/up is a symbolic link to a folder that it lies in"):
+        walk(str(tmp_path))
+
+
+def test_what_decides_about_a_listing(tmp_path: Path) -> None:
+    (tmp_path / "set" / "a" / "b").mkdir(parents=True)
+    found = walk(str(tmp_path / "set"))
+    assert decisive_paths(found) == [f"{tmp_path}/set", f"{tmp_path}/set/a", f"{tmp_path}/set/a/b"]
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr("a/1.jpg", b"")
+    assert decisive_paths(walk(f"{tmp_path}/set.zip/a")) == [f"{tmp_path}/set.zip"]
