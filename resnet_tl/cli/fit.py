@@ -14,7 +14,7 @@ HELP = """usage: resnet-tl fit -c RECIPE [-c OVERLAY ...] [--run DIR] [--from RU
 Train by a recipe: a file, or a name that `resnet-tl recipes list` shows. Later recipes override earlier ones.
 
   -c RECIPE                         the recipe, then any overlays
-  --run DIR                         the run's folder (default: runs/<recipe>/<date-time>)
+  --run DIR                         the run's folder (default: runs/<recipe>/<date-time>), or an address: s3://...
   --from RUN                        start from a run's or checkpoint's weights and keep the rows of its classes that the
                                     data has, too: for images of more classes, or of others; short for
                                     --model.backbone.weights RUN --model.backbone.keep_classifier known

@@ -55,7 +55,7 @@ def check_unchanged(run: RunFolder, data: ImageData, accept: bool) -> list[str]:
         return content.accepted
     if not accept:
         raise RunError(
-            f"{data.root} has changed since {run.path} began: {changed}; restore it, or resume with what is there: "
+            f"{data.root} has changed since {run.place} began: {changed}; restore it, or resume with what is there: "
             "--accept-changed-data (in Python accept_changed_data=True)"
         )
     accepted = [*content.accepted, changed]

@@ -13,6 +13,7 @@ from resnet_tl.run.build import CHANGEABLE_ON_RESUME, Recipe, RecipeSource, comp
 from resnet_tl.run.finished import Folds, Run
 from resnet_tl.run.folds import Start, check_folds, train_folds
 from resnet_tl.run.launch import resume_if_restarted
+from resnet_tl.run.remote import at_address
 from resnet_tl.run.resume import find_unfinished, foreign_code_of, has_finished
 from resnet_tl.run.train import Finish, train
 from resnet_tl.tracking.last import epochs_done
@@ -45,8 +46,8 @@ def fit(
     start = partial(train, finish=finish, accept_changed_data=accept_changed_data)
     if resume not in (None, "auto"):  # `auto` repeats the command that the run began by, and keeps what it has found
         start = partial(start, new_micro_batch=MICRO_BATCH in dict(overrides))
-    with terminal_log():
-        resume = resume_if_restarted(run, resume)
+    with terminal_log(), at_address(run, resume_if_restarted(run, resume), folds) as (run, resume, callbacks):
+        start = partial(start, callbacks=callbacks)
         if resume is None or resume == "auto":
             folder, looks = None if run is None else Path(run), resume == "auto"
             if folds is None:

@@ -152,7 +152,7 @@ def _log_end(run: RunFolder, trainer: Trainer, data: ImageData, task: Task) -> N
         log_info(line)
     for sentence in data.skipped():
         log_info(f"skipped: {sentence}")
-    log_info(f"the run: {run.path}")
+    log_info(f"the run: {run.place}")
 
 
 def _trainer(
@@ -197,7 +197,7 @@ def _resume_line(run: RunFolder, recipe: Recipe, checkpoint: Path) -> str:
     """Where the run resumes, and what becomes of the schedule if `max_epochs` has changed."""
     saved = read_checkpoint(checkpoint)
     epochs, before = recipe["trainer"]["max_epochs"], saved.recipe["trainer"]["max_epochs"]
-    text = f"{run.path} resumes at step {saved.step}, in epoch {epochs_done(checkpoint) + 1}"
+    text = f"{run.place} resumes at step {saved.step}, in epoch {epochs_done(checkpoint) + 1}"
     if epochs == before:
         return text
     schedule = recipe["model"]["init_args"]["schedule"]["name"]

@@ -126,7 +126,7 @@ class Preemption(Callback):
 
     def _hint(self) -> str:
         run = RunFolder(self.last.path.parents[1])
-        return "" if run.is_part else f"; to resume: --resume {run.path}"
+        return "" if run.is_part else f"; to resume: --resume {run.place}"
 
     def _end(self, trainer: Trainer, number: int, event: str) -> None:
         name = signal.Signals(number).name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,11 +24,21 @@ _RUN_FOLDER = "RESNET_TL_RUN_FOLDER"
 """The environment variable by which rank 0 passes its folder to the ranks that Lightning starts from it."""
 
 
+address_of_run: ContextVar[tuple[Path, str] | None] = ContextVar("address_of_run", default=None)
+"""The folder on this machine of a run that is at an address, and the address."""
+
+
 @dataclass
 class RunFolder:
     """The paths of a run's files. Only rank 0 writes them."""
 
     path: Path
+
+    @property
+    def place(self) -> str:
+        """What to tell a user where the run is: its folder, or the address that this is copied to."""
+        folder, address = address_of_run.get() or (None, "")
+        return address if folder == self.path else str(self.path)
 
     @property
     def recipe(self) -> Path:
