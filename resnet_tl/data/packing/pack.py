@@ -18,7 +18,7 @@ from resnet_tl.data.base import ImageData
 from resnet_tl.data.images.key_hash import hash64
 from resnet_tl.data.images.manifest import FORMAT, INDEX, LISTING, MANIFEST, Manifest
 from resnet_tl.data.images.shards import ARRAYS
-from resnet_tl.data.listings.listing import ImageSet
+from resnet_tl.data.listings.listing import ClassSet, ImageSet
 from resnet_tl.data.listings.stored import arrays_of, task_of
 from resnet_tl.data.packing.destination import WORK, Destination
 from resnet_tl.data.packing.plan import Plan, PlannedShard, plan_shards
@@ -55,12 +55,14 @@ def pack(
 
     Raises:
         RunError: LitData is not installed, something else lies at `root`, or a shard is not as it was written.
-        RecipeError: groups of a table's column, which shards do not keep.
+        RecipeError: groups of a table's column, or images of `data.replay`, which shards do not keep.
         DataError: a file cannot be read.
     """
     require("packing", "litdata", extra="shards")
     if data.images.groups:
         raise RecipeError("data.group names a column, which shards do not keep; give the table a column of splits")
+    if isinstance(data.images, ClassSet) and data.images.replay is not None:
+        raise RecipeError("data.replay is of other images, which are not packed with these; pack the set without it")
     destination = Destination(root)
     names = destination.names()
     if MANIFEST in names:

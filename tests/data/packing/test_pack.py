@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_tl.data.classification import ImageFolder
+from resnet_tl.data.classification import ImageFolder, ImageTable
 from resnet_tl.data.images.decode import decode
 from resnet_tl.data.images.manifest import MANIFEST, Manifest
 from resnet_tl.data.images.resize import resize
 from resnet_tl.data.packing.pack import pack
 from resnet_tl.data.shards import Shards
 from resnet_tl.data.sources.forms import form_of
-from resnet_tl.errors import DataError, RunError
-from tests.data.packed_sets import OF_CLASSES, SETS, as_folder, packed_photos
+from resnet_tl.errors import DataError, RecipeError, RunError
+from tests.data.packed_sets import OF_CLASSES, SAMPLES, SETS, as_folder, packed_photos, table
 
 pytest.importorskip("litdata")
 
@@ -173,6 +173,22 @@ def test_boxes_and_masks_become_smaller_with_their_images(name: str, tmp_path: P
         assert np.allclose(*shares, atol=0.02)
 
 
+def test_what_shards_do_not_keep_is_refused(tmp_path: Path) -> None:
+    for name in ("zebra", "yak"):
+        (tmp_path / "old" / name).mkdir(parents=True)
+        Image.new("RGB", (9, 9)).save(tmp_path / "old" / name / "1.png")
+    data = as_folder(tmp_path, replay=str(tmp_path / "old"))
+    with pytest.raises(RecipeError, match=r"data.replay is of other images, which are not packed"):
+        pack(data, str(tmp_path / "packed"))
+    Path(table(tmp_path, True)).rename(tmp_path / "patients.csv")
+    lines = (tmp_path / "patients.csv").read_text().splitlines()
+    rows = [lines[0] + ",patient", *(f"{line},{number % 9}" for number, line in enumerate(lines[1:]))]
+    (tmp_path / "patients.csv").write_text("\n".join(rows))
+    grouped = ImageTable(str(tmp_path / "patients.csv"), str(SAMPLES / "classification"), group="patient")
+    with pytest.raises(RecipeError, match=r"data.group names a column, which shards do not keep"):
+        pack(grouped, str(tmp_path / "packed"))
+
+
 def test_files_outside_the_root_have_no_key(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     lines = ["path,label"]
@@ -180,8 +196,6 @@ def test_files_outside_the_root_have_no_key(tmp_path: Path) -> None:
         Image.new("RGB", (9, 9)).save(tmp_path / name)
         lines.append(f"{tmp_path / name},{'cat' if name < '3' else 'dog'}")
     (tmp_path / "a" / "labels.csv").write_text("\n".join(lines))
-    from resnet_tl.data.classification import ImageTable
-
     data = ImageTable(str(tmp_path / "a" / "labels.csv"), val_fraction=0.5)
     with pytest.raises(DataError, match=r"3 files lie outside of it .*; set data.root to a folder above"):
         pack(data, str(tmp_path / "packed"))
