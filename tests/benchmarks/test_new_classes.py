@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.new_classes import BEFORE, NEW, OLD, figures, images, measure, ways
+from benchmarks.new_classes import NEW, OLD, figures, new_images, old_images, recalls, second, trained, ways
 
 
 @pytest.fixture(scope="module")
@@ -23,19 +23,20 @@ def cifar10(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_seed_draws_the_training_images_and_the_sets_share_them(cifar10: Path, tmp_path: Path) -> None:
-    drawn = []
-    for place, seed in (("a", 1), ("b", 1), ("c", 2)):
-        images(cifar10, tmp_path / place, seed, old=3, new=2)
-        drawn.append({str(path.relative_to(tmp_path / place)) for path in (tmp_path / place / "train").rglob("*.png")})
-    assert drawn[0] == drawn[1] != drawn[2]
-    counts = {
-        root: {path.name: len(list(path.iterdir())) for path in (tmp_path / "a" / root / "train").iterdir()}
-        for root in ("six", "four", "ten")
-    }
-    six, four = dict.fromkeys(OLD, 3), dict.fromkeys(NEW, 2)
-    assert counts == {"six": six, "four": four, "ten": {**six, **four}}
-    assert len(list((tmp_path / "a" / "four" / "val").glob("*/*"))) == 60
+def images(folder: Path) -> set[str]:
+    return {f"{path.parent.name}/{path.name}" for path in folder.glob("*/*.png")}
+
+
+def test_a_seed_draws_the_new_images_and_the_old_ones_are_the_same(cifar10: Path, tmp_path: Path) -> None:
+    old_images(cifar10, tmp_path, 3)
+    for seed in (1, 2):
+        new_images(cifar10, tmp_path, seed, 2)
+    six, first, other = (images(tmp_path / root / "train") for root in ("six", "1/four", "2/four"))
+    assert (len(six), len(first)) == (18, 8)
+    assert first != other
+    assert images(tmp_path / "1" / "ten" / "train") == six | first
+    assert len(images(tmp_path / "1" / "four" / "val")) == 60
+    assert len(images(tmp_path / "six" / "val")) == 36
 
 
 def test_accuracies_have_spreads_and_seconds_a_median() -> None:
@@ -46,13 +47,16 @@ def test_accuracies_have_spreads_and_seconds_a_median() -> None:
 
 
 @pytest.mark.slow
-def test_every_way_is_measured(cifar10: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_way_is_measured_once(cifar10: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("benchmarks.new_classes.FIRST", {"trainer.max_epochs": 1})
     short = {"trainer.max_epochs": 1, "model.schedule.warmup_epochs": 0}
     monkeypatch.setattr("benchmarks.new_classes.SECOND", short)
-    found = dict(measure(cifar10, 1, old=4, new=4))
-    assert list(found) == [BEFORE, *ways(tmp_path)]
+    old_images(cifar10, tmp_path, 4)
+    new_images(cifar10, tmp_path, 1, 4)
+    first, _ = trained(tmp_path / "six", tmp_path / "runs" / "first", 0, short)
+    assert len(recalls(first, OLD)) == 6
+    found = dict(second(tmp_path, first, 1))
+    assert list(found) == list(ways(tmp_path))
     for name, row in found.items():
-        assert all(0 <= row[column] <= 100 for column in ("old classes", "new classes", "all") if column in row), name
-    assert found["fine-tune"].keys() == {"old classes", "new classes", "all", "core s"}
+        assert all(0 <= row[column] <= 100 for column in ("old classes", "new classes", "all")), name
+    assert dict(second(tmp_path, first, 1)) == found, "runs that are finished are not repeated"
