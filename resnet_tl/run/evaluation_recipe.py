@@ -20,7 +20,7 @@ from resnet_tl.run.files_record import same_files
 from resnet_tl.tasks.base import Task
 from resnet_tl.tracking.run_folder import RunFolder
 
-TRAINED_ON = {"replay", "replay_shots"}
+TRAINED_ON = {"replay", "replay_shots", "unlabelled"}
 """Options of images that are only trained on, which need not be there for an evaluation."""
 
 
@@ -28,7 +28,6 @@ def recipe_for(evaluated: Evaluated, recipes: Sequence[RecipeSource], overrides:
     """Returns the network's recipe with overlays. Networks of folds are evaluated on all images of another set."""
     recipe, given = _recipe_of(evaluated.bundle, recipes, overrides), data_options(tree_of(recipes, overrides))
     options = recipe["data"]["init_args"]
-    options |= {"unlabelled": None} if "unlabelled" in options else {}  # they are for training, and may lie elsewhere
     if _is_other_set(evaluated.bundle, recipe, given):
         options |= {"folds": None, "val_fraction": 1.0}
     elif evaluated.folds is not None:
