@@ -84,7 +84,9 @@ def fit(run: str, *options: str) -> list[str]:
 
 def environment(run: str, **more: str) -> dict[str, str]:
     paths = os.pathsep.join([str(shipped_root()), os.environ.get("PYTHONPATH", "")])
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, "NAME": run, **more}
+    # Else, with torch 2.14.1, restarted processes find addresses of those before, a host that comes back finds none.
+    store = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    return {**os.environ, **store, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, "NAME": run, **more}
 
 
 def one_host(here: Path, run: str, *options: str, restarts: int = 0, **more: str) -> str:
@@ -160,8 +162,7 @@ def start(here: Path, hosts: list[str], number: int, run: str, *options: str, no
     command = ["ip", "netns", "exec", hosts[number - 1], *TORCHRUN, *joins, "--rdzv-id", run, "--rdzv-conf", quick]
     command += ["--nproc-per-node", "1", "--local-addr", f"10.77.0.{number}", *fit(run, *options)]
     with open(here / f"{run}.{number}.txt", "a") as file:
-        # Else a host that comes back waits for an address that torch 2.14's first one keeps to itself.
-        env = environment(run, GLOO_SOCKET_IFNAME="eth0", TORCH_DISABLE_SHARE_RDZV_TCP_STORE="1", **more)
+        env = environment(run, GLOO_SOCKET_IFNAME="eth0", **more)
         return subprocess.Popen(command, cwd=here, env=env, stdout=file, stderr=subprocess.STDOUT)
 
 
