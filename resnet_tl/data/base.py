@@ -9,6 +9,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal
+from weakref import ref
 
 import lightning as L
 import numpy as np
@@ -144,7 +145,7 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
             self.listings["train"], note = splits.few_shots(self.listings["train"], shots, self.classes, self.seed)
             self.notes.append(note)
         self._features: dict[str, CachedFeatures] = {}
-        self._train_loader: TrainLoader | None = None
+        self._train_loader: ref[TrainLoader] | None = None
         self._datasets: list[ImageDataset] = []
 
     @abstractmethod
@@ -255,7 +256,7 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
             sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         loader = self._loader(listing, True, sampler, split="train", loader_class=TrainLoader)
         assert isinstance(loader, TrainLoader)
-        self._train_loader = loader
+        self._train_loader = ref(loader)  # in a cycle, torch would wait in vain for its workers to end
         if self.trainer is not None:
             loader.dataset.on_device = self.on_device
         return loader
@@ -293,8 +294,9 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
 
     def _renew_training_images(self) -> None:
         """Makes the training loader return what `_dataset` makes of images now, from its next epoch on."""
-        if self._train_loader is not None:
-            self._train_loader.renew(self._dataset(self._listing("train"), True, "error"))
+        loader = None if self._train_loader is None else self._train_loader()
+        if loader is not None:
+            loader.renew(self._dataset(self._listing("train"), True, "error"))
 
     def _listing(self, *candidates: str) -> ListingT:
         """Returns the first of these splits that exists."""

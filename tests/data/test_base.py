@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import subprocess
 import sys
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import lightning as L
 import pytest
@@ -223,3 +225,17 @@ def test_importing_opens_no_connection() -> None:
         "import resnet_tl.data.base"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=300)
+
+
+def test_a_loader_is_gone_with_its_last_reference(class_photos: Path) -> None:
+    """In a cycle with its data it would wait for the garbage collector, which takes parts of it in any order: workers
+    then miss that they are to end."""
+    data = folder(class_photos, num_workers=0)
+    loaders = [data.train_dataloader(), data.val_dataloader()]
+    gc.disable()
+    try:
+        alive = [ref(loader) for loader in loaders]
+        del loaders
+        assert [loader() for loader in alive] == [None, None]
+    finally:
+        gc.enable()
