@@ -78,6 +78,8 @@ def _fuse_image(members: Sequence[Detections], count: int) -> Detections:
     found = torch.bincount(cluster, minlength=objects)
     shares = scores / totals[cluster]
     fused = boxes.new_zeros(objects, 4).index_add(0, cluster, boxes * shares[:, None])
+    farthest = torch.zeros_like(fused).scatter_reduce(0, cluster[:, None].expand(-1, 4), boxes, "amax")
+    fused = fused.minimum(farthest)  # rounding must not move a box out of its image
     best = (totals / found.clamp(min=len(members))).sort(descending=True, stable=True)
     order = best.indices[:count]
     classes = labels.new_zeros(objects).index_copy(0, cluster, labels)

@@ -35,6 +35,14 @@ def test_corners_are_means_weighted_by_scores_and_scores_means_over_networks() -
     assert fused.labels[0].tolist() == [0, 0]
 
 
+def test_boxes_at_the_border_stay_inside_whatever_the_scores() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for scores in torch.rand(500, 3, generator=generator).tolist():
+        fused = fuse([detections([([0.0, 0.0, 160.0, 128.0], score, 0)]) for score in scores])
+        assert fused.boxes[0, 0, 2] <= 160
+        assert fused.boxes[0, 0, 3] <= 128
+
+
 def test_classes_are_apart_and_so_are_images() -> None:
     one = detections([([10, 10, 30, 30], 0.8, 0)], [])
     two = detections([([10, 10, 30, 30], 0.6, 1)], [([10, 10, 30, 30], 0.6, 0)])
