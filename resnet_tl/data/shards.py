@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from annotated_types import Gt
@@ -26,9 +26,34 @@ Gigabytes = Annotated[float, Gt(0)]
 """Of 10^9 bytes."""
 
 
+@checked("data")
 class _InShards(_Base):
-    """Reads shards one after another where there are more of them than an epoch mixes: a set of at most `WINDOW` shards
-    is drawn in the order of the files that it was packed from."""
+    """Images that `resnet-tl data pack` has packed into shards.
+
+    Shards are read one after another where there are more of them than an epoch mixes: a set of at most `WINDOW` shards
+    is drawn in the order of the files that it was packed from.
+
+    Args:
+        root: the folder of the shards, or its address, as `s3://bucket/photos`.
+        cache_gb: GB (10^9 bytes) of shards of an address that may lie in `cache_dir`; the least recently opened ones
+            make room for others.
+        classes: class names of a checkpoint, which must include the set's; None: the set's own.
+        options: of the data module.
+    """
+
+    packed: ClassVar[str]
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        cache_gb: Gigabytes = 50.0,
+        classes: list[str] | None = None,
+        cache_dir: str | None = None,
+        **options: Any,
+    ) -> None:
+        found = read_shards(root, self.packed, classes, cache_folder(cache_dir), cache_gb)
+        super().__init__(found, cache_dir=cache_dir, **options)
 
     def _loader(self, listing: Any, training: bool, sampler: Any, **options: Any) -> Any:
         files, shards = _files_of(listing), _shards_of(listing)
@@ -46,104 +71,28 @@ class _InShards(_Base):
         return order[np.argsort(shards[order] // WINDOW, kind="stable")]
 
 
-@checked("data")
 class Shards(_InShards, ClassificationData):
-    """Images with classes that `resnet-tl data pack` has packed into shards.
+    """Images with classes that `resnet-tl data pack` has packed into shards."""
 
-    Args:
-        root: the folder of the shards, or its address, as `s3://bucket/photos`.
-        cache_gb: GB (10^9 bytes) of shards of an address that may lie in `cache_dir`; the least recently opened ones
-            make room for others.
-        classes: class names of a checkpoint, which must include the set's; None: the set's own.
-        options: of `ClassificationData`.
-    """
-
-    def __init__(
-        self,
-        root: str,
-        *,
-        cache_gb: Gigabytes = 50.0,
-        classes: list[str] | None = None,
-        cache_dir: str | None = None,
-        **options: Any,
-    ) -> None:
-        found: Any = read_shards(root, "classification", classes, cache_folder(cache_dir), cache_gb)
-        super().__init__(found, cache_dir=cache_dir, **options)
+    packed = "classification"
 
 
-@checked("data")
 class DetectionShards(_InShards, DetectionData):
-    """Images with objects that `resnet-tl data pack` has packed into shards.
+    """Images with objects that `resnet-tl data pack` has packed into shards."""
 
-    Args:
-        root: the folder of the shards, or its address, as `s3://bucket/photos`.
-        cache_gb: GB (10^9 bytes) of shards of an address that may lie in `cache_dir`; the least recently opened ones
-            make room for others.
-        classes: class names of a checkpoint, which must include the set's; None: the set's own.
-        options: of `DetectionData`.
-    """
-
-    def __init__(
-        self,
-        root: str,
-        *,
-        cache_gb: Gigabytes = 50.0,
-        classes: list[str] | None = None,
-        cache_dir: str | None = None,
-        **options: Any,
-    ) -> None:
-        found: Any = read_shards(root, "detection", classes, cache_folder(cache_dir), cache_gb)
-        super().__init__(found, cache_dir=cache_dir, **options)
+    packed = "detection"
 
 
-@checked("data")
 class SegmentationShards(_InShards, SegmentationData):
-    """Images with masks that `resnet-tl data pack` has packed into shards.
+    """Images with masks that `resnet-tl data pack` has packed into shards."""
 
-    Args:
-        root: the folder of the shards, or its address, as `s3://bucket/photos`.
-        cache_gb: GB (10^9 bytes) of shards of an address that may lie in `cache_dir`; the least recently opened ones
-            make room for others.
-        classes: class names of a checkpoint, which must include the set's; None: the set's own.
-        options: of `SegmentationData`.
-    """
-
-    def __init__(
-        self,
-        root: str,
-        *,
-        cache_gb: Gigabytes = 50.0,
-        classes: list[str] | None = None,
-        cache_dir: str | None = None,
-        **options: Any,
-    ) -> None:
-        found: Any = read_shards(root, "segmentation", classes, cache_folder(cache_dir), cache_gb)
-        super().__init__(found, cache_dir=cache_dir, **options)
+    packed = "segmentation"
 
 
-@checked("data")
 class RegressionShards(_InShards, RegressionData):
-    """Images with numbers that `resnet-tl data pack` has packed into shards.
+    """Images with numbers that `resnet-tl data pack` has packed into shards; `classes` are their names."""
 
-    Args:
-        root: the folder of the shards, or its address, as `s3://bucket/photos`.
-        cache_gb: GB (10^9 bytes) of shards of an address that may lie in `cache_dir`; the least recently opened ones
-            make room for others.
-        classes: names of a checkpoint's numbers, which must be the set's; None: the set's own.
-        options: of `RegressionData`.
-    """
-
-    def __init__(
-        self,
-        root: str,
-        *,
-        cache_gb: Gigabytes = 50.0,
-        classes: list[str] | None = None,
-        cache_dir: str | None = None,
-        **options: Any,
-    ) -> None:
-        found: Any = read_shards(root, "regression", classes, cache_folder(cache_dir), cache_gb)
-        super().__init__(found, cache_dir=cache_dir, **options)
+    packed = "regression"
 
 
 def _files_of(listing: Listing) -> ShardFiles:

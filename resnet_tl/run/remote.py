@@ -16,8 +16,8 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from resnet_tl.data.images.archive import hash64
 from resnet_tl.data.images.cache import cache_folder
+from resnet_tl.data.images.key_hash import hash64
 from resnet_tl.data.images.remote import is_url, open_filesystem, retried
 from resnet_tl.errors import RunError
 from resnet_tl.tracking.log import is_rank_zero, log_info

@@ -96,19 +96,15 @@ def train(
             more = [*([Imprint()] if task.new_classes and checkpoint is None else []), SameStart(step), *callbacks]
             trainer = _trainer(recipe, run, task, data, accepted, [settle, Accelerate(settings), *more])
             data.prefetch = settings.prefetch
-            share_global_batch(recipe, data, task, trainer.world_size)
-            batch = data.batch_size * trainer.world_size * trainer.accumulate_grad_batches
-            rate = scale_rate(task, batch)
-            pieces = options["micro_batch"] is not None or task.micro_batches.size is not None
-            redoes = options["recover_memory"] or pieces
+            sizes = _share_batch(recipe, data, task, trainer)
+            in_pieces = options["micro_batch"] is not None or task.micro_batches.size is not None
+            redoes = options["recover_memory"] or in_pieces
             ranks = configure_ddp(trainer, compiled=task.tuning.compile == "all", redoes=redoes)
             if checkpoint is None:
                 _write_inputs(run, recipe, data)
             else:
                 _resume(run, recipe, checkpoint, accepted)
-            computes = settings_line(settings, device_of(device), precision, ranks)
-            sizes = global_batch(data.batch_size, trainer, task.micro_batches.size)
-            for line in (*data.notes, computes, sizes, *([rate] if rate else [])):
+            for line in (*data.notes, settings_line(settings, device_of(device), precision, ranks), *sizes):
                 log_info(line)
             try:
                 with translate_errors(), stop_if_signalled(trainer):
@@ -137,6 +133,14 @@ def _build(recipe: Recipe) -> tuple[Recipe, ImageData, Task]:
         task.micro_batches.size = options["micro_batch"]
     task.micro_batches.recover = options["recover_memory"]
     return whole, data, task
+
+
+def _share_batch(recipe: Recipe, data: ImageData, task: Task, trainer: Trainer) -> list[str]:
+    """Settles this rank's share of the global batch, and the rate for it; returns lines about both."""
+    share_global_batch(recipe, data, task, trainer.world_size)
+    line = global_batch(data.batch_size, trainer, task.micro_batches.size)
+    rate = scale_rate(task, data.batch_size * trainer.world_size * trainer.accumulate_grad_batches)
+    return [line, rate] if rate else [line]
 
 
 def _resume(run: RunFolder, recipe: Recipe, checkpoint: Path, changed_data: list[str]) -> None:

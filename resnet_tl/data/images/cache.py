@@ -22,9 +22,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from resnet_tl.data.images.archive import hash64
 from resnet_tl.data.images.content_digest import content_digest
 from resnet_tl.data.images.decode import ImageArray, decode_bytes, read_bytes
+from resnet_tl.data.images.key_hash import hash64
 from resnet_tl.data.images.resize import Interpolation, resize_short
 from resnet_tl.errors import DataError, RunError
 from resnet_tl.files import atomic_create

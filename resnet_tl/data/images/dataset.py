@@ -8,10 +8,10 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from torch.utils.data import Dataset
 
-from resnet_tl.data.images.archive import hash64
 from resnet_tl.data.images.crops import Seed
 from resnet_tl.data.images.decode import ImageArray, decode
 from resnet_tl.data.images.deferred import defer, open_encoded
+from resnet_tl.data.images.key_hash import hash64
 from resnet_tl.data.images.limits import naming
 from resnet_tl.data.images.on_device import OnDevice
 from resnet_tl.data.images.shared_bytes import SharedBytes

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from resnet_tl.data.images.archive import hash64
+from resnet_tl.data.images.key_hash import hash64
 from resnet_tl.data.listings.faults import are_kept
 from resnet_tl.data.listings.listing import ClassSet, Listing
 from resnet_tl.data.listings.rows import Rows

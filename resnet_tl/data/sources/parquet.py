@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from resnet_tl.data.images.archive import hash64
+from resnet_tl.data.images.key_hash import hash64
 from resnet_tl.data.sources.tree import Tree, missing, walk
 from resnet_tl.errors import DataError
 from resnet_tl.files import as_run_error, atomic_create

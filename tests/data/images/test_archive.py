@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from resnet_tl.data.images.archive import Archive, hash64, open_archive, split_path
+from resnet_tl.data.images.archive import Archive, open_archive, split_path
 from resnet_tl.data.images.decode import read_bytes
+from resnet_tl.data.images.key_hash import hash64
 from resnet_tl.errors import DataError
 
 MEMBERS = {f"train/cat/{i:04d}.bin": bytes([i % 251]) * (i * 7 % 5000 + 1) for i in range(500)}
