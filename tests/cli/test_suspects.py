@@ -148,7 +148,7 @@ def test_a_mislabelled_region_of_a_mask_is_found(
         ("data suspects run --trainer.max_epochs 3", "--trainer.max_epochs: unknown option; data suspects takes"),
         (
             "data suspect run",
-            "data has no 'suspect': expected check, stats, preview, suspects; did you mean 'suspects'?",
+            "data has no 'suspect': expected check, stats, preview, pack, suspects; did you mean 'suspects'?",
         ),
     ],
 )

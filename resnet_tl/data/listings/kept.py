@@ -44,12 +44,12 @@ def kept_listing(identity: Any, read: Callable[[], tuple[ClassSet, Sequence[str]
     """Returns the set that `read` returns, or what was kept of it.
 
     Args:
-        identity: what decides about the set besides its files, as plain Python.
+        identity: what decides about the set besides its files, as plain Python and paths.
         read: lists the set, and returns it with the paths of the folders and files that change with it; of a set that
             is not to be kept, with none.
         folder: of the cache. Any number of processes may use it at the same time.
     """
-    path = folder / f"{hash64(json.dumps([FORMAT, identity])):016x}.listing"
+    path = folder / f"{hash64(json.dumps([FORMAT, identity], default=os.fspath)):016x}.listing"
     found = _load(path)
     if found is not None:
         count = sum(map(len, found.splits.values()))
@@ -84,7 +84,7 @@ def _states(paths: Sequence[str]) -> np.ndarray | None:
 def _save(path: Path, images: ClassSet, decisive: Sequence[str], states: np.ndarray) -> None:
     content = {name: getattr(images, name) for name in ("root", "classes", "notes", "multi_label")}
     roots = {name: listing.root for name, listing in images.splits.items()}
-    header = json.dumps({**content, "splits": roots, "decisive": list(decisive)})
+    header = json.dumps({**content, "splits": roots, "decisive": list(decisive)}, default=os.fspath)
     arrays = {"header": np.frombuffer(header.encode(), np.uint8), "states": states}
     for number, listing in enumerate(images.splits.values()):
         targets = listing.targets
