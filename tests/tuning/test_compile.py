@@ -14,8 +14,8 @@ import pytest
 import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from power_cut import PowerCut
 from ranks_probe import digest
-from test_resume import PowerCut
 from torch import Tensor
 from torch._dynamo.exc import BackendCompilerFailed
 from torch._inductor.exc import CppCompileError

@@ -12,6 +12,7 @@ import pytest
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from power_cut import PowerCut
 from torch import nn
 from torch.utils.data import DataLoader
 from torchmetrics import MeanMetric
@@ -102,16 +103,6 @@ class Foreign(LightningModule):
         optimizer = torch.optim.SGD(self.parameters(), 0.05, momentum=0.9)
         schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": "val/loss"}}
-
-
-class PowerCut(Callback):
-    def __init__(self, batch: int) -> None:
-        self.left = batch
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise RuntimeError("power cut")
 
 
 def fit(

@@ -22,7 +22,7 @@ from resnet_tl.tracking.last import Last
 from resnet_tl.tuning.plan import Phase, Tuning
 from resnet_tl.tuning.rates import Optimizer
 from tests.data.epochs import folder
-from tests.tuning.test_resume import PowerCut
+from tests.tuning.power_cut import PowerCut
 
 
 def test_a_batch_that_is_not_sent_ahead_is_not_waited_for_either(class_photos: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import regularised
 import torch
-from lightning import Callback
+from power_cut import PowerCut
 from regularised import BATCHES, CASES, EPOCHS, WITHOUT_EFFECT, fit, photos
 
 from resnet_tl.errors import RecipeError, RunError
@@ -47,16 +47,6 @@ def test_gradients_are_finite_and_terms_are_logged_and_summed(name: str, tmp_pat
     if name in OF_STEPS:
         assert all(set(terms) <= {"train/loss", term} for terms in record.terms)
         assert all(terms[term] > 0 for terms in record.terms[-BATCHES:])
-
-
-class PowerCut(Callback):
-    def __init__(self, batches: int) -> None:
-        self.left = batches
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise RuntimeError("power cut")
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import regularised
 import taught
 import torch
 from lightning import Callback
+from power_cut import PowerCut
 from regularised import BATCHES, EPOCHS
 from taught import CASES, EXACT, TERMS, fit, prepare
 
@@ -38,16 +39,6 @@ def test_terms_are_logged_and_every_gradient_is_finite(name: str, tmp_path: Path
     assert not any("teacher" in key for key in task.state_dict() if not key.startswith("regulariser_layers."))
     optimized = sum(p.numel() for group in task.trainer.optimizers[0].param_groups for p in group["params"])
     assert optimized == sum(p.numel() for p in task.parameters())
-
-
-class PowerCut(Callback):
-    def __init__(self, batches: int) -> None:
-        self.left = batches
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise RuntimeError("power cut")
 
 
 @pytest.mark.slow
