@@ -92,7 +92,7 @@ def train(
         with log_file(run.log):
             settle = SettleMicroBatch(run, data, auto=options["micro_batch"] == AUTO, new=new_micro_batch)
             settings = settings_of(options, task, data, device)
-            step = None if checkpoint is None else read_checkpoint(checkpoint).step
+            step, resumes = (None, "") if checkpoint is None else _resume_line(run, recipe, checkpoint)
             more = [*([Imprint()] if task.new_classes and checkpoint is None else []), SameStart(step), *callbacks]
             trainer = _trainer(recipe, run, task, data, accepted, [settle, Accelerate(settings), *more])
             data.prefetch = settings.prefetch
@@ -103,7 +103,7 @@ def train(
             if checkpoint is None:
                 _write_inputs(run, recipe, data)
             else:
-                _resume(run, recipe, checkpoint, accepted)
+                _resume(run, recipe, resumes, accepted)
             for line in (*data.notes, settings_line(settings, device_of(device), precision, ranks), *sizes):
                 log_info(line)
             try:
@@ -143,9 +143,9 @@ def _share_batch(recipe: Recipe, data: ImageData, task: Task, trainer: Trainer) 
     return [line, rate] if rate else [line]
 
 
-def _resume(run: RunFolder, recipe: Recipe, checkpoint: Path, changed_data: list[str]) -> None:
+def _resume(run: RunFolder, recipe: Recipe, line: str, changed_data: list[str]) -> None:
     """Logs where the run resumes and with what, and records its length."""
-    log_info(_resume_line(run, recipe, checkpoint))
+    log_info(line)
     keep_length(run, recipe["trainer"]["max_epochs"])
     for change in changed_data:
         log_info(f"data that has changed since the run began: {change}")
@@ -197,15 +197,15 @@ def _write_inputs(run: RunFolder, recipe: Recipe, data: ImageData) -> None:
     write_record(run, data)
 
 
-def _resume_line(run: RunFolder, recipe: Recipe, checkpoint: Path) -> str:
-    """Where the run resumes, and what becomes of the schedule if `max_epochs` has changed."""
+def _resume_line(run: RunFolder, recipe: Recipe, checkpoint: Path) -> tuple[int, str]:
+    """The step at which the run resumes, and a line on it and on what becomes of the schedule with other epochs."""
     saved = read_checkpoint(checkpoint)
     epochs, before = recipe["trainer"]["max_epochs"], saved.recipe["trainer"]["max_epochs"]
     text = f"{run.place} resumes at step {saved.step}, in epoch {epochs_done(checkpoint) + 1}"
     if epochs == before:
-        return text
+        return saved.step, text
     schedule = recipe["model"]["init_args"]["schedule"]["name"]
-    return (
+    return saved.step, (
         f"{text}; trainer.max_epochs is {epochs} instead of {before}: the {schedule} schedule now spans {epochs} "
         "epochs and continues from its rate at this step; a last phase without `epochs` lasts longer"
     )
