@@ -1,11 +1,12 @@
 """Runs that torchrun starts, on one host and on two, and starts again when a process or a host is gone.
 
 The two hosts are network namespaces of this machine that a pair of veth joins: each sees its own addresses alone, and
-the folders of both.
+the folders of both. Images come from these folders, or as shards from a server of the S3 protocol on the first host.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +91,9 @@ def environment(run: str, **more: str) -> dict[str, str]:
     return {**os.environ, **store, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, "NAME": run, **more}
 
 
-def one_host(here: Path, run: str, *options: str, restarts: int = 0, **more: str) -> str:
-    """Trains in two processes of this host, and returns what they print."""
-    command = [*TORCHRUN, "--standalone", "--nproc-per-node", "2", "--max-restarts", str(restarts)]
+def one_host(here: Path, run: str, *options: str, restarts: int = 0, on: str | None = None, **more: str) -> str:
+    """Trains in two processes of a host, by default this machine, and returns what they print."""
+    command = [*inside(on), *TORCHRUN, "--standalone", "--nproc-per-node", "2", "--max-restarts", str(restarts)]
     done = subprocess.run(
         [*command, *fit(run, *options)],
         cwd=here, env=environment(run, **more), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -144,6 +146,11 @@ def hosts() -> Iterator[list[str]]:
             subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
 
 
+def inside(host: str | None) -> list[str]:
+    """The words that run a command on a host."""
+    return [] if host is None else ["ip", "netns", "exec", host]
+
+
 def ip(*words: str) -> str:
     return subprocess.run(["ip", *words], capture_output=True, text=True, check=True).stdout
 
@@ -159,10 +166,10 @@ def start(here: Path, hosts: list[str], number: int, run: str, *options: str, no
     """Starts torchrun on a host, with what it prints appended to `RUN.NUMBER.txt`."""
     joins = ["--nnodes", nodes, "--max-restarts", "3", "--rdzv-backend", "c10d", "--rdzv-endpoint", "10.77.0.1:29400"]
     quick = f"is_host={number == 1},last_call_timeout=20,keep_alive_interval=1"
-    command = ["ip", "netns", "exec", hosts[number - 1], *TORCHRUN, *joins, "--rdzv-id", run, "--rdzv-conf", quick]
+    command = [*inside(hosts[number - 1]), *TORCHRUN, *joins, "--rdzv-id", run, "--rdzv-conf", quick]
     command += ["--nproc-per-node", "1", "--local-addr", f"10.77.0.{number}", *fit(run, *options)]
     with open(here / f"{run}.{number}.txt", "a") as file:
-        env = environment(run, GLOO_SOCKET_IFNAME="eth0", **more)
+        env = environment(run, **{"GLOO_SOCKET_IFNAME": "eth0", **more})
         return subprocess.Popen(command, cwd=here, env=env, stdout=file, stderr=subprocess.STDOUT)
 
 
@@ -212,3 +219,89 @@ def test_a_host_that_stays_off_leaves_its_share_to_the_other(here: Path, hosts: 
     assert last(here / "alone")["global_step"] == last(here / "whole")["global_step"] == 40
     states = [torch.load(RunFolder(here / run).last, weights_only=True)["state_dict"] for run in ("whole", "alone")]
     assert max(float((states[0][key] - states[1][key]).abs().max()) for key in states[0]) <= 1e-9
+
+
+PACKED = ["--data", "Shards", "--data.root", "s3://photos/packed"]
+"""Twelve steps an epoch; the last phase begins at step 24."""
+
+
+@pytest.fixture
+def store(here: Path, hosts: list[str], shared_data: Path) -> Iterator[dict[str, str]]:
+    """The environment by which both hosts reach a server of the S3 protocol on the first, and ants and bees in shards
+    there."""
+    for package in ("litdata", "s3fs", "moto.server"):
+        pytest.importorskip(package)
+    reached = {
+        "AWS_ENDPOINT_URL": "http://10.77.0.1:9000",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "GLOO_SOCKET_IFNAME": "eth0",
+    }
+    command = [*inside(hosts[0]), sys.executable, "-m", "moto.server", "-H", "10.77.0.1", "-p", "9000"]
+    with open(here / "server.log", "w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        python = [*inside(hosts[0]), sys.executable]
+        run = partial(subprocess.run, check=True, cwd=here, env=environment("", **reached))
+        run([*python, "-c", BUCKET])
+        run(
+            [
+                *python,
+                "go.py",
+                "data",
+                "pack",
+                str(shared_data / "hymenoptera"),
+                "s3://photos/packed",
+                "--shard-mb",
+                "1",
+            ]
+        )
+        yield reached
+    finally:
+        server.kill()
+        server.wait()
+
+
+BUCKET = """
+import time, urllib.request
+for _ in range(300):
+    try:
+        urllib.request.urlopen(urllib.request.Request("http://10.77.0.1:9000/photos", method="PUT"))
+        break
+    except OSError:
+        time.sleep(0.1)
+"""
+
+
+def cache_of(here: Path, run: str, number: int) -> dict[str, str]:
+    """The environment of a host with a cache of its own."""
+    return {"XDG_CACHE_HOME": str(here / f"cache.{run}.{number}")}
+
+
+def test_shards_of_a_server_train_two_hosts_as_two_ranks_of_one_also_when_one_was_switched_off(
+    here: Path, hosts: list[str], store: dict[str, str]
+) -> None:
+    one_host(here, "whole", *PACKED, on=hosts[0], **store, **cache_of(here, "whole", 1))
+
+    def join(number: int, run: str, **more: str) -> Any:
+        return start(here, hosts, number, run, *PACKED, **store, **cache_of(here, run, number), **more)
+
+    wait(here, join(1, "two"), join(2, "two"))
+    assert_same_run(here / "whole", here / "two")
+    assert len({*digests(here / "whole"), *digests(here / "two")}) == 1
+    for number in (1, 2):
+        (packed,) = here.glob(f"cache.two.{number}/resnet_tl/shards/*")
+        shards = [shard["name"] for shard in json.loads((packed / "manifest.json").read_text())["shards"]]
+        assert len(shards) > 16
+        assert all((packed / shard).exists() for shard in shards)
+
+    first, second = join(1, "off"), join(2, "off", HOLD="1:31")
+    wait_for(here / "holds", first, second)
+    switch_off(hosts[1])
+    assert in_mid_epoch(last(here / "off"))
+    second.wait(60)
+    wait(here, first, join(2, "off"))
+    assert "off resumes at step 28, in epoch 3" in (here / "off.1.txt").read_text()
+    assert_same_run(here / "whole", here / "off")
+    assert set(digests(here / "off")) == set(digests(here / "whole"))
