@@ -30,6 +30,16 @@ class Start:
     stages: Mapping[str, Sequence[nn.Module]]
     loaded: Sequence[str]
 
+    @property
+    def body(self) -> list[str]:
+        """The names of the stages before the head."""
+        return list(self.stages)[:-1]
+
+    def modules_until(self, stage: str | None = None) -> list[nn.Module]:
+        """Returns the modules of the stages up to `stage`, which is among them; None: all before the head."""
+        names = self.body if stage is None else self.body[: self.body.index(stage) + 1]
+        return [module for name in names for module in self.stages[name]]
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -180,3 +190,8 @@ class Regulariser:
                 f"tuning.regularisers: {type(self).__name__} needs one class per image, but model.head.multi_label is "
                 "true"
             )
+
+
+def learns(modules: Iterable[nn.Module]) -> bool:
+    """Returns whether anything in these modules is trained in the current phase."""
+    return any(parameter.requires_grad for module in modules for parameter in module.parameters())

@@ -25,12 +25,11 @@ from resnet_tl.tuning.regularisers.l2_sp import L2SP
 from resnet_tl.tuning.regularisers.lwf import LwF  # noqa: F401
 from resnet_tl.tuning.regularisers.source import Source
 from resnet_tl.tuning.regularisers.stoch_norm import StochNorm  # noqa: F401
+from resnet_tl.tuning.regularisers.teacher_term import TeacherTerm
 from resnet_tl.tuning.regularisers.teaching import Teaching
 from resnet_tl.tuning.regularisers.watch import Watch
 
 Terms = dict[str, Tensor]
-TAUGHT = (Distillation, FeatureDistillation, Imitation)
-"""Those that learn from a teacher."""
 
 
 class Regularisers:
@@ -54,7 +53,7 @@ class Regularisers:
         self.each = [*(make() for make in (*makers, *tuning.regularisers)), *_taught(tuning, module)]
         self.watching = [each for each in self.each if each.reads]
         self._check(tuning, module)
-        taught = [each for each in self.each if isinstance(each, TAUGHT)]
+        taught = [each for each in self.each if isinstance(each, TeacherTerm)]
         self.teaching = Teaching(module.teacher, taught) if taught else None
         self.hard = 1 - tuning.teacher.weight if tuning.teacher is not None else 1.0
         """What the task's own terms weigh."""
@@ -85,7 +84,7 @@ class Regularisers:
                     f"{each.label} needs one vector of features per image, which "
                     f"{type(module).__name__} does not have; it is for Classification"
                 )
-            if isinstance(each, TAUGHT) and getattr(module, "teacher", None) is None:
+            if isinstance(each, TeacherTerm) and getattr(module, "teacher", None) is None:
                 raise RecipeError(
                     "tuning.teacher names a network that `resnet-tl fit` and `resnet_tl.fit` read; with a Trainer of "
                     "your own, set the task's `teacher` to resnet_tl.run.teacher.read_teacher(task)"
@@ -146,7 +145,7 @@ class Regularisers:
             step = Step(images, targets, _at_least_fp32(seen), source, taught, unlabelled)
             labelled = _with_targets(step) if unlabelled else step
             penalties = {
-                each.name: _penalty(each, step if isinstance(each, TAUGHT) else labelled) for each in self.watching
+                each.name: _penalty(each, step if isinstance(each, TeacherTerm) else labelled) for each in self.watching
             }
         return {**terms, **{name: penalty for name, penalty in penalties.items() if penalty is not None}}
 
@@ -180,7 +179,7 @@ class Regularisers:
         """Raises RunError if one of them held other weights, or was not part of the run."""
         for each in self.each:
             if each.name not in state:
-                named = "tuning.teacher is set" if isinstance(each, TAUGHT) else each.label.replace(": ", " has ")
+                named = "tuning.teacher is set" if isinstance(each, TeacherTerm) else each.label.replace(": ", " has ")
                 raise RunError(
                     f"{named}, which the run that is to be resumed did not have; expected the same regularisers"
                 )
@@ -195,7 +194,7 @@ class Regularisers:
         return type(None), ()
 
 
-def _taught(tuning: Tuning, module: Any) -> list[Regulariser]:
+def _taught(tuning: Tuning, module: Any) -> list[TeacherTerm]:
     """Returns the terms of the teacher that the plan weighs."""
     teacher = tuning.teacher
     if teacher is None:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from resnet_tl.errors import RecipeError, RunError
 from resnet_tl.ranges import NonNegativeFloat, checked
-from resnet_tl.tuning.regularisers.base import Regulariser, Start, Step
+from resnet_tl.tuning.regularisers.base import Regulariser, Start, Step, learns
 
 
 @checked("regulariser")
@@ -39,18 +39,17 @@ class DELTA(Regulariser):
 
     def start(self, start: Start) -> None:
         self.check_loaded(start)
-        names = list(start.stages)[:-1]
+        names = start.body
         for pattern in self.stages:
             if not any(fnmatchcase(name, pattern) for name in names):
                 raise RecipeError(
                     f"tuning.regularisers: DELTA.stages names {pattern!r}; expected some of {', '.join(names)}"
                 )
         self.chosen = [name for name in names if any(fnmatchcase(name, pattern) for pattern in self.stages)]
-        reached = names[: names.index(self.chosen[-1]) + 1]
-        self.reached: list[nn.Module] = [module for name in reached for module in start.stages[name]]
+        self.reached = start.modules_until(self.chosen[-1])
 
     def reads_images(self) -> bool:
-        return any(parameter.requires_grad for module in self.reached for parameter in module.parameters())
+        return learns(self.reached)
 
     def penalty(self, step: Step) -> Tensor | None:
         if step.source is None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 from torch.nn import functional as F
 
-from resnet_tl.tuning.regularisers.base import Regulariser, Start, Step
-from resnet_tl.tuning.teacher import Teacher
+from resnet_tl.tuning.regularisers.base import Start, Step
+from resnet_tl.tuning.regularisers.teacher_term import TeacherTerm
 
 
-class Distillation(Regulariser):
+class Distillation(TeacherTerm):
     """Pulls the outputs towards those of `tuning.teacher`, which weigh against the labels.
 
     The term is `weight` times T^2 times the divergence of the softened probabilities from the teacher's, averaged over
@@ -20,29 +18,21 @@ class Distillation(Regulariser):
     """
 
     name = "teacher"
-    label = "tuning.teacher"
-    other_weights = "tuning.teacher is another network than the run has learned from; restore the one that it began by"
     reads = ("outputs",)
 
-    def __init__(self, teacher: Teacher) -> None:
-        self.temperature, self.weight = teacher.temperature, teacher.weight
-
     def start(self, start: Start) -> None:
-        self.network: Any = start.module.teacher
+        super().start(start)
         self.multi_label: bool = start.module.multi_label
 
     def penalty(self, step: Step) -> Tensor | None:
         if step.taught is None or step.taught.outputs is None:
             return None
         assert step.network.outputs is not None
-        outputs = step.network.outputs / self.temperature
-        expected = step.taught.outputs.to(outputs.dtype) / self.temperature
+        temperature, weight = self.teacher.temperature, self.teacher.weight
+        outputs = step.network.outputs / temperature
+        expected = step.taught.outputs.to(outputs.dtype) / temperature
         divergence = _of_each if self.multi_label else _of_one
-        return self.weight * self.temperature**2 * divergence(outputs, expected).sum() / step.images_of_whole
-
-    def digest(self) -> str:
-        digest: str = self.network.digest
-        return digest
+        return weight * temperature**2 * divergence(outputs, expected).sum() / step.images_of_whole
 
 
 def _of_one(outputs: Tensor, expected: Tensor) -> Tensor:

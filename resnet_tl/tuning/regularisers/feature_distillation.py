@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnet_tl.errors import RecipeError, RunError, did_you_mean
-from resnet_tl.tuning.regularisers.base import Regulariser, Start, Step
-from resnet_tl.tuning.regularisers.distillation import Distillation
+from resnet_tl.tuning.regularisers.base import Start, Step
+from resnet_tl.tuning.regularisers.teacher_term import TeacherTerm
 from resnet_tl.tuning.regularisers.watch import Watch
 from resnet_tl.tuning.teacher import Teacher
 
 
-class FeatureDistillation(Regulariser):
+class FeatureDistillation(TeacherTerm):
     """Pulls features towards those of `tuning.teacher`, through a projection that is trained at the head's rate.
 
     Of a stage's maps (FitNets, arXiv:1412.6550) the term is `features` times the mean squared difference of their 1x1
@@ -27,37 +27,32 @@ class FeatureDistillation(Regulariser):
     """
 
     name = "teacher_features"
-    label, other_weights = Distillation.label, Distillation.other_weights
     layers: nn.Module
 
     def __init__(self, teacher: Teacher) -> None:
-        self.strength, self.level = teacher.features, teacher.level
+        super().__init__(teacher)
+        self.level = teacher.level
         self.reads: Sequence[str] = ("features",) if self.level is None else ("maps",)
 
     def start(self, start: Start) -> None:
-        self.network: Any = start.module.teacher
-        names = list(start.stages)[:-1]
+        super().start(start)
+        names = start.body
         if self.level is not None and self.level not in names:
             near = did_you_mean(self.level, names)
             raise RecipeError(f"tuning.teacher.level is {self.level!r}; expected one of {', '.join(names)}{near}")
-        reached = names if self.level is None else names[: names.index(self.level) + 1]
-        self.reached: list[nn.Module] = [module for name in reached for module in start.stages[name]]
+        self.reached = start.modules_until(self.level)
         channels: int = self.network.channels
         if self.level is None:
             self.layers = nn.Linear(start.module.classifier_layer().in_features, channels)
         else:
             self.layers = nn.Conv2d(_channels(start.module.network, self.level), channels, 1)
 
-    def learns(self) -> bool:
-        """Whether anything that makes the features is trained in the current phase."""
-        return any(parameter.requires_grad for module in self.reached for parameter in module.parameters())
-
     def penalty(self, step: Step) -> Tensor | None:
         if step.taught is None or step.taught.features is None:
             return None
         assert isinstance(step.taught.features, Tensor)
         distances = self._of_vectors if self.level is None else self._of_maps
-        return self.strength * distances(step, step.taught.features).sum() / step.images_of_whole
+        return self.teacher.features * distances(step, step.taught.features).sum() / step.images_of_whole
 
     def _of_vectors(self, step: Step, expected: Tensor) -> Tensor:
         """Returns 1 less the cosine with the teacher's features `[N, C]`, by image."""
@@ -80,10 +75,6 @@ class FeatureDistillation(Regulariser):
         if projected.shape[2:] != expected.shape[2:]:
             projected = _resized(projected, expected.shape[2:])
         return (projected - expected.to(kind)).square().mean((1, 2, 3))
-
-    def digest(self) -> str:
-        digest: str = self.network.digest
-        return digest
 
 
 def _resized(maps: Tensor, size: Sequence[int]) -> Tensor:

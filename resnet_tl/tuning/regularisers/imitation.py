@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from resnet_tl.structures.records import Boxes
-from resnet_tl.tuning.regularisers.base import Regulariser, Start, Step
-from resnet_tl.tuning.regularisers.distillation import Distillation
-from resnet_tl.tuning.teacher import Teacher
+from resnet_tl.tuning.regularisers.base import Start, Step
+from resnet_tl.tuning.regularisers.teacher_term import TeacherTerm
 
 
-class Imitation(Regulariser):
+class Imitation(TeacherTerm):
     """Pulls the maps of a detector's neck towards those of `tuning.teacher`, in cells that objects cover.
 
     The term is `features` times the sum over the levels of the squared difference of a 1x1 convolution of the maps from
@@ -25,15 +24,11 @@ class Imitation(Regulariser):
     """
 
     name = "teacher_features"
-    label, other_weights = Distillation.label, Distillation.other_weights
     reads = ("maps",)
     layers: nn.Conv2d
 
-    def __init__(self, teacher: Teacher) -> None:
-        self.strength = teacher.features
-
     def start(self, start: Start) -> None:
-        self.network: Any = start.module.teacher
+        super().start(start)
         channels = {level.name: level.channels for level in start.module.network.neck.feature_info}
         self.strides: dict[str, int] = {level.name: level.stride for level in self.network.levels}
         own = channels[next(iter(self.strides))]
@@ -41,12 +36,7 @@ class Imitation(Regulariser):
         if own == self.network.channels:
             nn.init.dirac_(self.layers.weight)
             nn.init.zeros_(self.layers.bias)  # type: ignore[arg-type]  # it has one
-        *body, _ = start.stages.values()
-        self.reached: list[nn.Module] = [module for modules in body for module in modules]
-
-    def learns(self) -> bool:
-        """Whether anything that makes the maps is trained in the current phase."""
-        return any(parameter.requires_grad for module in self.reached for parameter in module.parameters())
+        self.reached = start.modules_until()
 
     def reads_images(self) -> bool:
         return self.learns()  # maps of a pyramid take more room than the images
@@ -58,7 +48,7 @@ class Imitation(Regulariser):
         theirs = step.taught.features
         assert isinstance(theirs, Mapping)
         each = [self._of_level(ours[name], theirs[name], step.targets, stride) for name, stride in self.strides.items()]
-        return self.strength * torch.stack(each).sum(0).mean()
+        return self.teacher.features * torch.stack(each).sum(0).mean()
 
     def _of_level(self, maps: Tensor, expected: Tensor, boxes: Boxes, stride: int) -> Tensor:
         """Returns the mean squared difference over the cells of objects, by image `[N]`."""
@@ -67,10 +57,6 @@ class Imitation(Regulariser):
         distance = (projected - expected.to(kind)).square().mean(1)
         cells = touched(boxes, len(maps), (maps.shape[2], maps.shape[3]), stride).to(kind)
         return (distance * cells).sum((1, 2)) / cells.sum((1, 2)).clamp(min=1)
-
-    def digest(self) -> str:
-        digest: str = self.network.digest
-        return digest
 
 
 def touched(boxes: Boxes, images: int, size: tuple[int, int], stride: int) -> Tensor:

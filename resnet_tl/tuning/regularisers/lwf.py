@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnet_tl.ranges import NonNegativeFloat, PositiveFloat, checked
-from resnet_tl.tuning.regularisers.base import Regulariser, Start, Step
+from resnet_tl.tuning.regularisers.base import Regulariser, Start, Step, learns
 
 
 @checked("regulariser")
@@ -37,11 +37,10 @@ class LwF(Regulariser):
         self.check_loaded(start)
         self.layers = start.module.old_classifier("LwF")
         self.loaded = copy.deepcopy(self.layers).requires_grad_(False)
-        *body, _ = start.stages.values()
-        self.body: list[nn.Module] = [module for modules in body for module in modules]
+        self.body = start.modules_until()
 
     def reads_images(self) -> bool:
-        return any(parameter.requires_grad for module in self.body for parameter in module.parameters())
+        return learns(self.body)
 
     def penalty(self, step: Step) -> Tensor | None:
         if step.source is None:

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from resnet_tl.structures.records import Features
-from resnet_tl.tuning.regularisers.base import Regulariser, Taught
+from resnet_tl.tuning.regularisers.base import Taught
 from resnet_tl.tuning.regularisers.distillation import Distillation
-from resnet_tl.tuning.regularisers.feature_distillation import FeatureDistillation
-from resnet_tl.tuning.regularisers.imitation import Imitation
+from resnet_tl.tuning.regularisers.teacher_term import TeacherTerm
 
 if TYPE_CHECKING:
     from resnet_tl.tuning.protocols import TeacherNetwork
@@ -30,10 +29,10 @@ class Teaching:
         each: those regularisers.
     """
 
-    def __init__(self, teacher: TeacherNetwork, each: Sequence[Regulariser]) -> None:
+    def __init__(self, teacher: TeacherNetwork, each: Sequence[TeacherTerm]) -> None:
         self.teacher = teacher
         self.outputs = any(isinstance(one, Distillation) for one in each)
-        self.of_features = [one for one in each if isinstance(one, FeatureDistillation | Imitation)]
+        self.of_features = [one for one in each if not isinstance(one, Distillation)]
 
     @property
     def features(self) -> bool:
