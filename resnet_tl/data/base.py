@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal
-from weakref import ref
 
 import lightning as L
 import numpy as np
 import torch
 from annotated_types import Ge, Le
-from lightning.pytorch.accelerators import CUDAAccelerator
 from torch.utils.data import DataLoader
 
 from resnet_tl.data.images.cache import cache_folder
 from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset, Item, OnError
 from resnet_tl.data.images.on_device import check_accelerator, refuse, work_on_device
 from resnet_tl.data.images.resize import Interpolation
-from resnet_tl.data.listings import splits
-from resnet_tl.data.listings.exclude import exclude_images
-from resnet_tl.data.listings.groups import Column
 from resnet_tl.data.listings.listing import ImageSet, ListingT
 from resnet_tl.data.listings.recorded import SplitFiles
+from resnet_tl.data.listings.selection import select_images
+from resnet_tl.data.listings.splits import write_split
 from resnet_tl.data.loading.collate import collate
 from resnet_tl.data.loading.fixed_images import FixedImages
 from resnet_tl.data.loading.image_loader import ImageLoader
+from resnet_tl.data.loading.opened import OpenedLoaders
+from resnet_tl.data.loading.place import place_of
 from resnet_tl.data.loading.prefetch import SideStream
 from resnet_tl.data.loading.samplers import EvaluationSampler, TrainSampler
 from resnet_tl.data.loading.shared_memory import SharedMemoryCollate
@@ -37,7 +35,6 @@ from resnet_tl.data.loading.train_loader import TrainLoader
 from resnet_tl.data.loading.unreadable import all_unreadable
 from resnet_tl.data.loading.worker import init_worker
 from resnet_tl.errors import DataError, RecipeError
-from resnet_tl.lightning_internals import replaces_samplers
 from resnet_tl.ranges import ImageChannels, NonNegativeInt, PositiveFraction, PositiveInt, Seed, checked
 from resnet_tl.structures.records import Batch, Draw, Preprocessing, Sample
 
@@ -128,25 +125,25 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         self.pin_memory, self.repeats, self.shots = pin_memory, repeats, shots
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self.root, self.cache_dir = images.root, cache_dir
-        self.images = included = (images if exclude is None else exclude_images(images, exclude)).usable()
-        """What the source found, in its own splits."""
-        self.absent = self._absent_classes(included)
-        """Indices of the classes that no split shows: those of a checkpoint that is evaluated on another set."""
-        rule = Column(group, images.groups) if group is not None and images.groups else group
-        self.listings = splits.split_listings(
-            included.splits, fraction=val_fraction, folds=folds, fold=fold, seed=self.seed, group=rule
+        selected = select_images(
+            images,
+            exclude=exclude,
+            fraction=val_fraction,
+            folds=folds,
+            fold=fold,
+            group=group,
+            shots=shots,
+            seed=self.seed,
         )
+        self.images = selected.images
+        """What the source found, in its own splits."""
+        self.absent = selected.absent
+        """Indices of the classes that no split shows: those of a checkpoint that is evaluated on another set."""
+        self.listings = selected.listings
         """The images to train on, validate on and test on: those of `train`, `val` and `test` that exist."""
-        pooled = ", of train and val together" if "val" in included.splits else ""
-        origin = " (split here)" if folds is None else f" (fold {fold + 1} of {folds}{pooled})"
-        self.notes, self.remarks = [*included.notes, *self._split_notes(included.splits, origin)], [*included.remarks]
+        self.notes, self.remarks = selected.notes, selected.remarks
         """Sentences about what was skipped or assumed, and what they count one by one."""
-        if shots is not None and "train" in self.listings:
-            self.listings["train"], note = splits.few_shots(self.listings["train"], shots, self.classes, self.seed)
-            self.notes.append(note)
-        self._features: dict[str, CachedFeatures] = {}
-        self._train_loader: ref[TrainLoader] | None = None
-        self._datasets: list[ImageDataset] = []
+        self._opened = OpenedLoaders()
 
     @abstractmethod
     def evaluation_preprocessing(self, expected: Preprocessing) -> Preprocessing:
@@ -166,27 +163,6 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
     def _dataset(self, listing: ListingT, training: bool, on_error: OnError) -> ImageDataset:
         """Returns the images of `listing`, transformed for training or for evaluation."""
 
-    def _missing_class_notes(self) -> list[str]:
-        """Returns a note for each split in which classes have no image."""
-        return [
-            f"{self.root}: no image in {split} shows {_some(none)}"
-            for split, listing in self.listings.items()
-            if (
-                none := [
-                    self.classes[i]
-                    for i in np.flatnonzero(listing.class_counts(len(self.classes)) == 0).tolist()
-                    if i not in self.absent
-                ]
-            )
-        ]
-
-    def _absent_classes(self, images: ImageSet[ListingT]) -> list[int]:
-        """Returns the indices of the classes that no split shows."""
-        counts = np.zeros(len(images.classes), np.int64)
-        for listing in images.splits.values():
-            counts += listing.class_counts(len(images.classes))
-        return np.flatnonzero(counts == 0).tolist()
-
     def _weights(self, listing: ListingT) -> np.ndarray | None:
         """Returns the sampling weight of each training image, `[N]`; None: each is drawn once per epoch."""
         return None
@@ -205,7 +181,7 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
 
     def write_split(self, path: str | Path) -> None:
         """Writes which image is in which split as a CSV: key, class, split."""
-        splits.write_split(path, self.listings, self.classes)
+        write_split(path, self.listings, self.classes)
 
     def split_files(self) -> dict[str, SplitFiles]:
         """Returns the files and labels of each split, by which a resumed run knows its data."""
@@ -216,19 +192,19 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
 
     def skipped(self) -> list[str]:
         """Returns one sentence for each image that could not be decoded so far, with `on_error: skip`."""
-        return sorted({sentence for dataset in self._datasets for sentence in dataset.failures()})
+        return self._opened.failures()
 
     def use_features(self, split: Literal["train", "val"], features: CachedFeatures) -> None:
         """Makes the loaders of `split` return these features in place of images, from their next epoch on."""
-        self._features = {**self._features, split: features}
+        self._opened.features = {**self._opened.features, split: features}
 
     def use_images(self) -> None:
         """Makes all loaders return images again, from their next epoch on."""
-        self._features = {}
+        self._opened.features = {}
 
     def cached_features(self, split: str) -> CachedFeatures | None:
         """Returns the features in use for `split`; None where images are."""
-        return self._features.get(split)
+        return self._opened.features.get(split)
 
     def setup(self, stage: str) -> None:
         if stage == "fit" and self.trainer is not None:
@@ -240,13 +216,13 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Returns this rank's training batches; with `augment_on: device`, a Trainer's become images on its device."""
-        listing = self._listing("train")
+        listing, place = self._listing("train"), place_of(self.trainer)
         sampler = TrainSampler(
             len(listing),
             seed=self.seed,
             batch_size=self.batch_size,
-            ranks=self._ranks,
-            rank=self._rank,
+            ranks=place.ranks,
+            rank=place.rank,
             weights=self._weights(listing),
             groups=self._groups(listing),
             repeats=self.repeats,
@@ -255,8 +231,6 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
             # When a run resumes after its first epoch, workers fetch ahead before Lightning calls set_epoch.
             sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         loader = self._loader(listing, True, sampler, split="train", loader_class=TrainLoader)
-        assert isinstance(loader, TrainLoader)
-        self._train_loader = ref(loader)  # in a cycle, torch would wait in vain for its workers to end
         if self.trainer is not None:
             loader.dataset.on_device = self.on_device
         return loader
@@ -294,8 +268,7 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
 
     def _renew_training_images(self) -> None:
         """Makes the training loader return what `_dataset` makes of images now, from its next epoch on."""
-        loader = None if self._train_loader is None else self._train_loader()
-        if loader is not None:
+        if (loader := self._opened.training) is not None:
             loader.renew(self._dataset(self._listing("train"), True, "error"))
 
     def _listing(self, *candidates: str) -> ListingT:
@@ -337,8 +310,8 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         return cache_folder(self.cache_dir)
 
     def _evaluation_loader(self, listing: ListingT, split: str = "") -> DataLoader[Batch]:
-        order = self._evaluation_order(listing)
-        sampler = EvaluationSampler(len(listing), ranks=self._ranks, rank=self._rank, order=order)
+        place, order = place_of(self.trainer), self._evaluation_order(listing)
+        sampler = EvaluationSampler(len(listing), ranks=place.ranks, rank=place.rank, order=order)
         return self._loader(listing, False, sampler, split=split)
 
     def _loader(
@@ -350,12 +323,10 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         split: str = "",
         loader_class: type[ImageLoader] = ImageLoader,
     ) -> ImageLoader:
-        if self.trainer is not None:
-            _check_trainer(self.trainer)
+        gpu = place_of(self.trainer).gpu
         self.prepare_data()
         fallback: OnError = "replace" if split == "train" else "skip"
         dataset = self._dataset(listing, training, fallback if self.on_error == "skip" else "error")
-        self._datasets.append(dataset)
         loader = loader_class(
             dataset,  # type: ignore[arg-type]  # torch's stubs take a loader's type from its dataset's items
             batch_size=self.batch_size if isinstance(sampler, TrainSampler) else self.evaluation_batch_size,
@@ -365,64 +336,20 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
             persistent_workers=self.num_workers > 0,
             worker_init_fn=init_worker,
             multiprocessing_context=self.multiprocessing if self.num_workers else None,
-            pin_memory=self._on_cuda if self.pin_memory == "auto" else self.pin_memory and torch.cuda.is_available(),
+            pin_memory=gpu is not None if self.pin_memory == "auto" else self.pin_memory and torch.cuda.is_available(),
             # A separate generator: starting an iterator must not advance the one that mixup and dropout use.
             generator=torch.Generator().manual_seed(self.seed),
         )
-        loader.cached_features = partial(self.cached_features, split)
         loader.all_of_its_kind = self._all_unreadable
-        if self.trainer is not None and self._on_cuda and self.prefetch:
-            loader.transfer = SideStream(self.trainer.strategy.root_device)
+        if gpu is not None and self.prefetch:
+            loader.transfer = SideStream(gpu)
+        self._opened.add(loader, split)
         return loader
 
     def _all_unreadable(self, first: DataError) -> DataError:
         """Returns an error about all images of all splits that cannot be read, in place of that about the first."""
         datasets = [self._dataset(listing, False, "error") for listing in self.listings.values()]
         return all_unreadable(self.root, datasets, first)
-
-    def _split_notes(self, source_splits: Mapping[str, ListingT], origin: str) -> list[str]:
-        """Returns notes about the size and origin of each split, absent splits and missing classes.
-
-        origin: what a `val` split is that is not the source's own.
-        """
-        if not self.listings:
-            return []
-        sizes = ", ".join(f"{len(listing)} {split}" for split, listing in self.listings.items())
-        split_here = origin if self.listings.get("val") is not source_splits.get("val") else ""
-        fallback = {"val": "test", "test": "val"}
-        absent = [
-            f"; no {name} split: {other} is used"
-            for name, other in fallback.items()
-            if name not in self.listings and other in self.listings
-        ]
-        none = _some([self.classes[index] for index in self.absent])
-        never = f"{self.root}: no image shows {none} ({len(self.absent)} of {len(self.classes)} classes); means exclude"
-        unseen = [f"{never} {'it' if len(self.absent) == 1 else 'them'}"] if self.absent else []
-        return [f"{self.root}: {sizes}{split_here}{''.join(absent)}", *unseen, *self._missing_class_notes()]
-
-    @property
-    def _on_cuda(self) -> bool:
-        return self.trainer is not None and isinstance(self.trainer.accelerator, CUDAAccelerator)
-
-    @property
-    def _ranks(self) -> int:
-        return self.trainer.world_size if self.trainer is not None else 1
-
-    @property
-    def _rank(self) -> int:
-        return self.trainer.global_rank if self.trainer is not None else 0
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-
-
-def _check_trainer(trainer: L.Trainer) -> None:
-    """Raises RecipeError where Lightning would shard or reorder what the samplers have sharded and ordered."""
-    sharded_twice = trainer.world_size > 1 and replaces_samplers(trainer)
-    check(not sharded_twice, "several devices need Trainer(use_distributed_sampler=False): the data shards itself")
-    overfit = trainer.overfit_batches  # type: ignore[attr-defined]
-    check(not overfit, f"trainer.overfit_batches is {overfit}, which replaces the samplers; try limit_train_batches")
 
 
 def check(holds: bool, otherwise: str) -> None:

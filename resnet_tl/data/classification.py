@@ -10,7 +10,7 @@ import numpy as np
 from resnet_tl.data.images.cache import cache_folder
 from resnet_tl.data.images.classification_dataset import ClassificationDataset
 from resnet_tl.data.images.transforms import Transform
-from resnet_tl.data.listings.listing import ClassSet, ImageSet, Listing
+from resnet_tl.data.listings.listing import ClassSet, Listing
 from resnet_tl.data.listings.replayed import ReplayListing
 from resnet_tl.data.listings.splits import few_shots
 from resnet_tl.data.loading.samplers import class_weights
@@ -70,14 +70,6 @@ class ClassificationData(SemiSupervisedData):
 
     def _weights(self, listing: Listing) -> np.ndarray | None:
         return class_weights(listing, len(self.classes)) if self.balanced else None
-
-    def _absent_classes(self, images: ImageSet[Listing]) -> list[int]:
-        assert isinstance(images, ClassSet)
-        absent = super()._absent_classes(images)
-        if images.replay is None:
-            return absent
-        counts = images.replay.class_counts(len(images.classes))
-        return [index for index in absent if counts[index] == 0]
 
 
 class ImageFolder(ClassificationData):

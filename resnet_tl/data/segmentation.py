@@ -12,7 +12,6 @@ from annotated_types import Ge, Le
 from resnet_tl.data.base import ImageData, OnError, check
 from resnet_tl.data.images.augment import Strength
 from resnet_tl.data.images.on_device import refuse_policy
-from resnet_tl.data.listings.listing import ImageSet
 from resnet_tl.data.listings.masks import MaskSet, SegmentationListing, pixel_counts
 from resnet_tl.data.loading.fixed_images import FixedImages
 from resnet_tl.data.masks.dataset import MaskDataset, collate_masks
@@ -79,13 +78,6 @@ class SegmentationData(ImageData[SegmentationListing]):
 
     def class_counts(self) -> np.ndarray:
         return self.pixels
-
-    def _missing_class_notes(self) -> list[str]:
-        return []  # the source has reported classes that no mask shows
-
-    def _absent_classes(self, images: ImageSet[SegmentationListing]) -> list[int]:
-        assert isinstance(images, MaskSet)
-        return list(images.absent)
 
     def augments(self) -> str | None:
         """Returns the setting that makes training images differ between epochs, if any."""

@@ -72,7 +72,7 @@ class SemiSupervisedData(OneSizeData[Listing]):
             options: dict[str, Any] = {"on_error": self._replacing, "reduce": self.reduced_decoding}
             transform = self._training_transform()
             images = ClassificationDataset(self.unlabelled, transform, channels=self.channels, **options)
-            self._datasets.append(images)
+            self._opened.datasets.append(images)
             dataset.companions = UnlabelledCompanions(images, len(dataset), self.unlabelled_share, self.seed)
 
     @property

@@ -89,7 +89,8 @@ def fields_of(target: Any, given: int = 0) -> dict[str, Field]:
 
 def mapping_of(hint: Any) -> Any | None:
     """The `Section` or dataclass among a hint's arms."""
-    return next((a for a in arms(hint) if isinstance(a, Section) or _is_dataclass(a)), None)
+    bare = (typing.get_origin(arm) or arm for arm in arms(hint))  # a dataclass may be generic: `Pair[int]`
+    return next((a for a in bare if isinstance(a, Section) or _is_dataclass(a)), None)
 
 
 def factory_of(hint: Any) -> Factory | None:

@@ -1,7 +1,7 @@
 """A run's folder at an address (`s3://bucket/runs/x`): written on this machine, and copied whenever it was saved.
 
-Object stores show a file whole or not at all. `last.ckpt` is copied after everything that belongs to it, so that what
-is at the address can always be resumed: with the rows of metrics.csv up to it, and maybe later ones, which are dropped.
+`last.ckpt` is copied after everything that belongs to it, so that what is at the address can always be resumed: with
+the rows of metrics.csv up to it, and maybe later ones, which are dropped.
 """
 
 from __future__ import annotations
@@ -18,13 +18,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from resnet_tl.data.images.cache import cache_folder
 from resnet_tl.data.images.key_hash import hash64
-from resnet_tl.data.images.remote import is_url, open_filesystem, retried
+from resnet_tl.data.images.remote import is_url, open_filesystem, retried, write_url
 from resnet_tl.errors import RunError
 from resnet_tl.tracking.log import is_rank_zero, log_info
 from resnet_tl.tracking.run_folder import RunFolder, address_of_run
-
-WHOLE_AT_ONCE = frozenset(["s3", "s3a", "gs", "gcs", "az", "abfs", "memory"])
-"""Protocols of stores that show a file when it is complete; elsewhere it gets its name then."""
 
 State = tuple[int, int]
 
@@ -73,8 +70,7 @@ class RemoteRun(Callback):
         for file in sorted(files, key=lambda path: (path == last, path)):
             state = _state(file)
             if self._copied.get(str(file)) != state:
-                place = f"{self._root}/{file.relative_to(self.folder).as_posix()}"
-                retried(f"{self.url}/{file.name}", partial(self._put, file, place))
+                write_url(f"{self.url}/{file.relative_to(self.folder).as_posix()}", file)
                 self._copied[str(file)] = state
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
@@ -92,16 +88,6 @@ class RemoteRun(Callback):
             return [str(path) for path in self._files.find(self._root)] if self._files.exists(self._root) else []
 
         return retried(self.url, find)
-
-    def _put(self, file: Path, place: str) -> None:
-        protocols = self._files.protocol
-        if WHOLE_AT_ONCE & {*([protocols] if isinstance(protocols, str) else protocols)}:
-            self._files.put_file(str(file), place)
-            return
-        part = f"{place}.part"
-        self._files.makedirs(str(PurePosixPath(place).parent), exist_ok=True)
-        self._files.put_file(str(file), part)
-        self._files.mv(part, place)
 
 
 @contextmanager

@@ -14,12 +14,10 @@ import torch
 import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from resnet_tl.signals import SIGNALS
 from resnet_tl.tracking.last import Last
 from resnet_tl.tracking.log import log_info
 from resnet_tl.tracking.run_folder import RunFolder
-
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1) if hasattr(signal, "SIGUSR1") else (signal.SIGTERM,)
-
 
 Handler = Callable[[int, FrameType | None], Any] | int | None
 """What `signal.signal` takes and returns."""

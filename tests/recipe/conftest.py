@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import pytest
 
@@ -83,6 +83,14 @@ class Task:
         self.classes, self.head, self.phases, self.optimizer, self.mixup = classes, head, phases, optimizer, mixup
 
 
+ItemT = TypeVar("ItemT")
+
+
+@dataclass
+class Found(Generic[ItemT]):
+    items: list[ItemT]
+
+
 class Data:
     def __init__(self, images: list[str], *, batch_size: int = 32, weights: list[float] | None = None) -> None:
         self.images, self.batch_size, self.weights = images, batch_size, weights
@@ -91,6 +99,13 @@ class Data:
 class Folder(Data):
     def __init__(self, root: str, **options: Any) -> None:
         super().__init__([root], **options)
+
+
+class Listed(Data):
+    """Only a base: no recipe can write what it takes."""
+
+    def __init__(self, found: Found[str], **options: Any) -> None:
+        super().__init__(found.items, **options)
 
 
 class Table(Data):

@@ -19,6 +19,7 @@ from resnet_tl.recipe.schema import (
     item_of,
     kinds_of,
     mapping_of,
+    names_of,
 )
 
 
@@ -59,6 +60,12 @@ def test_what_a_hint_holds(world: SimpleNamespace) -> None:
 def test_kinds_are_the_subclasses_that_can_be_built(world: SimpleNamespace) -> None:
     assert {kind.__name__ for kind in kinds_of(world.Head)} == {"Flat", "Deep", "Starred", "Fixed", "Towered"}
     assert kinds_of(world.Phase) == [world.Phase]
+
+
+def test_a_base_that_takes_an_object_is_no_choice(world: SimpleNamespace) -> None:
+    assert "Listed" not in names_of(world.Data, 0)
+    with pytest.raises(RecipeError, match="no Data is called 'Liste'; there are Folder, Table "):
+        find_class("Liste", world.Data)
 
 
 def test_classes_are_found_by_name_and_by_import_path(world: SimpleNamespace) -> None:

@@ -130,7 +130,7 @@ def test_what_cannot_be_copied_leaves_what_was_there_whole(tmp_path: Path, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(type(store), "put_file", lambda self, *each, **options: full(*each, **options))
-        with pytest.raises(RunError, match=r"memory://runs/full/last\.ckpt: failed 1 times.*503"):
+        with pytest.raises(RunError, match=r"memory://runs/full/checkpoints/last\.ckpt: failed 1 times.*503"):
             run.publish()
     assert store.cat_file("/runs/full/checkpoints/last.ckpt") == b"first"
     run.publish()

@@ -50,7 +50,7 @@ def everything(task: Classification, images: ImageFolder, trainer: Trainer) -> d
         "schedule": digest(trainer.lr_scheduler_configs[0].scheduler.state_dict()),
         "generators": digest([random.getstate(), np.random.get_state(), torch.get_rng_state()]),
         "loader": digest([loader.generator.get_state(), list(loader.sampler)]),
-        "data": digest([len(images._datasets), id(images.trainer), images.image_size]),
+        "data": digest([len(images._opened.datasets), id(images.trainer), images.image_size]),
         "task": digest([id(task.trainer), task.tuning]),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from resnet_tl.errors import RecipeError, RunError, UserError
@@ -12,6 +13,8 @@ from resnet_tl.errors import RecipeError, RunError, UserError
 T = TypeVar("T")
 WAITS = (0.5, 1, 2, 4, 8)
 """Seconds between tries."""
+WHOLE_AT_ONCE = frozenset(["s3", "s3a", "gs", "gcs", "az", "abfs", "memory"])
+"""Protocols of stores that show a file when it is complete; elsewhere it gets its name then."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What a full disk is called."""
 
@@ -62,6 +65,30 @@ def retried(url: str, action: Callable[[], T]) -> T:
                 raise RunError(f"{url}: failed {len(WAITS) + 1} times, the last time with: {error}") from error
             time.sleep(wait)
     raise AssertionError("the last try returns or raises")
+
+
+def write_url(url: str, content: bytes | Path) -> None:
+    """Writes bytes, or a file of this machine, to `url`: what is there is whole.
+
+    Raises:
+        RunError: see `retried`.
+    """
+
+    def write() -> None:
+        filesystem, path = open_filesystem(url)
+        protocols = filesystem.protocol
+        at_once = WHOLE_AT_ONCE & {*([protocols] if isinstance(protocols, str) else protocols)}
+        place = path if at_once else f"{path}.part"
+        if not at_once:
+            filesystem.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
+        if isinstance(content, bytes):
+            filesystem.pipe_file(place, content)
+        else:
+            filesystem.put_file(str(content), place)
+        if not at_once:
+            filesystem.mv(place, path)
+
+    retried(url, write)
 
 
 def read_url(url: str) -> bytes:

@@ -41,6 +41,18 @@ class ImageSet(Generic[ListingT]):
     remarks: Mapping[Finding, str] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def absent(self) -> Sequence[int]:
+        """Indices of the classes that no split shows."""
+        counts = np.zeros(len(self.classes), np.int64)
+        for listing in self.splits.values():
+            counts += listing.class_counts(len(self.classes))
+        return np.flatnonzero(counts == 0).tolist()
+
+    def unseen_in(self, listing: ListingT) -> list[int]:
+        """Returns the indices of the classes that no image of a listing shows, for notes."""
+        return np.flatnonzero(listing.class_counts(len(self.classes)) == 0).tolist()
+
     def usable(self: SetT) -> SetT:
         """Raises DataError with all faults, if there are any; see also `kept_faults`."""
         raise_or_keep(self.root, self.faults)
@@ -57,6 +69,14 @@ class ClassSet(ImageSet["Listing"]):
 
     multi_label: bool = False
     replay: Listing | None = None
+
+    @property
+    def absent(self) -> Sequence[int]:
+        """Indices of the classes that neither a split nor a replayed image shows."""
+        if self.replay is None:
+            return super().absent
+        replayed = self.replay.class_counts(len(self.classes))
+        return [index for index in super().absent if replayed[index] == 0]
 
 
 class Listing:

@@ -117,6 +117,9 @@ class MaskSet(ImageSet[SegmentationListing]):
     pixels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     absent: Sequence[int] = ()
 
+    def unseen_in(self, listing: SegmentationListing) -> list[int]:
+        return []  # the source has reported classes that no mask shows
+
 
 def pixel_counts(mask: ClassMask) -> np.ndarray:
     """Returns how many pixels each class has, `[IGNORE]` int64."""

@@ -20,9 +20,7 @@ import torch
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from resnet_tl.errors import RunError
-
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1) if hasattr(signal, "SIGUSR1") else (signal.SIGTERM,)
-"""Those that a run saves itself on; see `resnet_tl.tracking.preemption`."""
+from resnet_tl.signals import SIGNALS
 
 SHARED_MEMORY_FULL = (
     "shared memory is full, which the loader's workers need; enlarge /dev/shm (docker run --shm-size 1g), or set "

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from resnet_tl.data.images.remote import is_url, open_filesystem, retried
+from resnet_tl.data.images.remote import is_url, open_filesystem, retried, write_url
 from resnet_tl.files import as_run_error, atomic_write
 
 BLOCK = 1 << 22
@@ -79,7 +79,7 @@ class Destination:
             with atomic_write(self.folder / name) as file:
                 file.write(content)
         else:
-            retried(self.where(name), lambda: _call(self.where(name), "pipe_file", content))
+            write_url(self.where(name), content)
 
     def put(self, name: str, file: Path) -> None:
         """Moves a file of `work` there."""
@@ -91,13 +91,7 @@ class Destination:
                 os.close(descriptor)
                 os.replace(file, self.folder / name)
         else:
-            url = self.where(name)
-
-            def put() -> None:
-                filesystem, path = open_filesystem(url)
-                filesystem.put_file(str(file), path)
-
-            retried(url, put)
+            write_url(self.where(name), file)
 
     def delete(self, name: str) -> None:
         if self.folder is not None:
@@ -115,9 +109,9 @@ class Destination:
             yield Path(folder)
 
 
-def _call(url: str, method: str, *arguments: Any) -> Any:
+def _call(url: str, method: str) -> Any:
     filesystem, path = open_filesystem(url)
-    return getattr(filesystem, method)(path, *arguments)
+    return getattr(filesystem, method)(path)
 
 
 def _open(place: Path | str) -> Any:
