@@ -25,9 +25,9 @@ SAMPLES = shipped_root() / "data" / "samples" / "classification"
 MASKS = shipped_root() / "data" / "samples" / "segmentation"
 OBJECTS = shipped_root() / "data" / "samples" / "detection"
 NAMES = [path.relative_to(FOLDER).with_suffix("").as_posix() for path in FILES]
-CLASSIFICATION = ("classify/", "overlays/", "quickstart")
 UNDERNEATH = "classify/folder_resnet50_finetune"
-
+JITTER = "overlays/large_scale_jitter"
+CLASSIFICATION = [name for name in NAMES if name.startswith(("classify/", "overlays/", "quickstart")) and name != JITTER]
 
 ENDS = {
     "quickstart": [3, 30],
@@ -154,7 +154,7 @@ def test_a_recipe_of_regression_builds_data_network_and_plan(recipe: Recipe, req
     check_phases(name_of(request), task, recipe)
 
 
-@pytest.mark.parametrize("recipe", [name for name in NAMES if name.startswith(CLASSIFICATION)], indirect=True)
+@pytest.mark.parametrize("recipe", CLASSIFICATION, indirect=True)
 def test_a_recipe_builds_data_network_plan_and_trainer(recipe: Recipe, request: pytest.FixtureRequest) -> None:
     seed_everything(recipe["seed_everything"], verbose=False)
     data = build_data(recipe)
@@ -186,6 +186,21 @@ def test_the_overlay_of_a1_weights_keeps_schedule_and_phases_of_a_detector(name:
     assert tuning == {**before["tuning"], "norm": "frozen"}
     assert {key for key in after if after[key] != before[key]} == {"backbone", "tuning", "optimizer"}
     assert {key for key in laid if laid[key] != plain[key]} == {"model"}
+
+
+@pytest.mark.parametrize("name", ["detect/coco_faster_rcnn_resnet50", "instance/coco_mask_rcnn_resnet50"])
+def test_the_overlay_of_large_scale_jitter_zooms_in_and_out_of_boxes_and_masks(name: str) -> None:
+    here = [("data.root", str(OBJECTS)), ("data.num_workers", "0"), ("data.image_size", "64"), ("data.max_size", "64")]
+    plain, laid = (compose([name, *overlays], here) for overlays in ([], [JITTER]))
+    before, after = plain["model"]["init_args"], laid["model"]["init_args"]
+    assert {key for key in after if after[key] != before[key]} == {"optimizer", "schedule"}
+    assert after["schedule"] == {**before["schedule"], "milestones": [89, 96]}
+    assert after["optimizer"]["lr"] == before["optimizer"]["lr"]
+    shorts = [
+        [size.min() for batch in build_data(recipe).train_dataloader() for size in batch.sizes]
+        for recipe in (plain, laid)
+    ]
+    assert min(shorts[1]) < min(shorts[0]) / 2
 
 
 def name_of(request: pytest.FixtureRequest) -> str:

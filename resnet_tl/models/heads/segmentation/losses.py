@@ -55,6 +55,8 @@ class CrossEntropy(PixelLoss):
         class_weights: weight of a pixel of each class; `auto`: proportional to 1 / sqrt(share of the training pixels),
             with a mean of 1 per pixel (with 1 / share, rare classes swallow their surroundings).
         label_smoothing: share of a pixel's mass spread over all classes.
+        edges: how much more, as a factor less 1, pixels count that have another class within two pixels: all of thin
+            objects, and of others the border (after U-Net's weight maps, arXiv:1505.04597).
 
     The sum is divided by the number of pixels that count, never by their weights.
     """
@@ -69,20 +71,22 @@ class CrossEntropy(PixelLoss):
         weight: NonNegativeFloat = 1.0,
         class_weights: Literal["auto"] | list[NonNegativeFloat] | None = None,
         label_smoothing: FractionBelow1 = 0.0,
+        edges: NonNegativeFloat = 0.0,
     ) -> None:
         super().__init__(classes, weight=weight)
-        self.label_smoothing, self.auto = label_smoothing, class_weights == "auto"
+        self.label_smoothing, self.edges, self.auto = label_smoothing, edges, class_weights == "auto"
         self.register_buffer("class_weights", _class_weights(class_weights, classes))
 
     def value(self, logits: Tensor, targets: Tensor) -> Tensor:
-        total = F.cross_entropy(
+        losses = F.cross_entropy(
             logits,
             targets,
             self.class_weights,
             ignore_index=IGNORE,
-            reduction="sum",
+            reduction="none" if self.edges else "sum",
             label_smoothing=self.label_smoothing,
         )
+        total = (losses * (1 + self.edges * near_edges(targets))).sum() if self.edges else losses
         return total / mean_over_ranks((targets != IGNORE).sum()).clamp(min=1)
 
     def set_class_counts(self, counts: Sequence[int]) -> None:
@@ -90,6 +94,15 @@ class CrossEntropy(PixelLoss):
             count = torch.as_tensor(counts, dtype=torch.float64)
             share = (count / count.sum().clamp(min=1)).clamp(min=1e-4)
             self.class_weights.copy_(share.rsqrt() / share.sqrt().sum())
+
+
+def near_edges(targets: Tensor, reach: int = 2) -> Tensor:
+    """Returns which pixels of `[N, H, W]` have two classes within `reach` pixels; ignored ones are of no class."""
+    classes, kernel = targets[:, None].float(), 2 * reach + 1
+    counts = classes != IGNORE
+    largest = F.max_pool2d(classes.where(counts, -1.0), kernel, 1, reach)
+    smallest = -F.max_pool2d(-classes.where(counts, float(IGNORE)), kernel, 1, reach)
+    return (counts & (largest > smallest))[:, 0]
 
 
 @checked("loss")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -9,11 +11,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnet_tl.errors import RecipeError
-from resnet_tl.models.heads.segmentation.losses import OHEM, CrossEntropy, Dice, Focal, Lovasz, PixelLoss
+from resnet_tl.models.heads.segmentation.losses import (
+    OHEM,
+    CrossEntropy,
+    Dice,
+    Focal,
+    Lovasz,
+    PixelLoss,
+    near_edges,
+)
 from resnet_tl.structures.records import IGNORE
 
 CLASSES = ["sky", "road", "car"]
-LOSSES = [CrossEntropy, OHEM, Focal, Dice, Lovasz]
+LOSSES = [CrossEntropy, partial(CrossEntropy, edges=2.0), OHEM, Focal, Dice, Lovasz]
 
 
 @pytest.fixture
@@ -71,6 +81,19 @@ def test_cross_entropy_divides_by_the_pixels_that_count(pixels: tuple[Tensor, Te
     assert float(CrossEntropy(CLASSES, class_weights=[1.0, 3.0, 2.0])(logits, targets)) == pytest.approx(
         float(expected)
     )
+
+
+def test_pixels_with_another_class_within_two_pixels_count_more() -> None:
+    targets = torch.zeros(1, 9, 9, dtype=torch.long)
+    targets[0, :, 4] = 1  # a pole
+    targets[0, :, 8] = IGNORE  # no edge
+    expected = np.zeros((9, 9), bool)
+    expected[:, 2:7] = True
+    assert (near_edges(targets)[0].numpy() == expected).all()
+    logits = torch.randn(1, 3, 9, 9, generator=torch.Generator().manual_seed(0))
+    each = F.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="none")[0].numpy()
+    weighted = (each * np.where(expected, 3.5, 1.0)).sum() / 72
+    assert float(CrossEntropy(CLASSES, edges=2.5)(logits, targets)) == pytest.approx(weighted, rel=1e-5)
 
 
 def test_automatic_weights_favour_rare_classes_and_have_a_mean_of_one() -> None:
