@@ -27,7 +27,9 @@ OBJECTS = shipped_root() / "data" / "samples" / "detection"
 NAMES = [path.relative_to(FOLDER).with_suffix("").as_posix() for path in FILES]
 UNDERNEATH = "classify/folder_resnet50_finetune"
 JITTER = "overlays/large_scale_jitter"
-CLASSIFICATION = [name for name in NAMES if name.startswith(("classify/", "overlays/", "quickstart")) and name != JITTER]
+CLASSIFICATION = [
+    name for name in NAMES if name.startswith(("classify/", "overlays/", "quickstart")) and name != JITTER
+]
 
 ENDS = {
     "quickstart": [3, 30],

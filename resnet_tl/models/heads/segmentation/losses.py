@@ -162,12 +162,13 @@ class Dice(PixelLoss):
     name = "dice"
 
     def value(self, logits: Tensor, targets: Tensor) -> Tensor:
-        counts = (targets != IGNORE)[:, None]
-        p = logits.softmax(1) * counts
-        truth = _one_hot(targets, logits.shape[1]) * counts
-        both, total = (p * truth).sum((0, 2, 3)), (p + truth).sum((0, 2, 3))
-        occurs = (truth.sum((0, 2, 3)) > 0).float()
-        losses = 1 - 2 * both / total.clamp(min=1e-6)
+        counts = targets != IGNORE
+        p, truth = logits.softmax(1) * counts[:, None], targets.where(counts, 0)
+        # By index: one-hot targets would take many times the memory, and the time to write it.
+        none = p.new_zeros(logits.shape[1])
+        both = none.index_add(0, truth.flatten(), p.gather(1, truth[:, None]).flatten())
+        pixels = none.index_add(0, truth.flatten(), counts.flatten().to(p.dtype))
+        losses, occurs = 1 - 2 * both / (p.sum((0, 2, 3)) + pixels).clamp(min=1e-6), (pixels > 0).float()
         return (losses * occurs).sum() / mean_over_ranks(occurs.sum()).clamp(min=1)
 
 
