@@ -59,10 +59,7 @@ def pack(
         DataError: a file cannot be read.
     """
     require("packing", "litdata", extra="shards")
-    if data.images.groups:
-        raise RecipeError("data.group names a column, which shards do not keep; give the table a column of splits")
-    if isinstance(data.images, ClassSet) and data.images.replay is not None:
-        raise RecipeError("data.replay is of other images, which are not packed with these; pack the set without it")
+    _check_keepable(data.images)
     destination = Destination(root)
     names = destination.names()
     if MANIFEST in names:
@@ -93,6 +90,14 @@ def pack(
     for name in (PLAN, *(_record(shard) for shard in plan.shards)):
         destination.delete(name)
     return manifest
+
+
+def _check_keepable(images: ImageSet[Any]) -> None:
+    """Raises RecipeError for what shards do not keep."""
+    if images.groups:
+        raise RecipeError("data.group names a column, which shards do not keep; give the table a column of splits")
+    if isinstance(images, ClassSet) and images.replay is not None:
+        raise RecipeError("data.replay is of other images, which are not packed with these; pack the set without it")
 
 
 def _begin(destination: Destination, plan: Plan, begun: bool) -> None:
