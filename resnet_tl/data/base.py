@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal
@@ -144,6 +145,12 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         self.notes, self.remarks = selected.notes, selected.remarks
         """Sentences about what was skipped or assumed, and what they count one by one."""
         self._opened = OpenedLoaders()
+
+    def __copy__(self) -> ImageData[ListingT]:
+        """Returns a data module of the same images and settings, whose loaders are its own."""
+        twin = type(self).__new__(type(self))
+        vars(twin).update(vars(self), _opened=copy(self._opened))
+        return twin
 
     @abstractmethod
     def evaluation_preprocessing(self, expected: Preprocessing) -> Preprocessing:

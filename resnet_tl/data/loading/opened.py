@@ -23,6 +23,11 @@ class OpenedLoaders:
         self.datasets: list[ImageDataset] = []
         self._training: ref[TrainLoader] | None = None
 
+    def __copy__(self) -> OpenedLoaders:
+        twin = OpenedLoaders()
+        twin.features, twin.datasets = self.features, list(self.datasets)
+        return twin
+
     def add(self, loader: ImageLoader, split: str) -> None:
         loader.cached_features = partial(self._features_of, split)
         self.datasets.append(loader.dataset)
