@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
+from resnet_tl.models.heads.segmentation.semantic_fpn import SemanticFPNHead
+from resnet_tl.models.network import Backbone, build
+from resnet_tl.models.pyramid import FPN
 from tests.models.heads.segmentation.networks import network
 
 
@@ -23,3 +28,19 @@ def test_every_level_reaches_the_output() -> None:
     assert out.shape == (1, decoder.channels, 16, 16)
     out.square().sum().backward()
     assert all(value.grad is not None and value.grad.any() for value in maps.values())
+
+
+def test_a_pyramid_from_stride_two_shows_thin_objects_to_the_head() -> None:
+    """A pole of two pixels moves the cells of every second pixel that it covers, and few others as much."""
+    torch.manual_seed(0)
+    neck = partial(FPN, channels=16, outputs=("p1", "p2", "p3", "p4", "p5"), smooth=False)
+    network = build(Backbone("resnet18"), neck, partial(SemanticFPNHead, channels=8, norm="batch"), ["road", "pole"])
+    network.eval()
+    assert network.head.decoder.stride == 2
+    images = torch.zeros(1, 3, 63, 95, dtype=torch.uint8)
+    with torch.no_grad():
+        empty = network(images, None).main
+        images[..., 40:42] = 255
+        moved = (network(images, None).main - empty).abs().mean((0, 1, 2))
+    assert empty.shape == (1, 2, 63, 95)
+    assert 36 <= int(moved.argmax()) <= 45
