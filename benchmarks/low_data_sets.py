@@ -84,7 +84,6 @@ def train_resnet20(
     """Trains by classify/cifar10_resnet20_scratch for fewer epochs, with `data.augment: light` in place of its own
     transforms, on the first `count` images of each class, a fiftieth of them for validation, and keeps the last
     checkpoint."""
-    quiet()
     images, run = cache / f"source_{file.stem}", cache / f"run_{file.stem}"
     extract(data / "cifar10/train.zip", classes, count, images)
     shutil.rmtree(run, ignore_errors=True)
@@ -99,7 +98,8 @@ def train_resnet20(
         "model.schedule.warmup_epochs": min(1, epochs / 4),
     }
     print(f"training {file.name}: {epochs} epochs of {count} images each of {', '.join(classes)}", flush=True)
-    found = resnet_tl.fit("classify/cifar10_resnet20_scratch", run=run, **{**QUICK, **values})
+    with quiet():
+        found = resnet_tl.fit("classify/cifar10_resnet20_scratch", run=run, **{**QUICK, **values})
     print(f"{file.name}: {100 * found.final['val/acc']:.1f} % of its own classes", flush=True)
     (run / "checkpoints/last.ckpt").replace(file)
     for folder in (run, images):

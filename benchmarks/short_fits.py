@@ -8,7 +8,8 @@ import json
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -97,9 +98,8 @@ def accuracy_of(overrides: Overrides, mix: float | None = None) -> float:
         mix: share of the run's end in its mean with the end of its head's phase (WiSE-FT), of which the accuracy is
             then; None: the run's end alone.
     """
-    quiet()
     values = {**QUICK, "trainer.check_val_every_n_epoch": overrides["trainer.max_epochs"], **overrides}
-    with tempfile.TemporaryDirectory() as folder:
+    with quiet(), tempfile.TemporaryDirectory() as folder:
         run = resnet_tl.fit(RECIPE, run=f"{folder}/run", **{"data.cache_dir": f"{folder}/cache", **values})
         if mix is None:
             return float(run.final["val/acc"])
@@ -107,13 +107,21 @@ def accuracy_of(overrides: Overrides, mix: float | None = None) -> float:
         return resnet_tl.average(ends, Path(folder) / "mix.ckpt", shares=[mix, 1 - mix], trust_code=True).score.value
 
 
-def quiet() -> None:
-    """Silences the lines of runs; errors are raised as always."""
-    log = logging.getLogger("resnet_tl")
-    if not log.handlers:
-        log.addHandler(logging.NullHandler())
-    for name in ("lightning.pytorch", "lightning.fabric", "py.warnings"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silences the lines of runs while inside; errors are raised as always."""
+    log, silent = logging.getLogger("resnet_tl"), logging.NullHandler()
+    others = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "py.warnings")]
+    levels = [other.level for other in others]
+    log.addHandler(silent)  # the package prints nothing where its log has a handler
+    for other in others:
+        other.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.removeHandler(silent)
+        for other, level in zip(others, levels, strict=True):
+            other.setLevel(level)
 
 
 def digest(overrides: Overrides, mix: float | None = None) -> str:

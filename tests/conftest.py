@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import runpy
@@ -38,6 +39,13 @@ def no_reports() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("resnet_tl.report.after_fit.after_fit", lambda run, data: None)
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_log_handlers() -> Iterator[None]:
+    """A handler that a test leaves behind would silence the commands of later ones."""
+    yield
+    assert logging.getLogger("resnet_tl").handlers == []
 
 
 COMMAND = """
