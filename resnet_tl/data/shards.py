@@ -1,4 +1,4 @@
-"""Packed sets as LightningDataModules: the images, order and augmentation of the data class that was packed."""
+"""Packed sets as LightningDataModules: images, order and augmentation of the data class that was packed; and tars."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from resnet_tl.data.loading.samplers import TrainSampler
 from resnet_tl.data.regression import RegressionData
 from resnet_tl.data.segmentation import SegmentationData
 from resnet_tl.data.sources.shards import read_shards
+from resnet_tl.data.sources.web_dataset import read_tars
 from resnet_tl.ranges import checked
 
 _Base: Any = object
@@ -75,6 +76,37 @@ class Shards(_InShards, ClassificationData):
     """Images with classes that `resnet-tl data pack` has packed into shards."""
 
     packed = "classification"
+
+
+@checked("data")
+class WebDataset(_InShards, ClassificationData):
+    """Images with classes in tars as the WebDataset library writes them, `0001.jpg` and `0001.cls`, read in place.
+
+    All tars are read once to list them; after that they are the shards of a packed set, see `Shards`.
+
+    Args:
+        root: a folder of tars, or `DIR/train-{000000..000099}.tar`, or an address of either; `{train,val}` and `*` are
+            expanded, too. A tar with the word `val`, `validation` or `test` in its path is of that split.
+        label: the ending of the files that hold the classes, as `cls` or `txt`, or `json.FIELD`.
+        class_names: a text file with the name of a class in each line, where the tars have numbers, counted from 0;
+            None: the numbers are the names.
+        cache_gb, classes: as of `Shards`.
+        options: of `ClassificationData`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        label: str = "cls",
+        class_names: str | None = None,
+        cache_gb: Gigabytes = 50.0,
+        classes: list[str] | None = None,
+        cache_dir: str | None = None,
+        **options: Any,
+    ) -> None:
+        images = read_tars(root, label, class_names, classes, cache_folder(cache_dir), cache_gb)
+        super(_InShards, self).__init__(images, cache_dir=cache_dir, **options)
 
 
 class DetectionShards(_InShards, DetectionData):

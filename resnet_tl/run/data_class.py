@@ -84,7 +84,7 @@ def with_detected_class(tree: Node) -> tuple[Node, str]:
     needed = options.keys() - {"root"}
     place = str(options[key].value)
     takers = [kind.__name__ for kind in _kinds(tree) if needed <= fields_of(kind).keys()]
-    plain = [name for name in takers if name not in MODULES.values()]  # a packed set is detected
+    plain = [name for name in takers if name not in (*MODULES.values(), "WebDataset")]  # these are detected
     only = Form("", plain[0], "the only one that takes these options", place) if len(plain) == 1 else None
     try:
         form = form_of(place, task, takers.__contains__)

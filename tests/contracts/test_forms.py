@@ -9,6 +9,7 @@ import csv
 import json
 import re
 import shutil
+import tarfile
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -73,6 +74,21 @@ def zipped(root: Path) -> None:
         shutil.make_archive(str(root / "photos"), "zip", folder)
 
 
+def tars(root: Path, as_json: bool = False) -> None:
+    for name, label in LABELLED.items():
+        image(root / f"{name}.jpg")
+        classes = root / f"{name}.{'json' if as_json else 'cls'}"
+        classes.write_text(json.dumps({"label": label}) if as_json else str(int(label == "dog")))
+    members = sorted(root.iterdir())
+    for split, part in (("train", "abc"), ("val", "de")):
+        with tarfile.open(root / f"{split}-000000.tar", "w") as tar:
+            for member in members:
+                if member.stem in part:
+                    tar.add(member, member.name)
+    for member in members:
+        member.unlink()
+
+
 def label_table(root: Path, columns: str = "path,label", address: str = "", several: str = "") -> None:
     lines = []
     for name, label in LABELLED.items():
@@ -114,6 +130,9 @@ CLASSES = [
     Form("Parquet with paths", "ImageTable", lambda root: parquet(root, False)),
     Form("Parquet with images, as Hugging Face's datasets writes it", "ImageTable", lambda root: parquet(root, True)),
     Form("shards of `data pack`", "Shards", lambda root: packed(root, class_folders), root="packed"),
+    Form("tars of the WebDataset library, with numbers (.cls)", "WebDataset", tars, classes=["0", "1"]),
+    Form("tars of the WebDataset library, with JSON", "WebDataset", lambda root: tars(root, as_json=True),
+         options={"label": "json.label"}),
     Form("a CSV of URLs", "", lambda root: label_table(root, address="https://x.org/"), refused="download the images"),
     Form("a folder saved by Hugging Face's datasets", "", saved_by_datasets, refused="expected Parquet"),
 ]  # fmt: skip

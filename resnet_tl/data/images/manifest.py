@@ -14,11 +14,12 @@ MANIFEST, INDEX, LISTING = "manifest.json", "files.shards", "listing.npz"
 """The manifest; where each file lies in which shard; keys and targets."""
 FORMAT = "resnet_tl shards 1"
 SHARD = re.compile(r"(train|val|test)/chunk-0-\d+\.bin")
-"""The names of shards."""
+"""The names of packed shards, which become paths."""
 
 
 class Shard(NamedTuple):
-    """A file of LitData's. name: its path below the set's root. bytes: its length. sha256: 64 hex digits."""
+    """A file of LitData's, or a tar. name: its path below the set's root, or the whole path. bytes: its length.
+    sha256: 64 hex digits; "" of a tar, which is not packed here."""
 
     name: str
     bytes: int
@@ -53,10 +54,7 @@ class Manifest:
         try:
             fields = json.loads(text)
             if fields.pop("format") == FORMAT:
-                shards = [Shard(**shard) for shard in fields["shards"]]
-                if not all(SHARD.fullmatch(shard.name) for shard in shards):  # they become paths
-                    raise ValueError("a name that no pack gives")
-                return cls(**{**fields, "shards": shards})
+                return cls(**{**fields, "shards": [Shard(**shard) for shard in fields["shards"]]})
         except (ValueError, TypeError, KeyError, AttributeError):
             raise DataError(f"{where}: is damaged, or not of a packed set; expected what data pack writes") from None
         raise DataError(f"{where}: is not of the format {FORMAT!r}; pack the set again with this version")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -12,19 +11,15 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from hashlib import sha256
 from typing import Any
 
-import numpy as np
-
 from resnet_tl.data.base import ImageData
-from resnet_tl.data.images.key_hash import hash64
-from resnet_tl.data.images.manifest import FORMAT, INDEX, LISTING, MANIFEST, Manifest
-from resnet_tl.data.images.shards import ARRAYS
+from resnet_tl.data.images.manifest import FORMAT, MANIFEST, Manifest
 from resnet_tl.data.listings.listing import ClassSet, ImageSet
-from resnet_tl.data.listings.stored import arrays_of, task_of
+from resnet_tl.data.listings.stored import task_of
 from resnet_tl.data.packing.destination import WORK, Destination
 from resnet_tl.data.packing.plan import Plan, PlannedShard, plan_shards
 from resnet_tl.data.packing.resized import Shrink
 from resnet_tl.data.packing.shard import WrittenShard, write_shard
-from resnet_tl.data.sources.shards import PLAN
+from resnet_tl.data.sources.shards import PLAN, index_files
 from resnet_tl.errors import RecipeError, RunError
 from resnet_tl.extras import require
 
@@ -184,27 +179,15 @@ def _write_listings(
     images: ImageSet[Any], written: Sequence[WrittenShard], destination: Destination
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """Writes where each file is, keys and targets; returns the SHA-256 of these files, and what else the task needs."""
-    arrays, more = arrays_of(images)
-    files = {INDEX: _saved(_index(written)), LISTING: _saved(arrays)}
+    members = [
+        (key, number, offset, length, checksum)
+        for number, each in enumerate(written)
+        for key, offset, length, checksum in each.members
+    ]
+    files, more = index_files(images, members)
     for name, content in files.items():
         destination.write(name, content)
     return {name: sha256(content).hexdigest() for name, content in files.items()}, more
-
-
-def _index(written: Sequence[WrittenShard]) -> dict[str, np.ndarray]:
-    """Returns where each file is, sorted by the hashes of their keys."""
-    rows = [(hash64(key), number, *rest) for number, each in enumerate(written) for key, *rest in each.members]
-    kinds = (np.uint64, np.int32, np.int64, np.int64, np.uint32)
-    columns = zip(ARRAYS, kinds, zip(*rows, strict=True), strict=True)
-    arrays = {name: np.array(values, kind) for name, kind, values in columns}
-    order = np.argsort(arrays["names"], kind="stable")
-    return {name: values[order] for name, values in arrays.items()}
-
-
-def _saved(arrays: dict[str, np.ndarray]) -> bytes:
-    content = io.BytesIO()
-    np.savez(content, **arrays)  # type: ignore[arg-type]
-    return content.getvalue()
 
 
 def _in_parallel(action: Callable[[Any], Any], items: Sequence[Any], workers: int) -> list[Any]:

@@ -55,6 +55,8 @@ def forms_of(root: str, task: str | None = None) -> list[Form]:
     Raises:
         DataError: there is nothing at `root`, or no form that a data module reads.
     """
+    if root.endswith(".tar"):
+        return [Form("classification", "WebDataset", "tars of WebDataset")]
     if packed := packed_form(root):
         return [Form(*packed)]
     if os.path.isfile(root) and not root.endswith(".zip"):
@@ -65,6 +67,8 @@ def forms_of(root: str, task: str | None = None) -> list[Form]:
         raise DataError(saved)
     if found := list(_forms(tree)):
         return found
+    if tars := sorted(file for file in tree.files if file.endswith(".tar")):
+        return [Form("classification", "WebDataset", f"{tars[0]} and no other form")]
     expected = ", ".join(EXPECTED.values()) if task is None else EXPECTED[task]
     raise DataError(f"{root}{_content(tree)} has no known form: expected {expected}{_deeper(tree, task)}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from resnet_tl.data.images.manifest import FORMAT, INDEX, LISTING, MANIFEST, Manifest
+from resnet_tl.data.images.key_hash import hash64
+from resnet_tl.data.images.manifest import FORMAT, INDEX, LISTING, MANIFEST, SHARD, Manifest, Shard
 from resnet_tl.data.images.remote import is_url, read_url
 from resnet_tl.data.images.shard_cache import digest_of, write_origin
-from resnet_tl.data.images.shards import OPEN, WINDOW
+from resnet_tl.data.images.shards import ARRAYS, OPEN, WINDOW
 from resnet_tl.data.listings.boxes import BoxListing, BoxSet
 from resnet_tl.data.listings.listing import ClassSet, ImageSet, Listing
 from resnet_tl.data.listings.masks import MaskListing, MaskSet, PaintedMaskListing
 from resnet_tl.data.listings.rows import Rows
-from resnet_tl.data.listings.stored import set_of
+from resnet_tl.data.listings.stored import arrays_of, set_of
 from resnet_tl.data.sources import mask_set
 from resnet_tl.data.sources.annotations import in_order_of
 from resnet_tl.data.sources.class_names import check_known
@@ -74,28 +75,66 @@ def read_shards(root: str, task: str, classes: Sequence[str] | None, cache: Path
     if manifest.task != task:
         raise DataError(f"{root} is packed for {manifest.task}: --data {MODULES[manifest.task]} reads it")
     folder = _cached(root, manifest, cache, cache_gb) if is_url(root) else Path(root).expanduser()
+    return read_index(folder, root, manifest, classes)
+
+
+def read_index(folder: Path, root: str, manifest: Manifest, classes: Sequence[str] | None) -> ImageSet[Any]:
+    """Lists the images that the index in `folder` says where to find. root: what the set is called.
+
+    Raises:
+        DataError: it is damaged, or has classes that are not in `classes`.
+    """
     content = (folder / LISTING).read_bytes() if (folder / LISTING).exists() else b""
     manifest.check(LISTING, content, f"{folder / LISTING}")
     with np.load(io.BytesIO(content)) as stored:
         arrays = dict(stored)
     splits, paths = list(manifest.splits), str(folder / INDEX)
-    images = set_of(task, root.rstrip("/"), paths, manifest.classes, splits, arrays, manifest.more)
+    images = set_of(manifest.task, root.rstrip("/"), paths, manifest.classes, splits, arrays, manifest.more)
     return images if classes is None else _with_classes(images, list(classes))
+
+
+def index_files(
+    images: ImageSet[Any], members: Iterable[tuple[str, int, int, int, int]]
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Returns the content of the files next to a manifest, and what else it says about its task.
+
+    members: of each file its key, shard, offset and length in it, and the CRC-32 of its content.
+    """
+    kinds = (np.uint64, np.int32, np.int64, np.int64, np.uint32)
+    rows = ((hash64(key), *rest) for key, *rest in members)
+    columns = zip(ARRAYS, kinds, zip(*rows, strict=True), strict=True)
+    index = {name: np.array(values, kind) for name, kind, values in columns}
+    order = np.argsort(index["names"], kind="stable")
+    arrays, more = arrays_of(images)
+    return {INDEX: _saved({name: values[order] for name, values in index.items()}), LISTING: _saved(arrays)}, more
+
+
+def _saved(arrays: dict[str, np.ndarray]) -> bytes:
+    content = io.BytesIO()
+    np.savez(content, **arrays)  # type: ignore[arg-type]
+    return content.getvalue()
 
 
 def _manifest(root: str) -> Manifest:
     where = f"{root.rstrip('/')}/{MANIFEST}"
     if is_url(root):
-        return Manifest.parse(read_url(where), where)
+        return _as_packed(read_url(where), where)
     folder = Path(root).expanduser()
     if not folder.exists():
         raise missing(root)
     try:
-        return Manifest.parse((folder / MANIFEST).read_bytes(), where)
+        return _as_packed((folder / MANIFEST).read_bytes(), where)
     except OSError:
         unfinished = "its pack is not finished: the same `resnet-tl data pack` goes on with it"
         why = unfinished if _is_unfinished(folder) else f"there is no {MANIFEST} as `resnet-tl data pack` writes it"
         raise DataError(f"{root} is no packed set: {why}") from None
+
+
+def _as_packed(text: bytes, where: str) -> Manifest:
+    manifest = Manifest.parse(text, where)
+    if all(SHARD.fullmatch(shard.name) for shard in manifest.shards):
+        return manifest
+    raise DataError(f"{where}: names shards that data pack does not write")
 
 
 def _is_unfinished(folder: Path) -> bool:
@@ -105,13 +144,7 @@ def _is_unfinished(folder: Path) -> bool:
 
 def _cached(root: str, manifest: Manifest, cache: Path, cache_gb: float) -> Path:
     """Returns the folder into which the shards of an address are downloaded; its indices are there."""
-    largest, limit = max(shard.bytes for shard in manifest.shards), int(cache_gb * 1e9)
-    needed = min(sum(shard.bytes for shard in manifest.shards), OPEN * largest)
-    if limit < needed:
-        raise RecipeError(
-            f"data.cache_gb is {cache_gb:g}; expected {needed / 1e9 + 0.001:.3f} or more: an epoch mixes {WINDOW} "
-            f"shards of up to {largest / 1e6:.0f} MB"
-        )
+    check_room(manifest.shards, cache_gb)
     url, text = root.rstrip("/"), manifest.text()
     # Named after what it holds: a set that was packed again, at the same address, has a cache of its own.
     folder = cache / "shards" / sha256(url.encode() + text).hexdigest()[:16]
@@ -123,8 +156,19 @@ def _cached(root: str, manifest: Manifest, cache: Path, cache_gb: float) -> Path
                 manifest.check(name, content, f"{url}/{name}")
                 _write(folder / name, content)
         _write(folder / MANIFEST, text)
-        write_origin(folder, url, limit)
+        write_origin(folder, url, cache_gb)
     return folder
+
+
+def check_room(shards: Sequence[Shard], cache_gb: float) -> None:
+    """Raises RecipeError if a cache of `cache_gb` GB cannot hold the shards that an epoch mixes."""
+    largest = max(shard.bytes for shard in shards)
+    needed = min(sum(shard.bytes for shard in shards), OPEN * largest)
+    if cache_gb * 1e9 < needed:
+        raise RecipeError(
+            f"data.cache_gb is {cache_gb:g}; expected {needed / 1e9 + 0.001:.3f} or more: an epoch mixes {WINDOW} "
+            f"shards of up to {largest / 1e6:.0f} MB"
+        )
 
 
 def _is_whole(path: Path, manifest: Manifest) -> bool:
