@@ -25,6 +25,7 @@ class ListedImages:
         self.given = root
         self.root, self._exists = _open_root(root)
         self._finder: ImageFinder | None = None
+        self._found: set[str] = set()
 
     @property
     def searched(self) -> bool:
@@ -44,14 +45,17 @@ class ListedImages:
         """Lists the folders that many paths lie in, in place of looking for each of them."""
         if len(paths) < MANY or archive_of(self.root):
             return
-        folders = sorted({posixpath.dirname(_key_of(self.given, path)) for path in paths})
+        named = {path.replace("\\", "/").rpartition("/")[0] for path in paths}
+        folders = sorted({posixpath.dirname(_key_of(self.given, f"{folder}/x" if folder else "x")) for folder in named})
         scan = Scan(self.root, partial(_files_in, self.root), len)
-        found = set(chain.from_iterable(scan.over(folders)))
+        found = self._found = set(chain.from_iterable(scan.over(folders)))
         root = self.root  # a file that the listing has in other words, as on a disk that ignores case, is looked for
         self._exists = lambda key: key in found or os.path.isfile(os.path.join(root, key))
 
     def at(self, path: str, base: str = "") -> str | None:
         """Returns the key of the image at a path, below the root or its folder `base`; None: there is none."""
+        if path in self._found:
+            return path
         keys = (_key_of(self.given, path), posixpath.join(base, path))
         return next((key for key in map(self._spelled, keys) if key is not None), None)
 
@@ -75,9 +79,10 @@ class ListedImages:
 
 def _files_in(root: str, folder: str) -> list[str]:
     """Returns the keys of the files in a folder below the root; none, if there is no such folder."""
+    below = posixpath.join(folder, "")
     try:
         with os.scandir(os.path.join(root, folder)) as entries:
-            return [posixpath.join(folder, entry.name) for entry in entries if entry.is_file()]
+            return [below + entry.name for entry in entries if entry.is_file()]
     except OSError:  # a path through it does not exist either, and is reported with its line
         return []
 

@@ -100,16 +100,18 @@ def _listed(
         multi_label = any(separator in row.label for row in rows)
     if not multi_label:
         rows = _labelled(table, rows, columns.label)
-    names = {row.line: _labels(row.label, separator) if multi_label else (row.label,) for row in rows}
+    cells = {row.label for row in rows}
+    names = {cell: _labels(cell, separator) if multi_label else (cell,) for cell in cells}
     known = _classes(table, rows, names, multi_label, classes, [*map(composed, also)])
     index = {composed(name): i for i, name in enumerate(known)}
     images = ListedImages(os.path.expanduser(root) if root is not None else os.path.dirname(table) or ".")
-    keys = _keys(table, [row for row in rows if index.keys() >= set(names[row.line])], images)
+    usable = {cell for cell, labels in names.items() if index.keys() >= set(labels)}
+    keys = _keys(table, [row for row in rows if row.label in usable], images)
     by_split: dict[str, list[str]] = {}
     for key in sorted(keys):
         by_split.setdefault(keys[key].split, []).append(key)
     splits = {
-        split: _listing(images.root, members, [names[keys[key].line] for key in members], index, multi_label)
+        split: _listing(images.root, members, [names[keys[key].label] for key in members], index, multi_label)
         for split, members in sorted(by_split.items())
     }
     groups = {key: row.group for key, row in keys.items() if row.group is not None}
@@ -173,6 +175,7 @@ def _rows(table: str, headings: list[str], lines: Sequence[tuple[int, list[str]]
     split_column = splits[0] if splits else None
     group_column = headings.index(columns.group) if columns.group in headings else None
 
+    spelled = {cell: composed(cell) for cell in {cells[label] for _, cells in lines}}
     rows = []
     for line, cells in lines:
         split = "train" if split_column is None else cells[split_column].lower()
@@ -184,7 +187,7 @@ def _rows(table: str, headings: list[str], lines: Sequence[tuple[int, list[str]]
             refuse_or_keep(f"{table} line {line} has no group in column {columns.group!r} (data.group)")
         else:
             group = None if group_column is None else cells[group_column]
-            rows.append(_Row(line, cells[path], composed(cells[label]), SPLITS[split], group))
+            rows.append(_Row(line, cells[path], spelled[cells[label]], SPLITS[split], group))
     return rows
 
 
@@ -237,24 +240,26 @@ def _labels(cell: str, separator: str) -> tuple[str, ...]:
 def _classes(
     table: str,
     rows: list[_Row],
-    names: dict[int, tuple[str, ...]],
+    names: dict[str, tuple[str, ...]],
     multi_label: bool,
     known: Sequence[str] | None,
     also: Sequence[str],
 ) -> list[str]:
-    """names: the labels of each line."""
+    """names: the labels of each cell."""
     if known is not None:
         check_known(table, {name for labels in names.values() for name in labels}, [*map(composed, known)])
         return list(known)
     splits = {row.split for row in rows}
     first = "train" if "train" in splits else next((row.split for row in rows), "train")
-    trained = {*also, *(name for row in rows if row.split == first for name in names[row.line])}
+    cells = {row.label for row in rows if row.split == first}
+    trained = {*also, *(name for cell in cells for name in names[cell])}
     classes = sorted(trained)
+    strange = {cell: name for cell in names for name in reversed(names[cell]) if name not in trained}
     for row in rows:
-        if unknown := [name for name in names[row.line] if name not in trained]:
+        if unknown := strange.get(row.label):
             refuse_or_keep(
-                f"{table} line {row.line} has the class {unknown[0]!r} in the {row.split} split, but {first} has no "
-                f"image of it{did_you_mean(unknown[0], classes)}"
+                f"{table} line {row.line} has the class {unknown!r} in the {row.split} split, but {first} has no "
+                f"image of it{did_you_mean(unknown, classes)}"
             )
     if len(classes) < (1 if multi_label else 2):
         raise DataError(f"{table} has only {len(classes)} class ({', '.join(classes)}); expected two or more")
