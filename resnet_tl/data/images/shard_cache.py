@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,6 +21,8 @@ ABANDONED = 600
 """Seconds without a byte after which a part of a shard is of a process that is gone."""
 SHARDS = (".bin", ".tar")
 """The endings of shards."""
+POLLED_EVERY = 0.005
+"""Seconds between two looks for a shard that another process downloads."""
 BLOCK = 1 << 22
 
 
@@ -45,32 +47,46 @@ class ShardCache:
         origin = json.loads((self.folder / ORIGIN).read_bytes())
         self.url, self.limit = str(origin["url"]), int(origin["limit"])
 
-    def fetch(self, shard: Shard) -> None:
-        """Downloads a shard unless it is there; in any case it is now the most recently used.
+    def fetch(self, shards: Iterable[Shard]) -> None:
+        """Downloads shards, one after another, unless they are there; in any case they are now the most recently used.
+
+        One process downloads at a time, all that it was asked for: the stores' clients read the parts of a shard in
+        parallel, and the limit is exact. Others wait for theirs: what has prefetched shards to download has a client,
+        which takes the better part of a second of CPU time to make.
 
         Raises:
-            RunError: it does not exist, cannot be read after several tries, is damaged, or there is no room for it.
+            RunError: one does not exist, cannot be read after several tries, is damaged, or there is no room for it.
         """
+        with _Lock(self.folder / ".lock") as lock:
+            for shard in shards:
+                while not self._is_there(shard):
+                    if lock.take():
+                        if not self._is_there(shard):
+                            self._fetch(shard)
+                    else:
+                        time.sleep(POLLED_EVERY)
+
+    def _is_there(self, shard: Shard) -> bool:
+        try:
+            os.utime(self.folder / shard.name)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _fetch(self, shard: Shard) -> None:
         path = self.folder / shard.name
-        with suppress(FileNotFoundError):
-            os.utime(path)
-            return
-        # One at a time: the stores' clients read the parts of a shard in parallel, and the limit is exact.
-        with _exclusive(self.folder / ".lock"):
-            if path.exists():
-                return
-            try:
-                self._read_origin()
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._make_room(shard.bytes)
-                self._download(shard, path)
-            except OSError as error:
-                if error.errno not in FULL:
-                    raise RunError(f"{path}: cannot be written: {error.strerror}") from error
-                raise RunError(
-                    f"{self.url}/{shard.name}: the disk of {self.folder} has no room for its {shard.bytes:,} bytes; "
-                    "free some, lower data.cache_gb, or set data.cache_dir to a folder on another disk"
-                ) from None
+        try:
+            self._read_origin()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._make_room(shard.bytes)
+            self._download(shard, path)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise RunError(f"{path}: cannot be written: {error.strerror}") from error
+            raise RunError(
+                f"{self.url}/{shard.name}: the disk of {self.folder} has no room for its {shard.bytes:,} bytes; "
+                "free some, lower data.cache_gb, or set data.cache_dir to a folder on another disk"
+            ) from None
 
     def _make_room(self, size: int) -> None:
         """Deletes the least recently opened shards until `size` more bytes are within the limit. Processes that read
@@ -121,18 +137,35 @@ def digest_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-@contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
-    """Lets one thread of one process in at a time, where the system has locks; elsewhere several may download."""
-    with open(path, "ab") as file:
+class _Lock:
+    """Is for one thread of one process at a time, where the system has locks; elsewhere several may have it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: int | None = None
+
+    def take(self) -> bool:
+        """Takes it, unless another has it; returns whether it is taken."""
+        if self._file is None:
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o666)
         try:
             import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
         except (ImportError, OSError):
-            yield
+            pass
+        return True
+
+    def __enter__(self) -> _Lock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is None:
             return
-        try:
-            yield
-        finally:  # not by closing the file alone: a process forked meanwhile has it open, too
-            fcntl.flock(file, fcntl.LOCK_UN)
+        with suppress(ImportError, OSError):
+            import fcntl
+
+            fcntl.flock(self._file, fcntl.LOCK_UN)  # a process forked meanwhile has the file open, too
+        os.close(self._file)

@@ -70,10 +70,10 @@ class ShardFiles:
         row = self._row(member)
         return int(self.lengths[row]), int(self.checksums[row])
 
-    def fetch(self, shard: int) -> None:
-        """Downloads a shard unless it is there. Raises RunError, as `read`."""
+    def fetch(self, shards: Iterable[int]) -> None:
+        """Downloads the shards of these numbers unless they are there. Raises RunError, as `read`."""
         if self.cache is not None:
-            self.cache.fetch(self.manifest.shards[shard])
+            self.cache.fetch(self.manifest.shards[number] for number in shards)
 
     def shards_of(self, members: Iterable[str]) -> np.ndarray:
         """Returns the number of the shard of each file, `[N]` int32; the set has all of them."""
@@ -92,7 +92,7 @@ class ShardFiles:
         path = self.folder / shard.name
         file = None
         while file is None:
-            self.fetch(number)
+            self.fetch([number])
             try:
                 file = io.FileIO(path)
             except FileNotFoundError:

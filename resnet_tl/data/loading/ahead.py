@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import chain
 from queue import Empty, SimpleQueue
 
 import numpy as np
@@ -23,20 +24,19 @@ class Ahead:
     A shard that cannot be fetched is reported when it is read: the draws go on until then.
 
     Args:
-        fetch: downloads the shard of a number unless it is there.
+        fetch: downloads the shards of these numbers, one after another, unless they are there.
         shards: `[N]` int, the shard of each sample.
     """
 
-    def __init__(self, fetch: Callable[[int], None], shards: np.ndarray) -> None:
+    def __init__(self, fetch: Callable[[Iterable[int]], None], shards: np.ndarray) -> None:
         self._fetch, self._shards = fetch, shards
         self._requested: SimpleQueue[int] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def __call__(self, indices: np.ndarray, draws: Iterable[Draw]) -> Iterator[Draw]:
         """Yields the draws, whose samples are `indices` `[D]`, -1 for fillers."""
-        with suppress(Empty):
-            while True:  # what an epoch that was left had requested
-                self._requested.get_nowait()
+        for _ in self._waiting():  # what an epoch that was left had requested
+            pass
         due = self._first_reads(indices)
         reach = AHEAD * len(indices) // max(1, len(due))
         for place, draw in enumerate(draws):
@@ -58,6 +58,12 @@ class Ahead:
 
     def _work(self) -> None:
         while True:
-            number = self._requested.get()
+            first = self._requested.get()
             with suppress(UserError, OSError):
-                self._fetch(number)
+                self._fetch(chain([first], self._waiting()))
+
+    def _waiting(self) -> Iterator[int]:
+        """Takes requests until there are none."""
+        with suppress(Empty):
+            while True:
+                yield self._requested.get_nowait()

@@ -197,7 +197,7 @@ def _write_index(root: str, tars: list[Tar], label: str, names: list[str] | None
 def _read(folder: Path, label: str, tar: Tar) -> list[_Image]:
     """Lists the images of a tar, in their order."""
     if is_url(tar.place):
-        ShardCache(folder).fetch(tar.shard)
+        ShardCache(folder).fetch([tar.shard])
     found: list[_Image] = []
     try:
         with tarfile.open(folder / tar.shard.name, "r:") as file:

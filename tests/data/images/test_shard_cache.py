@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from resnet_tl.data.images import remote
 from resnet_tl.data.images.archive import open_archive
+from resnet_tl.data.images.shards import ShardFiles
 from resnet_tl.data.shards import Shards
 from resnet_tl.errors import RecipeError, RunError
 from tests.data.epochs import epoch_of, equal
@@ -48,6 +51,39 @@ def test_each_shard_is_downloaded_once(tmp_path: Path, monkeypatch: pytest.Monke
         assert equal(epoch_of(data.train_dataloader(), 1), epoch_of(as_folder(tmp_path).train_dataloader(), 1))
     assert len(got) == len(set(got)) == len(cached(cache)) == 4
     assert not list(cache.rglob("*.part"))
+
+
+def test_who_downloads_does_so_until_all_it_was_asked_for_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = at_address(packed_photos(tmp_path, shards=4), tmp_path / "cache")
+    files = open_archive(data.listings["train"].root)
+    assert isinstance(files, ShardFiles)
+    get, sleep, by = LocalFileSystem.get_file, time.sleep, []
+    begun, waited = threading.Event(), threading.Event()
+
+    def watched(self: Any, *words: Any, **options: Any) -> None:
+        by.append(threading.current_thread().name)
+        begun.set()
+        waited.wait(10)
+        get(self, *words, **options)
+
+    def slept(seconds: float) -> None:
+        waited.set()
+        sleep(seconds)
+
+    monkeypatch.setattr(LocalFileSystem, "get_file", watched)
+    monkeypatch.setattr(time, "sleep", slept)
+    ahead = threading.Thread(target=files.fetch, args=([0, 1, 2],), name="ahead")
+    ahead.start()
+    assert begun.wait(10)
+    waits = threading.Thread(target=files.fetch, args=([2, 1],), name="waits")
+    waits.start()
+    for thread in (ahead, waits):
+        thread.join(10)
+    files.fetch([3])
+    assert by == ["ahead"] * 3 + ["MainThread"]
+    assert len(cached(tmp_path / "cache")) == 4
 
 
 @pytest.mark.slow

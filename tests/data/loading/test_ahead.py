@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from resnet_tl.structures.records import Draw
 def test_shards_come_before_their_images_and_not_all_at_once() -> None:
     shards, fetched = np.arange(100) // 10, []
     indices = np.append(np.arange(100), -1)
-    ahead = Ahead(fetched.append, shards)
+    ahead = Ahead(fetched.extend, shards)
     for place, draw in enumerate(ahead(indices, (Draw(0, index) for index in indices.tolist()))):
         assert draw.index == indices[place]
         if draw.index >= 0:
@@ -29,8 +30,8 @@ def test_shards_come_before_their_images_and_not_all_at_once() -> None:
 def test_what_cannot_be_fetched_is_left_to_those_who_read_it() -> None:
     asked = []
 
-    def fetch(number: int) -> None:
-        asked.append(number)
+    def fetch(numbers: Iterable[int]) -> None:
+        asked.append(next(iter(numbers)))
         raise RunError("gone")
 
     ahead = Ahead(fetch, np.arange(30) // 10)
@@ -43,7 +44,13 @@ def test_what_cannot_be_fetched_is_left_to_those_who_read_it() -> None:
 
 def test_an_epoch_that_is_left_requests_no_more() -> None:
     fetched = []
-    ahead = Ahead(lambda number: (time.sleep(0.05), fetched.append(number))[1], np.arange(40) // 10)
+
+    def fetch(numbers: Iterable[int]) -> None:
+        for number in numbers:
+            time.sleep(0.05)
+            fetched.append(number)
+
+    ahead = Ahead(fetch, np.arange(40) // 10)
     next(ahead(np.arange(40), (Draw(0, index) for index in range(40))))
     order = np.arange(39, 19, -1)
     list(ahead(order, (Draw(1, index) for index in order.tolist())))
