@@ -122,7 +122,7 @@ class Listing:
         return self._keys[index].tobytes().decode()
 
     def keys(self) -> list[str]:
-        return [self.key(index) for index in range(len(self))]
+        return self._keys.texts()
 
     def label_text(self, index: int, classes: Sequence[str]) -> str:
         """Returns what an image shows, for people: `cat`, or `cat|indoors`; nothing of objects and masks."""

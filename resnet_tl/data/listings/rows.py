@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 
@@ -33,6 +33,11 @@ class Rows:
         if not 0 <= index < len(self):
             raise IndexError(index)
         return self.values[self.offsets[index] : self.offsets[index + 1]]
+
+    def texts(self) -> list[str]:
+        """Returns the rows that `of_text` packed."""
+        content = self.values.tobytes()
+        return [content[start:end].decode() for start, end in pairwise(self.offsets.tolist())]
 
     @property
     def lengths(self) -> np.ndarray:

@@ -37,8 +37,7 @@ class ListedImages:
         archive = archive_of(self.root)
         if archive:
             return [archive]
-        keys = (listing.key(index) for listing in listings for index in range(len(listing)))
-        folders = {key.rpartition("/")[0] for key in keys}
+        folders = {key.rpartition("/")[0] for key in chain.from_iterable(map(Listing.keys, listings))}
         return sorted(os.path.join(self.root, folder) for folder in folders)
 
     def look_up(self, paths: Sequence[str]) -> None:

@@ -29,6 +29,7 @@ def test_rows_are_what_was_packed_selected_and_joined(
 @given(st.lists(st.text(max_size=5), max_size=5))
 def test_texts_are_rows_of_bytes(texts: list[str]) -> None:
     packed = Rows.of_text(texts)
+    assert packed.texts() == texts
     assert [packed[i].tobytes().decode() for i in range(len(packed))] == texts
 
 
