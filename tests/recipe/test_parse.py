@@ -50,10 +50,10 @@ MERGED = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 
     ],
 )  # fmt: skip
 def test_refused_at_once_in_one_sentence(text: str, message: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()  # of this process alone: others may keep it waiting
     with pytest.raises(RecipeError, match=f"^{message}$") as error:
         parse(text, "photos.yaml", [])
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert "\n" not in str(error.value)
 
 

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from resnet_tl.data.images.dataset import Item
 from resnet_tl.data.loading.collate import collate
-from resnet_tl.data.loading.shared_memory import SEGMENTS, SharedMemoryCollate
+from resnet_tl.data.loading.shared_memory import NO_ROOM, SEGMENTS, SharedMemoryCollate
 from resnet_tl.structures.records import Batch
 
 
@@ -115,7 +115,7 @@ def test_batches_are_copied_where_no_memory_can_be_shared(monkeypatch: pytest.Mo
     from_workers = loader(dataset, batch_size=3, num_workers=2)
     with pytest.warns(UserWarning, match="no memory can be shared with the loader's workers") as warned:
         arrived = [list(from_workers), list(from_workers)]
-    assert len(warned) == 1
+    assert [str(each.message) for each in warned].count(NO_ROOM) == 1  # torch warns too where there is one core
     for batches in arrived:
         assert_equal(batches, list(loader(dataset, batch_size=3, num_workers=0)))
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from resnet_tl.data.loading.shared_memory import NO_ROOM
+
 LOAD = """
 import sys, numpy as np
 sys.path.insert(0, {tests!r})
@@ -44,7 +46,7 @@ def script(count: int) -> list[str]:
 def test_batches_larger_than_the_shared_memory_arrive(in_small_memory: list[str]) -> None:
     done = subprocess.run([*in_small_memory, *script(30)], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1:] == ["done"], done.stderr
-    assert "Warning" not in done.stderr
+    assert NO_ROOM not in done.stderr
 
 
 @pytest.mark.slow
