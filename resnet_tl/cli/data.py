@@ -190,6 +190,8 @@ def _pack(source: Source, options: Namespace) -> int:
     check_counts(options, *names)
     if options.shard_mb > LARGEST_SHARD:
         raise RecipeError(f"--shard-mb is {options.shard_mb}; expected {LARGEST_SHARD} or less")
+    if not options.paths[-1].strip():
+        raise RecipeError("DEST is blank; expected a new folder, or an address as s3://bucket/photos")
     notes, packed = pack_data(*source, options.paths[-1], show_progress(), **names)
     images = ", ".join(f"{count:,} {split}" for split, count in packed.splits.items())
     size = sum(shard.bytes for shard in packed.shards)

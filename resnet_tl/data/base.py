@@ -123,7 +123,7 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         self.evaluation_batch_size = batch_size
         """Images at a time where there is no backward pass."""
         self.train_transforms, self.eval_transforms, self.on_error = train_transforms, eval_transforms, on_error
-        self.pin_memory, self.repeats, self.shots = pin_memory, repeats, shots
+        self.pin_memory, self.repeats, self.shots, self.group = pin_memory, repeats, shots, group
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         self.root, self.cache_dir = images.root, cache_dir
         selected = select_images(

@@ -50,11 +50,12 @@ class _InShards(_Base):
         *,
         cache_gb: Gigabytes = 50.0,
         classes: list[str] | None = None,
+        group: str | None = None,
         cache_dir: str | None = None,
         **options: Any,
     ) -> None:
-        found = read_shards(root, self.packed, classes, cache_folder(cache_dir), cache_gb)
-        super().__init__(found, cache_dir=cache_dir, **options)
+        found = read_shards(root, self.packed, classes, cache_folder(cache_dir), cache_gb, group)
+        super().__init__(found, group=group, cache_dir=cache_dir, **options)
 
     def _loader(self, listing: Any, training: bool, sampler: Any, **options: Any) -> Any:
         files, shards = _files_of(listing), _shards_of(listing)

@@ -9,10 +9,10 @@ from dataclasses import replace
 from resnet_tl.data.base import ImageData
 from resnet_tl.data.classification import ClassificationData
 from resnet_tl.data.detection import DetectionData
+from resnet_tl.data.images.manifest import MODULES
 from resnet_tl.data.regression import RegressionData
 from resnet_tl.data.segmentation import SegmentationData
 from resnet_tl.data.sources.forms import Form, form_of
-from resnet_tl.data.sources.shards import MODULES
 from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.recipe.node import Node, overlay
 from resnet_tl.recipe.resolve import SPEC
@@ -79,7 +79,7 @@ def with_detected_class(tree: Node) -> tuple[Node, str]:
     options, base = data_options(tree), _base(tree)
     task = next((task.__name__.lower() for task, kind in DATA_OF.items() if kind is base), None)
     key = "csv" if "csv" in options else "root"
-    if key not in options:
+    if key not in options or options[key].value is None:
         raise RecipeError("data.root is missing: add --data.root VALUE or write it in the recipe")
     needed = options.keys() - {"root"}
     place = str(options[key].value)

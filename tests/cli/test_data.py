@@ -194,6 +194,9 @@ def test_a_packed_set_trains_the_same_network(resnet_tl: Callable[..., Any], pho
         ("data pack photos x --shard-mb 0", "--shard-mb is 0; expected 1 or more"),
         ("data pack photos x --shard-mb 5000", "--shard-mb is 5000; expected 2000 or less"),
         ("data pack nowhere x", "nowhere"),
+        ("data pack '' x", "data.root is missing"),
+        ("data pack photos ' '", "DEST is blank; expected a new folder, or an address as s3://bucket/photos"),
+        ("data pack photos photos/packed", "photos/packed: lies in photos, which is packed; expected a folder outside"),
     ],
 )
 def test_a_pack_that_cannot_begin(resnet_tl: Callable[..., Any], photos: Path, line: str, message: str) -> None:

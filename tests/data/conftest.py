@@ -1,9 +1,11 @@
-"""Images that the tests of this folder write to files."""
+"""Images that the tests of this folder write to files, and a disk that they fill."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import os
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +67,15 @@ def class_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
             image[:, : 5 + i] //= 2
             cv2.imwrite(str(root / name / f"{i}.png"), image)
     return root
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder that is a file system of 700 kB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(disk)]
+    if os.name != "posix" or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("a file system of its own needs root and `mount -t tmpfs`")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)  # shards are still open

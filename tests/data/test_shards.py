@@ -11,6 +11,7 @@ import torch
 
 from resnet_tl.data.images import shards as shard_files
 from resnet_tl.data.images.archive import open_archive
+from resnet_tl.data.loading.place import Place
 from resnet_tl.data.loading.samplers import TrainSampler
 from resnet_tl.data.packing.pack import pack
 from resnet_tl.data.shards import DetectionShards, Shards
@@ -155,10 +156,9 @@ def test_every_validation_image_is_drawn_once_on_any_number_of_ranks(
 ) -> None:
     packed = packed_photos(tmp_path, shards=8)
     for ranks in (1, 3):
-        monkeypatch.setattr(Shards, "_ranks", ranks)
         batches, numbers = [], []
         for rank in range(ranks):
-            monkeypatch.setattr(Shards, "_rank", rank)
+            monkeypatch.setattr("resnet_tl.data.base.place_of", lambda trainer, place=Place(ranks, rank): place)
             found = list(Shards(str(packed), **OF_CLASSES).val_dataloader())
             batches.append(len(found))
             numbers += torch.cat([batch.indices for batch in found]).tolist()

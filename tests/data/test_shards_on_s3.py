@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import multiprocessing
 import threading
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
@@ -12,11 +16,15 @@ from typing import Any
 
 import pytest
 
+from resnet_tl.data import base
+from resnet_tl.data.base import ImageData
 from resnet_tl.data.images import remote
 from resnet_tl.data.images.archive import open_archive
+from resnet_tl.data.images.shards import WINDOW
+from resnet_tl.data.loading.place import Place
 from resnet_tl.data.packing.pack import pack
 from resnet_tl.data.shards import Shards
-from resnet_tl.errors import RunError
+from resnet_tl.errors import DataError, RunError
 from tests.data.epochs import epoch_of, equal
 from tests.data.packed_sets import OF_CLASSES, as_folder
 
@@ -58,7 +66,7 @@ class Faulty(BaseHTTPRequestHandler):
         length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
         self.send_header("Content-Length", length or "0")
         self.end_headers()
-        if self.cut_every and len(content) > 50_000 and number % self.cut_every == 0:
+        if self.cut_every and len(content) > 20_000 and number % self.cut_every == 0:
             self.cut.append(self.path)
             self.wfile.write(content[: len(content) // 2])
             self.close_connection = True
@@ -78,7 +86,11 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Faulty]]:
 
     moto = server.ThreadedMotoServer("127.0.0.1", port=0)
     moto.start()
-    handler = type("Handler", (Faulty,), {"target": moto.get_host_and_port(), "refused": [], "cut": []})
+    target = moto.get_host_and_port()
+    connection = http.client.HTTPConnection(*target)
+    connection.request("POST", "/moto-api/reset")  # what earlier servers of this process have
+    connection.getresponse()
+    handler = type("Handler", (Faulty,), {"target": target, "requests": count(1), "refused": [], "cut": []})
     proxy = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
     for name, value in {
@@ -118,6 +130,56 @@ def test_a_set_is_packed_to_and_trained_from_a_server_that_fails_now_and_then(
     assert len(store.cut) >= 3
 
 
+def epoch_of_rank(rank: int, cache: str) -> dict[str, list[tuple[str, str]]]:
+    """The images of one of two ranks with two workers each: keys, and digests of the pixels."""
+    base.place_of = lambda trainer: Place(2, rank)
+    data = Shards("s3://photos/packed", cache_dir=cache, **OF_CLASSES | {"num_workers": 2})
+    return {split: images_of(data, split) for split in ("train", "val")}
+
+
+def images_of(data: ImageData, split: str) -> list[tuple[str, str]]:
+    loader = data.train_dataloader() if split == "train" else data.val_dataloader()
+    return [
+        (data.listings[split].key(index), sha256(image.numpy().tobytes()).hexdigest())
+        for batch in epoch_of(loader, 1)
+        for index, image in zip(batch.indices.tolist(), batch.images, strict=True)
+        if index >= 0
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_ranks_with_two_workers_each_lose_no_image_and_see_none_twice(store: type[Faulty], tmp_path: Path) -> None:
+    folder = as_folder(tmp_path)
+    size = sum(Path(sample.path).stat().st_size for sample in folder.listings["train"])
+    manifest = pack(folder, "s3://photos/packed", shard_mb=size / 14 / 1e6)
+    assert sum(shard.name.startswith("train/") for shard in manifest.shards) > WINDOW
+    store.refused.clear()
+    store.cut_every = 3
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        ranks = list(pool.map(epoch_of_rank, (0, 1), [str(tmp_path / "cache")] * 2))
+    for split in ("train", "val"):
+        seen = Counter(image for rank in ranks for image in rank[split])
+        assert set(seen.values()) == {1}
+        assert {key for key, _ in seen} == set(folder.listings[split].keys())
+        assert seen.keys() == set(images_of(folder, split))
+    assert len(store.refused) >= 3
+    assert len(store.cut) >= 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_cache_on_a_full_disk_names_the_shard(
+    workers: int, store: type[Faulty], small_disk: Path, tmp_path: Path
+) -> None:
+    pack(as_folder(tmp_path), "s3://photos/packed")
+    data = Shards("s3://photos/packed", cache_dir=str(small_disk), **OF_CLASSES | {"num_workers": workers})
+    assert len(images_of(data, "train")) == len(data.listings["train"])
+    with pytest.raises(RunError, match=rf"s3://photos/packed/val/chunk-0-0.bin: the disk of {small_disk}/.* no room"):
+        images_of(data, "val")
+    assert not list(small_disk.rglob("*.part"))
+
+
 @pytest.mark.slow
 def test_what_is_wrong_at_the_server_is_named(store: type[Faulty], tmp_path: Path) -> None:
     import s3fs
@@ -136,5 +198,11 @@ def test_what_is_wrong_at_the_server_is_named(store: type[Faulty], tmp_path: Pat
     filesystem.rm_file("photos/wrong/val/chunk-0-0.bin")
     with pytest.raises(RunError, match=r"s3://photos/wrong/val/chunk-0-0.bin: does not exist"):
         read("missing")
-    with pytest.raises(RunError, match=r"s3://photos/elsewhere/manifest.json: does not exist"):
-        Shards("s3://photos/elsewhere", cache_dir=str(tmp_path / "none"))
+    for written, why in ((b"", "there is no manifest.json"), (b"resnet_tl shards 1", "its pack is not finished")):
+        filesystem.pipe_file("photos/elsewhere/pack.json", written)
+        with pytest.raises(DataError, match=rf"^s3://photos/elsewhere is no packed set: {why}"):
+            Shards("s3://photos/elsewhere", cache_dir=str(tmp_path / "none"))
+    with pytest.raises(RunError, match=r"^s3://paintings/elsewhere/manifest.json: its bucket does not exist$"):
+        Shards("s3://paintings/elsewhere", cache_dir=str(tmp_path / "none"))
+    with pytest.raises(RunError, match=r"^s3://paintings/packed/pack.json: its bucket does not exist$"):
+        pack(as_folder(tmp_path), "s3://paintings/packed")

@@ -18,8 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from resnet_tl.recipe.shipped import shipped_root
 from resnet_tl.tracking.run_folder import RunFolder
@@ -226,9 +228,23 @@ PACKED = ["--data", "Shards", "--data.root", "s3://photos/packed"]
 
 
 @pytest.fixture
-def store(here: Path, hosts: list[str], shared_data: Path) -> Iterator[dict[str, str]]:
-    """The environment by which both hosts reach a server of the S3 protocol on the first, and ants and bees in shards
-    there."""
+def photos(here: Path, request: pytest.FixtureRequest) -> Path:
+    """Ants and bees; as many images of noise where there is no real data."""
+    try:
+        return Path(request.getfixturevalue("shared_data")) / "hymenoptera"
+    except pytest.skip.Exception:
+        draw = np.random.default_rng(0)
+        for split, count in (("train", 245), ("val", 153)):
+            for number in range(count):
+                path = here / "noise" / split / ("ants", "bees")[number % 2] / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(draw.integers(0, 256, (150, 150, 3), np.uint8)).save(path)
+        return here / "noise"
+
+
+@pytest.fixture
+def store(here: Path, hosts: list[str], photos: Path) -> Iterator[dict[str, str]]:
+    """The environment by which both hosts reach a server of the S3 protocol on the first, where shards lie."""
     for package in ("litdata", "s3fs", "moto.server"):
         pytest.importorskip(package)
     reached = {
@@ -245,18 +261,8 @@ def store(here: Path, hosts: list[str], shared_data: Path) -> Iterator[dict[str,
         python = [*inside(hosts[0]), sys.executable]
         run = partial(subprocess.run, check=True, cwd=here, env=environment("", **reached))
         run([*python, "-c", BUCKET])
-        run(
-            [
-                *python,
-                "go.py",
-                "data",
-                "pack",
-                str(shared_data / "hymenoptera"),
-                "s3://photos/packed",
-                "--shard-mb",
-                "1",
-            ]
-        )
+        packing = ["go.py", "data", "pack", str(photos), "s3://photos/packed", "--shard-mb", "1"]
+        run([*python, *packing])
         yield reached
     finally:
         server.kill()

@@ -6,12 +6,20 @@ import json
 import re
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from resnet_tl.errors import DataError
 
 MANIFEST, INDEX, LISTING = "manifest.json", "files.shards", "listing.npz"
 """The manifest; where each file lies in which shard; keys and targets."""
+MODULES = {
+    "classification": "Shards",
+    "detection": "DetectionShards",
+    "regression": "RegressionShards",
+    "segmentation": "SegmentationShards",
+}
+"""The data modules that read packed sets, by task."""
 FORMAT = "resnet_tl shards 1"
 SHARD = re.compile(r"(train|val|test)/chunk-0-\d+\.bin")
 """The names of packed shards, which become paths."""
@@ -67,3 +75,12 @@ class Manifest:
         """Raises DataError unless `content` is that of the file called `name`."""
         if sha256(content).hexdigest() != self.files[name]:
             raise DataError(f"{where}: is damaged: its SHA-256 is not the one in {MANIFEST}; copy the set again")
+
+
+def module_of(folder: Path) -> str | None:
+    """Returns the data module that reads the packed set in a folder; None: there is none."""
+    path = folder / MANIFEST
+    try:
+        return MODULES[Manifest.parse(path.read_bytes(), str(path)).task]
+    except (DataError, OSError):  # a folder of images may have a manifest of its own
+        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -19,8 +20,23 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 """What a full disk is called."""
 
 
+NO_ADDRESS = re.compile(r"[A-Za-z0-9]{2,}:(/[^/].*|/*)")
+"""Addresses of nothing, as `s3://`, or with a single slash, which would be a folder called `s3:`."""
+
+
+class Missing(RunError):
+    """There is nothing at an address."""
+
+
 def is_url(root: str) -> bool:
     return "://" in root
+
+
+def without_slash(root: str) -> str:
+    """Returns a folder, or its address, without slashes at its end. Raises RecipeError for half an address."""
+    if NO_ADDRESS.fullmatch(root):
+        raise RecipeError(f"{root}: is no address; expected one as s3://bucket/folder")
+    return root.rstrip("/")
 
 
 def open_filesystem(url: str) -> tuple[Any, str]:
@@ -54,15 +70,18 @@ def retried(url: str, action: Callable[[], T]) -> T:
             return action()
         except UserError:
             raise
-        except FileNotFoundError:
-            raise RunError(f"{url}: does not exist") from None
+        except FileNotFoundError as error:  # the stores say whether it is the bucket
+            if "bucket does not exist" in str(error):
+                raise RunError(f"{url}: its bucket does not exist") from None
+            raise Missing(f"{url}: does not exist") from None
         except PermissionError as error:
             raise RunError(f"{url}: no permission ({error})") from None
         except Exception as error:  # each library of a store has its own for what the network does
             if isinstance(error, OSError) and error.errno in FULL:
                 raise
             if wait is None:
-                raise RunError(f"{url}: failed {len(WAITS) + 1} times, the last time with: {error}") from error
+                why = " ".join(str(error).split())
+                raise RunError(f"{url}: failed {len(WAITS) + 1} times, the last time with: {why}") from error
             time.sleep(wait)
     raise AssertionError("the last try returns or raises")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,9 @@ def arrays_of(images: ImageSet[Any]) -> tuple[Arrays, dict[str, Any]]:
     arrays: Arrays = {}
     for split, listing in images.splits.items():
         arrays |= {f"{split}/{name}": values for name, values in _of_listing(listing).items()}
+    if images.groups:
+        keys = chain.from_iterable(listing.keys() for listing in images.splits.values())
+        arrays |= _of_rows("groups", Rows.of_text([images.groups[key] for key in keys]))
     more: dict[str, Any] = {}
     if isinstance(images, ClassSet):
         more["multi_label"] = images.multi_label
@@ -63,15 +67,25 @@ def set_of(
             name.removeprefix(f"{split}/"): array for name, array in arrays.items() if name.startswith(f"{split}/")
         }
         listings[split] = _listing(task, paths, of_split, coding)
+    groups = _groups(listings.values(), arrays)
     if task == "classification":
-        return ClassSet(root, classes, listings, multi_label=more["multi_label"])
+        return ClassSet(root, classes, listings, groups=groups, multi_label=more["multi_label"])
     if task == "detection":
-        return BoxSet(root, classes, listings, codes=more["codes"])
+        return BoxSet(root, classes, listings, groups=groups, codes=more["codes"])
     if task == "regression":
-        return ValueSet(root, classes, listings)
+        return ValueSet(root, classes, listings, groups=groups)
     assert coding is not None
     kept = {"colours": arrays["colours"], "pixels": arrays["pixels"], "absent": more["absent"]}
     return MaskSet(root, classes, listings, coding=coding, **kept)
+
+
+def _groups(listings: Iterable[Listing], arrays: Arrays) -> dict[str, str]:
+    """Returns the group of each key, where they were kept."""
+    if "groups" not in arrays:
+        return {}
+    keys = chain.from_iterable(listing.keys() for listing in listings)
+    names = _rows("groups", arrays)
+    return {key: names[place].tobytes().decode() for place, key in enumerate(keys)}
 
 
 def _of_listing(listing: Listing) -> Arrays:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
-from resnet_tl.data.images.remote import is_url, open_filesystem, retried, write_url
+from resnet_tl.data.images.remote import is_url, open_filesystem, retried, without_slash, write_url
 from resnet_tl.files import as_run_error, atomic_write
 
 BLOCK = 1 << 22
@@ -22,7 +22,7 @@ class Destination:
     """root: a folder, which is made, or an address."""
 
     def __init__(self, root: str) -> None:
-        self.root = root.rstrip("/")
+        self.root = without_slash(root)
         self.folder = None if is_url(root) else Path(root).expanduser()
 
     def where(self, name: str) -> str:
@@ -102,11 +102,11 @@ class Destination:
     @contextmanager
     def work(self) -> Iterator[Path]:
         """Makes a folder for files that are to be `put`; on the same disk where that is one of this machine."""
-        if self.folder is not None:
-            with as_run_error(self.folder):
-                self.folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=WORK, dir=self.folder) as folder:
-            yield Path(folder)
+        where = Path(gettempdir()) if self.folder is None else self.folder
+        with as_run_error(where):
+            where.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(prefix=WORK, dir=where) as folder:
+                yield Path(folder)
 
 
 def _call(url: str, method: str) -> Any:

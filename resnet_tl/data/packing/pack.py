@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from resnet_tl.data.base import ImageData
@@ -50,12 +51,13 @@ def pack(
 
     Raises:
         RunError: LitData is not installed, something else lies at `root`, or a shard is not as it was written.
-        RecipeError: groups of a table's column, or images of `data.replay`, which shards do not keep.
+        RecipeError: images of `data.replay`, which shards do not keep.
         DataError: a file cannot be read.
     """
     require("packing", "litdata", extra="shards")
     _check_keepable(data.images)
     destination = Destination(root)
+    _check_outside(destination, data.root)
     names = destination.names()
     if MANIFEST in names:
         raise RunError(f"{root}: holds a packed set already, and nothing is overwritten")
@@ -79,7 +81,7 @@ def pack(
         resize,
         [each.shard for each in written],
         files,
-        more,
+        {**more, "group": data.group if images.groups else None},
     )
     destination.write(MANIFEST, manifest.text())
     for name in (PLAN, *(_record(shard) for shard in plan.shards)):
@@ -89,10 +91,15 @@ def pack(
 
 def _check_keepable(images: ImageSet[Any]) -> None:
     """Raises RecipeError for what shards do not keep."""
-    if images.groups:
-        raise RecipeError("data.group names a column, which shards do not keep; give the table a column of splits")
     if isinstance(images, ClassSet) and images.replay is not None:
         raise RecipeError("data.replay is of other images, which are not packed with these; pack the set without it")
+
+
+def _check_outside(destination: Destination, source: str) -> None:
+    """Raises RunError where shards would become files of the set."""
+    folder = Path(source).expanduser().resolve()
+    if destination.folder is not None and folder.is_dir() and folder in destination.folder.resolve().parents:
+        raise RunError(f"{destination.root}: lies in {source}, which is packed; expected a folder outside of it")
 
 
 def _begin(destination: Destination, plan: Plan, begun: bool) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from resnet_tl.data.images.key_hash import hash64
-from resnet_tl.data.images.manifest import FORMAT, INDEX, LISTING, MANIFEST, SHARD, Manifest, Shard
-from resnet_tl.data.images.remote import is_url, read_url
+from resnet_tl.data.images.manifest import FORMAT, INDEX, LISTING, MANIFEST, MODULES, SHARD, Manifest, Shard
+from resnet_tl.data.images.remote import Missing, is_url, read_url, without_slash
 from resnet_tl.data.images.shard_cache import digest_of, write_origin
 from resnet_tl.data.images.shards import ARRAYS, OPEN, WINDOW
 from resnet_tl.data.listings.boxes import BoxListing, BoxSet
@@ -31,13 +31,6 @@ from resnet_tl.files import as_run_error, atomic_create
 
 PLAN = "pack.json"
 """What a pack that is not finished has in place of the manifest."""
-MODULES = {
-    "classification": "Shards",
-    "detection": "DetectionShards",
-    "regression": "RegressionShards",
-    "segmentation": "SegmentationShards",
-}
-"""The data modules that read packed sets, by task."""
 
 
 def packed_form(root: str) -> tuple[str, str, str] | None:
@@ -59,12 +52,15 @@ def packed_form(root: str) -> tuple[str, str, str] | None:
     return manifest.task, MODULES[manifest.task], f"shards packed from {manifest.source}"
 
 
-def read_shards(root: str, task: str, classes: Sequence[str] | None, cache: Path, cache_gb: float) -> ImageSet[Any]:
+def read_shards(
+    root: str, task: str, classes: Sequence[str] | None, cache: Path, cache_gb: float, group: str | None = None
+) -> ImageSet[Any]:
     """Lists a packed set. Its shards are read where they are or, at an address, downloaded into `cache` when needed.
 
     Args:
         classes: a checkpoint's, which may be more and in another order.
         cache_gb: how many GB (10^9 bytes) of shards the cache may hold.
+        group: heading of the column of groups, if the set was packed with one; see `data.group`.
 
     Raises:
         DataError: there is no packed set, it is damaged or of another task, or has classes that are not in `classes`.
@@ -75,7 +71,8 @@ def read_shards(root: str, task: str, classes: Sequence[str] | None, cache: Path
     if manifest.task != task:
         raise DataError(f"{root} is packed for {manifest.task}: --data {MODULES[manifest.task]} reads it")
     folder = _cached(root, manifest, cache, cache_gb) if is_url(root) else Path(root).expanduser()
-    return read_index(folder, root, manifest, classes)
+    images = read_index(folder, root, manifest, classes)
+    return images if manifest.more.get("group") == group else replace(images, groups={})
 
 
 def read_index(folder: Path, root: str, manifest: Manifest, classes: Sequence[str] | None) -> ImageSet[Any]:
@@ -116,17 +113,16 @@ def _saved(arrays: dict[str, np.ndarray]) -> bytes:
 
 
 def _manifest(root: str) -> Manifest:
-    where = f"{root.rstrip('/')}/{MANIFEST}"
-    if is_url(root):
-        return _as_packed(read_url(where), where)
+    where = f"{without_slash(root)}/{MANIFEST}"
     folder = Path(root).expanduser()
-    if not folder.exists():
+    if not is_url(root) and not folder.exists():
         raise missing(root)
     try:
-        return _as_packed((folder / MANIFEST).read_bytes(), where)
-    except OSError:
+        return _as_packed(read_url(where) if is_url(root) else (folder / MANIFEST).read_bytes(), where)
+    except (Missing, OSError):
         unfinished = "its pack is not finished: the same `resnet-tl data pack` goes on with it"
-        why = unfinished if _is_unfinished(folder) else f"there is no {MANIFEST} as `resnet-tl data pack` writes it"
+        begun = _is_begun(root) if is_url(root) else _is_unfinished(folder)
+        why = unfinished if begun else f"there is no {MANIFEST} as `resnet-tl data pack` writes it"
         raise DataError(f"{root} is no packed set: {why}") from None
 
 
@@ -135,6 +131,13 @@ def _as_packed(text: bytes, where: str) -> Manifest:
     if all(SHARD.fullmatch(shard.name) for shard in manifest.shards):
         return manifest
     raise DataError(f"{where}: names shards that data pack does not write")
+
+
+def _is_begun(url: str) -> bool:
+    try:
+        return FORMAT.encode() in read_url(f"{without_slash(url)}/{PLAN}")
+    except Missing:
+        return False
 
 
 def _is_unfinished(folder: Path) -> bool:

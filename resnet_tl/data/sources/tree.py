@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
+from resnet_tl.data.images.manifest import module_of
+from resnet_tl.data.images.remote import is_url
 from resnet_tl.errors import DataError, did_you_mean
 
 SUFFIXES = (
@@ -57,6 +59,8 @@ def walk(root: str) -> Tree:
     root = os.path.expanduser(root).rstrip("/") or "/"
     try:
         if os.path.isdir(root):
+            if module := module_of(Path(root)):
+                raise DataError(f"{root} is a packed set, which fit, validate and others read with --data {module}")
             return _folder_tree(root)
         archive = archive_of(root)
         if archive:
@@ -92,6 +96,9 @@ def missing(path: str) -> DataError:
     """Returns the error for a path that does not exist, with the nearest name that does."""
     if not path:
         return DataError("a path is empty; expected a folder of images or a .zip of one")
+    if is_url(path):
+        read = "packed sets and tars of WebDataset"
+        return DataError(f"{path} is an address, where fit, validate and others read {read} only, with --data AnyData")
     absent = Path(path)
     while not absent.parent.exists():
         absent = absent.parent

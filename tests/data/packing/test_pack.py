@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from resnet_tl.data.classification import ImageFolder, ImageTable
+from resnet_tl.data.detection import CocoDetection, VOCDetection, YoloDetection
 from resnet_tl.data.images.decode import decode
 from resnet_tl.data.images.manifest import MANIFEST, Manifest
 from resnet_tl.data.images.resize import resize
 from resnet_tl.data.packing.pack import pack
-from resnet_tl.data.shards import Shards
+from resnet_tl.data.regression import RegressionTable
+from resnet_tl.data.segmentation import MaskFolder
+from resnet_tl.data.shards import RegressionShards, Shards
 from resnet_tl.data.sources.forms import form_of
 from resnet_tl.errors import DataError, RecipeError, RunError
 from tests.data.packed_sets import OF_CLASSES, SAMPLES, SETS, as_folder, packed_photos, table
@@ -129,6 +134,28 @@ def test_nothing_is_overwritten_and_no_other_pack_continued(tmp_path: Path) -> N
         packed_photos(tmp_path)
 
 
+def test_places_where_nothing_can_be_packed_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for address in ("s3://", "s3:", "s3:/photos/packed"):
+        with pytest.raises(RecipeError, match=f"^{address}: is no address; expected one as s3://bucket/folder$"):
+            pack(as_folder(tmp_path), address)
+    (tmp_path / "photos").symlink_to(SAMPLES / "classification")
+    monkeypatch.chdir(tmp_path)
+    data = ImageFolder("photos", **OF_CLASSES)
+    with pytest.raises(RunError, match=r"^photos/a/packed: lies in photos, which is packed; expected a folder outside"):
+        pack(data, "photos/a/packed")
+    pack(data, f"file://{tmp_path}/photos_packed")
+    assert (tmp_path / "photos_packed" / MANIFEST).exists()
+
+
+def test_a_pack_that_fills_the_disk_names_it_and_goes_on_elsewhere(small_disk: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=rf"^{small_disk}/packed: cannot be written: No space left on device$"):
+        pack(as_folder(tmp_path), str(small_disk / "packed"), workers=1)
+    shutil.copytree(small_disk / "packed", tmp_path / "packed")
+    first = (tmp_path / "packed/train/chunk-0-0.bin").stat().st_ino
+    pack(as_folder(tmp_path), str(tmp_path / "packed"))
+    assert (tmp_path / "packed/train/chunk-0-0.bin").stat().st_ino == first
+
+
 def test_resized_images_are_small_and_upright(tmp_path: Path) -> None:
     for number, name in enumerate(("cat/a.jpg", "cat/b.png", "dog/small.png", "dog/c.jpg")):
         path = tmp_path / "photos" / name
@@ -180,13 +207,52 @@ def test_what_shards_do_not_keep_is_refused(tmp_path: Path) -> None:
     data = as_folder(tmp_path, replay=str(tmp_path / "old"))
     with pytest.raises(RecipeError, match=r"data.replay is of other images, which are not packed"):
         pack(data, str(tmp_path / "packed"))
-    Path(table(tmp_path, True)).rename(tmp_path / "patients.csv")
-    lines = (tmp_path / "patients.csv").read_text().splitlines()
-    rows = [lines[0] + ",patient", *(f"{line},{number % 9}" for number, line in enumerate(lines[1:]))]
-    (tmp_path / "patients.csv").write_text("\n".join(rows))
-    grouped = ImageTable(str(tmp_path / "patients.csv"), str(SAMPLES / "classification"), group="patient")
-    with pytest.raises(RecipeError, match=r"data.group names a column, which shards do not keep"):
-        pack(grouped, str(tmp_path / "packed"))
+
+
+@pytest.mark.parametrize(
+    ("several", "read", "kind"), [(True, ImageTable, Shards), (False, RegressionTable, RegressionShards)]
+)
+def test_a_column_of_groups_splits_the_packed_set_as_the_table(
+    several: bool, read: Any, kind: Any, tmp_path: Path
+) -> None:
+    path = Path(table(tmp_path, several))
+    first, *lines = path.read_text().splitlines()
+    rows = [f"{first},patient", *(f"{line},{'äb'[number % 2]}{number % 9}" for number, line in enumerate(lines))]
+    path.write_text("\n".join(rows))
+    options = {**OF_CLASSES, "group": "patient", "folds": 3, "fold": 1}
+    data = read(str(path), str(SAMPLES / "classification"), **options)
+    pack(data, str(tmp_path / "packed"))
+    packed = kind(str(tmp_path / "packed"), **options)
+    assert packed.images.groups == data.images.groups
+    assert {split: listing.keys() for split, listing in packed.listings.items()} == {
+        split: listing.keys() for split, listing in data.listings.items()
+    }
+    assert not kind(str(tmp_path / "packed"), **OF_CLASSES).images.groups
+    with pytest.raises(RecipeError, match=r"data.group is 'doctor', which does not match"):
+        kind(str(tmp_path / "packed"), **{**options, "group": "doctor"})
+    pack(packed, str(tmp_path / "again"))
+    assert content(tmp_path / "again")["listing.npz"] == content(tmp_path / "packed")["listing.npz"]
+
+
+@pytest.mark.parametrize(
+    ("name", "readers"),
+    [
+        ("classes", [ImageFolder]),
+        ("objects", [CocoDetection, VOCDetection, YoloDetection]),
+        ("mask files", [MaskFolder, ImageFolder]),
+    ],
+)
+def test_a_class_for_folders_says_what_reads_a_packed_set(name: str, readers: list[Any], tmp_path: Path) -> None:
+    pack(SETS[name][0](tmp_path), str(tmp_path / "packed"))
+    for reader in readers:
+        with pytest.raises(
+            DataError, match=rf"packed is a packed set, which .* read with --data {SETS[name][1].__name__}$"
+        ):
+            reader(str(tmp_path / "packed"))
+        with pytest.raises(DataError, match=r"^s3://photos/cats is an address, where .* only, with --data AnyData$"):
+            reader("s3://photos/cats")
+    with pytest.raises(DataError, match=r"^s3://photos/cats.csv is an address"):
+        ImageTable("s3://photos/cats.csv")
 
 
 def test_files_outside_the_root_have_no_key(tmp_path: Path) -> None:
