@@ -193,9 +193,10 @@ def test_a_damaged_missing_or_cut_shard_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"listing.npz: is damaged"):
         read()
     manifest = packed / "manifest.json"
-    for text in ("{}", manifest.read_text().replace('"val/chunk', '"../chunk')):
+    escaping = manifest.read_text().replace('"val/chunk', '"../chunk')
+    for text, why in (("{}", "is damaged, or not of a packed set"), (escaping, "names shards that data pack does not")):
         manifest.write_text(text)
-        with pytest.raises(DataError, match=r"manifest.json: is damaged, or not of a packed set"):
+        with pytest.raises(DataError, match=rf"manifest.json: {why}"):
             read()
 
 
