@@ -57,7 +57,7 @@ class ShardCache:
         Raises:
             RunError: one does not exist, cannot be read after several tries, is damaged, or there is no room for it.
         """
-        with _Lock(self.folder / ".lock") as lock:
+        with Lock(self.folder / ".lock") as lock:
             for shard in shards:
                 while not self._is_there(shard):
                     if lock.take():
@@ -137,7 +137,7 @@ def digest_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-class _Lock:
+class Lock:
     """Is for one thread of one process at a time, where the system has locks; elsewhere several may have it."""
 
     def __init__(self, path: Path) -> None:
@@ -158,7 +158,7 @@ class _Lock:
             pass
         return True
 
-    def __enter__(self) -> _Lock:
+    def __enter__(self) -> Lock:
         return self
 
     def __exit__(self, *_: object) -> None:

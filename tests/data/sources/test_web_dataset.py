@@ -6,7 +6,10 @@ import gzip
 import io
 import os
 import tarfile
+import threading
+import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +87,25 @@ def test_they_are_indexed_once_and_again_when_one_is_written_again(
     assert (
         opened(tmp_path / "tars", tmp_path / "cache").listings["train"].keys()[-1] == "train-000001.tar/a/b.c/new.jpeg"
     )
+
+
+def test_several_processes_read_them_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "tars")
+    read, both, opening = tarfile.open, threading.Barrier(2), []
+
+    def slow(path: Any, mode: str) -> tarfile.TarFile:
+        opening.append(path)
+        time.sleep(0.1)
+        return read(path, mode)
+
+    def images(_: int) -> int:
+        both.wait(10)
+        return len(opened(tmp_path / "tars", tmp_path / "cache", val_fraction=1.0).listings["val"])
+
+    monkeypatch.setattr(tarfile, "open", slow)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(images, range(2))) == [12, 12]
+    assert len(opening) == 2
 
 
 @pytest.mark.parametrize(
