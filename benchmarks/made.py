@@ -13,14 +13,16 @@ from resnet_tl import fit
 HEIGHT, WIDTH = 375, 500
 
 
-def photographs(root: Path, count: int, classes: int = 2, size: tuple[int, int] = (HEIGHT, WIDTH)) -> list[Path]:
+def photographs(
+    root: Path, count: int, classes: int = 2, size: tuple[int, int] = (HEIGHT, WIDTH), noise: float = 6
+) -> list[Path]:
     """Writes `root/CLASS/N.jpg`: colours that change smoothly, and noise; about 50 kB each at 500 x 375 pixels."""
     rng, paths = np.random.default_rng(0), []
     height, width = size
     for number in range(count):
         coarse = rng.integers(0, 256, (12, 16, 3), np.uint8)
         smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.int16)
-        image = np.clip(smooth + rng.normal(0, 6, smooth.shape), 0, 255).astype(np.uint8)
+        image = np.clip(smooth + rng.normal(0, noise, smooth.shape), 0, 255).astype(np.uint8)
         path = root / str(number % classes) / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, 90])

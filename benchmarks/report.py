@@ -1,8 +1,8 @@
-"""Writes docs/benchmarks.md, its charts and the README's table out of what the benchmarks wrote.
+"""Writes docs/benchmarks.md, docs/scaling.md, their charts and the README's table out of what the benchmarks wrote.
 
 python -m benchmarks report
 
-The words are those of `page.md` and `readme.md`, in which the following are replaced:
+The words are those of `page.md`, `scaling.md` and `readme.md`, in which the following are replaced:
 
     {{ table TABLE of BENCHMARK, ... }}            the table, with its benchmarks, machines and commits below
     {{ chart TABLE of BENCHMARK, ... | COLUMN }}   its chart, of all columns or of those named
@@ -27,7 +27,8 @@ from benchmarks.figures import RESULTS, Figure, read
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-PAGE, README, CHARTS = ROOT / "docs/benchmarks.md", ROOT / "README.md", ROOT / "docs/assets/benchmarks"
+README, CHARTS = ROOT / "README.md", ROOT / "docs/assets/benchmarks"
+PAGES = {"page.md": ROOT / "docs/benchmarks.md", "scaling.md": ROOT / "docs/scaling.md"}
 MARKED = re.compile(r"(<!-- python -m benchmarks report -->\n).*?(<!-- end -->)", re.DOTALL)
 DIRECTIVE = re.compile(
     r"\{\{ (?P<kind>table|chart|figure) (?P<table>\w+) of (?P<names>[\w, ]+?)(?: \| (?P<more>.*?))? \}\}"
@@ -40,37 +41,41 @@ def main(arguments: list[str]) -> None:
     from benchmarks.charts import svg
 
     report = render()
-    PAGE.write_text(report.page, encoding="utf-8")
+    for path, text in report.pages.items():
+        path.write_text(text, encoding="utf-8")
     README.write_text(with_table(README.read_text(encoding="utf-8"), report.readme), encoding="utf-8")
     CHARTS.mkdir(parents=True, exist_ok=True)
     for old in set(CHARTS.glob("*.svg")) - {CHARTS / f"{name}.svg" for name in report.charts}:
         old.unlink()
     for name, figures in report.charts.items():
         (CHARTS / f"{name}.svg").write_text(svg(figures), encoding="utf-8")
-    print(f"{PAGE.relative_to(ROOT)}, {len(report.charts)} charts and the README's table; misses: {len(report.missed)}")
+    pages = ", ".join(str(path.relative_to(ROOT)) for path in report.pages)
+    print(f"{pages}, {len(report.charts)} charts and the README's table; misses: {len(report.missed)}")
     for figure in report.missed:
         print(f"  {figure.row}, {figure.column}: {cell(figure)}")
 
 
 @dataclass(frozen=True)
 class Report:
-    """page, readme: Markdown. charts: the figures of each, by file name. missed: figures that miss their goals."""
+    """pages, readme: Markdown. charts: the figures of each, by file name. missed: figures that miss their goals."""
 
-    page: str
+    pages: dict[Path, str]
     readme: str
     charts: dict[str, list[Figure]]
     missed: list[Figure]
 
 
 def render(folder: Path = RESULTS) -> Report:
-    """Renders both templates; a figure that neither shows is an error."""
+    """Renders the templates; a figure that no page shows is an error."""
     results = {path.stem: read(path.stem, folder) for path in sorted(folder.glob("*.json"))}
-    page = Template((HERE / "page.md").read_text(encoding="utf-8"), results)
+    pages = {path: Template((HERE / name).read_text(encoding="utf-8"), results) for name, path in PAGES.items()}
     readme = Template((HERE / "readme.md").read_text(encoding="utf-8"), results)
     every = [figure for each in results.values() for figure in each["figures"]]
-    if hidden := {figure.table for figure in every} - page.tables:
-        raise SystemExit(f"benchmarks/page.md has no line for the tables {', '.join(sorted(hidden))}")
-    return Report(page.text, readme.text, page.charts, [figure for figure in every if figure.missed])
+    if hidden := {figure.table for figure in every}.difference(*(page.tables for page in pages.values())):
+        raise SystemExit(f"{' and '.join(PAGES)} have no line for the tables {', '.join(sorted(hidden))}")
+    charts = {name: figures for page in pages.values() for name, figures in page.charts.items()}
+    texts = {path: page.text for path, page in pages.items()}
+    return Report(texts, readme.text, charts, [figure for figure in every if figure.missed])
 
 
 def with_table(readme: str, table: str) -> str:

@@ -10,13 +10,14 @@ import pytest
 
 from benchmarks.charts import digest, svg
 from benchmarks.figures import RESULTS, Figure, write
-from benchmarks.report import CHARTS, PAGE, README, Template, render, with_table
+from benchmarks.report import CHARTS, PAGES, README, Template, render, with_table
 
 REPAIR = "run `python -m benchmarks report` and commit what it writes"
 
 
-def test_the_page_is_that_of_the_results() -> None:
-    assert PAGE.read_text(encoding="utf-8") == render().page, REPAIR
+def test_the_pages_are_those_of_the_results() -> None:
+    for path, text in render().pages.items():
+        assert path.read_text(encoding="utf-8") == text, REPAIR
 
 
 def test_the_readme_has_the_same_figures() -> None:
@@ -33,7 +34,7 @@ def test_the_charts_are_those_of_the_results() -> None:
 
 def test_every_goal_that_is_missed_is_said_to_be() -> None:
     report = render()
-    assert report.page.count("missed)") == len(report.missed) > 0
+    assert sum(text.count("missed)") for text in report.pages.values()) == len(report.missed) > 0
 
 
 def test_a_changed_result_changes_the_page(tmp_path: Path) -> None:
@@ -42,7 +43,7 @@ def test_a_changed_result_changes_the_page(tmp_path: Path) -> None:
     results = json.loads((tmp_path / "overfit.json").read_text())
     results["figures"][0]["value"] = 0.5
     (tmp_path / "overfit.json").write_text(json.dumps(results))
-    assert "**0.500** (goal 0.900, missed)" in render(tmp_path).page
+    assert "**0.500** (goal 0.900, missed)" in render(tmp_path).pages[PAGES["page.md"]]
 
 
 def test_a_table_without_a_place_on_the_page_is_an_error(tmp_path: Path) -> None:
