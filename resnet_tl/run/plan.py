@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from resnet_tl.data.base import ImageData
 from resnet_tl.errors import RecipeError
 from resnet_tl.run.build import Overrides, Recipe, RecipeSource, build_seeded, compose
+from resnet_tl.run.ddp import check_strategy
 from resnet_tl.run.global_batch import scale_rate
 from resnet_tl.run.trainer import resolve_precision, translate_errors
 from resnet_tl.tasks.base import Task
@@ -58,6 +59,7 @@ def find_lr(recipes: Sequence[RecipeSource], overrides: Overrides, phase: int) -
 
 def _build(recipes: Sequence[RecipeSource], overrides: Overrides) -> tuple[Recipe, ImageData, Task, Plan]:
     recipe = compose(recipes, overrides)
+    check_strategy(recipe["trainer"]["strategy"])
     data, task = build_seeded(recipe)
     epochs, stages = recipe["trainer"]["max_epochs"], task.stages()
     if epochs is None or epochs < 1:

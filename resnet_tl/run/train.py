@@ -22,7 +22,7 @@ from resnet_tl.run.batch_probe import SettleMicroBatch
 from resnet_tl.run.batch_size import AUTO, with_whole_steps
 from resnet_tl.run.build import Recipe, build_seeded
 from resnet_tl.run.closing import closing
-from resnet_tl.run.ddp import configure_ddp
+from resnet_tl.run.ddp import check_strategy, configure_ddp
 from resnet_tl.run.decide import Decide
 from resnet_tl.run.drawings import Drawings
 from resnet_tl.run.files_record import check_unchanged, write_record
@@ -81,6 +81,7 @@ def train(
         UserError: a new run that fails before its first checkpoint leaves no folder behind.
     """
     options, precision = resolve_precision(recipe["trainer"])
+    check_strategy(options["strategy"])
     device = device_type(options["accelerator"], options["devices"])
     if recipe["data"]["init_args"].get("decode") == "gpu":  # before images and weights are read
         check_accelerator("decoding and transforms", device)

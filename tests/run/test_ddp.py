@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,11 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.strategies import DDPStrategy
 
+from resnet_tl.errors import RecipeError
 from resnet_tl.lightning_internals import ddp_options
-from resnet_tl.run.ddp import configure_ddp, is_static
+from resnet_tl.run.build import compose
+from resnet_tl.run.ddp import check_strategy, configure_ddp, is_static
+from resnet_tl.run.plan import plan_text
 
 
 def trainer(devices: int = 2, **options: Any) -> Trainer:
@@ -56,3 +60,23 @@ def test_a_graph_is_static_without_any_of_these(reason: str) -> None:
     reasons = dict.fromkeys(("accumulates", "searches", "compiled", "redoes"), False)
     assert is_static(**reasons)
     assert not is_static(**{**reasons, reason: True})
+
+
+@pytest.mark.parametrize(
+    ("strategy", "name"),
+    [
+        ("fsdp", "fsdp"),
+        ("deepspeed_stage_2", "deepspeed_stage_2"),
+        ("{class_path: lightning.pytorch.strategies.ModelParallelStrategy}", "ModelParallelStrategy"),
+    ],
+)
+def test_strategies_that_shard_parameters_are_refused(here: Path, images: Path, strategy: str, name: str) -> None:
+    with pytest.raises(RecipeError, match=f"trainer.strategy is {name}, which shards parameters"):
+        plan_text(["photos.yaml"], [("data.root", images), ("trainer.strategy", strategy)])
+
+
+@pytest.mark.parametrize("strategy", ["auto", "ddp_find_unused_parameters_true", "{class_path: DDPStrategy}"])
+def test_others_are_not(here: Path, images: Path, strategy: str) -> None:
+    check_strategy(
+        compose(["photos.yaml"], [("data.root", images), ("trainer.strategy", strategy)])["trainer"]["strategy"]
+    )
