@@ -2,7 +2,7 @@
 
 Others' figures in here are of MLPerf Training 3.0 (github.com/mlcommons/training_results_v3.0: logs of ResNet-50, and
 descriptions of systems) and of Lambda (github.com/lambdal/deeplearning-benchmark: H100_80GB_SXM5 in
-pytorch/pytorch-train-throughput-v2-fp16.csv).
+pytorch/pytorch-train-throughput-v2-fp16.csv, batches in pytorch/scripts/config_v2/config_pytorch_80GB.sh).
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ MLPERF = [
 PER_IMAGE = (MLPERF[0].step - MLPERF[1].step) / (MLPERF[0].batch - MLPERF[1].batch)
 FIXED = MLPERF[0].step - MLPERF[0].batch * PER_IMAGE
 """Seconds by which the steps of the first two are what they are."""
-PYTORCH = 22_063 / 8
-"""Images/s of an H100 of eight, NVIDIA's ResNet-50 for PyTorch in mixed precision."""
+PYTORCH = 8 / 22_063 - FIXED / 1280
+"""Seconds of an image on one of eight H100, in batches of 1,280: NVIDIA's ResNet-50 for PyTorch in mixed precision."""
 CORES, LINK = 112, 450e9
 """Of a machine of eight H100: cores, and bytes/s of a device's NVLink in each direction."""
 NETWORKS = (25, 100, 400, 3200)
@@ -144,7 +144,7 @@ def limits(results: dict[str, Any]) -> list[Figure]:
 def networks(results: dict[str, Any]) -> dict[str, Network]:
     """ResNet-50 at 224 pixels, at others' rates, with images decoded by our loader; by the tables of `limits`."""
     rest = (results["decode"], results["gradients"]["resnet50"], IMAGE_BYTES)
-    return {"scaling_pytorch": Network(FIXED, 1 / PYTORCH, *rest), "scaling_mxnet": Network(FIXED, PER_IMAGE, *rest)}
+    return {"scaling_pytorch": Network(FIXED, PYTORCH, *rest), "scaling_mxnet": Network(FIXED, PER_IMAGE, *rest)}
 
 
 def cluster(devices: int, gbit: float) -> Cluster:
