@@ -70,7 +70,6 @@ PLAN = [
     Planned("finetune", 20, 380, 1),
     Planned("listing", 130),
     Planned("growth", 125),
-    Planned("scaling", 200),
 ]
 
 
