@@ -59,6 +59,12 @@ def restart_iterators(trainer: Trainer) -> None:
     iter(trainer.fit_loop._data_fetcher)
 
 
+def end_restart(trainer: Trainer) -> None:
+    """Ends the restart of a resumed fit before its first epoch ends: Lightning would skip ReduceLROnPlateau there, for
+    want of a metric that `Position` restores. The public setter starts one where `max_steps` is set."""
+    trainer.fit_loop._restarting = False
+
+
 def drop_anonymous(logger: WandbLogger) -> None:
     """Removes an argument of `wandb.init` that Lightning always gives and W&B warns of."""
     logger._wandb_init.pop("anonymous", None)

@@ -220,6 +220,7 @@ class FineTuning(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Recalibrates before the run's last checkpoint, if no validation that was known to be the last did."""
+        lightning_internals.end_restart(trainer)
         if self.phase_state.current.settings.solver is not None:
             pl_module.log_dict({f"solved/{name}": _exact(self.solved[name]) for name in ("l2", "acc")})
             # An earlier phase has ended early; another epoch would change nothing.

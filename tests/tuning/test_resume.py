@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -166,6 +167,16 @@ def test_custom_modules_and_loaders_resume_bit_for_bit_within_an_epoch(options: 
             midway.add(saved["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"])
             assert_equal(fit(folder, Last(folder, every=1), resume=folder / "last.ckpt", **options), whole)
     assert len(midway - {0}) >= 2
+
+
+def test_a_plateau_schedule_steps_at_the_end_of_the_epoch_in_which_a_run_resumes(tmp_path: Path) -> None:
+    whole = fit(tmp_path / "whole", Last(tmp_path / "whole", every=1), epochs=4)
+    rates = [row["lr/head"] for row in csv.DictReader(whole[2].splitlines()) if row["lr/head"]]
+    assert rates[20] != rates[21]
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(tmp_path / "cut", Last(tmp_path / "cut", every=1), cut=17, epochs=4)
+    resumed = fit(tmp_path / "cut", Callback(), resume=tmp_path / "cut" / "last.ckpt", epochs=4)
+    assert_equal(resumed, whole)
 
 
 def test_a_run_from_before_the_averages_warm_up_continues_without(tmp_path: Path) -> None:
