@@ -6,6 +6,7 @@ A checkpoint is a Lightning checkpoint that holds only tensors and plain Python,
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -296,6 +297,8 @@ def locate(path: str | Path) -> Path:
     path = Path(path)
     if path.is_file():
         return path
+    if not path.exists() and re.match(r"[a-z0-9]+:/", str(path)):
+        raise WeightsError(f"{path} is an address; expected a run folder or checkpoint on this machine: copy it first")
     if not path.exists():
         raise WeightsError(f"no run folder or checkpoint at {str(path)!r}{did_you_mean_path(path)}")
     if (path / FOLDS).is_file():

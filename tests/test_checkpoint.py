@@ -130,6 +130,11 @@ def test_a_missing_path_suggests_the_closest_one(tmp_path: Path) -> None:
         locate(tmp_path / "fotos")
 
 
+def test_an_address_is_to_be_copied_first() -> None:
+    with pytest.raises(WeightsError, match="is an address; expected a run folder or checkpoint on this machine"):
+        locate("s3://bucket/runs/birds")
+
+
 def test_a_folder_of_runs_suggests_the_newest(tmp_path: Path) -> None:
     for run in ("2026-01-01", "2026-01-02"):
         save_atomically({}, tmp_path / run / "checkpoints" / "last.ckpt")

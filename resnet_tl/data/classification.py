@@ -54,10 +54,10 @@ class ClassificationData(SemiSupervisedData):
         if "train" not in self.listings:  # an evaluation of other images
             return
         if shots is None:
-            note = f"{replay.root}: data.replay trains on its {len(replay)} images, too"
+            note = f"data.replay trains on its {len(replay)} images, too"
         else:
             replay, note = few_shots(replay, shots, self.classes, self.seed, "data.replay_shots")
-        self.notes.append(note)
+        self.notes.append(f"{replay.root}: {note}")
         self.listings["train"] = ReplayListing.joined(self.listings["train"], replay)
 
     def class_counts(self) -> np.ndarray:

@@ -12,7 +12,7 @@ from resnet_tl.errors import RecipeError
 from resnet_tl.models.fold import fold
 from resnet_tl.models.heads.base import DetectionHead
 from resnet_tl.models.network import Network
-from resnet_tl.prediction.members import read_network
+from resnet_tl.run.teacher import read_named
 from resnet_tl.run.timm_teacher import PREFIX
 from resnet_tl.structures.records import Level
 from resnet_tl.tasks.detection import Detection
@@ -31,7 +31,7 @@ def read_detector(task: Detection) -> DetectorTeacher:
     assert settings is not None
     name = _check(settings)
     with torch.random.fork_rng(devices=[]):  # it is built with random weights first
-        _, network = read_network(name, trust_code=False)
+        _, network = read_named(name)
     where = f"tuning.teacher.network: {name}"
     if not isinstance(network.head, DetectionHead) or network.neck is None:
         raise RecipeError(f"{where} is no detector with a neck; expected one run of Detection")

@@ -38,7 +38,8 @@ def check_alike(bundles: Sequence[Bundle]) -> None:
             raise WeightsError(f"{cannot} networks differ")
         for name in ALIKE:
             if getattr(other, name) != getattr(first, name):
-                raise WeightsError(f"{cannot} {name} differ")
+                order = " in their order" if name == "classes" and {*other.classes} == {*first.classes} else ""
+                raise WeightsError(f"{cannot} {name} differ{order}")
         for earlier in bundles[:position]:
             if all(torch.equal(other.state_dict[key], tensor) for key, tensor in earlier.state_dict.items()):
                 raise WeightsError(f"{other.path} and {earlier.path} have the same weights; expected different ones")

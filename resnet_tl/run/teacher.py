@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from resnet_tl.errors import RecipeError, did_you_mean
+from resnet_tl.checkpoint import Bundle
+from resnet_tl.errors import RecipeError, WeightsError, did_you_mean
 from resnet_tl.models.ensemble import TINY, MeanClasses
 from resnet_tl.models.fold import fold
 from resnet_tl.models.heads.classification import LinearHead
@@ -182,7 +183,7 @@ def _member(name: str, settings: Teacher, task: Classification) -> Member:
     if name.startswith(PREFIX):
         own = read_timm(name, settings, channels)
     else:
-        bundle, network = read_network(name, trust_code=False)
+        bundle, network = read_named(name)
         if not isinstance(network.head, LinearHead | MeanClasses):
             kind = type(network.head).__name__
             raise RecipeError(f"tuning.teacher.network: {name} ends in {kind}; expected a classifier")
@@ -195,6 +196,14 @@ def _member(name: str, settings: Teacher, task: Classification) -> Member:
             raise RecipeError(f"tuning.teacher.features: {name} are several networks; expected one, as {name}/fold1")
         own = Own(network, bundle.classes, bundle.preprocessing.size)
     return Member(name, own, _columns(name, own, settings, task) if settings.weight else None, settings, task)
+
+
+def read_named(name: str) -> tuple[Bundle, Network]:
+    """Returns `read_network`'s; its WeightsErrors name the option."""
+    try:
+        return read_network(name, trust_code=False)
+    except WeightsError as error:
+        raise WeightsError(f"tuning.teacher.network: {error}") from None
 
 
 def _columns(name: str, own: Classifier, settings: Teacher, task: Classification) -> list[int]:
@@ -238,6 +247,10 @@ def _check(settings: Teacher) -> None:
     names = settings.names
     if not names:
         raise RecipeError("tuning.teacher.network is an empty list; expected a run, or timm/NAME")
+    if not settings.weight and not settings.features:
+        raise RecipeError(
+            "tuning.teacher: weight and features are 0, so that nothing is learned from it; set one of them, or omit it"
+        )
     of_timm = [name for name in names if name.startswith(PREFIX)]
     for option in ("file", "outputs"):
         if getattr(settings, option) is not None and len(of_timm) != 1:

@@ -151,7 +151,7 @@ def obstacle(
         RecipeError: with `cache: on`, if something random precedes the network.
     """
     if tuning.cache == "off":
-        return "tuning.cache is off"
+        return "tuning.cache is off; expected auto or on"
     reason = None if solves else _random_before(tuning, module, data)
     reads_images: Callable[[], str | None] = getattr(module, "reads_images", lambda: None)
     if reading := reads_images():

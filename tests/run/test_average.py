@@ -122,6 +122,7 @@ def test_what_is_not_alike_is_refused(runs: list[Path], tmp_path: Path) -> None:
             "init_args"
         ].update(multi_label=True),
         "classes differ": lambda content: content["resnet_tl"].update(classes=["red", "blue"]),
+        "classes differ in their order": lambda content: content["resnet_tl"]["classes"].reverse(),
         "preprocessing differ": lambda content: content["resnet_tl"]["preprocessing"].update(crop=0.5),
         "have the same weights": lambda content: None,
     }

@@ -11,6 +11,8 @@ import pytest
 import torch
 import yaml
 
+from resnet_tl.data.classification import ImageFolder
+from resnet_tl.data.packing.pack import pack
 from resnet_tl.errors import DataError, RecipeError, WeightsError
 from resnet_tl.prediction.backbone import backbone_network
 from resnet_tl.run.rank import Candidate, Ranking, Rated, rank
@@ -34,6 +36,16 @@ def test_colours_are_told_apart_even_by_a_random_network(images: Path) -> None:
     assert all(each.probe == 1 and each.interval[1] == 1 and len(each.right) == 12 for each in ranking.rated)
     assert ranking.sure == 0  # neither is better
     assert ranking.notes[-1] == "12 training images of 2 classes are compared"
+
+
+def test_images_in_shards_are_rated_as_those_in_files(images: Path, tmp_path: Path) -> None:
+    pack(ImageFolder(str(images)), str(tmp_path / "packed"))
+    packed = recipe()
+    packed["data"]["class_path"] = "Shards"
+    (files,), (shards,) = (
+        rank([each], of(root), [TINY]).rated for each, root in ((recipe(), images), (packed, tmp_path / "packed"))
+    )
+    assert shards.log_me == files.log_me
 
 
 def test_it_repeats_and_the_order_of_candidates_does_not_matter(images: Path) -> None:

@@ -243,7 +243,11 @@ GEM = {"head": partial(LinearHead, pool="gem")}
     [
         (Tuning([SOLVED]), {"head": MLPHead}, "needs a head that is one linear classifier .* but MLPHead is not"),
         (Tuning([SOLVED]), GEM, "as LinearHead without pool: gem, but LinearHead is not"),
-        (Tuning([SOLVED], cache="off"), {}, "a solver, which reads cached features, but tuning.cache is off"),
+        (
+            Tuning([SOLVED], cache="off"),
+            {},
+            "which reads cached features, but tuning.cache is off; expected auto or on",
+        ),
         (Tuning([SOLVED]), {"trainer": {"precision": "64-true"}}, "but trainer.precision is 64-true"),
         (Tuning([SOLVED]), {"data": {"crops": 10}}, "data.crops evaluates several views of an image"),
     ],

@@ -59,7 +59,7 @@ def select_images(
     notes = [*included.notes, *_split_notes(included, listings, absent, origin)]
     if shots is not None and "train" in listings:
         listings["train"], note = few_shots(listings["train"], shots, included.classes, seed)
-        notes.append(note)
+        notes.append(f"{images.root}: {note}")
     return Selection(included, listings, absent, notes, [*included.remarks])
 
 

@@ -209,5 +209,5 @@ def few_shots(
             break
     short = [f"{classes[i]} ({counts[i]})" for i in np.flatnonzero((counts > 0) & (counts < shots)).tolist()]
     fewer = f"; there are fewer of {', '.join(short[:5])}{', ...' if len(short) > 5 else ''}" if short else ""
-    note = f"{listing.root}: {option}: {shots} trains on {len(taken)} of {len(listing)} images{fewer}"
+    note = f"{option}: {shots} trains on {len(taken)} of {len(listing)} images{fewer}"
     return cast(ListingT, listing.select(np.sort(np.array(taken, np.int64)))), note

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 from resnet_tl.errors import DataError
 
+ALL_CLASSES = "; expected some there, or data.classes with the names of all classes"
+"""The end of an error about a class that has no images to train on."""
+
 
 def composed(name: str) -> str:
     """A name in Unicode's composed form: two spellings of one name look the same, and should be."""
@@ -22,11 +25,11 @@ def order_notes(root: str, names: Sequence[str]) -> list[str]:
 
 
 def check_known(root: str, found: set[str], known: Sequence[str]) -> None:
-    """Raises DataError if some of the classes `found` are not the checkpoint's, `known`."""
+    """Raises DataError if some of the classes `found` are not `known`: those of `data.classes`, or a checkpoint's."""
     if unknown := sorted(found - set(known)):
         raise DataError(
-            f"{root} has classes that the checkpoint does not know ({some(unknown)}); its {len(known)} classes are "
-            f"{some(known)}"
+            f"{root} has classes ({some(unknown)}) that are not among the {len(known)} of data.classes, or of the "
+            f"checkpoint: {some(known)}"
         )
 
 

@@ -17,7 +17,7 @@ def find_images(inputs: Iterable[str | Path]) -> list[str]:
 
     Args:
         inputs: files (taken as they are), folders and zips (searched recursively), folders and members of zips
-            (`set.zip/cats/1.jpg`), globs (`photos/**/*.jpg`).
+            (`set.zip/cats/1.jpg`), images of packed sets (`packed/files.shards/1.jpg`), globs (`photos/**/*.jpg`).
 
     Raises:
         DataError: an input does not exist, or has no images.
@@ -26,7 +26,7 @@ def find_images(inputs: Iterable[str | Path]) -> list[str]:
 
 
 def _expand(path: str) -> list[str]:
-    if os.path.exists(path) or ".zip/" in path:
+    if os.path.exists(path) or ".zip/" in path or split_path(path) is not None:
         return _images_at(path)
     if not glob.has_magic(path):
         raise missing(path)

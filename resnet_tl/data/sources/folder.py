@@ -10,7 +10,7 @@ from pathlib import Path
 from resnet_tl.data.listings.faults import refuse_or_keep
 from resnet_tl.data.listings.kept import kept_listing
 from resnet_tl.data.listings.listing import ClassSet, Listing
-from resnet_tl.data.sources.class_names import check_known, composed, order_notes, some
+from resnet_tl.data.sources.class_names import ALL_CLASSES, check_known, composed, order_notes, some
 from resnet_tl.data.sources.folder_names import kinds_of_file, split_of
 from resnet_tl.data.sources.forms import other_form
 from resnet_tl.data.sources.parquet import saved_by_datasets
@@ -173,7 +173,7 @@ def _common_classes(
     names = sorted({*found[first], *also})
     for split, by_class in found.items():
         for unknown in sorted(by_class.keys() - set(names)):
-            near = did_you_mean(unknown, names)
+            near = did_you_mean(unknown, names) or ALL_CLASSES
             refuse_or_keep(f"{root} has the class {unknown!r} in its {split} split, but not in {first}{near}")
             del by_class[unknown]
     if len(names) < least:

@@ -13,7 +13,7 @@ from resnet_tl.data.listings.faults import refuse_or_keep
 from resnet_tl.data.listings.kept import kept_listing
 from resnet_tl.data.listings.listing import ClassSet, Listing
 from resnet_tl.data.sources import parquet
-from resnet_tl.data.sources.class_names import check_known, composed, order_notes
+from resnet_tl.data.sources.class_names import ALL_CLASSES, check_known, composed, order_notes
 from resnet_tl.data.sources.folder_names import SPLITS
 from resnet_tl.data.sources.listed_images import ListedImages
 from resnet_tl.data.sources.parquet import is_parquet
@@ -259,7 +259,7 @@ def _classes(
         if unknown := strange.get(row.label):
             refuse_or_keep(
                 f"{table} line {row.line} has the class {unknown!r} in the {row.split} split, but {first} has no "
-                f"image of it{did_you_mean(unknown, classes)}"
+                f"image of it{did_you_mean(unknown, classes) or ALL_CLASSES}"
             )
     if len(classes) < (1 if multi_label else 2):
         raise DataError(f"{table} has only {len(classes)} class ({', '.join(classes)}); expected two or more")

@@ -23,7 +23,7 @@ def test_so_many_of_each_class_or_all_there_are(targets: list[int], shots: int, 
     few, note = few_shots(listing, shots, CLASSES, seed)
     counts, expected = few.class_counts(3), np.minimum(listing.class_counts(3), shots)
     assert counts.tolist() == expected.tolist()
-    assert note.startswith(f"photos: data.shots: {shots} trains on {len(few)} of {len(targets)} images")
+    assert note.startswith(f"data.shots: {shots} trains on {len(few)} of {len(targets)} images")
     for name, count in zip(CLASSES, counts, strict=True):
         assert (f"{name} ({count})" in note) == (0 < count < shots)
     order = list(reversed(range(len(targets))))

@@ -12,7 +12,8 @@ from resnet_tl.errors import DataError
 
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """photos/{b.jpg,a.png,notes.txt,deep/er/c.webp}, set.zip with cats/1.jpg and cats/2.jpg; files are empty."""
+    """photos/{b.jpg,a.png,notes.txt,deep/er/c.webp}, set.zip with cats/1.jpg and cats/2.jpg, packed/files.shards; files
+    are empty."""
     monkeypatch.chdir(tmp_path)
     for name in ("b.jpg", "a.png", "notes.txt", "deep/er/c.webp", ".hidden/d.jpg"):
         (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -21,6 +22,8 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for name in ("cats/2.jpg", "cats/1.jpg", "readme.md"):
             archive.writestr(name, b"")
     (tmp_path / "none").mkdir()
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed" / "files.shards").touch()
     return tmp_path
 
 
@@ -37,6 +40,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["set.zip"], ["set.zip/cats/1.jpg", "set.zip/cats/2.jpg"]),
         (["set.zip/cats"], ["set.zip/cats/1.jpg", "set.zip/cats/2.jpg"]),
         (["set.zip/cats/2.jpg"], ["set.zip/cats/2.jpg"]),
+        (["packed/files.shards/cats/1.jpg"], ["packed/files.shards/cats/1.jpg"]),
     ],
 )
 @pytest.mark.usefixtures("photos")

@@ -179,7 +179,7 @@ def test_other_faults(photos: Path, tmp_path: Path) -> None:
     refused("cannot be read as a CSV: is a directory", str(photos))
     refused("phtos does not exist; did you mean 'photos'?", table, str(tmp_path / "phtos"))
     refused("has no column 'fold'", table, columns=Columns(split="fold"))
-    refused("classes that the checkpoint does not know ('dog')", table, classes=["cat", "emu"])
+    refused("classes ('dog')", table, classes=["cat", "emu"])
     refused("is not UTF-8", write(photos, "path,label\na.jpg,Löwe\nb.jpg,dog\n", "latin-1"))
 
 
