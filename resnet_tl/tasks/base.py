@@ -151,7 +151,15 @@ class Task(LightningModule):
                 f"schedule.warmup_epochs is {self.schedule.warmup_epochs:g}, {asked} steps, too long for a schedule of "
                 f"{steps} steps: it is shortened to {warmup}"
             )
-        return build_schedule(self.schedule, optimizer, self.optimizer.lr, steps, steps_per_epoch)
+        built = build_schedule(self.schedule, optimizer, self.optimizer.lr, steps, steps_per_epoch)
+        if "monitor" in built and built["monitor"].startswith("val/"):
+            built["frequency"] = self.trainer.check_val_every_n_epoch or 1
+        return built
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        if metric is not None:  # ranks must agree, and a loss of training is that of a rank's own images
+            metric = self.trainer.strategy.reduce(metric, reduce_op="mean")
+        super().lr_scheduler_step(scheduler, metric)
 
     @property
     def data(self) -> Any:

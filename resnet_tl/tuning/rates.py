@@ -77,7 +77,7 @@ class Schedule:
         gamma: of `step` and `plateau`: the factor at each milestone or plateau.
         power: of `poly`.
         warmup_fraction: of `one-cycle`: the share of the run in which the rate rises.
-        patience: of `plateau`: epochs without an improvement.
+        patience: of `plateau`: epochs without an improvement; where `monitor` is of validation, validations.
         final: the last factor of `cosine` and `one-cycle`.
         monitor: of `plateau`: a metric to minimise.
         options: further arguments of `plateau` or of an import path; a torch scheduler's `T_max`, `total_steps` and

@@ -133,6 +133,27 @@ def test_the_schedule_of_the_recipe_reaches_the_optimizer(tmp_path: Path) -> Non
     assert {group["lr"] for group in run.optimizers[0].param_groups} == {0.05}
 
 
+PLATEAU = Schedule("plateau", patience=0, monitor="val/loss")
+
+
+def test_a_plateau_of_validation_steps_after_validations_alone(tmp_path: Path) -> None:
+    fit = trainer(tmp_path, check_val_every_n_epoch=2)
+    fit.fit(Counting(schedule=PLATEAU), loader(), loader())
+    plateau: Any = fit.lr_scheduler_configs[0].scheduler
+    assert plateau.last_epoch == 1
+
+
+def test_ranks_agree_on_the_value_of_a_plateau(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mean_of_ranks(value: Any, *, reduce_op: str) -> Any:
+        return value + 1 if reduce_op == "mean" else value
+
+    fit = trainer(tmp_path)
+    monkeypatch.setattr(fit.strategy, "reduce", mean_of_ranks)
+    fit.fit(Counting(schedule=PLATEAU), loader(), loader())
+    plateau: Any = fit.lr_scheduler_configs[0].scheduler
+    assert plateau.best == fit.callback_metrics["val/loss"] + 1
+
+
 def test_freezing_random_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="freezes 'stem', whose weights are random"):
         trainer(tmp_path).fit(Counting(tuning=Tuning([Phase(["head"])])), loader())
