@@ -116,9 +116,10 @@ def _trained(
     for stage in [stage for stage in stages if "last_norm" in kinds[stage]][:-1]:
         parts[stage] = [kind for kind in parts.get(stage, []) if kind != "last_norm"]
     parts = {stage: trained for stage, trained in parts.items() if trained}
-    if not whole and not parts:
-        fault = f"names {' and '.join(wanted_kinds)}, which no stage has" if wanted_kinds else "is empty"
-        if wanted_kinds == ["adapters"]:
+    absent = [kind for kind in wanted_kinds if not any(kind in own for own in kinds.values())]
+    if absent or not phase.train:
+        fault = f"names {' and '.join(absent)}, which no stage has" if absent else "is empty"
+        if "adapters" in absent:
             fault += " (backbone.adapters: true adds them)"
         raise RecipeError(f"{where}.train {fault}, expected 'all' or stages of {', '.join(stages)}")
     return whole, parts

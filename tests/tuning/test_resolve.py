@@ -68,6 +68,11 @@ def test_norms_and_biases_of_every_stage_that_has_them() -> None:
     assert (both["stem"], both["head"]) == (["norms", "biases"], ["biases"])
 
 
+def test_a_kind_that_no_stage_has_is_refused_next_to_others() -> None:
+    with pytest.raises(RecipeError, match=r"names adapters, which no stage has \(backbone.adapters: true adds them\)"):
+        resolve(Tuning([Phase(["adapters", "norms", "head"])]), STAGES, 3, kinds=HAVE)
+
+
 def test_norms_where_there_are_none_train_nothing() -> None:
     with pytest.raises(RecipeError, match=r"phases\[0\].train names norms, which no stage has"):
         resolve(Tuning([Phase(["norms"])]), STAGES, 3, kinds=dict.fromkeys(STAGES, ("biases",)))
