@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
+from benchmarks.alternate import alternate
 from benchmarks.data_path import SCALE, on_one_core, order
 from benchmarks.figures import write
 from benchmarks.machine import machine
@@ -53,7 +54,6 @@ FULL_SIZE = 224
 """Pixels of the crops whose decoding counts for the predictions of GPUs."""
 SMALL = 2**16
 """Bytes of an all-reduce that is as good as all latency."""
-WARM_UP = 2
 
 
 @dataclass(frozen=True)
@@ -113,20 +113,22 @@ def measure(setting: Setting, rank: int, ranks: int, rendezvous: str) -> dict[st
     parallel = DistributedDataParallel(network_of(setting.variant), gradient_as_bucket_view=True)
     memory, loaded = images_in_memory(setting), images_of_a_loader(setting)
     gradients = torch.zeros(gradient_bytes(setting.variant) // 4)
-    measured = {
-        "compute": timed(trainer(network_of(setting.variant), memory), setting.rounds),
-        "decode": seconds_of_decoding(setting, setting.size),
-        "all_reduce_small": timed(lambda: dist.all_reduce(gradients[: SMALL // 4]), 4 * setting.rounds),
-        "all_reduce": timed(lambda: dist.all_reduce(gradients), setting.rounds),
-        "step": timed(trainer(parallel, memory), setting.rounds),
-        "step_loaded": timed(trainer(parallel, loaded), setting.rounds, warm_up=4),
+    decode = seconds_of_decoding(setting, setting.size)
+    dist.barrier()
+    contestants = {
+        "compute": trainer(network_of(setting.variant), memory),
+        "all_reduce_small": lambda: dist.all_reduce(gradients[: SMALL // 4]),
+        "all_reduce": lambda: dist.all_reduce(gradients),
+        "step": trainer(parallel, memory),
     }
+    seconds = {name: statistics.median(each) for name, each in alternate(contestants, setting.rounds).items()}
+    measured = {**seconds, "decode": decode, "step_loaded": timed(trainer(parallel, loaded), setting.rounds, warm_up=4)}
     dist.barrier()
     dist.destroy_process_group()
     return measured
 
 
-def timed(run: Callable[[], object], rounds: int, warm_up: int = WARM_UP) -> float:
+def timed(run: Callable[[], object], rounds: int, warm_up: int) -> float:
     """Returns the median, of rounds that all ranks begin together and after some that do not count."""
     dist.barrier()
     for _ in range(warm_up):
