@@ -247,10 +247,6 @@ def _check(settings: Teacher) -> None:
     names = settings.names
     if not names:
         raise RecipeError("tuning.teacher.network is an empty list; expected a run, or timm/NAME")
-    if not settings.weight and not settings.features:
-        raise RecipeError(
-            "tuning.teacher: weight and features are 0, so that nothing is learned from it; set one of them, or omit it"
-        )
     of_timm = [name for name in names if name.startswith(PREFIX)]
     for option in ("file", "outputs"):
         if getattr(settings, option) is not None and len(of_timm) != 1:

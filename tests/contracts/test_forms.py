@@ -113,8 +113,10 @@ def saved_by_datasets(root: Path) -> None:
 
 def packed(root: Path, write: Callable[[Path], object]) -> None:
     pytest.importorskip("litdata")
-    write(root)
-    pack_data([], [], str(root), str(root / "packed"))
+    files = root / "files"
+    files.mkdir()
+    write(files)
+    pack_data([], [], str(files), str(root / "packed"))
 
 
 CLASSES = [

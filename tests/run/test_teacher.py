@@ -185,10 +185,6 @@ def run(tmp_path: Path) -> str:
         ({"multi_label": True}, "has one label per image, but the task several labels"),
         ({"network": []}, "is an empty list"),
         ({"network": "runs/absent"}, r"tuning\.teacher\.network: no run folder or checkpoint at 'runs/absent'"),
-        (
-            {"weight": 0.0},
-            "weight and features are 0, so that nothing is learned from it; set one of them",
-        ),
         ({"network": "timm/test_efficientnett"}, "timm has no model 'test_efficientnett'; did you mean"),
         ({"network": "timm/test_vit", "file": "absent.pth"}, r"tuning\.teacher\.file: there is no 'absent\.pth'"),
         ({"outputs": {"cat": 0}}, r"outputs is for one network of timm, but network names .*x\.ckpt"),
