@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -22,7 +23,7 @@ ABANDONED = 600
 SHARDS = (".bin", ".tar")
 """The endings of shards."""
 POLLED_EVERY = 0.005
-"""Seconds between two looks for a shard that another process downloads."""
+"""Seconds between two looks for what another process makes."""
 BLOCK = 1 << 22
 
 
@@ -59,12 +60,7 @@ class ShardCache:
         """
         with Lock(self.folder / ".lock") as lock:
             for shard in shards:
-                while not self._is_there(shard):
-                    if lock.take():
-                        if not self._is_there(shard):
-                            self._fetch(shard)
-                    else:
-                        time.sleep(POLLED_EVERY)
+                lock.until(partial(self._is_there, shard), partial(self._fetch, shard))
 
     def _is_there(self, shard: Shard) -> bool:
         try:
@@ -157,6 +153,14 @@ class Lock:
         except (ImportError, OSError):
             pass
         return True
+
+    def until(self, is_made: Callable[[], bool], make: Callable[[], object]) -> None:
+        """Makes something unless it is there, or waits for it while another has the lock."""
+        while not is_made():
+            if not self.take():
+                time.sleep(POLLED_EVERY)
+            elif not is_made():
+                make()
 
     def __enter__(self) -> Lock:
         return self

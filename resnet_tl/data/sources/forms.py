@@ -22,6 +22,7 @@ from resnet_tl.data.sources.text_files import read_json, read_xml
 from resnet_tl.data.sources.tools import cvat
 from resnet_tl.data.sources.tools.tool import TOOLS, is_supervisely, tool_of_json
 from resnet_tl.data.sources.tree import Tree, is_image, walk
+from resnet_tl.data.sources.web_dataset import is_tars
 from resnet_tl.errors import DataError
 
 EXPECTED = {
@@ -55,7 +56,7 @@ def forms_of(root: str, task: str | None = None) -> list[Form]:
     Raises:
         DataError: there is nothing at `root`, or no form that a data module reads.
     """
-    if root.endswith(".tar"):
+    if is_tars(root):
         return [Form("classification", "WebDataset", "tars of WebDataset")]
     if packed := packed_form(root):
         return [Form(*packed)]
@@ -67,7 +68,7 @@ def forms_of(root: str, task: str | None = None) -> list[Form]:
         raise DataError(saved)
     if found := list(_forms(tree)):
         return found
-    if tars := sorted(file for file in tree.files if file.endswith(".tar")):
+    if tars := sorted(filter(is_tars, tree.files)):
         return [Form("classification", "WebDataset", f"{tars[0]} and no other form")]
     expected = ", ".join(EXPECTED.values()) if task is None else EXPECTED[task]
     raise DataError(f"{root}{_content(tree)} has no known form: expected {expected}{_deeper(tree, task)}")

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from resnet_tl.data.images.manifest import MANIFEST, Manifest, Shard
 from resnet_tl.data.images.remote import is_url, open_filesystem, retried
-from resnet_tl.data.images.shard_cache import POLLED_EVERY, Lock, ShardCache, write_origin
+from resnet_tl.data.images.shard_cache import Lock, ShardCache, write_origin
 from resnet_tl.data.listings.listing import ClassSet, Listing
 from resnet_tl.data.sources.class_names import composed, some
 from resnet_tl.data.sources.folder_names import SPLITS
@@ -82,11 +82,7 @@ def read_tars(
             check_room([tar.shard for tar in tars], cache_gb)
             write_origin(folder, tars[0].place, cache_gb)
         with Lock(folder / ".index") as lock:
-            while not (folder / MANIFEST).exists():
-                if not lock.take():  # another process of this machine reads them
-                    time.sleep(POLLED_EVERY)
-                elif not (folder / MANIFEST).exists():
-                    _write_index(root, tars, label, names, folder)
+            lock.until((folder / MANIFEST).exists, partial(_write_index, root, tars, label, names, folder))
     manifest = Manifest.parse((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
     images = read_index(folder, root, manifest, classes)
     assert isinstance(images, ClassSet)
