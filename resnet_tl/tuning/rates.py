@@ -47,7 +47,8 @@ class Optimizer:
         momentum: of `sgd`, and of timm's optimizers that have one.
         nesterov: of `sgd`.
         options: further arguments of the optimizer.
-        fused: take a step in one kernel, with `sgd`, `adam` and `adamw`; `auto`: on CUDA.
+        fused: take a step in one kernel, with `sgd`, `adam` and `adamw`; `auto`: on CUDA, and `adam` and
+            `adamw` on CPUs.
     """
 
     name: str = "sgd"
