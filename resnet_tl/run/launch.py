@@ -7,7 +7,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from lightning.pytorch.plugins.environments import (
+    LSFEnvironment,
+    MPIEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
 
 from resnet_tl.errors import RecipeError, RunError
 from resnet_tl.tuning.ranks import on_any
@@ -44,6 +49,22 @@ def with_launched(options: Mapping[str, Any]) -> dict[str, Any]:
         "devices": devices if options["devices"] == AUTO else options["devices"],
         "num_nodes": nodes if options["num_nodes"] == AUTO else options["num_nodes"],
     }
+
+
+def check_others(options: Mapping[str, Any]) -> None:
+    """Refuses a resolved `trainer` section of several machines for a process that nothing has started on the others:
+    it would wait for them without a word.
+
+    Raises:
+        RecipeError: that is so.
+    """
+    environments = (TorchElasticEnvironment, SLURMEnvironment, LSFEnvironment, MPIEnvironment)
+    if options["num_nodes"] in (1, AUTO) or "MASTER_ADDR" in os.environ or any(each.detect() for each in environments):
+        return
+    raise RecipeError(
+        f"trainer.num_nodes is {options['num_nodes']}, but nothing has started this command on the other machines; "
+        "start it by torchrun or SLURM (overlays/torchrun, overlays/slurm), or set MASTER_ADDR and NODE_RANK on each"
+    )
 
 
 def resume_if_restarted(run: object, resume: Any) -> Any:

@@ -29,7 +29,7 @@ from resnet_tl.run.files_record import check_unchanged, write_record
 from resnet_tl.run.give_teacher import give_teacher
 from resnet_tl.run.global_batch import scale_rate, share_global_batch
 from resnet_tl.run.head_checkpoint import HeadCheckpoint
-from resnet_tl.run.launch import SameStart
+from resnet_tl.run.launch import SameStart, check_others
 from resnet_tl.run.new_classes import Imprint
 from resnet_tl.run.predicted_masks import PredictedMasks
 from resnet_tl.run.resume import keep_length
@@ -82,6 +82,7 @@ def train(
     """
     options, precision = resolve_precision(recipe["trainer"])
     check_strategy(options["strategy"])
+    check_others(options)
     device = device_type(options["accelerator"], options["devices"])
     if recipe["data"]["init_args"].get("decode") == "gpu":  # before images and weights are read
         check_accelerator("decoding and transforms", device)

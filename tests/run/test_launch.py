@@ -10,7 +10,7 @@ import pytest
 
 from resnet_tl.errors import RecipeError, RunError
 from resnet_tl.run.build import compose
-from resnet_tl.run.launch import Launched, SameStart, launched, resume_if_restarted, with_launched
+from resnet_tl.run.launch import Launched, SameStart, check_others, launched, resume_if_restarted, with_launched
 from resnet_tl.run.trainer import build_trainer
 
 TORCHRUN = {
@@ -51,6 +51,18 @@ def test_a_trainer_has_the_processes_of_torchrun(here: Path, images: Path, torch
     recipe = compose(["photos.yaml"], [*options, ("trainer.devices", "auto"), ("trainer.num_nodes", "auto")])
     trainer = build_trainer(recipe["trainer"], callbacks=[], loggers=[])
     assert (trainer.world_size, trainer.num_devices, trainer.num_nodes, trainer.global_rank) == (4, 2, 2, 0)
+
+
+def test_machines_that_nothing_has_started_are_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_others({"num_nodes": 1})
+    with pytest.raises(RecipeError, match=r"^trainer.num_nodes is 2, but nothing has started this command on the"):
+        check_others({"num_nodes": 2})
+    monkeypatch.setenv("MASTER_ADDR", "10.0.0.1")
+    check_others({"num_nodes": 2})
+
+
+def test_several_machines_started_by_torchrun_are_right(torchrun: pytest.MonkeyPatch) -> None:
+    check_others({"num_nodes": 2})
 
 
 def test_processes_that_torchrun_restarts_resume(torchrun: pytest.MonkeyPatch) -> None:
