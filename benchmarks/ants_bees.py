@@ -18,9 +18,9 @@ from typing import Any
 
 from benchmarks.figures import RESULTS, Figure, over_seeds, with_run, write
 from benchmarks.fits import SEEDS
-from benchmarks.low_data_sets import CACHE, lite0, published
+from benchmarks.low_data_sets import lite0, published
 from benchmarks.machine import machine
-from benchmarks.short_fits import Fits, OutOfTime, Overrides
+from benchmarks.short_fits import CACHE, Fits, OutOfTime, Overrides
 
 _AT_64: Overrides = {
     "data.image_size": 64,

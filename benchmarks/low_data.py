@@ -27,9 +27,9 @@ from typing import Any
 from benchmarks.figures import RESULTS, Figure, over_seeds, write
 from benchmarks.fits import SEEDS
 from benchmarks.low_data_methods import COMBINATIONS, COMBINED, METHODS, PLAIN, Variant, combined
-from benchmarks.low_data_sets import CACHE, SETS, ImageSet
+from benchmarks.low_data_sets import SETS, ImageSet
 from benchmarks.machine import machine
-from benchmarks.short_fits import Fits, OutOfTime, Overrides
+from benchmarks.short_fits import CACHE, Fits, OutOfTime, Overrides
 
 CHOOSING = (11, 12)
 CHOSEN_AT = 10

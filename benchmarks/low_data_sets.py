@@ -20,7 +20,6 @@ from resnet_tl.weights.records import WeightRecord
 
 HALVES = ("airplane", "automobile", "bird", "cat", "deer"), ("dog", "frog", "horse", "ship", "truck")
 """The classes of CIFAR-10 that weights are trained on, and those that they are fine-tuned for; or the reverse."""
-CACHE = Path("~/.cache/resnet_tl/benchmarks").expanduser()
 FEW, TESTED = 1000, 400
 """Images of each class of CIFAR-10 to fine-tune on, and to validate on."""
 SOURCE_EPOCHS = 8

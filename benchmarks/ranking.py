@@ -27,9 +27,9 @@ from typing import Any
 from benchmarks.figures import RESULTS, Figure, write
 from benchmarks.fits import SEEDS, measure
 from benchmarks.low_data_methods import PLAIN
-from benchmarks.low_data_sets import CACHE, HALVES, SETS, resnet20, train_resnet20
+from benchmarks.low_data_sets import HALVES, SETS, resnet20, train_resnet20
 from benchmarks.machine import machine
-from benchmarks.short_fits import RECIPE, Fits, OutOfTime, Overrides
+from benchmarks.short_fits import CACHE, RECIPE, Fits, OutOfTime, Overrides
 
 SCORES = {
     "probe": "probe",

@@ -16,6 +16,8 @@ from typing import Any, TypeAlias
 import resnet_tl
 from benchmarks.machine import machine
 
+CACHE = Path("~/.cache/resnet_tl/benchmarks").expanduser()
+"""Of weights that studies train for themselves."""
 RECIPE = "classify/folder_resnet50_finetune"
 """Which all overrides are of."""
 Overrides: TypeAlias = Mapping[str, Any]

