@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import enum
+import functools
 import inspect
 import textwrap
 import typing
@@ -186,6 +187,7 @@ def _dataclass_default(field: dataclasses.Field) -> Any:
     return REQUIRED if field.default is dataclasses.MISSING else field.default
 
 
+@functools.cache
 def _parameters(function: Callable[..., Any], given: int) -> tuple[dict[str, Field], bool]:
     """The fields of a function's parameters after the first `given`, and whether `**options` takes more."""
     parameters = list(inspect.signature(function).parameters.values())
@@ -196,6 +198,7 @@ def _parameters(function: Callable[..., Any], given: int) -> tuple[dict[str, Fie
     return fields, any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
+@functools.cache
 def _passed_up(constructor: Callable[..., Any], given: int) -> tuple[int, set[str]]:
     """How many arguments, and which by name, a constructor itself passes to `super().__init__`."""
     try:
