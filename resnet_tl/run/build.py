@@ -12,7 +12,6 @@ from lightning.pytorch import seed_everything
 
 from resnet_tl.data.base import ImageData
 from resnet_tl.errors import RecipeError
-from resnet_tl.imports import import_object
 from resnet_tl.ranges import ImageChannels, within
 from resnet_tl.recipe import shipped
 from resnet_tl.recipe.build import instantiate
@@ -24,9 +23,9 @@ from resnet_tl.recipe.resolve import examine
 from resnet_tl.recipe.values import as_node
 from resnet_tl.run.batch_size import overlay_batch
 from resnet_tl.run.data_class import (
-    DATA_OF,
     as_init_args,
     data_options,
+    mismatch,
     names_class,
     with_detected_class,
     with_likely_class,
@@ -116,7 +115,8 @@ def settled(tree: Node) -> Node:
 
 def _examine(tree: Node, training: bool = False) -> tuple[Recipe, list[str]]:
     recipe, faults = examine(tree, sections())
-    faults = faults or [*_mismatch(recipe), *_channel_faults(tree, recipe), *global_batch_faults(tree, recipe)]
+    # First: options of the other task's data are unknown to this one's, which would say less.
+    faults = mismatch(tree) or faults or [*_channel_faults(tree, recipe), *global_batch_faults(tree, recipe)]
     return recipe, [*faults, *(training_faults(tree) if training else [])]
 
 
@@ -129,15 +129,6 @@ def _with_linked_channels(tree: Node) -> Node:
     for key in reversed(IN_CHANNELS):
         linked = Node({key: linked}, channels.where)
     return overlay(linked, tree)
-
-
-def _mismatch(recipe: Recipe) -> list[str]:
-    """A sentence where the data is of another task than the model."""
-    model, data = (import_object(recipe[key]["class_path"]) for key in ("model", "data"))
-    kinds = [(task, kind) for task, kind in DATA_OF.items() if issubclass(data, kind)]
-    if not kinds or any(issubclass(model, task) for task, _ in kinds) or not issubclass(model, tuple(DATA_OF)):
-        return []
-    return [f"model is {model.__name__}, but data is {data.__name__}, which is for {kinds[0][0].__name__}"]
 
 
 def _channel_faults(tree: Node, recipe: Recipe) -> list[str]:

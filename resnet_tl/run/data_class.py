@@ -126,6 +126,19 @@ def without_replaced_place(tree: Node) -> Node:
     return _with_data(tree, {**data, "init_args": Node(kept, init_args.where)})
 
 
+def mismatch(tree: Node) -> list[str]:
+    """A sentence where the named class of the data is of another task than the model."""
+    name, base = _data(tree).get("class_path"), _base(tree)
+    try:
+        data = find_class(str(name.value), ImageData) if name is not None else base
+    except RecipeError:  # a fault that is reported elsewhere
+        return []
+    others = [task.__name__ for task, kind in DATA_OF.items() if issubclass(data, kind)]
+    if issubclass(data, base) or not others:
+        return []
+    return [f"model is {_task(tree).__name__}, but data is {data.__name__}, which is for {others[0]}"]
+
+
 def _places_of(old: str, new: str) -> set[str]:
     """The options of a class that are not shared by all data: what its own constructor reads."""
     try:
@@ -146,13 +159,19 @@ def _kinds(tree: Node) -> list[type]:
 
 def _base(tree: Node) -> type[ImageData]:
     """The data modules for the recipe's task; all of them where it names none."""
+    task = _task(tree)
+    return next((data for kind, data in DATA_OF.items() if issubclass(task, kind)), ImageData)
+
+
+def _task(tree: Node) -> type[Task]:
+    """The class of the model; `Task` where none is named, or a wrong one: a fault that is reported elsewhere."""
     model = tree.value.get("model")
     name = model.value.get("class_path") if model is not None and isinstance(model.value, dict) else model
     try:
-        task = find_class(str(name.value), Task, 1) if name is not None else Task
-    except RecipeError:  # a fault that is reported elsewhere
-        task = Task
-    return next((data for kind, data in DATA_OF.items() if issubclass(task, kind)), ImageData)
+        found: type[Task] = find_class(str(name.value), Task, 1) if name is not None else Task
+    except RecipeError:
+        return Task
+    return found
 
 
 def _data(tree: Node) -> dict[str, Node]:

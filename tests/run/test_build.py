@@ -43,6 +43,8 @@ def test_data_of_another_task_than_the_models_is_named() -> None:
         RecipeError, match=r"model is Classification, but data is CocoDetection, which is for Detection"
     ):
         compose(["quickstart"], [*MISSING[:1], ("data", "CocoDetection")])
+    with pytest.raises(RecipeError, match=r"^model is Detection, but data is Shards, which is for Classification$"):
+        compose(["detect/folder_small_machine_fcos"], [*MISSING[:1], ("data", "Shards")])  # whose options it lacks
 
 
 def test_the_trainers_reserved_arguments_are_not_keys(tmp_path: Path) -> None:
