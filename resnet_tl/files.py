@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from resnet_tl.errors import RunError
 
@@ -71,6 +72,22 @@ def write_new_text(path: Path, text: str) -> None:
         raise RunError(f"{path}: exists already, and nothing is overwritten")
     with atomic_write(path) as file:
         file.write(text.encode())
+
+
+def claim(path: Path) -> TextIO | None:
+    """Opens a file and locks it for as long as it is open. Returns None if another process has locked it; where there
+    are no locks (Windows, some network file systems), every process gets it."""
+    file = open(path, "w")  # noqa: SIM115
+    with suppress(ImportError):
+        import fcntl
+
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                file.close()
+                return None
+    return file
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from resnet_tl.data.base import ImageData
 from resnet_tl.errors import RecipeError, RunError, did_you_mean
+from resnet_tl.files import claim
 from resnet_tl.recipe.faults import raise_if_any
 from resnet_tl.run.build import Recipe, build_seeded, compose, faults_of
 from resnet_tl.run.resume import has_finished
@@ -34,7 +35,7 @@ from resnet_tl.run.train import train
 from resnet_tl.run.trainer import build_trainer, resolve_precision, translate_errors
 from resnet_tl.tasks.base import Task
 from resnet_tl.tracking.log import log_info
-from resnet_tl.tracking.run_folder import STUDY, claim
+from resnet_tl.tracking.run_folder import STUDY
 
 FAILURES = 3
 """Trials in a row that end in an error of the user's: then the search does, too."""

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import os
-from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TextIO
 
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities import rank_zero_only
 
 from resnet_tl.checkpoint import FOLDS
 from resnet_tl.errors import RunError
+from resnet_tl.files import claim
 from resnet_tl.tracking.log import is_rank_zero
 
 STUDY = "study.db"
@@ -128,22 +126,6 @@ class RunFolder:
     def agree(self, strategy: Strategy) -> None:
         """Takes rank 0's path, which ranks that a cluster launches independently only learn once they are connected."""
         self.path = Path(strategy.broadcast(str(self.path)))
-
-
-def claim(path: Path) -> TextIO | None:
-    """Opens a file and locks it for as long as it is open. Returns None if another process has locked it; where there
-    are no locks (Windows, some network file systems), every process gets it."""
-    file = open(path, "w")  # noqa: SIM115
-    with suppress(ImportError):
-        import fcntl
-
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EAGAIN):
-                file.close()
-                return None
-    return file
 
 
 def start_run(recipe: str, given: str | Path | None = None, root: str = "runs", suffix: str = "") -> RunFolder:

@@ -11,11 +11,14 @@ from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 from resnet_tl.data.images.remote import is_url, open_filesystem, retried, without_slash, write_url
-from resnet_tl.files import as_run_error, atomic_write
+from resnet_tl.errors import RunError
+from resnet_tl.files import as_run_error, atomic_write, claim
 
 BLOCK = 1 << 22
 WORK = ".work-"
 """What begins the names of folders in which files are written before they are moved to their names."""
+LOCK = ".lock"
+"""A folder's, while it is packed into."""
 
 
 class Destination:
@@ -25,14 +28,35 @@ class Destination:
         self.root = without_slash(root)
         self.folder = None if is_url(root) else Path(root).expanduser()
 
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keeps other processes of this machine out of the folder while inside; an address has no locks.
+
+        Raises:
+            RunError: another process has claimed it.
+        """
+        if self.folder is None:
+            yield
+            return
+        with as_run_error(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = claim(self.folder / LOCK)
+        if lock is None:
+            raise RunError(f"{self.root}: another process is packing into this folder")
+        with lock:
+            try:
+                yield
+            finally:
+                (self.folder / LOCK).unlink()
+
     def where(self, name: str) -> str:
         return f"{self.root}/{name}"
 
     def names(self) -> set[str]:
-        """Returns what lies directly in the root."""
+        """Returns what lies directly in the root, but for the lock."""
         if self.folder is not None:
             with as_run_error(self.folder):
-                return set(os.listdir(self.folder)) if self.folder.exists() else set()
+                return set(os.listdir(self.folder)) - {LOCK}
 
         def listed() -> set[str]:
             filesystem, path = open_filesystem(self.root)

@@ -58,18 +58,24 @@ def pack(
     _check_keepable(data.images)
     destination = Destination(root)
     _check_outside(destination, data.root)
-    names = destination.names()
+    with destination.claimed():
+        return _pack(data, destination, int(shard_mb * 1e6), resize, workers or min(4, os.cpu_count() or 1), progress)
+
+
+def _pack(
+    data: ImageData, destination: Destination, shard_bytes: int, resize: int | None, workers: int, progress: Progress
+) -> Manifest:
+    names, root = destination.names(), destination.root
     if MANIFEST in names:
         raise RunError(f"{root}: holds a packed set already, and nothing is overwritten")
     if PLAN not in names and any(not name.startswith(WORK) for name in names):
         raise RunError(f"{root}: is not empty; expected a new folder, or an unfinished pack of the same images")
     shrink = None if resize is None else Shrink(resize, data.channels, data.interpolation)
     images = data.images if shrink is None else shrink.images(data.images)
-    shard_bytes = int(shard_mb * 1e6)
     plan = plan_shards(images, shard_bytes, shrink)
     _begin(destination, plan, PLAN in names)
     packer = _Packer(images, shrink, destination, progress)
-    written = _in_parallel(packer.write, plan.shards, workers or min(4, os.cpu_count() or 1))
+    written = _in_parallel(packer.write, plan.shards, workers)
     _verify(written, destination)
     _write_indices(images, written, destination, shard_bytes)
     files, more = _write_listings(images, written, destination)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from resnet_tl.data.detection import CocoDetection, VOCDetection, YoloDetection
 from resnet_tl.data.images.decode import decode
 from resnet_tl.data.images.manifest import MANIFEST, Manifest
 from resnet_tl.data.images.resize import resize
+from resnet_tl.data.packing.destination import LOCK
 from resnet_tl.data.packing.pack import pack
 from resnet_tl.data.regression import RegressionTable
 from resnet_tl.data.segmentation import MaskFolder
@@ -132,6 +135,21 @@ def test_nothing_is_overwritten_and_no_other_pack_continued(tmp_path: Path) -> N
     (packed / "pack.json").write_text(json.dumps({"format": "", "digest": ""}))
     with pytest.raises(RunError, match="unfinished pack of other images, or with other options"):
         packed_photos(tmp_path)
+
+
+def test_two_packs_into_one_folder_do_not_disturb_each_other(tmp_path: Path) -> None:
+    destination = tmp_path / "packed"
+    destination.mkdir()
+    program = "import sys; from resnet_tl.files import claim; lock = claim(sys.argv[1]); print(flush=True); input()"
+    command = [sys.executable, "-c", program, str(destination / LOCK)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(RunError, match=r"packed: another process is packing into this folder$"):
+            packed_photos(tmp_path)
+        other.communicate(b"\n")
+    packed_photos(tmp_path)
+    assert not (destination / LOCK).exists()
 
 
 def test_places_where_nothing_can_be_packed_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
