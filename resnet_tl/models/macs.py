@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -16,16 +16,28 @@ def stage_macs(network: Network, size: int) -> dict[str, int]:
     """Counts the multiply-accumulates of convolutions and linear layers by stage, for one image of `size` x `size`
     pixels.
 
-    Runs a copy of the network on a black image (torch's `meta` device would spare this, but takes 10 s to import).
+    Runs the network on a black image (torch's `meta` device would spare this, but takes 10 s to import).
     """
-    twin = copy.deepcopy(network).eval()
-    counts = dict.fromkeys(twin.stages(), 0)
-    for stage, modules in twin.stages().items():
-        for part in (part for module in modules for part in module.modules() if isinstance(part, (_ConvNd, nn.Linear))):
-            part.register_forward_hook(_counter(counts, stage))
-    with torch.no_grad():
-        twin(torch.zeros(1, twin.trunk.in_channels, size, size, device=twin.mean.device))
+    counts = dict.fromkeys(network.stages(), 0)
+    with ExitStack() as added, _evaluating(network), torch.no_grad():
+        for stage, modules in network.stages().items():
+            for part in (part for module in modules for part in module.modules()):
+                if isinstance(part, (_ConvNd, nn.Linear)):
+                    added.callback(part.register_forward_hook(_counter(counts, stage)).remove)
+        network(torch.zeros(1, network.trunk.in_channels, size, size, device=network.mean.device))
     return counts
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Sets a network to eval mode, and each of its parts back to its own mode."""
+    modes = {part: part.training for part in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
 
 
 def layer_macs(layer: _ConvNd | nn.Linear, x: Tensor, out: Tensor) -> int:

@@ -10,22 +10,23 @@ from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.lightning_internals import ddp_options
+from resnet_tl.run.sharding import FSDP2
 
 SHARDING = ("fsdp", "deepspeed", "modelparallel")
 """How Lightning's names of strategies that shard parameters begin."""
 
 
 def check_strategy(strategy: str | dict[str, Any]) -> None:
-    """Refuses the strategies of a resolved `trainer` section that shard parameters, for reasons in docs/scaling.md.
+    """Refuses the strategies of a resolved `trainer` section that shard all parameters, for reasons in docs/scaling.md.
 
     Raises:
         RecipeError: it is one of them.
     """
     name = strategy if isinstance(strategy, str) else strategy["class_path"].rpartition(".")[2]
-    if name.lower().startswith(SHARDING):
+    if name != FSDP2 and name.lower().startswith(SHARDING):
         raise RecipeError(
             f"trainer.strategy is {name}, which shards parameters, but frozen parts, averages and checkpoints need "
-            "them whole; expected ddp, with which a million classes fit into 80 GB (docs/scaling.md)"
+            f"them whole; expected ddp, or {FSDP2}, which shards a classifier's head (docs/scaling.md)"
         )
 
 

@@ -9,6 +9,7 @@ from resnet_tl.errors import RecipeError
 from resnet_tl.run.build import Overrides, Recipe, RecipeSource, build_seeded, compose
 from resnet_tl.run.ddp import check_strategy
 from resnet_tl.run.global_batch import scale_rate
+from resnet_tl.run.sharding import check_sharding
 from resnet_tl.run.trainer import resolve_precision, translate_errors
 from resnet_tl.tasks.base import Task
 from resnet_tl.tasks.classification import Classification
@@ -61,11 +62,17 @@ def _build(recipes: Sequence[RecipeSource], overrides: Overrides) -> tuple[Recip
     recipe = compose(recipes, overrides)
     check_strategy(recipe["trainer"]["strategy"])
     data, task = build_seeded(recipe)
-    epochs, stages = recipe["trainer"]["max_epochs"], task.stages()
+    plan = plan_of(task, recipe["trainer"]["max_epochs"])
+    check_solvable(plan, task)
+    check_sharding(recipe["trainer"], task, plan)
+    return recipe, data, task, plan
+
+
+def plan_of(task: Task, epochs: int | None) -> Plan:
+    """Returns a task's plan over so many epochs. Raises RecipeError: it does not fit, or there are none."""
+    stages = task.stages()
     if epochs is None or epochs < 1:
         raise RecipeError(f"trainer.max_epochs is {epochs}; a plan needs at least 1 epoch")
     kinds = {stage: kinds_in(modules) for stage, modules in stages.items()}
     blocks = blocks_of(task, stages) if task.tuning.by_block else {}
-    plan = resolve(task.tuning, list(stages), epochs, task.loaded_stages, kinds, blocks)
-    check_solvable(plan, task)
-    return recipe, data, task, plan
+    return resolve(task.tuning, list(stages), epochs, task.loaded_stages, kinds, blocks)

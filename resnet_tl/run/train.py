@@ -31,8 +31,10 @@ from resnet_tl.run.global_batch import scale_rate, share_global_batch
 from resnet_tl.run.head_checkpoint import HeadCheckpoint
 from resnet_tl.run.launch import SameStart, check_others
 from resnet_tl.run.new_classes import Imprint
+from resnet_tl.run.plan import plan_of
 from resnet_tl.run.predicted_masks import PredictedMasks
 from resnet_tl.run.resume import keep_length
+from resnet_tl.run.sharding import FSDP2, adapt, check_sharding
 from resnet_tl.run.trainer import (
     build_trainer,
     device_type,
@@ -87,6 +89,9 @@ def train(
     if recipe["data"]["init_args"].get("decode") == "gpu":  # before images and weights are read
         check_accelerator("decoding and transforms", device)
     recipe, data, task = _build({**recipe, "trainer": options})
+    if options["strategy"] == FSDP2:
+        check_sharding(options, task, plan_of(task, options["max_epochs"]))
+        adapt(task)
     run = folder()
     run.claim()
     try:
@@ -102,6 +107,7 @@ def train(
             in_pieces = options["micro_batch"] is not None or task.micro_batches.size is not None
             redoes = options["recover_memory"] or in_pieces
             ranks = configure_ddp(trainer, compiled=task.tuning.compile == "all", redoes=redoes)
+            ranks += ", the head sharded by FSDP2" if options["strategy"] == FSDP2 else ""
             if checkpoint is None:
                 _write_inputs(run, recipe, data)
             else:

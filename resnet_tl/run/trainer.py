@@ -22,6 +22,7 @@ from resnet_tl.run.launch import with_launched
 from resnet_tl.run.no_profiler import NoProfiler
 from resnet_tl.run.precision import Precision, automatic, hardware_of
 from resnet_tl.run.sections import sections
+from resnet_tl.run.sharding import FSDP2
 from resnet_tl.tracking.checkpoints import SafeCheckpointIO
 from resnet_tl.tracking.preemption import Preemption
 
@@ -60,6 +61,10 @@ def build_trainer(options: dict[str, Any], *, callbacks: list[Callback], loggers
     ours = {*fields_of(Acceleration), *NOT_LIGHTNINGS}
     given = with_launched(options)
     values = {name: instantiate(fields[name].hint, value) for name, value in given.items() if name not in ours}
+    if values["strategy"] == FSDP2:
+        from resnet_tl.tasks.sharded_head import ShardedHead  # which older versions of torch cannot import
+
+        values["strategy"] = ShardedHead()
     values["callbacks"] += callbacks
     values["profiler"] = values.get("profiler") or NoProfiler()
     try:

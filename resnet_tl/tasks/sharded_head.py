@@ -1,0 +1,96 @@
+"""`trainer.strategy: fsdp2`: each rank stores a share of a classifier's head, by torch's `fully_shard` (FSDP2).
+
+A trunk is small (100 MB for a ResNet-50) and stays under DistributedDataParallel: whole on each rank, so that phases,
+the frozen prefix and cached features are what they are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch.strategies import DDPStrategy
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor, Shard, distribute_tensor
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+
+from resnet_tl.tuning.ranks import broadcast
+
+
+class ShardedHead(DDPStrategy):
+    """Shards the weights of `network.head`, their gradients and the optimizer's state by rows.
+
+    They are whole while the head computes. A checkpoint holds whole tensors, as that of any other run; a run resumes
+    from it on any number of ranks.
+    """
+
+    def configure_ddp(self) -> None:
+        """Shards the head, at the first call, and wraps the rest, where anything of it is trained."""
+        module: Any = self.lightning_module
+        head: nn.Module = module.network.head
+        if not isinstance(head, FSDPModule):
+            _shard(head, init_device_mesh(self.root_device.type, (self.world_size,)))
+        of_head = set(head.parameters())
+        names = [name for name, parameter in module.named_parameters() if parameter in of_head]
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, names)
+        if any(parameter.requires_grad for parameter in set(module.parameters()) - of_head):
+            super().configure_ddp()
+
+    def lightning_module_state_dict(self) -> dict[str, Any]:
+        return _map_tensors(super().lightning_module_state_dict(), self._whole)
+
+    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        return _map_tensors(super().optimizer_state(optimizer), self._whole)
+
+    def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
+        states = [_shares(*pair) for pair in zip(checkpoint["optimizer_states"], self.optimizers, strict=True)]
+        super().load_optimizer_state_dict({**checkpoint, "optimizer_states": states})
+
+    def _whole(self, tensor: Tensor) -> Tensor:
+        """Returns a tensor with the rows of all ranks, all of which must call this; those but rank 0 get no values."""
+        if not isinstance(tensor, DTensor):
+            return tensor
+        whole = tensor.full_tensor()
+        return whole.cpu() if self.is_global_zero else torch.empty_like(whole, device="meta")
+
+
+def _shard(head: nn.Module, mesh: DeviceMesh) -> None:
+    broadcast(head.parameters())  # as DistributedDataParallel does with what it wraps
+    # Whole from forward to backward, between which nothing else needs memory that would be worth a second exchange.
+    fully_shard(head, mesh=mesh, reshard_after_forward=False)
+    head.register_forward_hook(_shard_again)
+
+
+def _shard_again(head: nn.Module, *_: Any) -> None:
+    if not torch.is_grad_enabled():  # no backward pass follows, which would end with this
+        assert isinstance(head, FSDPModule)
+        head.reshard()
+
+
+def _shares(whole: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
+    """Returns an optimizer's whole state with this rank's rows of what belongs to sharded parameters."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    state = {
+        number: {name: _share(value, parameters[number]) for name, value in values.items()}
+        for number, values in whole["state"].items()
+    }
+    return {**whole, "state": state}
+
+
+def _share(value: Any, parameter: Tensor) -> Any:
+    if not (isinstance(parameter, DTensor) and isinstance(value, Tensor) and value.shape == parameter.shape):
+        return value  # a counter, or of the trunk
+    return distribute_tensor(value.to(parameter.device), parameter.device_mesh, [Shard(0)], src_data_rank=None)
+
+
+def _map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Returns nested dicts and lists with their tensors changed."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: _map_tensors(item, change) for key, item in value.items()}
+    return [_map_tensors(item, change) for item in value] if isinstance(value, list) else value
