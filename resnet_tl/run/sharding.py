@@ -30,8 +30,8 @@ def check_sharding(trainer: Mapping[str, Any], task: Task, plan: Plan) -> None:
 
 def _unsupported(trainer: Mapping[str, Any], task: Task, plan: Plan) -> Iterator[str]:
     """Yields what is unsupported, and what is expected in its place."""
-    if torch.__version__ < "2.7":
-        yield f"torch is {torch.__version__}; expected 2.7 or newer"
+    if torch.__version__ < "2.6":
+        yield f"torch is {torch.__version__}; expected 2.6 or newer"
     if not isinstance(task, Classification):
         yield f"{type(task).__name__} has no large head to shard; expected Classification"
     if task.backbone.keep_classifier == "known":

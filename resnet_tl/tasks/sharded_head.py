@@ -7,6 +7,7 @@ the frozen prefix and cached features are what they are there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,18 +15,19 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, Shard, distribute_tensor
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from resnet_tl.tuning.ranks import broadcast
+from resnet_tl.tensor_file import load_safely
+from resnet_tl.tuning.ranks import broadcast, gather_rows
 
 
 class ShardedHead(DDPStrategy):
     """Shards the weights of `network.head`, their gradients and the optimizer's state by rows.
 
-    They are whole while the head computes. A checkpoint holds whole tensors, as that of any other run; a run resumes
-    from it on any number of ranks.
+    Weights and gradients are whole while the head computes. A checkpoint is the one file that every run has, with whole
+    tensors: rank 0 gathers them in its machine's memory. A run resumes from it on any number of ranks.
     """
 
     def configure_ddp(self) -> None:
@@ -41,21 +43,17 @@ class ShardedHead(DDPStrategy):
             super().configure_ddp()
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
-        return _map_tensors(super().lightning_module_state_dict(), self._whole)
+        return _map_tensors(super().lightning_module_state_dict(), _whole)
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        return _map_tensors(super().optimizer_state(optimizer), self._whole)
+        return _map_tensors(super().optimizer_state(optimizer), _whole)
+
+    def load_checkpoint(self, checkpoint_path: str | Path, weights_only: bool | None = None) -> dict[str, Any]:
+        return load_safely(Path(checkpoint_path), mmap=True)  # each rank reads its rows
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
         states = [_shares(*pair) for pair in zip(checkpoint["optimizer_states"], self.optimizers, strict=True)]
         super().load_optimizer_state_dict({**checkpoint, "optimizer_states": states})
-
-    def _whole(self, tensor: Tensor) -> Tensor:
-        """Returns a tensor with the rows of all ranks, all of which must call this; those but rank 0 get no values."""
-        if not isinstance(tensor, DTensor):
-            return tensor
-        whole = tensor.full_tensor()
-        return whole.cpu() if self.is_global_zero else torch.empty_like(whole, device="meta")
 
 
 def _shard(head: nn.Module, mesh: DeviceMesh) -> None:
@@ -71,6 +69,10 @@ def _shard_again(head: nn.Module, *_: Any) -> None:
         head.reshard()
 
 
+def _whole(tensor: Tensor) -> Tensor | None:
+    return gather_rows(tensor.to_local(), tensor.shape) if isinstance(tensor, DTensor) else tensor
+
+
 def _shares(whole: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
     """Returns an optimizer's whole state with this rank's rows of what belongs to sharded parameters."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -84,10 +86,14 @@ def _shares(whole: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
 def _share(value: Any, parameter: Tensor) -> Any:
     if not (isinstance(parameter, DTensor) and isinstance(value, Tensor) and value.shape == parameter.shape):
         return value  # a counter, or of the trunk
-    return distribute_tensor(value.to(parameter.device), parameter.device_mesh, [Shard(0)], src_data_rank=None)
+    mesh = parameter.device_mesh
+    parts = value.chunk(mesh.size())
+    rows = parts[mesh.get_local_rank()] if mesh.get_local_rank() < len(parts) else value[:0]
+    rows = rows.to(parameter.device, copy=True)
+    return DTensor.from_local(rows, mesh, parameter.placements, shape=value.shape, stride=value.stride())
 
 
-def _map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+def _map_tensors(value: Any, change: Callable[[Tensor], Any]) -> Any:
     """Returns nested dicts and lists with their tensors changed."""
     if isinstance(value, Tensor):
         return change(value)

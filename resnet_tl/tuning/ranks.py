@@ -39,6 +39,22 @@ def gather(tensor: Tensor) -> Tensor:
     return torch.cat(each)
 
 
+def gather_rows(rows: Tensor, shape: torch.Size) -> Tensor | None:
+    """Returns, on rank 0 and in its memory, a tensor of which each rank has the rows that `chunk` gives it; None on the
+    other ranks. All ranks must call this."""
+    rows, group = rows.detach().cpu(), _on_cpu(dist.group.WORLD)
+    if dist.get_rank() > 0:
+        if len(rows):
+            dist.send(rows, 0, group)
+        return None
+    whole = rows.new_empty(shape)
+    own, *others = whole.chunk(dist.get_world_size())
+    own.copy_(rows)
+    for rank, part in enumerate(others, 1):
+        dist.recv(part, rank, group)
+    return whole
+
+
 def on_any(flag: bool) -> bool:
     """Returns whether it is true on any rank, all of which must call this. GPUs are not waited for."""
     return bool(largest(int(flag)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
@@ -22,6 +23,8 @@ HEAD = "--model.head '{class_path: MLPHead, init_args: {hidden: 5}}'"
 """Of 5 and 2 rows: two ranks have 3 and 2, and 1 and 1."""
 
 PHASES = "--model.tuning.phases '[{epochs: 1, train: [head]}, {train: all}]' --model.tuning.allow_untrained true"
+SAME = "--model.tuning.norm frozen"
+"""So that the steps are the same on any number of ranks, up to rounding."""
 
 AT = """
 import json, os, signal
@@ -74,7 +77,7 @@ def ranks(process: Callable[..., BaseProcess], folder: Path) -> Ranks:
 def line(images: Path) -> str:
     """12 images, in 3 steps an epoch."""
     data = f"--data.root {images} --trainer.global_batch 4 --trainer.accelerator cpu --model.optimizer.name adamw"
-    return f"fit -c photos.yaml {HEAD} {PHASES} {data} --trainer.callbacks '[{{class_path: at.At}}]'"
+    return f"fit -c photos.yaml {HEAD} {PHASES} {SAME} {data} --trainer.callbacks '[{{class_path: at.At}}]'"
 
 
 @pytest.fixture(scope="module")
@@ -112,11 +115,24 @@ def test_each_rank_has_its_rows_and_the_weights_are_those_of_ddp(
     assert one.scores == pytest.approx(other.scores, abs=1e-6)
 
 
-def test_a_run_stopped_in_mid_epoch_resumes_bit_for_bit(ranks: Ranks, stopped: Path, sharded: Path) -> None:
-    assert ranks(2, "fit --resume stopped --trust-code") == [0, 0]
+def test_a_run_stopped_in_mid_epoch_resumes_bit_for_bit(
+    ranks: Ranks, folder: Path, stopped: Path, sharded: Path
+) -> None:
+    resumed = shutil.copytree(stopped, folder / "resumed")
+    assert ranks(2, "fit --resume resumed --trust-code") == [0, 0]
     keys = ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "loops")
-    assert differences(*({key: last(run)[key] for key in keys} for run in (sharded, stopped))) == []
-    assert RunFolder(sharded).metrics.read_text() == RunFolder(stopped).metrics.read_text()
+    assert differences(*({key: last(run)[key] for key in keys} for run in (sharded, resumed))) == []
+    assert RunFolder(sharded).metrics.read_text() == RunFolder(resumed).metrics.read_text()
+
+
+@pytest.mark.slow
+def test_it_may_resume_on_other_ranks(ranks: Ranks, folder: Path, stopped: Path, sharded: Path) -> None:
+    for count in (1, 4):  # of the 2 rows of `fc`, two of four ranks have none
+        resumed = shutil.copytree(stopped, folder / f"resumed{count}")
+        assert ranks(count, f"fit --resume resumed{count} --trust-code") == [0] * count
+        assert apart(sharded, resumed) <= 1e-6
+    rows = [json.loads((folder / f"rows.{rank}").read_text()) for rank in range(4)]
+    assert [row for row, _ in rows] == [[1, 1, 2, 2], [1, 1, 2, 2], [0, 0, 1, 1], [0, 0, 0, 0]]
 
 
 CASES: list[tuple[str, Any, str]] = [
