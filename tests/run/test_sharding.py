@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from numpy.typing import NDArray
 
 import resnet_tl
-from resnet_tl.errors import RecipeError
+from resnet_tl.errors import RecipeError, WeightsError
+from resnet_tl.prediction.classification import ClassPrediction
 from resnet_tl.run.plan import plan_text
+from resnet_tl.tasks.sharded_head import ShardedHead
 from resnet_tl.tracking.run_folder import RunFolder
 from tests.cli.conftest import RECIPE
 from tests.cli.test_stops import differences, last
@@ -102,6 +105,12 @@ def apart(run: Path, other: Path) -> float:
     return max(float((one.double() - two.double()).abs().max()) for one, two in weights)
 
 
+def probabilities(run: Path, image: Path) -> NDArray:
+    (prediction,) = resnet_tl.load(str(run)).predict([image])
+    assert isinstance(prediction, ClassPrediction)
+    return prediction.probabilities
+
+
 def test_each_rank_has_its_rows_and_the_weights_are_those_of_ddp(
     ranks: Ranks, line: str, folder: Path, sharded: Path, images: Path
 ) -> None:
@@ -111,8 +120,8 @@ def test_each_rank_has_its_rows_and_the_weights_are_those_of_ddp(
     assert apart(folder / "whole", sharded) <= 1e-6
     assert ", the head sharded by FSDP2" in RunFolder(sharded).log.read_text()
     image = images / "val" / "blue" / "0.png"
-    one, other = (resnet_tl.load(run).predict([image])[0] for run in (sharded, folder / "whole"))
-    assert one.scores == pytest.approx(other.scores, abs=1e-6)
+    one, other = (probabilities(run, image) for run in (sharded, folder / "whole"))
+    assert one == pytest.approx(other, abs=1e-6)
 
 
 def test_a_run_stopped_in_mid_epoch_resumes_bit_for_bit(
@@ -121,8 +130,18 @@ def test_a_run_stopped_in_mid_epoch_resumes_bit_for_bit(
     resumed = shutil.copytree(stopped, folder / "resumed")
     assert ranks(2, "fit --resume resumed --trust-code") == [0, 0]
     keys = ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "loops")
-    assert differences(*({key: last(run)[key] for key in keys} for run in (sharded, resumed))) == []
+    one, other = ({key: last(run)[key] for key in keys} for run in (sharded, resumed))
+    assert differences(one, other) == []
     assert RunFolder(sharded).metrics.read_text() == RunFolder(resumed).metrics.read_text()
+
+
+def test_a_flipped_bit_is_named_when_a_run_resumes(stopped: Path, tmp_path: Path) -> None:
+    content, damaged = bytearray(RunFolder(stopped).last.read_bytes()), tmp_path / "last.ckpt"
+    content[content.index(last(stopped)["state_dict"]["network.head.fc.weight"].numpy().tobytes())] ^= 1
+    damaged.write_bytes(content)
+    assert ShardedHead().load_checkpoint(RunFolder(stopped).last)["global_step"] == 5
+    with pytest.raises(WeightsError, match=r"last\.ckpt: damaged: .*/data/\d+ does not match its checksum"):
+        ShardedHead().load_checkpoint(damaged)
 
 
 @pytest.mark.slow
