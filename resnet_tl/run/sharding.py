@@ -55,8 +55,6 @@ def _unsupported(trainer: Mapping[str, Any], task: Task, plan: Plan) -> Iterator
         yield f"optimizer.name is {optimizer.name}; expected {', '.join(FUSED)}"
     if optimizer.fused is True:
         yield "optimizer.fused is true; expected auto"
-    if trainer["gradient_clip_val"]:
-        yield f"trainer.gradient_clip_val is {trainer['gradient_clip_val']}; expected no clipping"
     if trainer["precision"] == "16-mixed":
         yield "trainer.precision is 16-mixed; expected bf16-mixed or 32-true"
     if trainer["accumulate_grad_batches"] > 1:

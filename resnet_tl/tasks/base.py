@@ -204,6 +204,16 @@ class Task(LightningModule):
             super().backward(loss, *args, **kwargs)
         self.micro_batches.after_backward(self)
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: Any,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        # `ShardedHead` has its own way.
+        clip = getattr(self.trainer.strategy, "clip_gradients", self.clip_gradients)
+        clip(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
     def whole_batch(self, batch: Batch) -> Batch:
         """Returns a training batch after what acts on all of its images together, as mixup does."""
         return batch

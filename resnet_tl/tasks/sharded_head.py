@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
@@ -54,6 +55,28 @@ class ShardedHead(DDPStrategy):
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
         states = [_shares(*pair) for pair in zip(checkpoint["optimizer_states"], self.optimizers, strict=True)]
         super().load_optimizer_state_dict({**checkpoint, "optimizer_states": states})
+
+    def clip_gradients(self, optimizer: Optimizer, largest: float | None, algorithm: str | None) -> None:
+        """Clips gradients by their norm over all parameters, or by value: Lightning's way, for sharded ones among them.
+
+        Args:
+            largest: the norm or value; None or 0: no clipping.
+            algorithm: `norm`, which None stands for, or `value`.
+        """
+        if not largest:
+            return
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        rows = [gradient.to_local() for gradient in gradients if isinstance(gradient, DTensor)]
+        others = [gradient for gradient in gradients if not isinstance(gradient, DTensor)]
+        if algorithm == "value":
+            torch._foreach_clamp_min_([*rows, *others], -largest)
+            torch._foreach_clamp_max_([*rows, *others], largest)
+            return
+        squares = nn.utils.get_total_norm(rows).square()
+        dist.all_reduce(squares)
+        norm = (squares + nn.utils.get_total_norm(others).square()).sqrt()
+        torch._foreach_mul_([*rows, *others], (largest / (norm + 1e-6)).clamp(max=1.0))
 
 
 def _shard(head: nn.Module, mesh: DeviceMesh) -> None:
