@@ -107,16 +107,17 @@ class LinearHead(PooledHead):
         # The sum is divided by N, never by the weights or labels in the batch: so accumulated batches, and those of
         # ranks, which are equally large, add up to the loss of one large batch.
         logits, images, weight = at_least_fp32(outputs), max(len(outputs), 1), self.weight
-        soft = targets if self.multi_label or targets.is_floating_point() else F.one_hot(targets, logits.shape[1])
         if self.training and self.trained_classes is not None:
-            logits, soft = logits[:, self.trained_classes], soft[:, self.trained_classes]
+            targets = targets if targets.ndim == 2 else F.one_hot(targets, logits.shape[1])
+            logits, targets = logits[:, self.trained_classes], targets[:, self.trained_classes]
             weight = None if weight is None else weight[self.trained_classes]
-        soft = soft.to(logits.dtype)
+        if targets.ndim == 2:  # indices stay what they are: K may be a million
+            targets = targets.to(logits.dtype)
         if self.multi_label:
-            soft = soft * (1 - self.label_smoothing) + self.label_smoothing / 2
-            total = F.binary_cross_entropy_with_logits(logits, soft, pos_weight=weight, reduction="sum")
+            targets = targets * (1 - self.label_smoothing) + self.label_smoothing / 2
+            total = F.binary_cross_entropy_with_logits(logits, targets, pos_weight=weight, reduction="sum")
             return {"loss": total / (images * logits.shape[1])}
-        total = F.cross_entropy(logits, soft, weight, reduction="sum", label_smoothing=self.label_smoothing)
+        total = F.cross_entropy(logits, targets, weight, reduction="sum", label_smoothing=self.label_smoothing)
         return {"loss": total / images}
 
     def predict(self, outputs: Tensor) -> Tensor:
