@@ -30,6 +30,7 @@ from resnet_tl.run.give_teacher import give_teacher
 from resnet_tl.run.global_batch import scale_rate, share_global_batch
 from resnet_tl.run.head_checkpoint import HeadCheckpoint
 from resnet_tl.run.launch import SameStart, check_others
+from resnet_tl.run.narrow_maps import PadNarrowMaps
 from resnet_tl.run.new_classes import Imprint
 from resnet_tl.run.plan import plan_of
 from resnet_tl.run.predicted_masks import PredictedMasks
@@ -101,7 +102,9 @@ def train(
             settings = settings_of(options, task, data, device)
             step, resumes = (None, "") if checkpoint is None else _resume_line(run, recipe, checkpoint)
             more = [*([Imprint()] if task.new_classes and checkpoint is None else []), SameStart(step), *callbacks]
-            trainer = _trainer(recipe, run, task, data, accepted, [settle, Accelerate(settings), *more])
+            trainer = _trainer(
+                recipe, run, task, data, accepted, [settle, Accelerate(settings), PadNarrowMaps(), *more]
+            )
             data.prefetch = settings.prefetch
             sizes = _share_batch(recipe, data, task, trainer)
             in_pieces = options["micro_batch"] is not None or task.micro_batches.size is not None
