@@ -17,12 +17,15 @@ SHARDING = ("fsdp", "deepspeed", "modelparallel")
 
 
 def check_strategy(strategy: str | dict[str, Any]) -> None:
-    """Refuses the strategies of a resolved `trainer` section that shard all parameters, for reasons in docs/scaling.md.
+    """Refuses the strategies of a resolved `trainer` section that shard all parameters, for reasons in docs/scaling.md,
+    and the class behind `fsdp2`.
 
     Raises:
         RecipeError: it is one of them.
     """
     name = strategy if isinstance(strategy, str) else strategy["class_path"].rpartition(".")[2]
+    if name == "ShardedHead":
+        raise RecipeError(f"trainer.strategy is {name}; expected {FSDP2}, which also checks what it cannot have")
     if name != FSDP2 and name.lower().startswith(SHARDING):
         raise RecipeError(
             f"trainer.strategy is {name}, which shards parameters, but frozen parts, averages and checkpoints need "

@@ -75,6 +75,12 @@ def test_strategies_that_shard_parameters_are_refused(here: Path, images: Path, 
         plan_text(["photos.yaml"], [("data.root", images), ("trainer.strategy", strategy)])
 
 
+def test_the_class_behind_fsdp2_is_refused(here: Path, images: Path) -> None:
+    path = "{class_path: resnet_tl.tasks.sharded_head.ShardedHead, init_args: {timeout: null}}"
+    with pytest.raises(RecipeError, match=r"trainer\.strategy is ShardedHead; expected fsdp2"):
+        plan_text(["photos.yaml"], [("data.root", images), ("trainer.strategy", path)])
+
+
 @pytest.mark.parametrize("strategy", ["auto", "ddp_find_unused_parameters_true", "{class_path: DDPStrategy}"])
 def test_others_are_not(here: Path, images: Path, strategy: str) -> None:
     check_strategy(

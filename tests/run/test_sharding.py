@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 from collections.abc import Callable
+from itertools import pairwise
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 import resnet_tl
 from resnet_tl.errors import RecipeError, WeightsError
 from resnet_tl.prediction.classification import ClassPrediction
+from resnet_tl.recipe import shipped
 from resnet_tl.run.plan import plan_text
 from resnet_tl.tasks.sharded_head import ShardedHead
 from resnet_tl.tracking.run_folder import RunFolder
@@ -179,3 +181,11 @@ def test_what_needs_the_head_whole_is_refused(here: Path, images: Path, key: str
         plan_text(["photos.yaml"], [*set_to, (key, value)])
     assert str(error.value).startswith("trainer.strategy is fsdp2, but ")
     assert sentence in str(error.value)
+
+
+def test_the_example_of_the_overlay_is_accepted(images: Path) -> None:
+    example = next(line for line in shipped.find("overlays/fsdp2").read_text().splitlines() if "resnet-tl fit" in line)
+    recipes = [after for word, after in pairwise(example.split()) if word == "-c"]
+    set_to = [("data.root", images), ("model.backbone.weights", None), ("model.tuning.allow_untrained", True)]
+    assert recipes[1:] == ["overlays/fsdp2"]
+    assert "head" in plan_text(recipes, set_to)
