@@ -111,15 +111,20 @@ def studied(options: argparse.Namespace, fits: Fits) -> Iterator[dict[str, Any]]
     for name in options.sets:
         try:
             study = Study(name, SETS[name], SETS[name].prepare(options.data, options.cache), fits)
-            for percent in options.percent:
-                yield from of_percentage(study, percent, options.methods, options.seeds)
         except OutOfTime:
             print(f"{name}: out of time; the same command continues", flush=True)
+            continue
+        for percent in options.percent:
+            yield from of_percentage(study, percent, options.methods, options.seeds)
 
 
 def of_percentage(study: Study, percent: int, methods: Sequence[str], seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
     for method in [FIRST, *(method for method in methods if method != FIRST)]:
-        accuracies = [study.accuracy(method, percent, seed) for seed in seeds]
+        try:
+            accuracies = [study.accuracy(method, percent, seed) for seed in seeds]
+        except OutOfTime:  # others may have been trained before
+            print(f"{study.name}, {percent} %, {method}: out of time; the same command continues", flush=True)
+            continue
         yield {
             "set": study.name,
             "percent": percent,
