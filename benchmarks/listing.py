@@ -128,7 +128,7 @@ def _read(form: str, folder: str) -> ClassSet:
 def listed(form: str, folder: str) -> dict[str, float]:
     """Seconds; and bytes: of the listing, and those resident after it, and at most, beyond those before."""
     _warm_up("resnet_tl")
-    before, start, cpu = _resident("VmRSS"), time.perf_counter(), time.process_time()
+    before, start, cpu = resident("VmRSS"), time.perf_counter(), time.process_time()
     found = _read(form, folder)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     gc.collect()
@@ -136,8 +136,8 @@ def listed(form: str, folder: str) -> dict[str, float]:
         "seconds": seconds,
         "cpu": cpu,
         "of the listing": sum(listing.nbytes for listing in found.splits.values()),
-        "resident after it": _resident("VmRSS") - before,
-        "at most": _resident("VmHWM") - before,
+        "resident after it": resident("VmRSS") - before,
+        "at most": resident("VmHWM") - before,
     }
 
 
@@ -168,7 +168,8 @@ def epoch(folder: str) -> dict[str, tuple[int, int]]:
     return {"main process": (first[8], first[-1]), **workers}
 
 
-def _resident(name: str) -> int:
+def resident(name: str) -> int:
+    """Bytes of this process: `VmRSS`, or `VmHWM`, the most so far."""
     return _bytes("/proc/self/status", (name,))
 
 

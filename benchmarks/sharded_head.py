@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.data_path import on_one_core
 from benchmarks.figures import Figure, write
+from benchmarks.listing import resident
 from benchmarks.machine import machine
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Backbone
@@ -125,17 +126,11 @@ class Watch(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         seconds = (time.perf_counter() - self._start) / (self.steps - WARM_UP)
-        self.found = {"memory": peak(), "step": seconds}
+        self.found = {"memory": resident("VmHWM") / MB, "step": seconds}
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
             trainer.save_checkpoint(f"{folder}/last.ckpt")
             self.found["save"] = time.perf_counter() - start
-
-
-def peak() -> float:
-    """Returns the most memory that this process has had, in MB."""
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(lines["VmHWM"].split()[0]) * 1024 / MB
 
 
 def noise(numbers: list[int], classes: int) -> Batch:

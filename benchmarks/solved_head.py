@@ -32,6 +32,7 @@ import tempfile
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,12 +90,9 @@ class Lite0(nn.Module):
 def main(arguments: list[str]) -> None:
     options = _parser().parse_args(arguments)
     rows: dict[str, Row] = {}
+    of_part = {"cifar10": cifar10, "unseen": partial(unseen, options.cache)}
     for part in options.parts:
-        if part == "unseen":
-            measured_rows = unseen(options.data, options.cache, options.seeds)
-        else:
-            measured_rows = (cifar10 if part == "cifar10" else ants_and_bees)(part, options.data, options.seeds)
-        for name, row in measured_rows:
+        for name, row in of_part.get(part, ants_and_bees)(part, options.data, options.seeds):
             rows[name] = row
             for column, values in row.items():
                 each = " ".join(f"{value:.2f}" for value in values)
@@ -139,12 +137,12 @@ def cifar10(part: str, folder: Path, seeds: Sequence[int]) -> Iterator[tuple[str
         yield f"CIFAR-10, {shots} of each class, EfficientNet-Lite0", row
 
 
-def unseen(folder: Path, cache: Path, seeds: Sequence[int]) -> Iterator[tuple[str, Row]]:
+def unseen(cache: Path, part: str, folder: Path, seeds: Sequence[int]) -> Iterator[tuple[str, Row]]:
     """As `cifar10`, of the classes that the network was not trained on."""
-    from benchmarks.low_data_sets import half_of_cifar10
+    from benchmarks.low_data_sets import half_of_cifar10  # which imports `Lite0` from here
 
     prepared = half_of_cifar10(True, folder, cache)
-    sizes: dict[str, Any] = {"image_size": SIZES["unseen"], "crop": 1.0, "batch_size": 100, "num_workers": 0}
+    sizes: dict[str, Any] = {"image_size": SIZES[part], "crop": 1.0, "batch_size": 100, "num_workers": 0}
     data = ImageFolder(prepared["data.root"], **sizes)
     task = Classification(data.classes, Backbone("resnet20_cifar", prepared["model.backbone.weights"]))
     train = features(task, data.fixed_images("train", evaluated=True))

@@ -7,8 +7,9 @@ import multiprocessing
 import os
 import runpy
 import shlex
+import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -84,3 +85,24 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., BaseProce
         return started
 
     return start
+
+
+@pytest.fixture(scope="session")
+def on_ranks(process: Callable[..., BaseProcess]) -> Callable[..., list[int | None]]:
+    """`on_ranks("fit -c a.yaml", folder, {}, {"NAME": "value"})`: the command as a `process` a rank, each with its own
+    environment; returns their exit codes."""
+
+    def run(line: str, folder: Path, *environments: Mapping[str, str]) -> list[int | None]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        count = str(len(environments))
+        joined = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": count, "NODE_RANK": "0"}
+        started = [
+            process(line, folder, LOCAL_RANK=str(rank), **joined, **own) for rank, own in enumerate(environments)
+        ]
+        for one in started:
+            one.join(300)
+        return [one.exitcode for one in started]
+
+    return run

@@ -119,9 +119,10 @@ def cross_validated(
     """
     scores: list[Score] = []
     linears: dict[int, Linear] = {}
+    folds = fold.unique().tolist()
     for strength in strengths:
         sums = features.new_zeros(2)
-        for each in fold.unique().tolist():
+        for each in folds:
             held = fold == each
             linears[each] = fit(
                 features[~held], targets[~held], classes, strength, start=linears.get(each), tolerance=ROUGH

@@ -9,7 +9,7 @@ from resnet_tl.errors import RecipeError
 from resnet_tl.run.build import Overrides, Recipe, RecipeSource, build_seeded, compose
 from resnet_tl.run.ddp import check_strategy
 from resnet_tl.run.global_batch import scale_rate
-from resnet_tl.run.sharding import check_sharding
+from resnet_tl.run.sharding import FSDP2, check_sharding
 from resnet_tl.run.trainer import resolve_precision, translate_errors
 from resnet_tl.tasks.base import Task
 from resnet_tl.tasks.classification import Classification
@@ -64,7 +64,8 @@ def _build(recipes: Sequence[RecipeSource], overrides: Overrides) -> tuple[Recip
     data, task = build_seeded(recipe)
     plan = plan_of(task, recipe["trainer"]["max_epochs"])
     check_solvable(plan, task)
-    check_sharding(recipe["trainer"], task, plan)
+    if recipe["trainer"]["strategy"] == FSDP2:
+        check_sharding(recipe["trainer"], task, plan)
     return recipe, data, task, plan
 
 

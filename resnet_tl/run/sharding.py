@@ -19,12 +19,12 @@ FSDP2 = "fsdp2"
 
 
 def check_sharding(trainer: Mapping[str, Any], task: Task, plan: Plan) -> None:
-    """Refuses what needs the head whole, where a resolved `trainer` section shards it.
+    """Refuses what needs the head whole, for a resolved `trainer` section that shards it.
 
     Raises:
         RecipeError: the task, its plan or the section has such a thing.
     """
-    if trainer["strategy"] == FSDP2 and (found := next(_unsupported(trainer, task, plan), None)):
+    if found := next(_unsupported(trainer, task, plan), None):
         raise RecipeError(f"trainer.strategy is {FSDP2}, but {found}, or strategy: ddp")
 
 

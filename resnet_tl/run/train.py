@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_only
@@ -84,15 +84,8 @@ def train(
         UserError: a new run that fails before its first checkpoint leaves no folder behind.
     """
     options, precision = resolve_precision(recipe["trainer"])
-    check_strategy(options["strategy"])
-    check_others(options)
-    device = device_type(options["accelerator"], options["devices"])
-    if recipe["data"]["init_args"].get("decode") == "gpu":  # before images and weights are read
-        check_accelerator("decoding and transforms", device)
+    device = _checked_device(recipe, options)
     recipe, data, task = _build({**recipe, "trainer": options})
-    if options["strategy"] == FSDP2:
-        check_sharding(options, task, plan_of(task, options["max_epochs"]))
-        adapt(task)
     run = folder()
     run.claim()
     try:
@@ -101,28 +94,19 @@ def train(
             settle = SettleMicroBatch(run, data, auto=options["micro_batch"] == AUTO, new=new_micro_batch)
             settings = settings_of(options, task, data, device)
             step, resumes = (None, "") if checkpoint is None else _resume_line(run, recipe, checkpoint)
-            more = [*([Imprint()] if task.new_classes and checkpoint is None else []), SameStart(step), *callbacks]
-            trainer = _trainer(
-                recipe, run, task, data, accepted, [settle, Accelerate(settings), PadNarrowMaps(), *more]
-            )
+            imprint = [Imprint()] if task.new_classes and checkpoint is None else []
+            more = [settle, Accelerate(settings), PadNarrowMaps(), *imprint, SameStart(step), *callbacks]
+            trainer = _trainer(recipe, run, task, data, accepted, more)
             data.prefetch = settings.prefetch
             sizes = _share_batch(recipe, data, task, trainer)
-            in_pieces = options["micro_batch"] is not None or task.micro_batches.size is not None
-            redoes = options["recover_memory"] or in_pieces
-            ranks = configure_ddp(trainer, compiled=task.tuning.compile == "all", redoes=redoes)
-            ranks += ", the head sharded by FSDP2" if options["strategy"] == FSDP2 else ""
+            ranks = _configure_ranks(options, task, trainer)
             if checkpoint is None:
                 _write_inputs(run, recipe, data)
             else:
                 _resume(run, recipe, resumes, accepted)
             for line in (*data.notes, settings_line(settings, device_of(device), precision, ranks), *sizes):
                 log_info(line)
-            try:
-                with translate_errors(), stop_if_signalled(trainer):
-                    trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-            finally:
-                trainer.fit_loop.teardown()  # Lightning, stopped in validation, leaves the training loader's workers
-                close(trainer.loggers)
+            _fit(trainer, task, data, checkpoint)
             _log_end(run, trainer, data, task)
             if finish is not None and recipe["tracking"]["report"]:
                 rank_zero_only(finish)(run, data)
@@ -131,6 +115,16 @@ def train(
             _remove_unstarted(run)
         raise
     return run
+
+
+def _checked_device(recipe: Recipe, options: Mapping[str, Any]) -> str:
+    """Returns the type of the device, after what can be refused before images and weights are read."""
+    check_strategy(options["strategy"])
+    check_others(options)
+    device = device_type(options["accelerator"], options["devices"])
+    if recipe["data"]["init_args"].get("decode") == "gpu":
+        check_accelerator("decoding and transforms", device)
+    return device
 
 
 def _build(recipe: Recipe) -> tuple[Recipe, ImageData, Task]:
@@ -143,6 +137,9 @@ def _build(recipe: Recipe) -> tuple[Recipe, ImageData, Task]:
     else:
         task.micro_batches.size = options["micro_batch"]
     task.micro_batches.recover = options["recover_memory"]
+    if options["strategy"] == FSDP2:
+        check_sharding(options, task, plan_of(task, options["max_epochs"]))
+        adapt(task)
     return whole, data, task
 
 
@@ -152,6 +149,23 @@ def _share_batch(recipe: Recipe, data: ImageData, task: Task, trainer: Trainer) 
     line = global_batch(data.batch_size, trainer, task.micro_batches.size)
     rate = scale_rate(task, data.batch_size * trainer.world_size * trainer.accumulate_grad_batches)
     return [line, rate] if rate else [line]
+
+
+def _configure_ranks(options: Mapping[str, Any], task: Task, trainer: Trainer) -> str:
+    """Sets how several ranks share the work, and returns what it is, for the line of settings."""
+    in_pieces = options["micro_batch"] is not None or task.micro_batches.size is not None
+    redoes = options["recover_memory"] or in_pieces
+    ranks = configure_ddp(trainer, compiled=task.tuning.compile == "all", redoes=redoes)
+    return ranks + (", the head sharded by FSDP2" if options["strategy"] == FSDP2 else "")
+
+
+def _fit(trainer: Trainer, task: Task, data: ImageData, checkpoint: Path | None) -> None:
+    try:
+        with translate_errors(), stop_if_signalled(trainer):
+            trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    finally:
+        trainer.fit_loop.teardown()  # Lightning, stopped in validation, leaves the training loader's workers
+        close(trainer.loggers)
 
 
 def _resume(run: RunFolder, recipe: Recipe, line: str, changed_data: list[str]) -> None:

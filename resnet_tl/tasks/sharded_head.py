@@ -6,7 +6,7 @@ the frozen prefix and cached features are what they are there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
+from torch.utils._pytree import tree_map_only
 
 from resnet_tl.tensor_file import load_safely
 from resnet_tl.tuning.ranks import broadcast, gather_rows
@@ -44,10 +45,10 @@ class ShardedHead(DDPStrategy):
             super().configure_ddp()
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
-        return _map_tensors(super().lightning_module_state_dict(), _whole)
+        return tree_map_only(DTensor, _whole, super().lightning_module_state_dict())
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        return _map_tensors(super().optimizer_state(optimizer), _whole)
+        return tree_map_only(DTensor, _whole, super().optimizer_state(optimizer))
 
     def load_checkpoint(self, checkpoint_path: str | Path, weights_only: bool | None = None) -> dict[str, Any]:
         return load_safely(Path(checkpoint_path), mmap=True)  # each rank reads its rows
@@ -92,8 +93,8 @@ def _shard_again(head: nn.Module, *_: Any) -> None:
         head.reshard()
 
 
-def _whole(tensor: Tensor) -> Tensor | None:
-    return gather_rows(tensor.to_local(), tensor.shape) if isinstance(tensor, DTensor) else tensor
+def _whole(tensor: DTensor) -> Tensor | None:
+    return gather_rows(tensor.to_local(), tensor.shape)
 
 
 def _shares(whole: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
@@ -114,12 +115,3 @@ def _share(value: Any, parameter: Tensor) -> Any:
     rows = parts[mesh.get_local_rank()] if mesh.get_local_rank() < len(parts) else value[:0]
     rows = rows.to(parameter.device, copy=True)
     return DTensor.from_local(rows, mesh, parameter.placements, shape=value.shape, stride=value.stride())
-
-
-def _map_tensors(value: Any, change: Callable[[Tensor], Any]) -> Any:
-    """Returns nested dicts and lists with their tensors changed."""
-    if isinstance(value, Tensor):
-        return change(value)
-    if isinstance(value, Mapping):
-        return {key: _map_tensors(item, change) for key, item in value.items()}
-    return [_map_tensors(item, change) for item in value] if isinstance(value, list) else value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -231,18 +230,9 @@ def test_signalled_runs_save_within_the_step_and_auto_resumes_them(
 
 
 @pytest.fixture
-def both(process: Process, here: Path) -> Callable[..., list[int | None]]:
+def both(on_ranks: Callable[..., list[int | None]], here: Path) -> Callable[..., list[int | None]]:
     """Runs a line on two ranks, the second with more environment, and returns their exit codes."""
-
-    def both(line: str, **second: str) -> list[int | None]:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        joined = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "NODE_RANK": "0"}
-        ranks = [process(line, here, LOCAL_RANK=str(rank), **joined, **(second if rank else {})) for rank in (0, 1)]
-        return [finished(rank) for rank in ranks]
-
-    return both
+    return lambda line, **second: on_ranks(line, here, {}, second)
 
 
 TWO = f"{LINE} --trainer.accelerator cpu --trainer.devices 2 --trainer.strategy ddp"

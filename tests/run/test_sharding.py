@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 from collections.abc import Callable
 from itertools import pairwise
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -61,21 +59,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ranks(process: Callable[..., BaseProcess], folder: Path) -> Ranks:
+def ranks(on_ranks: Callable[..., list[int | None]], folder: Path) -> Ranks:
     """Runs a line on so many ranks, and returns their exit codes."""
-
-    def ranks(count: int, line: str, **environment: str) -> list[int | None]:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        joined = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(count), "NODE_RANK": "0"}
-        line = f"{line} --trainer.devices {count}"
-        each = [process(line, folder, LOCAL_RANK=str(rank), **joined, **environment) for rank in range(count)]
-        for one in each:
-            one.join(300)
-        return [one.exitcode for one in each]
-
-    return ranks
+    return lambda count, line, **environment: on_ranks(
+        f"{line} --trainer.devices {count}", folder, *[environment] * count
+    )
 
 
 @pytest.fixture(scope="module")
