@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -116,7 +117,7 @@ class _Writer:
     def object(self, factory: Factory) -> Schema:
         """What makes an object: the name of its class, or `class_path` and `init_args`, which depend on each other."""
         ours = kinds_in_reference(factory.base, factory.given)
-        others = [kind for kind in kinds_of(factory.base) if kind.__module__.split(".")[0] != "resnet_tl"]
+        others = [kind for kind in kinds_of(factory.base) if _is_from_elsewhere(kind)]
         named = {kind: _names(kind) for kind in ours}
         shorts = [kind.__name__ for kind in others if not kind.__name__.startswith("_") and kind is not factory.base]
         known = [name for names in named.values() for name in names] + sorted(set(shorts))
@@ -150,6 +151,13 @@ class _Writer:
 def _names(kind: type) -> list[str]:
     path = import_path(kind)
     return [kind.__name__, path, *(old for old, new in MOVED.items() if new == path)]
+
+
+def _is_from_elsewhere(kind: type) -> bool:
+    """Of another package, and found in its module: a file cannot name a class made within a function, which is gone
+    when nothing holds it."""
+    elsewhere = kind.__module__.split(".")[0] != "resnet_tl"
+    return elsewhere and getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is kind
 
 
 def _limits(limits: Sequence[Any]) -> Schema:

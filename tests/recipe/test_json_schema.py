@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.recipe.json_schema import json_schema
 from resnet_tl.recipe.node import plain
 from resnet_tl.recipe.read import read
@@ -112,3 +113,11 @@ def test_a_wrong_recipe_is_refused(validator: Draft202012Validator, seed: int) -
     )
     where[key] = value
     assert faults(validator, wrong), (key, value)
+
+
+def test_a_class_made_within_a_function_is_not_offered(schema: dict[str, Any]) -> None:
+    class Local(LinearHead):
+        pass
+
+    assert Local in LinearHead.__subclasses__()
+    assert json_schema(sections()) == schema
