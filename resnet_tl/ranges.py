@@ -13,6 +13,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen, MultipleOf
@@ -217,5 +218,8 @@ def _allowed(bare: Any, limits: tuple[Any, ...]) -> str:
         return "a mapping"
     if origin is Callable:
         return _allowed(arguments[1], limits)
-    named = {type(None): "null", bool: "true or false", list: "a list", tuple: "a list", Any: "anything"}
+    named = {
+        type(None): "null", bool: "true or false", list: "a list", tuple: "a list", Any: "anything",
+        timedelta: "a number of seconds",
+    }  # fmt: skip
     return named.get(bare, getattr(bare, "__name__", str(bare))) + in_words(limits)

@@ -6,6 +6,7 @@ import functools
 import inspect
 import typing
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 from resnet_tl.errors import UserError
@@ -40,7 +41,7 @@ def instantiate(hint: Any, value: Any) -> Any:
     """What a resolved `value` means under a type.
 
     `{class_path, init_args}` becomes an object, or under `Callable[[...], X]` something that builds one when called;
-    a dict under a dataclass becomes one; anything else is itself.
+    a dict under a dataclass becomes one, a number of seconds a timedelta; anything else is itself.
     """
     mapping, item, factory = mapping_of(hint), item_of(hint), factory_of(hint)
     if isinstance(value, Mapping) and mapping is not None:
@@ -51,6 +52,8 @@ def instantiate(hint: Any, value: Any) -> Any:
         kind = find_class(value["class_path"], factory.base)
         arguments = _arguments(fields_of(kind, factory.given), value.get("init_args", {}))
         return functools.partial(kind, **arguments) if factory.late else kind(**arguments)
+    if isinstance(value, float) and timedelta in arms(hint):
+        return timedelta(seconds=value)
     if isinstance(value, list):
         return tuple(value) if any(typing.get_origin(parts(arm)[0]) is tuple for arm in arms(hint)) else list(value)
     return value

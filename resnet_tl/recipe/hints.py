@@ -82,7 +82,9 @@ def _strict(hint: Any) -> Any:
     origin, arguments = typing.get_origin(bare), typing.get_args(bare)
     if bare is float:
         return _annotated(float, Strict(), AllowInfNan(False), *limits)
-    if bare in (int, str, bool, timedelta):
+    if bare is timedelta:
+        return _annotated(float, Strict(), AllowInfNan(False))  # seconds
+    if bare in (int, str, bool):
         return _annotated(bare, Strict(), *limits)
     if origin is Literal:
         return Annotated[Any, AfterValidator(functools.partial(_one_of, arguments))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any, Literal
 
@@ -37,6 +38,7 @@ _KEYWORDS = {Ge: "minimum", Gt: "exclusiveMinimum", Le: "maximum", Lt: "exclusiv
 _PLAIN: dict[Any, Schema] = {
     type(None): {"type": "null"}, bool: {"type": "boolean"}, int: {"type": "integer"}, float: {"type": "number"},
     str: {"type": "string"}, list: {"type": "array"}, tuple: {"type": "array"}, dict: {"type": "object"},
+    timedelta: {"type": "number"},
 }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ def as_plain(value: Any) -> Any:
         return {key: as_plain(child) for key, child in value.items()}
     if isinstance(value, (list, tuple, set)):
         return [as_plain(item) for item in value]
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     if isinstance(value, Enum):
         return value.value
     return str(value) if isinstance(value, Path) else value

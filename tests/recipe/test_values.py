@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from resnet_tl.recipe.values import as_plain, show
         (tuple[int, ...], "a list of int"),
         (list[dict[str, Any]], "a list of a mapping"),
         (dict[str, float], "a mapping to float"),
+        (timedelta | None, "a number of seconds or null"),
         (Any, "anything"),
     ],
 )
@@ -38,6 +40,7 @@ def test_types_in_a_users_words(hint: Any, words: str) -> None:
         (int | float | None, 0.5, 0.5),
         (tuple[int, ...], [1, 2], [1, 2]),
         (Path, "a/b", "a/b"),
+        (timedelta | None, 60, 60.0),
         (Any, {"a": [1]}, {"a": [1]}),
         (str | None, None, None),
         (Any, None, None),
@@ -51,7 +54,17 @@ def test_a_value_as_its_type_reads_it(hint: Any, value: Any, got: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hint", "value"), [(int, True), (int, None), (bool, 1), (str, 3), (list[int], "a"), (int, "a\nb")]
+    ("hint", "value"),
+    [
+        (int, True),
+        (int, None),
+        (bool, 1),
+        (str, 3),
+        (list[int], "a"),
+        (int, "a\nb"),
+        (timedelta, "soon"),
+        (timedelta, True),
+    ],
 )
 def test_a_value_that_is_not_of_its_type(hint: Any, value: Any) -> None:
     with pytest.raises(ValueError, match=r"^$"):
@@ -65,7 +78,8 @@ def test_a_long_value_is_shown_short_and_on_one_line() -> None:
 
 
 def test_defaults_become_what_a_recipe_would_say() -> None:
-    assert as_plain({"a": (1, Path("x")), "b": Path}) == {"a": [1, "x"], "b": {"class_path": "pathlib.Path"}}
+    assert as_plain({"a": (1, Path("x")), "b": timedelta(minutes=1)}) == {"a": [1, "x"], "b": 60.0}
+    assert as_plain(Path) == {"class_path": "pathlib.Path"}
 
 
 def as_tree(value: Any) -> Node:

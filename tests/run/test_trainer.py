@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from torch._inductor.exc import CppCompileError
 from torch.utils.data import DataLoader
 
 from resnet_tl.errors import RecipeError, RunError
+from resnet_tl.recipe.read import as_text
 from resnet_tl.run.build import compose
 from resnet_tl.run.trainer import build_trainer, global_batch, resolve_precision, translate_errors
 from resnet_tl.tracking.checkpoints import SafeCheckpointIO
@@ -65,6 +67,17 @@ def test_the_trainer_has_the_recipes_values_and_ours(options: dict[str, Any]) ->
     assert trainer.loggers == []
     assert isinstance(trainer.strategy.checkpoint_io, SafeCheckpointIO)
     assert not trainer._accelerator_connector.use_distributed_sampler
+
+
+def test_a_strategy_of_its_own_class_has_its_timeout_in_seconds(here: Path, images: Path) -> None:
+    strategy = {"class_path": "lightning.pytorch.strategies.DDPStrategy", "init_args": {"timeout": 60}}
+    values = {"data.root": images, "trainer.accelerator": "cpu", "trainer.devices": 2}
+    recipe = compose(["photos.yaml"], [*values.items(), ("trainer.strategy", strategy)])
+    (here / "resolved.yaml").write_text(as_text(recipe))
+    again = compose(["resolved.yaml"], [])
+    assert again == recipe
+    trainer: Any = build_trainer(again["trainer"], callbacks=[], loggers=[])
+    assert trainer.strategy._timeout == timedelta(seconds=60)
 
 
 def test_hooks_are_not_profiled_unless_the_recipe_says_so(options: dict[str, Any]) -> None:
