@@ -14,6 +14,7 @@ from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
+from resnet_tl.data.loading.worker import killed_worker
 from resnet_tl.errors import RecipeError, RunError, memory_full
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.schema import fields_of
@@ -28,6 +29,9 @@ from resnet_tl.tracking.preemption import Preemption
 
 NOT_LIGHTNINGS = ("micro_batch", "recover_memory", "global_batch")
 """Options of the `trainer` section that are the task's or the data's."""
+
+LOST_PROCESS = ("Connection closed by peer", "Connection reset by peer", "remote process exit")
+"""What errors of gloo and NCCL contain about a rank that is gone."""
 
 WEIGHTS_IN_16_BITS = ("bf16-true", "16-true", "transformer-engine", "transformer-engine-float16")
 
@@ -99,8 +103,9 @@ def translate_errors() -> Iterator[None]:
             "model.backbone.checkpoint_segments, or lower data.image_size"
         ) from error
     except (MisconfigurationException, ValueError, RuntimeError, MemoryError) as error:
-        if (full := memory_full(error)) is not None:
-            raise full from error
+        found = memory_full(error) or killed_worker(error) or _lost_process(error)
+        if found is not None:
+            raise found from error
         if "Expected more than 1 value per channel" in str(error):
             raise RunError(
                 "a norm cannot normalise a single value per channel: raise data.batch_size or data.image_size, or set "
@@ -157,6 +162,18 @@ def device_type(accelerator: str, devices: str | int | list[int]) -> str:
     if cuda and accelerator in ("auto", "gpu", "cuda"):
         return "cuda"
     return "mps" if mps and accelerator in ("auto", "gpu", "mps") else "cpu"
+
+
+def _lost_process(error: Exception) -> RunError | None:
+    """Returns the sentence for a rank that ended before the others, as gloo and NCCL report it to them."""
+    text = " ".join(str(error).split())
+    sign = next((sign for sign in LOST_PROCESS if sign in text), None)
+    if sign is None:
+        return None
+    return RunError(
+        f"another process of this run has ended or cannot be reached ({sign}): what it printed says why; "
+        "--resume continues from the last checkpoint"
+    )
 
 
 def _raised_by_lightning(error: Exception) -> bool:

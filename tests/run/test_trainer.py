@@ -99,6 +99,11 @@ def test_what_lightning_refuses_is_a_sentence_in_its_words(options: dict[str, An
         (MisconfigurationException("No\n  way."), "^trainer: No way$"),
         (torch.OutOfMemoryError("CUDA out of memory"), "^the device's memory is full: set trainer.micro_batch"),
         (MemoryError(), "^this machine's memory is full: lower the batch size"),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "), "^a worker of the loader was ended"),
+        (
+            RuntimeError("[gloo/transport/tcp/pair.cc:561] Connection closed by peer [127.0.0.1]:25754. GLHF!"),
+            r"^another process of this run has ended or cannot be reached \(Connection closed by peer\): what it",
+        ),
     ],
 )
 def test_errors_of_the_work_are_sentences(error: Exception, message: str) -> None:

@@ -100,22 +100,28 @@ def worker_faults() -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        sentence = _sentence(error)
-        if sentence is None:
+        found = _no_room(error) or killed_worker(error)
+        if found is None:
             raise
-        raise RunError(sentence) from error
+        raise found from error
 
 
-def _sentence(error: OSError | RuntimeError) -> str | None:
-    text = str(error)
-    if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in text:
-        return SHARED_MEMORY_FULL
-    if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE) or "Too many open files" in text:
-        return TOO_MANY_FILES
-    killed = re.search(r"DataLoader worker \(pid .*\) is killed by signal: (Killed|Bus error)", text)
+def killed_worker(error: BaseException) -> RunError | None:
+    """Returns the sentence for a worker that something ended from outside, which torch's handler of signals raises
+    wherever the process is; None for other errors."""
+    killed = re.search(r"DataLoader worker \(pid .*\) is killed by signal: (Killed|Bus error)", str(error))
     if killed is None:
         return None
-    return (
+    return RunError(
         f"a worker of the loader was ended from outside ({killed[1]}), as when memory is full; lower data.batch_size "
         "or data.num_workers"
     )
+
+
+def _no_room(error: OSError | RuntimeError) -> RunError | None:
+    text, number = str(error), getattr(error, "errno", None)
+    if number == errno.ENOSPC or "No space left on device" in text:
+        return RunError(SHARED_MEMORY_FULL)
+    if number in (errno.EMFILE, errno.ENFILE) or "Too many open files" in text:
+        return RunError(TOO_MANY_FILES)
+    return None
