@@ -20,8 +20,7 @@ def write(shared: SharedBytes, queue: Any) -> None:
     own.tensor[2] = 9
     queue.put(own)
     assert shared.tensor[0] == 5
-    shared.tensor[3] = 1  # and stays until its memory has been received
-    while shared.tensor[3]:
+    while shared.tensor[3]:  # until its memory has been received
         time.sleep(0.01)
 
 
@@ -29,7 +28,7 @@ def write(shared: SharedBytes, queue: Any) -> None:
 def test_both_sides_see_the_same_memory(how: str) -> None:
     context: Any = multiprocessing.get_context(how)
     shared, queue = SharedBytes(4), context.Queue()
-    shared.tensor[0] = 5
+    shared.tensor[0], shared.tensor[3] = 5, 1
     process = context.Process(target=write, args=(shared, queue))
     process.start()
     assert queue.get(timeout=120).tensor.tolist() == [0, 0, 9]
