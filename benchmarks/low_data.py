@@ -84,9 +84,11 @@ class Study:
     def _fit(
         self, method: str, label: str, variant: Variant, percent: int, seed: int, rate: float, *, choosing: bool
     ) -> float:
+        data = self.images.data(self.prepared, percent, choosing=choosing)
         overrides = {
             **PLAIN,
-            **self.images.data(self.prepared, percent, choosing=choosing),
+            **data,
+            "trainer.max_epochs": variant.longer * data["trainer.max_epochs"],
             "model.optimizer.lr": rate * variant.rate,
             "seed_everything": seed,
             **variant.overrides,

@@ -29,11 +29,13 @@ class Variant:
     Args:
         overrides: on top of `PLAIN`.
         rate: of the optimizer, times that of plain fine-tuning.
+        longer: epochs, times those of plain fine-tuning.
         mix: see `short_fits.accuracy_of`.
     """
 
     overrides: Overrides = field(default_factory=dict)
     rate: float = 1.0
+    longer: int = 1
     mix: float | None = None
 
 
@@ -70,6 +72,7 @@ METHODS: dict[str, Mapping[str, Variant]] = {
     "layer decay": {str(decay): _layer_decay(decay) for decay in (0.5, 0.75)},
     "norms frozen": _values("model.tuning.norm", "frozen"),
     "averaged weights (ema)": _values("model.tuning.ema", 0.9, 0.98),
+    "three times the epochs": {"": Variant(longer=3)},
     "WiSE-FT": {str(share): Variant(mix=share) for share in (0.5, 0.75)},
     "augment: medium": _values("data.augment", "medium"),
     "augment: trivial": _values("data.augment", "trivial"),
@@ -84,21 +87,24 @@ COMBINATIONS: dict[str, Sequence[str]] = {
     "solved head, ema": ("solved head, then as plain", "averaged weights (ema)"),
     "ema, L2SP, StochNorm": ("averaged weights (ema)", "L2SP", "StochNorm"),
     "ema, BSS, mixup": ("averaged weights (ema)", "BSS", "mixup"),
+    "DELTA, three times the epochs": ("DELTA", "three times the epochs"),
+    "DELTA, mixup, three times the epochs": ("DELTA", "mixup", "three times the epochs"),
 }
 """Variants of `COMBINED`: the chosen variants of several ways together."""
 COMBINED = "the best combination"
 
 
 def combined(parts: Sequence[Variant]) -> Variant:
-    """Returns variants together: all their regularisers; of other keys the last one's; their rates multiplied."""
+    """Returns variants together: all their regularisers; of other keys the last one's; their rates and lengths
+    multiplied."""
     overrides: dict[str, Any] = {}
     regularisers: list[Any] = []
-    rate = 1.0
+    rate, longer = 1.0, 1
     for part in parts:
         regularisers += part.overrides.get(REGULARISERS, [])
         overrides |= part.overrides
-        rate *= part.rate
+        rate, longer = rate * part.rate, longer * part.longer
     if regularisers:
         overrides[REGULARISERS] = regularisers
     mixes = [part.mix for part in parts if part.mix is not None]
-    return Variant(overrides, rate, mixes[-1] if mixes else None)
+    return Variant(overrides, rate, longer, mixes[-1] if mixes else None)

@@ -52,14 +52,14 @@ def test_a_combination_is_of_the_chosen_variants(tmp_path: Path) -> None:
 
 
 def test_regularisers_and_rates_come_together() -> None:
-    first = Variant({REGULARISERS: [{"class_path": "BSS"}], "data.augment": "medium"}, rate=2)
+    first = Variant({REGULARISERS: [{"class_path": "BSS"}], "data.augment": "medium"}, rate=2, longer=3)
     second = Variant({REGULARISERS: [{"class_path": "L2SP"}], "data.augment": "rand"}, rate=5, mix=0.5)
     both = combined([first, second])
     assert both.overrides == {
         REGULARISERS: [{"class_path": "BSS"}, {"class_path": "L2SP"}],
         "data.augment": "rand",
     }
-    assert (both.rate, both.mix) == (10, 0.5)
+    assert (both.rate, both.longer, both.mix) == (10, 3, 0.5)
 
 
 def test_gains_are_paired_by_seed() -> None:
