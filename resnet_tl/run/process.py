@@ -35,6 +35,7 @@ _HIDDEN_MESSAGES = (
 _HIDDEN_WARNINGS = (
     ".*isinstance.treespec, LeafSpec.*",
     ".*does not have many workers.*",
+    ".*This DataLoader will create 2 worker processes in total.*",  # data.num_workers' default, where there is one core
     ".*The number of training batches .* is smaller than the logging interval.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*GPU available but not used.*",
