@@ -41,7 +41,7 @@ def test_a_failure_does_not_stop_the_others(
     monkeypatch.setattr(subprocess, "run", fake)
     with pytest.raises(SystemExit, match=r"failed: startup$"):
         main(["--only", "startup", "data_path"])
-    assert started == [["data_path", "--rounds", "10", "--write"], ["startup", "--rounds", "5", "--write"], ["report"]]
+    assert started == [["data_path", "--rounds", "10", "--write"], ["startup", "--rounds", "3", "--write"], ["report"]]
     assert "startup: 0 s, FAILED (1)" in capsys.readouterr().out
 
 
