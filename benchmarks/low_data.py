@@ -94,7 +94,7 @@ class Study:
             **variant.overrides,
         }
         labels = {"set": self.name, "percent": percent, "method": method, "variant": label, "seed": seed}
-        return self.fits.accuracy({**labels, "of": "choosing" if choosing else "the study"}, overrides, variant.mix)
+        return self.fits.accuracy({**labels, "of": "choosing" if choosing else "the study"}, overrides, variant.extras)
 
 
 def main(arguments: list[str]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.short_fits import Overrides
+from benchmarks.short_fits import ALONE, Extras, Overrides
 
 REGULARISERS = "model.tuning.regularisers"
 PHASES = "model.tuning.phases"
@@ -30,13 +30,13 @@ class Variant:
         overrides: on top of `PLAIN`.
         rate: of the optimizer, times that of plain fine-tuning.
         longer: epochs, times those of plain fine-tuning.
-        mix: see `short_fits.accuracy_of`.
+        extras: what is trained or done besides.
     """
 
     overrides: Overrides = field(default_factory=dict)
     rate: float = 1.0
     longer: int = 1
-    mix: float | None = None
+    extras: Extras = ALONE
 
 
 def _regulariser(name: str, argument: str, *values: float) -> dict[str, Variant]:
@@ -73,7 +73,8 @@ METHODS: dict[str, Mapping[str, Variant]] = {
     "norms frozen": _values("model.tuning.norm", "frozen"),
     "averaged weights (ema)": _values("model.tuning.ema", 0.9, 0.98),
     "three times the epochs": {"": Variant(longer=3)},
-    "WiSE-FT": {str(share): Variant(mix=share) for share in (0.5, 0.75)},
+    "WiSE-FT": {str(share): Variant(extras=Extras(mix=share)) for share in (0.5, 0.75)},
+    "taught by three, on all images": {"": Variant(extras=Extras(teachers=3))},
     "augment: medium": _values("data.augment", "medium"),
     "augment: trivial": _values("data.augment", "trivial"),
     "augment: rand": _values("data.augment", "rand"),
@@ -95,8 +96,8 @@ COMBINED = "the best combination"
 
 
 def combined(parts: Sequence[Variant]) -> Variant:
-    """Returns variants together: all their regularisers; of other keys the last one's; their rates and lengths
-    multiplied."""
+    """Returns variants together: all their regularisers; of other keys and of extras the last one's; their rates and
+    lengths multiplied."""
     overrides: dict[str, Any] = {}
     regularisers: list[Any] = []
     rate, longer = 1.0, 1
@@ -106,5 +107,5 @@ def combined(parts: Sequence[Variant]) -> Variant:
         rate, longer = rate * part.rate, longer * part.longer
     if regularisers:
         overrides[REGULARISERS] = regularisers
-    mixes = [part.mix for part in parts if part.mix is not None]
-    return Variant(overrides, rate, longer, mixes[-1] if mixes else None)
+    extras = [part.extras for part in parts if part.extras != ALONE]
+    return Variant(overrides, rate, longer, extras[-1] if extras else ALONE)

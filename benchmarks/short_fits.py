@@ -10,11 +10,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import resnet_tl
 from benchmarks.machine import machine
+from resnet_tl.run.finished import Run
 
 CACHE = Path("~/.cache/resnet_tl/benchmarks").expanduser()
 """Of weights that studies train for themselves."""
@@ -37,6 +39,25 @@ QUICK: Overrides = {
 """What leaves out of a run all but training and one validation at its end."""
 
 
+@dataclass(frozen=True)
+class Extras:
+    """What is trained or done besides a fit.
+
+    Args:
+        mix: share of the run's end in its mean with the end of its head's phase (WiSE-FT), of which the accuracy is
+            then; None: the run's end alone.
+        teachers: so many fits of the same recipe before it, each with a seed of its own but the same images. It learns
+            from the mean of their outputs for `TAUGHT` of its loss, also on all training images without their labels.
+    """
+
+    mix: float | None = None
+    teachers: int = 0
+
+
+ALONE = Extras()
+TAUGHT = 0.7
+
+
 class OutOfTime(Exception):
     """There is no time for another fit."""
 
@@ -51,7 +72,7 @@ class Fits:
     """
 
     def __init__(
-        self, path: Path, minutes: float | None = None, run: Callable[[Overrides, float | None], float] | None = None
+        self, path: Path, minutes: float | None = None, run: Callable[[Overrides, Extras], float] | None = None
     ) -> None:
         self.path, self._run = path, run or accuracy_of
         self._end = None if minutes is None else time.monotonic() + 60 * minutes
@@ -60,23 +81,23 @@ class Fits:
         self._known = {_key(record): float(record["accuracy"]) for record in self.records}
         self._commit = machine()["commit"]
 
-    def accuracy(self, labels: Labels, overrides: Overrides, mix: float | None = None) -> float:
+    def accuracy(self, labels: Labels, overrides: Overrides, extras: Extras = ALONE) -> float:
         """Returns the validation accuracy (0...1) of a fit, from the file if it is there.
 
         Args:
             labels: what the fit is called. One of other overrides is another fit, whatever it is called.
-            overrides, mix: see `accuracy_of`.
+            overrides, extras: see `accuracy_of`.
 
         Raises:
             OutOfTime: it would have to be trained, but the time is over.
         """
-        record = {**labels, "digest": digest(overrides, mix)}
+        record = {**labels, "digest": digest(overrides, extras)}
         if (known := self._known.get(_key(record))) is not None:
             return known
         if self._end is not None and time.monotonic() > self._end:
             raise OutOfTime
         start = time.perf_counter()
-        accuracy = self._run(overrides, mix)
+        accuracy = self._run(overrides, extras)
         seconds = time.perf_counter() - start
         self._add({**record, "accuracy": accuracy, "seconds": round(seconds, 1), "commit": self._commit})
         print(
@@ -92,21 +113,36 @@ class Fits:
         self._known[_key(record)] = record["accuracy"]
 
 
-def accuracy_of(overrides: Overrides, mix: float | None = None) -> float:
+def accuracy_of(overrides: Overrides, extras: Extras = ALONE) -> float:
     """Fits, and returns the accuracy (0...1) of the last epoch, the only one that is validated.
 
     Args:
         overrides: of the keys of `RECIPE`, with `trainer.max_epochs`.
-        mix: share of the run's end in its mean with the end of its head's phase (WiSE-FT), of which the accuracy is
-            then; None: the run's end alone.
     """
     values = {**QUICK, "trainer.check_val_every_n_epoch": overrides["trainer.max_epochs"], **overrides}
     with quiet(), tempfile.TemporaryDirectory() as folder:
-        run = resnet_tl.fit(RECIPE, run=f"{folder}/run", **{"data.cache_dir": f"{folder}/cache", **values})
-        if mix is None:
+
+        def fit(name: str, more: Overrides) -> Run:
+            cache = {"data.cache_dir": f"{folder}/cache"}
+            return resnet_tl.fit(RECIPE, run=f"{folder}/{name}", **{**cache, **values, **more})
+
+        run = fit("run", _taught(values, extras.teachers, fit) if extras.teachers else {})
+        if extras.mix is None:
             return float(run.final["val/acc"])
         ends = [run.path / "checkpoints" / name for name in ("last.ckpt", "head.ckpt")]
-        return resnet_tl.average(ends, Path(folder) / "mix.ckpt", shares=[mix, 1 - mix], trust_code=True).score.value
+        shares = [extras.mix, 1 - extras.mix]
+        return resnet_tl.average(ends, Path(folder) / "mix.ckpt", shares=shares, trust_code=True).score.value
+
+
+def _taught(values: Overrides, teachers: int, fit: Callable[[str, Overrides], Run]) -> Overrides:
+    """Trains the teachers, and returns what names them and the images to learn from."""
+    seed, root = int(values["seed_everything"]), Path(values["data.root"])
+    seeds = [seed + 100 * (number + 1) for number in range(teachers)]
+    runs = [fit(f"teacher{each}", {"seed_everything": each, "data.seed": seed}) for each in seeds]
+    return {
+        "model.tuning.teacher": {"network": [str(run.path) for run in runs], "weight": TAUGHT},
+        "data.unlabelled": str(root / "train" if (root / "train").is_dir() else root),
+    }
 
 
 @contextmanager
@@ -126,10 +162,12 @@ def quiet() -> Iterator[None]:
             other.setLevel(level)
 
 
-def digest(overrides: Overrides, mix: float | None = None) -> str:
+def digest(overrides: Overrides, extras: Extras = ALONE) -> str:
     """Returns eight hex digits of what a fit is made of."""
     values = {key: _moved(value) if key in FILES else value for key, value in overrides.items()}
-    text = json.dumps([values, mix], sort_keys=True, default=str)
+    text = json.dumps(
+        [values, extras.mix, *([extras.teachers] if extras.teachers else [])], sort_keys=True, default=str
+    )
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
 

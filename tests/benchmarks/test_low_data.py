@@ -9,7 +9,7 @@ import pytest
 from benchmarks.low_data import FIRST, Study, figures, interval, of_percentage
 from benchmarks.low_data_methods import COMBINATIONS, COMBINED, METHODS, PLAIN, REGULARISERS, Variant, combined
 from benchmarks.low_data_sets import SETS, extract
-from benchmarks.short_fits import QUICK, RECIPE, Fits
+from benchmarks.short_fits import QUICK, RECIPE, Extras, Fits
 from resnet_tl.run.build import compose
 from resnet_tl.structures.records import Preprocessing
 
@@ -30,7 +30,7 @@ def test_each_variant_is_a_recipe(method: str) -> None:
 def test_values_are_chosen_by_other_seeds_on_training_images_alone(tmp_path: Path) -> None:
     seen = []
 
-    def accuracy(overrides: Any, mix: float | None) -> float:
+    def accuracy(overrides: Any, extras: Extras) -> float:
         choosing, rate = overrides["data.root"] == "images/train", overrides["model.optimizer.lr"]
         seen.append((choosing, overrides["seed_everything"], rate))
         strength = overrides.get(REGULARISERS, [{"init_args": {"strength": 0}}])[0]["init_args"]["strength"]
@@ -45,7 +45,7 @@ def test_values_are_chosen_by_other_seeds_on_training_images_alone(tmp_path: Pat
 
 
 def test_a_combination_is_of_the_chosen_variants(tmp_path: Path) -> None:
-    found = study(tmp_path, lambda overrides, mix: float(overrides["model.tuning.ema"] == 0.98))
+    found = study(tmp_path, lambda overrides, extras: float(overrides["model.tuning.ema"] == 0.98))
     label, variant = found.chosen(COMBINED)
     assert "averaged weights (ema)" in COMBINATIONS[label]
     assert variant.overrides["model.tuning.ema"] == 0.98
@@ -53,13 +53,13 @@ def test_a_combination_is_of_the_chosen_variants(tmp_path: Path) -> None:
 
 def test_regularisers_and_rates_come_together() -> None:
     first = Variant({REGULARISERS: [{"class_path": "BSS"}], "data.augment": "medium"}, rate=2, longer=3)
-    second = Variant({REGULARISERS: [{"class_path": "L2SP"}], "data.augment": "rand"}, rate=5, mix=0.5)
+    second = Variant({REGULARISERS: [{"class_path": "L2SP"}], "data.augment": "rand"}, rate=5, extras=Extras(mix=0.5))
     both = combined([first, second])
     assert both.overrides == {
         REGULARISERS: [{"class_path": "BSS"}, {"class_path": "L2SP"}],
         "data.augment": "rand",
     }
-    assert (both.rate, both.longer, both.mix) == (10, 3, 0.5)
+    assert (both.rate, both.longer, both.extras.mix) == (10, 3, 0.5)
 
 
 def test_gains_are_paired_by_seed() -> None:

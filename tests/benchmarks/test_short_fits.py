@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.short_fits import Fits, OutOfTime, accuracy_of, digest
+from benchmarks.short_fits import Extras, Fits, OutOfTime, accuracy_of, digest
 from resnet_tl.recipe.shipped import shipped_root
 
 
@@ -14,7 +14,7 @@ class Fitter:
     def __init__(self) -> None:
         self.calls = 0
 
-    def __call__(self, overrides: Any, mix: float | None) -> float:
+    def __call__(self, overrides: Any, extras: Extras) -> float:
         self.calls += 1
         return float(overrides["seed_everything"]) / 10
 
@@ -36,10 +36,11 @@ def test_a_finished_fit_is_not_trained_again(tmp_path: Path) -> None:
 def test_a_fit_is_the_same_where_its_files_have_moved() -> None:
     assert digest({"data.root": "/a/images/train"}) == digest({"data.root": "/b/c/images/train"})
     assert digest({"data.root": "/a/images/train"}) != digest({"data.root": "/a/images/val"})
-    assert digest({"data.root": "x"}, 0.5) != digest({"data.root": "x"})
+    ways = [Extras(), Extras(mix=0.5), Extras(teachers=1), Extras(teachers=2)]
+    assert len({digest({"data.root": "x"}, extras) for extras in ways}) == len(ways)
 
 
-def test_a_fit_is_validated_once_and_its_mix_is_another_network() -> None:
+def test_a_fit_is_validated_once_and_so_are_its_mix_and_one_with_teachers() -> None:
     overrides = {
         "data.root": str(shipped_root() / "data/samples/classification"),
         "data.image_size": 32,
@@ -51,7 +52,9 @@ def test_a_fit_is_validated_once_and_its_mix_is_another_network() -> None:
         "trainer.max_epochs": 2,
         "seed_everything": 1,
     }
-    end, mixed = accuracy_of(overrides), accuracy_of(overrides, mix=0.5)
+    end, mixed = accuracy_of(overrides), accuracy_of(overrides, Extras(mix=0.5))
     assert 0.1 < end <= 1
     assert 0.1 < mixed <= 1
     assert accuracy_of(overrides) == end
+    taught = accuracy_of(overrides, Extras(teachers=1))
+    assert 0.1 < taught <= 1
