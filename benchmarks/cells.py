@@ -55,4 +55,4 @@ def _spread(figure: Figure, digits: int) -> list[str]:
 
 
 def _digits(value: float, digits: int) -> str:
-    return f"{value:,.{digits}f}"
+    return f"{round(value, digits) + 0.0:,.{digits}f}"  # -0.0 is 0.0
