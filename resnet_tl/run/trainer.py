@@ -166,9 +166,9 @@ def device_type(accelerator: str, devices: str | int | list[int]) -> str:
 
 def _lost_process(error: Exception) -> RunError | None:
     """Returns the sentence for a rank that ended before the others, as gloo and NCCL report it to them."""
-    text = " ".join(str(error).split())
+    text = str(error)
     sign = next((sign for sign in LOST_PROCESS if sign in text), None)
-    if sign is None:
+    if sign is None or not ("gloo" in text or "NCCL" in text):
         return None
     return RunError(
         f"another process of this run has ended or cannot be reached ({sign}): what it printed says why; "

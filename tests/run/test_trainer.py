@@ -161,3 +161,5 @@ def test_complaints_that_lightning_raises_are_sentences_and_other_errors_are_not
             trainer.fit(BoringModel(), batches, batches)
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), translate_errors():
         torch.zeros(2, 3) @ torch.zeros(2, 3)
+    with pytest.raises(RuntimeError, match=r"^a store"), translate_errors():
+        raise RuntimeError("a store: Connection reset by peer")
