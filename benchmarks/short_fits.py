@@ -25,7 +25,7 @@ RECIPE = "classify/folder_resnet50_finetune"
 Overrides: TypeAlias = Mapping[str, Any]
 Labels: TypeAlias = Mapping[str, str | int | float]
 FILES = ("data.root", "model.backbone.weights")
-"""Overrides that count by the last two parts of their path: folders may move between two sessions."""
+"""Overrides that count by the last two parts of their path: folders may move, but a cache keeps its name."""
 QUICK: Overrides = {
     "data.num_workers": 0,
     "trainer.num_sanity_val_steps": 0,
