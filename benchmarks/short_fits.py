@@ -56,6 +56,7 @@ class Extras:
 
 ALONE = Extras()
 TAUGHT = 0.7
+"""A change of it makes other fits, which no digest tells."""
 
 
 class OutOfTime(Exception):
@@ -126,7 +127,7 @@ def accuracy_of(overrides: Overrides, extras: Extras = ALONE) -> float:
             cache = {"data.cache_dir": f"{folder}/cache"}
             return resnet_tl.fit(RECIPE, run=f"{folder}/{name}", **{**cache, **values, **more})
 
-        run = fit("run", _taught(values, extras.teachers, fit) if extras.teachers else {})
+        run = fit("run", taught(values, extras.teachers, fit) if extras.teachers else {})
         if extras.mix is None:
             return float(run.final["val/acc"])
         ends = [run.path / "checkpoints" / name for name in ("last.ckpt", "head.ckpt")]
@@ -134,7 +135,7 @@ def accuracy_of(overrides: Overrides, extras: Extras = ALONE) -> float:
         return resnet_tl.average(ends, Path(folder) / "mix.ckpt", shares=shares, trust_code=True).score.value
 
 
-def _taught(values: Overrides, teachers: int, fit: Callable[[str, Overrides], Run]) -> Overrides:
+def taught(values: Overrides, teachers: int, fit: Callable[[str, Overrides], Run]) -> Overrides:
     """Trains the teachers, and returns what names them and the images to learn from."""
     seed, root = int(values["seed_everything"]), Path(values["data.root"])
     seeds = [seed + 100 * (number + 1) for number in range(teachers)]
@@ -165,9 +166,10 @@ def quiet() -> Iterator[None]:
 def digest(overrides: Overrides, extras: Extras = ALONE) -> str:
     """Returns eight hex digits of what a fit is made of."""
     values = {key: _moved(value) if key in FILES else value for key, value in overrides.items()}
-    text = json.dumps(
-        [values, extras.mix, *([extras.teachers] if extras.teachers else [])], sort_keys=True, default=str
-    )
+    parts: list[Any] = [values, extras.mix]
+    if extras.teachers:  # fits of earlier studies have no such part
+        parts.append(extras.teachers)
+    text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
 

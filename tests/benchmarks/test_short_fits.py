@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from benchmarks.short_fits import Extras, Fits, OutOfTime, accuracy_of, digest
+from benchmarks.short_fits import Extras, Fits, OutOfTime, accuracy_of, digest, taught
 from resnet_tl.recipe.shipped import shipped_root
 
 
@@ -56,5 +57,20 @@ def test_a_fit_is_validated_once_and_so_are_its_mix_and_one_with_teachers() -> N
     assert 0.1 < end <= 1
     assert 0.1 < mixed <= 1
     assert accuracy_of(overrides) == end
-    taught = accuracy_of(overrides, Extras(teachers=1))
-    assert 0.1 < taught <= 1
+    assert 0.1 < accuracy_of(overrides, Extras(teachers=1)) <= 1
+
+
+def test_teachers_have_seeds_of_their_own_and_the_same_images(tmp_path: Path) -> None:
+    seen = []
+
+    def fit(name: str, more: Any) -> Any:
+        seen.append((name, more))
+        return SimpleNamespace(path=tmp_path / name)
+
+    more = taught({"seed_everything": 3, "data.root": str(tmp_path)}, 2, fit)
+    assert seen == [(f"teacher{seed}", {"seed_everything": seed, "data.seed": 3}) for seed in (103, 203)]
+    assert more["model.tuning.teacher"]["network"] == [str(tmp_path / name) for name, _ in seen]
+    assert more["data.unlabelled"] == str(tmp_path)
+    (tmp_path / "train").mkdir()
+    again = taught({"seed_everything": 3, "data.root": str(tmp_path)}, 2, fit)
+    assert again == {**more, "data.unlabelled": str(tmp_path / "train")}

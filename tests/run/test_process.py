@@ -67,6 +67,16 @@ def test_warnings_of_the_package_are_plain_lines_and_others_name_their_place(mon
     assert "/torch/x.py:1: UserWarning: odd" in warnings.formatwarning("odd", UserWarning, "/torch/x.py", 1)
 
 
+def test_the_default_of_two_workers_is_not_warned_about_and_more_are() -> None:
+    said = "This DataLoader will create {} worker processes in total. Our suggested max number of worker is 1."
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        configure_process()
+        for workers in (2, 20):
+            warnings.warn(said.format(workers), UserWarning, stacklevel=1)
+    assert [str(warning.message) for warning in seen] == [said.format(20)]
+
+
 def test_only_lightnings_routine_messages_are_hidden(caplog: pytest.LogCaptureFixture) -> None:
     configure_process()
     logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
