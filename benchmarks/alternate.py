@@ -35,7 +35,8 @@ class Quartiles(NamedTuple):
 
 
 def quartiles(values: list[float]) -> Quartiles:
-    """Quartiles of at least two values."""
+    """Quartiles of one value or more; of one, all three are that value."""
+    values = values if len(values) > 1 else 2 * values
     return Quartiles(*statistics.quantiles(values, n=4, method="inclusive"))
 
 

@@ -1,6 +1,7 @@
 """Detectors from random weights on blood cells in minutes, with our recipes for small machines and with torchvision.
 
-python -m benchmarks bccd --root DIR --head fcos [--minutes 12 | --steps N] [--who ours torchvision] [--fold 0|1|2]
+python -m benchmarks bccd --root DIR --head fcos [--minutes 12 | --steps N] [--who ours torchvision]
+                          [--seed 1 | --fold 0|1|2]
                           [--precision 32-true] [--checkpoint FILE.ckpt] [--write] [--row NAME] [--KEY VALUE ...]
 
 --root holds BCCD_Dataset's JPEGImages, Annotations and ImageSets (github.com/Shenggan/BCCD_Dataset, folder BCCD).
@@ -80,10 +81,10 @@ def main(arguments: list[str]) -> None:
         outcome = ours(options, more) if who == "ours" else torchvisions(options)
         print(outcome, flush=True)
         if options.write:
-            fold = {"seed": seed_of(options.fold), "fold": options.fold}
+            fold = {"seed": seed_of(options), "fold": options.fold}
             facts = {"row": options.row or row_of(outcome), "machine": machine(), **fold}
             run = {**facts, **asdict(outcome), "values": " ".join(more) or "the recipe"}
-            results = with_run("bccd", run, key=lambda run: (run["row"], run.get("seed")))
+            results = with_run("bccd", run, key=lambda run: (run["row"], run.get("seed"), run.get("fold")))
             write("bccd", results, figures(results))
 
 
@@ -141,10 +142,10 @@ def ours(options: argparse.Namespace, more: list[str]) -> Outcome:
     recipe = f"detect/folder_small_machine_{options.head}"
     if options.steps is None:
         tried = fit(
-            compose([recipe], [*base, ("model.schedule.warmup_epochs", "0")]), THROWN_AWAY + TIMED, options.fold
+            compose([recipe], [*base, ("model.schedule.warmup_epochs", "0")]), THROWN_AWAY + TIMED, seed_of(options)
         )
     steps = options.steps or steps_in(options.minutes, tried.clock.times)
-    task, data, trainer, clock = fit(compose([recipe], base), steps, options.fold)
+    task, data, trainer, clock = fit(compose([recipe], base), steps, seed_of(options))
     if options.checkpoint:
         trainer.save_checkpoint(options.checkpoint)
     trainer.limit_val_batches = 1.0
@@ -158,13 +159,14 @@ def splits(fold: int | None) -> dict[str, int]:
     return {} if fold is None else {"folds": FOLDS, "fold": fold, "seed": SEED}
 
 
-def seed_of(fold: int | None) -> int:
-    return SEED if fold is None else SEED + 1 + fold
+def seed_of(options: argparse.Namespace) -> int:
+    """Of the random weights and of what training draws."""
+    return int(options.seed) if options.fold is None else SEED + 1 + int(options.fold)
 
 
-def fit(recipe: Recipe, steps: int, fold: int | None) -> Fitted:
+def fit(recipe: Recipe, steps: int, seed: int) -> Fitted:
     """Trains the recipe for `steps` steps without validation; the schedule ends with them."""
-    seed_everything(seed_of(fold), verbose=False)
+    seed_everything(seed, verbose=False)
     data: Any = build_data(recipe)
     task, clock = build_task(recipe, data.classes), Clock()
     an_epoch = math.ceil(len(data.listings["train"]) / data.batch_size)
@@ -181,7 +183,7 @@ def steps_in(minutes: float, times: list[float]) -> int:
 
 
 def torchvisions(options: argparse.Namespace) -> Outcome:
-    seed_everything(seed_of(options.fold), verbose=False)
+    seed_everything(seed_of(options), verbose=False)
     data = VOCDetection(
         options.root,
         image_size=320,
@@ -284,6 +286,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=12.0)
     parser.add_argument("--steps", type=int, help="instead of minutes")
     parser.add_argument("--who", nargs="+", default=["ours"], choices=["ours", "torchvision"])
+    parser.add_argument("--seed", type=int, default=SEED, help="on the given splits; a fold has its own")
     parser.add_argument("--fold", type=int, choices=range(FOLDS), help="in place of the given splits")
     parser.add_argument("--precision", default="32-true", help="of our network, one of Lightning's")
     parser.add_argument("--checkpoint", help="where to save our network, for `resnet-tl predict`")

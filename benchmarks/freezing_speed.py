@@ -41,6 +41,7 @@ from benchmarks.resnet import in_fresh_process
 from resnet_tl.data.classification import ImageFolder
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Backbone, build
+from resnet_tl.run.build import compose
 from resnet_tl.run.process import configure_process
 from resnet_tl.run.trainer import build_trainer
 from resnet_tl.tasks.classification import Classification
@@ -86,6 +87,12 @@ MANY_STEPS = [("all but the head", "ours, cached"), ("all but the head", FLOOR)]
 BLOCK, EPOCH = {"all but the head": 16}, {"all but the head": 40}
 """Of cached steps: how many are timed together, and how many an epoch has; otherwise 1 and 8."""
 CLASSES = ["0", "1"]
+TRAINER = [
+    ("data.root", "none"),
+    ("trainer.max_epochs", "1000"),
+    ("trainer.precision", "32-true"),
+    ("trainer.accelerator", "cpu"),
+]
 Step = Callable[[], object]
 
 
@@ -200,7 +207,7 @@ def cached(setting: Setting, frozen: str) -> Seconds:
         (Path(folder) / "run").mkdir()
         run = RunFolder(Path(folder) / "run")
         trainer = build_trainer(
-            {"max_epochs": 1000, "precision": "32-true", "accelerator": "cpu", "callbacks": []},
+            compose(["classify/folder_resnet50_probe"], TRAINER)["trainer"],
             callbacks=[*callbacks(run, "val/acc"), probe],
             loggers=loggers(Tracking(), run),
         )

@@ -36,6 +36,11 @@ def test_figures_are_never_written_twice(tmp_path: Path) -> None:
     assert read("some", tmp_path) == {"machine": {}, "figures": []}
 
 
+def test_one_round_has_quartiles_too() -> None:
+    figure = ratio("speed", "row", "column", {"ours": [1.0], "peer": [2.0]}, ("ours", "peer"), 0.9)
+    assert (figure.low, figure.value, figure.high) == (0.5, 0.5, 0.5)
+
+
 def test_a_ratio_is_taken_round_by_round() -> None:
     figure = ratio("speed", "row", "column", {"ours": [1.0, 4.0, 9.0], "peer": [2.0, 4.0, 3.0]}, ("ours", "peer"), 0.9)
     assert (figure.low, figure.value, figure.high) == (0.75, 1.0, 2.0)
