@@ -61,7 +61,7 @@ PLAN = [
     Planned("segmentation", 15, 13, 6, packages=("segmentation_models_pytorch",)),
     Planned("detection", 30, 40, 3, ("--parts", "training")),
     Planned("data_path", 25, 3, 10),
-    Planned("streaming", 40, 25, 3, ("--count", "1600", "--shard-mb", "4"), ("webdataset", "moto", "s3fs", "litdata")),
+    Planned("streaming", 40, 25, 3, ("--count", "3200", "--shard-mb", "8"), ("webdataset", "moto", "s3fs", "litdata")),
     Planned("export", 150, 13, 4, packages=("onnxruntime", "openvino", "onnxscript")),
     Planned("serve", 30, 15, 4, ("--seconds", "60"), ("fastapi", "uvicorn", "multipart")),
     Planned("logging_cost", 12, 20, 3, packages=("mlflow", "tensorboard")),
