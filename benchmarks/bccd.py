@@ -145,13 +145,11 @@ def ours(options: argparse.Namespace, more: list[str]) -> Outcome:
     overrides = split(more).overrides
     base = [("data.root", options.root), ("trainer.precision", options.precision), *FROM_SCRATCH, *overrides]
     base += [(f"data.{name}", str(value)) for name, value in splits(options.fold).items()]
-    recipe = f"detect/folder_small_machine_{options.head}"
+    recipe, seed = f"detect/folder_small_machine_{options.head}", seed_of(options)
     if options.steps is None:
-        tried = fit(
-            compose([recipe], [*base, ("model.schedule.warmup_epochs", "0")]), THROWN_AWAY + TIMED, seed_of(options)
-        )
+        tried = fit(compose([recipe], [*base, ("model.schedule.warmup_epochs", "0")]), THROWN_AWAY + TIMED, seed)
     steps = options.steps or steps_in(options.minutes, tried.clock.times)
-    task, data, trainer, clock = fit(compose([recipe], base), steps, seed_of(options))
+    task, data, trainer, clock = fit(compose([recipe], base), steps, seed)
     if options.checkpoint:
         trainer.save_checkpoint(options.checkpoint)
     trainer.limit_val_batches = 1.0

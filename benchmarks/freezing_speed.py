@@ -93,6 +93,7 @@ TRAINER = [
     ("trainer.precision", "32-true"),
     ("trainer.accelerator", "cpu"),
 ]
+"""Of a recipe, whose `trainer` section has every key that `build_trainer` reads."""
 Step = Callable[[], object]
 
 

@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import pytest
-
-pytest.importorskip("torchvision")
-
 from benchmarks.freezing_speed import FLOOR, LIGHTNING, PLAIN, Setting, cached
 from benchmarks.resnet import in_fresh_process
 
