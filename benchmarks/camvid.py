@@ -1,13 +1,14 @@
-"""CamVid (11 classes) from random weights in a fixed number of steps: our recipe, and segmentation_models.pytorch.
+"""CamVid (11 classes) in a fixed number of steps: our recipe, and segmentation_models.pytorch.
 
 python -m benchmarks camvid --root DIR --head semantic_fpn|unet|deeplabv3plus --steps N [--seed 1] [--run DIR] [--write]
-                            [--row NAME] [--KEY VALUE ...]
+                            [--row NAME] [--lite0 FILE.pth] [--KEY VALUE ...]
 python -m benchmarks camvid --root DIR --peer fpn|unet --steps N [--seed 1] [--write] [--row NAME]
 python -m benchmarks camvid --root DIR --tiles RUN [--write] [--row NAME]
 
 --root holds {train,val}/{images,masks} and classes.txt of the SegNet tutorial's CamVid (480 x 360 pixels). The weights
 of the last step, never the best ones, are evaluated on whole validation images by data-set mIoU. Ours is `resnet-tl fit
--c segment/camvid_fpn_resnet18`, with another head if need be; whatever else the command takes may follow. The peer
+-c segment/camvid_fpn_resnet18`, with another head if need be; whatever else the command takes may follow. Weights are
+random, but for --lite0, the file of `solved_head`: ImageNet's EfficientNet-Lite0 in place of the ResNet-18. The peer
 (`pip install segmentation-models-pytorch`): fp32, channels-last, AdamW 1e-3, cosine, 8 crops of 224 x 288 a step,
 flipped half of the time. --tiles: how far masks by tiles of 256 pixels (64 shared) agree with those of whole images.
 """
@@ -34,6 +35,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.figures import Figure, over_seeds, with_run, write
 from benchmarks.fits import core_seconds, timed
+from benchmarks.lite0_pyramid import Lite0Pyramid, convert
 from benchmarks.machine import machine
 from resnet_tl.data.segmentation import MaskFolder
 from resnet_tl.metrics.segmentation import SegmentationMetrics
@@ -64,7 +66,10 @@ NAMES = {
     "deeplabv3plus": "DeepLabV3+",
     "fpn": "FPN",
 }
-PLACES = ("root", "run", "tiles", "write", "row")
+_LITE0 = "semantic FPN, EfficientNet-Lite0"
+GOALS = {(_LITE0, "mIoU"): 60.0, (_LITE0, "pole"): 10.0, (_LITE0, "sign"): 25.0, (_LITE0, "pedestrian"): 30.0}
+"""In %, by row and column."""
+PLACES = ("root", "run", "tiles", "write", "row", "lite0")
 """Options that are local paths, which results leave out."""
 
 Result = dict[str, Any]
@@ -96,11 +101,13 @@ def main(arguments: list[str]) -> None:
 def row_of(options: argparse.Namespace) -> str:
     if options.peer:
         return f"segmentation_models.pytorch: {NAMES[options.peer]}"
+    if options.lite0:
+        return f"{NAMES[options.head]}, EfficientNet-Lite0"
     return NAMES[options.head] if options.head else Path(options.tiles).name
 
 
 def figures(results: dict[str, Any]) -> list[Figure]:
-    """Of each row over its seeds: scores and costs; IoU by class, of the first seed; agreement of tiles."""
+    """Of each row over its seeds: scores, costs and IoU by class; agreement of tiles."""
     rows: dict[str, list[dict[str, Any]]] = {}
     for run in results["runs"]:
         if "miou" in run:
@@ -108,11 +115,7 @@ def figures(results: dict[str, Any]) -> list[Figure]:
     tiled = {run["row"]: run["agreement"] for run in results["runs"] if "agreement" in run}
     return [
         *(figure for row, runs in rows.items() for figure in _cells(row, runs)),
-        *(
-            Figure("camvid_classes", row, each["class"].partition("_")[0], 100 * each["iou"], "%", better="higher")
-            for row, runs in rows.items()
-            for each in runs[0]["per_class"]
-        ),
+        *(figure for row, runs in rows.items() for figure in _by_class(row, runs)),
         *(Figure("camvid_tiles", row, "same class", 100 * share, "%", better="higher") for row, share in tiled.items()),
     ]
 
@@ -122,8 +125,15 @@ def _cells(row: str, runs: list[dict[str, Any]]) -> list[Figure]:
     return [
         Figure("camvid", row, "images", runs[0]["images"], ""),
         Figure("camvid", row, "core minutes", round(minutes), ""),
-        over_seeds("camvid", row, "mIoU", [100 * run["miou"] for run in runs], "%"),
+        over_seeds("camvid", row, "mIoU", [100 * run["miou"] for run in runs], "%", GOALS.get((row, "mIoU"))),
     ]
+
+
+def _by_class(row: str, runs: list[Result]) -> Iterator[Figure]:
+    for number, each in enumerate(runs[0]["per_class"]):
+        name = each["class"].partition("_")[0]
+        values = [100 * run["per_class"][number]["iou"] for run in runs]
+        yield over_seeds("camvid_classes", row, name, values, "%", GOALS.get((row, name)))
 
 
 def ours(options: argparse.Namespace, more: list[str]) -> Result:
@@ -133,8 +143,13 @@ def ours(options: argparse.Namespace, more: list[str]) -> Result:
         values = ["--data.root", options.root, "--seed_everything", str(options.seed)]
         values += ["--trainer.max_steps", str(options.steps), "--trainer.max_epochs", str(options.steps)]
         values += ["--trainer.limit_val_batches", "0", *HEADS[options.head], *more]
+        if options.lite0:
+            weights = Path(folder) / "lite0.safetensors"
+            convert(options.lite0, weights)
+            values += ["--model.backbone.name", f"{Lite0Pyramid.__module__}.Lite0Pyramid"]
+            values += ["--model.backbone.weights", str(weights)]
         _, cores = timed(["fit", "-c", RECIPE, "--run", str(run), *values])
-        timed(["validate", str(run / "checkpoints" / "last.ckpt"), "--out", str(scores)])
+        timed(["validate", str(run / "checkpoints" / "last.ckpt"), "--out", str(scores), "--trust-code"])
         recipe = yaml.safe_load((run / "recipe.yaml").read_text())
         summary, scored = json.loads((run / "summary.json").read_text()), json.loads(scores.read_text())
         images = (run / "split.csv").read_text().count(",train\n")
@@ -254,6 +269,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--head", choices=HEADS)
     what.add_argument("--peer", choices=PEERS)
     what.add_argument("--tiles", metavar="RUN")
+    parser.add_argument("--lite0", type=Path, metavar="FILE", help="ImageNet's weights of EfficientNet-Lite0")
     parser.add_argument("--steps", type=int, default=800, help="optimizer steps")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--run", help="keep the run in this folder")
