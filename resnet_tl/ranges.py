@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
 import sys
 import types
 import typing
@@ -19,6 +18,9 @@ from typing import Annotated, Any, Literal, TypeVar
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen, MultipleOf
 
 from resnet_tl.errors import RecipeError, did_you_mean
+
+LARGEST = 3.4028234663852886e38
+"""Of single precision, in which networks compute."""
 
 PositiveInt = Annotated[int, Ge(1)]
 NonNegativeInt = Annotated[int, Ge(0)]
@@ -163,7 +165,7 @@ def _verdict(value: Any, bare: Any, limits: tuple[Any, ...]) -> bool | None:
     if bare in (int, float):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or (bare is int and isinstance(value, float)):
             return None
-        return math.isfinite(value) and _inside(value, limits)
+        return abs(value) <= LARGEST and _inside(value, limits)
     if origin in (list, tuple, Sequence) and isinstance(value, Sequence) and not isinstance(value, str):
         fixed = origin is tuple and arguments[-1] is not Ellipsis
         if fixed and len(value) != len(arguments):

@@ -33,7 +33,7 @@ NAN, INF = float("nan"), float("inf")
         (Fraction, [0, 1, 0.5], [-0.1, 1.1, NAN, INF], "float in [0, 1]"),
         (FractionBelow1, [0, 0.99], [1, NAN], "float in [0, 1)"),
         (PositiveFloat | None, [None, 1e-9], [0, -1, INF], "float > 0 or null"),
-        (float, [0.0, -1e9], [NAN, INF, -INF], "float"),
+        (float, [0.0, -1e9], [NAN, INF, -INF, 1e39], "float"),
         (Annotated[int, Ge(0), MultipleOf(32)], [0, 64], [33, -32], "int >= 0, a multiple of 32"),
         (
             Annotated[list[PositiveFloat], MinLen(1)],

@@ -78,11 +78,10 @@ def _fit(command: Command, options: Namespace) -> int:
     from resnet_tl.run.fit import fit
     from resnet_tl.tracking.preemption import Preempted
 
-    start = [] if options.start is None else [(WEIGHTS, options.start), (KEEP, "known")]
     try:
         fit(
             command.configs,
-            [*start, *command.overrides],
+            [*command.overrides, *_start(command, options.start)],
             run=options.run,
             resume=options.resume,
             finish=after_fit,
@@ -93,3 +92,16 @@ def _fit(command: Command, options: Namespace) -> int:
     except Preempted as stopped:
         return stopped.exit_code
     return 0
+
+
+def _start(command: Command, start: str | None) -> list[tuple[str, str]]:
+    """Returns the overrides that `--from` is short for."""
+    if start is None:
+        return []
+    for key, _ in command.overrides:
+        if key.endswith(("backbone.weights", "backbone.keep_classifier")):
+            raise RecipeError(
+                f"--from {start} is short for --{WEIGHTS} {start} --{KEEP} known, so --{key} contradicts it: "
+                f"leave one of the two out"
+            )
+    return [(WEIGHTS, start), (KEEP, "known")]

@@ -80,6 +80,7 @@ def sentence(error: UserError) -> str:
 _SENTENCES = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file would be larger than the system allows",
     errno.EACCES: "no permission",
     errno.EROFS: "the file system is read-only",
     errno.ELOOP: "a symbolic link leads back to itself",

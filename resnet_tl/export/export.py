@@ -20,6 +20,7 @@ from resnet_tl.models.network import Network
 from resnet_tl.prediction.exported.description import TaskName, calibrated_thresholds, describe
 from resnet_tl.prediction.inputs import Source, list_images, spread
 from resnet_tl.prediction.load import load, predictor_of, task_of
+from resnet_tl.prediction.loader import Loader, OnError
 from resnet_tl.prediction.members import read_network
 from resnet_tl.prediction.videos import Video
 from resnet_tl.prediction.writers.output import appearing
@@ -90,10 +91,8 @@ def export(
     out = out or form.default_path(run)
     bundle, network = read_network(run, trust_code)
     predictor = predictor_of(network, bundle, task_of(network), trust_code=trust_code)
-    chosen = spread(_images(images) if images else validated_images(run), COMPARED)
-    if images:
-        for _ in predictor.loader.batches(chosen, 1, "error"):
-            pass  # one that cannot be used is found before the minutes that some forms take
+    candidates = spread(_images(images) if images else validated_images(run), COMPARED)
+    chosen = _usable(predictor.loader, candidates, "error" if images else "skip")  # before the minutes of some forms
     with appearing(out) as part:
         cost = form.write(_subject(bundle, network, predictor.task, trial), part)
         agreement = cost or compare(predictor, load(part, trust_code=True), chosen)  # its code is from here
@@ -134,6 +133,20 @@ def validated_images(run: str | Path) -> Sequence[Source]:
         if found:
             return found
     return sorted((shipped_root() / "data" / "samples" / "classification" / "val").rglob("*.png"))
+
+
+def _usable(loader: Loader, images: Sequence[Source], on_error: OnError) -> list[Source]:
+    """Returns the images that an exported network takes, of 8 bits.
+
+    Raises:
+        RunError: there are none.
+        DataError: one cannot be used, and `on_error` is `error`.
+    """
+    batches = replace(loader, most_bits=8).batches(images, 1, on_error)
+    usable = [images[each.index] for batch in batches for each in batch]
+    if not usable:
+        raise RunError("nothing proves the export: no validation image can be used; name others: --images PHOTOS")
+    return usable
 
 
 def _images(given: Sequence[str | Path]) -> list[Source]:

@@ -86,7 +86,7 @@ def compare(checkpoint: AnyPredictor, exported: AnyPredictor, images: Sequence[S
         if checkpoint.task == "detection" and not any(_found(one) for one in ours):
             raise RunError(
                 f"nothing proves the export: in these {len(images)} images the network finds no object with a score of "
-                f"at least {SCORE}; name others: --images PHOTOS"
+                f"at least {SCORE}; name others (--images PHOTOS), or train it longer"
             )
         for one, other in zip(ours, theirs, strict=True):
             for name, value in _differences(checkpoint, exported, one, other).items():

@@ -19,13 +19,18 @@ def possible_from(of_truth: NDArray[np.floating]) -> float:
     return float(np.sort(of_truth)[missed - 1]) if missed else 0.0
 
 
+def images_needed(coverage: float) -> int:
+    """Returns of how many images, at least, `margins_of` finds margins."""
+    return math.ceil(coverage / (1 - coverage) - 1e-9)
+
+
 def margins_of(predictions: NDArray[np.floating], targets: NDArray[np.floating], coverage: float) -> list[float] | None:
     """Returns by how much intervals reach beyond each predicted number, or beyond its lowest and highest quantile, so
     that those of images like these hold the true one with a probability of `coverage` at least: the (N + 1) coverage-th
     smallest of how far N true numbers, of images that the network was not trained on, lie outside (equation 6 of
     arXiv:1905.03222, conformalised quantile regression; of single numbers the absolute residual).
 
-    predictions: `[N, T, Q]`. targets: `[N, T]`. Returns T margins; None for images too few for any: 8 of 90 %.
+    predictions: `[N, T, Q]`. targets: `[N, T]`. Returns T margins; None of too few images: see `images_needed`.
     """
     rank = math.ceil((len(targets) + 1) * coverage - 1e-9)
     if not 0 < rank <= len(targets):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -15,7 +15,7 @@ from resnet_tl.errors import RecipeError, RunError, WeightsError
 from resnet_tl.models.finite import all_finite
 from resnet_tl.models.network import Network
 from resnet_tl.prediction.exported.description import TaskName
-from resnet_tl.prediction.exported.network import AnyNetwork
+from resnet_tl.prediction.exported.network import AnyNetwork, ExportedNetwork
 from resnet_tl.prediction.inputs import Source, at_least_one, list_images
 from resnet_tl.prediction.loader import Input, Loader, OnError
 from resnet_tl.prediction.tiles import Tiling, read_tiling
@@ -78,7 +78,7 @@ class Predictor(ABC, Generic[P]):
         self.network = network.to(find_device(device)).eval()
         self.classes = list(classes)
         self.batch_size = at_least_one("batch_size", batch_size)
-        self.loader = loader
+        self.loader = replace(loader, most_bits=8) if isinstance(network, ExportedNetwork) else loader
 
     @property
     def trained(self) -> Network:

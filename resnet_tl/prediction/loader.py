@@ -53,6 +53,7 @@ class Loader:
     keep_images: keep the image as decoded next to the pixels, for predictions at its own size.
     reduce: decode a JPEG at a fraction of its size, where `transform` needs no more.
     threads: None for as many as there are cores, and a few more.
+    most_bits: of an image; an exported network takes 8.
     """
 
     transform: Transform
@@ -60,6 +61,7 @@ class Loader:
     keep_images: bool = False
     reduce: bool = False
     threads: int | None = None
+    most_bits: Literal[8, 16] = 16
 
     def batches(self, images: Iterable[Listed], batch_size: int, on_error: OnError) -> Iterator[list[Input]]:
         """Yields up to `batch_size` images at a time, in order. Frames of videos are read in order, as room comes free.
@@ -87,11 +89,14 @@ class Loader:
         """Decodes and preprocesses one image.
 
         Raises:
-            DataError: see `decode_input`.
+            DataError: see `decode_input`; or the image has more than `most_bits`.
         """
         image, original_size = decode_input(source, index, self.transform, self.channels, self.reduce)
         path = path_of(source)
-        with naming(f"image {index}" if path is None else path):
+        name = f"image {index}" if path is None else path
+        if image.dtype.itemsize * 8 > self.most_bits:
+            raise DataError(f"{name} has 16 bits, but an exported network takes 8: use its checkpoint for this image")
+        with naming(name):
             pixels = self.transform(image, original_size, SEED)[0]
         return Input(index, path, pixels, image if self.keep_images else None, original_size)
 

@@ -15,7 +15,7 @@ from resnet_tl.data.listings.listing import Listing
 from resnet_tl.errors import UserError
 from resnet_tl.metrics.box_matches import match
 from resnet_tl.metrics.box_scores import best_scores
-from resnet_tl.metrics.conformal import margins_of, possible_from
+from resnet_tl.metrics.conformal import images_needed, margins_of, possible_from
 from resnet_tl.metrics.temperature import calibration_of, fit_temperature
 from resnet_tl.prediction.classification import ClassPredictor
 from resnet_tl.prediction.load import load
@@ -88,6 +88,11 @@ def decide(evaluation: Evaluation) -> tuple[Decisions, dict[str, Any]]:
 def _of_values(evaluation: ValueEvaluation) -> tuple[Decisions, dict[str, Any]]:
     margins = margins_of(evaluation.predictions, evaluation.targets, evaluation.coverage)
     if margins is None:
+        needed = images_needed(evaluation.coverage)
+        log_info(
+            f"predict gives no intervals: at {evaluation.coverage:.0%} they need {needed} validation images, "
+            f"but there are {len(evaluation)}"
+        )
         return Decisions(), {}
     by_name = dict(zip(evaluation.classes, margins, strict=True))
     numbers = {"margins": by_name, "images": len(evaluation), "coverage": evaluation.coverage}

@@ -50,7 +50,7 @@ class Evaluated(NamedTuple):
     def __str__(self) -> str:
         if self.folds is not None:
             return f"{self.folds.path}: {len(checkpoint.members(self.folds.path))} folds together"
-        return f"{self.bundle.path}: epoch {self.bundle.epoch}, step {self.bundle.step}"
+        return f"{self.bundle.path}: epoch {self.bundle.epoch + 1}, step {self.bundle.step}"
 
     def put_into(self, task: Task) -> None:
         """Gives the task this network.

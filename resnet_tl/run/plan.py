@@ -59,7 +59,7 @@ def find_lr(recipes: Sequence[RecipeSource], overrides: Overrides, phase: int) -
 
 
 def _build(recipes: Sequence[RecipeSource], overrides: Overrides) -> tuple[Recipe, ImageData, Task, Plan]:
-    recipe = compose(recipes, overrides)
+    recipe = compose(recipes, overrides, training=True)
     check_strategy(recipe["trainer"]["strategy"])
     data, task = build_seeded(recipe)
     plan = plan_of(task, recipe["trainer"]["max_epochs"])

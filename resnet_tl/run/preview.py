@@ -50,7 +50,7 @@ def preview(data: ImageData, count: int, epochs: int) -> Image.Image:
 def _tile(data: ImageData, dataset: ImageDataset, drawn: Drawn, epochs: int) -> Tile:
     item = dataset[drawn]
     name = PurePosixPath(data.listings["train"].key(item.row)).name
-    words = [_label(data, item), name, f"epoch {drawn.epoch}" if epochs > 1 else "", _padding(data, item)]
+    words = [_label(data, item), name, f"epoch {drawn.epoch + 1}" if epochs > 1 else "", _padding(data, item)]
     return Tile(_with_targets(data, item), " · ".join(filter(None, words)))
 
 

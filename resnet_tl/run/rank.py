@@ -203,7 +203,10 @@ def _listing(data: Ranked, images: int) -> Listing:
         raise DataError(f"{data.root}: all training images are of one class; rank needs two classes or more")
     single = [name for name, count in zip(data.classes, counts, strict=True) if count == 1]
     if single:
-        raise DataError(f"{data.root}: one training image of {', '.join(single[:5])}; rank needs two of every class")
+        raise DataError(
+            f"{data.root}: one training image of {', '.join(single[:5])}; rank needs two of every class, or none: "
+            "data.exclude leaves images out"
+        )
     listing = data.listings["train"]
     return listing if len(listing) <= images else spread_over_classes(listing, images)
 

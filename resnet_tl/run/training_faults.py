@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Timer
 from torch import nn
 
 from resnet_tl.errors import RecipeError
@@ -28,7 +30,7 @@ PHASES: Place = (*MODEL, "tuning", "phases")
 def training_faults(tree: Node) -> list[str]:
     """A sentence for each fault, with its place in the recipe. Values that are wrong in themselves count as not set."""
     stages: list[str] = []
-    faults = [*_network_faults(tree, stages), *_rate_faults(tree)]
+    faults = [*_network_faults(tree, stages), *_rate_faults(tree), *_length_faults(tree)]
     return [*faults, *(_plan_faults(tree, stages) if stages else [])]
 
 
@@ -60,6 +62,35 @@ def _rate_faults(tree: Node) -> Iterator[str]:
         sgd = torch.optim.SGD(groups, lr=0.1)
         steps = 10**6  # more than any warm-up: how many there are depends on the data
         yield from _attempt(tree, (*MODEL, "schedule", "name"), lambda: build_schedule(schedule, sgd, 0.1, steps, 1))[1]
+
+
+def _length_faults(tree: Node) -> Iterator[str]:
+    """How long a run trains, at least and at most."""
+    epochs, steps, time = (_value(tree, ("trainer", f"max_{each}")) for each in ("epochs", "steps", "time"))
+    if epochs is None:
+        yield "trainer.max_epochs is not set; expected the number of epochs"
+    for unit, most in (("epochs", epochs), ("steps", steps)):
+        at = ("trainer", f"min_{unit}")
+        yield from _attempt(tree, at, partial(_check_least, unit, _value(tree, at), most))[1]
+    if time is not None:
+        yield from _attempt(tree, ("trainer", "max_time"), lambda: _check_time(time))[1]
+
+
+def _check_least(unit: str, least: int | None, most: int | None) -> None:
+    if least is not None and most is not None and 0 < most < least:
+        raise RecipeError(f"trainer.min_{unit} is {least}, but max_{unit} is {most}")
+
+
+def _check_time(given: Any) -> None:
+    try:
+        seconds = Timer(given).time_remaining() or 0.0
+    except (MisconfigurationException, TypeError, ValueError):
+        seconds = 0.0
+    if seconds <= 0:
+        raise RecipeError(
+            f"trainer.max_time is {given}; expected days:hours:minutes:seconds, as 00:02:30:00, or a mapping, as "
+            f"{{hours: 2}}"
+        )
 
 
 def _plan_faults(tree: Node, stages: Sequence[str]) -> Iterator[str]:

@@ -57,10 +57,10 @@ def saved(phase: ResolvedPhase, macs: Mapping[str, int]) -> float:
 
 
 def _epochs(phase: ResolvedPhase) -> str:
-    last = phase.end - 1
     if phase.start == phase.end:
         return "skipped"
-    span = f"epochs {phase.start}-{last}" if last > phase.start else f"epoch {phase.start}"
+    first = phase.start + 1
+    span = f"epochs {first}-{phase.end}" if phase.end > first else f"epoch {first}"
     return f"{span} or plateau" if phase.settings.until == "plateau" else span
 
 

@@ -36,7 +36,7 @@ def install(module: nn.Module, *, compiled: bool = False, mode: str = "default",
     if networks_in(module) or not any(parameter.requires_grad is False for parameter in module.parameters()):
         return None
     return (
-        f"{type(module).__name__} holds no network of resnet_tl: its frozen stages run without a graph, "
+        f"{type(module).__name__} holds no resnet_tl.Network: its frozen stages run without a graph, "
         "but their norms are not folded, nothing is compiled, and no features are cached"
     )
 

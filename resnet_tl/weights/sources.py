@@ -101,7 +101,8 @@ def _local(path: Path) -> Path:
         return next((path / file for file in HUB_FILES if (path / file).is_file()), None) or locate(path)
     if not path.exists():
         kinds = "a file, a run folder, a URL, hf://..., torchvision/..., timm/... or builtin/..."
-        raise WeightsError(f"there are no weights at {str(path)!r}; expected {kinds}{did_you_mean_path(path)}")
+        random = "; random weights are null" if str(path) in ("random", "none", "None") else ""
+        raise WeightsError(f"there are no weights at {str(path)!r}; expected {kinds}{random}{did_you_mean_path(path)}")
     return path
 
 

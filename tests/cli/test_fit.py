@@ -120,6 +120,11 @@ def test_a_folder_that_is_not_empty_is_refused(resnet_tl: Callable[..., Any], he
             "fit --resume old --run new",
             "--resume old trains in its own folder, so --run new cannot be given with it",
         ),
+        (
+            "fit -c quickstart --from run --model.backbone.weights null",
+            "--from run is short for --model.backbone.weights run --model.backbone.keep_classifier known, so "
+            "--model.backbone.weights contradicts it: leave one of the two out",
+        ),
     ],
 )
 def test_wrong_ways_to_start(resnet_tl: Callable[..., Any], here: Path, line: str, message: str) -> None:

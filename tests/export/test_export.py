@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
 
 import resnet_tl
-from resnet_tl.errors import DataError, RecipeError, RunError, WeightsError
+from resnet_tl.errors import DataError, RunError, WeightsError
 from resnet_tl.export import proof
 from resnet_tl.export.export import Export, export
 from resnet_tl.prediction.classification import ClassPrediction, ClassPredictor
@@ -82,8 +83,28 @@ def test_grey_images_and_several_labels(head: dict[str, bool], channels: int, tm
     assert theirs.classes == ours.classes
     np.testing.assert_allclose(theirs.probabilities, ours.probabilities, atol=1e-5)
     if channels == 1:
-        with pytest.raises(RecipeError, match="an exported network takes 8 bits; use its checkpoint for more"):
-            resnet_tl.load(done.path, trust_code=True).predict([image.astype(np.uint16)])
+        exported = resnet_tl.load(done.path, trust_code=True)
+        with pytest.raises(DataError, match="image 1 has 16 bits, but an exported network takes 8: use its checkpoint"):
+            exported.predict([image, image.astype(np.uint16)])
+        with pytest.warns(UserWarning, match="skipped: image 0 has 16 bits"):
+            assert len(exported.predict([image.astype(np.uint16), image], on_error="skip")) == 1
+
+
+def test_an_export_is_proved_on_the_images_that_its_file_takes(
+    tmp_path: Path, images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep, usual = tmp_path / "deep.png", tmp_path / "usual.png"
+    cv2.imwrite(str(deep), images[0].astype(np.uint16) * 200)
+    cv2.imwrite(str(usual), images[0])
+    out = tmp_path / "classes.pt2"
+    with pytest.raises(DataError, match=r"deep\.png has 16 bits, but an exported network takes 8"):
+        export(SAVED / "half_run", out, images=[usual, deep])
+    monkeypatch.setattr("resnet_tl.export.export.validated_images", lambda run: [deep])
+    with pytest.warns(UserWarning, match=r"skipped: .*deep\.png"), pytest.raises(RunError, match="nothing proves"):
+        export(SAVED / "half_run", out)
+    monkeypatch.setattr("resnet_tl.export.export.validated_images", lambda run: [deep, usual])
+    with pytest.warns(UserWarning, match=r"skipped: .*deep\.png"):
+        assert export(SAVED / "half_run", out).agreement.images == 1
 
 
 def test_nothing_is_overwritten(classifier: Export) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from resnet_tl.metrics.conformal import margins_of, possible_from
+from resnet_tl.metrics.conformal import images_needed, margins_of, possible_from
 
 
 @pytest.mark.parametrize("images", [9, 50, 153, 1000])
@@ -45,4 +45,15 @@ def test_the_margin_is_the_rank_of_the_paper() -> None:
     assert margins_of(predicted, errors, 0.9) == [9.0]  # the 9th of 10 (1 - a)
     assert margins_of(predicted, errors, 0.8) == [8.0]
     assert margins_of(predicted[:8], errors[:8], 0.9) is None
+
+
+@pytest.mark.parametrize("coverage", [0.5, 0.8, 0.9, 0.95, 0.99])
+def test_as_many_images_as_are_needed_suffice(coverage: float) -> None:
+    needed = images_needed(coverage)
+    assert margins_of(np.zeros((needed, 1, 1)), np.zeros((needed, 1)), coverage) == [0.0]
+    assert margins_of(np.zeros((needed - 1, 1, 1)), np.zeros((needed - 1, 1)), coverage) is None
+
+
+def test_the_margin_lies_beyond_quantiles() -> None:
+    errors = np.arange(1.0, 10)[:, None]
     assert margins_of(np.array([[[-20.0, 0.0, 20.0]]] * 9), errors, 0.9) == [-11.0]

@@ -19,9 +19,26 @@ def test_a_plan_names_stages_phases_rates_and_bits_overlay(here: Path, images: P
     assert rule == "BiT's rule for 12 training images: -c overlays/bit_small"
 
 
-def test_a_plan_needs_an_end(here: Path, images: Path) -> None:
-    with pytest.raises(RecipeError, match=r"trainer\.max_epochs is -1; a plan needs at least 1 epoch"):
-        plan_text(["photos.yaml"], [("data.root", images), ("trainer.max_epochs", -1)])
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("max_epochs", None, "trainer.max_epochs is not set; expected the number of epochs"),
+        ("max_epochs", -1, "max_epochs must be int >= 1"),
+        ("max_steps", 0, "max_steps must be int >= 1 or -1"),
+        ("limit_train_batches", 0, "limit_train_batches must be int >= 1 or float in"),
+        ("min_epochs", 50, "trainer.min_epochs is 50, but max_epochs is 3"),
+        ("max_time", "soon", "trainer.max_time is soon; expected days:hours:minutes:seconds"),
+        ("max_time", {"seconds": -5}, "trainer.max_time is .*; expected days"),
+        ("max_time", {"lightyears": 1}, "trainer.max_time is .*; expected days"),
+    ],
+)
+def test_a_run_has_a_length(here: Path, images: Path, key: str, value: object, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        plan_text(["photos.yaml"], [("data.root", images), ("trainer.max_epochs", 3), (f"trainer.{key}", value)])
+
+
+def test_a_run_may_end_by_the_clock(here: Path, images: Path) -> None:
+    plan_text(["photos.yaml"], [("data.root", images), ("trainer.max_time", "00:00:10:00")])
 
 
 def test_a_solver_has_no_rate_and_needs_a_linear_head(here: Path, images: Path) -> None:

@@ -19,7 +19,7 @@ MACS = {"stem": 100, "body": 300, "head": 20}
 def test_every_stage_and_phase_is_shown() -> None:
     plan = resolve(Tuning(PHASES), list(STAGES), 10)
     assert table(plan, STAGES, "train", 0.2, MACS).splitlines() == [
-        "stage          parameters  epoch 0  epochs 1-2 or plateau             epochs 3-9",
+        "stage          parameters  epoch 1  epochs 2-3 or plateau             epochs 4-10",
         "stem           116         frozen   lr 0.2 (norms only), norms train  lr 0.05, norms train",
         "body           152         frozen   lr 0.2 (norms only), norms train  lr 0.1, norms train",
         "head           10          lr 0.2   lr 0.2                            lr 0.2",

@@ -276,7 +276,7 @@ def test_it_reports_what_custom_modules_do_without() -> None:
     foreign = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(4, 2))
     assert prefix.install(foreign) is None
     freeze([foreign[0]])
-    assert "no network of resnet_tl" in str(prefix.install(foreign))
+    assert "no resnet_tl.Network" in str(prefix.install(foreign))
 
 
 def test_features_travel_with_their_batch() -> None:

@@ -189,4 +189,6 @@ def _per_class(option: str, value: float | Sequence[float], classes: Sequence[st
         raise RecipeError(
             f"head.{option} has {len(values)} values, expected one for each of the {len(classes)} classes"
         )
+    if not any(values):
+        raise RecipeError(f"head.{option} is 0 for all classes: nothing would be learned")
     return torch.tensor(values, dtype=torch.float32)

@@ -40,7 +40,7 @@ class ExportedNetwork(nn.Module):
             images: `[N, C, H, W]`, without padding: the graph knows no `sizes`.
         """
         if images.dtype != torch.uint8:
-            raise RecipeError(f"{images.dtype} images: an exported network takes 8 bits; use its checkpoint for more")
+            raise RecipeError("there are images of 16 bits, but an exported network takes 8: use its checkpoint")
         return self.head.joined([self._run(part) for part in self._parts(images)])
 
     def normalise(self, images: Tensor, sizes: Tensor | None = None) -> Tensor:

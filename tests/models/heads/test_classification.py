@@ -100,6 +100,11 @@ def test_class_weights_multiply_the_loss_of_an_image() -> None:
     torch.testing.assert_close(loss(weighted, logits, targets), (2 * each[0] + 0.5 * each[1]) / 2)
 
 
+def test_class_weights_leave_something_to_learn() -> None:
+    with pytest.raises(RecipeError, match=r"head\.class_weights is 0 for all classes"):
+        linear(class_weights=[0.0, 0.0, 0.0])
+
+
 def test_class_weights_multiply_the_loss_of_positive_labels() -> None:
     logits = torch.randn(1, 3)
     weighted, plain = linear(multi_label=True, class_weights=[2.0, 1.0, 0.5]), linear(multi_label=True)

@@ -209,4 +209,6 @@ def _class_weights(given: str | Sequence[float] | None, classes: Sequence[str]) 
         return torch.ones(len(classes))
     if len(given) != len(classes):
         raise RecipeError(f"class_weights is {list(given)}, expected a value for each of the {len(classes)} classes")
+    if not any(given):
+        raise RecipeError("class_weights is 0 for all classes: nothing would be learned")
     return torch.tensor(given, dtype=torch.float32)
