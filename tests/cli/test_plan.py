@@ -16,7 +16,7 @@ def test_the_plan_is_printed_and_nothing_is_written(resnet_tl: Callable[..., Any
     )
     assert done.code == 0
     lines = done.out.splitlines()
-    assert re.split(r" {2,}", lines[0]) == ["stage", "parameters", "epoch 0", "epoch 1"]
+    assert re.split(r" {2,}", lines[0]) == ["stage", "parameters", "epoch 1", "epoch 2"]
     assert re.search(r"^stem +[\d,]+ +frozen +lr 0.002, norms train$", done.out, re.MULTILINE)
     assert re.search(r"^compute saved +\d\d% +0%$", done.out, re.MULTILINE)
     assert lines[-1] == "BiT's rule for 12 training images: -c overlays/bit_small"
@@ -39,4 +39,4 @@ def test_mistakes_are_sentences(resnet_tl: Callable[..., Any], here: Path, image
     done = resnet_tl("plan -c photos.yaml --data.root {} --find-lr --phase 3", images)
     assert done.err.endswith("error: --phase 3: the plan has 1 phases, counted from 0\n")
     done = resnet_tl("plan -c photos.yaml --data.root {} --trainer.max_epochs null", images)
-    assert "trainer.max_epochs is None; a plan needs at least 1 epoch" in done.err
+    assert "trainer.max_epochs is not set; expected the number of epochs" in done.err
