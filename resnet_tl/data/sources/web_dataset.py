@@ -30,11 +30,12 @@ from resnet_tl.data.sources.tree import is_image
 from resnet_tl.errors import DataError
 from resnet_tl.files import as_run_error, atomic_create
 
-FORMAT = 1
+FORMAT = 2
 """Of what an index says about the same tars: another number where that changes."""
 THREADS = 4
 REPORTED_EVERY = 10.0
 """Seconds."""
+CHUNK = 1 << 20
 
 log = logging.getLogger("resnet_tl")
 
@@ -199,20 +200,47 @@ def _read(folder: Path, label: str, tar: Tar) -> list[_Image]:
     if is_url(tar.place):
         ShardCache(folder).fetch([tar.shard])
     found: list[_Image] = []
+    path = f"{tar.place}/{tar.name}"
     try:
         with tarfile.open(folder / tar.shard.name, "r:") as file:
             for sample, members in groupby(_members(file), lambda member: _parts(member.name)[0]):
                 by_ending = {_parts(member.name)[1]: member for member in members}
                 if image := next((ending for ending in by_ending if "." not in ending and is_image(f".{ending}")), ""):
                     member, content = by_ending[image], _content(file, by_ending[image])
-                    name = _label(file, by_ending, label, f"{tar.place}/{tar.name}/{sample}")
+                    name = _label(file, by_ending, label, f"{path}/{sample}")
                     key = f"{tar.name}/{member.name}"
                     found.append(_Image(key, member.offset_data, member.size, zlib.crc32(content), name))
+            _check_end(file, path)
     except (tarfile.TarError, OSError) as error:
         raise DataError(
-            f"{tar.place}/{tar.name}: is no tar that can be read in place ({error}); not compressed?"
+            f"{path}: is no tar that can be read in place ({error}); expected a whole one that is not compressed"
         ) from None
     return found
+
+
+def _check_end(file: tarfile.TarFile, path: str) -> None:
+    """Raises DataError unless a tar whose members are read has only zeros after them.
+
+    `tarfile` takes a damaged header for the end. A tar without zeros is refused, too: a program that never closes it
+    writes one, but one that was cut between two members looks the same. POSIX demands two blocks of zeros; the first
+    already shows that no member is missing.
+    """
+    assert file.fileobj is not None, "it is open"
+    end = file.offset
+    file.fileobj.seek(end)
+    block = file.fileobj.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE:
+        raise DataError(
+            f"{path}: ends at byte {end:,} without the zeros that end a tar, as one that was cut or never closed; "
+            "write or download it again"
+        )
+    while block:
+        if any(block):
+            raise DataError(
+                f"{path}: is damaged at byte {end:,}, where the header of a file or only zeros should follow; "
+                "write or download it again"
+            )
+        block = file.fileobj.read(CHUNK)
 
 
 def _members(file: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:

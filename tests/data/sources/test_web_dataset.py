@@ -194,3 +194,31 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
     tar.write_bytes(whole.replace(b"IDAT", b"IDAX"))
     with pytest.raises(RunError, match=r"train-000001.tar: the shard is damaged: train-000001.tar/000"):
         list(data.train_dataloader())
+
+
+@pytest.mark.parametrize("padding", [512, 1024, 100 * 512], ids=["one block", "two blocks", "records"])
+def test_a_tar_may_have_any_zeros_at_its_end(tmp_path: Path, padding: int) -> None:
+    contents = write(tmp_path / "tars", 1)
+    tar = tmp_path / "tars/train-000000.tar"
+    members = tar.read_bytes().rstrip(b"\0")
+    tar.write_bytes(members + bytes(-len(members) % 512 + padding))
+    listings = opened(tmp_path / "tars", tmp_path / "cache").listings
+    assert sum(map(len, listings.values())) == len(contents)
+
+
+def test_the_rest_of_a_damaged_tar_is_not_skipped(tmp_path: Path) -> None:
+    write(tmp_path / "tars", 1)
+    tar = tmp_path / "tars/train-000000.tar"
+    whole = tar.read_bytes()
+    at = whole.index(b"0003.png")
+    for header in (b"\xff" * 100 + whole[at + 100 :], bytes(512) + whole[at + 512 :], bytes(1024) + whole[at + 1024 :]):
+        tar.write_bytes(whole[:at] + header)
+        with pytest.raises(DataError, match=rf"train-000000.tar: is damaged at byte {at:,}, where"):
+            opened(tmp_path / "tars", tmp_path / "cache")
+    tar.write_bytes(whole[: at + 124] + b"77777777777\0" + whole[at + 136 :])
+    with pytest.raises(DataError, match=rf"is damaged at byte {at:,}"):
+        opened(tmp_path / "tars", tmp_path / "cache")
+    for cut in (at, at + 100):
+        tar.write_bytes(whole[:cut])
+        with pytest.raises(DataError, match=rf"ends at byte {at:,} without the zeros that end a tar"):
+            opened(tmp_path / "tars", tmp_path / "cache")
