@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from resnet_tl.errors import RecipeError, RunError
 from resnet_tl.structures.records import Features
 from resnet_tl.tuning.average import Average
+from resnet_tl.tuning.decoded import with_decoded
 from resnet_tl.tuning.feature_cache import Report, solver_images
 from resnet_tl.tuning.plan import Plan, Tuning
 from resnet_tl.tuning.prefix import networks_in
@@ -74,16 +75,19 @@ def solve_head(
 
 
 def _features(head: SolvableHead, data: CachingData, tuning: Tuning, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Returns the head's inputs `[V, N, C]` in V views of N images, and their targets `[N]` or `[N, K]`."""
+    """Returns the head's inputs `[V, N, C]` in V views of the N images that can be decoded, and their targets `[N]` or
+    `[N, K]`."""
     images = solver_images(data, tuning)
-    views, targets = [], []
+    views, kept, targets = [], [], []
     for view in range(max(tuning.views, 1)):
-        batches = [batch.to(device) for batch in images.batches(view)]
+        batches, decoded = zip(*with_decoded(batch.to(device) for batch in images.batches(view)), strict=True)
         maps = [cast(Features, batch.images).maps for batch in batches]
         with torch.no_grad():
             views.append(torch.cat([head.features(each) for each in maps]))
+        kept.append(torch.cat(decoded))
         targets = [batch.targets for batch in batches]
-    return torch.stack(views), torch.cat(targets)
+    chosen = torch.stack(kept).all(0)
+    return torch.stack(views)[:, chosen], torch.cat(targets)[chosen]
 
 
 def _unused(module: Any, head: Any, data: Any, tuning: Tuning) -> list[str]:

@@ -26,6 +26,7 @@ from resnet_tl.tuning import feature_cache
 from resnet_tl.tuning.callback import FineTuning
 from resnet_tl.tuning.plan import Phase, Tuning
 from resnet_tl.tuning.rates import Optimizer
+from resnet_tl.tuning.regularisers.collection import features_of as regularised_features
 
 SAMPLES = Path(__file__).parents[2] / "data" / "samples" / "classification" / "train"
 CIFAR = Backbone("resnet20_cifar", weights="builtin/resnet20_cifar10")
@@ -107,6 +108,30 @@ def test_the_head_is_the_optimum_on_the_networks_own_features(photos: Path) -> N
     assert solved["l2"] == run.metrics["solved/l2"]
     assert 0 < solved["seconds"] < 60
     assert run.metrics["train/loss"] < 0.8, "of the solved head: at first it is ln 3"
+
+
+@pytest.mark.parametrize("views", [0, 2])
+def test_images_that_cannot_be_decoded_do_not_count_as_copies_of_others(photos: Path, views: int) -> None:
+    root = photos.parent / "split"
+    for split in ("train", "val"):
+        shutil.copytree(photos, root / split)
+    damaged = [image for kind in KINDS for image in sorted((root / "train" / kind).iterdir())[1:4]]
+    for image in damaged:
+        image.write_bytes(b"no image")
+    tuning, data = Tuning([SOLVED], views=views), {"on_error": "skip", "augment": "light" if views else "none"}
+    skipped = fit(root, tuning, data=data)
+    counted = [len(targets) for _, targets in regularised_features(skipped.task, images_of(skipped.data))]
+    assert sum(counted) == 9, "of eighteen"
+    for image in damaged:
+        image.unlink()
+    removed = fit(root, tuning, data=data)
+    assert skipped.task.solved["acc"] == removed.task.solved["acc"]
+    torch.testing.assert_close(skipped.task.network.head.fc.weight, removed.task.network.head.fc.weight)
+
+
+def images_of(data: Any) -> Any:
+    data.use_images()
+    return partial(data.fixed_images("train").batches, 0)
 
 
 class Steps(Callback):

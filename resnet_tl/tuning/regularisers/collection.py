@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from resnet_tl.errors import RecipeError, RunError
 from resnet_tl.structures.records import Batch, Features
+from resnet_tl.tuning.decoded import with_decoded
 from resnet_tl.tuning.plan import Tuning
 from resnet_tl.tuning.regularisers.base import Regulariser, Seen, Start, Step
 from resnet_tl.tuning.regularisers.bi_tuning import BiTuning  # noqa: F401  known by name
@@ -219,13 +220,13 @@ def _source(module: Any) -> Source:
 
 
 def features_of(module: Any, batches: Callable[[], Iterable[Batch]]) -> Iterator[tuple[Tensor, Any]]:
-    """Yields the features of each batch, of the network as it is now, and the targets."""
+    """Yields the features of the images in each batch that can be decoded, of the network as it is now, and their
+    targets."""
     source = _source(module)
-    for batch in batches():
-        moved = batch.to(module.device)
-        features = source(module.network.normalise(moved.images)).features
+    for batch, decoded in with_decoded(batch.to(module.device) for batch in batches()):
+        features = source(module.network.normalise(batch.images)).features
         assert features is not None
-        yield features, moved.targets
+        yield features[decoded], batch.targets[decoded]
 
 
 def _penalty(each: Regulariser, step: Step) -> Tensor | None:
