@@ -139,6 +139,10 @@ def test_mistakes_are_one_sentence(new: Path, old: Path, class_photos: Path) -> 
         folder(new, replay=str(old), classes=["cat", "emu"])
     with pytest.raises(DataError, match=r"cat/10\.png in .* is an image of .*, too; expected a folder of other images"):
         folder(new, replay=str(new / "val"))
+    (old / "cat" / "linked").symlink_to(new / "val" / "cat", target_is_directory=True)
+    with pytest.raises(DataError, match=r"val/cat/10\.png in .*old is an image of .*, too"):
+        folder(new, replay=str(old), classes=["cat", "dog", "emu"])
+    (old / "cat" / "linked").unlink()
     with pytest.raises(DataError, match="nowhere does not exist"):
         folder(new, replay=str(new / "nowhere"))
     with pytest.raises(

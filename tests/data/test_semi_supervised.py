@@ -84,6 +84,18 @@ def test_images_to_evaluate_on_are_skipped(class_photos: Path) -> None:
     assert ours.notes[-1].endswith(f"unlabelled images; {len(validated)} to evaluate on are skipped")
 
 
+def test_images_to_evaluate_on_are_skipped_behind_links(class_photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "folders").mkdir()
+    (tmp_path / "folders/all").symlink_to(class_photos, target_is_directory=True)
+    for image in class_photos.glob("*/*.png"):
+        (tmp_path / "files" / image.parent.name).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "files" / image.parent.name / image.name).symlink_to(image)
+    for linked in ("folders", "files"):
+        ours = data(class_photos, tmp_path / linked)
+        assert ours.unlabelled is not None
+        assert {sample.key.removeprefix("all/") for sample in ours.unlabelled} == set(ours.listings["train"].keys())
+
+
 def test_a_resumed_run_knows_them(class_photos: Path, pool: Path) -> None:
     files = data(class_photos, pool).split_files()
     assert len(files["unlabelled"].paths) == 7

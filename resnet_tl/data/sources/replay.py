@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from resnet_tl.data.listings.listing import ClassSet, Listing
 from resnet_tl.data.sources.class_names import composed, some
 from resnet_tl.data.sources.folder import read_folder
+from resnet_tl.data.sources.tree import real_paths
 from resnet_tl.errors import DataError
 
 
@@ -50,14 +50,9 @@ def with_replay(read: Callable[[Sequence[str]], ClassSet], folder: str | None) -
 
 def _check_apart(images: ClassSet, replay: Listing, folder: str) -> None:
     """Raises DataError where an image of the folder is one of the set, which could be validated on."""
-    places = {place for listing in images.splits.values() for place in _places(listing)}
-    for place in _places(replay):
-        if place in places:
+    paths = {path for listing in images.splits.values() for path in real_paths(listing.root, listing.keys())}
+    for path in real_paths(replay.root, replay.keys()):
+        if path in paths:
             raise DataError(
-                f"data.replay: {place} in {folder} is an image of {images.root}, too; expected a folder of other images"
+                f"data.replay: {path} in {folder} is an image of {images.root}, too; expected a folder of other images"
             )
-
-
-def _places(listing: Listing) -> Iterator[str]:
-    root = os.path.realpath(listing.root)
-    return (os.path.join(root, sample.key) for sample in listing)

@@ -7,9 +7,9 @@ import logging
 import os
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
@@ -86,6 +86,15 @@ def archive_of(root: str) -> str:
     """Returns the zip that a root is or lies in; "" for any other root."""
     archive, found, _ = (root + "/").partition(".zip/")
     return archive + ".zip" if found and os.path.exists(archive + ".zip") and not os.path.isdir(root) else ""
+
+
+def real_paths(root: str, keys: Iterable[str]) -> Iterator[str]:
+    """Yields the path of each file below a root without symbolic links, by which it is known from elsewhere, too."""
+    folder_of = cache(os.path.realpath)
+    for key in keys:
+        folder, name = os.path.split(os.path.join(root, key))
+        path = os.path.join(folder_of(folder), name)
+        yield os.path.realpath(path) if os.path.islink(path) else path
 
 
 def is_image(path: str) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
+from itertools import chain
 
 from resnet_tl.data.listings.listing import Listing
-from resnet_tl.data.sources.tree import is_image, walk
+from resnet_tl.data.sources.tree import is_image, real_paths, walk
 from resnet_tl.errors import DataError
 
 
@@ -21,12 +21,8 @@ def read_unlabelled(folder: str, evaluated: Iterable[Listing]) -> tuple[Listing,
     """
     tree = walk(folder)
     found = sorted(filter(is_image, tree.files))
-    held_out: set[str] = set()
-    for listing in evaluated:
-        root = os.path.realpath(listing.root)
-        held_out.update(os.path.join(root, listing.key(index)) for index in range(len(listing)))
-    root = os.path.realpath(tree.root)
-    keys = [key for key in found if os.path.join(root, key) not in held_out]
+    held_out = set(chain.from_iterable(real_paths(listing.root, listing.keys()) for listing in evaluated))
+    keys = [key for key, path in zip(found, real_paths(tree.root, found), strict=True) if path not in held_out]
     if not keys:
         fault = "holds no images" if not found else "holds no images but those to evaluate on"
         raise DataError(f"data.unlabelled: {folder} {fault}")
