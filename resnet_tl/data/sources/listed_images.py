@@ -23,6 +23,7 @@ class ListedImages:
 
     def __init__(self, root: str) -> None:
         self.given = root
+        self._places = os.path.abspath(root), os.path.realpath(root)
         self.root, self._exists = _open_root(root)
         self._finder: ImageFinder | None = None
         self._found: set[str] = set()
@@ -45,7 +46,9 @@ class ListedImages:
         if len(paths) < MANY or archive_of(self.root):
             return
         named = {path.replace("\\", "/").rpartition("/")[0] for path in paths}
-        folders = sorted({posixpath.dirname(_key_of(self.given, f"{folder}/x" if folder else "x")) for folder in named})
+        folders = sorted(
+            {posixpath.dirname(_key_of(self._places, f"{folder}/x" if folder else "x")) for folder in named}
+        )
         scan = Scan(self.root, partial(_files_in, self.root), len)
         found = self._found = set(chain.from_iterable(scan.over(folders)))
         root = self.root  # a file that the listing has in other words, as on a disk that ignores case, is looked for
@@ -55,7 +58,7 @@ class ListedImages:
         """Returns the key of the image at a path, below the root or its folder `base`; None: there is none."""
         if path in self._found:
             return path
-        keys = (_key_of(self.given, path), posixpath.join(base, path))
+        keys = (_key_of(self._places, path), posixpath.join(base, path))
         return next((key for key in map(self._spelled, keys) if key is not None), None)
 
     def find(self, path: str, base: str, split: str) -> str | None:
@@ -86,13 +89,15 @@ def _files_in(root: str, folder: str) -> list[str]:
         return []
 
 
-def _key_of(root: str, path: str) -> str:
-    """Returns the path of a cell as a key: with `/`, and relative to the root if it is below it."""
-    path = path.replace("\\", "/")
-    if os.path.isabs(path):
-        inside = os.path.relpath(path, os.path.abspath(root))
-        return path if inside.startswith("..") else inside
-    return os.path.normpath(path)
+def _key_of(places: tuple[str, str], path: str) -> str:
+    """Returns the path of a cell as a key: with `/`, and relative to the root if it is below it.
+
+    places: the root's absolute path, as given and without symbolic links: `..` goes up from where a link leads to.
+    """
+    path = os.path.normpath(path.replace("\\", "/"))
+    above = places if os.path.isabs(path) else places[1:] if path.startswith("../") else ()
+    inside = (os.path.relpath(os.path.join(place, path), place) for place in above)
+    return next((key for key in inside if not key.startswith("../")), path)
 
 
 def _open_root(root: str) -> tuple[str, Callable[[str], bool]]:

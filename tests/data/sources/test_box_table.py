@@ -71,6 +71,14 @@ def test_every_faulty_line_is_named(images: Path) -> None:
         assert sum(fault in line for line in faults) == 1, fault
 
 
+@pytest.mark.parametrize("path", ["a.png", "./a.png", "../FOLDER/a.png"])
+def test_an_image_is_not_in_two_splits(images: Path, path: str) -> None:
+    path = path.replace("FOLDER", images.name)
+    lines = f"a.png,dog,1,2,3,4,train\n{path},dog,1,2,3,4,val\nb.png,dog,1,2,3,4,val\n"
+    with pytest.raises(DataError, match=r"line 3 lists a.png in another split than .*line 2; expected one split"):
+        read_box_table(write(images, "path,label,x1,y1,x2,y2,split\n" + lines)).usable()
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

@@ -44,6 +44,18 @@ def test_an_image_has_one_key_however_its_path_is_written(photos: Path, tmp_path
     assert read_table(table, str(photos)).splits["train"].keys() == ["a.jpg", "b.jpg"]
 
 
+def test_an_image_is_not_in_two_splits_by_two_paths(photos: Path, tmp_path: Path) -> None:
+    up = f"../{photos.name}/b.jpg"
+    table = write(photos, f"path,label,split\na.jpg,cat,train\nb.jpg,dog,train\n{up},cat,val\n")
+    with pytest.raises(DataError, match=rf"line 4 lists {up} again \(first in line 3\)"):
+        read_table(table)
+    (tmp_path / "link").symlink_to(photos, target_is_directory=True)
+    for path in (up, f"{photos}/b.jpg", f"{tmp_path}/link/b.jpg"):
+        table = write(photos, f"path,label\na.jpg,cat\nb.jpg,dog\n{path},cat\n")
+        with pytest.raises(DataError, match=r"line 4 lists .* again \(first in line 3\)"):
+            read_table(table, str(tmp_path / "link"))
+
+
 def test_an_image_elsewhere_keeps_its_absolute_path(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_bytes(b"")
     found = read_table(write(photos, f"path,label\n{tmp_path}/x.jpg,dog\na.jpg,cat\n"))
