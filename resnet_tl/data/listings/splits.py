@@ -55,6 +55,12 @@ def _split(
     """Returns `train` and `val`, either of which may be empty."""
     pool: Listing = source_splits["train"]
     if "val" in source_splits:
+        both = sorted({*pool.keys()}.intersection(source_splits["val"].keys()))
+        if both:
+            raise DataError(
+                f"{pool.root}: {both[0]} is in both train and val (shared images: {len(both):,}); for folds, take each "
+                "out of one of them"
+            )
         pool = pool.join(source_splits["val"])
     if folds is None:
         in_val = holdout(pool, fraction, seed, group)

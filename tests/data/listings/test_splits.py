@@ -128,6 +128,13 @@ def test_folds_take_train_and_val_together_and_validate_on_everything_once() -> 
     assert sorted(validated) == sorted([*own["train"].keys(), "x.jpg", "y.jpg"])
 
 
+def test_folds_of_images_in_train_and_val_are_refused() -> None:
+    own = {"train": listing([0, 1] * 5), "val": listing([0, 1])}
+    with pytest.raises(DataError, match=r"0000\.jpg is in both train and val \(shared images: 2\)"):
+        split_listings(own, fraction=0.2, folds=2, fold=0, seed=0)
+    assert split_listings(own, fraction=0.2, folds=None, fold=0, seed=0) == own
+
+
 @pytest.mark.parametrize(("folds", "fold"), [(1, 0), (5, 5), (5, -1), (11, 0)])
 def test_folds_out_of_range_are_refused(folds: int, fold: int) -> None:
     with pytest.raises(RecipeError, match=f"data.folds is {folds} and data.fold {fold}; expected 2 to 10 folds"):
