@@ -26,7 +26,7 @@ from resnet_tl.data.listings.listing import ClassSet, Listing
 from resnet_tl.data.listings.rows import Rows
 from resnet_tl.files import atomic_create
 
-FORMAT = 1
+FORMAT = 2
 """Also of what sources make of the same files: another number where that changes."""
 LEAST = 50_000
 """Images, below which listing takes no longer than reading what was kept, a fraction of a second."""

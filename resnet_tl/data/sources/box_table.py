@@ -18,7 +18,7 @@ from resnet_tl.data.sources.forms import box_tables
 from resnet_tl.data.sources.listed_images import ListedImages
 from resnet_tl.data.sources.orientation import Entry
 from resnet_tl.data.sources.split_files import files_by_split
-from resnet_tl.data.sources.table import read_lines
+from resnet_tl.data.sources.table import is_torn, read_lines
 from resnet_tl.data.sources.tree import walk
 from resnet_tl.errors import DataError, did_you_mean
 from resnet_tl.structures.records import Code
@@ -116,7 +116,9 @@ def _by_image(
     keys: dict[str, str | None] = {}
     for line in lines:
         path, own = line.cells["path"], line.cells["split"].lower() or split
-        if not path:
+        if torn := next(filter(is_torn, (path, line.cells["label"])), ""):
+            findings.faults.append(f"{line.place} has a line break in {torn[:60]!r}; is a quote not closed?")
+        elif not path:
             findings.faults.append(f"{line.place} has no path")
         elif own not in SPLITS:
             findings.faults.append(f"{line.place} has the split {own!r}; expected train, val or test")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -133,30 +133,24 @@ def read_lines(table: str, header: Sequence[str] | None = None) -> tuple[list[st
     header: of a file without one; None: its first line.
 
     Raises:
-        DataError: the file is missing, not a CSV in UTF-8, without lines, or has a line of another number of cells.
+        DataError: the file is missing, not a CSV in UTF-8, without lines, has two columns of one name, or a line of
+            another number of cells.
     """
     if not os.path.exists(table):
         raise missing(table)
     try:
         with open(table, newline="", encoding="utf-8-sig") as file:
             first = file.readline()
-            delimiter = max(",;\t", key=first.count)
-            if header is None:
-                headings, skipped = [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])], 1
-            else:
-                headings, skipped = list(header), 0
-                file.seek(0)
-            reader = csv.reader(file, delimiter=delimiter)
-            lines = [
-                (reader.line_num + skipped, [plain_text(cell.strip()) for cell in cells])
-                for cells in reader
-                if any(cells)
-            ]
+            file.seek(0)
+            reader = csv.reader(file, delimiter=max(",;\t", key=first.count), strict=True)
+            lines = list(_numbered(table, reader))
     except UnicodeDecodeError as error:
         raise DataError(f"{table} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
-    except (IsADirectoryError, PermissionError, csv.Error) as error:
-        reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else error
-        raise DataError(f"{table} cannot be read as a CSV: {reason}") from None
+    except (IsADirectoryError, PermissionError) as error:
+        raise DataError(f"{table} cannot be read as a CSV: {(error.strerror or '').lower()}") from None
+    headings = list(header) if header is not None else lines.pop(0)[1] if lines else []
+    if header is None and (twice := sorted({name for name in headings if name and headings.count(name) > 1})):
+        raise DataError(f"{table} has several columns {twice[0]!r} (columns: {', '.join(headings)}); expected one")
     for line, cells in lines:
         if len(cells) != len(headings):
             raise DataError(
@@ -167,13 +161,32 @@ def read_lines(table: str, header: Sequence[str] | None = None) -> tuple[list[st
     return headings, lines
 
 
+def _numbered(table: str, reader: Any) -> Iterator[tuple[int, list[str]]]:
+    """Yields the number of the first line of each row that is not empty, and its cells."""
+    line = 1
+    try:
+        for cells in reader:
+            if any(cells):
+                yield line, [plain_text(cell.strip()) for cell in cells]
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(
+            f"{table} cannot be read as a CSV from line {line} on: {error}; is a quote not closed?"
+        ) from None
+
+
+def is_torn(cell: str) -> bool:
+    """Whether a cell goes over several lines, as after a quote that is not closed."""
+    return "\n" in cell or "\r" in cell
+
+
 def _rows(table: str, headings: list[str], lines: Sequence[tuple[int, list[str]]], columns: Columns) -> list[_Row]:
     expected = [("path_column", columns.path), ("label_column", columns.label)]
     if columns.split != Columns().split or columns.split in map(str.lower, headings):
         expected.append(("split_column", columns.split))
     path, label, *splits = positions(table, headings, expected)
     split_column = splits[0] if splits else None
-    group_column = headings.index(columns.group) if columns.group in headings else None
+    group_column = headings.index(columns.group) if columns.group and columns.group in headings else None
 
     spelled = {cell: composed(cell) for cell in {cells[label] for _, cells in lines}}
     rows = []
@@ -181,6 +194,8 @@ def _rows(table: str, headings: list[str], lines: Sequence[tuple[int, list[str]]
         split = "train" if split_column is None else cells[split_column].lower()
         if split not in SPLITS:
             refuse_or_keep(f"{table} line {line} has the split {split!r}; expected train, val or test")
+        elif torn := next(filter(is_torn, (cells[path], cells[label])), ""):
+            refuse_or_keep(f"{table} line {line} has a line break in {torn[:60]!r}; is a quote not closed?")
         elif not cells[path]:
             refuse_or_keep(f"{table} line {line} has no path in column {columns.path!r}")
         elif group_column is not None and not cells[group_column]:

@@ -68,7 +68,7 @@ def read_values(
         path=places[0],
         values=dict(zip(values, places[1 : len(values) + 1], strict=True)),
         split=places[-1] if has_split else None,
-        group=headings.index(columns.group) if columns.group in headings else None,
+        group=headings.index(columns.group) if columns.group and columns.group in headings else None,
     )
     by_split: dict[str, list[str]] = {}
     for line, cells in lines:

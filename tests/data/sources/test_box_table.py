@@ -93,6 +93,12 @@ def test_a_faulty_table_is_one_sentence(images: Path, text: str, complaint: str)
         read_box_table(write(images, text)).usable()
 
 
+def test_a_label_of_several_lines_is_a_fault(images: Path) -> None:
+    table = write(images, 'path,x1,y1,x2,y2,label\na.png,1,2,3,4,"dog\nb.png,1,2,3,4,cat"\nb.png,1,2,3,4,dog\n')
+    with pytest.raises(DataError, match=r"line 2 has a line break in 'dog\\nb.png,1,2,3,4,cat'; is a quote not closed"):
+        read_box_table(table).usable()
+
+
 def test_boxes_in_fractions_are_noted(images: Path) -> None:
     table = write(images, "path,label,x1,y1,x2,y2\na.png,dog,0.25,0.2,0.5,0.4\n")
     found = read_box_table(table).usable()

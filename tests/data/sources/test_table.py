@@ -115,6 +115,7 @@ def test_splits_and_names_of_columns(photos: Path) -> None:
         'path\tlabel\n"a.jpg"\tcat\n\nb.jpg\tdog\n',
         '"path","label"\r\n"a.jpg","cat"\r\n"b.jpg","dog"\r\n',
         "\ufeffpath;label\na.jpg;cat\nb.jpg;dog",
+        'path,label,"a\nnote",\na.jpg,cat,"two\nlines",\nb.jpg,dog,"",\n',
     ],
 )
 def test_dialects(photos: Path, text: str) -> None:
@@ -147,6 +148,11 @@ def test_classes_of_a_checkpoint(photos: Path) -> None:
         ("path,label\na.jpg,cat\nb.jpg\n", "line 3 has 1 cells; expected 2 (path, label)"),
         ("path,label\na.jpg,cat\nb.jpg,\n", "line 3 has no label in column 'label'"),
         ("path,label\n,cat\n", "line 2 has no path in column 'path'"),
+        ('path,label\na.jpg,cat\nb.jpg,"dog\nc.jpg,cat\n', "from line 3 on: unexpected end of data"),
+        ('path,label\na.jpg,"cat\nb.jpg,"dog"\n', "from line 2 on: ',' expected after '\"'; is a quote not closed?"),
+        ('path,label\na.jpg,"cat\nb.jpg,dog"\n', "line 2 has a line break in 'cat\\nb.jpg,dog'; is a quote not"),
+        ('path,"label\na.jpg,cat\n', "cannot be read as a CSV from line 1 on: unexpected end of data"),
+        ("path,label,label\na.jpg,cat,dog\n", "has several columns 'label' (columns: path, label, label); expected"),
         ("path,label\na.jpg,cat\nx.jpg,dog\ny.jpg,dog\n", "lists 2 images of 3 that do not exist below"),
         (
             "path,label\nhttps://x.org/a.jpg,cat\nhttps://x.org/b.jpg,dog\n",
