@@ -20,7 +20,7 @@ BLOCK = 2048
 def duplicates(looks: Sequence[Look], labels: Mapping[str, str]) -> Iterator[Finding]:
     """Of each group of files with equal bytes all but the first.
 
-    labels: key -> what the image shows, where that is one label (classification).
+    labels: key -> what the image shows, where that is one label (classification), or its numbers.
     """
     groups: dict[bytes, list[Look]] = defaultdict(list)
     for look in looks:

@@ -16,6 +16,7 @@ from resnet_tl.data.checks.check import check
 from resnet_tl.data.classification import ImageFolder
 from resnet_tl.data.detection import CocoDetection, YoloDetection
 from resnet_tl.data.listings.finding import Finding
+from resnet_tl.data.regression import RegressionTable
 from resnet_tl.data.segmentation import MaskFolder
 from resnet_tl.recipe.shipped import shipped_root
 
@@ -67,6 +68,19 @@ def test_equal_files_within_and_across_splits_and_with_another_label(photos: Pat
     }
     (wrong,) = (finding for finding in findings if "label" in finding.kind)
     assert wrong.text.endswith("train/cat/5.jpg, which is 'cat', not 'dog'")
+
+
+def test_numbers_of_near_duplicates_may_differ_but_not_those_of_equal_files(photos: Path) -> None:
+    images = sorted((photos / "train").glob("*/*.jpg"))
+    Image.open(images[0]).save(photos / "near.jpg", quality=60)
+    shutil.copy(images[1], photos / "equal.jpg")
+    rows = [*images, photos / "near.jpg", photos / "equal.jpg"]
+    (photos / "set.csv").write_text("path,age\n" + "".join(f"{row},{age}\n" for age, row in enumerate(rows)))
+    findings = check(RegressionTable(str(photos / "set.csv"), val_fraction=1.0))
+    assert [(finding.kind, finding.exclude) for finding in findings] == [
+        ("duplicate with another label", "train/cat/1.jpg"),  # the later one, by path
+        ("near-duplicate", ""),
+    ]
 
 
 @pytest.mark.parametrize("change", ["recompressed", "resized", "brighter", "shifted"])
