@@ -70,7 +70,6 @@ def read_box_table(
         lines = read_box_lines(file, columns, group)
         base = os.path.relpath(os.path.dirname(file) or ".", root) if root == folder else ""
         _by_image(lines, split, "" if base == "." else base, images, by_split, findings)
-    _check_splits(by_split, findings)
     every = [line for found in by_split.values() for lines in found.values() for line in lines]
     fractions = in_fractions(box_numbers(every), findings)
     _name_classes(every, folder, findings)
@@ -132,16 +131,6 @@ def _by_image(
                 findings.faults.append(f"{line.place} lists {path}, which does not exist below {images.root}")
             else:
                 by_split.setdefault(SPLITS[own], {}).setdefault(key, []).append(line)
-
-
-def _check_splits(by_split: Lines, findings: Findings) -> None:
-    """Adds a fault for each image that is in several splits."""
-    first: dict[str, Line] = {}
-    for key, lines in chain.from_iterable(found.items() for found in by_split.values()):
-        if (before := first.setdefault(key, lines[0])) is not lines[0]:
-            findings.faults.append(
-                f"{lines[0].place} lists {key} in another split than {before.place}; expected one split of an image"
-            )
 
 
 def _add(builder: BoxListingBuilder, row: int, lines: list[Line], fractions: bool, findings: Findings) -> None:
