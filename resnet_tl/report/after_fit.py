@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from resnet_tl.data.base import ImageData
 from resnet_tl.errors import UserError
 from resnet_tl.extras import require
@@ -19,7 +21,9 @@ def after_fit(run: RunFolder, data: ImageData | None) -> None:
         from resnet_tl.report.page import write_report
         from resnet_tl.report.records import read_run
 
-        write_report(read_run(run.path, data=data, trust_code=checkpoint_is_trusted(run)), run.report)
+        record = read_run(run.path, data=data, trust_code=checkpoint_is_trusted(run))
+        # The report is the last that a run writes before it is finished.
+        write_report(replace(record, summary={**record.summary, "finished": True}), run.report)
     except UserError as error:
         log_info(f"no report: {error} (tracking.report: false ends this line)")
     except Exception as error:  # the run is trained and saved: a bug here must not look like a failed run

@@ -14,9 +14,8 @@ from resnet_tl.run.finished import Folds, Run
 from resnet_tl.run.folds import Start, check_folds, train_folds
 from resnet_tl.run.launch import resume_if_restarted
 from resnet_tl.run.remote import at_address
-from resnet_tl.run.resume import find_unfinished, foreign_code_of, has_finished
+from resnet_tl.run.resume import find_unfinished, foreign_code_of, has_completed, has_finished
 from resnet_tl.run.train import Finish, train
-from resnet_tl.tracking.last import epochs_done
 from resnet_tl.tracking.run_folder import RunFolder, start_run
 from resnet_tl.tracking.terminal import terminal_log
 
@@ -132,9 +131,9 @@ def _resume(
         raise RunError(f"--resume {folder}: no run to resume: expected {run.last}")
     recipe = _own_recipe(run, recipes, overrides, trust_code)
     epochs = recipe["trainer"]["max_epochs"]
-    if epochs is not None and epochs_done(run.last) >= epochs:
+    if has_completed(run, epochs):
         raise RunError(
-            f"--resume {folder}: the run has completed its {epochs} epochs; to train longer: --trainer.max_epochs N"
+            f"--resume {folder}: nothing is left to do of its {epochs} epochs; to train longer: --trainer.max_epochs N"
         )
     return start(recipe, lambda: run, run.last)
 

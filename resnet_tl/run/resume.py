@@ -76,9 +76,16 @@ def _is_unfinished(run: RunFolder, recipe: Recipe) -> bool:
     epochs, planned = recipe["trainer"]["max_epochs"], saved["trainer"]["max_epochs"]
     if run.is_folds:  # they keep their length: finished ones are not trained again
         return epochs == planned and not has_finished(run)
-    if has_finished(run) and epochs == planned:
-        return False
-    return not (run.last.is_file() and epochs is not None and epochs_done(run.last) >= epochs)
+    return not has_completed(run, epochs)
+
+
+def has_completed(run: RunFolder, epochs: int | None) -> bool:
+    """Whether nothing is left to do of a run that is to have so many epochs. Something is of one that was stopped after
+    its last epoch, before its results were written."""
+    if has_finished(run) and epochs == plain(read(run.recipe))["trainer"]["max_epochs"]:
+        return True
+    done = epochs_done(run.last) if run.last.is_file() else 0
+    return epochs is not None and done >= epochs + (not has_finished(run))
 
 
 def has_finished(run: RunFolder) -> bool:
@@ -101,9 +108,15 @@ def keep_length(run: RunFolder, epochs: int | None) -> None:
     with atomic_write(run.recipe) as file:
         file.write(as_text(recipe).encode())
     if has_finished(run):
-        summary = json.loads(run.summary.read_text())
-        with atomic_write(run.summary) as file:
-            file.write(json.dumps({**summary, "finished": False}, indent=2).encode())
+        mark_finished(run, False)
+
+
+@rank_zero_only
+def mark_finished(run: RunFolder, finished: bool = True) -> None:
+    """Writes into summary.json whether the run has ended, which `has_finished` reads."""
+    summary = json.loads(run.summary.read_text())
+    with atomic_write(run.summary) as file:
+        file.write(json.dumps({**summary, "finished": finished}, indent=2).encode() + b"\n")
 
 
 def _without_changeable(recipe: Recipe) -> Recipe:

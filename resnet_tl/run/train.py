@@ -34,7 +34,7 @@ from resnet_tl.run.narrow_maps import PadNarrowMaps
 from resnet_tl.run.new_classes import Imprint
 from resnet_tl.run.plan import plan_of
 from resnet_tl.run.predicted_masks import PredictedMasks
-from resnet_tl.run.resume import keep_length
+from resnet_tl.run.resume import keep_length, mark_finished
 from resnet_tl.run.sharding import FSDP2, adapt, check_sharding
 from resnet_tl.run.trainer import (
     build_trainer,
@@ -50,7 +50,7 @@ from resnet_tl.tracking.callbacks import callbacks as run_callbacks
 from resnet_tl.tracking.last import epochs_done
 from resnet_tl.tracking.log import log_file, log_info
 from resnet_tl.tracking.loggers.build import close, loggers
-from resnet_tl.tracking.preemption import Preempted
+from resnet_tl.tracking.preemption import Preempted, stop_at_signals
 from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.settings import Tracking
 
@@ -80,7 +80,7 @@ def train(
         finish: called on rank 0 when the run is complete, unless `tracking.report` is false: writes the report.
 
     Raises:
-        Preempted: a signal stopped the run, which is saved; or its first compiling, before any checkpoint.
+        Preempted: a signal stopped the run, which is saved; or it had not trained yet, or compiled its first step.
         UserError: a new run that fails before its first checkpoint leaves no folder behind.
     """
     options, precision = resolve_precision(recipe["trainer"])
@@ -90,7 +90,7 @@ def train(
     run.claim()
     try:
         accepted = [] if checkpoint is None else check_unchanged(run, data, accept_changed_data)
-        with log_file(run.log):
+        with log_file(run.log), stop_at_signals(run):
             settle = SettleMicroBatch(run, data, auto=options["micro_batch"] == AUTO, new=new_micro_batch)
             settings = settings_of(options, task, data, device)
             step, resumes = (None, "") if checkpoint is None else _resume_line(run, recipe, checkpoint)
@@ -110,6 +110,7 @@ def train(
             _log_end(run, trainer, data, task)
             if finish is not None and recipe["tracking"]["report"]:
                 rank_zero_only(finish)(run, data)
+            mark_finished(run)
     except (UserError, OSError, KeyboardInterrupt, Preempted):  # nothing is left to block the next attempt
         if checkpoint is None:
             _remove_unstarted(run)
@@ -202,8 +203,7 @@ def _trainer(
     return build_trainer(
         recipe["trainer"],
         callbacks=[
-            *decide,
-            *run_callbacks(run, f"val/{task.metrics.headline}", tracking, changed_data, drawings),
+            *run_callbacks(run, f"val/{task.metrics.headline}", tracking, changed_data, drawings, decide),
             *head,
             *more,
         ],
@@ -226,7 +226,9 @@ def _resume_line(run: RunFolder, recipe: Recipe, checkpoint: Path) -> tuple[int,
     """The step at which the run resumes, and a line on it and on what becomes of the schedule with other epochs."""
     saved = read_checkpoint(checkpoint)
     epochs, before = recipe["trainer"]["max_epochs"], saved.recipe["trainer"]["max_epochs"]
-    text = f"{run.place} resumes at step {saved.step}, in epoch {epochs_done(checkpoint) + 1}"
+    done = epochs_done(checkpoint)
+    place = "after its last epoch" if done == epochs else f"in epoch {done + 1}"
+    text = f"{run.place} resumes at step {saved.step}, {place}"
     if epochs == before:
         return saved.step, text
     schedule = recipe["model"]["init_args"]["schedule"]["name"]

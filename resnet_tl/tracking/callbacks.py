@@ -31,6 +31,7 @@ def callbacks(
     tracking: Tracking = Tracking(),
     changed_data: Sequence[str] = (),
     draw: Draw | None = None,
+    decide: Sequence[Callback] = (),
 ) -> list[Callback]:
     """Progress, what loggers take, summary.json, best.ckpt, predictions.npz, last.ckpt, and the stops on a signal or a
     NaN loss.
@@ -39,10 +40,13 @@ def callbacks(
         monitor: the metric whose best value makes an epoch the best: `val/acc`, `val/map`, `val/miou`, `val/mae`.
         changed_data: see `Summary`.
         draw: what loggers draw of the best validation so far; None: nothing.
+        decide: what adds to best.ckpt and summary.json at the end, before they are finished.
     """
     pace, last, saved = Pace(), Last(run.checkpoints, tracking.checkpoint_every), Best(run.checkpoints, monitor)
     summary = Summary(run, monitor, pace, changed_data)
     return [
+        Preemption(last),  # before the work that is done at the end
+        *decide,
         pace,
         LogEveryEpoch(),
         Progress(monitor, pace),
@@ -54,7 +58,6 @@ def callbacks(
         *([] if draw is None else [DrawBest(draw, run, saved)]),
         saved,
         last,
-        Preemption(last),
         FiniteLoss(),
         *([MaskImages(), BoxImages()] if tracking.images else []),
     ]

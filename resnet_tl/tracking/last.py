@@ -11,6 +11,9 @@ from lightning.pytorch.callbacks import Checkpoint
 from resnet_tl.errors import WeightsError
 from resnet_tl.tensor_file import load_safely
 
+ENDS_EARLY = "ends_early"
+"""Where last.ckpt holds the planned epochs of a run that a callback has ended before them."""
+
 
 class Last(Checkpoint):
     """Saves `last.ckpt` after every epoch, every so many optimizer steps, and at the end.
@@ -55,6 +58,12 @@ class Last(Checkpoint):
             loops = checkpoint["loops"]["fit_loop"]
             normalize_counters(loops, validating=trainer.validating)  # type: ignore[attr-defined]
             checkpoint["epoch"] = max(loops["epoch_progress"]["current"]["started"] - 1, 0)
+            if trainer.should_stop:
+                checkpoint[ENDS_EARLY] = trainer.max_epochs
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        if checkpoint.get(ENDS_EARLY) == trainer.max_epochs:  # else the run is made longer
+            trainer.should_stop = True
 
 
 def epochs_done(checkpoint: Path) -> int:

@@ -1,4 +1,5 @@
-"""On SIGTERM and SIGUSR1 the run is saved within the step and stops; it can be resumed."""
+"""On SIGTERM and SIGUSR1 the run is saved within the step and stops; it can be resumed. Before and after training, when
+there is nothing to save, it stops at once."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -16,11 +18,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from resnet_tl.signals import SIGNALS
 from resnet_tl.tracking.last import Last
-from resnet_tl.tracking.log import log_info
+from resnet_tl.tracking.log import is_rank_zero, log_info
 from resnet_tl.tracking.run_folder import RunFolder
-
-Handler = Callable[[int, FrameType | None], Any] | int | None
-"""What `signal.signal` takes and returns."""
 
 
 class Preempted(SystemExit):
@@ -34,8 +33,33 @@ class Preempted(SystemExit):
         self.exit_code = exit_code
 
 
+@contextmanager
+def stop_at_signals(run: RunFolder) -> Iterator[None]:
+    """Around all that a run does: a signal ends it at once, as there is nothing to save but while it trains, when
+    `Preemption` handles the signals.
+
+    Raises:
+        Preempted: a signal was received.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in SIGNALS:  # the scheduler's next one must not interrupt the clean-up
+            signal.signal(each, signal.SIG_IGN)
+        _stop(number, f"stopped outside of training{_hint(run)}")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.signal(number, stop) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
 class Preemption(Callback):
-    """Handles the signals while a run trains, instead of Lightning.
+    """Handles the signals while a run trains, instead of Lightning, which restores the earlier handlers afterwards.
 
     Any rank may receive a signal, and at any time. After every batch the ranks reduce the signals they have received;
     the result is read one batch later, so that no rank waits for another and all stop at the same batch. This costs a
@@ -46,7 +70,6 @@ class Preemption(Callback):
         self.last = last
         self.received = 0
         self._stop = 0
-        self._previous_handlers: dict[int, Handler] = {}
         self._group: dist.ProcessGroup | None = None
         self._pending: tuple[dist.Work, torch.Tensor] | None = None
 
@@ -75,22 +98,17 @@ class Preemption(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._read_pending()
-        self._restore_handlers()
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._restore_handlers()
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stops for a signal that came after the last batch: `last.ckpt` is of the end of training by now."""
+        if number := self._stop or self.received:
+            self._stop_saved(trainer, number)
 
     def _install_handlers(self) -> None:
         """Called after Lightning has installed its own, so that ours replace them."""
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                if signal.getsignal(number) != self._receive:
-                    self._previous_handlers[number] = signal.signal(number, self._receive)
-
-    def _restore_handlers(self) -> None:
-        for number, handler in self._previous_handlers.items():
-            signal.signal(number, handler)
-        self._previous_handlers = {}
+                signal.signal(number, self._receive)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received = self.received or number
@@ -114,25 +132,34 @@ class Preemption(Callback):
         """Raises Preempted if this rank has received a signal: for a step that cannot be completed, as the signal
         has ended the compiler's processes, too. The run resumes from the last checkpoint written."""
         if self.received:
-            resumes = self._hint() if self.last.path.is_file() else "; nothing was saved before"
-            self._end(trainer, self.received, f"stopped while step {trainer.global_step} was compiled{resumes}")
+            _stop(self.received, f"stopped while step {trainer.global_step} was compiled{_hint(self._run)}")
 
     def _save_and_stop(self, trainer: Trainer) -> None:
         self._read_pending()
         self.last.save(trainer)
-        self._end(trainer, self._stop, f"saved at step {trainer.global_step}{self._hint()}")
+        self._stop_saved(trainer, self._stop)
 
-    def _hint(self) -> str:
-        run = RunFolder(self.last.path.parents[1])
-        return "" if run.is_part else f"; to resume: --resume {run.place}"
+    def _stop_saved(self, trainer: Trainer, number: int) -> None:
+        _stop(number, f"saved at step {trainer.global_step}{_hint(self._run)}")
 
-    def _end(self, trainer: Trainer, number: int, event: str) -> None:
-        name = signal.Signals(number).name
-        log_info(f"{name}: {event}")
-        code = 128 + number
-        if name == "SIGUSR1" and "SLURM_JOB_ID" in os.environ and (not trainer.is_global_zero or requeue()):
-            code = 0
-        raise Preempted(code)
+    @property
+    def _run(self) -> RunFolder:
+        return RunFolder(self.last.path.parents[1])
+
+
+def _hint(run: RunFolder) -> str:
+    if not run.last.is_file():
+        return "; nothing was saved before"
+    return "" if run.is_part else f"; to resume: --resume {run.place}"
+
+
+def _stop(number: int, event: str) -> None:
+    name = signal.Signals(number).name
+    log_info(f"{name}: {event}")
+    code = 128 + number
+    if name == "SIGUSR1" and "SLURM_JOB_ID" in os.environ and (not is_rank_zero() or requeue()):
+        code = 0
+    raise Preempted(code)
 
 
 def requeue() -> bool:

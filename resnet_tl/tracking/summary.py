@@ -28,7 +28,8 @@ class Summary(Callback):
     best, final: `epoch`, `step` and all `val/...` metrics of the epoch with the best `monitor` (the first of equals)
     and of the last one; epochs count from 0, steps are optimizer steps taken.
     waiting, shares: see `Pace`. memory_gb: see `peak_memory`.
-    finished: whether the run reached its planned end.
+    finished: whether the run reached its planned end and all of its files are written; here it never is, see
+        `run.resume.mark_finished`.
     changed_data: what had changed in the data when the run was resumed, a sentence for each time; absent if nothing.
     solved: `phase`, `l2`, `acc`, `loss` and `seconds` of the head that was solved (`solver: lbfgs`): the penalty, and
         accuracy and loss in cross-validation; absent if none was.
@@ -40,7 +41,6 @@ class Summary(Callback):
         self.changed_data = list(changed_data)
         self.best: dict[str, Any] = {}
         self.final: dict[str, Any] = {}
-        self.solved: dict[str, float] = {}
         self.decisions: dict[str, Any] = {}
         self._environment: dict[str, Any] = {}
 
@@ -55,12 +55,10 @@ class Summary(Callback):
         none = worst(self.monitor)
         if improves(self.monitor, metrics.get(self.monitor, none), self.best.get(self.monitor, none)):
             self.best = self.final
-        self.solved = getattr(pl_module, "solved", {})
-        self._write(trainer, finished=False)
+        self._write(trainer, pl_module)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # After last.ckpt, which is saved at the end of training: a run that is killed while saving it is unfinished.
-        self._write(trainer, finished=True)
+        self._write(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "final": self.final}
@@ -73,9 +71,10 @@ class Summary(Callback):
         saving = trainer.strategy.checkpoint_io
         return self.pace.shares(saving.seconds if isinstance(saving, SafeCheckpointIO) else 0.0)
 
-    def _write(self, trainer: Trainer, finished: bool) -> None:
+    def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
             return
+        solved: dict[str, float] = getattr(pl_module, "solved", {})
         content = {
             "best": self.best,
             "final": self.final,
@@ -86,9 +85,9 @@ class Summary(Callback):
             "waiting": self.pace.waiting,
             "shares": self.shares(trainer),
             "memory_gb": peak_memory(trainer.strategy.root_device),
-            "finished": finished,
+            "finished": False,
             **({"changed_data": self.changed_data} if self.changed_data else {}),
-            **({"solved": self.solved} if self.solved else {}),
+            **({"solved": solved} if solved else {}),
             **({"decisions": self.decisions} if self.decisions else {}),
             **self._environment,
         }

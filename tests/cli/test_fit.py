@@ -71,7 +71,7 @@ def test_two_runs_of_a_recipe_are_equal_and_an_interrupted_one_resumes_bit_for_b
     assert metrics[0] == metrics[1]
     again = resnet_tl("fit --resume broken --trust-code")
     assert (again.code, again.err.splitlines()[-1]) == (
-        2, "error: --resume broken: the run has completed its 4 epochs; to train longer: --trainer.max_epochs N"
+        2, "error: --resume broken: nothing is left to do of its 4 epochs; to train longer: --trainer.max_epochs N"
     )  # fmt: skip
     longer = resnet_tl("fit --resume broken --trust-code --trainer.max_epochs 5")
     assert longer.code == 0

@@ -107,6 +107,9 @@ class At(Callback):
     def on_validation_batch_start(self, trainer, *_, **__):
         if not trainer.sanity_checking:
             self.seen("validation")
+
+    def on_fit_end(self, *_):
+        self.seen("end")
 '''
 
 Process = Callable[..., BaseProcess]
@@ -227,6 +230,19 @@ def test_signalled_runs_save_within_the_step_and_auto_resumes_them(
     assert finished(process(f"{LINE} --resume auto", here)) == 0
     assert list((here / "runs" / "recipe").iterdir()) == [run]
     assert_same_run(here / "whole", run)
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGKILL", -signal.SIGKILL), ("SIGTERM", 143), ("SIGUSR1", 138)])
+def test_a_run_stopped_after_training_is_finished_by_auto(name: str, code: int, process: Process, here: Path) -> None:
+    assert finished(process(f"{LINE} --resume auto", here, AT="end:0", SIGNAL=name)) == code
+    (run,) = (here / "runs" / "recipe").iterdir()
+    before = (run / "metrics.csv").read_text()
+    assert "calibrated for predict" not in (run / "log.txt").read_text()
+    assert finished(process(f"{LINE} --resume auto", here)) == 0
+    assert list((here / "runs" / "recipe").iterdir()) == [run]
+    assert "resumes at step 9, after its last epoch" in (run / "log.txt").read_text()
+    assert "calibrated for predict" in (run / "log.txt").read_text()
+    assert (run / "metrics.csv").read_text() == before
 
 
 @pytest.fixture

@@ -71,12 +71,17 @@ def test_a_finished_run_is_resumed_for_more_epochs_alone(recipe: Recipe, images:
     assert find_unfinished(recipe_with(images, **{"trainer.max_epochs": 3}), "photos") == ended_early
 
 
-def test_a_damaged_summary_leaves_it_to_the_checkpoint(recipe: Recipe) -> None:
-    for name, epochs in (("2026-01-02", 2), ("2026-01-01", 1)):
-        run(name, recipe, epochs).summary.write_text("{")
-    found = find_unfinished(recipe, "photos")
-    assert found is not None
-    assert found.path.name == "2026-01-01"
+def test_one_that_was_stopped_after_its_last_epoch_is_unfinished(recipe: Recipe, images: Path) -> None:
+    stopped = run("2026-01-01", recipe, 2)
+    assert find_unfinished(recipe, "photos") == stopped
+    assert find_unfinished(recipe_with(images, **{"trainer.max_epochs": 3}), "photos") == stopped
+    assert find_unfinished(recipe_with(images, **{"trainer.max_epochs": 1}), "photos") is None
+
+
+def test_a_run_with_a_damaged_summary_is_unfinished(recipe: Recipe) -> None:
+    damaged = run("2026-01-01", recipe, 2)
+    damaged.summary.write_text("{")
+    assert find_unfinished(recipe, "photos") == damaged
 
 
 def test_a_given_folder_is_the_only_candidate(recipe: Recipe) -> None:

@@ -19,6 +19,8 @@ from torch._inductor.exc import CppCompileError
 from resnet_tl.checkpoint import read
 from resnet_tl.errors import DataError, RecipeError, RunError, UserError
 from resnet_tl.run.build import Recipe, compose
+from resnet_tl.run.finished import Run
+from resnet_tl.run.fit import fit
 from resnet_tl.run.train import train
 from resnet_tl.tracking.preemption import Preempted
 from resnet_tl.tracking.run_folder import RunFolder, start_run
@@ -163,3 +165,77 @@ def test_a_run_that_is_stopped_in_validation_leaves_no_workers(
     with pytest.raises(stopped):
         train(recipe, lambda: start_run("photos", "new"), callbacks=[callback])
     assert set(active_children()) <= others
+
+
+UNTIMED = ("best", "final", "epoch", "step", "decisions", "finished")
+SOLVED = [{"train": ["head"], "solver": "lbfgs", "epochs": 1}]
+PLATEAU = [{"train": "all", "until": "plateau", "monitor": "val/acc", "patience": 1}]
+
+
+def end_of(run: Run) -> dict[str, Any]:
+    """What the end of a run adds to it."""
+    summary = run.summary
+    return {
+        **{key: summary.get(key) for key in UNTIMED},
+        "solved": {**summary.get("solved", {}), "seconds": 0},
+        "stored": read(run.path).decisions,
+        "rows": (run.path / "metrics.csv").read_text(),
+        "report": (run.path / "report.html").exists(),
+    }
+
+
+def written(run: RunFolder, data: object) -> None:
+    run.report.touch()
+
+
+def never(*_: object) -> Any:
+    raise AssertionError("no step is left")
+
+
+def signalled(*_: object) -> Any:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("place", ["decide", "report"])
+@pytest.mark.parametrize(("phases", "epochs"), [(SOLVED, 1), (PLATEAU, 9)])
+def test_a_run_stopped_at_its_end_finishes_as_the_unbroken_one(
+    here: Path, images: Path, monkeypatch: pytest.MonkeyPatch, place: str, phases: object, epochs: int
+) -> None:
+    values = {"data.root": images, "model.tuning.phases": phases, "trainer.max_epochs": epochs}
+    overrides = [*values.items(), ("model.tuning.allow_untrained", True), ("model.optimizer.lr", 1e-9)]
+    whole = fit(["photos.yaml"], overrides, run="whole", finish=written)
+    with monkeypatch.context() as patch:
+        if place == "decide":
+            patch.setattr("resnet_tl.run.decide.decide", signalled)
+        with pytest.raises(Preempted) as stopped:
+            fit(["photos.yaml"], overrides, run="broken", finish=signalled)
+    assert stopped.value.exit_code == 143
+    assert "SIGTERM: stopped outside of training; to resume: --resume broken" in Path("broken/log.txt").read_text()
+    assert not Run("broken").summary["finished"]
+    monkeypatch.setattr("resnet_tl.tasks.base.Task.training_step", never)
+    ended = end_of(fit([], resume="broken", finish=written))
+    assert ended == end_of(whole)
+    assert ended["finished"]
+    assert ended["report"]
+    assert ("l2" in ended["solved"]) == (phases is SOLVED)
+    with pytest.raises(RunError, match=f"nothing is left to do of its {epochs} epochs"):
+        fit([], resume="broken")
+
+
+def test_a_run_that_ended_early_is_made_longer(here: Path, images: Path) -> None:
+    values = {"data.root": images, "model.tuning.phases": PLATEAU, "trainer.max_epochs": 5, "model.optimizer.lr": 1e-9}
+    run = fit(["photos.yaml"], [*values.items(), ("model.tuning.allow_untrained", True)], run="run")
+    ended = run.summary["epoch"]
+    assert ended < 5
+    assert fit([], [("trainer.max_epochs", 6)], resume="run").summary["epoch"] == ended + 1
+
+
+def test_a_signal_before_training_leaves_no_new_folder(
+    here: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resnet_tl.run.train.loggers", signalled)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Preempted):
+        fit(["photos.yaml"], [("data.root", images)], run="run")
+    assert not Path("run").exists()
+    assert signal.getsignal(signal.SIGTERM) == before

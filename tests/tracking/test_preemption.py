@@ -33,6 +33,25 @@ def test_a_signal_saves_the_run_within_the_step_and_stops_it(
     assert train(tiny(), resume=run / "checkpoints" / "last.ckpt").global_step == 12
 
 
+@pytest.mark.parametrize("hook", ["on_validation_end", "on_train_end"])
+def test_a_signal_after_the_last_batch_stops_the_run_when_it_is_saved(
+    hook: str, train: Any, tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Signalled(tiny):
+        pass
+
+    def signalled(self: Any) -> None:
+        if self.global_step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    setattr(Signalled, hook, signalled)
+    with pytest.raises(Preempted) as stopped:
+        train(Signalled(), epochs=1)
+    assert stopped.value.exit_code == 143
+    assert torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4
+    assert "SIGTERM: saved at step 4; to resume" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("part_of", ["folds.json", "study.db"])
 def test_a_part_leaves_the_way_to_resume_to_the_whole(
     part_of: str, train: Any, tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
