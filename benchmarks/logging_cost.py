@@ -27,7 +27,7 @@ from benchmarks.alternate import Quartiles, Seconds, quartiles, ratios
 from benchmarks.figures import Figure, ratio, write
 from benchmarks.machine import machine
 from resnet_tl import fit
-from resnet_tl.tracking.checkpoints import Best
+from resnet_tl.tracking.best import Best
 from resnet_tl.tracking.loggers.metrics_csv import MetricsCsv
 from resnet_tl.tracking.loggers.mlflow import MLflow
 from resnet_tl.tracking.loggers.tensorboard import TensorBoard

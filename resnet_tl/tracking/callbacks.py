@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from resnet_tl.tracking.checkpoints import Best
+from resnet_tl.tracking.best import Best, BestPredictions
 from resnet_tl.tracking.finite import FiniteLoss
 from resnet_tl.tracking.last import Last
 from resnet_tl.tracking.loggers.box_images import BoxImages
@@ -17,7 +17,6 @@ from resnet_tl.tracking.loggers.mask_images import MaskImages
 from resnet_tl.tracking.loggers.measure import Measure
 from resnet_tl.tracking.loggers.rewind import RewindLoggers
 from resnet_tl.tracking.pace import Pace
-from resnet_tl.tracking.predictions import BestPredictions
 from resnet_tl.tracking.preemption import Preemption
 from resnet_tl.tracking.progress import Progress
 from resnet_tl.tracking.run_folder import RunFolder
@@ -42,10 +41,11 @@ def callbacks(
         draw: what loggers draw of the best validation so far; None: nothing.
         decide: what adds to best.ckpt and summary.json at the end, before they are finished.
     """
-    pace, last, saved = Pace(), Last(run.checkpoints, tracking.checkpoint_every), Best(run.checkpoints, monitor)
-    summary = Summary(run, monitor, pace, changed_data)
+    pace, last, saved = Pace(), Last(run.checkpoints, tracking.checkpoint_every), Best(run, monitor)
+    summary = Summary(run, saved, pace, changed_data)
     return [
         Preemption(last),  # before the work that is done at the end
+        BestPredictions(run, saved),
         *decide,
         pace,
         LogEveryEpoch(),
@@ -54,7 +54,6 @@ def callbacks(
         summary,
         Measure(pace),
         EndLoggers(run, summary, tracking.artifacts),
-        BestPredictions(run, saved),
         *([] if draw is None else [DrawBest(draw, run, saved)]),
         saved,
         last,

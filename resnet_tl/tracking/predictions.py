@@ -7,30 +7,10 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 
 from resnet_tl.errors import RunError
 from resnet_tl.files import atomic_write
 from resnet_tl.structures.evaluation import BoxEvaluation, ClassEvaluation, Evaluation, PixelEvaluation, ValueEvaluation
-from resnet_tl.tracking.checkpoints import improves
-from resnet_tl.tracking.run_folder import RunFolder
-
-
-class BestPredictions(Callback):
-    """Saves a task's `evaluation` after each validation whose weights `best` is about to save.
-
-    Args:
-        best: the callback that saves best.ckpt, after this one.
-    """
-
-    def __init__(self, run: RunFolder, best: ModelCheckpoint) -> None:
-        self.run, self.best = run, best
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        evaluation: Evaluation | None = getattr(pl_module, "evaluation", None)
-        if evaluation is not None and trainer.is_global_zero and improves(trainer, self.best):
-            save_evaluation(evaluation, self.run.best_predictions)
 
 
 def save_evaluation(evaluation: Evaluation, path: Path) -> None:
@@ -59,6 +39,11 @@ def load_evaluation(path: Path) -> Evaluation:
         return kind(**{**{name: arrays[name] for name in _stored(kind)}, **plain, **texts})
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise RunError(f"{path}: not readable as predictions ({error}); delete it to predict again") from error
+
+
+def step_of(path: Path) -> int:
+    """Returns the optimizer steps of the weights that predicted. Raises RunError as `load_evaluation` does."""
+    return load_evaluation(path).step
 
 
 def _stored(kind: type[Evaluation]) -> list[str]:

@@ -14,6 +14,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from resnet_tl.files import atomic_write
 from resnet_tl.structures.scores import improves, worst
+from resnet_tl.tracking.best import Best
 from resnet_tl.tracking.checkpoints import SafeCheckpointIO
 from resnet_tl.tracking.memory import peak_memory
 from resnet_tl.tracking.pace import Pace
@@ -36,8 +37,9 @@ class Summary(Callback):
     decisions: what was fitted on the validation images after training, in numbers; absent before, and if nothing.
     """
 
-    def __init__(self, run: RunFolder, monitor: str, pace: Pace, changed_data: Sequence[str] = ()) -> None:
-        self.run, self.monitor, self.pace = run, monitor, pace
+    def __init__(self, run: RunFolder, saved: Best, pace: Pace, changed_data: Sequence[str] = ()) -> None:
+        self.run, self.saved, self.pace = run, saved, pace
+        self.monitor = saved.metric
         self.changed_data = list(changed_data)
         self.best: dict[str, Any] = {}
         self.final: dict[str, Any] = {}
@@ -53,12 +55,20 @@ class Summary(Callback):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
         self.final = {"epoch": trainer.current_epoch, "step": trainer.global_step, **metrics}
         none = worst(self.monitor)
+        if self._is_lost:
+            self.best = {}
         if improves(self.monitor, metrics.get(self.monitor, none), self.best.get(self.monitor, none)):
             self.best = self.final
         self._write(trainer, pl_module)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._is_lost:
+            self.best = self.final  # of last.ckpt, which predicts where there is no best.ckpt
         self._write(trainer, pl_module)
+
+    @property
+    def _is_lost(self) -> bool:
+        return bool(self.best) and self.best["step"] < self.saved.since
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "final": self.final}

@@ -11,7 +11,8 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from resnet_tl.errors import RunError
-from resnet_tl.tracking.checkpoints import Best
+from resnet_tl.tracking.best import Best
+from resnet_tl.tracking.run_folder import RunFolder
 
 
 def checkpoints(run: Path) -> dict[str, dict[str, Any]]:
@@ -35,7 +36,7 @@ def test_an_epoch_without_a_score_is_never_the_best(train: Any, tiny: Any, tmp_p
 
 def test_checkpoints_know_best_by_the_name_that_it_always_had(tmp_path: Path) -> None:
     plain = ModelCheckpoint(tmp_path, "best", monitor="val/acc", mode="max", enable_version_counter=False)
-    assert Best(tmp_path, "val/acc").state_key == plain.state_key
+    assert Best(RunFolder(tmp_path), "val/acc").state_key == plain.state_key
 
 
 def test_a_resumed_run_ends_as_the_unbroken_one(train: Any, tiny: Any, tmp_path: Path) -> None:

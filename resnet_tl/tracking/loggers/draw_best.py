@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 
 from resnet_tl.structures.evaluation import Evaluation
-from resnet_tl.tracking.checkpoints import improves
+from resnet_tl.tracking.best import Best
 from resnet_tl.tracking.loggers.drawings import Drawing
 from resnet_tl.tracking.loggers.run_logger import run_loggers
 from resnet_tl.tracking.predictions import load_evaluation
@@ -33,13 +32,13 @@ class DrawBest(Callback):
         best: the callback that saves best.ckpt, after this one.
     """
 
-    def __init__(self, draw: Draw, run: RunFolder, best: ModelCheckpoint) -> None:
+    def __init__(self, draw: Draw, run: RunFolder, best: Best) -> None:
         self.draw, self.run, self.best = draw, run, best
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         loggers = run_loggers(trainer.loggers)
         evaluation: Evaluation | None = getattr(pl_module, "evaluation", None)
-        if not loggers or evaluation is None or not trainer.is_global_zero or not improves(trainer, self.best):
+        if not loggers or evaluation is None or not trainer.is_global_zero or not self.best.improves(trainer):
             return
         drawings = self.draw.validation(evaluation, pl_module.tables)  # type: ignore[arg-type]
         for logger in loggers:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from resnet_tl.structures.evaluation import Evaluation
+from resnet_tl.tracking.best import Best
 from resnet_tl.tracking.loggers.draw_best import DrawBest
 from resnet_tl.tracking.loggers.drawings import Drawing, Table
 from resnet_tl.tracking.loggers.run_logger import Outcome, RunLogger
@@ -50,7 +51,7 @@ class Words:
 
 
 def test_each_better_validation_is_drawn_at_its_step(run: RunFolder) -> None:
-    paper, best = Paper(), SimpleNamespace(monitor="val/acc", best_model_score=None)
+    paper, best = Paper(), Best(run, "val/acc")
     callback = DrawBest(Words(), run, best)  # type: ignore[arg-type]
     module: Any = SimpleNamespace(evaluation=evaluation(1), tables={})
     callback.on_validation_end(_validated(0.9, 0, [paper], sanity=True), module)
@@ -62,7 +63,7 @@ def test_each_better_validation_is_drawn_at_its_step(run: RunFolder) -> None:
 
 def test_the_recorded_predictions_are_drawn_at_the_end(run: RunFolder) -> None:
     paper: Any = Paper()
-    best: Any = SimpleNamespace(monitor="val/acc", best_model_score=None)
+    best = Best(run, "val/acc")
     DrawBest(Words(), run, best).on_fit_end(_validated(0.5, 40, [paper]), None)  # type: ignore[arg-type]
     assert paper.drawn == []
     save_evaluation(evaluation(30), run.best_predictions)
@@ -72,6 +73,6 @@ def test_the_recorded_predictions_are_drawn_at_the_end(run: RunFolder) -> None:
 
 @pytest.mark.parametrize(("loggers", "evaluation"), [([object()], evaluation(1)), ([Paper()], None)])
 def test_nothing_is_computed_that_nobody_draws(loggers: list[Any], evaluation: Any, run: RunFolder) -> None:
-    best: Any = SimpleNamespace(monitor="val/acc", best_model_score=None)
+    best = Best(run, "val/acc")
     module: Any = SimpleNamespace(evaluation=evaluation, tables={})
     DrawBest(None, run, best).on_validation_end(_validated(0.5, 1, loggers), module)  # type: ignore[arg-type]
