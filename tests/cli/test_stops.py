@@ -262,6 +262,17 @@ def test_two_ranks_stop_at_one_step_when_one_is_signalled(both: Any, here: Path)
     assert_same_run(here / "whole", here / "run")
 
 
+@pytest.mark.parametrize(("name", "code"), [("SIGKILL", -signal.SIGKILL), ("SIGTERM", 143)])
+def test_two_ranks_stopped_after_training_finish_on_resume(
+    name: str, code: int, on_ranks: Callable[..., list[int | None]], both: Any, here: Path
+) -> None:
+    stop = {"AT": "end:0", "SIGNAL": name}
+    assert on_ranks(f"{TWO} --run run", here, stop, stop) == [code, code]
+    assert both("fit --resume run --trust-code") == [0, 0]
+    assert "calibrated for predict" in (here / "run" / "log.txt").read_text()
+    assert '"finished": true' in (here / "run" / "summary.json").read_text()
+
+
 def test_a_nan_loss_of_one_rank_stops_all_and_names_its_files(both: Any, here: Path) -> None:
     assert both(f"{TWO} --run run", POISON="3") == [2, 2]
     errors = [line for line in (here / "output.txt").read_text().splitlines() if line.startswith("error: ")]
