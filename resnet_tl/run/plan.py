@@ -72,8 +72,8 @@ def _build(recipes: Sequence[RecipeSource], overrides: Overrides) -> tuple[Recip
 def plan_of(task: Task, epochs: int | None) -> Plan:
     """Returns a task's plan over so many epochs. Raises RecipeError: it does not fit, or there are none."""
     stages = task.stages()
-    if epochs is None or epochs < 1:
-        raise RecipeError(f"trainer.max_epochs is {epochs}; a plan needs at least 1 epoch")
+    if epochs is None:
+        raise RecipeError("trainer.max_epochs is not set; expected the number of epochs")
     kinds = {stage: kinds_in(modules) for stage, modules in stages.items()}
     blocks = blocks_of(task, stages) if task.tuning.by_block else {}
     return resolve(task.tuning, list(stages), epochs, task.loaded_stages, kinds, blocks)

@@ -14,7 +14,7 @@ from resnet_tl.checkpoint import read as read_checkpoint
 from resnet_tl.data.base import ImageData
 from resnet_tl.data.images.on_device import check_accelerator
 from resnet_tl.data.segmentation import SegmentationData
-from resnet_tl.errors import UserError
+from resnet_tl.errors import RecipeError, UserError
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.read import write
 from resnet_tl.run.acceleration import Accelerate, device_of, settings_line, settings_of
@@ -120,6 +120,8 @@ def train(
 
 def _checked_device(recipe: Recipe, options: Mapping[str, Any]) -> str:
     """Returns the type of the device, after what can be refused before images and weights are read."""
+    if options["max_epochs"] is None:
+        raise RecipeError("trainer.max_epochs is not set; expected the number of epochs")
     check_strategy(options["strategy"])
     check_others(options)
     device = device_type(options["accelerator"], options["devices"])

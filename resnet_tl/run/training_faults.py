@@ -67,8 +67,6 @@ def _rate_faults(tree: Node) -> Iterator[str]:
 def _length_faults(tree: Node) -> Iterator[str]:
     """How long a run trains, at least and at most."""
     epochs, steps, time = (_value(tree, ("trainer", f"max_{each}")) for each in ("epochs", "steps", "time"))
-    if epochs is None:
-        yield "trainer.max_epochs is not set; expected the number of epochs"
     for unit, most in (("epochs", epochs), ("steps", steps)):
         at = ("trainer", f"min_{unit}")
         yield from _attempt(tree, at, partial(_check_least, unit, _value(tree, at), most))[1]

@@ -104,6 +104,10 @@ def test_a_folder_that_is_not_empty_is_refused(resnet_tl: Callable[..., Any], he
     ("line", "message"),
     [
         ("fit", "fit needs a recipe: -c RECIPE, a file or a name that `resnet-tl recipes list` shows"),
+        (
+            "fit -c photos.yaml --trainer.max_epochs null",
+            "trainer.max_epochs is not set; expected the number of epochs",
+        ),
         ("fit --resume nowhere", "--resume nowhere: no run to resume: expected nowhere/checkpoints/last.ckpt"),
         ("fit --resume run -c photos.yaml", "--resume run uses the run's own recipe, so no other can be given with it"),
         (
