@@ -105,7 +105,7 @@ def test_a_folder_that_is_not_empty_is_refused(resnet_tl: Callable[..., Any], he
     [
         ("fit", "fit needs a recipe: -c RECIPE, a file or a name that `resnet-tl recipes list` shows"),
         (
-            "fit -c photos.yaml --trainer.max_epochs null",
+            "fit -c photos.yaml --data.root . --trainer.max_epochs null",
             "trainer.max_epochs is not set; expected the number of epochs",
         ),
         ("fit --resume nowhere", "--resume nowhere: no run to resume: expected nowhere/checkpoints/last.ckpt"),
