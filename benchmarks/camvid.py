@@ -66,7 +66,8 @@ NAMES = {
     "deeplabv3plus": "DeepLabV3+",
     "fpn": "FPN",
 }
-_LITE0 = "semantic FPN, EfficientNet-Lite0"
+LITE0 = "EfficientNet-Lite0"
+_LITE0 = f"{NAMES['semantic_fpn']}, {LITE0}"
 GOALS = {(_LITE0, "mIoU"): 60.0, (_LITE0, "pole"): 10.0, (_LITE0, "sign"): 25.0, (_LITE0, "pedestrian"): 30.0}
 """In %, by row and column."""
 PLACES = ("root", "run", "tiles", "write", "row", "lite0")
@@ -102,7 +103,7 @@ def row_of(options: argparse.Namespace) -> str:
     if options.peer:
         return f"segmentation_models.pytorch: {NAMES[options.peer]}"
     if options.lite0:
-        return f"{NAMES[options.head]}, EfficientNet-Lite0"
+        return f"{NAMES[options.head]}, {LITE0}"
     return NAMES[options.head] if options.head else Path(options.tiles).name
 
 

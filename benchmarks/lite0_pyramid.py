@@ -8,13 +8,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from benchmarks.solved_head import Lite0
-from resnet_tl.structures.records import Level, Preprocessing
+from resnet_tl.structures.records import Level
 from resnet_tl.weights.files import save_weights
 from resnet_tl.weights.records import WeightRecord
 
 
 class Lite0Pyramid(nn.Module):
     """ImageNet's EfficientNet-Lite0 up to its last block; the 1x1 convolution before its classifier is left out."""
+
+    preprocessing = Lite0.preprocessing
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
@@ -28,7 +30,6 @@ class Lite0Pyramid(nn.Module):
             Level("c4", 112, 16),
             Level("c5", 320, 32),
         ]
-        self.preprocessing = Preprocessing(mean=(127 / 255,) * 3, std=(128 / 255,) * 3, size=224)
         self.net: Any = timm.create_model("tf_efficientnet_lite0", features_only=True)
 
     def stages(self) -> dict[str, list[nn.Module]]:

@@ -66,12 +66,13 @@ Scored = tuple[float, float]
 class Lite0(nn.Module):
     """EfficientNet-Lite0 without its classifier, as a trunk that a recipe names by its import path."""
 
+    preprocessing = Preprocessing(mean=(127 / 255,) * 3, std=(128 / 255,) * 3, size=224)
+
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
         import timm
 
         self.in_channels, self.feature_info = in_channels, [Level("features", 1280, 32)]
-        self.preprocessing = Preprocessing(mean=(127 / 255,) * 3, std=(128 / 255,) * 3, size=224)
         self.net: Any = timm.create_model("tf_efficientnet_lite0", num_classes=0)
 
     def stages(self) -> dict[str, list[nn.Module]]:

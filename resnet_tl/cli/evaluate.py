@@ -102,8 +102,9 @@ def _check_parent(name: str, path: str, parent: Path) -> None:
 def _metrics(result: dict[str, Any]) -> str:
     """One line per metric; the headline has its interval."""
     width = max(map(len, result["metrics"]))
-    # COCO's scores are -1 where there is nothing to score, as no objects of a size.
-    lines = [f"{name:<{width}}  {f'{value:.4f}' if value != -1 else '–'}" for name, value in result["metrics"].items()]
+    missing = -1 if result["headline"] == "map" else None  # COCO's number where there are no objects, as of a size
+    texts = {name: "–" if value == missing else f"{value:.4f}" for name, value in result["metrics"].items()}
+    lines = [f"{name:<{width}}  {text}" for name, text in texts.items()]
     headline = next(i for i, name in enumerate(result["metrics"]) if name.endswith(f"/{result['headline']}"))
     interval = "95 % interval {:.4f} to {:.4f}, ".format(*result["interval"]) if result["interval"] else ""
     lines[headline] += f"  ({interval}{result['images']} images)"

@@ -91,8 +91,10 @@ def export(
     out = out or form.default_path(run)
     bundle, network = read_network(run, trust_code)
     predictor = predictor_of(network, bundle, task_of(network), trust_code=trust_code)
-    candidates = spread(_images(images) if images else validated_images(run), COMPARED)
-    chosen = _usable(predictor.loader, candidates, "error" if images else "skip")  # before the minutes of some forms
+    chosen: list[Source] = []
+    if not form.evaluated:  # found before the minutes that some forms take
+        candidates = spread(_images(images) if images else validated_images(run), COMPARED)
+        chosen = _usable(predictor.loader, candidates, "error" if images else "skip")
     with appearing(out) as part:
         cost = form.write(_subject(bundle, network, predictor.task, trial), part)
         agreement = cost or compare(predictor, load(part, trust_code=True), chosen)  # its code is from here

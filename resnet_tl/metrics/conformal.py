@@ -32,9 +32,9 @@ def margins_of(predictions: NDArray[np.floating], targets: NDArray[np.floating],
 
     predictions: `[N, T, Q]`. targets: `[N, T]`. Returns T margins; None of too few images: see `images_needed`.
     """
-    rank = math.ceil((len(targets) + 1) * coverage - 1e-9)
-    if not 0 < rank <= len(targets):
+    if len(targets) < images_needed(coverage):
         return None
+    rank = math.ceil((len(targets) + 1) * coverage - 1e-9)
     truth = targets.astype(np.float64)
     outside = np.maximum(predictions[..., 0] - truth, truth - predictions[..., -1])
     margins: list[float] = np.sort(outside, 0)[rank - 1].tolist()

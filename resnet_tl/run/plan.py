@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from resnet_tl.data.base import ImageData
 from resnet_tl.errors import RecipeError
@@ -62,18 +63,24 @@ def _build(recipes: Sequence[RecipeSource], overrides: Overrides) -> tuple[Recip
     recipe = compose(recipes, overrides, training=True)
     check_strategy(recipe["trainer"]["strategy"])
     data, task = build_seeded(recipe)
-    plan = plan_of(task, recipe["trainer"]["max_epochs"])
+    plan = plan_of(task, epochs_of(recipe["trainer"]))
     check_solvable(plan, task)
     if recipe["trainer"]["strategy"] == FSDP2:
         check_sharding(recipe["trainer"], task, plan)
     return recipe, data, task, plan
 
 
-def plan_of(task: Task, epochs: int | None) -> Plan:
-    """Returns a task's plan over so many epochs. Raises RecipeError: it does not fit, or there are none."""
-    stages = task.stages()
+def epochs_of(trainer: Mapping[str, Any]) -> int:
+    """Returns how many epochs a run trains. Raises RecipeError: its recipe does not say."""
+    epochs: int | None = trainer["max_epochs"]
     if epochs is None:
         raise RecipeError("trainer.max_epochs is not set; expected the number of epochs")
+    return epochs
+
+
+def plan_of(task: Task, epochs: int) -> Plan:
+    """Returns a task's plan over so many epochs. Raises RecipeError: it does not fit."""
+    stages = task.stages()
     kinds = {stage: kinds_in(modules) for stage, modules in stages.items()}
     blocks = blocks_of(task, stages) if task.tuning.by_block else {}
     return resolve(task.tuning, list(stages), epochs, task.loaded_stages, kinds, blocks)

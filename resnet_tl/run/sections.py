@@ -42,14 +42,13 @@ BENCHMARK = (
 
 _OrMinusOne = Annotated[int, Ge(-1)]
 _Batches = NonNegativeInt | Fraction | None
-_Steps = PositiveInt | Literal[-1]
 _HINTS: dict[str, Any] = {
     "devices": list[NonNegativeInt] | str | _OrMinusOne,
     "num_nodes": PositiveInt | Literal["auto"],
     "callbacks": list[Callback],
     "max_epochs": PositiveInt | None,
     "min_epochs": NonNegativeInt | None,
-    "max_steps": _Steps,
+    "max_steps": PositiveInt | Literal[-1],
     "min_steps": NonNegativeInt | None,
     "limit_train_batches": PositiveInt | PositiveFraction | None,
     "limit_val_batches": _Batches,

@@ -14,7 +14,7 @@ from resnet_tl.checkpoint import read as read_checkpoint
 from resnet_tl.data.base import ImageData
 from resnet_tl.data.images.on_device import check_accelerator
 from resnet_tl.data.segmentation import SegmentationData
-from resnet_tl.errors import RecipeError, UserError
+from resnet_tl.errors import UserError
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.read import write
 from resnet_tl.run.acceleration import Accelerate, device_of, settings_line, settings_of
@@ -32,7 +32,7 @@ from resnet_tl.run.head_checkpoint import HeadCheckpoint
 from resnet_tl.run.launch import SameStart, check_others
 from resnet_tl.run.narrow_maps import PadNarrowMaps
 from resnet_tl.run.new_classes import Imprint
-from resnet_tl.run.plan import plan_of
+from resnet_tl.run.plan import epochs_of, plan_of
 from resnet_tl.run.predicted_masks import PredictedMasks
 from resnet_tl.run.resume import keep_length, mark_finished
 from resnet_tl.run.sharding import FSDP2, adapt, check_sharding
@@ -120,8 +120,7 @@ def train(
 
 def _checked_device(recipe: Recipe, options: Mapping[str, Any]) -> str:
     """Returns the type of the device, after what can be refused before images and weights are read."""
-    if options["max_epochs"] is None:
-        raise RecipeError("trainer.max_epochs is not set; expected the number of epochs")
+    epochs_of(options)
     check_strategy(options["strategy"])
     check_others(options)
     device = device_type(options["accelerator"], options["devices"])
@@ -141,7 +140,7 @@ def _build(recipe: Recipe) -> tuple[Recipe, ImageData, Task]:
         task.micro_batches.size = options["micro_batch"]
     task.micro_batches.recover = options["recover_memory"]
     if options["strategy"] == FSDP2:
-        check_sharding(options, task, plan_of(task, options["max_epochs"]))
+        check_sharding(options, task, plan_of(task, epochs_of(options)))
         adapt(task)
     return whole, data, task
 

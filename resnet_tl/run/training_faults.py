@@ -87,7 +87,7 @@ def _check_time(given: Any) -> None:
     if seconds <= 0:
         raise RecipeError(
             f"trainer.max_time is {given}; expected days:hours:minutes:seconds, as 00:02:30:00, or a mapping, as "
-            f"{{hours: 2}}"
+            "{hours: 2}"
         )
 
 

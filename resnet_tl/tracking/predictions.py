@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resnet_tl.errors import RunError
 from resnet_tl.files import atomic_write
@@ -30,20 +34,29 @@ def load_evaluation(path: Path) -> Evaluation:
     Raises:
         RunError: no such file, or one of another kind.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+    with _opened(path) as file:
+        arrays = dict(file)
         kind = KINDS[str(arrays.pop("task"))]
-        plain = {name: arrays[name].tolist() for name in ("classes", "step", "absent", "coverage") if name in arrays}
+        lists = "classes", "step", "absent", "coverage"
+        plain: dict[str, Any] = {name: arrays[name].tolist() for name in lists if name in arrays}
         texts = {name: str(arrays[name]) for name in ("root", "split")}
         return kind(**{**{name: arrays[name] for name in _stored(kind)}, **plain, **texts})
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise RunError(f"{path}: not readable as predictions ({error}); delete it to predict again") from error
 
 
 def step_of(path: Path) -> int:
-    """Returns the optimizer steps of the weights that predicted. Raises RunError as `load_evaluation` does."""
-    return load_evaluation(path).step
+    """Returns the optimizer steps of the weights that predicted, without the predictions. Raises RunError as
+    `load_evaluation` does."""
+    with _opened(path) as file:
+        return int(file["step"])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            yield file
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise RunError(f"{path}: not readable as predictions ({error}); delete it to predict again") from error
 
 
 def _stored(kind: type[Evaluation]) -> list[str]:

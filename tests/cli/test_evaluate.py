@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from resnet_tl import checkpoint
+from resnet_tl.cli.evaluate import _metrics
 from resnet_tl.cli.main import main
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Backbone, build, public_keys
@@ -228,3 +229,13 @@ def test_foreign_code_runs_only_with_trust_code(resnet_tl: Callable[..., Any], h
 )
 def test_wrong_ways_to_evaluate(resnet_tl: Callable[..., Any], here: Path, line: str, message: str) -> None:
     assert resnet_tl(line) == (2, "", f"error: {message}\n")
+
+
+def test_minus_one_is_no_score_of_cocos_alone() -> None:
+    def printed(headline: str, name: str) -> str:
+        scores = {f"val/{headline}": 0.5, f"val/{name}": -1.0}
+        result = {"metrics": scores, "headline": headline, "interval": None, "images": 3}
+        return _metrics(result).splitlines()[1].split()[1]
+
+    assert printed("map", "map_small") == "–"
+    assert printed("mae", "r2") == "-1.0000"
