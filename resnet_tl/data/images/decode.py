@@ -42,7 +42,7 @@ def decode(path: str, channels: int = 3, reduce: int = 1) -> ImageArray:
         reduce: 2, 4 or 8 decodes a JPEG at that fraction of its size (rounded up), which is cheaper; other formats
             ignore it.
 
-    16-bit files stay 16-bit. The EXIF rotation is applied. Transparency is dropped (TIFF: overlaid on black).
+    16-bit files stay 16-bit. The EXIF rotation is applied. Transparency is dropped.
 
     Raises:
         DataError: the file is missing, empty, truncated, not an image, larger than the limits (`limits`), or has
@@ -149,6 +149,8 @@ def _from_image(data: bytes, path: str, channels: int, reduce: int) -> ImageArra
     if data.startswith(b"\xff\xd8"):
         flags = REDUCED[reduce] | (cv2.IMREAD_COLOR_RGB if channels == 3 else cv2.IMREAD_GRAYSCALE)
         image = _opencv(data, flags) if jpeg.ends(data) else None
+    elif _blends(data):
+        return _from_pillow(data, path, channels, ("TIFF",))
     elif _needs_pillow(data):
         image = None
     else:
@@ -163,6 +165,12 @@ def _opencv(data: bytes, flags: int) -> ImageArray | None:
         return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         return None
+
+
+def _blends(data: bytes) -> bool:
+    """Whether OpenCV would multiply an image's colours by its alpha: it does so in 8-bit TIFFs of four channels."""
+    header = read_tiff_header(data)
+    return header is not None and header.has_alpha and (header.values, header.samples) == ("uint8", 4)
 
 
 def _needs_pillow(data: bytes) -> bool:

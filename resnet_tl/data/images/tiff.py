@@ -7,20 +7,22 @@ from typing import NamedTuple
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """Both byte orders, of TIFF and of BigTIFF."""
-WIDTH, HEIGHT, BITS, SAMPLES, FORMAT = 256, 257, 258, 277, 339
-"""Tags (TIFF 6.0, section 8)."""
+WIDTH, HEIGHT, BITS, SAMPLES, EXTRA_SAMPLES, FORMAT = 256, 257, 258, 277, 338, 339
+"""Tags (TIFF 6.0, sections 8 and 18)."""
+UNASSOCIATED_ALPHA = 2
 VALUE_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}
 FORMATS = {1: "uint", 2: "int", 3: "float", 5: "complexint", 6: "complex"}
 MOST_TAGS = 4096
 
 
 class TiffHeader(NamedTuple):
-    """values: `uint8`, `float32`, ... samples: channels of a page."""
+    """values: `uint8`, `float32`, ... samples: channels of a page. has_alpha: of which the colours are independent."""
 
     height: int
     width: int
     values: str
     samples: int
+    has_alpha: bool
 
     @property
     def is_decodable(self) -> bool:
@@ -36,7 +38,8 @@ def read_tiff_header(data: bytes) -> TiffHeader | None:
     try:
         tags = _tags(data)
         values = f"{FORMATS[tags.get(FORMAT, 1)]}{tags.get(BITS, 1)}"
-        return TiffHeader(tags[HEIGHT], tags[WIDTH], values, tags.get(SAMPLES, 1))
+        has_alpha = tags.get(EXTRA_SAMPLES) == UNASSOCIATED_ALPHA
+        return TiffHeader(tags[HEIGHT], tags[WIDTH], values, tags.get(SAMPLES, 1), has_alpha)
     except (struct.error, KeyError):
         return None
 

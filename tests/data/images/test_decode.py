@@ -51,6 +51,9 @@ def variants(image: np.ndarray, encoded: Encoded) -> dict[str, bytes]:
         "alpha.webp": encoded(rgba, "WEBP", lossless=True, exact=True),
         "rgb.bmp": encoded(rgb, "BMP"),
         "rgb.tiff": encoded(rgb, "TIFF"),
+        "rgba.tiff": encoded(rgba, "TIFF"),
+        "deflated_rgba.tiff": encoded(rgba, "TIFF", compression="tiff_adobe_deflate"),
+        "grey_alpha.tiff": encoded(rgba.convert("LA"), "TIFF"),
         "deflated.tiff": encoded(rgb, "TIFF", compression="tiff_adobe_deflate"),
         "rgb.ppm": encoded(rgb, "PPM"),
     }

@@ -18,7 +18,7 @@ from resnet_tl.errors import DataError
 def test_values_that_are_not_those_of_images_are_named(dtype: type, channels: int) -> None:
     data = cv2.imencode(".tiff", np.ones((4, 5, channels), dtype))[1].tobytes()
     header = read_tiff_header(data)
-    assert header == (4, 5, np.dtype(dtype).name, channels)
+    assert header == (4, 5, np.dtype(dtype).name, channels, False)
     for wanted in (1, 3, 7):
         with pytest.raises(DataError, match=f"a.tif: has {np.dtype(dtype).name} values; expected 8- or 16-bit images"):
             decode_bytes(data, "a.tif", wanted)
@@ -38,7 +38,7 @@ def test_both_byte_orders_and_both_sizes_of_offsets(order: str, big: bool) -> No
         for tag, kind, number, value in tags
     )
     data = (b"II" if order == "<" else b"MM") + start + count + entries
-    assert read_tiff_header(data) == (4, 5, "uint16", 3)
+    assert read_tiff_header(data) == (4, 5, "uint16", 3, False)
     for length in range(len(data)):
         assert read_tiff_header(data[:length]) is None
 
