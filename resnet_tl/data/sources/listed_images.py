@@ -6,7 +6,7 @@ import os
 import posixpath
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 
 from resnet_tl.data.listings.listing import Listing
@@ -27,6 +27,9 @@ class ListedImages:
         self.root, self._exists = _open_root(root)
         self._finder: ImageFinder | None = None
         self._found: set[str] = set()
+        self._outside: dict[str, str] = {}
+        """Folders outside the root, by their paths without symbolic links -> as the table first calls them."""
+        self._one_name = cache(self._first_name)
 
     @property
     def searched(self) -> bool:
@@ -56,10 +59,12 @@ class ListedImages:
 
     def at(self, path: str, base: str = "") -> str | None:
         """Returns the key of the image at a path, below the root or its folder `base`; None: there is none."""
-        if path in self._found:
-            return path
-        keys = (_key_of(self._places, path), posixpath.join(base, path))
-        return next((key for key in map(self._spelled, keys) if key is not None), None)
+        keys = (_key_of(self._places, each) for each in (path, posixpath.join(base, path)))
+        found = path if path in self._found else next(filter(None, map(self._spelled, keys)), None)
+        if found is None or not (os.path.isabs(found) or found.startswith("../")):
+            return found
+        folder, name = posixpath.split(found)
+        return posixpath.join(self._one_name(folder), name)
 
     def find(self, path: str, base: str, split: str) -> str | None:
         """Returns the key of the image at a path, or else of one of its name, with or without ending.
@@ -72,6 +77,13 @@ class ListedImages:
         if self._finder is None:
             self._finder = ImageFinder(walk(self.given))
         return find_elsewhere(self._finder, path, base, split)
+
+    def _first_name(self, folder: str) -> str:
+        """The one name of a folder outside the root: as the table first calls it, or its place below the root, if a
+        symbolic link leads there."""
+        place = os.path.realpath(os.path.join(self.root, folder))
+        inside = posixpath.dirname(_key_of(self._places, f"{place}/x"))
+        return self._outside.setdefault(place, folder if os.path.isabs(inside) else inside)
 
     def _spelled(self, key: str) -> str | None:
         """The key as the file is called: a table and a disk may spell accents differently (NFC and NFD)."""

@@ -79,6 +79,15 @@ def test_an_image_in_two_splits_is_noted_however_its_path_is_written(images: Pat
     assert any("images both in train and in val (1): a.png" in note for note in found.notes)
 
 
+def test_images_outside_the_folders_of_csvs_have_one_key_each(images: Path) -> None:
+    for split in ("train", "val"):
+        (images / "set" / split).mkdir(parents=True)
+        (images / "set" / split / "data.csv").write_text("path,label,x1,y1,x2,y2\n../c.png,dog,1,2,3,4\n")
+    (images / "a.png").rename(images / "set" / "c.png")
+    found = read_box_table(str(images / "set")).usable()
+    assert {split: listing.keys() for split, listing in found.splits.items()} == {"train": ["c.png"], "val": ["c.png"]}
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

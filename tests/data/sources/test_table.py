@@ -56,6 +56,21 @@ def test_an_image_is_not_in_two_splits_by_two_paths(photos: Path, tmp_path: Path
             read_table(table, str(tmp_path / "link"))
 
 
+def test_an_image_elsewhere_is_not_in_two_splits_by_two_paths(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x.jpg").write_bytes(b"")
+    (tmp_path / "link").symlink_to(photos, target_is_directory=True)
+    rows = f"../x.jpg,cat,train\na.jpg,dog,train\n{tmp_path}/link/b.jpg,dog,train\n"
+    found = read_table(write(photos, "path,label,split\n" + rows))
+    assert found.splits["train"].keys() == ["../x.jpg", "a.jpg", "b.jpg"]
+    for many in (10, 2):
+        monkeypatch.setattr(listed_images, "MANY", many)
+        for path in (f"{tmp_path}/x.jpg", f"{tmp_path}/link/../x.jpg", f"{tmp_path}/link/a.jpg"):
+            with pytest.raises(DataError, match=r"line 5 lists .*\.jpg again \(first in line [23]\)"):
+                read_table(write(photos, f"path,label,split\n{rows}{path},cat,val\n"))
+
+
 def test_an_image_elsewhere_keeps_its_absolute_path(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_bytes(b"")
     found = read_table(write(photos, f"path,label\n{tmp_path}/x.jpg,dog\na.jpg,cat\n"))
