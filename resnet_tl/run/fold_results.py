@@ -25,9 +25,10 @@ from resnet_tl.tracking.summary import finite
 def write_results(run: RunFolder, folds: Sequence[RunFolder]) -> None:
     """Writes predictions.npz and folds.json of finished folds, and reports them.
 
-    folds.json: `{folds, finished, seconds, metrics, pooled}`. metrics: of each metric of the best epochs `mean`, `sd`
-    (of samples, n - 1) and `folds`, its values. pooled: of the images of all folds, each predicted by the fold that was
-    not trained on it, `{headline, interval, images, metrics}`; None for sets without a record of predictions.
+    folds.json: `{folds, finished, seconds, metrics, pooled}`. finished: see `run.resume.mark_finished`. metrics: of
+    each metric of the best epochs `mean`, `sd` (of samples, n - 1) and `folds`, its values. pooled: of the images of
+    all folds, each predicted by the fold that was not trained on it, `{headline, interval, images, metrics}`; None for
+    sets without a record of predictions.
     """
     summaries = [Run(fold.path).summary for fold in folds]
     values = _values([summary["best"] for summary in summaries])
@@ -38,7 +39,7 @@ def write_results(run: RunFolder, folds: Sequence[RunFolder]) -> None:
         pooled = _pooled(evaluation)
     content = {
         "folds": len(folds),
-        "finished": True,
+        "finished": False,
         "seconds": sum(summary["seconds"] for summary in summaries),
         "metrics": {name: {"mean": fmean(each), "sd": stdev(each), "folds": each} for name, each in values.items()},
         "pooled": pooled,

@@ -20,7 +20,7 @@ from resnet_tl.recipe.read import write
 from resnet_tl.run.build import Overrides, Recipe, RecipeSource, tree_of
 from resnet_tl.run.data_class import data_options
 from resnet_tl.run.fold_results import write_results
-from resnet_tl.run.resume import has_finished
+from resnet_tl.run.resume import has_finished, mark_finished
 from resnet_tl.run.train import Finish
 from resnet_tl.tracking.log import log_info
 from resnet_tl.tracking.preemption import Preempted
@@ -82,6 +82,7 @@ def train_folds(recipe: Recipe, run: RunFolder, start: Start, finish: Finish | N
     write_results(run, folds)
     if finish is not None and recipe["tracking"]["report"]:
         rank_zero_only(finish)(run, None)
+    mark_finished(run)
 
 
 def _of_fold(recipe: Recipe, number: int) -> Recipe:

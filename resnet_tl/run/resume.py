@@ -113,10 +113,10 @@ def keep_length(run: RunFolder, epochs: int | None) -> None:
 
 @rank_zero_only
 def mark_finished(run: RunFolder, finished: bool = True) -> None:
-    """Writes into summary.json whether the run has ended, which `has_finished` reads."""
-    summary = json.loads(run.summary.read_text())
-    with atomic_write(run.summary) as file:
-        file.write(json.dumps({**summary, "finished": finished}, indent=2).encode() + b"\n")
+    """Writes into the results of a run, or of all folds, whether it has ended, which `has_finished` reads."""
+    results = json.loads(run.results.read_text())
+    with atomic_write(run.results) as file:
+        file.write(json.dumps({**results, "finished": finished}, indent=2).encode() + b"\n")
 
 
 def _without_changeable(recipe: Recipe) -> Recipe:

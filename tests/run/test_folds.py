@@ -21,7 +21,9 @@ from resnet_tl.recipe.shipped import shipped_root
 from resnet_tl.report.page import write_report
 from resnet_tl.report.records import read_run
 from resnet_tl.run.finished import Folds
+from resnet_tl.run.resume import has_finished
 from resnet_tl.tracking.predictions import load_evaluation
+from resnet_tl.tracking.run_folder import RunFolder
 from tests.cli.test_objects import RECIPE as OBJECTS
 from tests.cli.test_segmentation import RECIPE as MASKS
 
@@ -119,6 +121,24 @@ def test_a_killed_call_resumes_its_fold_and_no_other(finished: Callable[..., int
     assert finished("--resume auto") == 0
     assert (killed / "fold1/summary.json").stat().st_mtime_ns == before
     assert_same_folds(here / "whole", killed)
+
+
+def test_folds_that_are_stopped_before_their_report_are_finished_on_resume(
+    here: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported: list[bool] = []
+
+    def report(run: RunFolder, data: object) -> None:
+        if run.is_folds:
+            reported.append(has_finished(run))
+        if len(reported) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("resnet_tl.report.after_fit.after_fit", report)
+    with pytest.raises(KeyboardInterrupt):
+        resnet_tl.fit("photos.yaml", folds=2, run="folds", **{"data.root": images, "trainer.max_epochs": 1})
+    assert has_finished(RunFolder(resnet_tl.fit(resume="folds").path))
+    assert reported == [False, False], "it is finished after its report"
 
 
 @pytest.mark.slow
