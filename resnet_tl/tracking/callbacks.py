@@ -49,7 +49,7 @@ def callbacks(
         *decide,
         pace,
         LogEveryEpoch(),
-        Progress(monitor, pace),
+        Progress(saved, pace),
         RewindLoggers(),
         summary,
         Measure(pace),

@@ -16,7 +16,8 @@ from rich.progress import Progress as RichProgress
 from rich.table import Column
 from torch import Tensor
 
-from resnet_tl.structures.scores import improves, worst
+from resnet_tl.structures.scores import improves
+from resnet_tl.tracking.best import Best
 from resnet_tl.tracking.log import log_info
 from resnet_tl.tracking.pace import Pace, duration
 
@@ -35,18 +36,17 @@ class Progress(ProgressBar):
     In between, a terminal shows a live bar; elsewhere (the log of a cluster or of CI) there is a line every minute.
 
     Args:
-        monitor: the metric to show next to the losses.
+        saved: the best so far, whose metric is shown next to the losses.
         terminal: whether stdout is a terminal; None detects it.
     """
 
-    def __init__(self, monitor: str, pace: Pace, terminal: bool | None = None) -> None:
+    def __init__(self, saved: Best, pace: Pace, terminal: bool | None = None) -> None:
         super().__init__()
-        self.monitor, self.pace = monitor, pace
+        self.saved, self.monitor, self.pace = saved, saved.metric, pace
         self._display: Bar | Lines = Bar() if (sys.stdout.isatty() if terminal is None else terminal) else Lines()
         self._loss: Tensor | float = 0.0
         self._batches = 0
         self._logs = True
-        self._best = worst(monitor)
 
     def disable(self) -> None:
         """Lightning calls this on every rank but 0."""
@@ -67,20 +67,17 @@ class Progress(ProgressBar):
         if self._logs and self._batches:
             pl_module.log(EPOCH_LOSS, self._loss / self._batches)
         metrics = self._metrics(trainer, "val/loss", self.monitor)
-        if self.monitor in metrics:
-            score = float(metrics[self.monitor])
-            self._best = score if improves(self.monitor, score, self._best) else self._best
+        best = {} if self.saved.best_model_score is None else {self.monitor: float(self.saved.best_model_score)}
         left = self.pace.seconds_left(trainer, int(trainer.num_training_batches))
-        line = _line(metrics, self.pace, left, [*_rate_and_phase(trainer.callback_metrics)], {self.monitor: self._best})
+        line = _line(metrics, self.pace, left, [*_rate_and_phase(trainer.callback_metrics)], best)
         log_info(f"{_epoch(trainer)}  {line}")
         self._loss, self._batches = 0.0, 0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"loss": float(self._loss), "batches": self._batches, "logs": self._logs, "best": self._best}
+        return {"loss": float(self._loss), "batches": self._batches, "logs": self._logs}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._loss, self._batches = state_dict["loss"], state_dict["batches"]
-        self._best = state_dict.get("best", worst(self.monitor))  # absent in checkpoints of earlier versions
         self._logs = state_dict.get("logs", False)  # a run's metrics.csv keeps the columns that it began with
 
     def on_validation_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:

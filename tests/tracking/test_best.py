@@ -102,11 +102,14 @@ def test_what_replaced_the_lost_best_is_kept_on_the_next_resume(
     assert steps(run) == (8, 8, 8)
 
 
-def test_a_deleted_best_is_replaced_by_the_next(train: Any, module: Any, tmp_path: Path) -> None:
+def test_a_deleted_best_is_replaced_by_the_next(
+    train: Any, module: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     train(module([0.9]), epochs=1)
     (tmp_path / "run/checkpoints/best.ckpt").unlink()
     train(module([0.9, 0.5]), epochs=2, resume=tmp_path / "run/checkpoints/last.ckpt")
     assert steps(tmp_path / "run") == (8, 8, 8)
+    assert "val/acc 0.5  lr" in capsys.readouterr().out, "not (best 0.9)"
 
 
 def test_the_best_of_a_moved_run_stays(train: Any, module: Any, tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from resnet_tl.tracking.best import Best
 from resnet_tl.tracking.pace import Pace
 from resnet_tl.tracking.progress import Bar, Lines, Progress
+from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.terminal import terminal_log
 
 
@@ -107,8 +109,8 @@ def test_the_bar_is_removed_after_an_error(train: Any, tiny: Any, monkeypatch: p
     assert bars[-1]._rich is None
 
 
-def test_other_ranks_display_nothing() -> None:
-    progress = Progress("val/acc", Pace(), terminal=True)
+def test_other_ranks_display_nothing(tmp_path: Path) -> None:
+    progress = Progress(Best(RunFolder(tmp_path), "val/acc"), Pace(), terminal=True)
     progress.disable()
     assert not progress._display.due()
 
