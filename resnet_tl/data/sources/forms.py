@@ -258,7 +258,8 @@ def _box_columns(path: str) -> str:
 def _first_line(path: str) -> list[str]:
     try:
         lines = read_bytes(path, 4096).decode("utf-8-sig", errors="replace").splitlines()
-        return [cell.strip() for cell in next(csv.reader(lines[:1], delimiter=max(",;\t", key=lines[0].count)), [])]
+        delimiter = max(",;\t", key=lines[0].count)
+        return [cell.strip() for cell in next(csv.reader(lines[:1], delimiter=delimiter, skipinitialspace=True), [])]
     except (DataError, IndexError, csv.Error):
         return []
 

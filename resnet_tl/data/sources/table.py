@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,9 @@ from resnet_tl.data.sources.listed_images import ListedImages
 from resnet_tl.data.sources.parquet import is_parquet
 from resnet_tl.data.sources.tree import is_image, missing
 from resnet_tl.errors import DataError, did_you_mean
+
+AFTER_QUOTE = re.compile(r'" +(?=[,;\t\r\n]|$)')
+"""A quote and spaces at the end of a cell: around cells they mean nothing."""
 
 
 class Columns(NamedTuple):
@@ -142,7 +146,9 @@ def read_lines(table: str, header: Sequence[str] | None = None) -> tuple[list[st
         with open(table, newline="", encoding="utf-8-sig") as file:
             first = file.readline()
             file.seek(0)
-            reader = csv.reader(file, delimiter=max(",;\t", key=first.count), strict=True)
+            delimiter = max(",;\t", key=first.count)
+            closed = (AFTER_QUOTE.sub('"', line) if '" ' in line else line for line in file)
+            reader = csv.reader(closed, delimiter=delimiter, strict=True, skipinitialspace=True)
             lines = list(_numbered(table, reader))
     except UnicodeDecodeError as error:
         raise DataError(f"{table} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None

@@ -38,6 +38,13 @@ def test_paths_are_relative_to_the_csvs_folder(photos: Path) -> None:
     ]
 
 
+def test_spaces_around_cells_in_quotes_mean_nothing(photos: Path) -> None:
+    table = write(photos, '"path" , "label"\r\n"a.jpg" , "cat" \r\n"b.jpg", "a ""big"" dog"\r\n c.jpg ,cat\r\n')
+    found = read_table(table)
+    assert found.classes == ['a "big" dog', "cat"]
+    assert found.splits["train"].keys() == ["a.jpg", "b.jpg", "c.jpg"]
+
+
 @pytest.mark.parametrize("written", ["b.jpg", "./b.jpg", "in/../b.jpg", "in\\..\\b.jpg", "ABSOLUTE/b.jpg"])
 def test_an_image_has_one_key_however_its_path_is_written(photos: Path, tmp_path: Path, written: str) -> None:
     table = write(tmp_path, f"path,label\n{written.replace('ABSOLUTE', str(photos))},dog\na.jpg,cat\n")
