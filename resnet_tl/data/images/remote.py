@@ -16,6 +16,9 @@ WAITS = (0.5, 1, 2, 4, 8)
 """Seconds between tries."""
 WHOLE_AT_ONCE = frozenset(["s3", "s3a", "gs", "gcs", "az", "abfs", "memory"])
 """Protocols of stores that show a file when it is complete; elsewhere it gets its name then."""
+NO_KEY = "NoCredentialsError"
+"""botocore's error where it finds no credentials, as it also does where a machine of AWS is slow to give its own: they
+are looked for twice."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What a full disk is called."""
 
@@ -79,6 +82,11 @@ def retried(url: str, action: Callable[[], T]) -> T:
         except Exception as error:  # each library of a store has its own for what the network does
             if isinstance(error, OSError) and error.errno in FULL:
                 raise
+            if type(error).__name__ == NO_KEY and wait not in WAITS[:1]:
+                raise RunError(
+                    f"{url}: there are no credentials for it; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+                    "AWS_PROFILE; for a public bucket FSSPEC_S3_ANON=true"
+                ) from None
             if wait is None:
                 why = " ".join(str(error).split())
                 raise RunError(f"{url}: failed {len(WAITS) + 1} times, the last time with: {why}") from error

@@ -36,3 +36,17 @@ def test_a_disk_that_fails_within_a_file_leaves_the_old_one(tmp_path: Path, monk
     with pytest.raises(RunError, match="failed 1 times, the last time with: gone"):
         write_url(url, b"second")
     assert (tmp_path / "a.bin").read_bytes() == b"first"
+
+
+def test_a_store_without_credentials_is_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    unknown = pytest.importorskip("botocore.exceptions").NoCredentialsError
+    asked = []
+
+    def ask() -> None:
+        asked.append(len(asked))
+        raise unknown
+
+    monkeypatch.setattr(remote, "WAITS", (0, 60))
+    with pytest.raises(RunError, match=r"s3://bucket/x: there are no credentials for it; set AWS_ACCESS_KEY_ID and"):
+        remote.retried("s3://bucket/x", ask)
+    assert asked == [0, 1]
