@@ -92,6 +92,8 @@ def _strict(hint: Any) -> Any:
         return typing.Union[tuple(map(_strict, arms(hint)))]  # noqa: UP007
     if origin in (list, tuple, set, dict, Sequence, Mapping):
         items = tuple(item if item is Ellipsis else _strict(item) for item in arguments)
+        if origin in (dict, Mapping) and arguments and parts(arguments[0])[0] is int:
+            items = (arguments[0], items[1])  # not strict: a recipe's keys are text
         return _annotated(origin[items], *limits)
     return hint
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from lightning import Trainer
-from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy
 
 from resnet_tl.errors import RecipeError
@@ -47,9 +46,8 @@ def configure_ddp(trainer: Trainer, *, compiled: bool, redoes: bool) -> str:
         return "" if trainer.world_size == 1 else f"{trainer.world_size} ranks by {type(strategy).__name__}"
     options = ddp_options(strategy)
     options.setdefault("gradient_as_bucket_view", True)
-    schedules = [c for c in trainer.callbacks if isinstance(c, GradientAccumulationScheduler)]  # type: ignore[attr-defined]
     static = is_static(
-        accumulates=trainer.accumulate_grad_batches > 1 or bool(schedules),
+        accumulates=trainer.accumulate_grad_batches > 1,
         searches=bool(options.get("find_unused_parameters")),
         compiled=compiled,
         redoes=redoes,

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, Timer
 from torch import nn
 
 from resnet_tl.errors import RecipeError
@@ -18,6 +18,7 @@ from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.node import Node
 from resnet_tl.recipe.places import Place, deepest, option_name
 from resnet_tl.recipe.resolve import part
+from resnet_tl.recipe.schema import import_path
 from resnet_tl.run.sections import sections
 from resnet_tl.tuning.plan import Phase, Tuning
 from resnet_tl.tuning.rates import Optimizer, Schedule, build_optimizer, build_schedule, parameter_groups
@@ -30,7 +31,7 @@ PHASES: Place = (*MODEL, "tuning", "phases")
 def training_faults(tree: Node) -> list[str]:
     """A sentence for each fault, with its place in the recipe. Values that are wrong in themselves count as not set."""
     stages: list[str] = []
-    faults = [*_network_faults(tree, stages), *_rate_faults(tree), *_length_faults(tree)]
+    faults = [*_network_faults(tree, stages), *_rate_faults(tree), *_length_faults(tree), *_accumulation_faults(tree)]
     return [*faults, *(_plan_faults(tree, stages) if stages else [])]
 
 
@@ -72,6 +73,20 @@ def _length_faults(tree: Node) -> Iterator[str]:
         yield from _attempt(tree, at, partial(_check_least, unit, _value(tree, at), most))[1]
     if time is not None:
         yield from _attempt(tree, ("trainer", "max_time"), lambda: _check_time(time))[1]
+
+
+def _accumulation_faults(tree: Node) -> Iterator[str]:
+    """Lightning's scheduler of the global batch, by which everything else counts its steps."""
+    for index, callback in enumerate(_value(tree, ("trainer", "callbacks")) or []):
+        if callback["class_path"] == import_path(GradientAccumulationScheduler):
+            yield from _attempt(tree, ("trainer", "callbacks", str(index)), _refuse_accumulation)[1]
+
+
+def _refuse_accumulation() -> None:
+    raise RecipeError(
+        "trainer.callbacks has a GradientAccumulationScheduler, but phases and schedules need a global batch that "
+        "stays the same; remove it, and set trainer.accumulate_grad_batches or trainer.global_batch"
+    )
 
 
 def _check_least(unit: str, least: int | None, most: int | None) -> None:

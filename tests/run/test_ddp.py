@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from lightning import Trainer
-from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.strategies import DDPStrategy
 
 from resnet_tl.errors import RecipeError
@@ -37,7 +36,6 @@ def test_several_devices_share_buckets_and_a_static_graph(strategy: Any) -> None
     "options",
     [
         {"accumulate_grad_batches": 2},
-        {"callbacks": [GradientAccumulationScheduler({2: 4})]},
         {"strategy": "ddp_find_unused_parameters_true"},
         {"strategy": DDPStrategy(static_graph=False)},
     ],

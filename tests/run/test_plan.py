@@ -37,6 +37,14 @@ def test_a_run_has_a_length(here: Path, images: Path, key: str, value: object, m
         plan_text(["photos.yaml"], [("data.root", images), ("trainer.max_epochs", 3), (f"trainer.{key}", value)])
 
 
+def test_the_global_batch_stays_the_same(here: Path, images: Path) -> None:
+    (here / "more.yaml").write_text(
+        "trainer: {callbacks: [{class_path: GradientAccumulationScheduler, init_args: {scheduling: {0: 2, 1: 1}}}]}"
+    )
+    with pytest.raises(RecipeError, match=r"more\.yaml:1: trainer\.callbacks has a GradientAccumulationScheduler, but"):
+        plan_text(["photos.yaml", "more.yaml"], [("data.root", images)])
+
+
 def test_a_run_may_end_by_the_clock(here: Path, images: Path) -> None:
     plan_text(["photos.yaml"], [("data.root", images), ("trainer.max_time", "00:00:10:00")])
 
