@@ -7,6 +7,7 @@ A trunk's level c4 becomes the pyramid's p4. Maps may have any size: ceil(H / st
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
@@ -126,6 +127,9 @@ class Plan:
     """
 
     def __init__(self, levels: list[Level], channels: int, outputs: Sequence[str]) -> None:
+        for level in levels:
+            if not re.fullmatch(r"c\d+", level.name):
+                raise RecipeError(f"the trunk has a level {level.name!r}; necks need names like c4, which becomes p4")
         last = levels[-1]
         depth = int(last.name[1:])
         strides = {f"p{level.name[1:]}": level.stride for level in levels}

@@ -107,8 +107,9 @@ class Predictor(ABC, Generic[P]):
         """Predicts images in the order given.
 
         Args:
-            inputs: one or many: files, folders, zips, globs, videos, addresses, bytes of a file; arrays, tensors
-                and Pillow images as `resnet_tl.prediction.memory.as_array` takes them; four dimensions are N images.
+            inputs: one or many: files, folders, zips, globs, videos, addresses, bytes of a file, or an open one;
+                arrays, tensors and Pillow images as `resnet_tl.prediction.memory.as_array` takes them; four dimensions
+                are N images.
             on_error: what an image that cannot be used does: raise, or be skipped with a warning that names it.
             batch_size: images at a time, in place of the predictor's own. Images of one size go through the network
                 together; their predictions are the same up to rounding.

@@ -1,4 +1,4 @@
-"""What `predict` takes: files, folders, zips, globs, videos, addresses, bytes and images in memory, one by one."""
+"""What `predict` takes, one by one: files, folders, zips, globs, videos, addresses, bytes and images in memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Source: TypeAlias = "str | Path | bytes | ImageArray | Tensor | Image"
-"""A file, folder, zip, glob or video; an address (`https://...`); an image file's bytes; or an image in memory, see
-`resnet_tl.prediction.memory.as_array`."""
+Source: TypeAlias = "str | Path | bytes | BinaryIO | ImageArray | Tensor | Image"
+"""A file, folder, zip, glob or video; an address (`https://...`); an image file's bytes, or the file, open for
+reading in binary; or an image in memory, see `resnet_tl.prediction.memory.as_array`."""
 Listed: TypeAlias = "Source | Video"
 """One image, or a video with its frames to come."""
 Readable: TypeAlias = "Source | Frame | DataError"
@@ -115,6 +115,8 @@ def decode_input(
         image = decode_bytes(_download(source), source, channels)
     elif isinstance(source, (bytes, bytearray, memoryview)):
         image = decode_bytes(bytes(source), f"image {index}", channels)
+    elif hasattr(source, "read"):
+        image = decode_bytes(source.read(), f"image {index}", channels)
     else:
         image = as_array(source.image if isinstance(source, Frame) else source, index, channels)
     return image, (image.shape[0], image.shape[1])
@@ -135,7 +137,8 @@ def _is_one(inputs: Any) -> bool:
     """A single input; a list, a generator or an array of four dimensions is several."""
     if hasattr(inputs, "ndim"):
         return bool(inputs.ndim < 4)
-    return isinstance(inputs, (str, Path, bytes, bytearray, memoryview)) or hasattr(inputs, "convert")
+    in_memory = any(hasattr(inputs, name) for name in ("read", "convert"))
+    return in_memory or isinstance(inputs, (str, Path, bytes, bytearray, memoryview))
 
 
 def _download(address: str) -> bytes:

@@ -28,7 +28,7 @@ from resnet_tl.tuning.recalibration import recalibrate_with
 from resnet_tl.tuning.regularisers.collection import Regularisers
 from resnet_tl.tuning.resume import Position
 from resnet_tl.tuning.solved_head import solve_head
-from resnet_tl.tuning.stages import Paths, owners, stages_of
+from resnet_tl.tuning.stages import Paths, Stages, owners, stages_of
 
 POSITION = "position"
 
@@ -75,13 +75,24 @@ class FineTuning(Callback):
         # Before a checkpoint is loaded, and before the stages are read: they may add layers to them.
         self.regularisers = Regularisers(self.tuning, pl_module, stages_of(pl_module, self.paths))
         stages = stages_of(pl_module, self.paths)
-        self.phase_state = PhaseState(self.tuning, stages, trainer.max_epochs, pl_module)
+        self.phase_state = self._phase_state(trainer, pl_module, stages)
         _check_strategy(trainer, self.phase_state.plan)
         self.compiled = compiled_losses(pl_module, self.tuning, trainer, rank_zero_info)
         # Before a checkpoint is loaded: Lightning would round its weights to 32 bits in a run of 64-true.
         trainer.precision_plugin.convert_module(pl_module)
         # Before the strategy wraps the module: DistributedDataParallel reduces only what is trainable then.
         self.phase_state.enter(self.phase_state.plan.index_at(trainer.current_epoch))
+
+    def _phase_state(self, trainer: Trainer, pl_module: LightningModule, stages: Stages) -> PhaseState:
+        try:
+            return PhaseState(self.tuning, stages, trainer.max_epochs or 0, pl_module)
+        except RecipeError as error:
+            if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+                raise
+            raise RecipeError(
+                f"{error}. fast_dev_run has set it to 1: to try all phases quickly, limit the batches of an epoch "
+                "instead (limit_train_batches, limit_val_batches)"
+            ) from None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         _check_plateaus(trainer, self.phase_state.plan)

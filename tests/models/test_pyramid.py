@@ -107,6 +107,11 @@ def test_it_exports_for_any_batch(neck: type) -> None:
     torch.testing.assert_close(program.module()(seen), module(seen))
 
 
+def test_levels_of_other_names_are_a_recipe_error() -> None:
+    with pytest.raises(RecipeError, match="the trunk has a level 'res4'; necks need names like c4"):
+        FPN([Level("res4", 8, 16), Level("res5", 16, 32)], outputs=("p4",))
+
+
 @pytest.mark.parametrize("outputs", [("p1",), ("p3", "c4"), ()])
 def test_an_unknown_level_is_a_recipe_error(outputs: tuple[str, ...]) -> None:
     with pytest.raises(RecipeError, match=r"neck\.outputs .* p2 p3 p4 p5 p6 p7"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import threading
 import zipfile
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -67,7 +68,7 @@ def test_bytes_and_addresses_are_decoded_as_their_file(photos: Path) -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         address = f"http://127.0.0.1:{server.server_port}/bee/1.png"
-        for source in (file.read_bytes(), address):
+        for source in (file.read_bytes(), io.BytesIO(file.read_bytes()), address):
             (listed,) = list_images(source)
             assert (decode_input(listed, 0, transform, 3)[0] == array).all()
         assert path_of(address) == address
@@ -81,7 +82,7 @@ def test_bytes_and_addresses_are_decoded_as_their_file(photos: Path) -> None:
 
 def test_an_image_in_memory_needs_no_list() -> None:
     image = np.zeros((4, 5, 3), np.uint8)
-    for one in (image, torch.from_numpy(image), Image.fromarray(image), b"x"):
+    for one in (image, torch.from_numpy(image), Image.fromarray(image), b"x", io.BytesIO(b"x")):
         assert list_images(one) == [one] or len(list_images(one)) == 1
     assert len(list_images(torch.zeros(7, 3, 4, 5))) == 7
     assert len(list_images(Image.fromarray(image) for _ in range(3))) == 3

@@ -170,6 +170,13 @@ def test_stages_by_a_mapping(tmp_path: Path) -> None:
     assert digest(module.stem) == before
 
 
+def test_a_plan_too_long_for_fast_dev_run_is_refused_by_its_name(tmp_path: Path) -> None:
+    plan = Tuning([Phase(["head"], epochs=1), Phase()], allow_untrained=True)
+    trainer = Trainer(max_epochs=5, fast_dev_run=True, accelerator="cpu", callbacks=[FineTuning(plan)])
+    with pytest.raises(RecipeError, match=r"max_epochs is 1; .*fast_dev_run has set it to 1"):
+        trainer.fit(Small(), loader())
+
+
 @pytest.mark.parametrize("kind", [FSDPStrategy, DeepSpeedStrategy])
 def test_strategies_that_shard_parameters_are_refused_where_a_plan_unfreezes(kind: type) -> None:
     def check(*phases: Phase) -> None:
