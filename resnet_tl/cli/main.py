@@ -48,16 +48,23 @@ _MODULES = {"validate": "evaluate", "test": "evaluate", "sweep-file": "sweep_fil
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0, 2 for a user's mistake, 130 after Ctrl-C. Bugs raise."""
+    code = 0
     try:
-        return _run(sys.argv[1:] if arguments is None else arguments)
+        code = _run_or_refuse(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()  # at Python's exit, a closed pipe would be reported
+    except BrokenPipeError:  # `| head` has closed the pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def _run_or_refuse(arguments: list[str]) -> int:
+    try:
+        return _run(arguments)
     except UserError as error:
         return _refuse(sentence(error))
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `| head` has closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         if error.errno not in _SENTENCES:
             raise

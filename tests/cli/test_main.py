@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import subprocess
 import sys
@@ -113,6 +114,26 @@ def test_a_bug_keeps_its_traceback(
     monkeypatch.setattr(command, "import_module", lambda name: SimpleNamespace(run=raising(raised)))
     with pytest.raises(type(raised)):
         resnet_tl("fit")
+
+
+@pytest.mark.parametrize(("line", "code"), [(["recipes", "list"], 0), (["fitt"], 2)])
+def test_a_pipe_that_is_closed_early_ends_the_command_quietly(line: list[str], code: int) -> None:
+    """`resnet-tl ... | head`: nothing is written before the end."""
+    script = "import sys; from resnet_tl.cli.main import main; print('lines'); sys.exit(main(sys.argv[1:]))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [sys.executable, "-c", script, *line],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=buffered,
+        check=False,
+    )
+    os.close(writer)
+    assert done.returncode == code
+    assert "BrokenPipe" not in done.stderr
 
 
 def test_an_error_from_a_worker_is_its_sentence_alone() -> None:
