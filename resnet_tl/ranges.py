@@ -218,6 +218,9 @@ def _allowed(bare: Any, limits: tuple[Any, ...]) -> str:
         return f"a mapping to {allowed(arguments[1])}{in_words(limits)}"
     if dict in (bare, origin):
         return "a mapping"
+    match limits:
+        case (Ge() as low, Le() as high) if _bound(low) == _bound(high):
+            return str(_bound(low))
     if origin is Callable:
         return _allowed(arguments[1], limits)
     named = {

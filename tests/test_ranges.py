@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import pytest
-from annotated_types import Ge, MinLen, MultipleOf
+from annotated_types import Ge, Le, MinLen, MultipleOf
 
 from resnet_tl.errors import RecipeError
 from resnet_tl.ranges import (
@@ -34,6 +34,7 @@ NAN, INF = float("nan"), float("inf")
         (FractionBelow1, [0, 0.99], [1, NAN], "float in [0, 1)"),
         (PositiveFloat | None, [None, 1e-9], [0, -1, INF], "float > 0 or null"),
         (float, [0.0, -1e9], [NAN, INF, -INF, 1e39], "float"),
+        (Annotated[float, Ge(0), Le(0)] | Annotated[float, Ge(0.5)], [0, 0.5, 1], [0.1, NAN], "0 or float >= 0.5"),
         (Annotated[int, Ge(0), MultipleOf(32)], [0, 64], [33, -32], "int >= 0, a multiple of 32"),
         (
             Annotated[list[PositiveFloat], MinLen(1)],

@@ -29,7 +29,8 @@ from resnet_tl.tuning.rates import Optimizer, Schedule
 from resnet_tl.weights.file_classifier import file_classifier
 from resnet_tl.weights.report import abbreviated
 
-Alpha: TypeAlias = Annotated[float, Ge(0), Le(100)]
+Alpha: TypeAlias = Annotated[float, Ge(0), Le(0)] | Annotated[float, Ge(0.01), Le(100)]
+"""Below 0.01, the logarithms of torch's Beta distribution underflow: it gives shares of one half, not of 0 and 1."""
 
 RECORDED = 10**8
 """Images times classes at most, of which all probabilities are recorded (400 MB)."""
@@ -42,8 +43,8 @@ class Classification(Task):
     Args:
         classes: K names, in the data's order.
         backbone, head, tuning, optimizer, schedule: see `Task`.
-        mixup, cutmix: alpha of the Beta distribution of the mixing share (arXiv:1710.09412, arXiv:1905.04899); 0: off.
-            With both, each batch uses one of them.
+        mixup, cutmix: alpha of the Beta distribution of the mixing share (arXiv:1710.09412, arXiv:1905.04899), 0.01
+            or more; 0: off. With both, each batch uses one of them.
 
     Logs `train/loss`, `val/loss`, and `val/acc`, `val/top5`, `val/f1`, `val/ece` (multi-label: `val/map`, `val/f1`).
     """

@@ -113,6 +113,15 @@ def test_the_spec_of_a_task_from_python_has_all_options() -> None:
     assert init_args.keys() == {"backbone", "head", "tuning", "optimizer", "schedule", "mixup", "cutmix"}
 
 
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+def test_a_share_below_what_torch_can_draw_is_refused(name: str) -> None:
+    options: dict[str, Any] = {name: 1e-300}
+    with pytest.raises(RecipeError, match=rf"^model.{name} must be 0 or float in \[0.01, 100\], got 1e-300$"):
+        Classification(["a", "b"], TINY, **options)
+    shares = torch.distributions.Beta(0.01, 0.01).sample((10_000,))
+    assert ((shares > 0.01) & (shares < 0.99)).float().mean() == pytest.approx(0.0448, abs=0.01)
+
+
 def test_views_are_averaged(tmp_path: Path) -> None:
     images = data(crops=10, image_size=24, batch_size=8)
     task = Classification(images.classes, backbone=TINY)
