@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -66,13 +67,18 @@ def _rate_faults(tree: Node) -> Iterator[str]:
 
 
 def _length_faults(tree: Node) -> Iterator[str]:
-    """How long a run trains, at least and at most."""
+    """How long a run trains, at least and at most, and between validations."""
     epochs, steps, time = (_value(tree, ("trainer", f"max_{each}")) for each in ("epochs", "steps", "time"))
+    interval = _value(tree, ("trainer", "val_check_interval"))
     for unit, most in (("epochs", epochs), ("steps", steps)):
         at = ("trainer", f"min_{unit}")
         yield from _attempt(tree, at, partial(_check_least, unit, _value(tree, at), most))[1]
     if time is not None:
-        yield from _attempt(tree, ("trainer", "max_time"), lambda: _check_time(time))[1]
+        yield from _attempt(tree, ("trainer", "max_time"), lambda: _check_time("max_time", time))[1]
+    if isinstance(interval, (str, dict)):
+        others = "a number of batches, a share of an epoch, "
+        at = ("trainer", "val_check_interval")
+        yield from _attempt(tree, at, lambda: _check_time("val_check_interval", interval, others))[1]
 
 
 def _accumulation_faults(tree: Node) -> Iterator[str]:
@@ -94,14 +100,15 @@ def _check_least(unit: str, least: int | None, most: int | None) -> None:
         raise RecipeError(f"trainer.min_{unit} is {least}, but max_{unit} is {most}")
 
 
-def _check_time(given: Any) -> None:
+def _check_time(name: str, given: Any, others: str = "") -> None:
+    """others: what may be given in its place."""
     try:
-        seconds = Timer(given).time_remaining() or 0.0
-    except (MisconfigurationException, TypeError, ValueError):
+        seconds = Timer(instantiate(timedelta, given)).time_remaining() or 0.0
+    except (MisconfigurationException, TypeError, ValueError, OverflowError):
         seconds = 0.0
     if seconds <= 0:
         raise RecipeError(
-            f"trainer.max_time is {given}; expected days:hours:minutes:seconds, as 00:02:30:00, or a mapping, as "
+            f"trainer.{name} is {given}; expected {others}days:hours:minutes:seconds, as 00:02:30:00, or a mapping, as "
             "{hours: 2}"
         )
 

@@ -30,6 +30,11 @@ def test_a_plan_names_stages_phases_rates_and_bits_overlay(here: Path, images: P
         ("max_time", "soon", "trainer.max_time is soon; expected days:hours:minutes:seconds"),
         ("max_time", {"seconds": -5}, "trainer.max_time is .*; expected days"),
         ("max_time", {"lightyears": 1}, "trainer.max_time is .*; expected days"),
+        ("max_time", -1, "trainer.max_time is -1.0; expected days"),
+        ("max_time", 1e300, r"trainer.max_time is 1e\+300; expected days"),
+        ("val_check_interval", ".nan", "trainer.val_check_interval is .nan; expected a number of batches, a share of"),
+        ("val_check_interval", "-1", "trainer.val_check_interval is -1; expected a number of batches"),
+        ("val_check_interval", {"hours": 0}, "trainer.val_check_interval is .*; expected a number of batches"),
     ],
 )
 def test_a_run_has_a_length(here: Path, images: Path, key: str, value: object, message: str) -> None:
@@ -45,8 +50,11 @@ def test_the_global_batch_stays_the_same(here: Path, images: Path) -> None:
         plan_text(["photos.yaml", "more.yaml"], [("data.root", images)])
 
 
-def test_a_run_may_end_by_the_clock(here: Path, images: Path) -> None:
-    plan_text(["photos.yaml"], [("data.root", images), ("trainer.max_time", "00:00:10:00")])
+@pytest.mark.parametrize(
+    ("key", "value"), [("max_time", "00:00:10:00"), ("max_time", 600), ("val_check_interval", "00:00:10:00")]
+)
+def test_a_run_may_end_or_validate_by_the_clock(here: Path, images: Path, key: str, value: object) -> None:
+    plan_text(["photos.yaml"], [("data.root", images), (f"trainer.{key}", value)])
 
 
 def test_a_solver_has_no_rate_and_needs_a_linear_head(here: Path, images: Path) -> None:
