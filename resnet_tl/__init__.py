@@ -86,7 +86,7 @@ def fit(
     recipes = with_overlays(recipe, overlays)
     return fit(
         recipes,
-        list(overrides.items()),
+        _overrides("fit", overrides),
         run=run,
         resume=resume,
         finish=after_fit,
@@ -128,7 +128,7 @@ def evaluate(
     from resnet_tl.run.evaluate import Asked, evaluate
 
     asked, recipes = Asked(specificity, spacing), with_overlays(None, overlays)
-    return evaluate(recipe_or_run, split, recipes, list(overrides.items()), asked, trust_code=trust_code)
+    return evaluate(recipe_or_run, split, recipes, _overrides("evaluate", overrides), asked, trust_code=trust_code)
 
 
 def average(
@@ -173,7 +173,7 @@ def average(
         paths,
         None if out is None else Path(out),
         shares,
-        list(overrides.items()),
+        _overrides("average", overrides),
         greedy=greedy,
         wise_ft=wise_ft,
         trust_code=trust_code,
@@ -186,6 +186,21 @@ def load(path: str, **options: Any) -> AnyPredictor:
     from resnet_tl.prediction.load import load
 
     return load(path, **options)
+
+
+def _overrides(function: str, given: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Returns the overrides of a call of this module's function. Raises RecipeError: one is its argument, misspelt."""
+    import difflib
+    import inspect
+
+    from resnet_tl.errors import RecipeError
+
+    arguments = [name for name in inspect.signature(globals()[function]).parameters if name != "overrides"]
+    for name in given:
+        near = difflib.get_close_matches(name, arguments, n=1, cutoff=0.8)
+        if near:
+            raise RecipeError(f"resnet_tl.{function}: {name}: unknown argument; did you mean {near[0]}?")
+    return list(given.items())
 
 
 def __getattr__(name: str) -> Any:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import resnet_tl
+from resnet_tl.errors import RecipeError
 
 COMMANDS = sorted(path.stem for path in (Path(resnet_tl.__file__).parent / "cli").glob("[!_]*.py"))
 PACKAGES = sorted(Path(resnet_tl.__file__).parent.rglob("__init__.py"))
@@ -32,6 +35,22 @@ def test_the_public_names_are_these_and_exist() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match=r"resnet_tl.*'backbones'"):
         resnet_tl.backbones  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("call", "name", "meant"),
+    [
+        (resnet_tl.fit, "rn", "run"),
+        (resnet_tl.evaluate, "specifity", "specificity"),
+        (resnet_tl.average, "gredy", "greedy"),
+    ],
+)
+def test_a_misspelt_argument_is_no_override(call: Callable[..., Any], name: str, meant: str) -> None:
+    sentence = rf"^resnet_tl.{call.__name__}: {name}: unknown argument; did you mean {meant}\?$"
+    with pytest.raises(RecipeError, match=sentence):
+        call("quickstart", **{name: "x"})
+    with pytest.raises(RecipeError, match=r"^--lr: unknown option; did you mean --model.optimizer.lr\?$"):
+        resnet_tl.fit("quickstart", lr=0.1)
 
 
 def test_importing_the_package_takes_the_standard_library_alone() -> None:
