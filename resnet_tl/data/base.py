@@ -16,6 +16,7 @@ import torch
 from annotated_types import Ge, Le
 from torch.utils.data import DataLoader
 
+from resnet_tl.data.images.bit_depth import Bits
 from resnet_tl.data.images.cache import cache_folder
 from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset, Item, OnError
 from resnet_tl.data.images.on_device import check_accelerator, refuse, work_on_device
@@ -82,6 +83,8 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
     """Splits whose batches differ in height and width."""
     prefetch = True
     """Whether batches are copied to a GPU ahead of their turn."""
+    most_bits: Bits = 16
+    """Of an image; an exported network takes 8."""
     collate: Callable[[Sequence[Item]], Batch] = staticmethod(collate)
 
     def __init__(
@@ -334,6 +337,7 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         self.prepare_data()
         fallback: OnError = "replace" if split == "train" else "skip"
         dataset = self._dataset(listing, training, fallback if self.on_error == "skip" else "error")
+        dataset.most_bits = self.most_bits
         loader = loader_class(
             dataset,  # type: ignore[arg-type]  # torch's stubs take a loader's type from its dataset's items
             batch_size=self.batch_size if isinstance(sampler, TrainSampler) else self.evaluation_batch_size,

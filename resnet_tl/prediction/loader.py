@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, TypeAlias, cast
 
+from resnet_tl.data.images.bit_depth import Bits, check_depth
 from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.data.images.limits import naming
 from resnet_tl.data.images.listed_transforms import ListedTransforms
@@ -61,7 +62,7 @@ class Loader:
     keep_images: bool = False
     reduce: bool = False
     threads: int | None = None
-    most_bits: Literal[8, 16] = 16
+    most_bits: Bits = 16
 
     def batches(self, images: Iterable[Listed], batch_size: int, on_error: OnError) -> Iterator[list[Input]]:
         """Yields up to `batch_size` images at a time, in order. Frames of videos are read in order, as room comes free.
@@ -94,8 +95,7 @@ class Loader:
         image, original_size = decode_input(source, index, self.transform, self.channels, self.reduce)
         path = path_of(source)
         name = f"image {index}" if path is None else path
-        if image.dtype.itemsize * 8 > self.most_bits:
-            raise DataError(f"{name} has 16 bits, but an exported network takes 8: use its checkpoint for this image")
+        check_depth(image, name, self.most_bits)
         with naming(name):
             pixels = self.transform(image, original_size, SEED)[0]
         return Input(index, path, pixels, image if self.keep_images else None, original_size)

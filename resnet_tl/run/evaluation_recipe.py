@@ -46,6 +46,7 @@ def build_evaluation(recipe: Recipe, evaluated: Evaluated) -> tuple[ImageData, T
     except DataError as error:
         raise DataError(f"{error}{_other_place(evaluated.bundle, recipe)}") from error
     evaluated.put_into(task)
+    data.most_bits = 8 if evaluated.exported else 16
     return data, task
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
-from resnet_tl.errors import RecipeError
+from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.run.evaluate import evaluate_run
 from resnet_tl.run.evaluated import CALIBRATED, Opened
 from tests.exported import SAVED, opened
@@ -45,6 +48,20 @@ def test_a_file_with_broken_outputs_has_no_score(name: str, samples: str) -> Non
         metrics = evaluate(opened(name, broken=True), samples)["metrics"]
     assert metrics
     assert all(math.isnan(value) for value in metrics.values())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_of_16_bits_is_refused_by_name_or_skipped(tmp_path: Path, workers: int) -> None:
+    root = tmp_path / "photos"
+    shutil.copytree(ROOT / "data" / "samples" / "classification" / "val", root / "val")
+    path = next((root / "val").glob("*/*"))
+    cv2.imwrite(str(path), cv2.imread(str(path)).astype(np.uint16) * 200)
+    more = [("data.root", root), ("data.num_workers", workers)]
+    with pytest.raises(DataError, match=rf"{path.stem}\.png has 16 bits, but an exported network takes 8"):
+        evaluate(opened("half_run"), "classification", *more)
+    whole = evaluate(opened("half_run"), "classification")["images"]
+    assert evaluate(opened("half_run"), "classification", *more, ("data.on_error", "skip"))["images"] == whole - 1
+    assert evaluate(SAVED / "half_run", "classification", *more)["images"] == whole
 
 
 def test_a_precision_cannot_be_chosen() -> None:

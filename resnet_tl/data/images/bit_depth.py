@@ -1,12 +1,22 @@
-"""Images of 8 and of 16 bits in one batch."""
+"""Images of 8 and of 16 bits: both in one batch, or 8 alone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from resnet_tl.data.images.decode import ImageArray
+from resnet_tl.errors import DataError
+
+Bits: TypeAlias = Literal[8, 16]
+
+
+def check_depth(image: ImageArray, name: str, most: Bits) -> None:
+    """Raises DataError for an image of more bits."""
+    if image.dtype.itemsize * 8 > most:
+        raise DataError(f"{name} has 16 bits, but an exported network takes 8: use its checkpoint for this image")
 
 
 def to_common_depth(images: Sequence[ImageArray]) -> list[ImageArray]:

@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from torch.utils.data import Dataset
 
+from resnet_tl.data.images.bit_depth import Bits, check_depth
 from resnet_tl.data.images.crops import Seed
 from resnet_tl.data.images.decode import ImageArray, decode
 from resnet_tl.data.images.deferred import defer, open_encoded
@@ -78,10 +79,12 @@ class ImageDataset(Dataset[Item], ABC, Generic[SamplesT]):
     Attributes:
         on_device: what items leave to the device; their views are then `Deferred`.
         companions: images without targets that are in a batch after its own.
+        most_bits: of an image that can be used.
     """
 
     on_device: OnDevice = "nothing"
     companions: Companions | None = None
+    most_bits: Bits = 16
 
     def __init__(self, listing: SamplesT, *, channels: int = 3, seed: int = 0, on_error: OnError = "error") -> None:
         self.listing, self.channels, self.seed, self.on_error = listing, channels, seed, on_error
@@ -105,7 +108,7 @@ class ImageDataset(Dataset[Item], ABC, Generic[SamplesT]):
     def __getitem__(self, draw: Draw) -> Item:
         if draw.index < 0:
             return self._filler()
-        item = self._first_usable(draw.index, lambda index: self._load(draw, index))
+        item = self._first_usable(draw.index, lambda index: self._usable(draw, index))
         return self._filler() if item is None else item
 
     def __getitems__(self, draws: Sequence[Draw]) -> list[Item]:
@@ -137,6 +140,11 @@ class ImageDataset(Dataset[Item], ABC, Generic[SamplesT]):
     def _augmentation_seed(self, draw: Draw, key: str) -> Seed:
         return self.seed, draw.epoch, hash64(key), draw.repeat
 
+    def _usable(self, draw: Draw, index: int) -> Item:
+        item = self._load(draw, index)
+        check_depth(item.views, self.listing[index].path, self.most_bits)
+        return item
+
     def _first_usable(self, index: int, load: Callable[[int], T]) -> T | None:
         """Loads the sample, or the next one that can replace it; None: skip it."""
         for candidate in self._candidates(index):
@@ -165,7 +173,7 @@ class ImageDataset(Dataset[Item], ABC, Generic[SamplesT]):
             with naming(self.listing[index].path):
                 self._read(index)
                 if self._failed.tensor[index]:  # not for its file, then: for what is made of it
-                    self._load(Draw(0, index), index)
+                    self._usable(Draw(0, index), index)
         except DataError as error:
             return str(error)
         return None

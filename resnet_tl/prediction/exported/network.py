@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from resnet_tl.errors import RecipeError, RunError, memory_full
+from resnet_tl.errors import RunError, memory_full
 from resnet_tl.models.finite import all_finite
 from resnet_tl.models.heads.segmentation.base import PixelLogits
 from resnet_tl.models.network import Network
@@ -37,10 +37,8 @@ class ExportedNetwork(nn.Module):
         """Returns what the head decodes: of segmentation `PixelLogits`, else the predictions themselves.
 
         Args:
-            images: `[N, C, H, W]`, without padding: the graph knows no `sizes`.
+            images: `[N, C, H, W]` uint8, without padding: the graph knows no `sizes`.
         """
-        if images.dtype != torch.uint8:
-            raise RecipeError("there are images of 16 bits, but an exported network takes 8: use its checkpoint")
         return self.head.joined([self._run(part) for part in self._parts(images)])
 
     def normalise(self, images: Tensor, sizes: Tensor | None = None) -> Tensor:
