@@ -12,7 +12,7 @@ how much of a full training step's compute the phase saves.
 
   -c RECIPE                         the recipe, then any overlays
   --find-lr                         try 100 rising rates on a copy, one batch each, and suggest one
-  --phase N                         the phase to try them in (counted from 0; default 0)
+  --phase N                         the phase to try them in, by its number in the plan (default 0, the first)
 
 Any value of a recipe can be overridden, as for `resnet-tl fit`.
 

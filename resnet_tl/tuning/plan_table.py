@@ -24,7 +24,7 @@ def table(
         rate: the schedule's highest rate, before the phase's factors; None: the factors themselves are shown.
         macs: multiply-accumulates of each stage, for a row of the compute saved; None: without that row.
     """
-    rows = [["stage", "parameters", *(_epochs(phase) for phase in plan.phases)]]
+    rows = [["stage", "parameters", *(f"phase {n}: {_epochs(phase)}" for n, phase in enumerate(plan.phases))]]
     for stage, modules in stages.items():
         count = sum(parameter.numel() for module in modules for parameter in module.parameters())
         cells = [_cell(phase, stage, _norms(phase, stage, modules, norm), rate) for phase in plan.phases]

@@ -16,7 +16,7 @@ def test_the_plan_is_printed_and_nothing_is_written(resnet_tl: Callable[..., Any
     )
     assert done.code == 0
     lines = done.out.splitlines()
-    assert re.split(r" {2,}", lines[0]) == ["stage", "parameters", "epoch 1", "epoch 2"]
+    assert re.split(r" {2,}", lines[0]) == ["stage", "parameters", "phase 0: epoch 1", "phase 1: epoch 2"]
     assert re.search(r"^stem +[\d,]+ +frozen +lr 0.002, norms train$", done.out, re.MULTILINE)
     assert re.search(r"^compute saved +\d\d% +0%$", done.out, re.MULTILINE)
     assert lines[-1] == "BiT's rule for 12 training images: -c overlays/bit_small"

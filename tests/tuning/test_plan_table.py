@@ -19,11 +19,11 @@ MACS = {"stem": 100, "body": 300, "head": 20}
 def test_every_stage_and_phase_is_shown() -> None:
     plan = resolve(Tuning(PHASES), list(STAGES), 10)
     assert table(plan, STAGES, "train", 0.2, MACS).splitlines() == [
-        "stage          parameters  epoch 1  epochs 2-3 or plateau             epochs 4-10",
-        "stem           116         frozen   lr 0.2 (norms only), norms train  lr 0.05, norms train",
-        "body           152         frozen   lr 0.2 (norms only), norms train  lr 0.1, norms train",
-        "head           10          lr 0.2   lr 0.2                            lr 0.2",
-        "compute saved              63%      32%                               0%",
+        "stage          parameters  phase 0: epoch 1  phase 1: epochs 2-3 or plateau    phase 2: epochs 4-10",
+        "stem           116         frozen            lr 0.2 (norms only), norms train  lr 0.05, norms train",
+        "body           152         frozen            lr 0.2 (norms only), norms train  lr 0.1, norms train",
+        "head           10          lr 0.2            lr 0.2                            lr 0.2",
+        "compute saved              63%               32%                               0%",
     ]
 
 
