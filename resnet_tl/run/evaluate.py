@@ -20,9 +20,11 @@ from resnet_tl.run.build import (
     build_seeded,
     compose,
 )
+from resnet_tl.run.ddp import check_strategy
 from resnet_tl.run.evaluated import Opened, open_evaluated
 from resnet_tl.run.evaluation_recipe import build_evaluation, check_new, recipe_for
 from resnet_tl.run.finished import Run
+from resnet_tl.run.launch import check_others
 from resnet_tl.run.trainer import build_trainer, resolve_precision, translate_errors
 from resnet_tl.structures.decisions import Decisions
 from resnet_tl.structures.evaluation import Evaluation
@@ -186,6 +188,8 @@ def _evaluate(
 ) -> Result:
     """run_precision, decisions: of the run that is evaluated: `trainer.precision`, None where the user cannot choose
     it, and what validation decided."""
+    check_strategy(recipe["trainer"]["strategy"])
+    check_others(recipe["trainer"])
     _prepare(task, data, asked)
     options, precision = _with_precision(recipe["trainer"], task, run_precision)
     for line in (*data.notes, *_other_split(split, data), precision):

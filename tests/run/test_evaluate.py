@@ -55,6 +55,18 @@ def test_mistakes_are_errors_of_one_sentence(here: Path, run: Run) -> None:
         resnet_tl.evaluate("nowhere")
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("strategy", "fsdp", r"^trainer\.strategy is fsdp, which shards parameters"),
+        ("num_nodes", 2, r"^trainer\.num_nodes is 2, but nothing has started this command on the other machines"),
+    ],
+)
+def test_ranks_that_training_refuses_are_refused(run: Run, key: str, value: object, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        resnet_tl.evaluate(run, **{f"trainer.{key}": value})
+
+
 def test_other_images_and_another_precision_are_named(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
