@@ -82,6 +82,7 @@ class DetectionData(ImageData[BoxListing]):
         self.mosaic, self.copy_paste, self.grouped, self.codes = mosaic, copy_paste, grouped, images.codes
         refuse_policy(self.on_device, augment)
         if composed := self.composes():
+            check(self.train_transforms is None, f"data.train_transforms replace {composed}; remove one of the two")
             refuse(self.on_device, composed, "which composes images of several")
 
     def evaluation_preprocessing(self, expected: Preprocessing) -> Preprocessing:

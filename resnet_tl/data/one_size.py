@@ -61,6 +61,9 @@ class OneSizeData(ImageData[ListingT]):
         if erase:
             check(self.train_transforms is None, "data.train_transforms replace data.erase; list Erasing in them")
             check(augment != "none", "data.erase needs random images, but data.augment is none; remove one of them")
+        if crops > 1 or scales:
+            name = "crops" if crops > 1 else "scales"
+            check(self.eval_transforms is None, f"data.eval_transforms replace data.{name}; remove one of the two")
         if cache == "resized":
             refuse(self.on_device, "data.cache: resized", "whose images are decoded", decoding=True)
         if reduced_decoding:

@@ -16,6 +16,7 @@ from resnet_tl.data.listings.listing import ClassSet, Listing
 from resnet_tl.data.listings.recorded import SplitFiles
 from resnet_tl.data.one_size import OneSizeData
 from resnet_tl.data.sources.unlabelled import read_unlabelled
+from resnet_tl.errors import RecipeError
 from resnet_tl.ranges import checked
 from resnet_tl.structures.records import Batch, Draw
 
@@ -40,6 +41,10 @@ class SemiSupervisedData(OneSizeData[Listing]):
         super().__init__(images, **options)
         self.unlabelled: Listing | None = None
         self.unlabelled_share = unlabelled_share
+        if unlabelled is None and unlabelled_share != 1.0:
+            raise RecipeError(
+                f"data.unlabelled_share is {unlabelled_share:g}, but there is no data.unlabelled; expected its folder"
+            )
         if unlabelled is not None:
             refuse(self.on_device, "data.unlabelled", "whose images the workers transform")
             evaluated = [self.listings[split] for split in ("val", "test") if split in self.listings]

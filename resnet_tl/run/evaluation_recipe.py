@@ -20,7 +20,7 @@ from resnet_tl.run.files_record import same_files
 from resnet_tl.tasks.base import Task
 from resnet_tl.tracking.run_folder import RunFolder
 
-TRAINED_ON = {"replay", "replay_shots", "unlabelled"}
+TRAINED_ON = {"replay", "replay_shots", "unlabelled", "unlabelled_share"}
 """Options of images that are only trained on, which need not be there for an evaluation."""
 
 
@@ -29,9 +29,9 @@ def recipe_for(evaluated: Evaluated, recipes: Sequence[RecipeSource], overrides:
     recipe, given = _recipe_of(evaluated.bundle, recipes, overrides), data_options(tree_of(recipes, overrides))
     options = recipe["data"]["init_args"]
     if _is_other_set(evaluated.bundle, recipe, given):
-        options |= {"folds": None, "val_fraction": 1.0}
+        options |= {"folds": None, "fold": 0, "val_fraction": 1.0}
     elif evaluated.folds is not None:
-        options["folds"] = None
+        options |= {"folds": None, "fold": 0}
     return recipe
 
 
@@ -54,8 +54,8 @@ def _recipe_of(bundle: checkpoint.Bundle, recipes: Sequence[RecipeSource], overr
     """The bundle's recipe without what belongs to training on the machine it came from."""
     saved = bundle.recipe
     data = _saved_data(bundle)
-    unused = dict.fromkeys(TRAINED_ON & data["init_args"].keys())
-    data = {**data, "init_args": {**data["init_args"], **unused, "classes": bundle.classes}}
+    used = {name: value for name, value in data["init_args"].items() if name not in TRAINED_ON}
+    data = {**data, "init_args": {**used, "classes": bundle.classes}}
     base = {"model": saved["model"], "data": data, "seed_everything": saved.get("seed_everything", 1)}
     without_weights = {"model": {"init_args": {"backbone": {"weights": None}}}}
     layers = (as_node(base, str(bundle.path)), as_node(without_weights, str(bundle.path)), tree_of(recipes, overrides))

@@ -255,8 +255,11 @@ def _check(settings: Teacher) -> None:
             )
     if settings.features and len(names) > 1:
         raise RecipeError("tuning.teacher.features needs one network, but several are named; omit it, or name one")
-    if settings.level is not None and not settings.features:
-        raise RecipeError("tuning.teacher.level is for features, whose strength is 0; set tuning.teacher.features")
+    for option in ("level", "teacher_level"):
+        if getattr(settings, option) is not None and not settings.features:
+            raise RecipeError(
+                f"tuning.teacher.{option} is for features, whose strength is 0; set tuning.teacher.features"
+            )
 
 
 def _at_least_fp32(values: Tensor) -> Tensor:

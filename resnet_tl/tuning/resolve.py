@@ -40,6 +40,7 @@ def resolve(
     for index, (start, end, phase) in enumerate(zip(starts, ends, phases, strict=True)):
         whole, parts = _trained(phase, f"tuning.phases[{index}]", stages, kinds)
         trained = {*whole, *parts}
+        _check_plateau(phase, f"tuning.phases[{index}]")
         if phase.solver is not None:
             _check_solver(phase, f"tuning.phases[{index}]", stages, trained)
         factors, of_blocks = _factors(phase, f"tuning.phases[{index}]", stages, trained, blocks or {})
@@ -123,6 +124,13 @@ def _trained(
             fault += " (backbone.adapters: true adds them)"
         raise RecipeError(f"{where}.train {fault}, expected 'all' or stages of {', '.join(stages)}")
     return whole, parts
+
+
+def _check_plateau(phase: Phase, where: str) -> None:
+    of_plateau = ("patience", "monitor", "restore_best")
+    given = [name for name in of_plateau if getattr(phase, name) != getattr(Phase, name)]
+    if given and phase.until != "plateau":
+        raise RecipeError(f"{where}.{given[0]} is of until: plateau, but until is {phase.until}; set that, or omit it")
 
 
 def _check_solver(phase: Phase, where: str, stages: Sequence[str], trained: Collection[str]) -> None:

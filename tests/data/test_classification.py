@@ -123,6 +123,12 @@ def test_erasing_needs_a_preset(class_photos: Path, options: dict[str, Any], mes
         folder(class_photos, erase=0.5, **options)
 
 
+@pytest.mark.parametrize("views", [{"crops": 10}, {"scales": (16,)}])
+def test_views_need_the_evaluation_of_the_preset(class_photos: Path, views: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match=rf"^data\.eval_transforms replace data\.{next(iter(views))}; remove one"):
+        folder(class_photos, eval_transforms=[], **views)
+
+
 def test_few_shots_leave_validation_alone_and_are_written(class_photos: Path, tmp_path: Path) -> None:
     """Of 10, 6 and 4 images to train on."""
     whole, few = folder(class_photos), folder(class_photos, shots=5)

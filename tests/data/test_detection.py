@@ -172,6 +172,7 @@ def test_evaluation_preprocessing() -> None:
     ("options", "message"),
     [
         ({"image_size": 0}, "data.image_size must be int in"),
+        ({"mosaic": 0.5, "train_transforms": []}, "data.train_transforms replace data.mosaic; remove one of the two"),
         ({"max_size": 10}, "data.max_size is 10; expected data.image_size 64 or more"),
         ({"scale": (2.0, 1.0)}, r"data.scale is \[2.0, 1.0\]"),
         ({"mosaic": 1.5}, r"data.mosaic must be float in \[0, 1\], got 1.5"),

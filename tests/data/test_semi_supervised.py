@@ -125,6 +125,13 @@ def test_options_that_do_not_fit(class_photos: Path, pool: Path, options: dict[s
         data(class_photos, pool, **options)
 
 
+def test_a_share_of_no_images_is_refused(class_photos: Path) -> None:
+    with pytest.raises(
+        RecipeError, match=r"^data\.unlabelled_share is 0\.5, but there is no data\.unlabelled; expected"
+    ):
+        ImageFolder(str(class_photos), unlabelled_share=0.5)
+
+
 def test_a_folder_without_images_is_named(class_photos: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"data\.unlabelled: .*empty holds no images"):

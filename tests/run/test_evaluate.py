@@ -118,7 +118,7 @@ def test_folds_are_evaluated_together_on_images_that_are_new_to_them(
     )
     with pytest.raises(DataError, match=sentence):
         resnet_tl.evaluate(folds, "val")
-    for run in (folds, folds.runs[0]):  # a set that they do not know is not split
+    for run in (folds, folds.runs[1]):  # a set that they do not know is not split
         assert resnet_tl.evaluate(run, "val", **{"data.root": images / "val"})["images"] == 8
     halves = {"data.root": images / "val", "data.val_fraction": 0.5}
     assert resnet_tl.evaluate(folds, "val", **halves)["images"] == 4

@@ -189,6 +189,7 @@ def run(tmp_path: Path) -> str:
         ({"network": "timm/test_vit", "file": "absent.pth"}, r"tuning\.teacher\.file: there is no 'absent\.pth'"),
         ({"outputs": {"cat": 0}}, r"outputs is for one network of timm, but network names .*x\.ckpt"),
         ({"level": "layer1"}, r"level is for features, whose strength is 0"),
+        ({"teacher_level": "layer1"}, r"teacher_level is for features, whose strength is 0"),
         ({"network": ["a", "b"], "features": 1.0}, "features needs one network"),
         (
             {"weight": 0.0, "features": 1.0, "level": "layer7"},
@@ -233,7 +234,9 @@ def test_the_command_learns_from_a_run_on_unlabelled_images_too(
     done = resnet_tl(student, images)
     assert done.code == 2
     assert "data.unlabelled names images that only a teacher has targets for" in done.err
-    done = resnet_tl(f"{student} -c overlays/distill --model.tuning.teacher.network teacher", images)
+    done = resnet_tl(
+        f"{student} -c overlays/distill --model.tuning.teacher.network teacher --data.unlabelled_share 0.5", images
+    )
     assert done.code == 0, done.err
     log = (here / "student" / "log.txt").read_text()
     assert "pool: 12 unlabelled images" in log

@@ -181,3 +181,13 @@ def test_a_mode_without_compiling_is_refused() -> None:
     with pytest.raises(RecipeError, match=message):
         resolve(Tuning(compile_mode="max-autotune"), ["stem", "head"], 1)
     assert resolve(Tuning(compile="frozen", compile_mode="max-autotune"), ["stem", "head"], 1).phases
+
+
+@pytest.mark.parametrize("option", [{"patience": 5}, {"monitor": "val/acc"}, {"restore_best": True}])
+def test_what_only_a_plateau_reads_is_refused_without_one(option: dict[str, Any]) -> None:
+    message = (
+        rf"^tuning\.phases\[1\]\.{next(iter(option))} is of until: plateau, but until is epochs; set that, or omit it$"
+    )
+    with pytest.raises(RecipeError, match=message):
+        resolve(Tuning([Phase(["head"], epochs=1), Phase(**option)]), ["stem", "head"], 2)
+    assert resolve(Tuning([Phase(until="plateau", **option)]), ["stem", "head"], 2).phases

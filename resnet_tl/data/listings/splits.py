@@ -35,6 +35,8 @@ def split_listings(
     where there is no val. A split that is empty or absent is not made up. With `group` (see `group_names`) no group is
     on both sides.
     """
+    if folds is None and fold:
+        raise RecipeError(f"data.fold is {fold}, but there are no data.folds; expected their number")
     splits = dict(source_splits)
     if "train" in source_splits and ("val" not in source_splits or folds is not None):
         splits |= _split(source_splits, fraction, folds, fold, seed, group)

@@ -141,6 +141,11 @@ def test_folds_out_of_range_are_refused(folds: int, fold: int) -> None:
         split_listings({"train": listing([0, 1] * 5)}, fraction=0.2, folds=folds, fold=fold, seed=0)
 
 
+def test_a_fold_of_no_folds_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"^data\.fold is 3, but there are no data\.folds; expected their number"):
+        split_listings({"train": listing([0, 1] * 5)}, fraction=0.2, folds=None, fold=3, seed=0)
+
+
 def test_too_few_images_to_part_are_refused() -> None:
     with pytest.raises(DataError, match=r"too few images to validate .* \(2, and no class has two\): add images, or"):
         split_listings({"train": listing([0, 1])}, fraction=0.2, folds=None, fold=0, seed=0)
