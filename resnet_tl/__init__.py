@@ -72,7 +72,8 @@ def fit(
             means and whose predictor is an ensemble.
         overrides: values by their keys, as Python values or as text that is read as on the command line.
 
-    Lines about the run go to the logger `resnet_tl`; without a handler of its own they are printed.
+    Lines about the run go to the logger `resnet_tl`; without a handler of its own they are printed, and what Lightning
+    reports in every run is hidden, as by the command.
 
     Raises:
         UserError: a mistake in the recipe or the data, in one sentence.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import logging
 import os
 import sys
 import warnings
@@ -16,32 +15,6 @@ _format_warning = warnings.formatwarning
 _PACKAGE = Path(__file__).resolve().parents[1]
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 1 << 30
-
-_HIDDEN_MESSAGES = (
-    "GPU available",
-    "TPU available",
-    "HPU available",
-    "💡 Tip",
-    "Using bfloat16 Automatic Mixed Precision",
-    "Using 16bit Automatic Mixed Precision",
-    "`Trainer.fit` stopped",
-    "You are using a CUDA device",
-    "Restoring states from the checkpoint",
-    "Restored all states from the checkpoint",
-    "LOCAL_RANK:",
-    "Loading `train_dataloader` to estimate",
-    "Your model can run with static graph",
-)
-_HIDDEN_WARNINGS = (
-    ".*isinstance.treespec, LeafSpec.*",
-    ".*does not have many workers.*",
-    ".*This DataLoader will create 2 worker processes in total.*",  # data.num_workers' default, where there is one core
-    ".*The number of training batches .* is smaller than the logging interval.*",
-    ".*Checkpoint directory .* exists and is not empty.*",
-    ".*GPU available but not used.*",
-    ".*Found .* module.* in eval mode at the start of training.*",
-    ".*recommended to use .self.log.*sync_dist=True.*",  # the metrics reduce over ranks themselves
-)
 
 
 def configure_process(*, local_code: bool = False) -> None:
@@ -63,9 +36,6 @@ def configure_process(*, local_code: bool = False) -> None:
     if os.environ.get("RESNET_TL_MALLOPT", "1") != "0":
         keep_freed_memory()
     warnings.formatwarning = _printable_warning
-    for message in _HIDDEN_WARNINGS:
-        warnings.filterwarnings("ignore", message)
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_visible)
 
 
 def _printable_warning(
@@ -87,7 +57,3 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
-
-
-def _is_visible(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith(_HIDDEN_MESSAGES)

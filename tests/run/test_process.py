@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import platform
 import subprocess
@@ -65,25 +64,3 @@ def test_warnings_of_the_package_are_plain_lines_and_others_name_their_place(mon
     assert warnings.formatwarning(line, UserWarning, ours, 73) == f"{line}\n"
     assert "process.py:73: DeprecationWarning: old" in warnings.formatwarning("old", DeprecationWarning, ours, 73)
     assert "/torch/x.py:1: UserWarning: odd" in warnings.formatwarning("odd", UserWarning, "/torch/x.py", 1)
-
-
-def test_the_default_of_two_workers_is_not_warned_about_and_more_are() -> None:
-    said = "This DataLoader will create {} worker processes in total. Our suggested max number of worker is 1."
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always")
-        configure_process()
-        for workers in (2, 20):
-            warnings.warn(said.format(workers), UserWarning, stacklevel=1)
-    assert [str(warning.message) for warning in seen] == [said.format(20)]
-
-
-def test_only_lightnings_routine_messages_are_hidden(caplog: pytest.LogCaptureFixture) -> None:
-    configure_process()
-    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-    with caplog.at_level(logging.INFO, logger.name):
-        logger.addHandler(caplog.handler)
-        logger.info("GPU available: False, used: False")
-        logger.info("Loaded 318 of 320 tensors")
-        logger.removeHandler(caplog.handler)
-    assert "Loaded 318" in caplog.text
-    assert "GPU available" not in caplog.text
