@@ -295,6 +295,8 @@ def _short(value: Any) -> str:
 def locate(path: str | Path) -> Path:
     """Returns the checkpoint file of a run folder, or `path` itself if it is a file."""
     path = Path(path)
+    if path.suffix in (".yaml", ".yml"):
+        raise WeightsError(f"{path} is a recipe, by which `resnet-tl fit` trains; expected a run folder or checkpoint")
     if path.is_file():
         return path
     if not path.exists() and re.match(r"[a-z0-9]+:/", str(path)):
@@ -344,7 +346,8 @@ def _kind(content: Any) -> str:
 
 
 def _runs_inside(path: Path) -> str:
-    runs = sorted(
-        found.parent.parent for depth in ("*", "*/*") for found in path.glob(f"{depth}/checkpoints/last.ckpt")
-    )
-    return f"; the newest run inside is {str(runs[-1])!r}" if runs else ""
+    saved = [found for depth in ("*", "*/*") for found in path.glob(f"{depth}/checkpoints/last.ckpt")]
+    if not saved:
+        return ""
+    newest = max(saved, key=lambda found: found.stat().st_mtime)
+    return f"; the newest run inside is {str(newest.parent.parent)!r}"

@@ -135,10 +135,16 @@ def test_an_address_is_to_be_copied_first() -> None:
         locate("s3://bucket/runs/birds")
 
 
+def test_a_recipe_is_no_run() -> None:
+    with pytest.raises(WeightsError, match=r"mine\.yaml is a recipe, .* expected a run folder or checkpoint"):
+        locate("mine.yaml")
+
+
 def test_a_folder_of_runs_suggests_the_newest(tmp_path: Path) -> None:
-    for run in ("2026-01-01", "2026-01-02"):
+    for hour, run in enumerate(("second", "first"), 1):
         save_atomically({}, tmp_path / run / "checkpoints" / "last.ckpt")
-    with pytest.raises(WeightsError, match=r"no run in this folder: .*the newest run inside is '.*2026-01-02'$"):
+        os.utime(tmp_path / run / "checkpoints" / "last.ckpt", (3600 * hour, 3600 * hour))
+    with pytest.raises(WeightsError, match=r"no run in this folder: .*the newest run inside is '.*first'$"):
         locate(tmp_path)
 
 

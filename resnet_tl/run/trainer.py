@@ -153,7 +153,10 @@ def device_type(accelerator: str, devices: str | int | list[int]) -> str:
     """`cuda`, `mps` or `cpu`: the device that the Trainer will choose."""
     cuda, mps = CUDAAccelerator.is_available(), MPSAccelerator.is_available()
     if (accelerator == "gpu" and not (cuda or mps)) or (accelerator == "cuda" and not cuda):
-        raise RunError(f"trainer.accelerator is {accelerator!r}, but torch finds no GPU on this machine")
+        raise RunError(
+            f"trainer.accelerator is {accelerator!r}, but torch finds no GPU on this machine; to run on the CPU: "
+            "--trainer.accelerator cpu"
+        )
     if accelerator == "auto" and not (cuda or mps) and devices not in ("auto", 1, "1"):
         raise RunError(
             f"trainer.devices is {devices}, but torch finds no GPU on this machine; "

@@ -76,7 +76,7 @@ def world(here: Path, images: Path) -> Path:
         (FIT + "photos --model.backbone.weights nowhere.pth", r".*nowhere\.pth.*"),
         (FIT + "photos --model.backbone.weights builtin/resnet99", r".*builtin/resnet99.*"),
         (FIT + "photos --model.optimizer.name sdg", r"optimizer\.name is 'sdg'.*did you mean 'sgd'\?"),
-        (FIT + "photos --trainer.accelerator gpu", r"trainer\.accelerator is 'gpu', but torch finds no GPU on this machine"),
+        (FIT + "photos --trainer.accelerator gpu", r"trainer\.accelerator is 'gpu', but torch finds no GPU on this machine; to run on the CPU: .*"),
         (FIT + "photos --trainer.devices 4", r"trainer\.devices is 4, but torch finds no GPU on this machine; .*"),
         (FIT + "photos --trainer.strategy dpp", r"trainer: You selected an invalid strategy name: `strategy='dpp'`.*"),
         (FIT + "photos --run words.txt", r"--run words\.txt: is a file, expected a folder"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,6 +66,10 @@ def _listed(tree: Tree, classes: Sequence[str] | None, also: Sequence[str], leas
     if len(images) < len(tree.files):
         notes.append(f"{tree.root}: skipped files that are not images{_endings(tree.files)}")
     prefixes = _labelled_splits(tree.root, images, _split_prefixes(tree.root, images, notes), notes)
+    if inner := _splits_in_classes(images) if prefixes == {"train": ""} else []:
+        raise DataError(
+            f"{tree.root} has the splits {some(inner)} in each of its class folders; expected {_layout(tree.root)}"
+        )
     found = {split: _by_class(tree, images, prefix, notes) for split, prefix in prefixes.items()}
     if kinds := kinds_of_file({name for by_class in found.values() for name in by_class}):
         raise DataError(
@@ -123,6 +127,15 @@ def _split_prefixes(root: str, images: list[str], notes: list[str]) -> dict[str,
     return prefixes
 
 
+def _splits_in_classes(images: list[str]) -> list[str]:
+    """Returns the folders of splits that all class folders have; fewer than two are none."""
+    inner: dict[str, set[str]] = defaultdict(set)
+    for top, *rest in (path.split("/") for path in images):
+        inner[top].update(name for name in rest[:-1][:1] if split_of(name))
+    common = sorted(set.intersection(*inner.values()))
+    return common if len(common) > 1 else []
+
+
 def _labelled_splits(root: str, images: list[str], prefixes: dict[str, str], notes: list[str]) -> dict[str, str]:
     """Returns the splits without a `test` of images alone, as competitions publish it."""
     test = [key for key in images if key.startswith(prefixes.get("test", "/"))]
@@ -156,7 +169,8 @@ def _by_class(tree: Tree, images: list[str], prefix: str, notes: list[str]) -> d
     folders = {path[start:] for path in tree.folders if path.startswith(prefix) and "/" not in path[start:]}
     if empty := sorted(name for name in folders - {""} if composed(name) not in classes):
         refuse_or_keep(
-            f"the class folder {tree.root}/{prefix}{empty[0]} holds no images; fill it or remove it",
+            f"the class folder {tree.root}/{prefix}{empty[0]} holds no images"
+            + (other_form(tree, "classification") or "; fill it or remove it"),
             {f"{tree.root}/{prefix}{name}: is a class folder without images": "" for name in empty},
         )
     return dict(sorted(classes.items()))

@@ -198,6 +198,18 @@ class TestErrors:
         root = plant(tmp_path / "set", files)
         self.refused(root, f"the class folder {root}/{empty} holds no images")
 
+    def test_folders_of_another_task_are_not_to_be_filled(self, tmp_path: Path) -> None:
+        root = plant(tmp_path / "set", ["JPEGImages/1.jpg", "Annotations/1.xml", "ImageSets/Main/train.txt"])
+        self.refused(root, "Annotations holds no images; it holds data for detection")
+
+    def test_splits_in_class_folders(self, tmp_path: Path) -> None:
+        files = [f"{name}/{split}/1.jpg" for name in ("cat", "dog") for split in ("train", "val")]
+        root = plant(tmp_path / "set", files)
+        self.refused(
+            root, f"{root} has the splits 'train', 'val' in each of its class folders; expected {root}/<class>"
+        )
+        assert read_folder(str(plant(tmp_path / "other", [*files, "emu/1.jpg"]))).classes == ["cat", "dog", "emu"]
+
     def test_one_class(self, tmp_path: Path) -> None:
         root = plant(tmp_path / "set", ["cat/1.jpg"])
         self.refused(root, f"{root} has only one class, 'cat'; expected two or more")
