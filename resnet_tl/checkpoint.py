@@ -295,7 +295,7 @@ def _short(value: Any) -> str:
 def locate(path: str | Path) -> Path:
     """Returns the checkpoint file of a run folder, or `path` itself if it is a file."""
     path = Path(path)
-    if path.suffix in (".yaml", ".yml"):
+    if path.is_file() and path.suffix in (".yaml", ".yml"):
         raise WeightsError(f"{path} is a recipe, by which `resnet-tl fit` trains; expected a run folder or checkpoint")
     if path.is_file():
         return path

@@ -135,9 +135,12 @@ def test_an_address_is_to_be_copied_first() -> None:
         locate("s3://bucket/runs/birds")
 
 
-def test_a_recipe_is_no_run() -> None:
+def test_a_recipe_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("trainer: {max_epochs: 1}\n")
     with pytest.raises(WeightsError, match=r"mine\.yaml is a recipe, .* expected a run folder or checkpoint"):
-        locate("mine.yaml")
+        locate(tmp_path / "mine.yaml")
+    save_atomically({}, tmp_path / "run.yaml" / "checkpoints" / "last.ckpt")
+    assert locate(tmp_path / "run.yaml") == tmp_path / "run.yaml" / "checkpoints" / "last.ckpt"
 
 
 def test_a_folder_of_runs_suggests_the_newest(tmp_path: Path) -> None:
