@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Timer
 
 WARM_UP = 3
 
@@ -69,17 +71,25 @@ class Pace(Callback):
         return {name: seconds / self.seconds for name, seconds in spent.items()} if self.seconds else {}
 
     def seconds_left(self, trainer: Trainer, batches_done: int) -> float | None:
-        """An estimate up to `max_epochs`; None without `max_epochs`, or before a batch was timed.
+        """An estimate up to `max_epochs`, `max_steps` or `max_time`, whichever comes first; None without `max_epochs`,
+        or before a batch was timed.
 
         Assumes that every coming epoch takes as long as the last whole one, validation included; phases may differ.
         """
         epochs = -1 if trainer.max_epochs is None else trainer.max_epochs
         if epochs < 0 or not self._batches:
             return None
+        if trainer.should_stop:
+            return 0.0
         batches = float(trainer.num_training_batches)
+        left = batches * (epochs - trainer.current_epoch) - batches_done
+        if trainer.max_steps > 0:
+            left = min(left, (trainer.max_steps - trainer.global_step) * trainer.accumulate_grad_batches)
         per_batch = self._seconds / self._batches
         per_epoch = per_batch * batches if self._epoch_seconds is None else self._epoch_seconds
-        return per_batch * (batches - batches_done) + per_epoch * (epochs - trainer.current_epoch - 1)
+        of_this_epoch = min(left, batches - batches_done)
+        seconds = per_batch * of_this_epoch + per_epoch * (left - of_this_epoch) / batches
+        return min([seconds, *_time_limits(trainer)])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._start = time.monotonic()
@@ -133,6 +143,13 @@ class Pace(Callback):
         self._batches, self._seconds_before = state_dict["batches"], state_dict["run"]
         self._waited = state_dict.get("waited", 0.0)  # absent in checkpoints of earlier versions
         self._spent |= state_dict.get("spent", {})
+
+
+def _time_limits(trainer: Trainer) -> Iterator[float]:
+    """Yields the seconds that are left of `max_time`."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Timer) and (seconds := callback.time_remaining()) is not None:
+            yield seconds
 
 
 def images_in(batch: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -110,6 +111,8 @@ class FineTuning(Callback):
             self.compiled.install()
         schedule.start(trainer, pl_module, self.phase_state.schedule_spans())
         self.steps, self._initial_schedules = int(trainer.estimated_stepping_batches), schedule.initial_states(trainer)
+        if note := _unreached(trainer, self.phase_state.plan):
+            rank_zero_info(note)
         if self.tuning.ema is not None:
             self._start_average(pl_module, self.tuning.ema)
 
@@ -207,8 +210,8 @@ class FineTuning(Callback):
         if trainer.state.fn == TrainerFn.FITTING:
             self._broadcast_buffers(pl_module)
         self._swap(pl_module)
-        ends = _validates_training(trainer) and trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-        if self.tuning.recalibrate and ends and _is_last_epoch(trainer):
+        ends = trainer.should_stop or (trainer.is_last_batch and _is_last_epoch(trainer))
+        if self.tuning.recalibrate and ends and _validates_training(trainer):
             self._recalibrate(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -354,6 +357,18 @@ def _validates_training(trainer: Trainer) -> bool:
 
 def _is_last_epoch(trainer: Trainer) -> bool:
     return trainer.current_epoch + 1 >= (trainer.max_epochs or 0)
+
+
+def _unreached(trainer: Trainer, plan: Plan) -> str:
+    """Returns a sentence on the phases that `max_steps` leaves no time for; empty: there are none."""
+    steps = trainer.num_training_batches / trainer.accumulate_grad_batches
+    if trainer.max_steps < 0 or math.isinf(steps):
+        return ""
+    epochs = math.ceil(trainer.max_steps / math.ceil(steps))
+    index = next((index for index, phase in enumerate(plan.phases) if phase.start >= epochs), None)
+    if index is None:
+        return ""
+    return f"trainer.max_steps is {trainer.max_steps}: the run ends in epoch {epochs}, before phase {index} begins"
 
 
 def _check_plateaus(trainer: Trainer, plan: Plan) -> None:

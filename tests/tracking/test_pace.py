@@ -4,6 +4,7 @@ import time
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import Timer
 
 from resnet_tl.tracking.pace import Pace, duration
 
@@ -14,6 +15,8 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
         self.max_epochs, self.current_epoch, self.num_training_batches, self.world_size = 4, 0, 10, 2
+        self.max_steps, self.global_step, self.accumulate_grad_batches, self.should_stop = -1, 0, 1, False
+        self.callbacks: list[Timer] = []
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
     def epoch(self, pace: Pace, seconds: list[float], validation: float = 0.0) -> None:
@@ -91,6 +94,24 @@ def test_time_left_is_this_epochs_rest_and_the_others_like_the_last(monkeypatch:
     assert pace.seconds_left(clock, 4) == pytest.approx(6 * 0.5 + 2 * 8.0)
     clock.max_epochs = -1
     assert pace.seconds_left(clock, 4) is None
+
+
+def test_time_left_ends_at_max_steps_max_time_and_where_the_run_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, pace = Clock(monkeypatch), Pace()
+    pace.on_train_start(clock, None)
+    clock.epoch(pace, [0.5] * 10, validation=3.0)
+    clock.current_epoch, clock.accumulate_grad_batches = 1, 2
+    clock.global_step, clock.max_steps = 7, 9
+    assert pace.seconds_left(clock, 4) == pytest.approx(4 * 0.5), "two steps of two batches in this epoch"
+    clock.max_steps = 15
+    assert pace.seconds_left(clock, 4) == pytest.approx(6 * 0.5 + 8.0), "ten batches of the next"
+    timer = Timer(duration={"seconds": 7})
+    clock.callbacks.append(timer)
+    timer.on_train_start(clock, None)
+    clock.now += 2.0
+    assert pace.seconds_left(clock, 4) == pytest.approx(5.0)
+    clock.should_stop = True
+    assert pace.seconds_left(clock, 4) == 0
 
 
 def test_seconds_continue_after_a_resume_without_the_break(monkeypatch: pytest.MonkeyPatch) -> None:

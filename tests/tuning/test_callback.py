@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from pathlib import Path
 from types import SimpleNamespace
@@ -119,6 +120,16 @@ def test_rates_are_schedule_times_factor_from_the_first_step(tmp_path: Path) -> 
         for stage, factor in zip(("stem", "layer", "head"), factors[step // STEPS], strict=True):
             assert rates.get(stage, 0) == pytest.approx(scheduled * factor, abs=1e-12)
     assert len(module.rates) == EPOCHS * STEPS
+
+
+@pytest.mark.parametrize(("steps", "sentence"), [(6, "the run ends in epoch 2, before phase 2 begins"), (11, None)])
+def test_phases_that_max_steps_does_not_reach_are_named(
+    steps: int, sentence: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    fit(Small(), Tuning(GRADUAL, allow_untrained=True), tmp_path, max_steps=steps)
+    reported = [line for line in caplog.messages if line.startswith("trainer.max_steps is")]
+    assert reported == ([f"trainer.max_steps is {steps}: {sentence}"] if sentence else [])
 
 
 def test_schedulers_never_see_the_factors(tmp_path: Path) -> None:

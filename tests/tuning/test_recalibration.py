@@ -104,6 +104,20 @@ def test_at_the_end_of_the_fit_for_the_weights_that_are_saved(
         assert module.seen[0]["net.1.num_batches_tracked"] == 4
 
 
+def test_before_the_validation_of_a_run_that_stops_within_an_epoch(tmp_path: Path) -> None:
+    module = Small()
+    trainer = Trainer(
+        max_epochs=2, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+        enable_checkpointing=False, default_root_dir=tmp_path, num_sanity_val_steps=0,
+        callbacks=[FineTuning(Tuning([Phase()], recalibrate=2))], max_time={"microseconds": 1},
+    )  # fmt: skip
+    data = DataLoader(TensorDataset(DATA), batch_size=4)
+    trainer.fit(module, data, data)
+    assert trainer.global_step == 1
+    assert torch.equal(module.seen[-1]["net.1.running_mean"], module.net[1].running_mean)
+    assert module.seen[-1]["net.1.num_batches_tracked"] == 2
+
+
 def test_never_without_being_asked(tmp_path: Path) -> None:
     module = Small()
     trainer = Trainer(
