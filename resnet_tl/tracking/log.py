@@ -44,7 +44,7 @@ def log_file(path: Path) -> Iterator[None]:
     except UserError as error:
         _write(file, f"error: {error}")
         raise
-    except SystemExit:  # on a signal, which has been reported
+    except (SystemExit, KeyboardInterrupt):  # on a signal, which has been reported
         raise
     except BaseException:
         _write(file, "stopped", exc_info=sys.exc_info())

@@ -36,7 +36,7 @@ class Preempted(SystemExit):
 @contextmanager
 def stop_at_signals(run: RunFolder) -> Iterator[None]:
     """Around all that a run does: a signal ends it at once, as there is nothing to save but while it trains, when
-    `Preemption` handles the signals.
+    `Preemption` handles the signals. Ctrl-C saves nothing, at any time.
 
     Raises:
         Preempted: a signal was received.
@@ -53,6 +53,9 @@ def stop_at_signals(run: RunFolder) -> Iterator[None]:
     previous = {number: signal.signal(number, stop) for number in SIGNALS}
     try:
         yield
+    except KeyboardInterrupt:
+        log_info(f"Ctrl-C: stopped{_hint(run)}")
+        raise
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from resnet_tl.tracking.preemption import SIGNALS, Preempted, requeue
+from resnet_tl.tracking.log import log_file
+from resnet_tl.tracking.preemption import SIGNALS, Preempted, requeue, stop_at_signals
+from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.terminal import terminal_log
 
 
@@ -85,3 +87,20 @@ def test_a_requeue_names_the_job_of_an_array(
         assert requeue() == (script == "exit 0")
     assert (tmp_path / "called").read_text() == "requeue 7_3\n"
     assert capsys.readouterr().out == f"{line}\n"
+
+
+@pytest.mark.parametrize(
+    ("saved", "end"), [(True, "; to resume: --resume {run}"), (False, "; nothing was saved before")]
+)
+def test_ctrl_c_says_how_to_resume_and_leaves_no_traceback(
+    saved: bool, end: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = RunFolder(tmp_path)
+    if saved:
+        run.checkpoints.mkdir()
+        run.last.touch()
+    with pytest.raises(KeyboardInterrupt), terminal_log(), log_file(run.log), stop_at_signals(run):
+        os.kill(os.getpid(), signal.SIGINT)
+    line = f"Ctrl-C: stopped{end.format(run=run.place)}\n"
+    assert capsys.readouterr().out == line
+    assert run.log.read_text()[21:] == line
