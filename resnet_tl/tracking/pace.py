@@ -13,8 +13,9 @@ WARM_UP = 3
 
 
 class Timed(NamedTuple):
-    """Training images over all ranks, the seconds that they took, and those in which training waited for data."""
+    """Batches, their images over all ranks, the seconds that they took, and those in which training waited for data."""
 
+    batches: int
     images: int
     seconds: float
     waited: float
@@ -39,7 +40,9 @@ class Pace(Callback):
         self._last_batch_end: float | None = None
         self._warm_up_left = WARM_UP
         self._epoch_start: float | None = None
-        self._epoch_seconds: float | None = None
+        self._before = self.timed
+        self._besides = 0.0
+        """The seconds of the last whole epoch in which it did not train, such as validation."""
 
     @property
     def images_per_second(self) -> float | None:
@@ -49,7 +52,12 @@ class Pace(Callback):
     @property
     def timed(self) -> Timed:
         """Of the timed batches since the run started."""
-        return Timed(self._images, self._seconds, self._waited)
+        return Timed(self._batches, self._images, self._seconds, self._waited)
+
+    @property
+    def of_epoch(self) -> Timed:
+        """The same of this epoch, or of what a resumed run has done of it."""
+        return Timed(*(now - before for now, before in zip(self.timed, self._before, strict=True)))  # type: ignore[arg-type]
 
     @property
     def waiting(self) -> float:
@@ -74,7 +82,8 @@ class Pace(Callback):
         """An estimate up to `max_epochs`, `max_steps` or `max_time`, whichever comes first; None without `max_epochs`,
         or before a batch was timed.
 
-        Assumes that every coming epoch takes as long as the last whole one, validation included; phases may differ.
+        Assumes the pace of this epoch's batches for all that are left, and between them as much time for other work,
+        such as validation, as in the last whole epoch; later phases may differ.
         """
         epochs = -1 if trainer.max_epochs is None else trainer.max_epochs
         if epochs < 0 or not self._batches:
@@ -85,14 +94,17 @@ class Pace(Callback):
         left = batches * (epochs - trainer.current_epoch) - batches_done
         if trainer.max_steps > 0:
             left = min(left, (trainer.max_steps - trainer.global_step) * trainer.accumulate_grad_batches)
-        per_batch = self._seconds / self._batches
-        per_epoch = per_batch * batches if self._epoch_seconds is None else self._epoch_seconds
-        of_this_epoch = min(left, batches - batches_done)
-        seconds = per_batch * of_this_epoch + per_epoch * (left - of_this_epoch) / batches
+        of_later_epochs = max(0.0, left - (batches - batches_done))
+        seconds = self._per_batch * left + self._besides * of_later_epochs / batches
         return min([seconds, *_time_limits(trainer)])
 
+    @property
+    def _per_batch(self) -> float:
+        timed = self.of_epoch if self.of_epoch.batches else self.timed
+        return timed.seconds / timed.batches
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._start = time.monotonic()
+        self._start, self._before = time.monotonic(), self.timed
 
     def _spend(self, name: str | None) -> None:
         """Adds the time since the last call to `name`; None: to nothing."""
@@ -102,7 +114,7 @@ class Pace(Callback):
         self._mark = now
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._last_batch_end, self._epoch_start = None, time.monotonic()
+        self._last_batch_end, self._epoch_start, self._before = None, time.monotonic(), self.timed
         self._spend(None)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -131,8 +143,9 @@ class Pace(Callback):
         self._spend(None if trainer.sanity_checking else "validation")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._epoch_start is not None:  # None if the run resumed within this epoch
-            self._epoch_seconds = time.monotonic() - self._epoch_start
+        if self._epoch_start is not None and self._batches:  # no start if the run resumed within this epoch
+            trained = self._per_batch * float(trainer.num_training_batches)
+            self._besides = max(0.0, time.monotonic() - self._epoch_start - trained)
 
     def state_dict(self) -> dict[str, Any]:
         counts = {"images": self._images, "batches": self._batches}

@@ -31,6 +31,8 @@ class Progress(ProgressBar):
     `val/acc 0.9 (best 0.92)` where an earlier epoch was better; `lr` is the highest rate of a stage; phases count from
     0, as in metrics.csv.
 
+    The speed is that of the epoch's batches, see `Pace`; summary.json has the run's.
+
     `train/loss_epoch`, which is logged too, is the mean over rank 0's batches of the epoch; `train/loss` is of one.
 
     In between, a terminal shows a live bar; elsewhere (the log of a cluster or of CI) there is a line every minute.
@@ -174,8 +176,9 @@ def _line(
         is_worse = name in best and improves(name, best[name], float(value))
         parts.append(f"{name} {float(value):.4g}" + (f" (best {best[name]:.4g})" if is_worse else ""))
     parts += more
-    if pace.images_per_second is not None:
-        parts.append(f"{pace.images_per_second:.{0 if pace.images_per_second >= 10 else 1}f} images/s")
+    if (timed := pace.of_epoch).batches:
+        speed = timed.images / timed.seconds
+        parts.append(f"{speed:.{0 if speed >= 10 else 1}f} images/s")
     if seconds_left is not None and seconds_left >= 0.5:
         parts.append(f"{duration(seconds_left)} left")
     return "  ".join(parts)

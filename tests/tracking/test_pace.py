@@ -47,6 +47,23 @@ def test_warm_up_first_batches_and_validation_do_not_count_as_speed(monkeypatch:
     assert pace.seconds == clock.now
 
 
+def test_an_epochs_speed_is_its_own_and_what_is_left_takes_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, pace = Clock(monkeypatch), Pace()
+    pace.on_train_start(clock, None)
+    clock.epoch(pace, [0.5] * 10, validation=3.0)
+    clock.current_epoch = 1
+    clock.epoch(pace, [2.0] * 10, validation=3.0)
+    assert pace.of_epoch.images / pace.of_epoch.seconds == pytest.approx(8.0)
+    assert pace.images_per_second == pytest.approx(16 * 16 / (7 * 0.5 + 9 * 2.0)), "of the run"
+    assert pace.seconds_left(clock, 10) == pytest.approx(2 * (10 * 2.0 + 3.0))
+    pace.on_train_epoch_start(clock, None)
+    assert pace.of_epoch.batches == 0
+    resumed = Pace()
+    resumed.load_state_dict(pace.state_dict())
+    resumed.on_train_start(clock, None)
+    assert resumed.of_epoch.batches == 0
+
+
 def test_waiting_is_the_time_between_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, pace = Clock(monkeypatch), Pace()
     assert pace.waiting == 0

@@ -26,10 +26,6 @@ class Measure(Callback):
     def __init__(self, pace: Pace) -> None:
         self.pace = pace
         self._grad_norm: Tensor | None = None
-        self._before = pace.timed
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._before = self.pace.timed  # of a run that resumes, too
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
         if run_loggers(trainer.loggers) and (trainer.global_step + 1) % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
@@ -49,10 +45,9 @@ class Measure(Callback):
         values = weight_norms(pl_module)
         if pl_module.device.type == "cuda":
             values["memory/gb"] = torch.cuda.max_memory_allocated(pl_module.device) / 1e9
-        images, seconds, waited = (now - before for now, before in zip(self.pace.timed, self._before, strict=True))
-        self._before = self.pace.timed
-        if seconds:
-            values |= {"speed/images_per_s": images / seconds, "speed/waiting": waited / seconds}
+        if (timed := self.pace.of_epoch).batches:
+            values["speed/images_per_s"] = timed.images / timed.seconds
+            values["speed/waiting"] = timed.waited / timed.seconds
         for logger in loggers:
             logger.measure({"epoch": trainer.current_epoch, **values}, trainer.global_step - 1, "val/loss")
 

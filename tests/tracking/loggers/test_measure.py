@@ -72,10 +72,11 @@ def test_speed_is_that_of_each_epoch(tmp_path: Path) -> None:
     trainer: Any = SimpleNamespace(loggers=[meter], current_epoch=0, global_step=1)
     task: Any = SimpleNamespace(parameters=module.parameters, device=torch.device("cpu"))
     pace.load_state_dict({"images": 90, "batches": 9, "seconds": 9.0, "waited": 1.0, "run": 10.0})
-    measure.on_train_start(trainer, task)
-    for images, seconds, waited in ((100, 10.0, 1.5), (300, 12.0, 1.5), (300, 12.0, 1.5)):
-        pace.load_state_dict({"images": images, "batches": 9, "seconds": seconds, "waited": waited, "run": 10.0})
+    pace.on_train_start(trainer, task)
+    for batches, images, seconds, waited in ((10, 100, 10.0, 1.5), (12, 300, 12.0, 1.5), (12, 300, 12.0, 1.5)):
+        pace.load_state_dict({"images": images, "batches": batches, "seconds": seconds, "waited": waited, "run": 10.0})
         measure.on_train_epoch_end(trainer, task)
+        pace.on_train_epoch_start(trainer, task)
     assert [values for _, values, _ in meter.measured] == [
         {"epoch": 0, "speed/images_per_s": 10.0, "speed/waiting": 0.5},
         {"epoch": 0, "speed/images_per_s": 100.0, "speed/waiting": 0.0},
