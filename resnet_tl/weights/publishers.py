@@ -196,11 +196,16 @@ def _hub_file(repository: str, files: tuple[str, ...]) -> Path:
 
 
 def _unreachable(repository: str, error: Exception) -> WeightsError:
+    from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.errors import RepositoryNotFoundError
 
     if isinstance(error, RepositoryNotFoundError):
         return WeightsError(f"{repository}: the Hugging Face hub has no such model, or it is private: hf auth login")
-    return WeightsError(f"{repository}: cannot be fetched from the Hugging Face hub: {first_line(error)}")
+    cause = error.__cause__ if isinstance(error.__cause__, Exception) else error  # huggingface_hub's own is a long one
+    return WeightsError(
+        f"{repository}: cannot be fetched from the Hugging Face hub: {first_line(cause)}; a copy on this machine can "
+        f"be named by its path, an earlier download is looked for in {HF_HUB_CACHE}, and builtin/... needs no network"
+    )
 
 
 def first_line(error: Exception) -> str:

@@ -149,6 +149,14 @@ def test_missing_weights_are_one_sentence(hub: Path, name: str, words: str) -> N
         fetch(name)
 
 
+def test_without_the_hub_a_copy_can_be_named(hub: Path) -> None:
+    with pytest.raises(WeightsError) as refused:
+        fetch("timm/resnet10t.c3_in1k")
+    place = f"a copy on this machine can be named by its path, an earlier download is looked for in {hub}"
+    assert str(refused.value).endswith(f"; {place}, and builtin/... needs no network")
+    assert "local cache" not in str(refused.value)
+
+
 def test_no_network_is_one_sentence(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for proxy in ("https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # the discard port: refuses at once
