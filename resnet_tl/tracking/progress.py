@@ -6,9 +6,11 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 from types import MappingProxyType
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
@@ -33,7 +35,8 @@ class Progress(ProgressBar):
 
     The speed is that of the epoch's batches, see `Pace`; summary.json has the run's.
 
-    `train/loss_epoch`, which is logged too, is the mean over rank 0's batches of the epoch; `train/loss` is of one.
+    `train/loss_epoch`, which is logged too, is the mean over the epoch's batches of all ranks, on the bar over those of
+    rank 0 so far; `train/loss` is of one batch.
 
     In between, a terminal shows a live bar; elsewhere (the log of a cluster or of CI) there is a line every minute.
 
@@ -66,9 +69,11 @@ class Progress(ProgressBar):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._display.end()
-        if self._logs and self._batches:
-            pl_module.log(EPOCH_LOSS, self._loss / self._batches)
         metrics = self._metrics(trainer, "val/loss", self.monitor)
+        if self._batches:
+            metrics[EPOCH_LOSS] = trainer.strategy.reduce(self._own_loss / self._batches, reduce_op="mean")
+            if self._logs:
+                pl_module.log(EPOCH_LOSS, metrics[EPOCH_LOSS])
         best = {} if self.saved.best_model_score is None else {self.monitor: float(self.saved.best_model_score)}
         left = self.pace.seconds_left(trainer, int(trainer.num_training_batches))
         line = _line(metrics, self.pace, left, [*_rate_and_phase(trainer.callback_metrics)], best)
@@ -76,10 +81,15 @@ class Progress(ProgressBar):
         self._loss, self._batches = 0.0, 0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"loss": float(self._loss), "batches": self._batches, "logs": self._logs}
+        of_ranks = self.trainer.strategy.all_gather(self._own_loss)
+        return {"loss": of_ranks.reshape(-1).tolist(), "batches": self._batches, "logs": self._logs}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._loss, self._batches = state_dict["loss"], state_dict["batches"]
+        loss, trainer = state_dict["loss"], self.trainer
+        of_ranks = loss if isinstance(loss, list) else [loss]  # earlier versions saved rank 0's alone
+        same = len(of_ranks) == trainer.world_size
+        self._loss = of_ranks[trainer.global_rank] if same else fmean(of_ranks)
+        self._batches = state_dict["batches"]
         self._logs = state_dict.get("logs", False)  # a run's metrics.csv keeps the columns that it began with
 
     def on_validation_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
@@ -95,6 +105,11 @@ class Progress(ProgressBar):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Ends the bar before the traceback is printed."""
         self._display.end()
+
+    @property
+    def _own_loss(self) -> Tensor:
+        """The sum of this rank's losses of the epoch so far."""
+        return torch.as_tensor(self._loss, device=self.trainer.strategy.root_device)
 
     def _metrics(self, trainer: Trainer, *names: str) -> dict[str, Tensor | float]:
         """The mean training loss of the epoch so far, and the last logged values of `names`."""

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from rich.console import Console
 
 from resnet_tl.tracking.best import Best
@@ -65,6 +67,35 @@ def test_the_epochs_mean_loss_is_reported_and_logged(
     by_epoch = {int(row["epoch"]): float(row["train/loss_epoch"]) for row in rows if row["train/loss_epoch"]}
     assert by_epoch == {0: pytest.approx(means[0]), 1: pytest.approx(means[1])}
     assert all(row["val/acc"] for row in rows if row["train/loss_epoch"]), "a row with the validation's"
+
+
+class NextToAnother(SingleDeviceStrategy):
+    """Of a rank next to another one, whose mean losses are higher by one."""
+
+    def reduce(self, tensor: Any, *args: Any, **options: Any) -> Any:
+        return tensor + 0.5
+
+
+def test_the_epochs_mean_loss_is_that_of_all_ranks(
+    train: Any, tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    losses = []
+    for name, strategy in (("alone", "auto"), ("pair", NextToAnother("cpu"))):
+        train(tiny(), epochs=1, name=name, strategy=strategy)
+        (line,) = capsys.readouterr().out.splitlines()
+        rows = csv.DictReader((tmp_path / name / "metrics.csv").read_text().splitlines())
+        (logged,) = (float(row["train/loss_epoch"]) for row in rows if row["train/loss_epoch"])
+        assert f"train/loss_epoch {logged:.4g}  " in line
+        losses.append(logged)
+    assert losses[1] == pytest.approx(losses[0] + 0.5)
+
+
+@pytest.mark.parametrize(("saved", "loss"), [([3.0], 3.0), (3.0, 3.0), ([2.0, 4.0], 3.0)])
+def test_the_loss_so_far_is_resumed_on_other_ranks_and_from_earlier_versions(saved: Any, loss: float) -> None:
+    progress = Progress(Best(RunFolder(Path("run")), "val/acc"), Pace(), terminal=False)
+    progress.setup(Trainer(logger=False, accelerator="cpu", devices=1), LightningModule(), "fit")
+    progress.load_state_dict({"loss": saved, "batches": 4})
+    assert progress.state_dict() == {"loss": [loss], "batches": 4, "logs": False}
 
 
 def test_a_log_file_gets_a_line_a_minute_at_most(
