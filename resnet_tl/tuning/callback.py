@@ -73,6 +73,11 @@ class FineTuning(Callback):
             return
         if trainer.max_epochs is None or trainer.max_epochs < 1:
             raise RecipeError(f"trainer.max_epochs is {trainer.max_epochs}, expected the number of epochs of the plan")
+        if trainer.limit_train_batches == 0:
+            raise RecipeError(
+                "trainer.limit_train_batches is 0, which leaves nothing to train on; expected at least one batch (to "
+                "evaluate without training: Trainer.validate)"
+            )
         # Before a checkpoint is loaded, and before the stages are read: they may add layers to them.
         self.regularisers = Regularisers(self.tuning, pl_module, stages_of(pl_module, self.paths))
         stages = stages_of(pl_module, self.paths)

@@ -133,6 +133,11 @@ def test_the_schedule_of_the_recipe_reaches_the_optimizer(tmp_path: Path) -> Non
     assert {group["lr"] for group in run.optimizers[0].param_groups} == {0.05}
 
 
+def test_no_batches_to_train_on_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="limit_train_batches is 0, which leaves nothing to train on; expected at"):
+        trainer(tmp_path, limit_train_batches=0).fit(Counting(), loader())
+
+
 PLATEAU = Schedule("plateau", patience=0, monitor="val/loss")
 
 
