@@ -48,6 +48,9 @@ OTHER_NAMES = {
 }
 """What other tools call a key, where the words are too far apart to look alike."""
 
+CLASS_COUNTS = ("num_classes", "n_classes", "num_labels", "nc")
+"""What other tools call the number of classes, which is no key here."""
+
 
 def resolve(tree: Node, section: Section) -> dict[str, Any]:
     """The whole recipe as dicts, lists and scalars: every default written out, every class by its full import path.
@@ -268,6 +271,8 @@ def _is_class_name(node: Node, hint: Any) -> bool:
 
 
 def _unknown(key: str, child: Node, meant: Place | None, at: Place) -> str:
+    if key in CLASS_COUNTS:
+        return f"{child.where}: {key} cannot be set; how many classes there are follows from the data"
     if child.from_command:
         return f"{child.where}: unknown option" + (f"; did you mean --{option_name(meant)}?" if meant else "")
     under = f" under {'.'.join(at)}" if at else ""

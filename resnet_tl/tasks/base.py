@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resnet_tl import lightning_internals
-from resnet_tl.errors import RecipeError
+from resnet_tl.errors import RecipeError, WeightsError
 from resnet_tl.metrics.mean import Mean
 from resnet_tl.metrics.per_class import Tables, old_and_new
 from resnet_tl.metrics.record import Record
@@ -160,6 +161,16 @@ class Task(LightningModule):
         if metric is not None:  # ranks must agree, and a loss of training is that of a rank's own images
             metric = self.trainer.strategy.reduce(metric, reduce_op="mean")
         super().lr_scheduler_step(scheduler, metric)
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **options: Any) -> Any:
+        """Lightning's way, with all arguments of the task again."""
+        if "classes" in signature(cls).parameters and "classes" not in options:
+            raise WeightsError(
+                f"{cls.__name__}.load_from_checkpoint makes a task of the arguments that it is called with, and classes"
+                f" is not one of them; resnet_tl.load({str(checkpoint_path)!r}) makes a predictor of what is stored"
+            )
+        return super().load_from_checkpoint(checkpoint_path, *args, **options)
 
     @property
     def data(self) -> Any:

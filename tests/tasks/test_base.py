@@ -17,7 +17,7 @@ from resnet_tl.data.base import ImageData
 from resnet_tl.data.classification import ImageFolder, ImageTable
 from resnet_tl.data.detection import CocoDetection
 from resnet_tl.data.segmentation import MaskFolder
-from resnet_tl.errors import RecipeError
+from resnet_tl.errors import RecipeError, WeightsError
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.heads.fcos import FCOS
 from resnet_tl.models.heads.two_stage import FasterRCNN
@@ -136,6 +136,17 @@ def test_the_schedule_of_the_recipe_reaches_the_optimizer(tmp_path: Path) -> Non
 def test_no_batches_to_train_on_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="limit_train_batches is 0, which leaves nothing to train on; expected at"):
         trainer(tmp_path, limit_train_batches=0).fit(Counting(), loader())
+
+
+def test_lightnings_way_to_load_names_ours_and_works_with_all_arguments(tmp_path: Path) -> None:
+    task, run = Classification(["a", "b"], Backbone("resnet_tiny")), trainer(tmp_path)
+    run.fit(task, loader())
+    run.save_checkpoint(file := tmp_path / "a.ckpt")
+    with pytest.raises(WeightsError, match=r"classes is not one of them; resnet_tl\.load\('.*a\.ckpt'\) makes"):
+        Classification.load_from_checkpoint(file)
+    arguments = {"classes": ["a", "b"], "backbone": Backbone("resnet_tiny")}
+    loaded = Classification.load_from_checkpoint(file, weights_only=False, **arguments)
+    assert torch.equal(loaded.classifier.fc.weight, task.classifier.fc.weight)
 
 
 PLATEAU = Schedule("plateau", patience=0, monitor="val/loss")
