@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ from resnet_tl.errors import RecipeError, RunError
 from resnet_tl.tuning.ranks import on_any
 
 AUTO = "auto"
+DEVICES = r"auto|-1|[1-9]\d*|\d+,(\s*\d+,)*(\s*\d+)?"
+"""The texts that Lightning reads as devices: a number of them, or `0,2`, the numbers of some."""
 
 
 class Launched(NamedTuple):
@@ -49,6 +52,14 @@ def with_launched(options: Mapping[str, Any]) -> dict[str, Any]:
         "devices": devices if options["devices"] == AUTO else options["devices"],
         "num_nodes": nodes if options["num_nodes"] == AUTO else options["num_nodes"],
     }
+
+
+def check_devices(devices: str | int | list[int]) -> None:
+    """Raises RecipeError for a `trainer.devices` that no accelerator takes."""
+    if devices in (0, []) or (isinstance(devices, str) and not re.fullmatch(DEVICES, devices)):
+        raise RecipeError(
+            f"trainer.devices is {devices!r}; expected how many (of GPUs also which, as [0, 2]), or auto for all"
+        )
 
 
 def check_others(options: Mapping[str, Any]) -> None:

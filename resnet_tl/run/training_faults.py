@@ -1,4 +1,4 @@
-"""What is wrong with a recipe's network, plan, optimizer and schedule, as far as it shows without data and weights."""
+"""What is wrong with a recipe's network, plan, optimizer, schedule and devices, as far as its text shows."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from resnet_tl.recipe.node import Node
 from resnet_tl.recipe.places import Place, deepest, option_name
 from resnet_tl.recipe.resolve import part
 from resnet_tl.recipe.schema import import_path
+from resnet_tl.run.launch import check_devices
 from resnet_tl.run.sections import sections
 from resnet_tl.tuning.plan import Phase, Tuning
 from resnet_tl.tuning.rates import Optimizer, Schedule, build_optimizer, build_schedule, parameter_groups
@@ -27,12 +28,14 @@ from resnet_tl.tuning.resolve import resolve
 
 MODEL: Place = ("model", "init_args")
 PHASES: Place = (*MODEL, "tuning", "phases")
+DEVICES: Place = ("trainer", "devices")
 
 
 def training_faults(tree: Node) -> list[str]:
     """A sentence for each fault, with its place in the recipe. Values that are wrong in themselves count as not set."""
     stages: list[str] = []
     faults = [*_network_faults(tree, stages), *_rate_faults(tree), *_length_faults(tree), *_accumulation_faults(tree)]
+    faults += _attempt(tree, DEVICES, lambda: check_devices(_value(tree, DEVICES)))[1]
     return [*faults, *(_plan_faults(tree, stages) if stages else [])]
 
 

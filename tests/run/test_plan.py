@@ -42,6 +42,17 @@ def test_a_run_has_a_length(here: Path, images: Path, key: str, value: object, m
         plan_text(["photos.yaml"], [("data.root", images), ("trainer.max_epochs", 3), (f"trainer.{key}", value)])
 
 
+@pytest.mark.parametrize("devices", ["foo", "0", "[]", "1.5", "-2"])
+def test_devices_that_nothing_takes_are_refused(here: Path, images: Path, devices: str) -> None:
+    with pytest.raises(RecipeError, match=r"trainer.devices (is .*; expected how many|must be)"):
+        plan_text(["photos.yaml"], [("data.root", images), ("trainer.devices", devices)])
+
+
+@pytest.mark.parametrize("devices", ["auto", "-1", "2", "[0, 2]", "0,2", "1,"])
+def test_devices_that_lightning_takes_are_planned_for(here: Path, images: Path, devices: str) -> None:
+    plan_text(["photos.yaml"], [("data.root", images), ("trainer.devices", devices)])
+
+
 def test_the_global_batch_stays_the_same(here: Path, images: Path) -> None:
     (here / "more.yaml").write_text(
         "trainer: {callbacks: [{class_path: GradientAccumulationScheduler, init_args: {scheduling: {0: 2, 1: 1}}}]}"
