@@ -22,8 +22,10 @@ MOST_CLASSES = 40
 
 
 def losses(rows: Sequence[Row], best: float | None) -> AnyChart:
-    """Training and validation loss over epochs."""
-    names = {"train/loss": "training (single batches)", "val/loss": "validation"}
+    """Training loss, the mean of each epoch, and validation loss over epochs."""
+    names = {"train/loss_epoch": "training", "val/loss": "validation"}
+    if not any("train/loss_epoch" in row for row in rows):  # a run of an earlier version
+        names = {"train/loss": "training (single batches)", "val/loss": "validation"}
     values: Values = [
         {"epoch": row["at"], "value": row[name], "loss": label}
         for name, label in names.items()
