@@ -329,15 +329,15 @@ def _best(epoch: float | None) -> AnyChart:
 
 
 def _phases(rows: Sequence[Row]) -> AnyChart:
-    """Shades every second phase and names those that are wide enough."""
+    """Shades every second phase, and names those that are wide enough, or has only their numbers."""
     ends = {int(row["phase"]): row["at"] for row in rows if "phase" in row}
     starts = dict(zip(ends, [0.0, *ends.values()], strict=False))
-    widest = max(ends.values(), default=0) / 10
+    end_of_run = max((row["at"] for row in rows), default=0)
     values: Values = [
         {
             "start": starts[phase],
             "end": end,
-            "phase": f"phase {phase}" if len(ends) > 1 and end - starts[phase] > widest else "",
+            "phase": _phase_name(phase, (end - starts[phase]) / end_of_run) if len(ends) > 1 else "",
             "odd": phase % 2 == 1,
         }
         for phase, end in ends.items()
@@ -346,3 +346,10 @@ def _phases(rows: Sequence[Row]) -> AnyChart:
     shade = base.mark_rect(color=GREY, opacity=0.16).encode(x="start:Q", x2="end:Q").transform_filter("datum.odd")
     names = base.mark_text(align="left", baseline="top", dx=4, dy=2, color=GREY, fontSize=10)
     return shade + names.encode(x="start:Q", y=alt.value(0), text="phase:N")
+
+
+def _phase_name(phase: int, share: float) -> str:
+    """As much of the name as fits into a share of the width, about 250 pixels where three charts stand in a row."""
+    if share >= 0.18:
+        return f"phase {phase}"
+    return str(phase) if share >= 0.08 else ""
