@@ -18,7 +18,7 @@ BLOCK = 2048
 
 
 def duplicates(looks: Sequence[Look], labels: Mapping[str, str]) -> Iterator[Finding]:
-    """Of each group of files with equal bytes all but the first.
+    """Of each group of files with equal bytes all but the first, and the first, too, where labels differ.
 
     labels: key -> what the image shows, where that is one label (classification), or its numbers.
     """
@@ -28,7 +28,7 @@ def duplicates(looks: Sequence[Look], labels: Mapping[str, str]) -> Iterator[Fin
     for group in groups.values():
         first = group[0]
         for other in group[1:]:
-            yield _finding("duplicate", "is the same file as", first, other, labels)
+            yield from _findings("duplicate", "is the same file as", first, other, labels)
 
 
 def near_duplicates(looks: Sequence[Look], labels: Mapping[str, str]) -> Iterator[Finding]:
@@ -41,10 +41,18 @@ def near_duplicates(looks: Sequence[Look], labels: Mapping[str, str]) -> Iterato
         if other not in twins or (leak and looks[twins[other]].split == looks[other].split):
             twins[other] = one
     for other, one in sorted(twins.items()):
-        yield _finding("near-duplicate", "looks like", looks[one], looks[other], labels)
+        yield from _findings("near-duplicate", "looks like", looks[one], looks[other], labels)
+
+
+def _findings(kind: str, relation: str, first: Look, other: Look, labels: Mapping[str, str]) -> Iterator[Finding]:
+    """Yields a finding about the later image; where the labels differ, one about either, as either may be wrong."""
+    yield _finding(kind, relation, first, other, labels)
+    if labels.get(first.key) != labels.get(other.key):
+        yield _finding(kind, relation, other, first, labels)
 
 
 def _finding(kind: str, relation: str, first: Look, other: Look, labels: Mapping[str, str]) -> Finding:
+    """Returns what is found about `other`."""
     if first.split != other.split:
         kind = f"{kind} across splits"
     if labels.get(first.key) != labels.get(other.key):

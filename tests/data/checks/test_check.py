@@ -64,10 +64,12 @@ def test_equal_files_within_and_across_splits_and_with_another_label(photos: Pat
     assert Counter(finding.kind for finding in findings) == {
         "duplicate": 1,
         "duplicate across splits": 1,
-        "duplicate with another label": 1,
+        "duplicate with another label": 2,
     }
-    (wrong,) = (finding for finding in findings if "label" in finding.kind)
+    wrong, right = (finding for finding in findings if "label" in finding.kind)
     assert wrong.text.endswith("train/cat/5.jpg, which is 'cat', not 'dog'")
+    assert right.text.endswith("train/dog/wrong.jpg, which is 'dog', not 'cat'")
+    assert (wrong.exclude, right.exclude) == ("train/dog/wrong.jpg", "train/cat/5.jpg")  # either may be the wrong one
 
 
 def test_numbers_of_near_duplicates_may_differ_but_not_those_of_equal_files(photos: Path) -> None:
@@ -78,7 +80,8 @@ def test_numbers_of_near_duplicates_may_differ_but_not_those_of_equal_files(phot
     (photos / "set.csv").write_text("path,age\n" + "".join(f"{row},{age}\n" for age, row in enumerate(rows)))
     findings = check(RegressionTable(str(photos / "set.csv"), val_fraction=1.0))
     assert [(finding.kind, finding.exclude) for finding in findings] == [
-        ("duplicate with another label", "train/cat/1.jpg"),  # the later one, by path
+        ("duplicate with another label", "train/cat/1.jpg"),
+        ("duplicate with another label", "equal.jpg"),
         ("near-duplicate", ""),
     ]
 
