@@ -57,7 +57,8 @@ def classes(root: Path) -> Planted:
     return {
         "cat/0.jpg": "unreadable", "dog/1.jpg": "the file is empty", "dog/3.jpg": "not an image",
         "cat/4.jpg": "damaged", "cat/copy.jpg": "duplicate", "cat/leak.jpg": "duplicate across splits",
-        "dog/wrong.jpg": "duplicate with another label", "cat/twin.jpg": "near-duplicate across splits",
+        "dog/wrong.jpg": "duplicate with another label", "cat/12.jpg": "duplicate with another label",
+        "cat/twin.jpg": "near-duplicate across splits",
         "cat/print.jpg": "unusual mode", "cat/strip.jpg": "unusual aspect", "dog/icon.png": "unusual size",
         "dog/turned.jpg": "EXIF rotation", "cat": "similar class names", "Cat": "empty class",
     }  # fmt: skip
