@@ -8,7 +8,7 @@ from resnet_tl.errors import RecipeError
 HELP = """usage: resnet-tl plan -c RECIPE [-c OVERLAY ...] [--find-lr] [--phase N] [--KEY VALUE ...]
 
 Show a recipe's plan without training: for each stage and phase, frozen or its learning rate, the mode of its norms, and
-how much of a full training step's compute the phase saves.
+how much of a full training step's compute the phase saves; and how many images each split has.
 
   -c RECIPE                         the recipe, then any overlays
   --find-lr                         try 100 rising rates on a copy, one batch each, and suggest one

@@ -25,7 +25,8 @@ from resnet_tl.tuning.stages import blocks_of
 
 
 def plan_text(recipes: Sequence[RecipeSource], overrides: Overrides) -> str:
-    """Returns the plan as a table, and the overlay that BiT's rule recommends for this number of images."""
+    """Returns the plan as a table, the notes of the data, and the overlay that BiT's rule recommends for this number
+    of images."""
     recipe, data, task, plan = _build(recipes, overrides)
     task.preprocessing = data.evaluation_preprocessing(task.preprocessing)
     batch, base = recipe["trainer"]["global_batch"], task.optimizer.base_batch
@@ -35,7 +36,7 @@ def plan_text(recipes: Sequence[RecipeSource], overrides: Overrides) -> str:
             f"the rates are for a global batch of {base} images (optimizer.base_batch); a run scales them to its own"
         )
     text = table(plan, task.stages(), task.tuning.norm, task.peak_rate, task.stage_macs())
-    text += f"\n\n{scaled}" if scaled else ""
+    text = "\n".join([f"{text}\n", *data.notes, *([scaled] if scaled else [])])
     if not isinstance(task, Classification):  # the rule is one of classifiers, and so are its overlays
         return text
     images = len(data.listings["train"])

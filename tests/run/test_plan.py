@@ -12,10 +12,11 @@ from resnet_tl.run.plan import find_lr, plan_text
 
 def test_a_plan_names_stages_phases_rates_and_bits_overlay(here: Path, images: Path) -> None:
     values = {"data.root": images, "model.tuning.phases": "lpft", "model.tuning.allow_untrained": True}
-    *table, _, rule = plan_text(["photos.yaml"], values.items()).splitlines()
+    *table, _, split, _, rule = plan_text(["photos.yaml"], values.items()).splitlines()
     assert table[0].split()[:2] == ["stage", "parameters"]
     assert {line.split()[0] for line in table[1:] if line} >= {"stem", "layer1", "head", "compute"}
     assert "frozen" in next(line for line in table if line.startswith("stem"))
+    assert split == f"{images}: 12 train, 8 val; no test split: val is used"
     assert rule == "BiT's rule for 12 training images: -c overlays/bit_small"
 
 

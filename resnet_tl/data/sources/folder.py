@@ -11,6 +11,7 @@ from resnet_tl.data.listings.faults import refuse_or_keep
 from resnet_tl.data.listings.kept import kept_listing
 from resnet_tl.data.listings.listing import ClassSet, Listing
 from resnet_tl.data.sources.class_names import ALL_CLASSES, check_known, composed, order_notes, some
+from resnet_tl.data.sources.empty_val import refuse_empty_val
 from resnet_tl.data.sources.folder_names import kinds_of_file, split_of
 from resnet_tl.data.sources.forms import other_form
 from resnet_tl.data.sources.parquet import saved_by_datasets
@@ -70,6 +71,8 @@ def _listed(tree: Tree, classes: Sequence[str] | None, also: Sequence[str], leas
         raise DataError(
             f"{tree.root} has the splits {some(inner)} in each of its class folders; expected {_layout(tree.root)}"
         )
+    if "" not in prefixes.values():
+        refuse_empty_val(tree, prefixes, images)
     found = {split: _by_class(tree, images, prefix, notes) for split, prefix in prefixes.items()}
     if kinds := kinds_of_file({name for by_class in found.values() for name in by_class}):
         raise DataError(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from resnet_tl.data.listings.masks import MaskSet
 from resnet_tl.data.sources.class_list import find_class_file
+from resnet_tl.data.sources.empty_val import refuse_empty_val
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.mask_coding import decide
 from resnet_tl.data.sources.mask_layout import find_files
@@ -42,6 +43,7 @@ def read_mask_folder(
     tree = walk(root)
     findings = Findings(tree.root)
     splits = pair_up(tree.root, find_files(tree, images, masks, findings), findings)
+    refuse_empty_val(tree, splits, tree.files)
     scans = scan_masks(tree.root, splits, findings)
     classes, coding = decide(scans, class_file or find_class_file(tree), ignore, findings, known)
     return checked_set(classes, coding, splits, scans, findings, channels, all_shown=known is None)

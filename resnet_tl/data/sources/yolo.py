@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from resnet_tl.data.listings.boxes import BoxSet
 from resnet_tl.data.sources.annotations import BoxListingBuilder, box_set, split_in
+from resnet_tl.data.sources.empty_val import refuse_empty_val
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.folder_names import SPLITS
 from resnet_tl.data.sources.forms import other_reader
@@ -68,7 +69,9 @@ def read_yolo(
     description = _read_description(tree, data)
     names, builders = description.names, {}
     paths: dict[str, list[str | None]] = {}
-    for split, images in _images(tree, description, findings).items():
+    by_split = _images(tree, description, findings)
+    refuse_empty_val(tree, [split for split, images in by_split.items() if images], tree.files)
+    for split, images in by_split.items():
         entries = [Entry(key, None, f"{tree.root}/{key}") for key in images]
         builders[split] = BoxListingBuilder(entries, names, channels, findings)
         paths[split] = _label_files(tree, images, findings)
