@@ -159,6 +159,7 @@ def _table(numbers: dict[str, Any]) -> Iterable[str]:
         yield f"{where}: {levels}; {fit['none']:,} training objects ({share:.1%}) fit none"
     if "channels" in numbers:
         yield f"channel mean {numbers['channels']['mean']}, std {numbers['channels']['std']}"
+        yield f"sizes and channels of {numbers['decoded']}"
 
 
 def _check(source: Source, options: Namespace) -> int:

@@ -86,6 +86,8 @@ def data(run: RunRecord, assets: Assets) -> Section | None:
         facts.append(("objects by area", ", ".join(f"{count:,} {name}" for name, count in numbers["objects"].items())))
     for name, values in numbers.get("channels", {}).items():
         facts.append((f"channel {name}", ", ".join(f"{value:.3f}" for value in values)))
+    if "decoded" in numbers:
+        facts.append(("sizes and channels of", numbers["decoded"]))
     for name, spreads in numbers.get("values", {}).items():
         facts.append((name, "; ".join(_spread(split, *values) for split, values in spreads.items())))
     content: dict[str, Any] = {"facts": facts, "notes": run.data.notes, "rows": (), "shares": (), "charts": []}

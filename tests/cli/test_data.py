@@ -84,6 +84,7 @@ def test_stats_count_what_is_there(resnet_tl: Callable[..., Any], photos: Path) 
     done = resnet_tl("data stats photos --json numbers.json")
     assert done.code == 0
     assert "width: 32 to 32 pixels, median 32" in done.out
+    assert done.out.splitlines()[-1] == "sizes and channels of 40 of 40 train images"
     numbers = json.loads(Path("numbers.json").read_text())
     assert numbers["splits"] == {"train": 40, "val": 100}
     assert numbers["classes"] == {"cat": {"train": 20, "val": 50}, "dog": {"train": 20, "val": 50}}

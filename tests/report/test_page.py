@@ -51,6 +51,7 @@ def test_its_numbers_are_those_of_validate(path: Path, run: Path) -> None:
     assert f"{100 * result['metrics']['val/acc']:.1f} %" in text
     assert f"95 % interval {low:.1f} to {high:.1f} %" in text
     assert f"Expected calibration error {result['metrics']['val/ece']:.3f}." in text
+    assert "sizes and channels of" in text
     sections = (
         "Training",
         "Confusions",

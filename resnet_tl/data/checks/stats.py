@@ -31,7 +31,8 @@ def stats(data: ImageData, decoded: int = SAMPLED) -> dict[str, Any]:
 
     splits: split -> images. classes: class -> split -> images that show it (objects, or pixels, where they are
     annotated). sizes: of images, `[smallest, median, largest]` of widths and of heights in pixels. channels: mean and
-    standard deviation of each channel of the training images, 0...1. objects: small, medium and large ones, without
+    standard deviation of each channel of the training images, 0...1. decoded: the images that sizes and channels are
+    of, as a sentence. objects: small, medium and large ones, without
     crowds; objects_by_class: the same of each class. values: number -> split -> `[smallest, median, largest]`.
 
     Args:
@@ -46,7 +47,7 @@ def stats(data: ImageData, decoded: int = SAMPLED) -> dict[str, Any]:
     if values := _values(data):
         numbers["values"] = values
     first = "train" if "train" in data.listings else next(iter(data.listings))
-    numbers |= _images(data.listings[first], data.channels, decoded)
+    numbers |= _images(data.listings[first], first, data.channels, decoded)
     listings = [listing for listing in data.listings.values() if isinstance(listing, BoxListing)]
     if listings and counted == "objects":
         numbers["objects_by_class"] = _objects_by_size(listings, data.classes)
@@ -107,7 +108,7 @@ def _pixels(listing: Any, classes: int) -> np.ndarray:
     return total[:classes]
 
 
-def _images(listing: Listing, channels: int, decoded: int) -> dict[str, Any]:
+def _images(listing: Listing, split: str, channels: int, decoded: int) -> dict[str, Any]:
     sizes: list[tuple[int, int]] = []
     totals, squares, pixels = np.zeros(channels), np.zeros(channels), 0
     for image in _decoded(listing, channels, decoded):
@@ -122,6 +123,7 @@ def _images(listing: Listing, channels: int, decoded: int) -> dict[str, Any]:
     return {
         "sizes": {"width": _spread(widths), "height": _spread(heights)},
         "channels": {"mean": mean.round(4).tolist(), "std": deviation.round(4).tolist()},
+        "decoded": f"{len(sizes):,} of {len(listing):,} {split} images",
     }
 
 
