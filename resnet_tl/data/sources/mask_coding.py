@@ -186,26 +186,21 @@ def _check_values(
     class_file: str,
     findings: Findings,
 ) -> None:
-    """Reports that most masks hold values without a class: the class file numbers its classes differently.
-
-    Raises:
-        DataError: there are as many values as classes.
-    """
+    """Raises DataError if most masks hold values without a class, of which there are as many as classes: the class file
+    numbers its classes differently."""
     known = {*listed.ids, *ignored}
     odd = sum(not known.issuperset(_grey_values(each.scan).tolist()) for each in scanned)
-    if 2 * odd <= len(scanned):
-        return
     shown = [value for value in values if value not in ignored]
-    ids = next((ids for ids in (shown, values) if len(ids) == len(listed.names)), [])
-    lines = "; ".join(f"{value},{name}" for value, name in zip(ids, listed.names, strict=False))
-    fault = (
+    ids = next((ids for ids in (shown, values) if len(ids) == len(listed.names)), None)
+    if 2 * odd <= len(scanned) or ids is None:
+        return
+    lines = "; ".join(f"{value},{name}" for value, name in zip(ids, listed.names, strict=True))
+    _refuse(
         f"{findings.name}: {odd} of {len(scanned)} masks hold values of no class: they have {_few(values)}, but the "
         f"classes of {class_file} are {_few(listed.ids)}; expected classes.csv with the masks' values as ids, one a "
-        f"line (id,name{f'; {lines}' if lines else ''})"
+        f"line (id,name; {lines})",
+        findings,
     )
-    if lines:
-        _refuse(fault, findings)
-    findings.faults.append(fault)
 
 
 def _grey_values(scan: MaskScan) -> np.ndarray:
