@@ -54,8 +54,8 @@ class BoxOutcomes:
         return [*classes, f"({NOTHING})" if NOTHING in classes else NOTHING]
 
     def class_rows(self) -> list[Row]:
-        """Returns the score, precision, recall and F1 of each class."""
-        return rows(self.evaluation.classes, score=self.scores, **self.ratios()._asdict())
+        """Returns the threshold of each class, and its precision, recall and F1 from there on."""
+        return rows(self.evaluation.classes, threshold=self.scores, **self.ratios()._asdict())
 
     def ratios(self) -> Ratios:
         """Returns precision, recall and F1 by class."""

@@ -40,7 +40,7 @@ RECIPE = {
 """Of a recipe's sections besides the model, the keys that hold no path and say how it was trained."""
 HEADS = {
     "f1": "F1", "ap": "AP", "auroc": "AUROC", "iou": "IoU", "dice": "Dice", "map": "mAP", "map50": "mAP50",
-    "map_small": "mAP, small", "map_medium": "mAP, medium", "map_large": "mAP, large", "score": "at score",
+    "map_small": "mAP, small", "map_medium": "mAP, medium", "map_large": "mAP, large",
 }  # fmt: skip
 """Columns of a table by class that are not plain words."""
 COUNTS = ("images", "targets", "objects", "support")

@@ -55,8 +55,8 @@ def sections(run: RunRecord, evaluation: BoxEvaluation, assets: Assets) -> list[
 
 
 CLASSES = (
-    "Precision, recall and F1 count the detections from a score on, at an IoU of 0.5: that of the best F1 of the "
-    f"class, or of all classes for one with fewer than {LEAST} objects."
+    "Precision, recall and F1 count the detections whose score is the threshold or more, at an IoU of 0.5: that of the "
+    f"best F1 of the class, or of all classes for one with fewer than {LEAST} objects."
 )
 
 

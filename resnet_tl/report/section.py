@@ -82,7 +82,7 @@ def score_table(tables: ScoreTables) -> Section:
 
 SHARES = (
     "precision", "recall", "f1", "ap", "auroc", "threshold", "map", "map50", "map_small", "map_medium", "map_large",
-    "mask_map", "mask_map50", "mask_map_small", "mask_map_medium", "mask_map_large", "score", "iou", "dice",
+    "mask_map", "mask_map50", "mask_map_small", "mask_map_medium", "mask_map_large", "iou", "dice",
     "boundary_f1",
 )  # fmt: skip
 """Columns of tables by class that are shares, 0...1."""

@@ -28,7 +28,7 @@ def test_precision_recall_and_f1_count_the_detections_from_the_scores_on(crowds:
         assert row == pytest.approx(
             {
                 "class": f"class {k}",
-                "score": SCORES[k],
+                "threshold": SCORES[k],
                 "precision": hits / chosen.sum(),
                 "recall": hits / objects,
                 "f1": 2 * hits / (chosen.sum() + objects),

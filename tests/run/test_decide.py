@@ -121,4 +121,4 @@ def test_validate_and_predict_use_the_scores_of_the_checkpoint(resnet_tl: Callab
     assert len((here / "plain.csv").read_text().splitlines()) == 1 + len(found)
     assert resnet_tl("validate run --tables tables").code == 0
     with (here / "tables/per_class.csv").open() as file:
-        assert {row["class"]: float(row["score"]) for row in csv.DictReader(file)} == pytest.approx(decided)
+        assert {row["class"]: float(row["threshold"]) for row in csv.DictReader(file)} == pytest.approx(decided)
