@@ -77,7 +77,8 @@ def _about_predictions(run: RunRecord, assets: Assets) -> list[Section]:
 def _head(run: RunRecord) -> dict[str, Any]:
     """The headline metric with its interval, and the others."""
     model, scores, headline = run.recipe["model"]["init_args"], run.scores, run.metrics.headline
-    named = {metric_name(name): value for name, value in scores.items() if name in NAMES and name != headline}
+    names = {row["metric"]: row["name"] for row in run.tables["summary"]}
+    named = {names.get(key, metric_name(key)): scores[key] for key in scores if key in NAMES and key != headline}
     tiles = [(name, f"{value:.3f}") for name, value in named.items() if value >= 0]
     return {
         "task": run.evaluation.task.capitalize(),
@@ -86,7 +87,7 @@ def _head(run: RunRecord) -> dict[str, Any]:
         "classes": counted(len(run.evaluation.classes), run.evaluation.task),
         "images": len(run.evaluation),
         "split": SPLITS[run.evaluation.split],
-        "headline": metric_name(headline),
+        "headline": names[headline],
         "value": as_text(headline, scores[headline]),
         "interval": interval_text(headline, run.score_tables.interval),
         "tiles": [*tiles, ("loss", f"{run.loss:.3f}")],

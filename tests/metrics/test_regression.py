@@ -99,6 +99,8 @@ def test_recorded_predictions_have_the_same_scores_and_tables() -> None:
     assert tables.tables["summary"][0]["value"] == found.compute()["mae"]
     assert tables.interval == found.interval()
     assert "standard deviations" in tables.notes[0]
+    names = [row["name"] for row in tables.tables["summary"]]
+    assert names == ["MAE in standard deviations", "RMSE in standard deviations", "R²", "coverage of intervals"]
 
 
 def test_folds_are_pooled_and_runs_compared() -> None:
