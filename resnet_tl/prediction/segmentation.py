@@ -15,7 +15,7 @@ from torch import Tensor
 from resnet_tl.data.images.class_masks import ClassMask
 from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.data.images.listed_transforms import ListedTransforms, partial_view
-from resnet_tl.data.sources.class_list import palette
+from resnet_tl.data.sources.class_list import class_colours
 from resnet_tl.models.inference import Inference, segment
 from resnet_tl.prediction.base import Options, Prediction, Predictor
 from resnet_tl.prediction.exported.description import TaskName
@@ -43,7 +43,7 @@ class MaskPredictor(Predictor[MaskPrediction]):
         eval_transforms: the transforms of validation, as a recipe lists them, in place of resizing. With one that crops
             or pads, none is used, because masks are of the whole image.
 
-    Attributes: those of `Predictor`, `inference`, and `colours` (`[K, 3]` RGB: the training masks', or Pascal VOC's).
+    Attributes: those of `Predictor`, `inference`, and `colours` (`[K, 3]` RGB: the training masks').
     """
 
     task: ClassVar[TaskName] = "segmentation"
@@ -70,7 +70,7 @@ class MaskPredictor(Predictor[MaskPrediction]):
             loader = Loader(transforms, len(network.mean), keep_images=True, threads=1)
         super().__init__(network, classes, loader, device=device, batch_size=batch_size)
         self.inference = inference or Inference()
-        self.colours = palette(len(classes)) if colours is None else np.array(colours, np.uint8)
+        self.colours = class_colours(classes) if colours is None else np.array(colours, np.uint8)
 
     @torch.inference_mode()
     def logits(self, image: ImageArray) -> Tensor:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnet_tl.data.images.decode import decode
-from resnet_tl.data.sources.class_list import palette
+from resnet_tl.data.sources.class_list import class_colours
 from resnet_tl.errors import DataError, UserError
 from resnet_tl.explain.aims import region_score
 from resnet_tl.metrics.extremes import worst_and_typical
@@ -89,7 +89,7 @@ def _images(run: RunRecord, evaluation: PixelEvaluation, confusions: NDArray[np.
     """The images with the largest share of wrong pixels, and typical ones, predicted again for a map of them."""
     galleries: list[Gallery] = []
     lead = "The images with the largest share of wrong pixels, and those next to the median."
-    colours = palette(len(evaluation.classes))
+    colours = class_colours(evaluation.classes)
     if run.data is None:
         return Section("images", "Images", "galleries.html", {"galleries": galleries}, lead)
     try:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 
 from resnet_tl.data.images.decode import decode
 from resnet_tl.data.images.resize import resize
+from resnet_tl.data.sources.class_list import class_colours
 from resnet_tl.models.inference import Inference, segment
 from resnet_tl.models.network import Network
 from resnet_tl.prediction.segmentation import MaskPredictor
@@ -79,9 +80,9 @@ def test_images_of_any_channels(network: Build, channels: int, tmp_path: Path) -
         assert (predictor.predict(tmp_path / "grey.png")[0].mask == predictor.predict(image)[0].mask).all()
 
 
-def test_colours_are_given_or_pascal_vocs(network: Build) -> None:
+def test_colours_are_given_or_those_of_the_classes(network: Build) -> None:
     made = network("segmentation")
-    assert MaskPredictor(made, CLASSES).colours[:3].tolist() == [[0, 0, 0], [128, 0, 0], [0, 128, 0]]
+    assert MaskPredictor(made, CLASSES).colours.tolist() == class_colours(CLASSES).tolist()
     colours: Any = [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
     assert MaskPredictor(made, CLASSES, colours=colours).colours.tolist() == colours
 

@@ -27,6 +27,8 @@ VOID = {
     *("dontcare", "nodata", "border", "boundary"),
 }
 """Names that people give to what is ignored, in small letters alone."""
+BACKGROUND = {"background", "bg", "other", "others", "0"}
+"""Names, in small letters, of a first class that is drawn in black."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ def read_classes(path: str, ignore: Sequence[int]) -> ClassList:
 def of_values(values: Iterable[int], names: Sequence[str] | None = None) -> ClassList:
     """Returns the classes of masks without a class file: named after their values."""
     ids = list(values)
-    return ClassList(list(names or map(str, ids)), ids, palette(len(ids)))
+    names = list(names or map(str, ids))
+    return ClassList(names, ids, class_colours(names))
 
 
 def is_void(name: str) -> bool:
@@ -143,7 +146,7 @@ def _class_list(path: str, rows: Sequence[dict[str, str]], ignore: Sequence[int]
     limit = NO_CLASS - 1 if IGNORE in ignore else IGNORE
     if not all(0 <= each <= limit for each in classes):
         raise DataError(f"{path}: has the id {max(classes)}; expected 0 to {limit}, which fit an 8-bit mask")
-    shades = palette(len(classes))
+    shades = class_colours(list(classes.values()))
     for index, value in enumerate(classes):
         if value in colours:
             shades[index] = list(colours[value].to_bytes(3, "big"))
@@ -158,6 +161,14 @@ def _colour(row: dict[str, str]) -> int | None:
     if len(text) > 6 or text.startswith("-"):
         raise ValueError(f"#{text}")
     return int(text, 16) if text else None
+
+
+def class_colours(names: Sequence[str]) -> np.ndarray:
+    """Returns colours `[K, 3]` uint8 by which masks are drawn: the palette's, whose black is the background's alone."""
+    colours = palette(len(names) + 1)
+    if not (is_void(names[0]) or names[0].strip("_ ").lower() in BACKGROUND):
+        colours[0] = colours[-1]
+    return colours[:-1]
 
 
 def palette(count: int) -> np.ndarray:

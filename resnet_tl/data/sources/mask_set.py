@@ -13,7 +13,7 @@ import numpy as np
 from resnet_tl.data.images.class_masks import NO_CLASS, Coding, UnknownColour, unknown_values
 from resnet_tl.data.images.headers import Header
 from resnet_tl.data.listings.masks import MaskListing, MaskSet, SegmentationListing
-from resnet_tl.data.sources.class_list import ClassList, palette
+from resnet_tl.data.sources.class_list import ClassList, class_colours
 from resnet_tl.data.sources.class_names import check_known
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.mask_scan import Pair, Scanned, Scans
@@ -108,7 +108,7 @@ def in_order_of(images: MaskSet, known: Sequence[str]) -> MaskSet:
         split: listing.recoded(coding) for split, listing in images.splits.items() if isinstance(listing, MaskListing)
     }
     shown = {places[i] for i in range(len(places)) if i not in images.absent}
-    colours, pixels = palette(len(known)), np.zeros(len(known), np.int64)
+    colours, pixels = class_colours(known), np.zeros(len(known), np.int64)
     colours[places] = images.colours
     pixels[places[: len(images.pixels)]] = images.pixels
     return replace(

@@ -6,7 +6,7 @@ import posixpath
 
 from resnet_tl.data.images.decode import read_bytes
 from resnet_tl.data.listings.masks import MaskSet
-from resnet_tl.data.sources.class_list import ClassList, palette, read_classes
+from resnet_tl.data.sources.class_list import ClassList, class_colours, palette, read_classes
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.folder_names import FOLDER_SPLITS
 from resnet_tl.data.sources.mask_scan import Pair, scan_masks
@@ -70,8 +70,9 @@ def read_cityscapes(root: str, channels: int) -> MaskSet:
         splits[split] = [
             (key, key.replace("leftImg8bit/", "gtFine/").replace("_leftImg8bit", "_gtFine_labelIds")) for key in keys
         ]
-    ids = list(CITYSCAPES.values())
-    return _set(tree, ClassList(list(CITYSCAPES), ids, palette(len(ids))), splits, findings, channels, others=IGNORE)
+    names = list(CITYSCAPES)
+    classes = ClassList(names, list(CITYSCAPES.values()), class_colours(names))
+    return _set(tree, classes, splits, findings, channels, others=IGNORE)
 
 
 def _lists(tree: Tree) -> dict[str, str]:

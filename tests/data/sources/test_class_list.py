@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from resnet_tl.data.images.class_masks import NO_CLASS
-from resnet_tl.data.sources.class_list import find_class_file, palette, read_classes
+from resnet_tl.data.sources.class_list import class_colours, find_class_file, palette, read_classes
 from resnet_tl.data.sources.tree import Tree
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import IGNORE
@@ -33,7 +34,7 @@ def test_a_wrong_class_file_is_one_sentence(tmp_path: Path, content: str, compla
 def test_a_text_file_counts_its_lines_and_a_csv_has_ids_and_colours(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("sky\n\nroad\n")
     plain = read_classes(str(tmp_path / "classes.txt"), [IGNORE])
-    assert (plain.names, plain.ids, plain.colours.tolist()) == (["sky", "road"], [0, 1], palette(2).tolist())
+    assert (plain.names, plain.ids, plain.colours.tolist()) == (["sky", "road"], [0, 1], [[0, 128, 0], [128, 0, 0]])
     (tmp_path / "classes.csv").write_text("id,name,colour\n7,sky,#0a0b0c\n255,void,#ffffff\n9,road,\n")
     coloured = read_classes(str(tmp_path / "classes.csv"), [IGNORE])
     assert (coloured.names, coloured.ids) == (["sky", "road"], [7, 9])
@@ -87,6 +88,14 @@ def test_values_map_to_classes(tmp_path: Path) -> None:
     assert classes.coding([3]).codes[[0, 3, 7, 9]].tolist() == [NO_CLASS, IGNORE, 0, 1]
     assert classes.select([9, 7]).coding([]).codes[[7, 9]].tolist() == [1, 0]
     assert classes.coding([], others=IGNORE).codes[[0, 3, 7, 9]].tolist() == [IGNORE, IGNORE, 0, 1]
+
+
+@pytest.mark.parametrize(("first", "black"), [("Background", True), ("_void_", True), ("0", True), ("road", False)])
+def test_black_is_the_backgrounds_colour_alone(first: str, black: bool) -> None:
+    colours = class_colours([first, "b", "c"])
+    assert (colours[0].max() == 0) == black
+    assert colours[1:].tolist() == palette(3)[1:].tolist()
+    assert len(np.unique(colours, axis=0)) == 3
 
 
 def test_the_palette_is_pascal_vocs() -> None:

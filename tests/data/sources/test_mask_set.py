@@ -142,7 +142,7 @@ def test_masks_of_rotated_images_rotate_with_them(
 def test_a_set_takes_the_order_of_a_checkpoints_classes(root: Path) -> None:
     found = in_order_of(read(root, {"train": PAIRS[:2], "val": PAIRS[2:]}), ["car", "road", "sky"])
     assert (found.classes, found.pixels.tolist(), found.absent) == (["car", "road", "sky"], [0, 96, 96], [0])
-    assert found.colours.tolist() == [[0, 0, 0], [128, 0, 0], [0, 0, 0]]
+    assert found.colours.tolist() == [[128, 128, 0], [128, 0, 0], [0, 0, 0]]
     assert [int(found.splits["train"].mask(i).max()) for i in range(2)] == [2, 1]
     with pytest.raises(DataError, match=r"classes \('road'"):
         in_order_of(found, ["car", "sky"])
