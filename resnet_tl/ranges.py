@@ -75,14 +75,16 @@ def checked(name: str) -> Callable[[Class], Class]:
 
 
 def check(name: str, value: Any, hint: Any) -> None:
-    """Raises RecipeError for a number, text or list outside the range of its type; other kinds are not checked."""
+    """Raises RecipeError for a number, text or list outside the range of its type, and for a float in place of an int;
+    other kinds are not checked."""
     if not within(value, hint):
         near = did_you_mean(value, choices(hint)) if isinstance(value, str) else ""
         raise RecipeError(f"{name} must be {allowed(hint)}, got {value!r}{near}")
 
 
 def within(value: Any, hint: Any) -> bool:
-    """Whether a value is in the range of a type. Values of another kind than the type's are."""
+    """Whether a value is in the range of a type. Values of another kind than the type's are, but no float is an
+    int."""
     verdicts = {_verdict(value, *parts(arm)) for arm in arms(hint)}
     return True in verdicts or False not in verdicts
 
@@ -163,8 +165,10 @@ def _verdict(value: Any, bare: Any, limits: tuple[Any, ...]) -> bool | None:
         kinds = {type(choice) for choice in arguments}
         return (value in arguments) if type(value) in kinds else None
     if bare in (int, float):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or (bare is int and isinstance(value, float)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
             return None
+        if bare is int and isinstance(value, float):
+            return False
         return abs(value) <= LARGEST and _inside(value, limits)
     if origin in (list, tuple, Sequence) and isinstance(value, Sequence) and not isinstance(value, str):
         fixed = origin is tuple and arguments[-1] is not Ellipsis

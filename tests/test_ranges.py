@@ -29,7 +29,7 @@ NAN, INF = float("nan"), float("inf")
 @pytest.mark.parametrize(
     ("hint", "inside", "outside", "words"),
     [
-        (PositiveInt, [1, 9, "a", None, 0.5, True], [0, -1], "int >= 1"),
+        (PositiveInt, [1, 9, "a", None, True], [0, -1, 0.5, 3.0], "int >= 1"),
         (Fraction, [0, 1, 0.5], [-0.1, 1.1, NAN, INF], "float in [0, 1]"),
         (FractionBelow1, [0, 0.99], [1, NAN], "float in [0, 1)"),
         (PositiveFloat | None, [None, 1e-9], [0, -1, INF], "float > 0 or null"),
@@ -43,6 +43,7 @@ NAN, INF = float("nan"), float("inf")
             "a list of float > 0, not empty",
         ),
         (tuple[PositiveFloat, PositiveFloat], [(1, 2)], [(1,), (1, 2, 3), (0, 1)], "a list of 2 float > 0"),
+        (PositiveInt | Fraction, [1, 0.5], [1.5], "int >= 1 or float in [0, 1]"),
         (int | tuple[PositiveInt, PositiveInt], [-5, (1, 1)], [(0, 1)], "int or a list of 2 int >= 1"),
         (dict[str, PositiveFloat], [{}, {"a": 1}], [{"a": 0}], "a mapping to float > 0"),
         (Literal["a", "b"], ["a", 3], ["c"], "one of 'a', 'b'"),

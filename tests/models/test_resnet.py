@@ -142,6 +142,7 @@ def test_convolutions_are_initialised_as_in_he_et_al() -> None:
         ({"norm": "layer"}, "backbone.norm must be one of 'batch', 'frozen', 'group', got 'layer'"),
         ({"drop_path": 1.0}, "backbone.drop_path must be float in [0, 1), got 1.0"),
         ({"checkpoint_segments": -1}, "backbone.checkpoint_segments must be int >= 0, got -1"),
+        ({"in_channels": 3.0}, "backbone.in_channels must be int in [1, 65536], got 3.0"),
         ({"levels": ["c6"]}, "there is no level 'c6' in this network; it has c1 c2 c3 c4 c5"),
         ({"levels": []}, "levels is empty; name at least one of c1 c2 c3 c4 c5"),
     ],
