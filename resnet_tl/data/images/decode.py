@@ -21,7 +21,7 @@ from resnet_tl.data.images.limits import check_bytes, check_size
 from resnet_tl.data.images.numpy_file import SIGNATURE, from_numpy
 from resnet_tl.data.images.stored_size import stored_size
 from resnet_tl.data.images.tiff import SIGNATURES as TIFF
-from resnet_tl.data.images.tiff import read_tiff_header
+from resnet_tl.data.images.tiff import TiffHeader, read_tiff_header
 from resnet_tl.errors import DataError
 
 ImageArray = npt.NDArray[Any]
@@ -82,9 +82,9 @@ def decode_bytes(data: bytes, path: str, channels: int = 3, reduce: int = 1) -> 
     if data.startswith(SIGNATURE):
         image = from_numpy(data, path)
     else:
-        size = _checked_size(data, path)
+        size, tiff = _checked_headers(data, path)
         try:
-            image = _decoded(data, path, channels, reduce)
+            image = _decoded(data, tiff, path, channels, reduce)
         except (DataError, MemoryError):
             check_memory(*size, path)
             raise
@@ -120,8 +120,9 @@ def _read_file(path: str, first: int) -> bytes:
         return opened.readall()
 
 
-def _checked_size(data: bytes, path: str) -> tuple[int, int]:
-    """Returns the stored (h, w) of an image, after checking by the header what decoders would fail at or allocate."""
+def _checked_headers(data: bytes, path: str) -> tuple[tuple[int, int], TiffHeader | None]:
+    """Returns the stored (h, w) of an image, and a TIFF's header, after checking by them what decoders would fail at or
+    allocate."""
     size = stored_size(data)
     if size is None:
         raise _undecodable(data, path)
@@ -131,14 +132,16 @@ def _checked_size(data: bytes, path: str) -> tuple[int, int]:
     header = read_tiff_header(data)
     if header is not None and not header.is_decodable:
         raise _wrong_values(path, header.values)
-    return size
+    return size, header
 
 
-def _decoded(data: bytes, path: str, channels: int, reduce: int) -> ImageArray:
+def _decoded(data: bytes, tiff: TiffHeader | None, path: str, channels: int, reduce: int) -> ImageArray:
     if is_heif(data):
         register(path)
         return _from_pillow(data, path, channels, ("HEIF",))
-    return _from_image(data, path, channels, reduce) if channels in (1, 3) else _as_stored(data, path, channels)
+    if channels not in (1, 3):
+        return _as_stored(data, path, channels)
+    return _from_image(data, path, channels, reduce) if tiff is None else _from_colour_tiff(data, tiff, path, channels)
 
 
 def _wrong_values(path: str, values: str) -> DataError:
@@ -149,15 +152,30 @@ def _from_image(data: bytes, path: str, channels: int, reduce: int) -> ImageArra
     if data.startswith(b"\xff\xd8"):
         flags = REDUCED[reduce] | (cv2.IMREAD_COLOR_RGB if channels == 3 else cv2.IMREAD_GRAYSCALE)
         image = _opencv(data, flags) if jpeg.ends(data) else None
-    elif _blends(data):
-        return _from_pillow(data, path, channels, ("TIFF",))
-    elif _needs_pillow(data):
-        image = None
     else:
-        image = _opencv(data, cv2.IMREAD_ANYDEPTH | (cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE))
-        if image is not None and channels == 3:  # asked for RGB itself, OpenCV 5 scrambles a 16-bit TIFF
-            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+        image = None if _needs_pillow(data) else _deep(data, channels)
     return _from_pillow(data, path, channels) if image is None else image
+
+
+def _from_colour_tiff(data: bytes, header: TiffHeader, path: str, channels: int) -> ImageArray:
+    if header.other_colours:
+        raise DataError(
+            f"{path}: has its colours as {header.other_colours}; expected a TIFF in RGB, grey, CMYK or YCbCr"
+        )
+    if header.is_blended:
+        return _from_pillow(data, path, channels, ("TIFF",))
+    image = _deep(data, channels)
+    if image is None:
+        raise _undecodable(data, path)
+    return image
+
+
+def _deep(data: bytes, channels: int) -> ImageArray | None:
+    """Decodes 8 or 16 bits by OpenCV."""
+    image = _opencv(data, cv2.IMREAD_ANYDEPTH | (cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE))
+    if image is not None and channels == 3:  # asked for RGB itself, OpenCV 5 scrambles a 16-bit TIFF
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+    return image
 
 
 def _opencv(data: bytes, flags: int) -> ImageArray | None:
@@ -165,12 +183,6 @@ def _opencv(data: bytes, flags: int) -> ImageArray | None:
         return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         return None
-
-
-def _blends(data: bytes) -> bool:
-    """Whether OpenCV would multiply an image's colours by its alpha: it does so in 8-bit TIFFs of four channels."""
-    header = read_tiff_header(data)
-    return header is not None and header.has_alpha and (header.values, header.samples) == ("uint8", 4)
 
 
 def _needs_pillow(data: bytes) -> bool:

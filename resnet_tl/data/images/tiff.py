@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """Both byte orders, of TIFF and of BigTIFF."""
-WIDTH, HEIGHT, BITS, SAMPLES, EXTRA_SAMPLES, FORMAT = 256, 257, 258, 277, 338, 339
+WIDTH, HEIGHT, BITS, PHOTOMETRIC, SAMPLES, EXTRA_SAMPLES, FORMAT = 256, 257, 258, 262, 277, 338, 339
 """Tags (TIFF 6.0, sections 8 and 18)."""
+OTHER_COLOURS = {8: "CIELAB", 9: "ICCLAB", 10: "ITULAB", 32803: "a colour filter array", 34892: "linear raw"}
+"""Photometric interpretations that decoders refuse, or convert with a tint (CIELAB, without its white point)."""
 UNASSOCIATED_ALPHA = 2
 VALUE_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}
 FORMATS = {1: "uint", 2: "int", 3: "float", 5: "complexint", 6: "complex"}
@@ -16,19 +18,26 @@ MOST_TAGS = 4096
 
 
 class TiffHeader(NamedTuple):
-    """values: `uint8`, `float32`, ... samples: channels of a page. has_alpha: of which the colours are independent."""
+    """values: `uint8`, `float32`, ... samples: channels of a page. has_alpha: of which the colours are independent.
+    other_colours: see `OTHER_COLOURS`; "" for grey, RGB, palettes, CMYK and YCbCr."""
 
     height: int
     width: int
     values: str
     samples: int
     has_alpha: bool
+    other_colours: str
 
     @property
     def is_decodable(self) -> bool:
         """Whether the values are those of images, packed ones (1 to 4 bits) as grey or palette."""
         packed = self.values in ("uint1", "uint2", "uint4") and self.samples == 1
         return packed or self.values in ("uint8", "uint16")
+
+    @property
+    def is_blended(self) -> bool:
+        """Whether OpenCV would multiply the colours by their alpha: it does so in 8-bit images of four channels."""
+        return self.has_alpha and (self.values, self.samples) == ("uint8", 4)
 
 
 def read_tiff_header(data: bytes) -> TiffHeader | None:
@@ -39,7 +48,8 @@ def read_tiff_header(data: bytes) -> TiffHeader | None:
         tags = _tags(data)
         values = f"{FORMATS[tags.get(FORMAT, 1)]}{tags.get(BITS, 1)}"
         has_alpha = tags.get(EXTRA_SAMPLES) == UNASSOCIATED_ALPHA
-        return TiffHeader(tags[HEIGHT], tags[WIDTH], values, tags.get(SAMPLES, 1), has_alpha)
+        colours = OTHER_COLOURS.get(tags.get(PHOTOMETRIC, 1), "")
+        return TiffHeader(tags[HEIGHT], tags[WIDTH], values, tags.get(SAMPLES, 1), has_alpha, colours)
     except (struct.error, KeyError):
         return None
 

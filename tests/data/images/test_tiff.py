@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import struct
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from resnet_tl.data.images.decode import decode_bytes
 from resnet_tl.data.images.tiff import read_tiff_header
@@ -18,7 +20,7 @@ from resnet_tl.errors import DataError
 def test_values_that_are_not_those_of_images_are_named(dtype: type, channels: int) -> None:
     data = cv2.imencode(".tiff", np.ones((4, 5, channels), dtype))[1].tobytes()
     header = read_tiff_header(data)
-    assert header == (4, 5, np.dtype(dtype).name, channels, False)
+    assert header == (4, 5, np.dtype(dtype).name, channels, False, "")
     for wanted in (1, 3, 7):
         with pytest.raises(DataError, match=f"a.tif: has {np.dtype(dtype).name} values; expected 8- or 16-bit images"):
             decode_bytes(data, "a.tif", wanted)
@@ -38,9 +40,17 @@ def test_both_byte_orders_and_both_sizes_of_offsets(order: str, big: bool) -> No
         for tag, kind, number, value in tags
     )
     data = (b"II" if order == "<" else b"MM") + start + count + entries
-    assert read_tiff_header(data) == (4, 5, "uint16", 3, False)
+    assert read_tiff_header(data) == (4, 5, "uint16", 3, False, "")
     for length in range(len(data)):
         assert read_tiff_header(data[:length]) is None
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_colours_that_would_get_a_tint_are_named(channels: int) -> None:
+    file = io.BytesIO()
+    Image.new("LAB", (5, 4)).save(file, "TIFF")
+    with pytest.raises(DataError, match=r"a\.tif: has its colours as CIELAB; expected a TIFF in RGB, grey, CMYK or"):
+        decode_bytes(file.getvalue(), "a.tif", channels)
 
 
 def test_other_files_have_no_header() -> None:
