@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 from resnet_tl.cli.command import Command, Options
@@ -69,7 +70,15 @@ def _copy(name: str, destination: str = ".") -> None:
     write_new_text(target, f"# yaml-language-server: $schema={SCHEMA}\n{source.read_text(encoding='utf-8')}")
     if not (target.parent / SCHEMA).exists():
         write_new_text(target.parent / SCHEMA, _schema())
-    print(f"{target}   (resnet-tl fit -c {target})")
+    print(f"{target}   ({_command(source, name, target)})")
+
+
+def _command(source: Path, name: str, target: Path) -> str:
+    """Returns the command in a recipe's header with the copy in the recipe's place: it names the data, too."""
+    original, copy = f"-c {name.removesuffix('.yaml')}", f"-c {shlex.quote(str(target))}"
+    lines = source.read_text(encoding="utf-8").splitlines()
+    usage = (line.strip("# \\") for line in lines if line.startswith("#") and original in line)
+    return next(usage, f"resnet-tl fit {original}").replace(original, copy)
 
 
 def _schema() -> str:

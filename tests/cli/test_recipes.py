@@ -38,6 +38,20 @@ def test_copy_makes_a_file_to_edit_and_never_overwrites(resnet_tl: Callable[...,
     assert (here / "folder_resnet50_probe.yaml").read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("quickstart", "resnet-tl fit -c 'my copy.yaml'"),
+        ("classify/folder_small_machine.yaml", "resnet-tl fit -c 'my copy.yaml' --data.root photos"),
+        ("overlays/bf16", "resnet-tl fit -c classify/folder_resnet50_finetune -c 'my copy.yaml' --data.root photos"),
+    ],
+)
+def test_copy_prints_a_command_with_what_the_recipe_needs(
+    resnet_tl: Callable[..., Any], here: Path, name: str, command: str
+) -> None:
+    assert resnet_tl("recipes copy {} {}", name, "my copy.yaml").out == f"my copy.yaml   ({command})\n"
+
+
 def test_a_copy_names_the_schema_next_to_it(resnet_tl: Callable[..., Any], here: Path) -> None:
     (here / "mine").mkdir()
     assert resnet_tl("recipes copy quickstart mine").code == 0
