@@ -34,6 +34,7 @@ from resnet_tl.run.narrow_maps import PadNarrowMaps
 from resnet_tl.run.new_classes import Imprint
 from resnet_tl.run.plan import epochs_of, plan_of
 from resnet_tl.run.predicted_masks import PredictedMasks
+from resnet_tl.run.report_skipped import ReportSkipped
 from resnet_tl.run.resume import keep_length, mark_finished
 from resnet_tl.run.sharding import FSDP2, adapt, check_sharding
 from resnet_tl.run.trainer import (
@@ -95,8 +96,8 @@ def train(
             settings = settings_of(options, task, data, device)
             step, resumes = (None, "") if checkpoint is None else _resume_line(run, recipe, checkpoint)
             imprint = [Imprint()] if task.new_classes and checkpoint is None else []
-            more = [settle, Accelerate(settings), PadNarrowMaps(), *imprint, SameStart(step), *callbacks]
-            trainer = _trainer(recipe, run, task, data, accepted, more)
+            more = [settle, Accelerate(settings), PadNarrowMaps(), *imprint, SameStart(step), ReportSkipped(data)]
+            trainer = _trainer(recipe, run, task, data, accepted, [*more, *callbacks])
             data.prefetch = settings.prefetch
             sizes = _share_batch(recipe, data, task, trainer)
             ranks = _configure_ranks(options, task, trainer)
