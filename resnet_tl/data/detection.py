@@ -73,6 +73,8 @@ class DetectionData(ImageData[BoxListing]):
             f"data.copy_paste is {copy_paste}, but the objects of {images.root} have no masks",
         )
         super().__init__(images, **options)
+        for listing in self.listings.values():  # sources have skipped such boxes; a listing of one's own may have them
+            listing.check_boxes()
         check(
             self.eval_transforms is None,
             "data.eval_transforms: detection evaluates whole images, of data.image_size and data.max_size; remove it",

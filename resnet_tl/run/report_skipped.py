@@ -1,4 +1,4 @@
-"""Reports early that images are skipped: thousands of them may mean a wrong folder, which the end of a run is late for."""
+"""Reports early that images are skipped: thousands may mean a wrong folder, for which the end of a run is late."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import numpy as np
 from resnet_tl.data.listings.listing import ImageSet, Listing
 from resnet_tl.data.listings.objects import Objects, PackedObjects
 from resnet_tl.data.listings.rows import Rows
+from resnet_tl.errors import DataError
 from resnet_tl.structures.records import Code
 
 
@@ -35,6 +36,18 @@ class BoxListing(Listing):
     def objects(self, index: int) -> Objects:
         """Returns the objects of an image, in pixels of the whole, upright image."""
         return self.packed.unpack(index, self.size(index))
+
+    def check_boxes(self) -> None:
+        """Raises DataError for a box without area, or with coordinates that are not numbers: its loss would be NaN."""
+        boxes = self.packed.boxes
+        wrong = np.flatnonzero(~(boxes[:, 2:] > boxes[:, :2]).all(1))
+        if len(wrong):
+            image = int(np.searchsorted(self.packed.starts, wrong[0], side="right")) - 1
+            corners = ", ".join(f"{value:g}" for value in boxes[wrong[0]].tolist())
+            raise DataError(
+                f"{self.root}: {self.key(image)} has the box [{corners}], which has no area (such boxes: "
+                f"{len(wrong):,}); expected x1, y1, x2, y2 with x1 < x2 and y1 < y2"
+            )
 
     def cache_key(self) -> dict[str, Any]:
         """Returns what identifies the annotations, which the image files do not, as plain Python."""

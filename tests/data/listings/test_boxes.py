@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnet_tl.data.listings.boxes import BoxListing
+from resnet_tl.data.detection import DetectionData
+from resnet_tl.data.listings.boxes import BoxListing, BoxSet
+from resnet_tl.data.listings.objects import PackedObjects
 from resnet_tl.data.listings.rows import Rows
 from resnet_tl.data.sources.annotations import BoxListingBuilder
 from resnet_tl.data.sources.findings import Findings
 from resnet_tl.data.sources.orientation import Entry
+from resnet_tl.errors import DataError
 from resnet_tl.structures.masks import Mask, to_pixels, to_run_lengths
 
 
@@ -87,3 +90,19 @@ def test_a_listing_holds_no_python_objects_that_workers_would_touch() -> None:
 def test_past_the_end_is_an_index_error() -> None:
     with pytest.raises(IndexError):
         listing_of([[1]], with_masks=False)[1]
+
+
+@pytest.mark.parametrize("box", [[5, 1, 5, 4], [6, 1, 5, 4], [1, 4, 5, 2], [1, float("nan"), 5, 4]])
+def test_a_box_without_area_is_named_before_training(box: list[float]) -> None:
+    packed = PackedObjects(
+        np.array([0, 1, 1, 3]),
+        np.array([[0, 0, 4, 4], box, [1, 1, 2, 2]], np.float32),
+        np.zeros(3, np.int32),
+        np.zeros(3, bool),
+        np.ones(3, np.float32),
+        None,
+    )
+    keys = Rows.of_text(["a.jpg", "b.jpg", "c.jpg"])
+    listing = BoxListing("photos", keys, np.full((3, 2), 8, np.int32), packed)
+    with pytest.raises(DataError, match=r"photos: c\.jpg has the box \[.*\], which has no area \(such boxes: 1\)"):
+        DetectionData(BoxSet("photos", ["cat"], {"train": listing, "val": listing}))
