@@ -191,16 +191,14 @@ def load(path: str, **options: Any) -> AnyPredictor:
 
 def _overrides(function: str, given: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Returns the overrides of a call of this module's function. Raises RecipeError: one is its argument, misspelt."""
-    import difflib
     import inspect
 
-    from resnet_tl.errors import RecipeError
+    from resnet_tl.errors import RecipeError, did_you_mean
 
     arguments = [name for name in inspect.signature(globals()[function]).parameters if name != "overrides"]
     for name in given:
-        near = difflib.get_close_matches(name, arguments, n=1, cutoff=0.8)
-        if near:
-            raise RecipeError(f"resnet_tl.{function}: {name}: unknown argument; did you mean {near[0]}?")
+        if near := did_you_mean(name, arguments, 0.8):
+            raise RecipeError(f"resnet_tl.{function}: {name}: unknown argument{near}")
     return list(given.items())
 
 

@@ -56,7 +56,10 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """Returns `"; did you mean 'x'?"` with the closest of `choices`, or `""` if none is close."""
-    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
+def did_you_mean(word: str, choices: Iterable[str], cutoff: float = 0.5) -> str:
+    """Returns `"; did you mean 'x'?"` with the closest of `choices`, or `""` if none is close.
+
+    cutoff: how close, 0...1 (difflib's ratio).
+    """
+    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=cutoff)
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -46,7 +46,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     ],
 )
 def test_a_misspelt_argument_is_no_override(call: Callable[..., Any], name: str, meant: str) -> None:
-    sentence = rf"^resnet_tl.{call.__name__}: {name}: unknown argument; did you mean {meant}\?$"
+    sentence = rf"^resnet_tl.{call.__name__}: {name}: unknown argument; did you mean '{meant}'\?$"
     with pytest.raises(RecipeError, match=sentence):
         call("quickstart", **{name: "x"})
     with pytest.raises(RecipeError, match=r"^--lr: unknown option; did you mean --model.optimizer.lr\?$"):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, TypeAlias, cast
 
-from resnet_tl.data.images.bit_depth import Bits, check_depth
+from resnet_tl.data.images.bit_depth import Bits, check_eight_bits
 from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.data.images.limits import naming
 from resnet_tl.data.images.listed_transforms import ListedTransforms
@@ -95,7 +95,8 @@ class Loader:
         image, original_size = decode_input(source, index, self.transform, self.channels, self.reduce)
         path = path_of(source)
         name = f"image {index}" if path is None else path
-        check_depth(image, name, self.most_bits)
+        if self.most_bits == 8:
+            check_eight_bits(image, name)
         with naming(name):
             pixels = self.transform(image, original_size, SEED)[0]
         return Input(index, path, pixels, image if self.keep_images else None, original_size)

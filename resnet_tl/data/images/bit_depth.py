@@ -13,9 +13,9 @@ from resnet_tl.errors import DataError
 Bits: TypeAlias = Literal[8, 16]
 
 
-def check_depth(image: ImageArray, name: str, most: Bits) -> None:
-    """Raises DataError for an image of more bits."""
-    if image.dtype.itemsize * 8 > most:
+def check_eight_bits(image: ImageArray, name: str) -> None:
+    """Raises DataError for an image of more than 8 bits."""
+    if image.dtype != np.uint8:
         raise DataError(f"{name} has 16 bits, but an exported network takes 8: use its checkpoint for this image")
 
 

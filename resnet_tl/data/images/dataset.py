@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from torch.utils.data import Dataset
 
-from resnet_tl.data.images.bit_depth import Bits, check_depth
+from resnet_tl.data.images.bit_depth import Bits, check_eight_bits
 from resnet_tl.data.images.crops import Seed
 from resnet_tl.data.images.decode import ImageArray, decode
 from resnet_tl.data.images.deferred import defer, open_encoded
@@ -143,7 +143,7 @@ class ImageDataset(Dataset[Item], ABC, Generic[SamplesT]):
     def _usable(self, draw: Draw, index: int) -> Item:
         item = self._load(draw, index)
         if self.most_bits == 8:  # views that the device makes have no depth yet
-            check_depth(item.views, self.listing[index].path, self.most_bits)
+            check_eight_bits(item.views, self.listing[index].path)
         return item
 
     def _first_usable(self, index: int, load: Callable[[int], T]) -> T | None:

@@ -67,7 +67,7 @@ def _listed(tree: Tree, classes: Sequence[str] | None, also: Sequence[str], leas
     if len(images) < len(tree.files):
         notes.append(f"{tree.root}: skipped files that are not images{_endings(tree.files)}")
     prefixes = _labelled_splits(tree.root, images, _split_prefixes(tree.root, images, notes), notes)
-    if inner := _splits_in_classes(images) if prefixes == {"train": ""} else []:
+    if inner := _splits_in_classes(tree, images) if prefixes == {"train": ""} else []:
         raise DataError(
             f"{tree.root} has the splits {some(inner)} in each of its class folders; expected {_layout(tree.root)}"
         )
@@ -130,8 +130,10 @@ def _split_prefixes(root: str, images: list[str], notes: list[str]) -> dict[str,
     return prefixes
 
 
-def _splits_in_classes(images: list[str]) -> list[str]:
+def _splits_in_classes(tree: Tree, images: list[str]) -> list[str]:
     """Returns the folders of splits that all class folders have; fewer than two are none."""
+    if not any(split_of(folder.rpartition("/")[2]) for folder in tree.folders):  # far fewer than files
+        return []
     inner: dict[str, set[str]] = defaultdict(set)
     for top, *rest in (path.split("/") for path in images):
         inner[top].update(name for name in rest[:-1][:1] if split_of(name))
