@@ -115,12 +115,20 @@ class At(Callback):
 Process = Callable[..., BaseProcess]
 
 
+def slow(*values: Any) -> Any:
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.fixture
 def here(tmp_path: Path, images: Path) -> Path:
-    (tmp_path / "recipe.yaml").write_text(RECIPE)
-    (tmp_path / "at.py").write_text(AT)
-    (tmp_path / "images").symlink_to(images)
-    return tmp_path
+    return prepared(tmp_path, images)
+
+
+def prepared(folder: Path, images: Path) -> Path:
+    (folder / "recipe.yaml").write_text(RECIPE)
+    (folder / "at.py").write_text(AT)
+    (folder / "images").symlink_to(images)
+    return folder
 
 
 LINE = "fit -c recipe.yaml --data.root images"
@@ -129,6 +137,14 @@ LINE = "fit -c recipe.yaml --data.root images"
 def finished(process: BaseProcess) -> int | None:
     process.join(300)
     return process.exitcode
+
+
+@pytest.fixture(scope="module")
+def whole(process: Process, images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of the recipe that nothing stopped."""
+    folder = prepared(tmp_path_factory.mktemp("whole"), images)
+    assert finished(process(f"{LINE} --run whole", folder)) == 0
+    return folder / "whole"
 
 
 def last(run: Path) -> dict[str, Any]:
@@ -158,14 +174,13 @@ def differences(one: Any, other: Any, at: str = "") -> list[str]:
     return [] if one == other else [at]
 
 
-def test_killed_runs_resume_bit_for_bit(process: Process, here: Path) -> None:
-    assert finished(process(f"{LINE} --run whole", here)) == 0
+def test_killed_runs_resume_bit_for_bit(process: Process, here: Path, whole: Path) -> None:
     for number, place in enumerate(("batch:11", "file:2")):
         run = here / f"run{number}"
         assert finished(process(f"{LINE} --run {run.name}", here, AT=place)) == -signal.SIGKILL
         assert last(run)["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"] > 0
         assert finished(process(f"fit --resume {run.name} --trust-code", here)) == 0
-        assert_same_run(here / "whole", run)
+        assert_same_run(whole, run)
 
 
 @pytest.mark.parametrize(("recipe", "task"), [(MASKS, "segmentation"), (OBJECTS, "detection")])
@@ -179,7 +194,7 @@ def test_a_killed_run_of_another_task_resumes_bit_for_bit(recipe: str, task: str
     assert_same_run(here / "whole", here / "part")
 
 
-@pytest.mark.parametrize(("name", "start"), [("SIGTERM", "fork"), ("SIGUSR1", "spawn")])
+@pytest.mark.parametrize(("name", "start"), [("SIGTERM", "fork"), slow("SIGUSR1", "spawn")])
 def test_a_signal_to_the_workers_too_loses_nothing(name: str, start: str, process: Process, here: Path) -> None:
     """As SLURM sends it, to every process of a job."""
     line = f"{LINE} --data.num_workers 2 --data.multiprocessing {start} --run run"
@@ -213,15 +228,14 @@ def test_eight_kills_under_spawned_workers(process: Process, here: Path) -> None
 
 @pytest.mark.parametrize(
     ("name", "place", "code"),
-    [("SIGTERM", "batch:8", 143), ("SIGUSR1", "validation:1", 0), ("SIGUSR1", "validation:9", 0)],
+    [("SIGTERM", "batch:8", 143), slow("SIGUSR1", "validation:1", 0), ("SIGUSR1", "validation:9", 0)],
 )
 def test_signalled_runs_save_within_the_step_and_auto_resumes_them(
-    name: str, place: str, code: int, process: Process, here: Path
+    name: str, place: str, code: int, process: Process, here: Path, whole: Path
 ) -> None:
     (here / "scontrol").write_text('#!/bin/sh\necho "$@" >> requeued.txt\n')
     (here / "scontrol").chmod(0o755)
     slurm = {"SLURM_JOB_ID": "77", "PATH": f"{here}:{os.environ['PATH']}"}
-    assert finished(process(f"{LINE} --run whole", here)) == 0
     assert finished(process(f"{LINE} --resume auto", here, AT=place, SIGNAL=name, **slurm)) == code
     (run,) = (here / "runs" / "recipe").iterdir()
     assert (here / "requeued.txt").exists() == (name == "SIGUSR1")
@@ -229,10 +243,10 @@ def test_signalled_runs_save_within_the_step_and_auto_resumes_them(
     assert last(run)["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"] > 0
     assert finished(process(f"{LINE} --resume auto", here)) == 0
     assert list((here / "runs" / "recipe").iterdir()) == [run]
-    assert_same_run(here / "whole", run)
+    assert_same_run(whole, run)
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGKILL", -signal.SIGKILL), ("SIGTERM", 143), ("SIGUSR1", 138)])
+@pytest.mark.parametrize(("name", "code"), [("SIGKILL", -signal.SIGKILL), slow("SIGTERM", 143), slow("SIGUSR1", 138)])
 def test_a_run_stopped_after_training_is_finished_by_auto(name: str, code: int, process: Process, here: Path) -> None:
     assert finished(process(f"{LINE} --resume auto", here, AT="end:0", SIGNAL=name)) == code
     (run,) = (here / "runs" / "recipe").iterdir()
@@ -262,7 +276,7 @@ def test_two_ranks_stop_at_one_step_when_one_is_signalled(both: Any, here: Path)
     assert_same_run(here / "whole", here / "run")
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGKILL", -signal.SIGKILL), ("SIGTERM", 143)])
+@pytest.mark.parametrize(("name", "code"), [("SIGKILL", -signal.SIGKILL), slow("SIGTERM", 143)])
 def test_two_ranks_stopped_after_training_finish_on_resume(
     name: str, code: int, on_ranks: Callable[..., list[int | None]], both: Any, here: Path
 ) -> None:
