@@ -25,6 +25,7 @@ def pixels(path: Path) -> np.ndarray:
     return image
 
 
+@pytest.mark.slow
 def test_the_generator_draws_the_committed_samples(tmp_path: Path) -> None:
     subprocess.run([sys.executable, DATA / "make_samples.py", tmp_path], check=True)
     assert files(tmp_path) == files(SAMPLES)

@@ -25,7 +25,9 @@ pytest.importorskip("fastapi")
 MODEL = Path(__file__).resolve().parents[1] / "fixtures" / "saved_2026_11" / "half_run"
 
 
-@pytest.mark.parametrize(("stop", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("stop", "code"), [pytest.param(signal.SIGTERM, 0, marks=pytest.mark.slow), (signal.SIGINT, 130)]
+)
 def test_predictions_by_http_until_a_signal(tmp_path: Path, stop: int, code: int) -> None:
     draw(tmp_path / "a.png", 0)
     (expected,) = resnet_tl.load(str(MODEL)).predict(tmp_path / "a.png")

@@ -22,7 +22,7 @@ from resnet_tl.structures.records import Batch
 from tests.data.epochs import epoch_of, equal, folder
 
 
-@pytest.mark.parametrize(("start", "numbers"), [("fork", (1, 2)), ("spawn", (2,))])
+@pytest.mark.parametrize(("start", "numbers"), [("fork", (1, 2)), pytest.param("spawn", (2,), marks=pytest.mark.slow)])
 def test_images_are_the_same_for_any_workers_and_differ_between_epochs(
     class_photos: Path, start: str, numbers: tuple[int, ...]
 ) -> None:
@@ -178,7 +178,7 @@ def fit(data: ClassificationData, epochs: int, folder: Path, resume: Path | None
     ("workers", "options"),
     [
         (0, {}),
-        (2, {}),
+        pytest.param(2, {}, marks=pytest.mark.slow),
         (2, {"augment_on": "device", "erase": 0.5}),
         (2, {"augment": "trivial", "erase": 0.5, "repeats": 3, "shots": 9}),
     ],

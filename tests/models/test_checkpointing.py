@@ -22,7 +22,9 @@ def step(trunk: ResNet, x: Tensor) -> dict[str, Tensor]:
     return gradients | trunk.state_dict() | {"random state": torch.get_rng_state()}
 
 
-@pytest.mark.parametrize("segments", [1, 2, 3, 99])
+@pytest.mark.parametrize(
+    "segments", [1, pytest.param(2, marks=pytest.mark.slow), 3, pytest.param(99, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     ("name", "options"),
     [

@@ -119,7 +119,15 @@ def test_gradients_autocast_and_other_layouts_run_unfused(runs: list[str]) -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet18", "resnet50", "resnet50d", "seresnet50", "resnext50_32x4d", "resnet20_cifar"]
+    "name",
+    [
+        "resnet18",
+        "resnet20_cifar",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("resnet50", "resnet50d", "seresnet50", "resnext50_32x4d")
+        ),
+    ],
 )
 def test_a_folded_network_computes_what_the_network_does(name: str, runs: list[str]) -> None:
     torch.manual_seed(0)

@@ -19,8 +19,21 @@ from resnet_tl.models.variants import VARIANTS
 ONE_OF_A_KIND = ["resnet_tiny", "resnet10t", "resnet14t", "seresnet18", "resnet20_cifar"]
 
 
+DILATED = [
+    pytest.param(name, stride, marks=[] if name in ONE_OF_A_KIND else pytest.mark.slow)
+    for name in VARIANTS
+    if "cifar" not in name
+    for stride in (16, 8)
+]
+
+
 @pytest.mark.parametrize(
-    ("name", "output_stride"), [(n, stride) for n in VARIANTS for stride in ((32,) if "cifar" in n else (32, 16, 8))]
+    ("name", "output_stride"),
+    [
+        *((name, 32) for name in VARIANTS if name != "resnet1202_cifar"),
+        pytest.param("resnet1202_cifar", 32, marks=pytest.mark.slow),
+        *DILATED,
+    ],
 )
 def test_feature_info_describes_the_maps(name: str, output_stride: int) -> None:
     with torch.device("meta"):
@@ -160,7 +173,12 @@ def test_a_level_that_was_not_built_is_an_error() -> None:
 
 @pytest.mark.parametrize(
     ("name", "norm"),
-    [("resnet_tiny", "frozen"), ("resnet_tiny", "group"), *((name, "batch") for name in ONE_OF_A_KIND)],
+    [
+        ("resnet_tiny", "frozen"),
+        ("resnet_tiny", "group"),
+        ("seresnet18", "batch"),
+        *(pytest.param(name, "batch", marks=pytest.mark.slow) for name in ONE_OF_A_KIND if name != "seresnet18"),
+    ],
 )
 def test_compiles_as_one_graph(name: str, norm: str) -> None:
     trunk = resnet(name, norm=norm, drop_path=0.2, checkpoint_segments=1)
@@ -183,7 +201,16 @@ def test_compiled_code_computes_the_same(name: str) -> None:
             assert (compiled[key] - value).abs().max() <= 1e-5 * value.abs().max()
 
 
-@pytest.mark.parametrize("name", ONE_OF_A_KIND)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet_tiny",
+        pytest.param("resnet10t", marks=pytest.mark.slow),
+        pytest.param("resnet14t", marks=pytest.mark.slow),
+        pytest.param("seresnet18", marks=pytest.mark.slow),
+        pytest.param("resnet20_cifar", marks=pytest.mark.slow),
+    ],
+)
 def test_exports_for_any_batch_and_size(name: str) -> None:
     trunk = resnet(name).eval()
     shape = {0: torch.export.Dim("n", min=1, max=8), 2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}

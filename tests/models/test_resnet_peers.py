@@ -51,7 +51,7 @@ def test_keys_shapes_and_parameter_counts_equal_the_peer(peer: str, name: str) -
 
 
 @pytest.mark.parametrize("name", EVERYDAY)
-@pytest.mark.parametrize("stride", [32, 8])
+@pytest.mark.parametrize("stride", [32, pytest.param(8, marks=pytest.mark.slow)])
 def test_maps_and_gradients_equal_timm(name: str, stride: int) -> None:
     assert_equal("timm", name, stride, batch=2)
 

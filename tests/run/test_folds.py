@@ -155,7 +155,8 @@ def test_a_stopped_call_names_its_folder_and_trains_the_folds_that_are_left(
 
 
 @pytest.mark.parametrize(
-    ("recipe", "samples", "headline"), [(OBJECTS, "detection", "map"), (MASKS, "segmentation", "miou")]
+    ("recipe", "samples", "headline"),
+    [(OBJECTS, "detection", "map"), pytest.param(MASKS, "segmentation", "miou", marks=pytest.mark.slow)],
 )
 def test_objects_and_masks_have_folds_too(here: Path, recipe: str, samples: str, headline: str) -> None:
     (here / "other.yaml").write_text(recipe.replace(", callbacks: [{class_path: at.At}]", ""))

@@ -93,6 +93,7 @@ def test_the_first_trial_is_the_recipe_and_the_planted_best_is_found(
     assert all(each.last_step == 1 for each in pruned)  # the first quarter of the epochs is spared
 
 
+@pytest.mark.slow
 def test_without_pruning_every_trial_is_trained(search: Callable[..., Search], trained: list[Path]) -> None:
     whole = search(replace(SWEEP, trials=12), prune=False)
     whole.run()

@@ -196,7 +196,7 @@ def signalled(*_: object) -> Any:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-@pytest.mark.parametrize("place", ["decide", "report"])
+@pytest.mark.parametrize("place", ["decide", pytest.param("report", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("phases", "epochs"), [(SOLVED, 1), (PLATEAU, 9)])
 def test_a_run_stopped_at_its_end_finishes_as_the_unbroken_one(
     here: Path, images: Path, monkeypatch: pytest.MonkeyPatch, place: str, phases: object, epochs: int

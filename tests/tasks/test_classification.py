@@ -79,7 +79,7 @@ def _train_loss(task: Classification, images: ImageFolder) -> float:
     return float(torch.stack(losses).mean())
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_the_same_weights_for_any_number_of_workers(workers: int, tmp_path: Path) -> None:
     options: dict[str, Any] = {"mixup": 0.2, "head": functools.partial(LinearHead, dropout=0.3)}
     alone, _ = fit(tmp_path, data(augment="strong"), **options)

@@ -31,7 +31,10 @@ def apart(one: Weights, other: Weights) -> float:
     return max(float((one[key].double() - other[key].double()).abs().max()) for key in one)
 
 
-@pytest.mark.parametrize(("network", "fails"), [("ours", "forward"), ("masks", "backward"), ("objects", "backward")])
+@pytest.mark.parametrize(
+    ("network", "fails"),
+    [("ours", "forward"), pytest.param("masks", "backward", marks=pytest.mark.slow), ("objects", "backward")],
+)
 def test_a_run_that_runs_out_of_memory_is_one_with_smaller_batches(network: str, fails: str, tmp_path: Path) -> None:
     full, weights = fit(Case(network, limit=3, fails=fails), 1, 0, tmp_path)
     started, expected = fit(Case(network, batch=3, accumulate=4), 1, 0, tmp_path)

@@ -227,7 +227,7 @@ def test_reports_checks_and_statistics_know_numbers(
     assert ", median " in printed
 
 
-@pytest.mark.parametrize("form", ["onnx", "pt2"])
+@pytest.mark.parametrize("form", ["onnx", pytest.param("pt2", marks=pytest.mark.slow)])
 def test_an_export_predicts_the_same_numbers(form: str, unbroken: RunFolder, table: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime" if form == "onnx" else "torch")
     done = export(unbroken.path, tmp_path / f"model.{form}")

@@ -44,7 +44,7 @@ def fit(folder: Path, cache: str, head: str = "fcos", views: int = 2, **options:
     return SimpleNamespace(task=task, metrics=metrics, watch=watch)
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", ["mask", pytest.param("fcos", marks=pytest.mark.slow)])
 def test_a_cached_run_is_the_uncached_one(head: str, tmp_path: Path) -> None:
     cached, plain = (fit(tmp_path, cache, head) for cache in ("on", "off"))
     assert all(cached.watch.kinds)

@@ -75,14 +75,14 @@ def sides(watch: Watch) -> list[int]:
     return [batch.images.shape[-1] for batch in watch.batches if isinstance(batch.images, Tensor)]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_every_phase_has_its_size_and_validation_that_of_the_data(tmp_path: Path, workers: int) -> None:
     _, watch = fit(tmp_path, GROWING, 3, num_workers=workers)
     assert sides(watch) == [16] * 5 + [24] * 5 + [32] * 5
     assert {batch.images.shape[-1] for batch in watch.validated} == {32}
 
 
-@pytest.mark.parametrize("epochs", [1, 2])
+@pytest.mark.parametrize("epochs", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_resumed_run_has_the_sizes_and_weights_of_the_unbroken_one(tmp_path: Path, epochs: int) -> None:
     phases = [Phase(epochs=2, image_size=16), Phase()]
     whole, _ = fit(tmp_path, phases, 3)
@@ -147,7 +147,7 @@ def as_evaluated(photos: str) -> Tensor:
     return torch.cat([batch.images for batch in images.evaluation_batches(images.listings["train"])])
 
 
-@pytest.mark.parametrize("cache", ["off", "auto"])
+@pytest.mark.parametrize("cache", [pytest.param("off", marks=pytest.mark.slow), "auto"])
 def test_fixres_trains_head_and_last_norm_on_images_as_evaluation_sees_them(tmp_path: Path, cache: Any) -> None:
     whole: list[Any] = []
 

@@ -226,7 +226,7 @@ def test_a_restart_needs_a_module_that_can_build_its_schedule(tmp_path: Path) ->
     assert [row["lr/head"] for row in logged] == pytest.approx([LR] * 9 + [0.1 * LR] * 9)
 
 
-@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("restart", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_a_run_made_longer_resumes_where_the_longer_schedule_is(name: str, restart: bool, tmp_path: Path) -> None:
     schedule, phases = SCHEDULES[name], [Phase(["head"], epochs=2), Phase(restart=restart)]

@@ -177,7 +177,7 @@ class EveryStep(Last):
     [
         pytest.param(STEPS - 1, marks=pytest.mark.slow),
         STEPS,
-        STEPS + 2,
+        pytest.param(STEPS + 2, marks=pytest.mark.slow),
         pytest.param(2 * STEPS, marks=pytest.mark.slow),
     ],
 )

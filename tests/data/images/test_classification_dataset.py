@@ -64,7 +64,9 @@ def batches(dataset: ClassificationDataset, workers: int = 0, start: str | None 
     return list(loader)
 
 
-@pytest.mark.parametrize(("workers", "start"), [(1, "fork"), (2, "fork"), (2, "spawn")])
+@pytest.mark.parametrize(
+    ("workers", "start"), [(1, "fork"), (2, "fork"), pytest.param(2, "spawn", marks=pytest.mark.slow)]
+)
 def test_images_are_the_same_for_any_workers(workers: int, start: str, photos: str) -> None:
     dataset = ClassificationDataset(listing_of(photos), training_transform("strong", 32), seed=7)
     assert equal(batches(dataset), batches(dataset, workers, start))
@@ -147,7 +149,9 @@ def test_a_damaged_image_is_an_error_that_names_it(faulty: str) -> None:
         batches(dataset, workers=1, start="fork")
 
 
-@pytest.mark.parametrize(("workers", "start"), [(0, None), (2, "fork"), (2, "spawn")])
+@pytest.mark.parametrize(
+    ("workers", "start"), [(0, None), (2, "fork"), pytest.param(2, "spawn", marks=pytest.mark.slow)]
+)
 def test_in_training_the_next_image_takes_its_place(workers: int, start: str | None, faulty: str) -> None:
     dataset = ClassificationDataset(listing_of(faulty), training_transform("light", 24), on_error="replace")
     rows = torch.cat([batch.indices for batch in batches(dataset, workers, start)])

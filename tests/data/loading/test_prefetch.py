@@ -124,7 +124,7 @@ def fit(
     return task.state_dict()
 
 
-@pytest.mark.parametrize(("workers", "optimizer"), [(0, "sgd"), (1, "adamw")])
+@pytest.mark.parametrize(("workers", "optimizer"), [pytest.param(0, "sgd", marks=pytest.mark.slow), (1, "adamw")])
 def test_runs_resume_within_epochs_bit_for_bit(
     workers: int, optimizer: str, class_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
