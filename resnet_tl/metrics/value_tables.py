@@ -17,7 +17,8 @@ def value_tables(evaluation: ValueEvaluation, metrics: RegressionMetrics) -> Sco
     summary = [score(name, value, intervals.get(name)) for name, value in logged.items()]
     if len(evaluation.classes) > 1:
         for row in summary:
-            row["name"] = f"{row['name']}{' in standard deviations' if lower_is_better(str(row['metric'])) else ''}"
+            if lower_is_better(str(row["metric"])):
+                row["name"] = f"{row['name']} in standard deviations"
     notes = [] if np.isfinite(evaluation.predictions).all() else [NOT_FINITE]
     if len(evaluation.classes) > 1:
         notes.append(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal
 
 import torch
@@ -22,7 +21,7 @@ from resnet_tl.tuning.image_size import check_images, use_augmentation, use_imag
 from resnet_tl.tuning.parameter_groups import StageParameterGroups, check_all_optimized
 from resnet_tl.tuning.phase_state import PhaseState
 from resnet_tl.tuning.plan import Phase, Plan, Tuning
-from resnet_tl.tuning.plan_table import table
+from resnet_tl.tuning.plan_table import table, unreached
 from resnet_tl.tuning.plateau import Plateau
 from resnet_tl.tuning.ranks import broadcast
 from resnet_tl.tuning.recalibration import recalibrate_with
@@ -116,7 +115,8 @@ class FineTuning(Callback):
             self.compiled.install()
         schedule.start(trainer, pl_module, self.phase_state.schedule_spans())
         self.steps, self._initial_schedules = int(trainer.estimated_stepping_batches), schedule.initial_states(trainer)
-        if note := _unreached(trainer, self.phase_state.plan):
+        steps_an_epoch = trainer.num_training_batches / trainer.accumulate_grad_batches
+        if note := unreached(self.phase_state.plan, trainer.max_steps, steps_an_epoch):
             rank_zero_info(note)
         if self.tuning.ema is not None:
             self._start_average(pl_module, self.tuning.ema)
@@ -362,18 +362,6 @@ def _validates_training(trainer: Trainer) -> bool:
 
 def _is_last_epoch(trainer: Trainer) -> bool:
     return trainer.current_epoch + 1 >= (trainer.max_epochs or 0)
-
-
-def _unreached(trainer: Trainer, plan: Plan) -> str:
-    """Returns a sentence on the phases that `max_steps` leaves no time for; empty: there are none."""
-    steps = trainer.num_training_batches / trainer.accumulate_grad_batches
-    if trainer.max_steps < 0 or math.isinf(steps):
-        return ""
-    epochs = math.ceil(trainer.max_steps / math.ceil(steps))
-    index = next((index for index, phase in enumerate(plan.phases) if phase.start >= epochs), None)
-    if index is None:
-        return ""
-    return f"trainer.max_steps is {trainer.max_steps}: the run ends in epoch {epochs}, before phase {index} begins"
 
 
 def _check_plateaus(trainer: Trainer, plan: Plan) -> None:

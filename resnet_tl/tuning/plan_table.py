@@ -1,7 +1,8 @@
-"""The plan as a table, shown before training."""
+"""The plan as text, shown before training."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from torch import nn
@@ -39,6 +40,22 @@ def table(
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def unreached(plan: Plan, max_steps: int, steps_an_epoch: float) -> str:
+    """Returns a sentence on the phases that `max_steps` leaves no time for; empty: there are none.
+
+    Args:
+        max_steps: below 0: no limit.
+        steps_an_epoch: batches over accumulated batches; infinite where a loader has no length.
+    """
+    if max_steps < 0 or math.isinf(steps_an_epoch):
+        return ""
+    epochs = math.ceil(max_steps / math.ceil(steps_an_epoch))
+    index = next((index for index, phase in enumerate(plan.phases) if phase.start >= epochs), None)
+    if index is None:
+        return ""
+    return f"trainer.max_steps is {max_steps}: the run ends in epoch {epochs}, before phase {index} begins"
 
 
 def saved(phase: ResolvedPhase, macs: Mapping[str, int]) -> float:
