@@ -26,28 +26,31 @@ def duplicates(looks: Sequence[Look], labels: Mapping[str, str]) -> Iterator[Fin
     for look in looks:
         groups[look.digest].append(look)
     for group in groups.values():
-        first = group[0]
-        for other in group[1:]:
-            yield from _findings("duplicate", "is the same file as", first, other, labels)
+        first, *others = group
+        yield from _findings("duplicate", "is the same file as", first, others, labels)
 
 
 def near_duplicates(looks: Sequence[Look], labels: Mapping[str, str]) -> Iterator[Finding]:
-    """Images that look like an earlier one, each with the most similar of these, one of another split
-    first; equal files are left to
-    `duplicates`."""
+    """Images that look like an earlier one, each with the most similar of these, one of another split first; equal
+    files are left to `duplicates`."""
     twins: dict[int, int] = {}
     for one, other in _near_pairs(looks):
         leak = looks[one].split != looks[other].split
         if other not in twins or (leak and looks[twins[other]].split == looks[other].split):
             twins[other] = one
     for other, one in sorted(twins.items()):
-        yield from _findings("near-duplicate", "looks like", looks[one], looks[other], labels)
+        yield from _findings("near-duplicate", "looks like", looks[one], [looks[other]], labels)
 
 
-def _findings(kind: str, relation: str, first: Look, other: Look, labels: Mapping[str, str]) -> Iterator[Finding]:
-    """Yields a finding about the later image; where the labels differ, one about either, as either may be wrong."""
-    yield _finding(kind, relation, first, other, labels)
-    if labels.get(first.key) != labels.get(other.key):
+def _findings(
+    kind: str, relation: str, first: Look, others: Sequence[Look], labels: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Yields a finding about each later image; where the label of one differs, one about the first, too, as either may
+    be wrong."""
+    for other in others:
+        yield _finding(kind, relation, first, other, labels)
+    disputed = [other for other in others if labels.get(other.key) != labels.get(first.key)]
+    for other in disputed[:1]:
         yield _finding(kind, relation, other, first, labels)
 
 

@@ -72,6 +72,13 @@ def test_equal_files_within_and_across_splits_and_with_another_label(photos: Pat
     assert (wrong.exclude, right.exclude) == ("train/dog/wrong.jpg", "train/cat/5.jpg")  # either may be the wrong one
 
 
+def test_the_first_of_several_equal_files_is_named_once(photos: Path) -> None:
+    for name in ("one", "two"):
+        shutil.copy(photos / "train/cat/5.jpg", photos / f"train/dog/{name}.jpg")
+    found = of_kind(check(ImageFolder(str(photos))), "duplicate with another label")
+    assert found == ["5.jpg", "one.jpg", "two.jpg"]
+
+
 def test_numbers_of_near_duplicates_may_differ_but_not_those_of_equal_files(photos: Path) -> None:
     images = sorted((photos / "train").glob("*/*.jpg"))
     Image.open(images[0]).save(photos / "near.jpg", quality=60)
