@@ -49,9 +49,11 @@ Overrides = Iterable[tuple[str, Any]]
 
 IN_CHANNELS: Place = ("model", "init_args", "backbone", "in_channels")
 
+LENGTHS = ("max_epochs", "max_steps", "max_time")
+"""The keys of `trainer` that end a run, whichever is reached first."""
 CHANGEABLE_ON_RESUME = (
-    "trainer.max_epochs", "trainer.devices", "trainer.num_nodes", "trainer.micro_batch", "data.root", "data.replay",
-    "data.unlabelled", "data.num_workers", "data.cache_dir", "data.cache_gb",
+    *(f"trainer.{length}" for length in LENGTHS), "trainer.devices", "trainer.num_nodes", "trainer.micro_batch",
+    "data.root", "data.replay", "data.unlabelled", "data.num_workers", "data.cache_dir", "data.cache_gb",
 )  # fmt: skip
 
 

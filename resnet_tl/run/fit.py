@@ -9,12 +9,12 @@ from typing import Any
 
 from resnet_tl.errors import RecipeError, RunError
 from resnet_tl.run.batch_size import AUTO
-from resnet_tl.run.build import CHANGEABLE_ON_RESUME, Recipe, RecipeSource, compose, label_of
+from resnet_tl.run.build import CHANGEABLE_ON_RESUME, LENGTHS, Recipe, RecipeSource, compose, label_of
 from resnet_tl.run.finished import Folds, Run
 from resnet_tl.run.folds import Start, check_folds, train_folds
 from resnet_tl.run.launch import resume_if_restarted
 from resnet_tl.run.remote import at_address
-from resnet_tl.run.resume import find_unfinished, foreign_code_of, has_completed, has_finished
+from resnet_tl.run.resume import ended_by, find_unfinished, foreign_code_of, has_completed, has_finished
 from resnet_tl.run.train import Finish, train
 from resnet_tl.tracking.run_folder import RunFolder, start_run
 from resnet_tl.tracking.terminal import terminal_log
@@ -112,7 +112,7 @@ def _resume_folds(
     finish: Finish | None,
     trust_code: bool,
 ) -> RunFolder:
-    recipe = _own_recipe(run, recipes, overrides, trust_code, fixed=("trainer.max_epochs",))
+    recipe = _own_recipe(run, recipes, overrides, trust_code, fixed=[f"trainer.{length}" for length in LENGTHS])
     if has_finished(run):
         raise RunError(f"--resume {run.path}: its {recipe['data']['init_args']['folds']} folds are trained")
     train_folds(recipe, run, start, finish)
@@ -130,10 +130,11 @@ def _resume(
     if not run.last.is_file():
         raise RunError(f"--resume {folder}: no run to resume: expected {run.last}")
     recipe = _own_recipe(run, recipes, overrides, trust_code)
-    epochs = recipe["trainer"]["max_epochs"]
-    if has_completed(run, epochs):
+    if has_completed(run, recipe["trainer"]):
+        length = ended_by(run)
         raise RunError(
-            f"--resume {folder}: nothing is left to do of its {epochs} epochs; to train longer: --trainer.max_epochs N"
+            f"--resume {folder}: nothing is left to do with trainer.{length} {recipe['trainer'][length]}; to train "
+            f"longer: a larger --trainer.{length}"
         )
     return start(recipe, lambda: run, run.last)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from resnet_tl.recipe.build import foreign_paths
 from resnet_tl.recipe.node import plain
 from resnet_tl.recipe.read import as_text, read
 from resnet_tl.run.batch_size import with_whole_steps
-from resnet_tl.run.build import CHANGEABLE_ON_RESUME, Recipe, compose
+from resnet_tl.run.build import CHANGEABLE_ON_RESUME, LENGTHS, Recipe, compose
 from resnet_tl.run.trainer import resolve_precision
 from resnet_tl.tracking.last import epochs_done
 from resnet_tl.tracking.log import is_rank_zero
@@ -73,19 +74,32 @@ def _is_unfinished(run: RunFolder, recipe: Recipe) -> bool:
         return False
     if _without_changeable(saved) != _without_changeable(recipe):
         return False
-    epochs, planned = recipe["trainer"]["max_epochs"], saved["trainer"]["max_epochs"]
     if run.is_folds:  # they keep their length: finished ones are not trained again
-        return epochs == planned and not has_finished(run)
-    return not has_completed(run, epochs)
+        return all(recipe["trainer"][each] == saved["trainer"][each] for each in LENGTHS) and not has_finished(run)
+    return not has_completed(run, recipe["trainer"])
 
 
-def has_completed(run: RunFolder, epochs: int | None) -> bool:
-    """Whether nothing is left to do of a run that is to have so many epochs. Something is of one that was stopped after
-    its last epoch, before its results were written."""
-    if has_finished(run) and epochs == plain(read(run.recipe))["trainer"]["max_epochs"]:
+def has_completed(run: RunFolder, trainer: Mapping[str, Any]) -> bool:
+    """Whether nothing is left to do of a run that is to be as long as these options of the Trainer say. Something is of
+    one that was stopped after its last step, before its results were written."""
+    finished = has_finished(run)
+    if finished and trainer[(length := ended_by(run))] == _trainer(run)[length]:
         return True
-    done = epochs_done(run.last) if run.last.is_file() else 0
-    return epochs is not None and done >= epochs + (not has_finished(run))
+    if not run.last.is_file():
+        return False
+    more = not finished
+    if epochs_done(run.last) >= trainer["max_epochs"] + more:
+        return True
+    return 0 < trainer["max_steps"] <= _steps_done(run) - more
+
+
+def ended_by(run: RunFolder) -> str:
+    """Returns the one of `LENGTHS` by which a finished run has ended, unless a callback has ended it before."""
+    trainer = _trainer(run)
+    if 0 < trainer["max_steps"] <= _steps_done(run):
+        return "max_steps"
+    ended_before = epochs_done(run.last) < trainer["max_epochs"]
+    return "max_time" if ended_before and trainer["max_time"] is not None else "max_epochs"
 
 
 def has_finished(run: RunFolder) -> bool:
@@ -98,13 +112,14 @@ def has_finished(run: RunFolder) -> bool:
 
 
 @rank_zero_only
-def keep_length(run: RunFolder, epochs: int | None) -> None:
+def keep_length(run: RunFolder, trainer: Mapping[str, Any]) -> None:
     """Writes the length of a run that is made longer or shorter into its recipe, by which it is resumed again; what had
     ended by the old one is unfinished."""
     recipe: Any = plain(read(run.recipe))
-    if recipe["trainer"]["max_epochs"] == epochs:
+    lengths = {length: trainer[length] for length in LENGTHS}
+    if recipe["trainer"].items() >= lengths.items():
         return
-    recipe["trainer"]["max_epochs"] = epochs
+    recipe["trainer"] |= lengths
     with atomic_write(run.recipe) as file:
         file.write(as_text(recipe).encode())
     if has_finished(run):
@@ -117,6 +132,16 @@ def mark_finished(run: RunFolder, finished: bool = True) -> None:
     results = json.loads(run.results.read_text())
     with atomic_write(run.results) as file:
         file.write(json.dumps({**results, "finished": finished}, indent=2).encode() + b"\n")
+
+
+def _trainer(run: RunFolder) -> dict[str, Any]:
+    recipe: Any = plain(read(run.recipe))
+    options: dict[str, Any] = recipe["trainer"]
+    return options
+
+
+def _steps_done(run: RunFolder) -> int:
+    return checkpoint.read(run.last).step
 
 
 def _without_changeable(recipe: Recipe) -> Recipe:

@@ -174,7 +174,7 @@ def _fit(trainer: Trainer, task: Task, data: ImageData, checkpoint: Path | None)
 def _resume(run: RunFolder, recipe: Recipe, line: str, changed_data: list[str]) -> None:
     """Logs where the run resumes and with what, and records its length."""
     log_info(line)
-    keep_length(run, recipe["trainer"]["max_epochs"])
+    keep_length(run, recipe["trainer"])
     for change in changed_data:
         log_info(f"data that has changed since the run began: {change}")
 
@@ -225,18 +225,20 @@ def _write_inputs(run: RunFolder, recipe: Recipe, data: ImageData) -> None:
 
 
 def _resume_line(run: RunFolder, recipe: Recipe, checkpoint: Path) -> tuple[int, str]:
-    """The step at which the run resumes, and a line on it and on what becomes of the schedule with other epochs."""
+    """The step at which the run resumes, and a line on it and on what becomes of the schedule with another length."""
     saved = read_checkpoint(checkpoint)
-    epochs, before = recipe["trainer"]["max_epochs"], saved.recipe["trainer"]["max_epochs"]
+    trainer, before = recipe["trainer"], saved.recipe["trainer"]
     done = epochs_done(checkpoint)
-    place = "after its last epoch" if done == epochs else f"in epoch {done + 1}"
+    place = "after its last epoch" if done == trainer["max_epochs"] else f"in epoch {done + 1}"
     text = f"{run.place} resumes at step {saved.step}, {place}"
-    if epochs == before:
+    spanned = [length for length in ("max_epochs", "max_steps") if trainer[length] != before[length]]
+    if not spanned:
         return saved.step, text
+    changes = " and ".join(f"trainer.{length} is {trainer[length]} instead of {before[length]}" for length in spanned)
     schedule = recipe["model"]["init_args"]["schedule"]["name"]
     return saved.step, (
-        f"{text}; trainer.max_epochs is {epochs} instead of {before}: the {schedule} schedule now spans {epochs} "
-        "epochs and continues from its rate at this step; a last phase without `epochs` lasts longer"
+        f"{text}; {changes}: the {schedule} schedule now spans the new length and continues from its rate at this step"
+        + ("; a last phase without `epochs` lasts longer" if "max_epochs" in spanned else "")
     )
 
 

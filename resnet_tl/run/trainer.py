@@ -25,6 +25,7 @@ from resnet_tl.run.precision import Precision, automatic, hardware_of
 from resnet_tl.run.sections import sections
 from resnet_tl.run.sharding import FSDP2
 from resnet_tl.tracking.checkpoints import SafeCheckpointIO
+from resnet_tl.tracking.limits import TimeLimit
 from resnet_tl.tracking.preemption import Preemption
 
 NOT_LIGHTNINGS = ("micro_batch", "recover_memory", "global_batch")
@@ -69,6 +70,8 @@ def build_trainer(options: dict[str, Any], *, callbacks: list[Callback], loggers
         from resnet_tl.tasks.sharded_head import ShardedHead  # which older versions of torch cannot import
 
         values["strategy"] = ShardedHead()
+    if (limit := values.pop("max_time")) is not None:
+        values["callbacks"].append(TimeLimit(limit))
     values["callbacks"] += callbacks
     values["profiler"] = values.get("profiler") or NoProfiler()
     try:

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from resnet_tl.tracking.best import Best, BestPredictions
 from resnet_tl.tracking.finite import FiniteLoss
 from resnet_tl.tracking.last import Last
-from resnet_tl.tracking.last_step import ValidateLastStep
+from resnet_tl.tracking.limits import ValidateLastStep
 from resnet_tl.tracking.loggers.box_images import BoxImages
 from resnet_tl.tracking.loggers.draw_best import Draw, DrawBest
 from resnet_tl.tracking.loggers.end import EndLoggers

@@ -10,9 +10,10 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from resnet_tl.errors import WeightsError
 from resnet_tl.tensor_file import load_safely
+from resnet_tl.tracking.limits import is_over
 
 ENDS_EARLY = "ends_early"
-"""Where last.ckpt holds the planned epochs of a run that a callback has ended before them."""
+"""Where last.ckpt holds the planned epochs of a run that a callback, such as EarlyStopping, has ended before them."""
 
 
 class Last(Checkpoint):
@@ -58,7 +59,7 @@ class Last(Checkpoint):
             loops = checkpoint["loops"]["fit_loop"]
             normalize_counters(loops, validating=trainer.validating)  # type: ignore[attr-defined]
             checkpoint["epoch"] = max(loops["epoch_progress"]["current"]["started"] - 1, 0)
-            if trainer.should_stop:
+            if trainer.should_stop and not is_over(trainer):
                 checkpoint[ENDS_EARLY] = trainer.max_epochs
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import Timer
+
+from resnet_tl.tracking.limits import time_left
 
 WARM_UP = 3
 
@@ -96,7 +96,7 @@ class Pace(Callback):
             left = min(left, (trainer.max_steps - trainer.global_step) * trainer.accumulate_grad_batches)
         of_later_epochs = max(0.0, left - (batches - batches_done))
         seconds = self._per_batch * left + self._besides * of_later_epochs / batches
-        return min([seconds, *_time_limits(trainer)])
+        return min([seconds, *time_left(trainer)])
 
     @property
     def _per_batch(self) -> float:
@@ -156,13 +156,6 @@ class Pace(Callback):
         self._batches, self._seconds_before = state_dict["batches"], state_dict["run"]
         self._waited = state_dict.get("waited", 0.0)  # absent in checkpoints of earlier versions
         self._spent |= state_dict.get("spent", {})
-
-
-def _time_limits(trainer: Trainer) -> Iterator[float]:
-    """Yields the seconds that are left of `max_time`."""
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, Timer) and (seconds := callback.time_remaining()) is not None:
-            yield seconds
 
 
 def images_in(batch: Any) -> int:

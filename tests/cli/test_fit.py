@@ -70,9 +70,11 @@ def test_two_runs_of_a_recipe_are_equal_and_an_interrupted_one_resumes_bit_for_b
     metrics = [(here / name / "metrics.csv").read_text() for name in ("whole", "broken")]
     assert metrics[0] == metrics[1]
     again = resnet_tl("fit --resume broken --trust-code")
-    assert (again.code, again.err.splitlines()[-1]) == (
-        2, "error: --resume broken: nothing is left to do of its 4 epochs; to train longer: --trainer.max_epochs N"
-    )  # fmt: skip
+    assert again.code == 2
+    assert again.err.splitlines()[-1] == (
+        "error: --resume broken: nothing is left to do with trainer.max_epochs 4; to train longer: a larger "
+        "--trainer.max_epochs"
+    )
     longer = resnet_tl("fit --resume broken --trust-code --trainer.max_epochs 5")
     assert longer.code == 0
     assert "broken resumes at step 12, in epoch 5; trainer.max_epochs is 5 instead of 4: the cosine" in longer.out
@@ -112,7 +114,7 @@ def test_a_folder_that_is_not_empty_is_refused(resnet_tl: Callable[..., Any], he
         ("fit --resume run -c photos.yaml", "--resume run uses the run's own recipe, so no other can be given with it"),
         (
             "fit --resume run --model.optimizer.lr 3",
-            "--model.optimizer.lr: a resumed run keeps its recipe; only trainer.max_epochs, trainer.devices, "
+            "--model.optimizer.lr: a resumed run keeps its recipe; only trainer.max_epochs, trainer.max_steps, "
             "trainer.num_nodes, trainer.micro_batch, data.root, data.replay, data.unlabelled, data.num_workers, "
             "data.cache_dir, data.cache_gb may change",
         ),

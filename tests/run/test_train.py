@@ -218,7 +218,7 @@ def test_a_run_stopped_at_its_end_finishes_as_the_unbroken_one(
     assert ended["finished"]
     assert ended["report"]
     assert ("l2" in ended["solved"]) == (phases is SOLVED)
-    with pytest.raises(RunError, match=f"nothing is left to do of its {epochs} epochs"):
+    with pytest.raises(RunError, match=f"nothing is left to do with trainer.max_epochs {epochs}"):
         fit([], resume="broken")
 
 
@@ -239,3 +239,34 @@ def test_a_signal_before_training_leaves_no_new_folder(
         fit(["photos.yaml"], [("data.root", images)], run="run")
     assert not Path("run").exists()
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_run_ended_by_max_steps_is_made_longer(here: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    phases = [{"epochs": 1, "train": ["head"]}, {"train": "all"}]
+    values = {"data.root": images, "model.tuning.phases": phases, "model.tuning.allow_untrained": True}
+    fit(["photos.yaml"], [*values.items(), ("trainer.max_epochs", 4), ("trainer.max_steps", 5)], run="longer")
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch 2/4"))
+    assert "phase 1" in line
+    for unchanged in ([], [("trainer.max_epochs", 6)]):
+        with pytest.raises(
+            RunError, match=r"with trainer\.max_steps 5; to train longer: a larger --trainer\.max_steps"
+        ):
+            fit([], unchanged, resume="longer")
+    longer = fit([], [("trainer.max_steps", 8)], resume="longer")
+    assert "in epoch 3; trainer.max_steps is 8 instead of 5: the cosine schedule" in capsys.readouterr().out
+    assert longer.summary["step"] == 8
+    assert longer.final["step"] == 8
+
+
+@pytest.mark.parametrize("limit", [{"max_steps": 5}, {"max_time": {"microseconds": 1}, "check_val_every_n_epoch": 2}])
+def test_a_run_stopped_at_its_end_within_an_epoch_finishes(
+    here: Path, images: Path, monkeypatch: pytest.MonkeyPatch, limit: dict[str, Any]
+) -> None:
+    overrides = [("data.root", images), *((f"trainer.{key}", value) for key, value in limit.items())]
+    whole = fit(["photos.yaml"], overrides, run="whole")
+    assert whole.best["val/acc"] > 0
+    with monkeypatch.context() as patch:
+        patch.setattr("resnet_tl.run.decide.decide", signalled)
+        with pytest.raises(Preempted):
+            fit(["photos.yaml"], overrides, run="broken")
+    assert end_of(fit([], resume="broken")) == end_of(whole)
