@@ -115,8 +115,8 @@ def test_a_folder_that_is_not_empty_is_refused(resnet_tl: Callable[..., Any], he
         (
             "fit --resume run --model.optimizer.lr 3",
             "--model.optimizer.lr: a resumed run keeps its recipe; only trainer.max_epochs, trainer.max_steps, "
-            "trainer.num_nodes, trainer.micro_batch, data.root, data.replay, data.unlabelled, data.num_workers, "
-            "data.cache_dir, data.cache_gb may change",
+            "trainer.max_time, trainer.devices, trainer.num_nodes, trainer.micro_batch, data.root, data.replay, "
+            "data.unlabelled, data.num_workers, data.cache_dir, data.cache_gb may change",
         ),
         (
             "fit --resume run --trainer.micro_batch auto",
