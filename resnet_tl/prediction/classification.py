@@ -145,9 +145,10 @@ class ClassPredictor(Predictor[ClassPrediction]):
         self.check_finite(probabilities, inputs)
         raw = probabilities.cpu().numpy()
         calibrated = self.decisions.calibrated(raw, multi_label=limits is not None)
-        # The network's own probabilities decide: equal to them in order, calibrated ones may be rounded to ties.
+        # The network's own probabilities decide. One temperature keeps their order, but may round them to ties; of
+        # several labels each has a temperature of its own, so that the order is that of the calibrated ones.
         for each, own, row in zip(inputs, raw, calibrated, strict=True):
-            order = np.argsort(-own, kind="stable")
+            order = np.argsort(-(own if limits is None else row), kind="stable")
             order = order[: options.top] if limits is None else order[own[order] >= limits[order]]
             names, scores = [self.classes[k] for k in order], row[order].tolist()
             pixels = each.pixels if self.keep_pixels else None

@@ -68,7 +68,8 @@ class Decisions:
     margins: Annotated[list[Finite], MinLen(1)] | None = None
 
     def calibrated(self, probabilities: NDArray[np.floating], *, multi_label: bool) -> NDArray[np.float32]:
-        """Returns the probabilities `[N, K]` that the temperature makes of those of the network, in the same order."""
+        """Returns the probabilities `[N, K]` that the temperature makes of those of the network. The order of classes
+        stays, except of several labels, each of which has a temperature of its own."""
         if self.temperature is None:
             return probabilities.astype(np.float32)
         values = np.array(self.temperature)

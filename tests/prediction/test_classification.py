@@ -23,6 +23,7 @@ from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Backbone, build
 from resnet_tl.prediction.classification import ClassPrediction, ClassPredictor
 from resnet_tl.prediction.load import AnyPredictor, load
+from resnet_tl.structures.decisions import Decisions
 from resnet_tl.tasks.classification import Classification
 from resnet_tl.tracking.callbacks import callbacks
 from resnet_tl.tracking.checkpoints import SafeCheckpointIO
@@ -150,6 +151,16 @@ def test_multi_label_names_what_reaches_its_threshold(
         named = {"ant": True, "bee": prediction.probabilities[1] >= 1, "cat": prediction.probabilities[2] >= 0.25}
         assert set(prediction.classes) == {name for name, true in named.items() if true}
         assert prediction.scores == sorted(prediction.scores, reverse=True)
+
+
+def test_several_labels_are_in_the_order_of_their_calibrated_scores() -> None:
+    several = build(Backbone(name="resnet_tiny"), None, partial(LinearHead, multi_label=True, thresholds=0.1), CLASSES)
+    several.head.predict = lambda _: torch.tensor([[0.9, 0.8, 0.7]])
+    decisions = Decisions(temperature=[10.0, 1.0, 0.5])
+    (prediction,) = ClassPredictor(several, CLASSES, decisions=decisions).predict(np.zeros((9, 9, 3), np.uint8))
+    assert prediction.classes == ["cat", "bee", "ant"]
+    assert prediction.scores == [prediction.probabilities[k] for k in (2, 1, 0)]
+    assert prediction.scores == sorted(prediction.scores, reverse=True)
 
 
 def test_a_damaged_image_is_named_or_skipped(run: tuple[Path, Classification], photos: Path, tmp_path: Path) -> None:
