@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 __all__ = ["FineTuning", "Network", "average", "backbone", "evaluate", "fit", "load"]
 
 
-def backbone(name: str, weights: str | None = None, **options: Any) -> ResNet:
+def backbone(name: str, weights: str | Path | None = None, **options: Any) -> ResNet:
     """A ResNet without a classifier, ready to sit in any model.
 
     Args:

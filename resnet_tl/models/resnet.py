@@ -71,7 +71,7 @@ class ResNet(nn.Module):
         checkpoint_segments: cut each stage into this many pieces of which the backward pass stores only the input and
             recomputes the rest; 0 stores everything. torch.compile decides on its own what to store.
         adapters: put a 1x1 convolution that starts at zero next to each 3x3 one, see `resnet_tl.models.adapters`.
-        levels: what `forward` returns, by default all; stages beyond the deepest of them are not built.
+        levels: what `forward` returns, one or several, by default all; stages beyond the deepest of them are not built.
 
     Attributes:
         feature_info: the levels that `forward` returns, with channels and stride.
@@ -93,7 +93,7 @@ class ResNet(nn.Module):
         stride_first: bool = False,
         checkpoint_segments: NonNegativeInt = 0,
         adapters: bool = False,
-        levels: Sequence[str] | None = None,
+        levels: str | Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         places = _places(variant, output_stride, drop_path, stride_first)
@@ -121,7 +121,9 @@ class ResNet(nn.Module):
             add_adapters(self)
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, x: Tensor, levels: Sequence[str] | None = None, after: str | None = None) -> dict[str, Tensor]:
+    def forward(
+        self, x: Tensor, levels: str | Sequence[str] | None = None, after: str | None = None
+    ) -> dict[str, Tensor]:
         """Returns the maps by level, from the shallowest to the deepest, and computes nothing deeper.
 
         Args:
@@ -164,13 +166,14 @@ class ResNet(nn.Module):
         return run_in_segments(getattr(self, stage), x, self.checkpoint_segments)
 
 
-def _checked(levels: Sequence[str], offered: Sequence[str]) -> list[str]:
+def _checked(levels: str | Sequence[str], offered: Sequence[str]) -> list[str]:
     if not levels:
         raise RecipeError(f"levels is empty; name at least one of {' '.join(offered)}")
+    levels = [levels] if isinstance(levels, str) else list(levels)
     for level in levels:
         if level not in offered:
             raise RecipeError(f"there is no level {level!r} in this network; it has {' '.join(offered)}")
-    return list(levels)
+    return levels
 
 
 def _places(variant: Variant, output_stride: int, drop_path: float, stride_first: bool) -> dict[str, list[Place]]:

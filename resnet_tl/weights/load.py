@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ from resnet_tl.weights.sources import fetch
 
 def load_weights(
     module: nn.Module,
-    name: str,
+    name: str | Path,
     *,
     sha256: str | None = None,
     keys: Mapping[str, str] | None = None,

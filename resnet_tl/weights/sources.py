@@ -24,7 +24,7 @@ BUILTIN = Path(__file__).parent / "builtin"
 PREPROCESSING_BUFFERS = ("network.mean", "network.std")
 
 
-def fetch(name: str, sha256: str | None = None) -> tuple[Content, WeightRecord]:
+def fetch(name: str | Path, sha256: str | None = None) -> tuple[Content, WeightRecord]:
     """Returns the content of the weights called `name`, nested as in their file, and their record.
 
     Args:
@@ -39,6 +39,12 @@ def fetch(name: str, sha256: str | None = None) -> tuple[Content, WeightRecord]:
         WeightsError: the weights do not exist, cannot be fetched or read, have another hash, or would run code when
             opened.
     """
+    if not isinstance(name, str | Path):
+        raise WeightsError(
+            f"weights is a {type(name).__name__}; expected a file or a name, as 'timm/resnet50.a1_in1k'; "
+            "`load_state_dict` loads a dict of tensors"
+        )
+    name = str(name)
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise WeightsError(f"sha256 of {name} is {sha256!r}; expected 64 hex digits")
     path, record = _find(name, sha256)

@@ -83,9 +83,13 @@ def test_levels_choose_what_is_built_and_returned(name: str) -> None:
     assert not hasattr(trunk, "layer3")
     x = torch.randn(2, 3, 32, 32)
     assert list(trunk(x)) == ["c2", "c3"]
-    assert list(trunk(x, levels=("c1",))) == ["c1"]
+    assert list(trunk(x, levels=("c1",))) == list(trunk(x, levels="c1")) == ["c1"]
     sum(value.sum() for value in trunk(x).values()).backward()
     assert all(parameter.grad is not None for parameter in trunk.parameters())
+
+
+def test_a_single_level_needs_no_list() -> None:
+    assert [level.name for level in resnet("resnet_tiny", levels="c3").feature_info] == ["c3"]
 
 
 def test_nothing_deeper_is_computed() -> None:

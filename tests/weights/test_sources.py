@@ -19,6 +19,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+import resnet_tl
 from resnet_tl.checkpoint import bundle
 from resnet_tl.errors import WeightsError
 from resnet_tl.models.resnet import resnet
@@ -45,9 +46,10 @@ def test_files_of_any_kind(tmp_path: Path, small: dict[str, Tensor], name: str) 
         safetensors.torch.save_file({key: value.contiguous() for key, value in small.items()}, path)
     else:
         torch.save(small, path, _use_new_zipfile_serialization=name != "old.pth")
-    content, record = fetch(str(path))
-    assert equal(dict(content), small)
-    assert record == WeightRecord(str(path), sha256(path))
+    for source in (str(path), path):
+        content, record = fetch(source)
+        assert equal(dict(content), small)
+        assert record == WeightRecord(str(path), sha256(path))
 
 
 def test_saved_files_contain_their_record(tmp_path: Path, small: dict[str, Tensor]) -> None:
@@ -122,6 +124,11 @@ def test_missing_weights_are_one_sentence(tmp_path: Path, small: dict[str, Tenso
         fetch(str(tmp_path / "resnt.pth"))
     with pytest.raises(WeightsError, match=r"expected checkpoints/best\.ckpt"):
         fetch(str(tmp_path))
+
+
+def test_a_state_dict_is_no_name_of_weights(small: dict[str, Tensor]) -> None:
+    with pytest.raises(WeightsError, match=r"^weights is a dict; expected a file or a name, .*`load_state_dict` loads"):
+        resnet_tl.backbone("resnet_tiny", weights=small)  # type: ignore[arg-type]
 
 
 def test_a_hash_is_checked(tmp_path: Path, small: dict[str, Tensor]) -> None:
