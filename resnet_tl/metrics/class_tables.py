@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -22,6 +22,7 @@ from resnet_tl.metrics.score_tables import (
     with_columns,
     with_intervals,
 )
+from resnet_tl.structures.decisions import Decisions
 from resnet_tl.structures.evaluation import ClassEvaluation
 
 WORK = 3 * 10**8
@@ -31,12 +32,16 @@ LEAST = 100
 
 
 def class_tables(
-    evaluation: ClassEvaluation, metrics: ClassificationMetrics, specificity: float | None = None
+    evaluation: ClassEvaluation,
+    metrics: ClassificationMetrics,
+    specificity: float | None = None,
+    temperature: Sequence[float] | None = None,
 ) -> ScoreTables:
     """Computes the tables.
 
     Args:
         specificity: at which the sensitivity is computed; None: not at all.
+        temperature: of several labels: the table has the thresholds of calibrated probabilities, too.
     """
     options = metric_options(evaluation)
     logged, counted = metrics.compute(**options), metrics.tables(**options)
@@ -62,13 +67,22 @@ def class_tables(
     first = [name for name in (metrics.headline, "top5") if name in logged]
     summary = [score(name, values[name], intervals.get(name)) for name in dict.fromkeys([*first, *values])]
 
-    table = with_columns(counted["per_class"], {name: each[:, 0] for name, each in of_ranks.items()})
-    counted["per_class"] = with_intervals(table, {**drawn.by_class(), **drawn_ranks})
+    columns = {name: each[:, 0] for name, each in of_ranks.items()}
     notes = [*_notes(evaluation, counts), *([] if small else [TOO_LARGE])]
+    if evaluation.multi_label and temperature is not None:
+        limits = Decisions(list(temperature)).calibrated(evaluation.thresholds[None], multi_label=True)
+        columns["calibrated_threshold"] = limits[0]
+        notes.append(CALIBRATED)
+    table = with_columns(counted["per_class"], columns)
+    counted["per_class"] = with_intervals(table, {**drawn.by_class(), **drawn_ranks})
     return ScoreTables(assembled(summary, counted, evaluation.classes), notes)
 
 
 TOO_LARGE = "the set is too large for intervals of mAP and AUROC"
+CALIBRATED = (
+    "probabilities are scored before calibration, and so is `threshold`; `predict` shows calibrated ones, and names a "
+    "class from its `calibrated_threshold` on"
+)
 
 
 def _means(

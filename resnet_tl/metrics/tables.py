@@ -22,6 +22,7 @@ def tables_of(
     metrics: Metrics | None = None,
     *,
     box_scores: Sequence[float] | None = None,
+    temperature: Sequence[float] | None = None,
     specificity: float | None = None,
 ) -> ScoreTables:
     """Computes the tables.
@@ -29,12 +30,14 @@ def tables_of(
     Args:
         metrics: of `evaluation`, where they exist already.
         box_scores: K, from which on detections count, see `Decisions`; None: where the F1 of each class is best.
+        temperature: by which `predict` calibrates the probabilities of the evaluation, see `Decisions`; None: it does
+            not.
         specificity: of a classifier, at which the sensitivity of each class is computed; None: not at all.
     """
     metrics = metrics_of(evaluation) if metrics is None else metrics
     if isinstance(evaluation, ClassEvaluation):
         assert isinstance(metrics, ClassificationMetrics)
-        return class_tables(evaluation, metrics, specificity)
+        return class_tables(evaluation, metrics, specificity, temperature)
     if isinstance(evaluation, PixelEvaluation):
         assert isinstance(metrics, SegmentationMetrics)
         return pixel_tables(evaluation, metrics)

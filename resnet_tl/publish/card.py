@@ -75,7 +75,8 @@ def write_card(card: Card, folder: Path) -> None:
     """Writes README.md."""
     tables = None
     if card.evaluation is not None:
-        tables = tables_of(card.evaluation, box_scores=card.saved.decisions.box_scores)
+        decisions = card.saved.decisions
+        tables = tables_of(card.evaluation, box_scores=decisions.box_scores, temperature=decisions.temperature)
     text = "\n\n".join(_parts(card, tables))
     ModelCard(f"---\n{_data(card, tables).to_yaml()}\n---\n\n{text}\n").save(folder / "README.md")
 

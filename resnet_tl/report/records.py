@@ -75,7 +75,8 @@ class RunRecord:
 
     @cached_property
     def score_tables(self) -> ScoreTables:
-        return tables_of(self.evaluation, self.metrics, box_scores=self.box_scores)
+        temperature = self.summary.get("decisions", {}).get("temperature")
+        return tables_of(self.evaluation, self.metrics, box_scores=self.box_scores, temperature=temperature)
 
     @property
     def box_scores(self) -> list[float] | None:

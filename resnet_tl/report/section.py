@@ -81,7 +81,8 @@ def score_table(tables: ScoreTables) -> Section:
 
 
 SHARES = (
-    "precision", "recall", "f1", "ap", "auroc", "threshold", "map", "map50", "map_small", "map_medium", "map_large",
+    "precision", "recall", "f1", "ap", "auroc", "threshold", "calibrated_threshold",
+    "map", "map50", "map_small", "map_medium", "map_large",
     "mask_map", "mask_map50", "mask_map_small", "mask_map_medium", "mask_map_large", "iou", "dice",
     "boundary_f1",
 )  # fmt: skip

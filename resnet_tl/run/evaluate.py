@@ -258,7 +258,12 @@ def _prepare(task: Task, data: ImageData, asked: Asked) -> None:
 def _tables(split: str, task: Task, logged: Mapping[str, float], decisions: Decisions, asked: Asked) -> ScoreTables:
     """The tables of the predictions; what the pass has counted, where they are too many to be recorded."""
     if task.evaluation is not None:
-        return tables_of(task.evaluation, box_scores=decisions.box_scores, specificity=asked.specificity)
+        return tables_of(
+            task.evaluation,
+            box_scores=decisions.box_scores,
+            temperature=decisions.temperature,
+            specificity=asked.specificity,
+        )
     headline = f"{split}/{task.metrics.headline}"
     others = (name for name in logged if name not in (headline, f"{split}/loss"))
     summary = [

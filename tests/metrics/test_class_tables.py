@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from resnet_tl.metrics.bootstrap import resample
+from resnet_tl.metrics.class_tables import CALIBRATED
 from resnet_tl.metrics.evaluated import metrics_of
 from resnet_tl.metrics.score_tables import ScoreTables
 from resnet_tl.metrics.tables import tables_of
+from resnet_tl.structures.decisions import Decisions
 from resnet_tl.structures.evaluation import ClassEvaluation
 
 
@@ -90,6 +92,18 @@ def test_several_labels_equal_scikit_learn() -> None:
     assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-6)
     assert next(iter(found)) == "map"
     assert not {"acc", "kappa", "balanced_acc"} & set(found)
+
+
+def test_several_labels_have_the_thresholds_of_calibrated_probabilities_too() -> None:
+    e, temperature = evaluation(60, 3, several=True), [0.5, 1.0, 4.0]
+    tables, plain = tables_of(e, temperature=temperature), tables_of(e)
+    calibrated = Decisions(temperature).calibrated(e.probabilities, multi_label=True)
+    limits = np.array(column(tables, "calibrated_threshold"), np.float32)
+    np.testing.assert_array_equal(calibrated >= limits, e.probabilities >= e.thresholds)
+    assert column(tables, "threshold") == column(plain, "threshold") == pytest.approx([0.3, 0.5, 0.7])
+    assert tables.tables["summary"] == plain.tables["summary"]
+    assert (tables.notes, plain.notes) == ([CALIBRATED], [])
+    assert "calibrated_threshold" not in plain.tables["per_class"][0]
 
 
 @pytest.mark.parametrize("several", [False, True])
