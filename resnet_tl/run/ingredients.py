@@ -12,6 +12,7 @@ from resnet_tl import checkpoint
 from resnet_tl.checkpoint import Bundle
 from resnet_tl.data.base import ImageData
 from resnet_tl.errors import WeightsError
+from resnet_tl.metrics.score_tables import named
 from resnet_tl.prediction.exported.load import refuse_exported
 from resnet_tl.prediction.members import ALIKE, check_trust
 from resnet_tl.run.files_record import same_files
@@ -34,15 +35,23 @@ def check_alike(bundles: Sequence[Bundle]) -> None:
     first = bundles[0]
     for position, other in enumerate(bundles[1:], 1):
         cannot = f"{other.path} and {first.path} cannot be averaged: their"
+        if differing := _differing(first, other) or _differing(other, first):
+            raise WeightsError(f"{cannot} classes differ: {differing}")
         if _network(other) != _network(first) or _shapes(other) != _shapes(first):
             raise WeightsError(f"{cannot} networks differ")
         for name in ALIKE:
             if getattr(other, name) != getattr(first, name):
-                order = " in their order" if name == "classes" and {*other.classes} == {*first.classes} else ""
+                order = " in their order" if name == "classes" else ""
                 raise WeightsError(f"{cannot} {name} differ{order}")
         for earlier in bundles[:position]:
             if all(torch.equal(other.state_dict[key], tensor) for key, tensor in earlier.state_dict.items()):
                 raise WeightsError(f"{other.path} and {earlier.path} have the same weights; expected different ones")
+
+
+def _differing(one: Bundle, other: Bundle) -> str:
+    """Names the classes that the first alone has."""
+    alone = [k for k, name in enumerate(one.classes) if name not in other.classes]
+    return f"{named(one.classes, alone)} only in {one.path}" if alone else ""
 
 
 def _network(bundle: Bundle) -> dict[str, Any]:

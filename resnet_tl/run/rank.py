@@ -94,11 +94,13 @@ class Ranking:
 
     @property
     def sure(self) -> float | None:
-        """In which share of resamples of the images the probe of the first is better than that of the second."""
+        """In which share of resamples of the images the probe of the first is better than that of the second; equal
+        ones count half."""
         if len(self.rated) < 2:
             return None
         first, second = (per_image(each.images, each.right) for each in self.rated[:2])
-        return float((resampled(len(first), lambda drawn: {"lead": (first - second) @ drawn})["lead"] > 0).mean())
+        lead = resampled(len(first), lambda drawn: {"lead": (first - second) @ drawn})["lead"]
+        return float((lead > 0).mean() + (lead == 0).mean() / 2)
 
 
 def per_image(images: NDArray[np.int64], values: NDArray[Any]) -> NDArray[np.float64]:

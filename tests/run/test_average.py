@@ -116,12 +116,20 @@ def test_greedy_needs_validation_images(runs: list[Path], images: Path, tmp_path
         average(runs, tmp_path / "mean.ckpt", overrides=moved, greedy=True)
 
 
+def another_class(content: dict[str, Any]) -> None:
+    content["resnet_tl"]["classes"].append("yellow")
+    for key in ("network.head.fc.weight", "network.head.fc.bias"):
+        tensor = content["state_dict"][key]
+        content["state_dict"][key] = torch.cat([tensor, tensor[:1]])
+
+
 def test_what_is_not_alike_is_refused(runs: list[Path], tmp_path: Path) -> None:
     changes: dict[str, Callable[[dict[str, Any]], object]] = {
         "networks differ": lambda content: content["resnet_tl"]["recipe"]["model"]["init_args"]["head"][
             "init_args"
         ].update(multi_label=True),
-        "classes differ": lambda content: content["resnet_tl"].update(classes=["red", "blue"]),
+        r"differ: blue only in .*best\.ckpt": lambda content: content["resnet_tl"].update(classes=["pink", "red"]),
+        r"differ: yellow only in .*2\.ckpt": another_class,
         "classes differ in their order": lambda content: content["resnet_tl"]["classes"].reverse(),
         "preprocessing differ": lambda content: content["resnet_tl"]["preprocessing"].update(crop=0.5),
         "have the same weights": lambda content: None,

@@ -34,7 +34,7 @@ def test_colours_are_told_apart_even_by_a_random_network(images: Path) -> None:
     ranking = rank([recipe()], of(images), [TINY, "resnet20_cifar=builtin/resnet20_cifar10"])
     assert {each.candidate.backbone for each in ranking.rated} == {"resnet_tiny", "resnet20_cifar"}
     assert all(each.probe == 1 and each.interval[1] == 1 and len(each.right) == 12 for each in ranking.rated)
-    assert ranking.sure == 0  # neither is better
+    assert ranking.sure == 0.5  # neither is better
     assert ranking.notes[-1] == "12 training images of 2 classes are compared"
 
 
@@ -140,7 +140,7 @@ def test_samples_of_one_image_are_drawn_together() -> None:
     assert high - low > 2.5 * (alone.interval[1] - alone.interval[0])
     lead, none = rated([0] * 10 + [1] * 90, np.arange(100) // 10), rated([0] * 100, np.arange(100) // 10)
     assert Ranking([lead, none], []).sure == pytest.approx(1, abs=0.01)
-    assert Ranking([rated([1] * 10 + [0] * 90, none.images), none], []).sure == pytest.approx(1 - 0.9**10, abs=0.05)
+    assert Ranking([rated([1] * 10 + [0] * 90, none.images), none], []).sure == pytest.approx(1 - 0.9**10 / 2, abs=0.05)
 
 
 def test_data_that_cannot_be_ranked_is_refused(images: Path, tmp_path: Path) -> None:
