@@ -43,7 +43,8 @@ are means; boxes are fused.
   --tiles N                         detection: large images by tiles of N x N of their pixels (sliced inference), their
                                     objects merged; N: the short side of the training images keeps objects at their size
   --overlap N                       of tiles, in pixels, at least as wide as the largest objects (a fifth of --tiles)
-  --top N                           classification: how many classes to name, best first (5)
+  --top N                           classification: how many classes to name, best first (5); not for several labels
+                                    per image, all of which are named from their threshold on
   --unsure                          classification: also the classes that are possible (for 90 % of images like those of
                                     validation, the true one is among them), or "none of these" for images unlike all
                                     training images

@@ -41,11 +41,12 @@ Unsure: TypeAlias = bool | Literal["cosine", "energy", "relative"]
 
 
 class Options(NamedTuple):
-    """Options of single tasks. top: how many classes to name. score: objects with lower scores are dropped; None: those
-    below `Decisions.box_scores`. unsure: whether, and by which score, to recognise images unlike those of training.
-    tiling: predict tiles of the image; None: all of it at once."""
+    """Options of single tasks. top: how many classes to name; None: the default, or of several labels all from their
+    thresholds on. score: objects with lower scores are dropped; None: those below `Decisions.box_scores`. unsure:
+    whether, and by which score, to recognise images unlike those of training. tiling: predict tiles of the image; None:
+    all of it at once."""
 
-    top: int
+    top: int | None
     score: float | None
     unsure: Unsure = False
     tiling: Tiling | None = None
@@ -114,7 +115,8 @@ class Predictor(ABC, Generic[P]):
             batch_size: images at a time, in place of the predictor's own. Images of one size go through the network
                 together; their predictions are the same up to rounding.
             every: take every N-th frame of a video, and every N-th image of a folder, zip or glob, from the first on.
-            top: classification: how many classes to name (5); multi-label names those that reach their threshold.
+            top: classification: how many classes to name (5); not for several labels, all of which are named that reach
+                their threshold.
             score: detection: drop objects with lower scores; 0 keeps all. None: each class has its own, from which on
                 its F1 on the validation images was best.
             unsure: classification: also give the classes that are possible, and recognise images that show none of
@@ -175,7 +177,7 @@ class Predictor(ABC, Generic[P]):
                 raise wrong_task(option, TASK_OF_OPTION[option], self.task)
         if score is not None and not (isinstance(score, (int, float)) and 0 <= score <= 1):
             raise RecipeError(f"score: {score!r}; expected 0 to 1")
-        named = 5 if top is None else at_least_one("top", top)
+        named = None if top is None else at_least_one("top", top)
         options = Options(named, score, unsure or False, read_tiling(tiles, overlap))
         self._check(options)
         return options

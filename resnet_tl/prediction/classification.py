@@ -26,6 +26,8 @@ from resnet_tl.structures.decisions import ClassSpace, Decisions, Limit
 Floats: TypeAlias = npt.NDArray[np.float32]
 
 NONE_OF_THESE = "none of these"
+TOP = 5
+"""Classes that are named by default."""
 ROUNDING = 1e-4
 """Of outlier scores: they differ that much between batches, and the limit is the score of a validation image."""
 
@@ -107,11 +109,12 @@ class ClassPredictor(Predictor[ClassPrediction]):
     def _check(self, options: Options) -> None:
         if options.unsure not in (True, False, *SCORES):
             raise RecipeError(f"unsure: {options.unsure!r}; expected True, {', '.join(map(repr, SCORES))}")
-        if options.unsure and getattr(self.network.head, "thresholds", None) is not None:
-            raise RecipeError(
-                "unsure applies to networks of one class per image, but this one predicts any number of labels, each "
-                "from its own threshold on, or none; remove it"
-            )
+        for name, given in (("top", options.top), ("unsure", options.unsure)):
+            if given and getattr(self.network.head, "thresholds", None) is not None:
+                raise RecipeError(
+                    f"{name} applies to networks of one class per image, but this one predicts any number of labels, "
+                    "each from its own threshold on, or none; remove it"
+                )
         if options.unsure and not isinstance(self.network.head, LinearHead):
             raise RecipeError(
                 "unsure applies to one checkpoint of a network that ends in a LinearHead, not to folds together or an "
@@ -149,7 +152,7 @@ class ClassPredictor(Predictor[ClassPrediction]):
         # several labels each has a temperature of its own, so that the order is that of the calibrated ones.
         for each, own, row in zip(inputs, raw, calibrated, strict=True):
             order = np.argsort(-(own if limits is None else row), kind="stable")
-            order = order[: options.top] if limits is None else order[own[order] >= limits[order]]
+            order = order[: options.top or TOP] if limits is None else order[own[order] >= limits[order]]
             names, scores = [self.classes[k] for k in order], row[order].tolist()
             pixels = each.pixels if self.keep_pixels else None
             yield ClassPrediction(

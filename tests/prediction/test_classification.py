@@ -186,10 +186,11 @@ def test_prediction_imports_no_training(run: tuple[Path, Classification], photos
     assert loaded == "[]\n"
 
 
-def test_several_labels_have_no_unsure(network: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("option", [{"top": 1}, {"unsure": True}])
+def test_several_labels_have_neither_top_nor_unsure(option: dict[str, Any]) -> None:
     several = build(Backbone(name="resnet_tiny"), None, partial(LinearHead, multi_label=True), CLASSES)
-    with pytest.raises(RecipeError, match="unsure applies to networks of one class per image"):
-        ClassPredictor(several, CLASSES).predict(np.zeros((9, 9, 3), np.uint8), unsure=True)
+    with pytest.raises(RecipeError, match=f"^{next(iter(option))} applies to networks of one class per image"):
+        ClassPredictor(several, CLASSES).predict(np.zeros((9, 9, 3), np.uint8), **option)
 
 
 def test_predictions_keep_pixels_if_asked(network: Callable[..., Any]) -> None:
