@@ -33,13 +33,20 @@ def training(run: RunRecord, assets: Assets) -> Section:
     summary = run.summary
     speed = summary["images_per_s"]
     parts = [
-        f"{_count(summary['final']['epoch'] + 1, 'epoch')}, {_count(summary['step'], 'step')}",
+        f"{_epochs(run)}, {_count(summary['step'], 'step')}",
         duration(summary["seconds"]),
         *([f"{speed:.0f} images/s in training"] if speed else []),
         f"best after epoch {summary['best']['epoch'] + 1}",
     ]
     unfinished = "" if summary["finished"] else " The run is not finished."
     return Section("training", "Training", "charts.html", content, " · ".join(parts) + "." + unfinished)
+
+
+def _epochs(run: RunRecord) -> str:
+    """Counts the epochs; of one within which `max_steps` or `max_time` ended the run, the part that was trained."""
+    begun = run.summary["final"]["epoch"] + 1
+    last = max((row["at"] for row in run.rows), default=begun)
+    return f"{last:.1f} epochs" if begun - 1 < last < begun else _count(begun, "epoch")
 
 
 def speed(run: RunRecord, assets: Assets) -> Section | None:

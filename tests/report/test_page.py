@@ -9,12 +9,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 import resnet_tl
 from resnet_tl.report.page import write_report
 from resnet_tl.report.records import read_run
 from resnet_tl.run.finished import Run
-from tests.cli.conftest import several_labels
+from tests.cli.conftest import RECIPE, several_labels
 from tests.report.conftest import Page
 
 
@@ -111,6 +112,13 @@ def test_a_run_of_an_earlier_version_has_no_section_about_speed(run: Path, tmp_p
     (tmp_path / "run" / "summary.json").write_text(json.dumps(summary))
     write_report(read_run(tmp_path / "run"), tmp_path / "report.html")
     assert "Speed and memory" not in Page(tmp_path / "report.html").text
+
+
+def test_a_run_that_max_steps_ended_within_an_epoch_counts_its_part(images: Path, tmp_path: Path) -> None:
+    values = {"data.root": images, "trainer.max_steps": 4}
+    run = resnet_tl.fit(yaml.safe_load(RECIPE), run=tmp_path / "run", **values)
+    write_report(read_run(run.path), tmp_path / "report.html")
+    assert "1.3 epochs, 4 steps" in Page(tmp_path / "report.html").text
 
 
 def test_an_unfinished_run_counts_the_epochs_that_ended(run: Path, tmp_path: Path) -> None:
