@@ -35,6 +35,7 @@ _HIDDEN_WARNINGS = (
     ".*GPU available but not used.*",
     ".*Found .* module.* in eval mode at the start of training.*",
     ".*recommended to use .self.log.*sync_dist=True.*",  # the metrics reduce over ranks themselves
+    ".*torch.distributed.nn.functional.all_gather is deprecated.*",  # Lightning's `strategy.all_gather` calls it
 )
 
 

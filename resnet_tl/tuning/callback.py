@@ -64,6 +64,7 @@ class FineTuning(Callback):
         self._fitting = self._recalibrated = self._stepped = False
         self._saved_position: list[dict[str, Any]] | None = None
         self._saved_steps: int | None = None
+        self._prefix_summary: str | None = None
         self._initial_schedules: list[dict[str, Any]] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -307,7 +308,9 @@ class FineTuning(Callback):
     def _install_prefix(self, pl_module: LightningModule) -> None:
         mode = WITHOUT_GRAPHS.get(self.tuning.compile_mode, self.tuning.compile_mode)
         compiled, bf16 = self.tuning.compile != "off", self.tuning.prefix_precision == "bf16"
-        if summary := prefix.install(pl_module, compiled=compiled, mode=mode, bf16=bf16):
+        summary = prefix.install(pl_module, compiled=compiled, mode=mode, bf16=bf16)
+        if summary and summary != self._prefix_summary:
+            self._prefix_summary = summary
             rank_zero_info(summary)
 
     def _run_all_stages(self, trainer: Trainer, pl_module: LightningModule) -> None:

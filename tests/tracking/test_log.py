@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+import torch.distributed.nn.functional
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from resnet_tl.errors import DataError
@@ -33,6 +34,12 @@ def test_warnings_are_logged_and_still_printed(tmp_path: Path, capsys: pytest.Ca
             warnings.warn("take care", stacklevel=1)
     assert "take care" in (tmp_path / "log.txt").read_text()
     assert "take care" in capsys.readouterr().err
+
+
+def test_what_lightning_gathers_by_is_not_reported() -> None:
+    with terminal_log(), warnings.catch_warnings(record=True) as caught:
+        torch.distributed.nn.functional._deprecated("all_gather", "another")  # as Lightning's `strategy.all_gather`
+    assert not caught
 
 
 def test_the_log_ends_with_what_stopped_the_run(tmp_path: Path) -> None:

@@ -181,6 +181,18 @@ def test_stages_by_a_mapping(tmp_path: Path) -> None:
     assert digest(module.stem) == before
 
 
+def test_a_module_without_our_network_is_reported_once(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    phases = [Phase(["head"], epochs=1), Phase(epochs=1), Phase(["layer", "head"])]
+    trainer = Trainer(
+        max_epochs=3, limit_train_batches=1, accelerator="cpu", logger=False, enable_progress_bar=False,
+        enable_model_summary=False, enable_checkpointing=False, default_root_dir=tmp_path,
+        callbacks=[FineTuning(Tuning(phases, allow_untrained=True))],
+    )  # fmt: skip
+    with caplog.at_level(logging.INFO):
+        trainer.fit(Small(), loader())
+    assert caplog.text.count("Small holds no resnet_tl.Network") == 1
+
+
 def test_a_plan_too_long_for_fast_dev_run_is_refused_by_its_name(tmp_path: Path) -> None:
     plan = Tuning([Phase(["head"], epochs=1), Phase()], allow_untrained=True)
     trainer = Trainer(max_epochs=5, fast_dev_run=True, accelerator="cpu", callbacks=[FineTuning(plan)])
