@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -70,7 +71,7 @@ def read_mask(path: str, coding: Coding, orientation: int = 1) -> ClassMask:
     values = read_values(path, coding)
     mask = coding.classes(values)
     if (mask == NO_CLASS).any():
-        raise DataError(f"{path}: {unknown_values(values, coding)}")
+        raise DataError(f"{path}: {without_class(unknown_values(values, coding), coding)}")
     return np.ascontiguousarray(orient_pixels(mask, orientation))
 
 
@@ -192,14 +193,25 @@ def values_of_colours(colours: npt.NDArray[Any], by_colour: dict[int, int]) -> n
     return np.repeat(values[place].astype(kind), lengths).reshape(colours.shape)
 
 
-def unknown_values(values: npt.NDArray[Any], coding: Coding) -> str:
-    """Returns the end of an error message: the values of a mask that are not a class's, and those expected."""
+def unknown_values(values: npt.NDArray[Any], coding: Coding) -> list[int]:
+    """Returns the values that have no class, in ascending order."""
     present = np.unique(values)
-    unknown = present[coding.classes(present) == NO_CLASS].tolist()
+    return [int(value) for value in present[coding.classes(present) == NO_CLASS]]
+
+
+def without_class(values: Sequence[int], coding: Coding, ignored: Sequence[int] | None = None) -> str:
+    """Returns the end of an error message: that a mask has values without a class, and those expected.
+
+    ignored: the values that `data.ignore` might name; None: these.
+    """
     known = np.flatnonzero(coding.codes < NO_CLASS)
-    ignored = np.flatnonzero(coding.codes == IGNORE)
-    listed = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+    already = np.flatnonzero(coding.codes == IGNORE)
+    listed = ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
     # Long lists of ignored values (Cityscapes, where all other ids are ignored) would say nothing.
-    also = f" or {', '.join(map(str, ignored[:3]))} to ignore" if len(ignored) and len(ignored) < 9 else ""
-    cure = f" (data.ignore: {[*unknown[:3], *ignored.tolist()]} ignores it too)" if also and len(unknown) == 1 else ""
-    return f"has the value {listed}; expected {known.min()} to {known.max()}{also}{cure}"
+    also = f" or {', '.join(map(str, already[:3]))} to ignore" if len(already) and len(already) < 9 else ""
+    more = values if ignored is None else ignored
+    cure = f" (data.ignore: {[*more, *already.tolist()]} ignores {'it' if len(more) == 1 else 'them'} too)"
+    return (
+        f"has the value{'s' if len(values) > 1 else ''} {listed}; expected {known.min()} to {known.max()}{also}"
+        f"{cure if also and len(more) <= 5 else ''}"
+    )

@@ -43,11 +43,14 @@ def refuse_or_keep(sentence: str, each: Mapping[str, str] | None = None) -> None
     kept.update(each or {sentence: ""})
 
 
-def raise_or_keep(root: str, faults: Mapping[str, str]) -> None:
-    """Raises DataError with all faults, if there are any, unless they are kept."""
+def raise_or_keep(root: str, faults: Mapping[str, str], summary: Sequence[str] | None = None) -> None:
+    """Raises DataError with all faults, if there are any, unless they are kept.
+
+    summary: the same faults in fewer sentences, for the error.
+    """
     kept = _kept.get()
     if kept is None:
-        raise_if_any(root, list(faults))
+        raise_if_any(root, list(faults) if summary is None else summary)
     else:
         kept.update(faults)
 

@@ -11,8 +11,10 @@ import numpy as np
 
 from resnet_tl.data.images.class_masks import ClassMask, Coding, read_mask
 from resnet_tl.data.listings.boxes import BoxListing
+from resnet_tl.data.listings.faults import raise_or_keep
 from resnet_tl.data.listings.listing import ImageSet, Listing, rows_of_paths
 from resnet_tl.data.listings.objects import Objects
+from resnet_tl.data.listings.odd_masks import OddMask, by_value
 from resnet_tl.data.listings.rows import Rows
 from resnet_tl.structures.masks import to_pixels
 from resnet_tl.structures.records import IGNORE, Sample
@@ -110,12 +112,18 @@ class MaskSet(ImageSet[SegmentationListing]):
     colours: `[K, 3]` uint8 RGB, for drawing masks.
     pixels: `[K]` int64, the number of pixels of each class in the training masks (of a sample of them in a large set).
     absent: indices of classes that no mask of any split shows.
+    odd: masks with values or colours without a class; each is one of the faults, too.
     """
 
     coding: Coding = field(kw_only=True)
     colours: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), np.uint8))
     pixels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     absent: Sequence[int] = ()
+    odd: Sequence[OddMask] = ()
+
+    def usable(self) -> MaskSet:
+        raise_or_keep(self.root, self.faults, by_value(self.root, self.faults, self.odd, self.coding))
+        return self
 
     def unseen_in(self, listing: SegmentationListing) -> list[int]:
         return []  # the source has reported classes that no mask shows

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from resnet_tl.data.images.augment import ColourAugment, Strength
-from resnet_tl.data.images.class_masks import NO_CLASS, ClassMask, Coding, unknown_values
+from resnet_tl.data.images.class_masks import ClassMask, Coding, unknown_values, without_class
 from resnet_tl.data.images.crops import Seed, mirror
 from resnet_tl.data.images.decode import ImageArray
 from resnet_tl.data.images.deferred import Deferred
@@ -149,8 +149,8 @@ def _with_shifted_fill(step: Any, key: str, coding: Coding) -> Any:
         if values.dtype.kind not in "iuf" or (values % 1).any() or values.min() < 0:
             raise RecipeError(f"{key}: {step.get('class_path')}: fill_mask is {fill!r}; expected a value of the masks")
         values = values.astype(np.int64)
-        if (coding.classes(values) == NO_CLASS).any():
-            raise RecipeError(f"{key}: {step.get('class_path')}: fill_mask {fill!r} {unknown_values(values, coding)}")
+        if unknown := unknown_values(values, coding):
+            raise RecipeError(f"{key}: {step.get('class_path')}: fill_mask {fill!r} {without_class(unknown, coding)}")
         shifted = (coding.classes(values) + np.uint8(1)).tolist()
         arguments["fill_mask"] = shifted if isinstance(fill, Sequence) else shifted[0]
     return {**step, "init_args": arguments}

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import NamedTuple
 
 import numpy as np
 
-from resnet_tl.data.images.class_masks import NO_CLASS, Coding, UnknownColour, unknown_values
+from resnet_tl.data.images.class_masks import NO_CLASS, Coding, UnknownColour, unknown_values, without_class
 from resnet_tl.data.images.headers import Header
 from resnet_tl.data.listings.masks import MaskListing, MaskSet, SegmentationListing
+from resnet_tl.data.listings.odd_masks import OddMask
 from resnet_tl.data.sources.class_list import ClassList, class_colours
 from resnet_tl.data.sources.class_names import check_known
 from resnet_tl.data.sources.findings import Findings
@@ -23,17 +22,6 @@ from resnet_tl.structures.records import IGNORE
 
 NOTABLE = 0.1
 """Share of a split's pixels that are ignored, to be noted."""
-SHARED = 5
-"""A value without a class that more masks hold is one fault of the set, not one of each mask."""
-
-
-class OddMask(NamedTuple):
-    """A mask with a value or colour that has no class. key: of its image. values: as text. fault: what is wrong."""
-
-    key: str
-    path: str
-    values: Sequence[str]
-    fault: str
 
 
 def checked_set(
@@ -60,7 +48,7 @@ def checked_set(
     """
     odd: list[OddMask] = []
     pixels = {split: _count(split, scans[split], coding, classes.names[0], findings, odd) for split in splits}
-    without_class = _report_odd(odd, sum(map(len, scans.values())), findings)
+    findings.faults += [each.sentence for each in odd]
     orientations = {split: _orientations(pairs, scans[split], findings, channels) for split, pairs in splits.items()}
     count = len(classes.names)
     shown = sum(pixels.values(), np.zeros(256, np.int64))[:count] > 0
@@ -70,7 +58,7 @@ def checked_set(
     for pair in chain.from_iterable(splits.values()):
         findings.images.update({f"{findings.root}/{path}": pair[0] for path in pair})
     faults = findings.faults_by_image()
-    faulty = {*faults.values(), *without_class}
+    faulty = set(faults.values())
     listings: dict[str, SegmentationListing] = {}
     for split, pairs in splits.items():
         usable = [index for index, pair in enumerate(pairs) if pair[0] not in faulty]
@@ -88,6 +76,7 @@ def checked_set(
         colours=classes.colours,
         pixels=pixels.get("train", np.zeros(0, np.int64))[:count],
         coding=coding,
+        odd=odd,
     )
 
 
@@ -135,17 +124,17 @@ def _count(
     """
     total = np.zeros(256, np.int64)
     empty: list[str] = []
-    for (key, mask), path, scan in scanned:
+    for (_, mask), path, scan in scanned:
         try:
             values = scan.stored(coding)
         except UnknownColour as error:
-            odd.append(OddMask(key, path, [str(error)], str(error)))
+            odd.append(OddMask(path, str(error)))
             continue
         indices = coding.classes(values)
         counts = np.bincount(indices, scan.counts, minlength=256).astype(np.int64)
         if counts[NO_CLASS]:
-            unknown = np.unique(values[indices == NO_CLASS])
-            odd.append(OddMask(key, path, [*map(str, unknown.tolist())], unknown_values(values, coding)))
+            unknown = unknown_values(values, coding)
+            odd.append(OddMask(path, without_class(unknown, coding), unknown))
         if counts[0] and counts[IGNORE] and not counts[1:NO_CLASS].any():
             empty.append(mask)
         total += counts
@@ -156,21 +145,6 @@ def _count(
             f"{findings.name}: {share:.0%} of the pixels of {split} are ignored{_ignored_values(coding)}"
         )
     return total
-
-
-def _report_odd(odd: Sequence[OddMask], masks: int, findings: Findings) -> set[str]:
-    """Adds a fault for each value that more than `SHARED` masks hold, with the first of them, and one for each other
-    mask; returns the keys of all images. masks: how many were read."""
-    counts = Counter(chain.from_iterable(each.values for each in odd))
-    groups: dict[str, list[OddMask]] = defaultdict(list)
-    for each in odd:
-        value = max(each.values, key=counts.__getitem__)
-        groups[value if counts[value] > SHARED else each.path].append(each)
-    for group in groups.values():
-        path, fault = group[0].path, group[0].fault
-        alike = f"{findings.name}: {len(group)} of {masks} masks are like {path}, which {fault}"
-        findings.faults.append(alike if len(group) > 1 else f"{path}: {fault}")
-    return {each.key for each in odd}
 
 
 def _note_missing(names: Sequence[str], pixels: np.ndarray, coding: Coding, findings: Findings, *, fault: bool) -> None:

@@ -21,6 +21,7 @@ from resnet_tl.data.images.class_masks import (
     read_values,
     runs,
     unknown_values,
+    without_class,
 )
 from resnet_tl.errors import DataError
 from resnet_tl.structures.records import IGNORE
@@ -109,7 +110,13 @@ def test_a_value_without_a_class_is_named(tmp_path: Path) -> None:
         match=r"a\.png: has the value 7; expected 1 to 2 or 0 to ignore \(data\.ignore: \[7, 0\] ignores it too\)$",
     ):
         read_mask(str(tmp_path / "a.png"), coding())
-    assert unknown_values(np.array([[8, 9, 1]], np.uint8), coding()).startswith("has the value 8, 9; ")
+    assert unknown_values(np.array([[9, 8, 1]], np.uint8), coding()) == [8, 9]
+    assert without_class([8, 9], coding()) == (
+        "has the values 8, 9; expected 1 to 2 or 0 to ignore (data.ignore: [8, 9, 0] ignores them too)"
+    )
+    assert (
+        without_class([*range(3, 9)], coding()) == "has the values 3, 4, 5, 6, 7, ...; expected 1 to 2 or 0 to ignore"
+    )
 
 
 def test_a_file_that_is_not_an_image_is_named(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from resnet_tl.data.images.class_masks import Coding
+from resnet_tl.data.listings.exclude import exclude_images
+from resnet_tl.data.listings.faults import kept_faults
 from resnet_tl.data.listings.masks import MaskSet
 from resnet_tl.data.sources import mask_scan
 from resnet_tl.data.sources.class_list import ClassList, palette
@@ -75,21 +77,28 @@ def test_a_class_that_no_mask_shows_may_be_an_ignored_value(root: Path, save_mas
         read(root, {"train": PAIRS[:1]}, CLASSES.coding([IGNORE])).usable()
 
 
-def test_a_value_without_a_class_in_many_masks_is_one_fault(tmp_path: Path, save_photo: Save, save_mask: Save) -> None:
+def test_a_value_without_a_class_in_many_masks_is_one_fault_in_the_error_and_excluded_by_mask(
+    tmp_path: Path, save_photo: Save, save_mask: Save
+) -> None:
     pairs = [(f"{i}.jpg", f"{i}.png") for i in range(10)]
     for i, (image, mask) in enumerate(pairs):
         save_photo(tmp_path / image)
-        save_mask(tmp_path / mask, [0, 1, *([11] if i in range(2, 9) else []), *([12] if i in (8, 9) else [])])
+        save_mask(tmp_path / mask, [0, 1, *([11] if i in range(1, 8) else [])])
     found = read(tmp_path, {"train": pairs[:5], "val": pairs[5:]}, CLASSES.coding([IGNORE]))
-    many, one = found.faults.items()
-    assert many == (
-        f"{tmp_path}: 7 of 10 masks are like {tmp_path}/2.png, which has the value 11; expected 0 to 1 or 255 to "
-        "ignore (data.ignore: [11, 255] ignores it too)",
-        "",
-    )
-    assert one[0].startswith(f"{tmp_path}/9.png: has the value 12; ")
-    assert one[1] == "9.jpg"
-    assert {split: listing.keys() for split, listing in found.splits.items()} == {"train": ["0.jpg", "1.jpg"]}
+    with pytest.raises(DataError, match=r"has 1 fault:\n.*: 7 masks are like .*/1\.png, which has the value 11; "):
+        found.usable()
+    with kept_faults() as faults:
+        found.usable()
+    assert list(faults.values()) == [f"{i}.jpg" for i in range(1, 8)]
+    (tmp_path / "some.csv").write_text("\n".join(["key", *list(faults.values())[2:]]))
+    with pytest.raises(DataError, match=r"2 faults:\n  .*/1\.png: has the value 11; .*\n  .*/2\.png: has the value 11"):
+        exclude_images(found, str(tmp_path / "some.csv")).usable()
+    (tmp_path / "all.csv").write_text("\n".join(["key", *faults.values()]))
+    usable = exclude_images(found, str(tmp_path / "all.csv")).usable()
+    assert {split: listing.keys() for split, listing in usable.splits.items()} == {
+        "train": ["0.jpg"],
+        "val": ["8.jpg", "9.jpg"],
+    }
 
 
 def test_a_mask_of_another_size_is_a_fault(root: Path, save_mask: Save) -> None:
