@@ -251,6 +251,10 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
         dataset = self._dataset(listing, True, "error" if self.on_error == "error" else "replace")
         return self.collate([dataset[Draw(0, index)] for index in range(min(self.batch_size, len(listing)))])
 
+    def trained(self) -> ListingT:
+        """Returns the images that training uses."""
+        return self._listing("train")
+
     def evaluated(self, split: Literal["val", "test"]) -> ListingT:
         """Returns the images that validation or test uses: the other split where this one does not exist."""
         return self._listing(*(("val", "test") if split == "val" else ("test", "val")))

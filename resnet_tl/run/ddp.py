@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from lightning import Trainer
-from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy
+from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, StrategyRegistry
 
-from resnet_tl.errors import RecipeError
+from resnet_tl.errors import RecipeError, did_you_mean
 from resnet_tl.lightning_internals import ddp_options
 from resnet_tl.run.sharding import FSDP2
 
@@ -16,8 +16,8 @@ SHARDING = ("fsdp", "deepspeed", "modelparallel")
 
 
 def check_strategy(strategy: str | dict[str, Any]) -> None:
-    """Refuses the strategies of a resolved `trainer` section that shard all parameters, for reasons in docs/scaling.md,
-    and the class behind `fsdp2`.
+    """Refuses strategies of a resolved `trainer` section that Lightning does not know, those that shard all parameters,
+    for reasons in docs/scaling.md, and the class behind `fsdp2`.
 
     Raises:
         RecipeError: it is one of them.
@@ -29,6 +29,12 @@ def check_strategy(strategy: str | dict[str, Any]) -> None:
         raise RecipeError(
             f"trainer.strategy is {name}, which shards parameters, but frozen parts, averages and checkpoints need "
             f"them whole; expected ddp, or {FSDP2}, which shards a classifier's head (docs/scaling.md)"
+        )
+    known = ["auto", FSDP2, *StrategyRegistry.available_strategies()]
+    if isinstance(strategy, str) and strategy.lower() not in known:
+        raise RecipeError(
+            f"trainer.strategy is {strategy!r}; expected auto, ddp, {FSDP2}, another of Lightning's, or the class_path "
+            f"of one{did_you_mean(strategy, known)}"
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.accelerators import AcceleratorRegistry, CPUAccelerator
 from lightning.pytorch.plugins.environments import (
     LSFEnvironment,
     MPIEnvironment,
@@ -15,7 +16,7 @@ from lightning.pytorch.plugins.environments import (
     TorchElasticEnvironment,
 )
 
-from resnet_tl.errors import RecipeError, RunError
+from resnet_tl.errors import RecipeError, RunError, did_you_mean
 from resnet_tl.tuning.ranks import on_any
 
 AUTO = "auto"
@@ -54,12 +55,28 @@ def with_launched(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_devices(devices: str | int | list[int]) -> None:
-    """Raises RecipeError for a `trainer.devices` that no accelerator takes."""
+def check_accelerator(accelerator: Any) -> None:
+    """Raises RecipeError for the name of a `trainer.accelerator` that Lightning does not know."""
+    known = sorted({AUTO, "gpu", *AcceleratorRegistry.available_accelerators()})
+    if isinstance(accelerator, str) and accelerator not in known:
+        raise RecipeError(
+            f"trainer.accelerator is {accelerator!r}; expected {', '.join(known)}{did_you_mean(accelerator, known)}"
+        )
+
+
+def check_devices(devices: Any, accelerator: Any) -> None:
+    """Raises RecipeError for a `trainer.devices` that the `trainer.accelerator` does not take, on any machine."""
     if devices in (0, []) or (isinstance(devices, str) and not re.fullmatch(DEVICES, devices)):
         raise RecipeError(
             f"trainer.devices is {devices!r}; expected how many (of GPUs also which, as [0, 2]), or auto for all"
         )
+    if accelerator == "cpu" and devices != AUTO:
+        try:
+            CPUAccelerator.parse_devices(devices)
+        except TypeError:
+            raise RecipeError(
+                f"trainer.devices is {devices!r}, but trainer.accelerator is cpu; expected how many processes, as 2"
+            ) from None
 
 
 def check_others(options: Mapping[str, Any]) -> None:

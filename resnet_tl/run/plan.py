@@ -7,8 +7,8 @@ from typing import Any
 
 from resnet_tl.data.base import ImageData
 from resnet_tl.errors import RecipeError
+from resnet_tl.run.batch_limits import check_batch_limits
 from resnet_tl.run.build import Overrides, Recipe, RecipeSource, build_seeded, compose
-from resnet_tl.run.ddp import check_strategy
 from resnet_tl.run.global_batch import scale_rate
 from resnet_tl.run.sharding import FSDP2, check_sharding
 from resnet_tl.run.trainer import resolve_precision, translate_errors
@@ -28,7 +28,6 @@ def plan_text(recipes: Sequence[RecipeSource], overrides: Overrides) -> str:
     """Returns the plan as a table, the notes of the data, and the overlay that BiT's rule recommends for this number
     of images."""
     recipe, data, task, plan = _build(recipes, overrides)
-    task.preprocessing = data.evaluation_preprocessing(task.preprocessing)
     batch, base = recipe["trainer"]["global_batch"], task.optimizer.base_batch
     scaled = "" if batch is None else scale_rate(task, batch)
     if base is not None and not scaled:
@@ -39,7 +38,7 @@ def plan_text(recipes: Sequence[RecipeSource], overrides: Overrides) -> str:
     text = "\n".join([f"{text}\n", *data.notes, *([scaled] if scaled else [])])
     if not isinstance(task, Classification):  # the rule is one of classifiers, and so are its overlays
         return text
-    images = len(data.listings["train"])
+    images = len(data.trained())
     return f"{text}\n\nBiT's rule for {images:,} training images: -c overlays/{bit_rule(images)}"
 
 
@@ -62,8 +61,9 @@ def find_lr(recipes: Sequence[RecipeSource], overrides: Overrides, phase: int) -
 
 def _build(recipes: Sequence[RecipeSource], overrides: Overrides) -> tuple[Recipe, ImageData, Task, Plan]:
     recipe = compose(recipes, overrides, training=True)
-    check_strategy(recipe["trainer"]["strategy"])
     data, task = build_seeded(recipe)
+    task.use_data(data, "fit")
+    check_batch_limits(recipe["trainer"], data, recipe["trainer"]["global_batch"] or data.batch_size, ranks=1)
     plan = plan_of(task, epochs_of(recipe["trainer"]))
     check_solvable(plan, task)
     if recipe["trainer"]["strategy"] == FSDP2:

@@ -18,6 +18,7 @@ from resnet_tl.errors import UserError
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.read import write
 from resnet_tl.run.acceleration import Accelerate, device_of, settings_line, settings_of
+from resnet_tl.run.batch_limits import check_batch_limits
 from resnet_tl.run.batch_probe import SettleMicroBatch
 from resnet_tl.run.batch_size import AUTO, with_whole_steps
 from resnet_tl.run.build import Recipe, build_seeded
@@ -100,6 +101,7 @@ def train(
             trainer = _trainer(recipe, run, task, data, accepted, [*more, *callbacks])
             data.prefetch = settings.prefetch
             sizes = _share_batch(recipe, data, task, trainer)
+            check_batch_limits(options, data, data.batch_size, trainer.world_size)
             ranks = _configure_ranks(options, task, trainer)
             if checkpoint is None:
                 _write_inputs(run, recipe, data)

@@ -19,7 +19,7 @@ from resnet_tl.errors import RecipeError, RunError, memory_full
 from resnet_tl.recipe.build import instantiate
 from resnet_tl.recipe.schema import fields_of
 from resnet_tl.run.acceleration import Acceleration
-from resnet_tl.run.launch import check_devices, with_launched
+from resnet_tl.run.launch import check_accelerator, check_devices, with_launched
 from resnet_tl.run.no_profiler import NoProfiler
 from resnet_tl.run.precision import Precision, automatic, hardware_of
 from resnet_tl.run.sections import sections
@@ -154,7 +154,8 @@ def global_batch(batch_size: int, trainer: Trainer, micro_batch: int | None = No
 
 def device_type(accelerator: str, devices: str | int | list[int]) -> str:
     """`cuda`, `mps` or `cpu`: the device that the Trainer will choose."""
-    check_devices(devices)
+    check_accelerator(accelerator)
+    check_devices(devices, accelerator)
     cuda, mps = CUDAAccelerator.is_available(), MPSAccelerator.is_available()
     if (accelerator == "gpu" and not (cuda or mps)) or (accelerator == "cuda" and not cuda):
         raise RunError(

@@ -1,4 +1,4 @@
-"""What is wrong with a recipe's network, plan, optimizer, schedule and devices, as far as its text shows."""
+"""What is wrong with a recipe's network, plan, optimizer, schedule, devices and strategy, as far as its text shows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from resnet_tl.recipe.node import Node
 from resnet_tl.recipe.places import Place, deepest, option_name
 from resnet_tl.recipe.resolve import part
 from resnet_tl.recipe.schema import import_path
-from resnet_tl.run.launch import check_devices
+from resnet_tl.run.ddp import check_strategy
+from resnet_tl.run.launch import check_accelerator, check_devices
 from resnet_tl.run.sections import sections
 from resnet_tl.tuning.plan import Phase, Tuning
 from resnet_tl.tuning.rates import Optimizer, Schedule, build_optimizer, build_schedule, parameter_groups
@@ -28,15 +29,13 @@ from resnet_tl.tuning.resolve import resolve
 
 MODEL: Place = ("model", "init_args")
 PHASES: Place = (*MODEL, "tuning", "phases")
-DEVICES: Place = ("trainer", "devices")
 
 
 def training_faults(tree: Node) -> list[str]:
     """A sentence for each fault, with its place in the recipe. Values that are wrong in themselves count as not set."""
     stages: list[str] = []
     faults = [*_network_faults(tree, stages), *_rate_faults(tree), *_length_faults(tree), *_accumulation_faults(tree)]
-    faults += _attempt(tree, DEVICES, lambda: check_devices(_value(tree, DEVICES)))[1]
-    return [*faults, *(_plan_faults(tree, stages) if stages else [])]
+    return [*faults, *_device_faults(tree), *(_plan_faults(tree, stages) if stages else [])]
 
 
 def _network_faults(tree: Node, stages: list[str]) -> Iterator[str]:
@@ -96,6 +95,14 @@ def _refuse_accumulation() -> None:
         "trainer.callbacks has a GradientAccumulationScheduler, but phases and schedules need a global batch that "
         "stays the same; remove it, and set trainer.accumulate_grad_batches or trainer.global_batch"
     )
+
+
+def _device_faults(tree: Node) -> Iterator[str]:
+    """Names and numbers that no machine has; whether this one has the devices, only a run needs to know."""
+    accelerator, devices, strategy = (_value(tree, ("trainer", key)) for key in ("accelerator", "devices", "strategy"))
+    yield from _attempt(tree, ("trainer", "accelerator"), lambda: check_accelerator(accelerator))[1]
+    yield from _attempt(tree, ("trainer", "devices"), lambda: check_devices(devices, accelerator))[1]
+    yield from _attempt(tree, ("trainer", "strategy"), lambda: check_strategy(strategy))[1]
 
 
 def _check_least(unit: str, least: int | None, most: int | None) -> None:

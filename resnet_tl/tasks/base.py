@@ -179,9 +179,9 @@ class Task(LightningModule):
 
     def setup(self, stage: str) -> None:
         if self.data is not None:
-            self._use_data(self.data, stage)
+            self.use_data(self.data, stage)
 
-    def _use_data(self, data: Any, stage: str) -> None:
+    def use_data(self, data: Any, stage: str) -> None:
         """Takes over settings of the data module, before it is used."""
         if data.channels != self.backbone.in_channels:
             raise RecipeError(

@@ -101,8 +101,8 @@ class Classification(Task):
         spec = super().spec()
         return {**spec, "init_args": {**spec["init_args"], "mixup": self.mixup, "cutmix": self.cutmix}}
 
-    def _use_data(self, data: Any, stage: str) -> None:
-        super()._use_data(data, stage)
+    def use_data(self, data: Any, stage: str) -> None:
+        super().use_data(data, stage)
         if data.multi_label != self.classifier.multi_label:
             kind = "several labels per image" if data.multi_label else "one label per image"
             raise RecipeError(f"the data has {kind}; set model.head.multi_label: {str(data.multi_label).lower()}")

@@ -68,8 +68,8 @@ class Detection(Task):
         self.metrics = DetectionMetrics(self.classes, aligned=self.detector.aligned)
         self.record = Record("losses")
 
-    def _use_data(self, data: Any, stage: str) -> None:
-        super()._use_data(data, stage)
+    def use_data(self, data: Any, stage: str) -> None:
+        super().use_data(data, stage)
         self.codes = data.codes
 
     @property

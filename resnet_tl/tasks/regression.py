@@ -50,8 +50,8 @@ class Regression(Task):
     def regressor(self) -> RegressionHead:
         return cast(RegressionHead, self.network.head)
 
-    def _use_data(self, data: Any, stage: str) -> None:
-        super()._use_data(data, stage)
+    def use_data(self, data: Any, stage: str) -> None:
+        super().use_data(data, stage)
         if stage == "fit":
             values = data.training_values().astype(np.float64)
             mean, sd = values.mean(0), values.std(0)

@@ -74,8 +74,8 @@ class Segmentation(Task):
     def segmenter(self) -> SegmentationHead:
         return cast(SegmentationHead, self.network.head)
 
-    def _use_data(self, data: Any, stage: str) -> None:
-        super()._use_data(data, stage)
+    def use_data(self, data: Any, stage: str) -> None:
+        super().use_data(data, stage)
         self.colours, self.metrics.absent = data.colours.tolist(), data.absent
         if stage == "fit":
             self.segmenter.set_class_counts(data.class_counts())

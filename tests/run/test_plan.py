@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_tl.errors import RecipeError
+from resnet_tl.errors import DataError, RecipeError
 from resnet_tl.run.plan import find_lr, plan_text
 
 
@@ -52,6 +52,48 @@ def test_devices_that_nothing_takes_are_refused(here: Path, images: Path, device
 @pytest.mark.parametrize("devices", ["auto", "-1", "2", "[0, 2]", "0,2", "1,"])
 def test_devices_that_lightning_takes_are_planned_for(here: Path, images: Path, devices: str) -> None:
     plan_text(["photos.yaml"], [("data.root", images), ("trainer.devices", devices)])
+
+
+def trainer_values(values: dict[str, object]) -> list[tuple[str, object]]:
+    return [(f"trainer.{key}", value) for key, value in values.items()]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"accelerator": "tpuu"}, "trainer.accelerator is 'tpuu'; expected auto, cpu, .*; did you mean 'tpu'"),
+        ({"strategy": "foo"}, "trainer.strategy is 'foo'; expected auto, ddp, fsdp2, another of Lightning's, or"),
+        ({"accelerator": "cpu", "devices": [0, 1]}, "trainer.devices is .0, 1., but trainer.accelerator is cpu; "),
+        ({"accelerator": "cpu", "devices": -1}, "trainer.devices is -1, but trainer.accelerator is cpu; expected how"),
+        ({"limit_train_batches": 0.1}, "limit_train_batches is 0.1, less than one batch of 3; .* a share from 0.334"),
+        ({"limit_val_batches": 0.1}, "limit_val_batches is 0.1, less than one batch of 2; .* a share from 0.5"),
+        ({"val_check_interval": 4}, "val_check_interval is 4, but an epoch has 3 batches; .* check_val_every_n_epoch"),
+        ({"val_check_interval": 2, "limit_train_batches": 0.5}, "val_check_interval is 2, but an epoch has 1 batch"),
+    ],
+)
+def test_what_no_machine_trains_with_is_refused(
+    here: Path, images: Path, values: dict[str, object], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        plan_text(
+            ["photos.yaml"], [("data.root", images), *((f"trainer.{key}", value) for key, value in values.items())]
+        )
+
+
+def test_devices_of_another_machine_and_validation_across_epochs_are_planned_for(here: Path, images: Path) -> None:
+    elsewhere = {"accelerator": "cuda", "devices": [0, 1], "strategy": "DDP"}
+    rare = {"val_check_interval": 5, "check_val_every_n_epoch": None, "limit_train_batches": 0.5}
+    for values in (elsewhere, rare, {"val_check_interval": 5, "limit_val_batches": 0}):
+        plan_text(
+            ["photos.yaml"], [("data.root", images), *((f"trainer.{key}", value) for key, value in values.items())]
+        )
+
+
+def test_data_that_the_task_cannot_train_on_are_refused(here: Path, images: Path) -> None:
+    with pytest.raises(RecipeError, match=r"the data has one label per image; set model\.head\.multi_label: false"):
+        plan_text(["photos.yaml"], [("data.root", images), ("model.head.multi_label", True)])
+    with pytest.raises(DataError, match="has no images in a split train; it has val only"):
+        plan_text(["photos.yaml"], [("data.root", f"{images}/train"), ("data.val_fraction", 1)])
 
 
 def test_the_global_batch_stays_the_same(here: Path, images: Path) -> None:

@@ -20,6 +20,7 @@ from resnet_tl.explain.explain import explain
 from resnet_tl.export.export import export
 from resnet_tl.prediction.regression import ValuePredictor
 from resnet_tl.run.build import Recipe, compose
+from resnet_tl.run.plan import plan_text
 from resnet_tl.run.train import train
 from resnet_tl.serve.answers import answer
 from resnet_tl.serve.batching import Predicted
@@ -174,6 +175,8 @@ def test_a_number_that_is_always_the_same_is_refused(table: Path, tmp_path: Path
     same.write_text("path,age\n" + "".join(f"{number}.png,7\n" for number in range(10)))
     with pytest.raises(DataError, match=r"same.csv: 'age' is 7 in all 8 training images; expected numbers that differ"):
         train(recipe(same, **{"data.value_columns": ["age"]}), lambda: start_run("levels", tmp_path / "run"))
+    with pytest.raises(DataError, match="'age' is 7 in all 8 training images"):
+        plan_text([recipe(same, **{"data.value_columns": ["age"]})], [])
 
 
 def test_options_of_other_tasks_and_hostile_margins_are_refused(unbroken: RunFolder, tmp_path: Path) -> None:
