@@ -210,7 +210,7 @@ def _report(findings: list[Finding], first: int | None) -> str:
     for kind, count in counts.items():
         lines.append(f"\n{kind} ({count})")
         of_kind = [finding for finding in findings if finding.kind == kind]
-        lines += [f"  {finding.path}: {finding.text}" for finding in of_kind[:first]]
+        lines += [f"  {': '.join(filter(None, (finding.path, finding.text)))}" for finding in of_kind[:first]]
         if first is not None and count > first:
             lines.append(f"  ... and {count - first} more (--all lists them)")
     width = max(map(len, counts))

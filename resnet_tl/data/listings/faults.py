@@ -30,6 +30,11 @@ def are_kept() -> bool:
     return _kept.get() is not None
 
 
+def were_kept() -> bool:
+    """Whether this is inside of `kept_faults`, which have been found."""
+    return bool(_kept.get())
+
+
 def refuse_or_keep(sentence: str, each: Mapping[str, str] | None = None) -> None:
     """Raises DataError(sentence), unless faults are kept; then it is one of them, or `each` of several in its place.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from resnet_tl.data.listings.exclude import exclude_images
+from resnet_tl.data.listings.faults import were_kept
 from resnet_tl.data.listings.finding import Finding
 from resnet_tl.data.listings.groups import Column
 from resnet_tl.data.listings.listing import ImageSet, ListingT
@@ -56,7 +57,9 @@ def select_images(
     pooled = ", of train and val together" if "val" in included.splits else ""
     origin = " (split here)" if folds is None else f" (fold {fold + 1} of {folds}{pooled})"
     absent = list(included.absent)
-    notes = [*included.notes, *_split_notes(included, listings, absent, origin)]
+    # What is at fault may be the images to validate on, of which a split made here would say nothing.
+    counted = included.splits if were_kept() else listings
+    notes = [*included.notes, *_split_notes(included, counted, absent, origin)]
     if shots is not None and "train" in listings:
         listings["train"], note = few_shots(listings["train"], shots, included.classes, seed)
         notes.append(f"{images.root}: {note}")

@@ -17,6 +17,6 @@ def refuse_empty_val(tree: Tree, splits: Container[str], files: Iterable[str]) -
     folder = min(folders)
     if not any(file.startswith(f"{folder}/") for file in files):
         refuse_or_keep(
-            f"{tree.root}/{folder} holds no images; fill it, or remove it to validate on a part of train "
+            f"{tree.root}/{folder}: holds no images; fill it, or remove it to validate on a part of train "
             "(data.val_fraction)"
         )
