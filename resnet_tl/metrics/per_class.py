@@ -73,10 +73,10 @@ def without(values: Floats, absent: Sequence[int]) -> Floats:
     return values
 
 
-def rows(classes: list[str], **columns: NDArray[Any]) -> list[Row]:
-    """Builds one dict per class from columns `[K]`, of plain Python values, None for NaN."""
+def rows(classes: list[str], kind: str = "class", /, **columns: NDArray[Any]) -> list[Row]:
+    """Builds one dict per class (or of another kind) from columns `[K]`, of plain Python values, None for NaN."""
     return [
-        {"class": name, **{column: plain(values[k]) for column, values in columns.items()}}
+        {kind: name, **{column: plain(values[k]) for column, values in columns.items()}}
         for k, name in enumerate(classes)
     ]
 

@@ -61,7 +61,7 @@ class RegressionMetrics(nn.Module):
         r2, in its unit."""
         results = self.results()
         images = np.full(len(self.classes), len(results.targets))
-        return {"per_class": rows(self.classes, images=images, **results.by_number())}
+        return {"per_class": rows(self.classes, "number", images=images, **results.by_number())}
 
     def interval(self) -> tuple[float, float]:
         """Returns the 95 % bootstrap interval of `mae` (percentiles of 1,000 seeded resamples of the images)."""

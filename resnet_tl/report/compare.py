@@ -216,17 +216,18 @@ def _by_class(runs: Sequence[RunRecord], names: list[str]) -> Section:
         "f1" if one_label else next(key for key in ("iou", "map", "ap", "mae") if key in runs[0].tables["per_class"][0])
     )
     tables = [run.tables["per_class"] for run in runs]
-    rows = []
+    kind, rows = next(iter(tables[0][0])), []
     for each in zip(*tables, strict=True):
         values = [row[column] for row in each]
         known = values[0] is not None and values[-1] is not None
         change = values[-1] - values[0] if known else None
-        rows.append({"class": each[0]["class"], **dict(zip(names, values, strict=True)), "difference": change})
+        rows.append({kind: each[0][kind], **dict(zip(names, values, strict=True)), "difference": change})
     lead = (
-        f"The {metric_name(column)} of each class on the {len(first):,} images that all runs have; the difference is "
+        f"The {metric_name(column)} of each {kind} on the {len(first):,} images that all runs have; the difference is "
         "the last run's from the first's."
     )
-    return Section("classes", "Classes", "rows.html", {"rows": rows}, lead)
+    title = "Numbers" if kind == "number" else "Classes"
+    return Section("classes", title, "rows.html", {"rows": rows}, lead)
 
 
 def _images(first: RunRecord, second: RunRecord, names: tuple[str, str], assets: Assets) -> Section | None:

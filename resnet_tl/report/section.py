@@ -62,7 +62,7 @@ def class_table(rows: list[Row], lead: str = "") -> Section:
 
 def number_table(rows: list[Row]) -> Section:
     """A table by predicted number, in the unit of each."""
-    table = [{"number" if key == "class" else metric_name(key): value for key, value in row.items()} for row in rows]
+    table = [{metric_name(key): value for key, value in row.items()} for row in rows]
     return Section("numbers", "Numbers", "rows.html", {"rows": table}, "Each in its own unit.")
 
 

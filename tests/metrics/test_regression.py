@@ -57,7 +57,7 @@ def test_scores_are_those_of_scikit_learn(ranks: int, quantiles: int) -> None:
     assert scores["r2"] == pytest.approx(sklearn.r2_score(targets, middle), abs=1e-12)
     for number, row in enumerate(found.tables()["per_class"]):
         truth, predicted = targets[:, number], middle[:, number]
-        assert row["images"] == 41
+        assert (row["number"], row["images"]) == (["year", "grams"][number], 41)
         assert row["mae"] == pytest.approx(sklearn.mean_absolute_error(truth, predicted), abs=1e-9)
         assert row["rmse"] == pytest.approx(sklearn.root_mean_squared_error(truth, predicted), abs=1e-9)
         assert row["r2"] == pytest.approx(sklearn.r2_score(truth, predicted), abs=1e-12)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,16 @@ from numpy.typing import NDArray
 import resnet_tl
 from resnet_tl.errors import RunError
 from resnet_tl.metrics.paired import Difference, select
-from resnet_tl.report.compare import _check, _on_common_images, _sentence, flattened, labels, verdicts, write_comparison
+from resnet_tl.report.compare import (
+    _by_class,
+    _check,
+    _on_common_images,
+    _sentence,
+    flattened,
+    labels,
+    verdicts,
+    write_comparison,
+)
 from resnet_tl.report.records import RunRecord, read_run
 from resnet_tl.tracking.run_folder import RunFolder
 from tests.cli.conftest import RECIPE
@@ -115,6 +126,17 @@ def test_runs_on_other_images_are_compared_on_the_common_ones(run: Path, images:
     assert len(one.evaluation) == len(two.evaluation) == 2
     assert one.tables["per_class"] == again.tables["per_class"]
     assert one.scores == again.scores
+
+
+def test_of_numbers_the_errors_of_each_are_compared() -> None:
+    runs: list[Any] = [
+        SimpleNamespace(evaluation=range(3), tables={"per_class": [{"number": "age", "images": 3, "mae": mae}]})
+        for mae in (2.0, 1.5)
+    ]
+    section = _by_class(runs, ["one", "two"])
+    assert section.title == "Numbers"
+    assert section.content == {"rows": [{"number": "age", "one": 2.0, "two": 1.5, "difference": -0.5}]}
+    assert section.lead.startswith("The MAE of each number on the 3 images that all runs have")
 
 
 def _with_images(run: RunRecord, keys: NDArray[np.str_]) -> RunRecord:
