@@ -83,6 +83,10 @@ class Best(ModelCheckpoint):
         if written is None and known >= 0:
             self._written = known
 
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.limit_val_batches != 0:  # else there is no score, of which Lightning would warn
+            super().on_train_epoch_end(trainer, pl_module)
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         score = self._score(trainer)
         if score is not None and not self._exceeds(score) and self._should_replace(trainer):

@@ -117,3 +117,11 @@ def test_the_best_of_a_moved_run_stays(train: Any, module: Any, tmp_path: Path) 
     (tmp_path / "before").rename(tmp_path / "run")
     train(module([0.9, 0.5]), epochs=2, resume=tmp_path / "run/checkpoints/last.ckpt")
     assert steps(tmp_path / "run") == (4, 4, 4)
+
+
+def test_without_validation_there_is_no_best_and_no_warning(
+    train: Any, module: Any, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    train(module([0.5]), 1, limit_val_batches=0)
+    assert not (tmp_path / "run/checkpoints/best.ckpt").exists()
+    assert not [each for each in recwarn if "ModelCheckpoint" in str(each.message)]
