@@ -16,8 +16,8 @@ SHARDING = ("fsdp", "deepspeed", "modelparallel")
 
 
 def check_strategy(strategy: str | dict[str, Any]) -> None:
-    """Refuses strategies of a resolved `trainer` section that Lightning does not know, those that shard all parameters,
-    for reasons in docs/scaling.md, and the class behind `fsdp2`.
+    """Refuses strategies of a resolved `trainer` section that Lightning does not know, those that pickle the run, those
+    that shard all parameters, for reasons in docs/scaling.md, and the class behind `fsdp2`.
 
     Raises:
         RecipeError: it is one of them.
@@ -29,6 +29,10 @@ def check_strategy(strategy: str | dict[str, Any]) -> None:
         raise RecipeError(
             f"trainer.strategy is {name}, which shards parameters, but frozen parts, averages and checkpoints need "
             f"them whole; expected ddp, or {FSDP2}, which shards a classifier's head (docs/scaling.md)"
+        )
+    if "spawn" in name.lower():
+        raise RecipeError(
+            f"trainer.strategy is {name}, which pickles the run to start ranks, but it has open files; expected ddp"
         )
     known = ["auto", FSDP2, *StrategyRegistry.available_strategies()]
     if isinstance(strategy, str) and strategy.lower() not in known:

@@ -63,6 +63,7 @@ def trainer_values(values: dict[str, object]) -> list[tuple[str, object]]:
     [
         ({"accelerator": "tpuu"}, "trainer.accelerator is 'tpuu'; expected auto, cpu, .*; did you mean 'tpu'"),
         ({"strategy": "foo"}, "trainer.strategy is 'foo'; expected auto, ddp, fsdp2, another of Lightning's, or"),
+        ({"strategy": "ddp_spawn"}, "trainer.strategy is ddp_spawn, which pickles the run .*; expected ddp"),
         ({"accelerator": "cpu", "devices": [0, 1]}, "trainer.devices is .0, 1., but trainer.accelerator is cpu; "),
         ({"accelerator": "cpu", "devices": -1}, "trainer.devices is -1, but trainer.accelerator is cpu; expected how"),
         ({"limit_train_batches": 0.1}, "limit_train_batches is 0.1, less than one batch of 3; .* a share from 0.334"),

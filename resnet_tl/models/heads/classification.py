@@ -70,7 +70,7 @@ class LinearHead(PooledHead):
         self.auto_thresholds = thresholds == "auto"
         self.fc = _classifier(levels[-1].channels, len(classes))
         weight = 1.0 if class_weights is None or class_weights == "auto" else class_weights
-        self.register_buffer("weight", None if class_weights is None else _per_class("class_weights", weight, classes))
+        self.register_buffer("weight", None if class_weights is None else _weights(weight, classes))
         values = 0.5 if thresholds == "auto" else thresholds
         self.register_buffer("thresholds", _per_class("thresholds", values, classes) if multi_label else None)
         self.register_buffer("trained_classes", None, persistent=False)
@@ -189,6 +189,11 @@ def _per_class(option: str, value: float | Sequence[float], classes: Sequence[st
         raise RecipeError(
             f"head.{option} has {len(values)} values, expected one for each of the {len(classes)} classes"
         )
-    if not any(values):
-        raise RecipeError(f"head.{option} is 0 for all classes: nothing would be learned")
     return torch.tensor(values, dtype=torch.float32)
+
+
+def _weights(weights: float | Sequence[float], classes: Sequence[str]) -> Tensor:
+    values = _per_class("class_weights", weights, classes)
+    if not values.any():
+        raise RecipeError("head.class_weights is 0 for all classes: nothing would be learned")
+    return values

@@ -105,6 +105,12 @@ def test_class_weights_leave_something_to_learn() -> None:
         linear(class_weights=[0.0, 0.0, 0.0])
 
 
+def test_a_threshold_of_0_names_every_class() -> None:
+    thresholds = linear(multi_label=True, thresholds=0.0).thresholds
+    assert thresholds is not None
+    assert thresholds.tolist() == [0.0, 0.0, 0.0]
+
+
 def test_class_weights_multiply_the_loss_of_positive_labels() -> None:
     logits = torch.randn(1, 3)
     weighted, plain = linear(multi_label=True, class_weights=[2.0, 1.0, 0.5]), linear(multi_label=True)
