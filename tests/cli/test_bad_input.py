@@ -78,7 +78,7 @@ def world(here: Path, images: Path) -> Path:
         (FIT + "photos --model.optimizer.name sdg", r"optimizer\.name is 'sdg'.*did you mean 'sgd'\?"),
         (FIT + "photos --trainer.accelerator gpu", r"trainer\.accelerator is 'gpu', but torch finds no GPU on this machine; to run on the CPU: .*"),
         (FIT + "photos --trainer.devices 4", r"trainer\.devices is 4, but torch finds no GPU on this machine; .*"),
-        (FIT + "photos --trainer.strategy dpp", r"trainer: You selected an invalid strategy name: `strategy='dpp'`.*"),
+        (FIT + "photos --trainer.strategy dpp", r"trainer\.strategy is 'dpp'; expected auto, ddp, .*; did you mean 'ddp'?"),
         (FIT + "photos --run words.txt", r"--run words\.txt: is a file, expected a folder"),
         (FIT + "photos --run /proc/run", r"--run /proc/run: cannot create the run's folder: .*"),
         (FIT + "photos --run photos", r"--run photos: the folder is not empty; nothing was written: .*"),
