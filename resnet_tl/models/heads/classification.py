@@ -64,13 +64,15 @@ class LinearHead(PooledHead):
                 f"head.thresholds is {thresholds!r}, but only multi-label heads have thresholds: "
                 "expected multi_label: true with it"
             )
+        if class_weights is not None and not any(class_weights):
+            raise RecipeError("head.class_weights is 0 for all classes: nothing would be learned")
         self.multi_label = multi_label
         self.label_smoothing = label_smoothing
         self.auto_weights = class_weights == "auto"
         self.auto_thresholds = thresholds == "auto"
         self.fc = _classifier(levels[-1].channels, len(classes))
         weight = 1.0 if class_weights is None or class_weights == "auto" else class_weights
-        self.register_buffer("weight", None if class_weights is None else _weights(weight, classes))
+        self.register_buffer("weight", None if class_weights is None else _per_class("class_weights", weight, classes))
         values = 0.5 if thresholds == "auto" else thresholds
         self.register_buffer("thresholds", _per_class("thresholds", values, classes) if multi_label else None)
         self.register_buffer("trained_classes", None, persistent=False)
@@ -190,10 +192,3 @@ def _per_class(option: str, value: float | Sequence[float], classes: Sequence[st
             f"head.{option} has {len(values)} values, expected one for each of the {len(classes)} classes"
         )
     return torch.tensor(values, dtype=torch.float32)
-
-
-def _weights(weights: float | Sequence[float], classes: Sequence[str]) -> Tensor:
-    values = _per_class("class_weights", weights, classes)
-    if not values.any():
-        raise RecipeError("head.class_weights is 0 for all classes: nothing would be learned")
-    return values
