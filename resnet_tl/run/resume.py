@@ -75,7 +75,7 @@ def _is_unfinished(run: RunFolder, recipe: Recipe) -> bool:
     if _without_changeable(saved) != _without_changeable(recipe):
         return False
     if run.is_folds:  # they keep their length: finished ones are not trained again
-        return all(recipe["trainer"][each] == saved["trainer"][each] for each in LENGTHS) and not has_finished(run)
+        return _lengths(recipe["trainer"]) == _lengths(saved["trainer"]) and not has_finished(run)
     return not has_completed(run, recipe["trainer"])
 
 
@@ -116,10 +116,9 @@ def keep_length(run: RunFolder, trainer: Mapping[str, Any]) -> None:
     """Writes the length of a run that is made longer or shorter into its recipe, by which it is resumed again; what had
     ended by the old one is unfinished."""
     recipe: Any = plain(read(run.recipe))
-    lengths = {length: trainer[length] for length in LENGTHS}
-    if recipe["trainer"].items() >= lengths.items():
+    if _lengths(recipe["trainer"]) == _lengths(trainer):
         return
-    recipe["trainer"] |= lengths
+    recipe["trainer"] |= _lengths(trainer)
     with atomic_write(run.recipe) as file:
         file.write(as_text(recipe).encode())
     if has_finished(run):
@@ -138,6 +137,10 @@ def _trainer(run: RunFolder) -> dict[str, Any]:
     recipe: Any = plain(read(run.recipe))
     options: dict[str, Any] = recipe["trainer"]
     return options
+
+
+def _lengths(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    return {length: trainer[length] for length in LENGTHS}
 
 
 def _steps_done(run: RunFolder) -> int:
