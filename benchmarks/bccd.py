@@ -30,6 +30,7 @@ from lightning import Callback, LightningModule, Trainer, seed_everything
 from torch import Tensor, nn
 
 from benchmarks.figures import Figure, over_seeds, with_run, write
+from benchmarks.folds import FOLDS, SEED, seed_of, splits
 from benchmarks.machine import machine
 from resnet_tl.cli.command import split
 from resnet_tl.data.detection import VOCDetection
@@ -40,17 +41,12 @@ from resnet_tl.structures.boxes import rescale
 from resnet_tl.structures.records import Batch, Detections
 from resnet_tl.tasks.base import Task
 
-SEED = 1
-"""Of the given splits; fixed before anything was measured, as those of the folds, which follow it."""
-
 FROM_SCRATCH = [("model.backbone.weights", "null"), ("model.tuning.phases", "[{train: all}]")]
 THROWN_AWAY, TIMED = 3, 12
 """Warm-up steps, and the steps after them that are timed."""
 
 PEERS_BATCH, PEERS_LR, PEERS_DECAY, PEERS_WARMUP = 4, 1e-3, 1e-4, 30
 """Better on `val` than batches of 8 without warm-up and with torch's own weight decay of 1e-2."""
-
-FOLDS = 3
 
 GOALS = {("bccd", "FCOS, bf16", "mAP"): 0.58, ("bccd", "FCOS, bf16", "mAP50"): 0.875}
 """By table, row and column; in the core minutes of the row in fp32."""
@@ -84,7 +80,7 @@ def main(arguments: list[str]) -> None:
         outcome = ours(options, more) if who == "ours" else torchvisions(options)
         print(outcome, flush=True)
         if options.write:
-            fold = {"seed": seed_of(options), "fold": options.fold}
+            fold = {"seed": seed_of(options.seed, options.fold), "fold": options.fold}
             facts = {"row": options.row or row_of(outcome), "machine": machine(), **fold}
             run = {**facts, **asdict(outcome), "values": " ".join(more) or "the recipe"}
             results = with_run("bccd", run, key=lambda run: (run["row"], run.get("seed"), run.get("fold")))
@@ -145,7 +141,7 @@ def ours(options: argparse.Namespace, more: list[str]) -> Outcome:
     overrides = split(more).overrides
     base = [("data.root", options.root), ("trainer.precision", options.precision), *FROM_SCRATCH, *overrides]
     base += [(f"data.{name}", str(value)) for name, value in splits(options.fold).items()]
-    recipe, seed = f"detect/folder_small_machine_{options.head}", seed_of(options)
+    recipe, seed = f"detect/folder_small_machine_{options.head}", seed_of(options.seed, options.fold)
     if options.steps is None:
         tried = fit(compose([recipe], [*base, ("model.schedule.warmup_epochs", "0")]), THROWN_AWAY + TIMED, seed)
     steps = options.steps or steps_in(options.minutes, tried.clock.times)
@@ -156,16 +152,6 @@ def ours(options: argparse.Namespace, more: list[str]) -> Outcome:
     (scores,) = trainer.validate(task, data, verbose=False)
     facts = "ours", options.head, str(trainer.precision), steps, steps * data.batch_size
     return Outcome(*facts, clock.times[-1] - clock.times[0], scores["val/map"], scores["val/map50"])
-
-
-def splits(fold: int | None) -> dict[str, int]:
-    """Options of the data module: the given splits, or a fold of all images."""
-    return {} if fold is None else {"folds": FOLDS, "fold": fold, "seed": SEED}
-
-
-def seed_of(options: argparse.Namespace) -> int:
-    """Of the random weights and of what training draws."""
-    return int(options.seed) if options.fold is None else SEED + 1 + int(options.fold)
 
 
 def fit(recipe: Recipe, steps: int, seed: int) -> Fitted:
@@ -187,7 +173,7 @@ def steps_in(minutes: float, times: list[float]) -> int:
 
 
 def torchvisions(options: argparse.Namespace) -> Outcome:
-    seed_everything(seed_of(options), verbose=False)
+    seed_everything(seed_of(options.seed, options.fold), verbose=False)
     data = VOCDetection(
         options.root,
         image_size=320,

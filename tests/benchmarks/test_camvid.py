@@ -13,10 +13,10 @@ from benchmarks.solved_head import Lite0
 from resnet_tl.weights.load import load_weights
 
 
-def run_of(seed: int, miou: float, pole: float) -> dict[str, Any]:
+def run_of(seed: int, miou: float, pole: float, fold: int | None = None) -> dict[str, Any]:
     return {
         "row": "semantic FPN, EfficientNet-Lite0",
-        "options": {"seed": seed},
+        "options": {"seed": seed, "fold": fold},
         "miou": miou,
         "per_class": [{"class": "pole", "iou": pole}],
         "images": 100,
@@ -35,6 +35,14 @@ def test_scores_and_classes_are_means_over_the_seeds_next_to_their_goals() -> No
         assert found[place].value == pytest.approx(mean)
         assert found[place].deviation == pytest.approx(deviation)
         assert found[place].goal == goal
+
+
+def test_folds_have_tables_of_their_own() -> None:
+    found = figures({"runs": [run_of(1, 0.6, 0.1), run_of(2, 0.5, 0.2, fold=0), run_of(3, 0.4, 0.4, fold=1)]})
+    means = {(each.table, each.column): each.value for each in found}
+    assert means["camvid", "mIoU"] == pytest.approx(60)
+    assert means["camvid_folds", "mIoU"] == pytest.approx(45)
+    assert means["camvid_folds_classes", "pole"] == pytest.approx(30)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (90, 121)])
