@@ -79,6 +79,7 @@ def fit(
         UserError: a mistake in the recipe or the data, in one sentence.
         Preempted: SIGTERM or SIGUSR1 stopped the run, which is saved. It is a `SystemExit`: a script that does not
             catch it ends with the command's exit code.
+        KeyboardInterrupt: Ctrl-C stopped the run, which is saved, too; pressed twice, at once and as last saved.
     """
     from resnet_tl.report.after_fit import after_fit
     from resnet_tl.run.build import with_overlays

@@ -1,6 +1,8 @@
-"""The signals by which a scheduler announces that a job is about to end."""
+"""The signals that a run saves itself on, and that its loaders' workers outlive."""
 
 import signal
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1) if hasattr(signal, "SIGUSR1") else (signal.SIGTERM,)
-"""A run saves itself on them (`resnet_tl.tracking.preemption`), and its loaders' workers outlive them."""
+"""By which a scheduler announces that a job is about to end."""
+
+SIGNALS_AND_CTRL_C = (*SIGNALS, signal.SIGINT)

@@ -1,5 +1,5 @@
-"""On SIGTERM and SIGUSR1 the run is saved within the step and stops; it can be resumed. Before and after training, when
-there is nothing to save, it stops at once."""
+"""On SIGTERM, SIGUSR1 and Ctrl-C the run is saved within the step and stops; it can be resumed. Before and after
+training, when there is nothing to save, it stops at once."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from resnet_tl.tracking.last import Last
 from resnet_tl.tracking.log import is_rank_zero, log_info
 from resnet_tl.tracking.run_folder import RunFolder
 
+CTRL_C = b"\nCtrl-C: the run is saved after this step, and stops; press it again to stop at once\n"
+
 
 class Preempted(SystemExit):
     """A signal has stopped the run, which is saved.
@@ -36,10 +38,11 @@ class Preempted(SystemExit):
 @contextmanager
 def stop_at_signals(run: RunFolder) -> Iterator[None]:
     """Around all that a run does: a signal ends it at once, as there is nothing to save but while it trains, when
-    `Preemption` handles the signals. Ctrl-C saves nothing, at any time.
+    `Preemption` handles the signals.
 
     Raises:
         Preempted: a signal was received.
+        KeyboardInterrupt: Ctrl-C was pressed.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -53,8 +56,8 @@ def stop_at_signals(run: RunFolder) -> Iterator[None]:
     previous = {number: signal.signal(number, stop) for number in SIGNALS}
     try:
         yield
-    except KeyboardInterrupt:
-        log_info(f"Ctrl-C: stopped{_hint(run)}")
+    except KeyboardInterrupt as stopped:
+        log_info(f"Ctrl-C: {str(stopped) or f'stopped{_hint(run)}'}")
         raise
     finally:
         for number, handler in previous.items():
@@ -77,10 +80,10 @@ class Preemption(Callback):
         self._pending: tuple[dist.Work, torch.Tensor] | None = None
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._install_handlers()
+        self._handle(*SIGNALS)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._install_handlers()
+        self._handle(*SIGNALS)
         if trainer.world_size > 1 and self._group is None:
             group = dist.new_group(backend="gloo")
             assert isinstance(group, dist.ProcessGroup)  # an int on ranks outside the group, but all are in it
@@ -98,6 +101,7 @@ class Preemption(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if self._stop:
             self._save_and_stop(trainer)
+        self._handle(signal.SIGINT)  # not before: until a batch is trained on, Ctrl-C stops at once
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._read_pending()
@@ -107,13 +111,17 @@ class Preemption(Callback):
         if number := self._stop or self.received:
             self._stop_saved(trainer, number)
 
-    def _install_handlers(self) -> None:
-        """Called after Lightning has installed its own, so that ours replace them."""
+    def _handle(self, *signals: signal.Signals) -> None:
+        """Called after Lightning has installed its own handlers, so that ours replace them."""
         if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
+            for number in signals:
                 signal.signal(number, self._receive)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            if self.received:
+                raise KeyboardInterrupt
+            os.write(2, CTRL_C)  # print must not be called within itself
         self.received = self.received or number
 
     def _reduce_signals(self) -> None:
@@ -157,6 +165,9 @@ def _hint(run: RunFolder) -> str:
 
 
 def _stop(number: int, event: str) -> None:
+    """Raises Preempted, or KeyboardInterrupt for Ctrl-C, whose event `stop_at_signals` logs."""
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt(event)
     name = signal.Signals(number).name
     log_info(f"{name}: {event}")
     code = 128 + number

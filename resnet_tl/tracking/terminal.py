@@ -25,6 +25,7 @@ _HIDDEN_MESSAGES = (
     "LOCAL_RANK:",
     "Loading `train_dataloader` to estimate",
     "Your model can run with static graph",
+    "\nDetected KeyboardInterrupt",
 )
 _HIDDEN_WARNINGS = (
     ".*isinstance.treespec, LeafSpec.*",

@@ -112,6 +112,9 @@ class At(Callback):
         self.seen("end")
 '''
 
+NAMES = {"SIGINT": "Ctrl-C"}
+"""Of signals in what the command prints."""
+
 Process = Callable[..., BaseProcess]
 
 
@@ -194,13 +197,13 @@ def test_a_killed_run_of_another_task_resumes_bit_for_bit(recipe: str, task: str
     assert_same_run(here / "whole", here / "part")
 
 
-@pytest.mark.parametrize(("name", "start"), [("SIGTERM", "fork"), slow("SIGUSR1", "spawn")])
+@pytest.mark.parametrize(("name", "start"), [("SIGTERM", "fork"), slow("SIGUSR1", "spawn"), ("SIGINT", "fork")])
 def test_a_signal_to_the_workers_too_loses_nothing(name: str, start: str, process: Process, here: Path) -> None:
-    """As SLURM sends it, to every process of a job."""
+    """As SLURM sends it, to every process of a job, and as a terminal does."""
     line = f"{LINE} --data.num_workers 2 --data.multiprocessing {start} --run run"
     code = finished(process(line, here, AT="batch:4", SIGNAL=name, GROUP="1"))
     assert code == 128 + getattr(signal, name), (here / "output.txt").read_text()
-    assert f"{name}: saved at step" in (here / "output.txt").read_text()
+    assert f"{NAMES.get(name, name)}: saved at step" in (here / "output.txt").read_text()
 
 
 @pytest.mark.slow
@@ -228,7 +231,12 @@ def test_eight_kills_under_spawned_workers(process: Process, here: Path) -> None
 
 @pytest.mark.parametrize(
     ("name", "place", "code"),
-    [("SIGTERM", "batch:8", 143), slow("SIGUSR1", "validation:1", 0), ("SIGUSR1", "validation:9", 0)],
+    [
+        slow("SIGTERM", "batch:8", 143),
+        slow("SIGUSR1", "validation:1", 0),
+        ("SIGUSR1", "validation:9", 0),
+        ("SIGINT", "batch:8", 130),
+    ],
 )
 def test_signalled_runs_save_within_the_step_and_auto_resumes_them(
     name: str, place: str, code: int, process: Process, here: Path, whole: Path
@@ -239,14 +247,17 @@ def test_signalled_runs_save_within_the_step_and_auto_resumes_them(
     assert finished(process(f"{LINE} --resume auto", here, AT=place, SIGNAL=name, **slurm)) == code
     (run,) = (here / "runs" / "recipe").iterdir()
     assert (here / "requeued.txt").exists() == (name == "SIGUSR1")
-    assert f"{name}: saved at step {last(run)['global_step']}" in (here / "output.txt").read_text()
+    assert f"{NAMES.get(name, name)}: saved at step {last(run)['global_step']}" in (here / "output.txt").read_text()
     assert last(run)["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"] > 0
     assert finished(process(f"{LINE} --resume auto", here)) == 0
     assert list((here / "runs" / "recipe").iterdir()) == [run]
     assert_same_run(whole, run)
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGKILL", -signal.SIGKILL), slow("SIGTERM", 143), slow("SIGUSR1", 138)])
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("SIGKILL", -signal.SIGKILL), slow("SIGTERM", 143), slow("SIGUSR1", 138), slow("SIGINT", 130)],
+)
 def test_a_run_stopped_after_training_is_finished_by_auto(name: str, code: int, process: Process, here: Path) -> None:
     assert finished(process(f"{LINE} --resume auto", here, AT="end:0", SIGNAL=name)) == code
     (run,) = (here / "runs" / "recipe").iterdir()
@@ -268,9 +279,10 @@ def both(on_ranks: Callable[..., list[int | None]], here: Path) -> Callable[...,
 TWO = f"{LINE} --trainer.accelerator cpu --trainer.devices 2 --trainer.strategy ddp"
 
 
-def test_two_ranks_stop_at_one_step_when_one_is_signalled(both: Any, here: Path) -> None:
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), slow("SIGINT", 130)])
+def test_two_ranks_stop_at_one_step_when_one_is_signalled(name: str, code: int, both: Any, here: Path) -> None:
     assert both(f"{TWO} --run whole") == [0, 0]
-    assert both(f"{TWO} --run run", AT="batch:4", SIGNAL="SIGTERM") == [143, 143]
+    assert both(f"{TWO} --run run", AT="batch:4", SIGNAL=name) == [code, code]
     assert last(here / "run")["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"] > 0
     assert both("fit --resume run --trust-code") == [0, 0]
     assert_same_run(here / "whole", here / "run")

@@ -35,6 +35,47 @@ def test_a_signal_saves_the_run_within_the_step_and_stops_it(
     assert train(tiny(), resume=run / "checkpoints" / "last.ckpt").global_step == 12
 
 
+def test_ctrl_c_saves_the_run_within_the_step(
+    train: Any, tiny: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted(tiny):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            if self.global_step == 5:
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().training_step(batch, batch_idx)
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(SystemExit) as stopped:  # Lightning's
+        train(Interrupted())
+    assert "saved at step 6; to resume" in str(stopped.value.__context__)
+    printed = capfd.readouterr().err
+    assert "press it again to stop at once" in printed
+    assert "graceful shutdown" not in printed
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    assert torch.load(last, weights_only=True)["global_step"] == 6
+    assert signal.getsignal(signal.SIGINT) == handler
+    assert train(tiny(), resume=last).global_step == 12
+
+
+@pytest.mark.parametrize(("hook", "presses"), [("training_step", 2), ("on_train_start", 1)])
+def test_ctrl_c_stops_at_once_when_pressed_again_and_before_the_first_batch(
+    hook: str, presses: int, train: Any, tiny: Any, tmp_path: Path
+) -> None:
+    class Interrupted(tiny):
+        pass
+
+    def interrupted(self: Any, *_: Any) -> None:
+        for _press in range(presses):
+            os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("the run goes on")
+
+    setattr(Interrupted, hook, interrupted)
+    with pytest.raises(SystemExit) as stopped:
+        train(Interrupted())
+    assert repr(stopped.value.__context__) == "KeyboardInterrupt()"
+    assert not (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
+
+
 @pytest.mark.parametrize("hook", ["on_validation_end", "on_train_end"])
 def test_a_signal_after_the_last_batch_stops_the_run_when_it_is_saved(
     hook: str, train: Any, tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]

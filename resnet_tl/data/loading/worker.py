@@ -20,7 +20,7 @@ import torch
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from resnet_tl.errors import RunError
-from resnet_tl.signals import SIGNALS
+from resnet_tl.signals import SIGNALS_AND_CTRL_C
 
 SHARED_MEMORY_FULL = (
     "shared memory is full, which the loader's workers need; enlarge /dev/shm (docker run --shm-size 1g), or set "
@@ -35,15 +35,17 @@ _MultiProcessingDataLoaderIter._shutdown = True
 def init_worker(worker: int) -> None:
     """Limits a worker to one core, as `num_workers` decides how many cores decode, and lets it outlive signals.
 
-    Schedulers signal every process of a job: the main process then saves the run, and a worker that dies would end it.
+    Schedulers and terminals signal every process of a job: the main process then saves the run, and a worker that dies
+    would end it.
     """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _ignore_once)
     if hasattr(signal, "SIGUSR1"):
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS_AND_CTRL_C)
 
 
 def _ignore_once(number: int, frame: FrameType | None) -> None:
@@ -62,11 +64,11 @@ def signals_wait(context: BaseContext) -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS_AND_CTRL_C)
     try:
         if context.get_start_method() != "fork":
             ensure_running()  # the process that cleans up after spawned ones; where it starts, SIGTERM waits no longer
-            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS_AND_CTRL_C)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

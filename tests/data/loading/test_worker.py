@@ -61,7 +61,7 @@ def test_signals_while_a_worker_starts_do_not_end_it(context: ForkContext | Spaw
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
     assert importing.wait(60)
     assert worker.pid is not None
-    for number in (signal.SIGUSR1, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGTERM):
         os.kill(worker.pid, number)
     worker.join(0.5)
     assert worker.is_alive()
