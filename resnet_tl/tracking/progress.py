@@ -175,8 +175,11 @@ class Lines:
 
 
 def _epoch(trainer: Trainer) -> str:
-    known = trainer.max_epochs is not None and trainer.max_epochs > 0
-    return f"epoch {trainer.current_epoch + 1}" + (f"/{trainer.max_epochs}" if known else "")
+    ends = [trainer.max_epochs] if trainer.max_epochs is not None and trainer.max_epochs > 0 else []
+    if trainer.max_steps > 0 and not math.isinf(trainer.num_training_batches):
+        steps = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+        ends.append(math.ceil(trainer.max_steps / steps))
+    return f"epoch {trainer.current_epoch + 1}" + (f"/{min(ends)}" if ends else "")
 
 
 def _line(

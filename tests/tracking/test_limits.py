@@ -23,6 +23,7 @@ def test_max_steps_within_an_epoch_ends_with_a_validation(
     lines = capsys.readouterr().out.splitlines()
     assert "val/acc 0.75" in lines[-1]
     assert "left" not in lines[-1]
+    assert lines[-1].startswith("epoch 2/2 ")  # of 3 by max_epochs
     rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").read_text().splitlines()))
     assert [(row["step"], row["val/acc"]) for row in rows if row["val/acc"]] == [("3", "0.5"), ("5", "0.75")]
 
