@@ -74,13 +74,14 @@ class Outcome:
 
 def main(arguments: list[str]) -> None:
     options, more = _parser().parse_known_args(arguments)
+    options.seed = seed_of(options.seed, options.fold)
     torch.set_num_threads(options.threads)
     print("  ".join(f"{key} {value}" for key, value in machine().items()))
     for who in options.who:
         outcome = ours(options, more) if who == "ours" else torchvisions(options)
         print(outcome, flush=True)
         if options.write:
-            fold = {"seed": seed_of(options.seed, options.fold), "fold": options.fold}
+            fold = {"seed": options.seed, "fold": options.fold}
             facts = {"row": options.row or row_of(outcome), "machine": machine(), **fold}
             run = {**facts, **asdict(outcome), "values": " ".join(more) or "the recipe"}
             results = with_run("bccd", run, key=lambda run: (run["row"], run.get("seed"), run.get("fold")))
@@ -141,7 +142,7 @@ def ours(options: argparse.Namespace, more: list[str]) -> Outcome:
     overrides = split(more).overrides
     base = [("data.root", options.root), ("trainer.precision", options.precision), *FROM_SCRATCH, *overrides]
     base += [(f"data.{name}", str(value)) for name, value in splits(options.fold).items()]
-    recipe, seed = f"detect/folder_small_machine_{options.head}", seed_of(options.seed, options.fold)
+    recipe, seed = f"detect/folder_small_machine_{options.head}", options.seed
     if options.steps is None:
         tried = fit(compose([recipe], [*base, ("model.schedule.warmup_epochs", "0")]), THROWN_AWAY + TIMED, seed)
     steps = options.steps or steps_in(options.minutes, tried.clock.times)
@@ -173,7 +174,7 @@ def steps_in(minutes: float, times: list[float]) -> int:
 
 
 def torchvisions(options: argparse.Namespace) -> Outcome:
-    seed_everything(seed_of(options.seed, options.fold), verbose=False)
+    seed_everything(options.seed, verbose=False)
     data = VOCDetection(
         options.root,
         image_size=320,

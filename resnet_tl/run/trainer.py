@@ -130,7 +130,7 @@ def stop_if_signalled(trainer: Trainer) -> Iterator[None]:
     stop of a preempted run.
 
     Raises:
-        Preempted: in place of the compiler's error.
+        Preempted, KeyboardInterrupt: in place of the compiler's error.
     """
     try:
         yield

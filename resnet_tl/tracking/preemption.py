@@ -140,7 +140,7 @@ class Preemption(Callback):
             self._stop, self._pending = int(signals), None
 
     def stop_compiling(self, trainer: Trainer) -> None:
-        """Raises Preempted if this rank has received a signal: for a step that cannot be completed, as the signal
+        """Raises, as `_stop`, if this rank has received a signal: for a step that cannot be completed, as the signal
         has ended the compiler's processes, too. The run resumes from the last checkpoint written."""
         if self.received:
             _stop(self.received, f"stopped while step {trainer.global_step} was compiled{_hint(self._run)}")
