@@ -9,6 +9,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
+from torch import nn
 
 from resnet_tl.data.base import ImageData
 from resnet_tl.errors import RunError
@@ -109,6 +110,9 @@ def _copied_network(task: Task, epochs: int) -> Iterator[None]:
     """Makes the task use a copy of its network, in the phase that trains most."""
     original, compiled = task.network, task.compiled
     task.network = twin = copy.deepcopy(original)
+    for part in twin.modules():
+        if isinstance(part, nn.SyncBatchNorm):  # it would wait for ranks that have stopped at another size
+            part.__class__ = nn.BatchNorm2d  # type: ignore[assignment]
     task.compiled = None
     try:
         state = PhaseState(task.tuning, twin.stages(), epochs, task)

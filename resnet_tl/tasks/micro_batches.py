@@ -232,6 +232,6 @@ def free_memory(device: torch.device) -> None:
 
 def is_full(error: BaseException) -> bool:
     """Whether an error means that the memory of a device, or of this machine, is full."""
-    allocators = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
-    is_out = isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in allocators)
+    signs = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+    is_out = isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in signs)
     return is_out or memory_full(error) is not None

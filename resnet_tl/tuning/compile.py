@@ -165,6 +165,8 @@ class CompiledLosses:
         try:
             return self._compiled(images, sizes, targets)
         except torch._dynamo.exc.TorchDynamoException as error:
+            if isinstance(full := getattr(error, "inner_exception", None), torch.OutOfMemoryError):
+                raise full from error
             reason = " ".join(str(error).strip().partition("\n")[0].split())
             if self.part == len(PARTS) - 1 or _is_compilers(error):
                 raise RunError(f"tuning.compile is all, but torch.compile fails here: {reason}") from error
@@ -187,6 +189,8 @@ class CompiledLosses:
     def _compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         # With the random numbers of eager mode, a compiled run differs from an eager one by rounding alone.
         options = {**torch._inductor.list_mode_options(self.mode), "fallback_random": True}
+        # A detector's objects would have a CUDA graph recorded for every number of them.
+        options["triton.cudagraph_skip_dynamic_graphs"] = True
         compiled = torch.compile(_fresh(function), fullgraph=True, dynamic=False, options=options)
         if "triton.cudagraphs" not in options:
             return compiled

@@ -10,12 +10,16 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from torch import Tensor
+from torch import Tensor, nn
 
 from resnet_tl.checkpoint import read
 from resnet_tl.models.heads.classification import LinearHead
+from resnet_tl.models.network import Backbone
 from resnet_tl.run import batch_probe
+from resnet_tl.tasks.classification import Classification
 from resnet_tl.tracking.run_folder import RunFolder
+from resnet_tl.tuning.plan import Tuning
+from resnet_tl.tuning.rates import Optimizer
 from tests.cli.conftest import Done
 
 pytestmark = pytest.mark.filterwarnings("default:memory was full")
@@ -173,3 +177,14 @@ def test_the_search_takes_the_phase_that_trains_most(
     done = resnet_tl(command + " --run auto --model.tuning.phases {}", phases)
     assert done.code == 0, done.err
     assert trained == [{"layer3", "layer4", "fc"}]
+
+
+def test_the_search_waits_for_no_other_rank() -> None:
+    task = Classification(["a", "b"], Backbone("resnet20_cifar"), LinearHead, Tuning(), Optimizer("sgd"))
+    task.network = nn.SyncBatchNorm.convert_sync_batchnorm(task.network)
+    before = [type(part) for part in task.network.modules()]
+    with batch_probe._copied_network(task, epochs=1):
+        parts = list(task.network.modules())
+    assert nn.SyncBatchNorm in before
+    assert not any(isinstance(part, nn.SyncBatchNorm) for part in parts)
+    assert [type(part) for part in task.network.modules()] == before

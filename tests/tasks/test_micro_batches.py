@@ -72,6 +72,7 @@ def test_other_errors_are_not_taken_for_a_full_memory(tmp_path: Path) -> None:
     assert is_full(MemoryError())
     assert is_full(RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"))
     assert is_full(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
+    assert is_full(RuntimeError("CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation'"))
     assert not is_full(RuntimeError("shape mismatch"))
     with pytest.raises(RuntimeError, match="shape mismatch"):
         fit(Case(limit=3, fails="shape mismatch"), 1, 0, tmp_path)

@@ -8,6 +8,7 @@ import sys
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import ranks_probe as probe
@@ -20,6 +21,7 @@ from torch.utils.data import DataLoader
 from resnet_tl.data.loading.samplers import TrainSampler
 from resnet_tl.models.heads.classification import LinearHead
 from resnet_tl.models.network import Backbone
+from resnet_tl.run.batch_probe import largest_micro_batch
 from resnet_tl.structures.records import Batch
 from resnet_tl.tasks.base import Task
 from resnet_tl.tasks.classification import Classification
@@ -31,7 +33,7 @@ from resnet_tl.tuning.rates import Optimizer
 class Case:
     """batch: images per rank. limit: images that fit on the rank `full` (-1: on all), from optimizer step `start` on;
     more fail in the `forward` or the `backward` pass, or with another error. micro: the micro-batch from `start` on; 0:
-    none. phases: the last ones."""
+    none. auto: it is searched for as the fit starts. phases: the last ones."""
 
     network: str = "ours"
     norm: str = "frozen"
@@ -43,6 +45,7 @@ class Case:
     start: int = 0
     fails: str = "forward"
     micro: int = 0
+    auto: bool = False
     phases: int = 3
 
     @property
@@ -76,10 +79,14 @@ class Memory(Callback):
         self.sizes: list[int | None] = []
         self.losses: list[float] = []
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: Task) -> None:
         self.trainer = trainer
         # A function: copies of the network share it, and with it the limit.
         pl_module.network.head.register_forward_pre_hook(lambda head, inputs: self.check(head, inputs))
+        if self.case.auto:
+            batch = next(iter(loader(self.case, trainer.world_size, self.rank)))
+            data: Any = SimpleNamespace(batch_size=self.case.batch, training_batch=lambda: batch)
+            pl_module.micro_batches.size = largest_micro_batch(pl_module, data, trainer)
 
     def check(self, head: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
         maps = next(iter(inputs[0].values()))

@@ -260,6 +260,19 @@ def test_a_compiler_that_fails_is_asked_once(monkeypatch: pytest.MonkeyPatch) ->
     assert notes == []
 
 
+def test_memory_that_is_full_while_compiling_is_no_reason_for_a_smaller_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> None:
+        raise BackendCompilerFailed(fails, torch.OutOfMemoryError("CUDA out of memory."), None)
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: fails)
+    notes = list[str]()
+    losses = CompiledLosses(Module(), "default", torch.device("cpu"), notes.append)
+    losses.eager_batches = EAGER
+    with pytest.raises(torch.OutOfMemoryError):
+        losses(torch.randn(2, 3, 4, 4), None, torch.ones(2))
+    assert (losses.part, notes) == (0, [])
+
+
 def test_images_of_many_sizes_are_not_compiled_again(monkeypatch: pytest.MonkeyPatch) -> None:
     compiler, notes = Compiler("eager", monkeypatch), list[str]()
     losses = CompiledLosses(Module(), "default", torch.device("cpu"), notes.append)

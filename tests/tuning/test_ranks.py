@@ -97,7 +97,8 @@ def test_some_rank_has_no_positive_target_at_some_step() -> None:
 
 
 def check_split_together(cases: list[memory_probe.Case], found: list[dict[str, Any]], folder: Path) -> None:
-    """`cases`: a run with batches of half the size, accumulated, then those in which memory is full on rank 1."""
+    """`cases`: a run with batches of half the size, accumulated, then those where memory is full on rank 1, in a step
+    or in the search before the first."""
     (expected, *splits), (first, second) = cases, found
     weights = [torch.load(folder / f"{number}.pt") for number in range(len(cases))]
     for number, case in enumerate(splits, 1):
@@ -114,7 +115,8 @@ def check_split_together(cases: list[memory_probe.Case], found: list[dict[str, A
 def split_cases(network: str) -> list[memory_probe.Case]:
     """The third step of an epoch exchanges gradients in its backward pass, the first two after it."""
     full = memory_probe.Case(network, batch=4, limit=2, full=1)
-    return [memory_probe.Case(network, batch=2, accumulate=2), full, replace(full, fails="backward")]
+    started = memory_probe.Case(network, batch=2, accumulate=2)
+    return [started, full, replace(full, fails="backward"), replace(full, auto=True)]
 
 
 def test_ranks_split_their_batches_together_where_one_runs_out_of_memory(launch: Launch, tmp_path: Path) -> None:

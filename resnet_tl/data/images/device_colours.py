@@ -35,10 +35,10 @@ def change_colours(images: Tensor, drawn: Sequence[Colours]) -> Tensor:
 def affine(images: Tensor, parameters: Sequence[Parameters]) -> Tensor:
     """Maps images by a `matrix` each, from old to new (x, y) of pixel centres; the outside is reflected."""
     height, width = images.shape[-2:]
-    x, y = torch.arange(width, device=images.device), torch.arange(height, device=images.device)
-    pixels = torch.stack([*torch.meshgrid(x, y, indexing="xy"), torch.ones(height, width, device=images.device)], -1)
-    inverse = _rows(images, [np.linalg.inv(each["matrix"])[:2] for each in parameters])  # [N, 2, 3]
-    source = pixels.float() @ inverse.mT[:, None]  # [N, H, W, 2]
+    x, y = torch.arange(width, device=images.device), torch.arange(height, device=images.device)[:, None]
+    inverse = _rows(images, [np.linalg.inv(each["matrix"])[:2] for each in parameters])[:, None, None]
+    # Element by element: TF32, in which CUDA may multiply matrices, would round positions by tenths of a pixel.
+    source = inverse[..., 0] * x[..., None] + inverse[..., 1] * y[..., None] + inverse[..., 2]  # [N, H, W, 2]
     grid = source * upload([2 / max(1, width - 1), 2 / max(1, height - 1)], images.device) - 1
     moved = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=True)
     return to_bytes(moved)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from resnet_tl.data.images.augment import PRESETS
 from resnet_tl.data.images.device_colours import KEPT, STEPS, change_colours
@@ -78,3 +79,25 @@ def test_grey_pixels_keep_their_hue_and_the_circle_closes() -> None:
     [changed] = change_colours(as_batch(red), [{"HueSaturationValue": back}])
     hue = cv2.cvtColor(changed.permute(1, 2, 0).numpy(), cv2.COLOR_RGB2HSV)[0, 0, 0]
     assert hue == 179
+
+
+class Operators(TorchDispatchMode):
+    """Records the names of all that run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(operator.overloadpacket.__name__)
+        return operator(*args, **(kwargs or {}))
+
+
+def test_no_step_multiplies_matrices_or_convolves_as_that_may_be_in_tf32() -> None:
+    images = [noise(seed=seed) for seed in range(2)]
+    with Operators() as ran:
+        for transform in transforms().values():
+            draw = DrawnOnly(compose_of([transform]))
+            change_colours(as_batch(*images), [draw(np.random.default_rng(0), image.shape) for image in images])
+    assert "grid_sampler_2d" in ran.names
+    assert not ran.names & {"mm", "bmm", "addmm", "baddbmm", "matmul", "convolution"}
