@@ -170,17 +170,17 @@ def timed(part: str, setting: Setting, frozen: str) -> Seconds:
 
 def steps(setting: Setting, frozen: str) -> Seconds:
     """Seconds per step, by contestant."""
-    _settle(setting)
+    settle(setting)
     contestants = {
-        LIGHTNING: _theirs(setting, frozen, LIGHTNING),
-        LIGHTNING + LAST: _theirs(setting, frozen, LIGHTNING, channels_last=True),
-        PLAIN: _theirs(setting, frozen, PLAIN),
-        PLAIN + LAST: _theirs(setting, frozen, PLAIN, channels_last=True),
-        "ours": _ours(setting, frozen),
-        "ours, compiled": _ours(setting, frozen, compiled=True),
+        LIGHTNING: theirs(setting, frozen, LIGHTNING),
+        LIGHTNING + LAST: theirs(setting, frozen, LIGHTNING, channels_last=True),
+        PLAIN: theirs(setting, frozen, PLAIN),
+        PLAIN + LAST: theirs(setting, frozen, PLAIN, channels_last=True),
+        "ours": ours(setting, frozen),
+        "ours, compiled": ours(setting, frozen, compiled=True),
     }
     if multiplies_bf16():
-        contestants["ours, bf16"] = _ours(setting, frozen, bf16=True)
+        contestants["ours, bf16"] = ours(setting, frozen, bf16=True)
     start = time.perf_counter()
     contestants["ours, compiled"]()
     print(f"\n{frozen} frozen: compiling took {time.perf_counter() - start:.0f} s")
@@ -189,8 +189,8 @@ def steps(setting: Setting, frozen: str) -> Seconds:
 
 def cached(setting: Setting, frozen: str) -> Seconds:
     """Seconds of a step of Trainer.fit, batch to batch, and of a step of each peer after it."""
-    _settle(setting)
-    peers = {name: _theirs(setting, frozen, name) for name in (PLAIN, LIGHTNING)}
+    settle(setting)
+    peers = {name: theirs(setting, frozen, name) for name in (PLAIN, LIGHTNING)}
     block = BLOCK.get(frozen, 1)
     probe = Between(peers, setting.rounds, block)
     with tempfile.TemporaryDirectory() as folder:
@@ -295,9 +295,9 @@ def show_memory(setting: Setting) -> dict[str, float]:
 
 def peak(setting: Setting, frozen: str) -> float:
     """Peak memory of this process in MiB after two steps; without steps if `frozen` is ""."""
-    _settle(setting)
+    settle(setting)
     if frozen:
-        step = _ours(setting, frozen)
+        step = ours(setting, frozen)
         step()
         step()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -313,7 +313,7 @@ def draw_images(root: Path, setting: Setting, batches: int) -> None:
             cv2.imwrite(str(path), rng.integers(0, 256, (256, 256, 3), np.uint8))
 
 
-def _ours(setting: Setting, frozen: str, compiled: bool = False, bf16: bool = False) -> Step:
+def ours(setting: Setting, frozen: str, compiled: bool = False, bf16: bool = False) -> Step:
     network = build(Backbone(setting.variant), None, LinearHead, CLASSES).train()
     trained = FROZEN.get(frozen, list(network.stages()))
     for stage, modules in network.stages().items():
@@ -324,7 +324,7 @@ def _ours(setting: Setting, frozen: str, compiled: bool = False, bf16: bool = Fa
     return _step(network, network.run, images, targets)
 
 
-def _theirs(setting: Setting, frozen: str, how: str, channels_last: bool = False) -> Step:
+def theirs(setting: Setting, frozen: str, how: str, channels_last: bool = False) -> Step:
     import torchvision
     from lightning.pytorch.callbacks import BackboneFinetuning
 
@@ -360,7 +360,7 @@ def _batch(setting: Setting, channels_last: bool) -> tuple[torch.Tensor, torch.T
     return images, torch.randint(len(CLASSES), (setting.batch,))
 
 
-def _settle(setting: Setting) -> None:
+def settle(setting: Setting) -> None:
     """Configures the process as the command does, except for malloc; peers run under it too."""
     os.environ["RESNET_TL_MALLOPT"] = "1" if setting.allocator == "raised" else "0"
     configure_process()
