@@ -30,7 +30,7 @@ def measure(setting: Setting) -> Iterator[Figure]:
         row = f"ResNet-20, 50,000 images of 32 px, batch {BATCH}, {mode}"
         low, median, high = quartiles([seconds * -(-IMAGES // BATCH) for seconds in timed.seconds])
         yield Figure(TABLE, f"{row}: an epoch", SPEED, median, "s", None, "lower", low, high)
-        yield from memory(f"{row}: an epoch", timed)
+        yield from memory(f"{row}: an epoch", timed.peak)
         if mode != "eager":
             yield Figure(TABLE, f"{row}: an epoch", COMPILING, timed.first, "s")
         minutes = quartiles(timed.seconds).median * STEPS / 60

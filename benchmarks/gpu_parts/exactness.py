@@ -1,9 +1,10 @@
 """What must be equal on the device, tensor by tensor, through a plan of three phases, with deterministic algorithms.
 
 A run that is killed (SIGKILL) and resumed against one that was not; one in 16-mixed that is stopped and resumed, with
-the scaler of its gradients; and a run as DistributedDataParallel in one process (NCCL on a GPU, gloo on a CPU), with
-SyncBN on a GPU, against one without. Small images and the CIFAR form of ResNet, whose layers all have deterministic
-algorithms.
+the scaler of its gradients; and runs as DistributedDataParallel in one process (NCCL on a GPU, gloo on a CPU), with
+and without a static graph, against one without. They do not recover from full memory, as a run of one process would
+else compute all gradients outside of DDP's exchange. Small images and the CIFAR form of ResNet, whose layers all have
+deterministic algorithms. SyncBN's module runs batch norm in one process; what it runs in several is called by itself.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import multiprocessing
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,20 +22,29 @@ import torch
 import torch.distributed as dist
 from lightning import Callback, Trainer
 from lightning.pytorch.plugins import MixedPrecision
+from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+from torch.nn import functional as F
+from torch.nn.modules._functions import SyncBatchNorm
+from torch.nn.parallel import DistributedDataParallel
 
 from benchmarks.figures import Figure
-from benchmarks.gpu_parts.race import MEMORY, TABLE
+from benchmarks.gpu_parts.race import TABLE, memory
 from benchmarks.gpu_parts.setting import Setting
 from resnet_tl.models.network import Backbone
+from resnet_tl.run.ddp import configure_ddp
 from resnet_tl.structures.records import Batch
 from resnet_tl.tasks.classification import Classification
 from resnet_tl.tracking.last import Last
 from resnet_tl.tuning.plan import Phase, Tuning
 
-DIFFERENT = "tensors that differ"
+DIFFERENT, LARGEST = "tensors that differ", "largest difference"
 PHASES = [["head"], ["layer3", "head"], "all"]
 SIDE = 32
+CHANNELS = 16
+TOLERANCE = 100
+"""Of SyncBN's function, in millionths of a tensor's largest value: its sums have another order than batch norm's."""
 Tensors = dict[str, Tensor]
 
 
@@ -84,46 +94,96 @@ class Stop(Callback):
             raise Stopped
 
 
-def measure(setting: Setting) -> Iterator[Figure]:
+class Exchange(DDPStrategy):
+    """DDP that counts the buckets of gradients that processes exchange."""
+
+    exchanged = 0
+
+    def configure_ddp(self) -> None:
+        super().configure_ddp()
+        assert isinstance(self.model, DistributedDataParallel)
+        self.model.register_comm_hook(None, lambda _, bucket: self._exchange(bucket))
+
+    def _exchange(self, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
+        self.exchanged += 1
+        return allreduce_hook(None, bucket)
+
+
+def measure(setting: Setting) -> Iterator[Figure | str]:
     with tempfile.TemporaryDirectory() as folder:
         single = train(setting, Path(folder) / "uncut", "32-true")
         _train_and_die(setting, Path(folder) / "killed")
+        setting.device.forget_peak()
         resumed = train(setting, Path(folder) / "killed", "32-true", resume=True)
-        yield _differing("killed in the second phase and resumed, 32-true", resumed, single)
+        yield from _equal(setting, "killed in the second phase and resumed, 32-true", resumed, single)
 
         scaled = train(setting, Path(folder) / "scaled", "16-mixed")
         with suppress(Stopped):
             train(setting, Path(folder) / "stopped", "16-mixed", stop=Stop(_middle(setting), kill=False))
+        setting.device.forget_peak()
         resumed = train(setting, Path(folder) / "stopped", "16-mixed", resume=True)
-        yield _differing("stopped in the second phase and resumed with its scaler, 16-mixed", resumed, scaled)
+        row = "stopped in the second phase and resumed with its scaler, 16-mixed"
+        yield from _equal(setting, row, resumed, scaled)
 
-        yield from _in_one_process(setting, Path(folder), single)
+        for graph in ("static graph", "no static graph"):
+            yield from _in_one_process(setting, Path(folder) / graph, single, graph)
 
 
-def _in_one_process(setting: Setting, folder: Path, single: Tensors) -> Iterator[Figure]:
+def _in_one_process(setting: Setting, folder: Path, single: Tensors, graph: str) -> Iterator[Figure | str]:
     setting.device.forget_peak()
-    parallel = train(setting, folder / "parallel", "32-true", strategy="ddp", sync_batchnorm=setting.device.is_gpu)
-    backend = dist.get_backend()
+    strategy = Exchange(static_graph=graph == "static graph")
+    parallel = train(setting, folder, "32-true", recover=False, strategy=strategy, sync_batchnorm=setting.device.is_gpu)
+    if not strategy.exchanged:
+        raise RuntimeError("DDP has exchanged no gradients")
+    norms = ", norms converted to SyncBN" if setting.device.is_gpu else ""
+    yield from _equal(setting, f"DDP of one process ({dist.get_backend()}), {graph}{norms}", parallel, single)
+    if graph == "no static graph":
+        yield sync_norm(setting) if setting.device.is_gpu else "SyncBN: not run, it needs a GPU"
     dist.destroy_process_group()
-    norms = " with SyncBN" if setting.device.is_gpu else ""
-    row = f"DDP of one process ({backend}){norms}, three phases"
-    yield _differing(row, parallel, single)
-    peak = setting.device.peak()
-    if peak is not None:
-        yield Figure(TABLE, row, MEMORY, peak, "MiB")
+
+
+def sync_norm(setting: Setting) -> Figure:
+    """Compares the function that SyncBN's module calls among several processes with batch norm, forward and backward,
+    in a group of one: outputs, gradients and running statistics."""
+    device = setting.device.kind
+    x, gradient = (1 + torch.randn(setting.exact_batch, CHANNELS, SIDE, SIDE, device=device) for _ in range(2))
+    weight, bias, mean, var = (0.5 + torch.rand(CHANNELS, device=device) for _ in range(4))
+
+    def run(norm: Callable[..., Tensor]) -> list[Tensor]:
+        inputs, statistics = [each.clone().requires_grad_() for each in (x, weight, bias)], [mean.clone(), var.clone()]
+        y = norm(*inputs, *statistics)
+        return [y.detach(), *torch.autograd.grad(y, inputs, gradient), *statistics]
+
+    group = dist.group.WORLD
+    synchronised = run(lambda x, w, b, mean, var: SyncBatchNorm.apply(x, w, b, mean, var, 1e-5, 0.1, group, 1))
+    expected = run(lambda x, w, b, mean, var: F.batch_norm(x, mean, var, w, b, True, 0.1, 1e-5))
+    pairs = zip(synchronised, expected, strict=True)
+    apart = max(float((one - other).abs().max() / other.abs().max()) for one, other in pairs)
+    row = "SyncBN's function in a group of one, against batch norm"
+    return Figure(TABLE, row, LARGEST, 1e6 * apart, "ppm", TOLERANCE)
 
 
 def train(
-    setting: Setting, folder: Path, precision: str, *, resume: bool = False, stop: Stop | None = None, **options: Any
+    setting: Setting,
+    folder: Path,
+    precision: str,
+    *,
+    resume: bool = False,
+    stop: Stop | None = None,
+    recover: bool = True,
+    **options: Any,
 ) -> Tensors:
     """Returns what training ends with: weights and statistics, and the state of the optimizer and the scaler.
 
-    options: of the Trainer.
+    Args:
+        recover: from full memory.
+        options: of the Trainer.
     """
     folder.mkdir(exist_ok=True)
     setting.device.settle()
     tuning = Tuning([Phase(stages, epochs=1) for stages in PHASES], allow_untrained=True)
     task = Classification([str(n) for n in range(10)], Backbone("resnet20_cifar", zero_init_last=False), tuning=tuning)
+    task.micro_batches.recover = recover
     scaler, plugins = None, []
     if precision == "16-mixed":
         # It doubles its factor every other step, so that gradients overflow and steps are skipped around the cut.
@@ -135,6 +195,7 @@ def train(
         enable_model_summary=False, default_root_dir=folder, use_distributed_sampler=False,
         callbacks=[Last(folder, every=1), *([] if stop is None else [stop])], **options,
     )  # fmt: skip
+    configure_ddp(trainer, compiled=False, redoes=recover)
     checkpoint = folder / "last.ckpt" if resume else None
     trainer.fit(task, Batches(setting), ckpt_path=checkpoint, weights_only=True)
     optimizer = trainer.optimizers[0].state_dict()["state"]
@@ -167,7 +228,12 @@ def _train_and_die(setting: Setting, folder: Path) -> None:
         raise RuntimeError(f"the run that was to be killed ended with {process.exitcode}")
 
 
-def _differing(row: str, some: Tensors, others: Tensors) -> Figure:
+def _equal(setting: Setting, row: str, some: Tensors, others: Tensors) -> Iterator[Figure]:
+    yield differing(row, some, others)
+    yield from memory(row, setting.device.peak())
+
+
+def differing(row: str, some: Tensors, others: Tensors) -> Figure:
     """Counts the tensors that are not equal bit for bit, those that one side alone has among them."""
     names = some.keys() | others.keys()
     same = sum(name in some and name in others and torch.equal(some[name], others[name]) for name in names)

@@ -20,7 +20,7 @@ from PIL import Image
 from benchmarks.alternate import quartiles
 from benchmarks.figures import Figure
 from benchmarks.gpu_parts.device import Device
-from benchmarks.gpu_parts.race import MEMORY, SPEED, TABLE, TIMES
+from benchmarks.gpu_parts.race import SPEED, TABLE, TIMES, memory
 from benchmarks.gpu_parts.setting import Setting
 from resnet_tl import fit
 from resnet_tl.data.classification import ImageFolder
@@ -48,8 +48,7 @@ def measure(setting: Setting) -> Iterator[Figure]:
             if name != SYNTHETIC:
                 goal = GOAL if name.startswith("JPEG") else None
                 yield Figure(TABLE, row, TIMES, median / synthetic, "×", goal, "higher")
-            if pace.peak is not None:
-                yield Figure(TABLE, row, MEMORY, pace.peak, "MiB")
+            yield from memory(row, pace.peak)
 
 
 def contestants(setting: Setting) -> dict[str, dict[str, Any]]:

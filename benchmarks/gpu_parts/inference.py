@@ -63,4 +63,4 @@ def contestants(setting: Setting, batch: int, mode: Mode) -> dict[str, Callable[
 def _latency(row: str, timed: Timed) -> Iterator[Figure]:
     low, median, high = quartiles([1000 * seconds for seconds in timed.seconds])
     yield Figure(TABLE, row, SPEED, median, "ms", None, "lower", low, high)
-    yield from memory(row, timed)
+    yield from memory(row, timed.peak)

@@ -8,14 +8,16 @@ import torch
 
 from benchmarks.alternate import quartiles
 from benchmarks.figures import Figure
-from benchmarks.gpu_parts.race import SPEED, TABLE
+from benchmarks.gpu_parts.race import SPEED, TABLE, memory
 from benchmarks.gpu_parts.setting import Setting
 
 
 def measure(setting: Setting) -> Iterator[Figure]:
+    setting.device.forget_peak()
     low, median, high = quartiles([operations / 1e12 for operations in rates(setting)])
     row = f"bf16 matrix product, {setting.matmul} x {setting.matmul}"
     yield Figure(TABLE, row, SPEED, median, "TFLOP/s", None, "higher", low, high)
+    yield from memory(row, setting.device.peak())
 
 
 def rates(setting: Setting) -> list[float]:

@@ -57,12 +57,13 @@ def speed(row: str, timed: Timed, images: int) -> Iterator[Figure]:
     """Images per second of steps of so many images, and peak memory."""
     low, median, high = quartiles([images / seconds for seconds in timed.seconds])
     yield Figure(TABLE, row, SPEED, median, "images/s", None, "higher", low, high)
-    yield from memory(row, timed)
+    yield from memory(row, timed.peak)
 
 
-def memory(row: str, timed: Timed) -> Iterator[Figure]:
-    if timed.peak is not None:
-        yield Figure(TABLE, row, MEMORY, timed.peak, "MiB")
+def memory(row: str, peak: float | None) -> Iterator[Figure]:
+    """peak: in MiB; None on a CPU, where there is no figure."""
+    if peak is not None:
+        yield Figure(TABLE, row, MEMORY, peak, "MiB")
 
 
 def times_as_fast(

@@ -114,9 +114,9 @@ def test_peak_memory_is_that_of_steps_after_the_first_without_other_contestants(
 def test_a_tensor_that_differs_in_one_bit_or_is_missing_is_counted() -> None:
     some = {"a": torch.ones(3), "b": torch.zeros(2), "c": torch.ones(1)}
     others = {"a": torch.ones(3), "b": torch.tensor([0, 1e-45]), "d": torch.ones(1)}
-    figure = exactness._differing("row", some, others)
+    figure = exactness.differing("row", some, others)
     assert (figure.value, figure.missed) == (3, True)
-    assert not exactness._differing("row", some, dict(some)).missed
+    assert not exactness.differing("row", some, dict(some)).missed
 
 
 def test_crops_are_windows_of_the_padded_images_some_of_them_mirrored() -> None:
