@@ -63,9 +63,12 @@ PARTS = (
 
 @dataclass
 class Measured:
-    """What the parts have found, and the seconds and the fault of each by its name."""
+    """What the parts have found, and the seconds and the fault of each by its name.
 
-    figures: list[Figure] = field(default_factory=list)
+    figures: by row and column; a part may put better ones in the place of its first.
+    """
+
+    figures: dict[tuple[str, str], Figure] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -74,7 +77,7 @@ class Measured:
         if isinstance(found, str):
             self.notes.append(found)
         else:
-            self.figures.append(found)
+            self.figures[found.row, found.column] = found
 
 
 def main(arguments: list[str]) -> None:
@@ -88,7 +91,7 @@ def main(arguments: list[str]) -> None:
 
     def save(measured: Measured) -> None:
         if out is not None:
-            found = [asdict(figure) for figure in measured.figures]
+            found = [asdict(figure) for figure in measured.figures.values()]
             results = {"machine": described, "parts": measured.parts, "notes": measured.notes, "found": found}
             write(out.stem, results, figures(results), out.parent)
 
@@ -130,9 +133,9 @@ def run(
 
 def show(measured: Measured) -> None:
     """Prints a line a row: its figures, in the columns' order; speeds without a unit are images a second."""
-    columns = list(dict.fromkeys(figure.column for figure in measured.figures))
+    columns = list(dict.fromkeys(figure.column for figure in measured.figures.values()))
     rows: dict[str, dict[str, str]] = {}
-    for figure in measured.figures:
+    for figure in measured.figures.values():
         rows.setdefault(figure.row, {})[figure.column] = cell(figure)
     widths = {column: max(len(column), *(len(cells.get(column, "")) for cells in rows.values())) for column in columns}
     first = max(map(len, rows), default=0)

@@ -36,16 +36,16 @@ class Device:
 
     def seconds(self, run: Run, steps: int) -> float:
         """Returns the seconds of one of so many runs in a row, up to the end of their last kernel."""
-        self._wait()
+        self.wait()
         start = time.perf_counter()
         for _ in range(steps):
             run()
-        self._wait()
+        self.wait()
         return (time.perf_counter() - start) / steps
 
     def now(self) -> float:
         """Returns the time, in seconds, once all kernels have ended."""
-        self._wait()
+        self.wait()
         return time.perf_counter()
 
     def allocated(self) -> float | None:
@@ -86,6 +86,7 @@ class Device:
         counters = torch._dynamo.utils.counters["inductor"]
         return counters.pop("cudagraph_skips", 0)
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
+        """Returns once all kernels have ended."""
         if self.is_gpu:
             torch.cuda.synchronize()

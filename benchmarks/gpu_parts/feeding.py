@@ -57,17 +57,17 @@ def contestants(setting: Setting) -> dict[str, dict[str, Any]]:
     return {
         SYNTHETIC: {"data.class_path": "benchmarks.gpu_parts.feeding.OneBatch", "data.num_workers": 0},
         "JPEG files, decoded on the CPU": {},
+        **(
+            {"JPEG files, decoded and augmented on the GPU": {**device, "data.decode": "gpu"}}
+            if setting.device.is_gpu
+            else {"JPEG files, augmented on the device": device}
+        ),
         "head only, cached": {
             "model.tuning.phases": [{"train": ["head"]}],
             "model.tuning.cache": "on",
             "model.tuning.allow_untrained": True,
             "data.augment": "none",
         },
-        **(
-            {"JPEG files, decoded and augmented on the GPU": {**device, "data.decode": "gpu"}}
-            if setting.device.is_gpu
-            else {"JPEG files, augmented on the device": device}
-        ),
     }
 
 

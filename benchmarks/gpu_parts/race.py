@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from benchmarks.alternate import quartiles, ratios
@@ -12,6 +13,8 @@ from benchmarks.gpu_parts.setting import Setting
 
 TABLE = "GPU"
 SPEED, TIMES, SHARE, MEMORY, COMPILING = "speed", "times as fast", "of the ceiling", "peak memory", "compiling"
+FEW_ROUNDS = 2
+"""Of contestants that others have yet to join."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +32,41 @@ def race(setting: Setting, contestants: Mapping[str, Callable[[], Run]], steps: 
 
     steps: in a row, each time; None: the setting's.
     """
+    with _freed(setting) as runs:
+        warm = {name: _warmed(setting, build, runs, name) for name, build in contestants.items()}
+        seconds = _take_turns(setting, runs, steps or setting.steps, setting.rounds)
+    return {name: Timed(seconds[name], *warm[name]) for name in seconds}
+
+
+def joining_race(setting: Setting, contestants: Mapping[str, Callable[[], Run]]) -> Iterator[dict[str, Timed]]:
+    """As `race`, of contestants that are slow to compile: yields figures of those that are, whenever one has joined
+    them and all have taken turns again. The last ones count, of all rounds; those before are there in case of a cut."""
+    with _freed(setting) as runs:
+        warm = {}
+        for name, build in contestants.items():
+            warm[name] = _warmed(setting, build, runs, name)
+            rounds = setting.rounds if len(runs) == len(contestants) else FEW_ROUNDS
+            seconds = _take_turns(setting, runs, setting.steps, rounds)
+            yield {each: Timed(seconds[each], *warm[each]) for each in seconds}
+
+
+@contextmanager
+def _freed(setting: Setting) -> Iterator[dict[str, Run]]:
+    """Gives a dict for the contestants; in the end frees what they hold."""
     runs: dict[str, Run] = {}
     try:
-        warm = {name: _warmed(setting, build, runs, name) for name, build in contestants.items()}
-        seconds: dict[str, list[float]] = {name: [] for name in runs}
-        for _ in range(setting.rounds):
-            for name in runs:  # by name: what a variable of a loop holds is not freed below
-                seconds[name].append(setting.device.seconds(runs[name], steps or setting.steps))
+        yield runs
     finally:
         runs.clear()
         setting.device.free()
-    return {name: Timed(seconds[name], *warm[name]) for name in seconds}
+
+
+def _take_turns(setting: Setting, runs: Mapping[str, Run], steps: int, rounds: int) -> dict[str, list[float]]:
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name in runs:  # by name: what a variable of a loop holds is not freed in the end
+            seconds[name].append(setting.device.seconds(runs[name], steps))
+    return seconds
 
 
 def _warmed(setting: Setting, build: Callable[[], Run], runs: dict[str, Run], name: str) -> tuple[float, float | None]:

@@ -57,7 +57,7 @@ def full() -> Setting:
     return Setting(
         Device("cuda"),
         ("eager", "compiled", "CUDA graphs"),
-        ("eager", "compiled", "CUDA graphs"),
+        ("eager", "compiled"),
         warm_up=4,
         rounds=7,
         steps=4,

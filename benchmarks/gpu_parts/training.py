@@ -10,7 +10,7 @@ from benchmarks.figures import Figure
 from benchmarks.gpu_parts import matmul
 from benchmarks.gpu_parts.classifiers import images, ours, timms, torchvisions, training_step
 from benchmarks.gpu_parts.device import Mode, Run
-from benchmarks.gpu_parts.race import COMPILING, SHARE, TABLE, Timed, race, speed, times_as_fast
+from benchmarks.gpu_parts.race import COMPILING, SHARE, TABLE, Timed, joining_race, speed, times_as_fast
 from benchmarks.gpu_parts.setting import Setting
 from resnet_tl.models.macs import stage_macs
 from resnet_tl.models.network import Network
@@ -32,14 +32,15 @@ def at_batch(setting: Setting, batch: int, modes: Sequence[Mode]) -> Iterator[Fi
     ceiling = quartiles(matmul.rates(setting)).median
     per_image = PASSES * OPERATIONS * sum(stage_macs(ours(setting), setting.side).values())
     for mode in modes:
-        every = race(setting, contestants(setting, batch, mode))
-        for name, timed in every.items():
-            row = f"training, batch {batch}, {mode}: {name}"
-            yield from speed(row, timed, batch)
-            share = 100 * per_image * batch / quartiles(timed.seconds).median / ceiling
-            yield Figure(TABLE, row, SHARE, share, "%", None, "higher")
-            if mode != "eager":
-                yield Figure(TABLE, row, COMPILING, timed.first, "s")
+        every: dict[str, Timed] = {}
+        for every in joining_race(setting, contestants(setting, batch, mode)):
+            for name, timed in every.items():
+                row = f"training, batch {batch}, {mode}: {name}"
+                yield from speed(row, timed, batch)
+                share = 100 * per_image * batch / quartiles(timed.seconds).median / ceiling
+                yield Figure(TABLE, row, SHARE, share, "%", None, "higher")
+                if mode != "eager":
+                    yield Figure(TABLE, row, COMPILING, timed.first, "s")
         yield _ours_against_both(batch, mode, every)
         if skipped := setting.device.graphs_skipped():
             yield f"training, batch {batch}, {mode}: {skipped} functions ran without CUDA graphs"

@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from benchmarks.figures import Figure, read
-from benchmarks.gpu import PARTS, Part, figures, main, run
+from benchmarks.gpu import PARTS, Measured, Part, figures, main, run
 from benchmarks.gpu_parts import exactness, frozen, matmul
 from benchmarks.gpu_parts.cifar import PADDING, SIDE, cropped_and_mirrored
 from benchmarks.gpu_parts.device import Device
-from benchmarks.gpu_parts.race import Timed, race, times_as_fast
+from benchmarks.gpu_parts.race import Timed, joining_race, race, times_as_fast
 from benchmarks.gpu_parts.setting import dry
 
 FAULTS = gpu_faults.__name__
@@ -40,7 +40,7 @@ def test_a_part_that_fails_crashes_or_hangs_is_named_and_the_others_run(capfd: p
         "hangs": "cut after some s",
         "last": "",
     }
-    rows = [figure.row for figure in measured.figures]
+    rows = [row for row, _ in measured.figures]
     assert rows[1:4] == ["before an error", "before a crash", "before its time is over"]
     assert len(set(rows)) == len(rows) == 5  # the last part's process is another one than the first's
     sentence = f"{FAULTS}: not available: needs the package a_package_that_nobody_has"
@@ -57,6 +57,13 @@ def test_figures_of_parts_that_need_one_process() -> None:
     (goal,) = [figure for figure in found if figure.goal is not None]
     assert goal.row.endswith("stem to layer3 frozen")
     assert {figure.table for figure in found} == {"GPU"}
+
+
+def test_a_better_figure_takes_the_place_of_an_earlier_one() -> None:
+    measured = Measured()
+    for row, value in (("a", 1.0), ("b", 2.0), ("a", 3.0)):
+        measured.add(Figure("GPU", row, "speed", value, "s"))
+    assert [(figure.row, figure.value) for figure in measured.figures.values()] == [("a", 3.0), ("b", 2.0)]
 
 
 def test_contestants_are_compared_with_the_faster_peer_round_by_round() -> None:
@@ -99,15 +106,26 @@ class Counting(Device):
         Counting.held = 0.0
 
 
-def test_peak_memory_is_that_of_steps_after_the_first_without_other_contestants() -> None:
-    def build(letter: str) -> Any:
-        Counting.held += 100
-        return lambda: letter
+def holding(letter: str) -> Any:
+    Counting.held += 100
+    return lambda: letter
 
+
+def test_peak_memory_is_that_of_steps_after_the_first_without_other_contestants() -> None:
+    Counting.log = ""
     setting = replace(dry(), device=Counting("cpu"), rounds=3)
-    every = race(setting, {letter: partial(build, letter) for letter in "ab"})
+    every = race(setting, {letter: partial(holding, letter) for letter in "ab"})
     assert [timed.peak for timed in every.values()] == [110, 110]
     assert Counting.log == "aabb" + "ab" * 3
+    assert Counting.held == 0
+
+
+def test_those_that_have_joined_a_race_take_turns_before_the_next_one_is_compiled() -> None:
+    Counting.log = ""
+    setting = replace(dry(), device=Counting("cpu"), rounds=3)
+    every = list(joining_race(setting, {letter: partial(holding, letter) for letter in "abc"}))
+    assert Counting.log == "aa" + "a" * 2 + "bb" + "ab" * 2 + "cc" + "abc" * 3
+    assert [[len(timed.seconds) for timed in so_far.values()] for so_far in every] == [[2], [2, 2], [3, 3, 3]]
     assert Counting.held == 0
 
 
