@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
+from unittest.mock import patch
 
 import torch
 
@@ -78,6 +80,27 @@ class Device:
         if not self.is_gpu:
             return torch.compile(function, backend="eager")
         return torch.compile(function, mode="default" if mode == "compiled" else "reduce-overhead")
+
+    @contextmanager
+    def compiler(self) -> Iterator[None]:
+        """Within it, `torch.compile` only traces on a CPU, as by `in_mode`: compiling would take minutes."""
+        original = torch.compile
+
+        def trace(function: Callable[..., Any], *, options: Any, **others: Any) -> Any:
+            return original(function, backend="eager", **others)
+
+        with nullcontext() if self.is_gpu else patch.object(torch, "compile", trace):
+            yield
+
+    @contextmanager
+    def memory_of(self, mib: float) -> Iterator[None]:
+        """Lets this process have no more than so many MiB of the GPU's memory."""
+        whole = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(mib * 2**20 / whole)
+        try:
+            yield
+        finally:
+            torch.cuda.set_per_process_memory_fraction(1.0)
 
     def graphs_skipped(self) -> int:
         """Returns how many functions CUDA graphs were not made of since the last call: they ran as compiled."""

@@ -29,6 +29,7 @@ from resnet_tl.structures.records import Batch
 GOAL = 0.9
 """Times the steps without files."""
 SYNTHETIC = "one batch on the device"
+ONE_BATCH = {"data.class_path": "benchmarks.gpu_parts.feeding.OneBatch", "data.num_workers": 0}
 DISTINCT, CLASSES = 256, 10
 WIDTH, HEIGHT, QUALITY = 500, 375, 90
 PIECES = 4
@@ -55,7 +56,7 @@ def contestants(setting: Setting) -> dict[str, dict[str, Any]]:
     """Returns the values of the recipe that each contestant changes; the one without files is the first."""
     device = {"data.augment_on": "device"}
     return {
-        SYNTHETIC: {"data.class_path": "benchmarks.gpu_parts.feeding.OneBatch", "data.num_workers": 0},
+        SYNTHETIC: ONE_BATCH,
         "JPEG files, decoded on the CPU": {},
         **(
             {"JPEG files, decoded and augmented on the GPU": {**device, "data.decode": "gpu"}}
@@ -86,6 +87,7 @@ def run(setting: Setting, folder: Path, name: str, options: dict[str, Any]) -> P
         },
         "tracking": {"report": False},
     }  # fmt: skip
+    setting.device.free()
     fit(recipe, run=folder / "runs" / name.replace(" ", "_"), **options)
     return Pace.last
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import time
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import gpu_faults
@@ -79,6 +81,15 @@ def test_modes_are_those_of_torch_compile(monkeypatch: pytest.MonkeyPatch) -> No
     assert gpu.in_mode(len, "eager") is len
     assert gpu.in_mode(len, "compiled") == (len, {"mode": "default"})
     assert gpu.in_mode(len, "CUDA graphs") == (len, {"mode": "reduce-overhead"})
+
+
+def test_a_limit_of_memory_is_a_share_of_the_gpu_s_and_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares: list[float] = []
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=100 * 2**20))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", shares.append)
+    with suppress(RuntimeError), Device("cuda").memory_of(40):
+        raise RuntimeError
+    assert shares == [0.4, 1.0]
 
 
 class Counting(Device):
@@ -164,8 +175,9 @@ def test_without_a_gpu_only_a_dry_run_is_possible(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_dry_runs_every_part(tmp_path: Path) -> None:
-    main(["--dry", "--out", str(tmp_path / "gpu.json")])
+    main(["--dry", "--minutes", "30", "--out", str(tmp_path / "gpu.json")])
     results = json.loads((tmp_path / "gpu.json").read_text())
     assert {name: part["fault"] for name, part in results["parts"].items()} == {part.name: "" for part in PARTS}
     found = read("gpu", tmp_path)["figures"]
@@ -175,14 +187,23 @@ def test_dry_runs_every_part(tmp_path: Path) -> None:
     for start in STARTS:
         assert any(figure.row.startswith(start) for figure in found), start
     exact = [figure for figure in found if figure.column == "tensors that differ"]
-    assert [figure.value for figure in exact] == [0, 0, 0]
+    assert [figure.value for figure in exact] == [0] * 6
+    at_a_time = [figure.value for figure in found if figure.column == "images at a time"]
+    assert at_a_time == [2, 2]
     assert all(isinstance(figure, Figure) and figure.value >= 0 for figure in found)
-    assert results["notes"] == []
+    assert results["notes"] == ["SyncBN: not run, it needs a GPU"]
 
 
 STARTS = (
-    "killed", "stopped", "DDP", "bf16", "training, batch 2, eager", "training, batch 2, compiled",
+    "killed", "stopped", "DDP of one process (gloo), static graph", "DDP of one process (gloo), no static graph",
+    "a batch of images augmented on the device", "fit with prefetch against one without, images made by workers",
+    "fit with prefetch against one without, images augmented", "bf16", "training, batch 2, eager",
+    "training, batch 2, compiled",
     "training, batch 2, eager: stem to layer3 frozen", "fit, batch 2: one batch",
     "fit, batch 2: JPEG files, decoded", "fit, batch 2: JPEG files, augmented", "fit, batch 2: head only, cached",
+    "fit on one batch of 2 on the device: eager", "fit on one batch of 2 on the device: tuning.compile: all",
+    "fit on one batch of 2 on the device: tuning.compile: all, reduce-overhead",
+    "fit in 60 % of its memory, 4 images a step: recovered",
+    "fit in 60 % of its memory, 4 images a step: data.batch_size: auto",
     "RetinaNet", "Faster R-CNN", "inference, batch 1,", "inference, batch 2,", "ResNet-20", "training, batch 4",
 )  # fmt: skip
