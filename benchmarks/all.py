@@ -60,6 +60,7 @@ PLAN = [
     Planned("resnet", 115, 16, 6, ("--allocators", "raised", "--parts", "training", "inference", "single")),
     Planned("segmentation", 15, 13, 6, packages=("segmentation_models_pytorch",)),
     Planned("detection", 30, 40, 3, ("--parts", "training")),
+    Planned("step_profile", 240, packages=("segmentation_models_pytorch",)),
     Planned("data_path", 25, 3, 10),
     Planned("streaming", 40, 25, 3, ("--count", "3200", "--shard-mb", "8"), ("webdataset", "moto", "s3fs", "litdata")),
     Planned("export", 150, 13, 4, packages=("onnxruntime", "openvino", "onnxscript")),

@@ -17,6 +17,7 @@ cosine, mirrored images, batches of 4.
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import os
 import statistics
@@ -193,9 +194,12 @@ def torchvisions(options: argparse.Namespace) -> Outcome:
 
 
 def peer(head: str) -> nn.Module:
-    """torchvision's detector on its ResNet-18-FPN, fully trained; 3 classes and a background."""
+    """torchvision's detector on its ResNet-18-FPN, fully trained; 3 classes and a background. RetinaNet has the head of
+    `retinanet_resnet50_fpn_v2`, with group norm as ours: from random weights the first version's came to 0.005 mAP
+    in 430 steps."""
     from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
     from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+    from torchvision.models.detection.retinanet import RetinaNetHead, _default_anchorgen
     from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
     more: dict[str, Any] = {}
@@ -204,7 +208,13 @@ def peer(head: str) -> nn.Module:
     plain = {"weights": None, "norm_layer": nn.BatchNorm2d, "trainable_layers": 5}
     backbone = resnet_fpn_backbone(backbone_name="resnet18", **plain, **more)
     kind = {"fcos": FCOS, "retinanet": RetinaNet, "faster_rcnn": FasterRCNN}[head]
-    model: nn.Module = kind(backbone, num_classes=4, min_size=320, max_size=544)
+    parts: dict[str, Any] = {}
+    if head == "retinanet":
+        anchors, norm = _default_anchorgen(), functools.partial(nn.GroupNorm, 32)
+        dense = RetinaNetHead(backbone.out_channels, anchors.num_anchors_per_location()[0], 4, norm_layer=norm)
+        dense.regression_head._loss_type = "giou"
+        parts = {"anchor_generator": anchors, "head": dense}
+    model: nn.Module = kind(backbone, num_classes=4, min_size=320, max_size=544, **parts)
     return model.to(memory_format=torch.channels_last)
 
 
