@@ -31,11 +31,7 @@ OURS = "ours"
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks step_profile")
-    parser.add_argument("--write", action="store_true", help="writes benchmarks/results/step_profile.json")
-    parser.add_argument("--only", nargs="+", choices=NETWORKS, default=NETWORKS, metavar="NETWORK")
-    parser.add_argument("--small", action="store_true")
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     print("  ".join(f"{key} {value}" for key, value in machine().items()))
     results: dict[str, Any] = {"machine": machine(), "shares": {}}
     for network in options.only:
@@ -101,6 +97,14 @@ def _segmenter(name: str, who: str, small: bool) -> Step:
     options = argparse.Namespace(backbone="resnet18", batch=2 if small else 8, size=64 if small else 256)
     torch.set_num_threads(1)
     return segmentation.ours(name, options) if who == OURS else segmentation.theirs(name, options, channels_last=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks step_profile")
+    parser.add_argument("--write", action="store_true", help="writes benchmarks/results/step_profile.json")
+    parser.add_argument("--only", nargs="+", choices=NETWORKS, default=NETWORKS, metavar="NETWORK")
+    parser.add_argument("--small", action="store_true")
+    return parser
 
 
 TORCHVISION, SMP = "torchvision, channels-last", "segmentation_models.pytorch, channels-last"

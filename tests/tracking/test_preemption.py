@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,14 @@ from resnet_tl.tracking.log import log_file
 from resnet_tl.tracking.preemption import SIGNALS, Preempted, requeue, stop_at_signals
 from resnet_tl.tracking.run_folder import RunFolder
 from resnet_tl.tracking.terminal import terminal_log
+
+
+@pytest.fixture(autouse=True)
+def attended() -> Iterator[None]:
+    """Ctrl-C as in a terminal: a shell has it ignored by what it starts in the background, as these tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("received", SIGNALS)
