@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmarks.figures import Figure
 from benchmarks.gpu_parts.exactness import LARGEST, SIDE, differing
-from benchmarks.gpu_parts.feeding import write_images
+from benchmarks.gpu_parts.photographs import recipe, write_images
 from benchmarks.gpu_parts.race import TABLE
 from benchmarks.gpu_parts.setting import Setting
 from resnet_tl import fit
@@ -70,17 +70,8 @@ def _check_decoder(path: Path) -> None:
 
 def weights(setting: Setting, root: Path, options: dict[str, Any], *, ahead: bool) -> dict[str, Tensor]:
     """Returns what two epochs end with. ahead: copy the next batch while the current one is trained on."""
-    recipe = {
-        "model": {"class_path": "Classification", "init_args": {"backbone": {"name": "resnet20_cifar"}}},
-        "data": {"class_path": "ImageFolder", "init_args": {
-            "root": str(root), "image_size": SIDE, "batch_size": setting.exact_batch, "num_workers": setting.workers,
-            **options,
-        }},
-        "trainer": {
-            "max_epochs": 2, "accelerator": setting.device.kind, "devices": 1, "deterministic": True, "prefetch": ahead,
-        },
-        "tracking": {"report": False},
-    }  # fmt: skip
+    data = {"image_size": SIDE, "batch_size": setting.exact_batch, "num_workers": setting.workers, **options}
+    trainer = {"max_epochs": 2, "deterministic": True, "prefetch": ahead}
     with tempfile.TemporaryDirectory() as run:
-        fit(recipe, run=Path(run) / "run")
+        fit(recipe(setting, "resnet20_cifar", root, data, trainer), run=Path(run) / "run")
         return read(Path(run) / "run").state_dict

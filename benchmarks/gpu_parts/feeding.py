@@ -1,25 +1,22 @@
 """Training from JPEG files against training from one batch that lies on the device, both by `resnet_tl.fit`.
 
-The files are 500 x 375 pixels, of smooth noise with grain, about as large as photographs; few are distinct. A run is
-timed within its first epoch, once more batches have passed than workers can have prepared ahead.
+A run is timed within its first epoch, once more batches have passed than workers can have prepared ahead.
 Cached: the head on features that are computed once, read by the loader.
 """
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from lightning import Callback
-from PIL import Image
 
 from benchmarks.alternate import quartiles
 from benchmarks.figures import Figure
 from benchmarks.gpu_parts.device import Device
+from benchmarks.gpu_parts.photographs import recipe, write_images
 from benchmarks.gpu_parts.race import SPEED, TABLE, TIMES, memory
 from benchmarks.gpu_parts.setting import Setting
 from resnet_tl import fit
@@ -30,8 +27,6 @@ GOAL = 0.9
 """Times the steps without files."""
 SYNTHETIC = "one batch on the device"
 ONE_BATCH = {"data.class_path": "benchmarks.gpu_parts.feeding.OneBatch", "data.num_workers": 0}
-DISTINCT, CLASSES = 256, 10
-WIDTH, HEIGHT, QUALITY = 500, 375, 90
 PIECES = 4
 """That the measured steps are cut into, for their spread."""
 
@@ -85,22 +80,19 @@ def contestants(setting: Setting) -> dict[str, dict[str, Any]]:
 
 
 def run(setting: Setting, folder: Path, name: str, options: dict[str, Any]) -> Pace:
-    recipe = {
-        "model": {"class_path": "Classification", "init_args": {"backbone": {"name": setting.variant}}},
-        "data": {"class_path": "ImageFolder", "init_args": {
-            "root": str(folder / "photos"), "image_size": setting.side, "batch_size": setting.fed_batch,
-            "num_workers": setting.workers, "cache_dir": str(folder / "cache"),
-        }},
-        "trainer": {
-            "max_epochs": 2, "precision": "bf16-mixed", "accelerator": setting.device.kind, "devices": 1,
-            "callbacks": [{"class_path": "benchmarks.gpu_parts.feeding.Pace", "init_args": {
-                "device": setting.device.kind, "skipped": setting.fed[0], "measured": setting.fed[1],
-            }}],
-        },
-        "tracking": {"report": False},
-    }  # fmt: skip
+    data = {
+        "image_size": setting.side,
+        "batch_size": setting.fed_batch,
+        "num_workers": setting.workers,
+        "cache_dir": str(folder / "cache"),
+    }
+    skipped, measured = setting.fed
+    pace = {"device": setting.device.kind, "skipped": skipped, "measured": measured}
+    callbacks = [{"class_path": "benchmarks.gpu_parts.feeding.Pace", "init_args": pace}]
+    trainer = {"max_epochs": 2, "precision": "bf16-mixed", "callbacks": callbacks}
     setting.device.free()
-    fit(recipe, run=folder / "runs" / name.replace(" ", "_"), **options)
+    fed = recipe(setting, setting.variant, folder / "photos", data, trainer)
+    fit(fed, run=folder / "runs" / name.replace(" ", "_"), **options)
     return Pace.last
 
 
@@ -158,29 +150,3 @@ class _Repeated:
             self._batch = next(iter(self.loader)).to(device)
         for _ in range(len(self)):
             yield self._batch
-
-
-def write_images(root: Path, count: int) -> None:
-    """Writes `count` JPEGs for training, links to few distinct ones, and as few for validation."""
-    rng = np.random.default_rng(0)
-    distinct = min(DISTINCT, count)
-    for number in range(count):
-        path = root / "train" / str(number % CLASSES) / f"{number}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if number < distinct:
-            _image(rng).save(path, quality=QUALITY)
-        else:
-            first = number % distinct
-            os.link(root / "train" / str(first % CLASSES) / f"{first}.jpg", path)
-    for number in range(CLASSES):
-        path = root / "val" / str(number) / f"{number}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _image(rng).save(path, quality=QUALITY)
-
-
-def _image(rng: np.random.Generator) -> Image.Image:
-    coarse = Image.fromarray(rng.integers(0, 256, (24, 32, 3), np.uint8)).resize(
-        (WIDTH, HEIGHT), Image.Resampling.BICUBIC
-    )
-    grain = rng.normal(0, 6, (HEIGHT, WIDTH, 3))
-    return Image.fromarray((np.asarray(coarse) + grain).clip(0, 255).astype(np.uint8))

@@ -14,7 +14,8 @@ from lightning import Callback
 from torch import nn
 
 from benchmarks.figures import Figure
-from benchmarks.gpu_parts.feeding import ONE_BATCH, write_images
+from benchmarks.gpu_parts.feeding import ONE_BATCH
+from benchmarks.gpu_parts.photographs import recipe, write_images
 from benchmarks.gpu_parts.race import TABLE, memory
 from benchmarks.gpu_parts.setting import Setting
 from resnet_tl import fit
@@ -45,18 +46,12 @@ def measure(setting: Setting) -> Iterator[Figure]:
 def train(setting: Setting, folder: Path, name: str, options: dict[str, Any]) -> tuple[int | None, float | None]:
     """Returns how many images went through the network at a time in the end (None: whole batches), and the most MiB
     that tensors have occupied; None on a CPU."""
-    recipe = {
-        "model": {"class_path": "Classification", "init_args": {"backbone": {"name": setting.variant}}},
-        "data": {"class_path": "ImageFolder", "init_args": {
-            "root": str(folder / "photos"), "image_size": setting.side, "batch_size": setting.large_batch,
-        }},
-        "trainer": {"max_epochs": 1, "precision": "bf16-mixed", "accelerator": setting.device.kind, "devices": 1},
-        "tracking": {"report": False},
-    }  # fmt: skip
+    data = {"image_size": setting.side, "batch_size": setting.large_batch}
+    trainer = {"max_epochs": 1, "precision": "bf16-mixed"}
     setting.device.free()
     setting.device.forget_peak()
     run = folder / "runs" / name.replace(" ", "_")
-    fit(recipe, run=run, **ONE_BATCH, **options)
+    fit(recipe(setting, setting.variant, folder / "photos", data, trainer), run=run, **ONE_BATCH, **options)
     return read(run).recipe["trainer"]["micro_batch"], setting.device.peak()
 
 
