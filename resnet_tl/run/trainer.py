@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
@@ -24,6 +23,7 @@ from resnet_tl.run.no_profiler import NoProfiler
 from resnet_tl.run.precision import Precision, automatic, hardware_of
 from resnet_tl.run.sections import sections
 from resnet_tl.run.sharding import FSDP2
+from resnet_tl.tasks.micro_batches import is_full
 from resnet_tl.tracking.checkpoints import SafeCheckpointIO
 from resnet_tl.tracking.limits import TimeLimit
 from resnet_tl.tracking.preemption import Preemption
@@ -100,15 +100,15 @@ def translate_errors() -> Iterator[None]:
     """Around a Trainer's work: its complaints and out-of-memory errors become a RunError, Ctrl-C stays Ctrl-C."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise RunError(
-            "the device's memory is full: set trainer.micro_batch, which keeps the global batch, or "
-            "model.backbone.checkpoint_segments, or lower data.image_size"
-        ) from error
     except (MisconfigurationException, ValueError, RuntimeError, MemoryError) as error:
         found = memory_full(error) or killed_worker(error) or _lost_process(error)
         if found is not None:
             raise found from error
+        if is_full(error):
+            raise RunError(
+                "the device's memory is full: set trainer.micro_batch, which keeps the global batch, or "
+                "model.backbone.checkpoint_segments, or lower data.image_size"
+            ) from error
         if "Expected more than 1 value per channel" in str(error):
             raise RunError(
                 "a norm cannot normalise a single value per channel: raise data.batch_size or data.image_size, or set "

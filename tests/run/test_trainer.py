@@ -98,6 +98,8 @@ def test_what_lightning_refuses_is_a_sentence_in_its_words(options: dict[str, An
     [
         (MisconfigurationException("No\n  way."), "^trainer: No way$"),
         (torch.OutOfMemoryError("CUDA out of memory"), "^the device's memory is full: set trainer.micro_batch"),
+        (RuntimeError("CUDA error: out of memory"), "^the device's memory is full: set trainer.micro_batch"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"), "^the device's memory is full: set trainer.micro"),
         (MemoryError(), "^this machine's memory is full: lower the batch size"),
         (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "), "^a worker of the loader was ended"),
         (
