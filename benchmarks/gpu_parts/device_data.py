@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from benchmarks.figures import Figure
@@ -22,6 +23,7 @@ from benchmarks.gpu_parts.setting import Setting
 from resnet_tl import fit
 from resnet_tl.checkpoint import read
 from resnet_tl.data.classification import ImageFolder
+from resnet_tl.data.images.device_decode import check_decoder
 
 MEAN = "mean difference"
 WORKERS = "made by workers"
@@ -54,18 +56,11 @@ def makers(setting: Setting) -> dict[str, dict[str, Any]]:
 def images(setting: Setting, root: Path, options: dict[str, Any]) -> Tensor:
     """Returns the first training batch's images `[N, 3, H, W]` uint8, in the CPU's memory."""
     if options.get("decode") == "gpu":
-        _check_decoder(next(root.rglob("*.jpg")))
+        check_decoder(torch.device(setting.device.kind))  # a run would leave single files to the CPU
     data = ImageFolder(str(root), image_size=setting.side, batch_size=setting.exact_batch, num_workers=0, **options)
     loader = data.train_dataloader()
     loader.dataset.on_device = data.on_device  # which it takes from a Trainer alone
     return next(iter(loader)).to(setting.device.kind).images.cpu()
-
-
-def _check_decoder(path: Path) -> None:
-    """Raises RuntimeError where the GPU cannot decode; a run would leave it to the CPU."""
-    from torchvision.io import decode_jpeg, read_file
-
-    decode_jpeg(read_file(str(path)), device="cuda")
 
 
 def weights(setting: Setting, root: Path, options: dict[str, Any], *, ahead: bool) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from resnet_tl.data.images.bit_depth import Bits
 from resnet_tl.data.images.cache import cache_folder
 from resnet_tl.data.images.dataset import CachedFeatures, ImageDataset, Item, OnError
+from resnet_tl.data.images.device_decode import check_decoder
 from resnet_tl.data.images.on_device import check_accelerator, refuse, work_on_device
 from resnet_tl.data.images.resize import Interpolation
 from resnet_tl.data.listings.listing import ImageSet, ListingT
@@ -218,7 +219,10 @@ class ImageData(L.LightningDataModule, ABC, Generic[ListingT]):
 
     def setup(self, stage: str) -> None:
         if stage == "fit" and self.trainer is not None:
-            check_accelerator(self.on_device, self.trainer.strategy.root_device.type)
+            device = self.trainer.strategy.root_device
+            check_accelerator(self.on_device, device.type)
+            if self.on_device == "decoding and transforms":
+                check_decoder(device)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         # Lightning would wait for the copy of what is not a plain tensor.

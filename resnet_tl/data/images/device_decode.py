@@ -6,14 +6,27 @@ import logging
 import warnings
 from collections.abc import Sequence
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
 from resnet_tl.data.images.decode import decode_bytes
 from resnet_tl.data.images.deferred import Jpeg
 from resnet_tl.data.images.device_steps import turn_upright
+from resnet_tl.errors import RunError
 
 log = logging.getLogger("resnet_tl")
+
+
+def check_decoder(device: torch.device) -> None:
+    """Raises RunError where the device cannot decode any JPEG: a torchvision without nvJPEG, an older driver."""
+    _, file = cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8))
+    try:
+        _decode([torch.from_numpy(file)], 3, device)
+    except RuntimeError as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise RunError(f"data.decode is gpu, but {device} cannot decode JPEGs: {reason}; set it to cpu") from error
 
 
 def decode_jpegs(files: Sequence[Jpeg], data: Sequence[Tensor], channels: int, device: torch.device) -> list[Tensor]:

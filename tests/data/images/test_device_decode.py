@@ -14,7 +14,7 @@ from torch import Tensor
 from resnet_tl.data.images import device_decode
 from resnet_tl.data.images.decode import decode_bytes
 from resnet_tl.data.images.deferred import Deferred, Jpeg, open_encoded
-from resnet_tl.data.images.device_decode import decode_jpegs
+from resnet_tl.data.images.device_decode import check_decoder, decode_jpegs
 from resnet_tl.errors import DataError
 
 CPU = torch.device("cpu")
@@ -63,6 +63,10 @@ def test_where_the_device_fails_the_cpu_decodes(
     assert "cpu cannot decode one of 2 JPEGs, the CPU does: Error while decoding JPEG images" in caplog.text
     with pytest.raises(DataError, match=r"1\.jpg: "):
         decode_jpegs(headers, [as_tensor(files[0]), as_tensor(b"\xff\xd8no image")], 3, CPU)
+
+
+def test_a_device_that_decodes_passes_the_check() -> None:
+    check_decoder(CPU)
 
 
 def test_memory_that_is_out_is_not_a_matter_of_decoding(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import lightning as L
 import pytest
+import torch
 
 from resnet_tl.data.detection import CocoDetection
+from resnet_tl.data.images import device_decode
 from resnet_tl.data.images.on_device import check_accelerator, work_on_device
-from resnet_tl.errors import RecipeError
+from resnet_tl.errors import RecipeError, RunError
 from resnet_tl.recipe.shipped import shipped_root
 from tests.data.epochs import folder
 
@@ -61,4 +64,16 @@ def test_decoding_on_the_gpu_needs_one(class_photos: Path) -> None:
     data.trainer = L.Trainer(accelerator="cpu", logger=False, barebones=True)
     data.setup("validate")
     with pytest.raises(RecipeError, match=r"decode: gpu needs an NVIDIA GPU, but this run is on cpu; set it to cpu"):
+        data.setup("fit")
+
+
+def test_a_gpu_that_decodes_nothing_is_missed_at_the_start(class_photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_nvjpeg(*arguments: object) -> list[torch.Tensor]:
+        raise RuntimeError("decode_jpegs_cuda: torchvision not compiled with nvJPEG support\nframe #0")
+
+    monkeypatch.setattr(device_decode, "_decode", without_nvjpeg)
+    data = folder(class_photos, **DECODE)
+    data.trainer = cast(L.Trainer, SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("cuda", 0))))
+    message = r"^data\.decode is gpu, but cuda:0 cannot decode JPEGs: decode_jpegs_cuda: [^\n]* support; set it to cpu$"
+    with pytest.raises(RunError, match=message):
         data.setup("fit")
