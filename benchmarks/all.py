@@ -57,6 +57,7 @@ class Planned:
 PLAN = [
     Planned("freezing", 80, packages=("finetuning_scheduler",)),
     Planned("freezing_speed", 120, 25, 4, ("--allocators", "raised")),
+    Planned("prefix_precision", 20),
     Planned("resnet", 115, 16, 6, ("--allocators", "raised", "--parts", "training", "inference", "single")),
     Planned("segmentation", 15, 13, 6, packages=("segmentation_models_pytorch",)),
     Planned("detection", 30, 40, 3, ("--parts", "training")),

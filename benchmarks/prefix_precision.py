@@ -28,9 +28,7 @@ CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks prefix_precision")
-    parser.add_argument("--write", action="store_true", help="writes benchmarks/results/prefix_precision.json")
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     measured = {"machine": machine(), **measure()}
     for figure in figures(measured):
         print(f"{figure.row}: {figure.value:.2f} {figure.unit}")
@@ -69,3 +67,9 @@ def figures(results: dict[str, Any]) -> list[Figure]:
 
 def _apart(one: Tensor, other: Tensor) -> float:
     return float((one - other).norm() / one.norm())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks prefix_precision")
+    parser.add_argument("--write", action="store_true", help="writes benchmarks/results/prefix_precision.json")
+    return parser
