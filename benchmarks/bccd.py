@@ -31,7 +31,7 @@ from lightning import Callback, LightningModule, Trainer, seed_everything
 from torch import Tensor, nn
 
 from benchmarks.figures import Figure, over_seeds, with_run, write
-from benchmarks.folds import FOLDS, SEED, seed_of, splits
+from benchmarks.folds import FOLDS, SEED, by_fold, seed_of, splits
 from benchmarks.machine import machine
 from resnet_tl.cli.command import split
 from resnet_tl.data.detection import VOCDetection
@@ -113,6 +113,10 @@ def _cells(table: str, row: str, runs: list[dict[str, Any]]) -> list[Figure]:
         minutes = statistics.median(run["seconds"] * run["machine"]["threads"] / 60 for run in runs)
         cells.append(Figure(table, row, "core minutes", round(minutes), ""))
     scores = {"mAP": "map", "mAP50": "map50"}
+    if table == "bccd_folds":
+        for name, key in scores.items():
+            cells += by_fold(table, row, name, {run["fold"]: run[key] for run in runs}, "mAP")
+        return cells
     return cells + [
         over_seeds(table, row, name, [run[key] for run in runs], "mAP", GOALS.get((table, row, name)))
         for name, key in scores.items()

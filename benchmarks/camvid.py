@@ -37,7 +37,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.figures import Figure, over_seeds, with_run, write
 from benchmarks.fits import core_seconds, timed
-from benchmarks.folds import FOLDS, SEED, seed_of, splits
+from benchmarks.folds import FOLDS, SEED, by_fold, seed_of, splits
 from benchmarks.lite0_pyramid import Lite0Pyramid, convert
 from benchmarks.machine import machine
 from resnet_tl.data.segmentation import MaskFolder
@@ -123,16 +123,19 @@ def row_of(options: argparse.Namespace) -> str:
 
 
 def figures(results: dict[str, Any]) -> list[Figure]:
-    """Of each row over its seeds, or folds: scores, costs and IoU by class; agreement of tiles."""
+    """Of each row over its seeds, or by fold: scores, costs and IoU by class; agreement of tiles."""
     rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    classes: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for run in results["runs"]:
         if "miou" in run:
             _, fold = _drawn(run)
-            rows.setdefault(("camvid" if fold is None else "camvid_folds", run["row"]), []).append(run)
+            table, row = ("camvid", run["row"]) if fold is None else ("camvid_folds", f"{run['row']}, fold {fold}")
+            rows.setdefault((table, run["row"]), []).append(run)
+            classes.setdefault((f"{table}_classes", row), []).append(run)
     tiled = {run["row"]: run["agreement"] for run in results["runs"] if "agreement" in run}
     return [
         *(figure for (table, row), runs in rows.items() for figure in _cells(table, row, runs)),
-        *(figure for (table, row), runs in rows.items() for figure in _by_class(f"{table}_classes", row, runs)),
+        *(figure for (table, row), runs in classes.items() for figure in _by_class(table, row, runs)),
         *(Figure("camvid_tiles", row, "same class", 100 * share, "%", better="higher") for row, share in tiled.items()),
     ]
 
@@ -140,11 +143,11 @@ def figures(results: dict[str, Any]) -> list[Figure]:
 def _cells(table: str, row: str, runs: list[dict[str, Any]]) -> list[Figure]:
     minutes = statistics.median(run["core_seconds"] / 60 for run in runs)
     images, values = round(statistics.median(run["images"] for run in runs)), [100 * run["miou"] for run in runs]
-    return [
-        Figure(table, row, "images", images, ""),
-        Figure(table, row, "core minutes", round(minutes), ""),
-        over_seeds(table, row, "mIoU", values, "%", GOALS.get((table, row, "mIoU"))),
-    ]
+    costs = [Figure(table, row, "images", images, ""), Figure(table, row, "core minutes", round(minutes), "")]
+    if table == "camvid_folds":
+        folds = [run["options"]["fold"] for run in runs]
+        return costs + by_fold(table, row, "mIoU", dict(zip(folds, values, strict=True)), "%")
+    return [*costs, over_seeds(table, row, "mIoU", values, "%", GOALS.get((table, row, "mIoU")))]
 
 
 def _by_class(table: str, row: str, runs: list[Result]) -> Iterator[Figure]:

@@ -39,10 +39,12 @@ def test_scores_and_classes_are_means_over_the_seeds_next_to_their_goals() -> No
 
 def test_folds_have_tables_of_their_own() -> None:
     found = figures({"runs": [run_of(1, 0.6, 0.1), run_of(2, 0.5, 0.2, fold=0), run_of(3, 0.4, 0.4, fold=1)]})
-    means = {(each.table, each.column): each.value for each in found}
-    assert means["camvid", "mIoU"] == pytest.approx(60)
-    assert means["camvid_folds", "mIoU"] == pytest.approx(45)
-    assert means["camvid_folds_classes", "pole"] == pytest.approx(30)
+    name = "semantic FPN, EfficientNet-Lite0"
+    values = {(each.table, each.row, each.column): each.value for each in found}
+    assert values["camvid", name, "mIoU"] == pytest.approx(60)
+    assert values["camvid_folds", name, "mIoU, fold 0"] == pytest.approx(50)
+    assert values["camvid_folds", name, "mIoU, fold 1"] == pytest.approx(40)
+    assert values["camvid_folds_classes", f"{name}, fold 1", "pole"] == pytest.approx(40)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (90, 121)])
