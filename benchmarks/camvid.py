@@ -125,17 +125,14 @@ def row_of(options: argparse.Namespace) -> str:
 def figures(results: dict[str, Any]) -> list[Figure]:
     """Of each row over its seeds, or by fold: scores, costs and IoU by class; agreement of tiles."""
     rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    classes: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for run in results["runs"]:
         if "miou" in run:
             _, fold = _drawn(run)
-            table, row = ("camvid", run["row"]) if fold is None else ("camvid_folds", f"{run['row']}, fold {fold}")
-            rows.setdefault((table, run["row"]), []).append(run)
-            classes.setdefault((f"{table}_classes", row), []).append(run)
+            rows.setdefault(("camvid" if fold is None else "camvid_folds", run["row"]), []).append(run)
     tiled = {run["row"]: run["agreement"] for run in results["runs"] if "agreement" in run}
     return [
         *(figure for (table, row), runs in rows.items() for figure in _cells(table, row, runs)),
-        *(figure for (table, row), runs in classes.items() for figure in _by_class(table, row, runs)),
+        *(figure for (table, row), runs in rows.items() for figure in _classes(table, row, runs)),
         *(Figure("camvid_tiles", row, "same class", 100 * share, "%", better="higher") for row, share in tiled.items()),
     ]
 
@@ -148,6 +145,14 @@ def _cells(table: str, row: str, runs: list[dict[str, Any]]) -> list[Figure]:
         folds = [run["options"]["fold"] for run in runs]
         return costs + by_fold(table, row, "mIoU", dict(zip(folds, values, strict=True)), "%")
     return [*costs, over_seeds(table, row, "mIoU", values, "%", GOALS.get((table, row, "mIoU")))]
+
+
+def _classes(table: str, row: str, runs: list[dict[str, Any]]) -> Iterator[Figure]:
+    if table == "camvid":
+        yield from _by_class("camvid_classes", row, runs)
+        return
+    for run in runs:
+        yield from _by_class("camvid_folds_classes", f"{row}, fold {run['options']['fold']}", [run])
 
 
 def _by_class(table: str, row: str, runs: list[Result]) -> Iterator[Figure]:

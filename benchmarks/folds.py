@@ -25,5 +25,6 @@ def by_fold(table: str, row: str, column: str, values: Mapping[int, float], unit
     """A figure of each fold, of which higher ones are better, and their mean once all folds are measured: means over
     different folds do not compare."""
     each = [Figure(table, row, f"{column}, fold {fold}", values[fold], unit, None, "higher") for fold in sorted(values)]
-    mean = over_seeds(table, row, f"{column}, mean", list(values.values()), unit)
-    return [*each, mean] if len(values) == FOLDS else each
+    if len(values) < FOLDS:
+        return each
+    return [*each, over_seeds(table, row, f"{column}, mean", list(values.values()), unit)]
